@@ -1,0 +1,63 @@
+# Python 3.11 or newer and make are enough for all targets but those that need a Kafka broker.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Named in full, since a virtual environment that is active would go first.
+UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
+PACKAGE_VENV := build/package
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint format kafka package clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(VENV)/.installed ## install echo-stream into .venv, so that changes to the code take effect
+
+demo: venv ## install, and run echo-stream demo
+	$(BIN)/echo-stream demo
+
+test: $(VENV)/.group-test ## run the tests; PYTEST_ARGS="-k name" for some of them
+	.ci/debian-packages
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.group-lint $(VENV)/.group-test ## check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.group-lint ## format the code and sort the imports
+	$(BIN)/ruff check --select I --fix .
+	$(BIN)/ruff format .
+
+kafka: venv ## run a Kafka broker in the foreground, on 127.0.0.1:9092 if that is free
+	.ci/debian-packages
+	$(BIN)/python -m tests.broker
+
+package: venv ## build the sdist and from it the wheel, and try that in a clean environment
+	rm -rf dist $(PACKAGE_VENV)
+	$(BIN)/uv build --quiet --python $(BIN)/python --out-dir dist
+	$(BIN)/uv venv --quiet --python $(BIN)/python $(PACKAGE_VENV)
+	$(BIN)/uv pip install --quiet --python $(PACKAGE_VENV)/bin/python dist/*.whl
+	cd / && $(CURDIR)/$(PACKAGE_VENV)/bin/echo-stream --help
+	rm -rf $(PACKAGE_VENV)
+
+clean: ## remove what the tools leave behind, except .venv and the jars in .cache
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+$(BIN)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/uv
+	$(UV_INSTALL) --editable .
+	touch $@
+
+# A dependency group of pyproject.toml.
+$(VENV)/.group-%: pyproject.toml $(VENV)/.installed | $(BIN)/uv
+	$(UV_INSTALL) --group $*
+	touch $@

@@ -1,0 +1,1 @@
+"""Scripts behind every published number: each has a main(), a seed and JSON out."""

@@ -1,0 +1,1 @@
+"""Everything that touches the outside: Kafka, files, codecs, state folders, processes."""

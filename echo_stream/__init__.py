@@ -1,0 +1,47 @@
+"""Keep a small, trustworthy training set out of an endless stream.
+
+The names below are resolved when they are first used: importing torch takes over a
+second, and `echo-stream --help` must not.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from echo_stream._version import __version__
+
+if TYPE_CHECKING:
+    from echo_stream.config import EngineConfig
+    from echo_stream.engine import EchoCoreset
+    from echo_stream.errors import EchoStreamError
+    from echo_stream.generation import Generation
+    from echo_stream.snapshot import Snapshot
+
+_MODULES = {
+    "EchoCoreset": "echo_stream.engine",
+    "EchoStreamError": "echo_stream.errors",
+    "EngineConfig": "echo_stream.config",
+    "Generation": "echo_stream.generation",
+    "Snapshot": "echo_stream.snapshot",
+}
+
+__all__ = [
+    "EchoCoreset",
+    "EchoStreamError",
+    "EngineConfig",
+    "Generation",
+    "Snapshot",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for."""
+    if name not in _MODULES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return __all__

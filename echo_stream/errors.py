@@ -1,0 +1,45 @@
+"""Every error that echo-stream raises on purpose.
+
+A message says what is wrong, what was given and what to do, in one line. The
+command line turns the class into an exit code and prints the line.
+"""
+
+
+class EchoStreamError(Exception):
+    """Root of every error that echo-stream raises on purpose."""
+
+
+class ConfigError(EchoStreamError, ValueError):
+    """Report a setting that is out of range, or settings that contradict each other."""
+
+
+class DataError(EchoStreamError, ValueError):
+    """Report samples or a data file that cannot be used as they are."""
+
+
+class ShapeError(DataError):
+    """Report samples whose shape or dtype is not that of the samples before them."""
+
+
+class SourceError(EchoStreamError, OSError):
+    """Report a file, broker or topic that is not there or does not answer."""
+
+
+class StateError(EchoStreamError):
+    """Report a state folder that is in use, damaged, or of another configuration."""
+
+
+class SnapshotError(StateError):
+    """Report a snapshot that does not exist or cannot be read."""
+
+
+class WarmupError(EchoStreamError, RuntimeError):
+    """Report that an engine has no generation yet, so there is nothing to select from."""
+
+
+class QueryError(EchoStreamError, ValueError):
+    """Report SQL that the database refuses."""
+
+
+class TrainingError(EchoStreamError, RuntimeError):
+    """Report a model that cannot be trained on the samples it was given."""

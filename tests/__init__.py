@@ -1,0 +1,1 @@
+"""Tests of echo-stream; the folders mirror those of the package."""

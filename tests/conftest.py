@@ -1,0 +1,68 @@
+"""Fixtures that every test may use: a Kafka broker and fresh topics."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+from hypothesis import settings
+from kafka import KafkaAdminClient
+
+from tests.apache_kafka import BrokerError
+from tests.broker import Broker, choose_broker, is_apache_required
+
+# Times vary too much on small shared machines for deadlines to mean anything.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+MakeTopic = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """Run one broker for the whole session; skip where none is to be had and none is required."""
+    try:
+        chosen = choose_broker(tmp_path_factory.mktemp("broker"))
+    except BrokerError as error:
+        if is_apache_required():
+            raise
+        pytest.skip(str(error))
+    with chosen:
+        yield chosen
+
+
+@pytest.fixture
+def restartable_broker(broker: Broker) -> Iterator[Broker]:
+    """Lend the broker to a test that stops or kills it; it runs again afterwards."""
+    if not broker.can_restart:
+        pytest.skip("needs an Apache Kafka that these tests may stop")
+    yield broker
+    broker.start()
+
+
+@pytest.fixture
+def make_topic(broker: Broker) -> MakeTopic:
+    """Return make_topic(partitions=1, configs=None), which creates a topic with its own name."""
+
+    def make(partitions: int = 1, configs: Mapping[str, str] | None = None) -> str:
+        name = f"echo-stream-test-{uuid.uuid4().hex}"
+        options = {
+            "num_partitions": partitions,
+            "replication_factor": 1,
+            "configs": dict(configs or {}),
+        }
+        with KafkaAdminClient(bootstrap_servers=broker.bootstrap) as admin:
+            admin.create_topics({name: options}, wait_for_metadata=True)
+        return name
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _apache_for_real_kafka(request: pytest.FixtureRequest) -> None:
+    """Skip tests marked real_kafka on any other broker."""
+    if request.node.get_closest_marker("real_kafka") is None:
+        return
+    if not request.getfixturevalue("broker").is_apache:
+        pytest.skip("the fallback broker answers this wrongly; Apache Kafka needs Java and Maven")
