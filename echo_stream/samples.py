@@ -1,0 +1,124 @@
+"""Batches of samples: the columns that travel from a source to the sketch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from echo_stream.typing import Array, Label
+
+
+class Origin(NamedTuple):
+    """Where in Kafka a sample came from.
+
+    Attributes
+    ----------
+    topic : str
+    partition : int
+    offset : int
+    timestamp : int
+        Milliseconds since the epoch, as the broker reports it.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """A batch of samples as columns of equal length.
+
+    Attributes
+    ----------
+    x : ndarray of shape (n, ...)
+        The samples as they arrived: boolean, integer or floating point.
+    ids : ndarray of shape (n,), int64 or object
+        Identities. Compared as text: 7 and "7" are the same id.
+    labels : ndarray of shape (n,) or None
+        Integers, floats, text, or object with None where a label is unknown.
+    origins : ndarray of shape (n,), object, or None
+        `Origin` of each sample; None outside Kafka.
+
+    Examples
+    --------
+    >>> batch = Samples(x=np.zeros((3, 2)), ids=np.arange(3))
+    >>> len(batch), len(batch[1:]), len(Samples.concatenate([batch, batch]))
+    (3, 2, 6)
+    """
+
+    x: Array
+    ids: Array
+    labels: Array | None = None
+    origins: Array | None = None
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.x)
+
+    def __getitem__(self, rows: slice | Array) -> Self:
+        """Return some of the rows. Slices are views; index arrays copy."""
+        return type(self)(
+            x=self.x[rows],
+            ids=self.ids[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            origins=None if self.origins is None else self.origins[rows],
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Samples"]) -> "Samples":
+        """Join batches of one shape and dtype in their order. O(n)."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            x=np.concatenate([part.x for part in parts]),
+            ids=_join([part.ids for part in parts]),
+            labels=_join_optional([part.labels for part in parts], parts),
+            origins=_join_optional([part.origins for part in parts], parts),
+        )
+
+
+def label_of(value: object) -> Label:
+    """Return a label as a plain int, float or str; None for NaN and None.
+
+    Examples
+    --------
+    >>> label_of(np.uint8(3)), label_of(np.str_("cat")), label_of(float("nan"))
+    (3, 'cat', None)
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, float):
+        return None if value != value else value  # noqa: PLR0124 - NaN is not equal to itself
+    if isinstance(value, bool):
+        return int(value)
+    return value if value is None or isinstance(value, int) else str(value)
+
+
+def as_objects(values: Sequence[object]) -> Array:
+    """Return values as a one-dimensional object array, tuples kept whole."""
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def _join(columns: Sequence[Array]) -> Array:
+    """Concatenate columns; of mixed dtypes as objects, so that no value is converted."""
+    if len({column.dtype for column in columns}) > 1:
+        columns = [column.astype(object) for column in columns]
+    return np.concatenate(columns)
+
+
+def _join_optional(columns: Sequence[Array | None], parts: Sequence[Samples]) -> Array | None:
+    """Concatenate columns of which some may be missing; a gap is filled with None."""
+    if all(column is None for column in columns):
+        return None
+    filled = [
+        np.full(len(part), None, dtype=object) if column is None else column
+        for column, part in zip(columns, parts, strict=True)
+    ]
+    return _join(filled)

@@ -1,0 +1,168 @@
+"""Where samples come from: the contract of a source, and its in-memory twin."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+
+from echo_stream.errors import SourceError
+from echo_stream.samples import Origin, Samples
+from echo_stream.validation import SampleSchema
+
+RejectReason: TypeAlias = Literal["decode", "schema", "nonfinite"]
+"""Why a message is no sample: illegible, of a wrong shape or dtype, or not finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedSample:
+    """A message that could not become a sample, as it arrived.
+
+    Attributes
+    ----------
+    reason : {"decode", "schema", "nonfinite"}
+    message : str
+        What is wrong, for people.
+    key, value : bytes or None
+    headers : tuple of (str, bytes or None)
+    origin : Origin or None
+        Where in Kafka it came from.
+    """
+
+    reason: RejectReason
+    message: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    origin: Origin | None
+
+
+class Batch(NamedTuple):
+    """What one call of `Source.next_batch` brings.
+
+    Attributes
+    ----------
+    samples : Samples or None
+        None: nothing yet, or nothing left.
+    rejected : sequence of RejectedSample
+        Positions pass over these as well.
+    """
+
+    samples: Samples | None
+    rejected: Sequence[RejectedSample] = ()
+
+
+class Source(Protocol):
+    """Where samples come from. Positions resume after the last sample handed out."""
+
+    @property
+    def name(self) -> str:
+        """Return what to call the source in messages and reports."""
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Return whether no further sample can come."""
+
+    def next_batch(self, max_samples: int) -> Batch:
+        """Return at most max_samples of the next samples."""
+
+    def position(self) -> dict[str, int]:
+        """Return where the next sample comes from; `json.dumps` takes it."""
+
+    def seek(self, position: Mapping[str, int]) -> None:
+        """Continue from a position that `position` returned."""
+
+    def commit(self) -> None:
+        """Tell the outside that all up to the position is stored durably."""
+
+    def expect(self, schema: SampleSchema) -> None:
+        """Raise ShapeError if samples of this source cannot have the schema."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what identifies the source; `json.dumps` takes it."""
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+
+
+class ArraySource:
+    """Read samples in memory as a stream, once, in their order.
+
+    Parameters
+    ----------
+    samples : Samples
+        Batches are views of its columns, not copies.
+    name : str, default="array"
+    description : mapping, optional
+        What identifies the samples. By default their kind and number.
+
+    Examples
+    --------
+    >>> from echo_stream.validation import as_samples
+    >>> source = ArraySource(as_samples([[1.0], [2.0], [3.0]]))
+    >>> len(source.next_batch(2).samples), source.position()
+    (2, {'row': 2})
+    >>> len(source.next_batch(2).samples), source.is_exhausted
+    (1, True)
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        *,
+        name: str = "array",
+        description: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._samples = samples
+        self._row = 0
+        self._name = name
+        self._description = description or {"kind": "array", "n": len(samples)}
+
+    @property
+    def name(self) -> str:
+        """Return what to call the source in messages and reports."""
+        return self._name
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Return whether all rows have been handed out."""
+        return self._row >= len(self._samples)
+
+    def next_batch(self, max_samples: int) -> Batch:
+        """Return the next rows, at most max_samples; None after the last. O(1)."""
+        if self.is_exhausted:
+            return Batch(None)
+        rows = slice(self._row, self._row + max_samples)
+        samples = self._samples[rows]
+        self._row += len(samples)
+        return Batch(samples)
+
+    def position(self) -> dict[str, int]:
+        """Return the number of the next row."""
+        return {"row": self._row}
+
+    def seek(self, position: Mapping[str, int]) -> None:
+        """Continue with the row of an earlier position.
+
+        Raises
+        ------
+        SourceError
+            The samples do not reach that row.
+        """
+        row = position["row"]
+        if not 0 <= row <= len(self._samples):
+            msg = f"{self._name} has {len(self._samples)} samples; cannot resume at row {row}"
+            raise SourceError(msg)
+        self._row = row
+
+    def commit(self) -> None:
+        """Do nothing: nobody outside waits for the position."""
+
+    def expect(self, schema: SampleSchema) -> None:
+        """Raise ShapeError unless the samples have the schema."""
+        schema.check(self._samples.x)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what identifies the samples."""
+        return dict(self._description)
+
+    def close(self) -> None:
+        """Do nothing: the memory is the caller's."""

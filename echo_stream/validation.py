@@ -1,0 +1,282 @@
+"""Checks on samples, shared by the Python API, files and messages.
+
+What passes here is safe everywhere behind it: x has a numeric dtype in native
+byte order and is finite as float32, ids and labels are integers or text that
+can be written as UTF-8. All checks are pure; x is never copied unless its byte
+order must change.
+"""
+
+import math
+from dataclasses import dataclass
+from types import NoneType
+from typing import Any, Self
+
+import numpy as np
+
+from echo_stream.errors import DataError, ShapeError
+from echo_stream.samples import Samples
+from echo_stream.typing import Array
+
+_INT64 = np.iinfo(np.int64)
+_ID_TYPES = (int, np.integer, str)
+_LABEL_TYPES = (NoneType, bool, np.bool_, int, np.integer, float, np.floating, str)
+_MAX_ITEM_BYTES = 8  # of a number: float64 passes, longdouble does not
+_CHUNK = 1 << 16  # elements looked at together: 256 KiB of float32 stay in the cache
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSchema:
+    """Shape and dtype that every sample of a stream has.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Shape of one sample.
+    dtype : str
+        Name of the dtype, such as ``"float32"``.
+
+    Examples
+    --------
+    >>> schema = SampleSchema.of(np.zeros((5, 28, 28), np.uint8))
+    >>> schema
+    SampleSchema(shape=(28, 28), dtype='uint8')
+    >>> schema.check(np.zeros((2, 3), np.uint8))
+    Traceback (most recent call last):
+    echo_stream.errors.ShapeError: expected samples of shape (28, 28) and dtype uint8; \
+got shape (3,) and dtype uint8
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @classmethod
+    def of(cls, x: Array) -> Self:
+        """Return the schema of x, an ndarray of shape (n, ...)."""
+        return cls(shape=x.shape[1:], dtype=x.dtype.name)
+
+    def check(self, x: Array) -> None:
+        """Raise ShapeError unless x, an ndarray of shape (n, ...), has this schema."""
+        given = SampleSchema.of(x)
+        if given != self:
+            msg = f"expected samples of {self._words()}; got {given._words()}"
+            raise ShapeError(msg)
+
+    @property
+    def num_elements(self) -> int:
+        """Return the number of values of one sample, D."""
+        return math.prod(self.shape)
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the bytes of one sample's payload."""
+        return self.num_elements * np.dtype(self.dtype).itemsize
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a description that `json.dumps` takes."""
+        return {"shape": list(self.shape), "dtype": self.dtype}
+
+    @classmethod
+    def from_json(cls, state: dict[str, Any]) -> Self:
+        """Return the schema that `to_json` described."""
+        return cls(shape=tuple(state["shape"]), dtype=state["dtype"])
+
+    def _words(self) -> str:
+        return f"shape {self.shape} and dtype {self.dtype}"
+
+
+def as_samples(x: object, y: object = None, ids: object = None, *, first_row: int = 0) -> Samples:
+    """Return checked samples from arrays, tensors or nested lists.
+
+    Parameters
+    ----------
+    x : array-like or torch.Tensor of shape (n, ...)
+        Boolean, integer or floating point up to 64 bits. n may be 0.
+    y : array-like of shape (n,), optional
+        Labels: booleans, integers, floats, text, or objects that mix these with None.
+    ids : array-like of shape (n,), optional
+        Integers or text. By default the row number, counted from first_row.
+    first_row : int, default=0
+        Number of the first row, when x is a part of something longer.
+
+    Returns
+    -------
+    Samples
+        x is a view of the caller's memory where its type and byte order allow.
+
+    Raises
+    ------
+    ShapeError
+        Lengths differ, x has fewer than two axes, or y or ids more than one.
+    DataError
+        A dtype that cannot be used, or a value that is not finite as float32.
+
+    Examples
+    --------
+    >>> as_samples([[0.5, 1.0], [2.0, 3.0]], y=["cat", None]).ids
+    array([0, 1])
+    >>> as_samples([[0.5, 1.0], [2.0, float("nan")]])
+    Traceback (most recent call last):
+    echo_stream.errors.DataError: x has NaN in row 1; remove or impute non-finite values
+    """
+    values = _as_array(x, "x")
+    _check_x(values)
+    n = len(values)
+    labels = None if y is None else _as_labels(y, n)
+    names = np.arange(first_row, first_row + n, dtype=np.int64) if ids is None else _as_ids(ids, n)
+    check_finite(values)
+    return Samples(x=values, ids=names, labels=labels)
+
+
+def check_finite(x: Array) -> None:
+    """Raise DataError for the first row of x that is not finite as float32.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, ...)
+
+    Notes
+    -----
+    O(size of x), in chunks of rows: no temporary array grows with n.
+    """
+    if x.dtype.kind != "f":
+        return
+    step = max(1, _CHUNK // max(1, x[:1].size))
+    for start in range(0, len(x), step):
+        if not is_finite(x[start : start + step]):
+            _raise_nonfinite(x[start : start + step], start)
+
+
+def is_finite(x: Array) -> bool:
+    """Return whether every value of x is finite once it is a float32.
+
+    Examples
+    --------
+    >>> is_finite(np.array([1e30])), is_finite(np.array([1e39]))
+    (True, False)
+    """
+    if x.dtype.kind != "f":
+        return True
+    return bool(np.isfinite(_as_float32(x)).all())
+
+
+def is_usable(dtype: np.dtype[Any]) -> bool:
+    """Return whether samples may have this dtype: boolean, integer or float up to 64 bits."""
+    return dtype.kind in "buif" and dtype.itemsize <= _MAX_ITEM_BYTES
+
+
+def first_line(err: BaseException) -> str:
+    """Return what an exception says, in one line, to be quoted in another message."""
+    return (str(err).strip().splitlines() or [type(err).__name__])[0]
+
+
+def _as_array(values: Any, name: str) -> Array:
+    """Return the values as an array in native byte order, without a copy where possible."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        msg = f"{name} has masked values; fill or remove them"
+        raise DataError(msg)
+    try:
+        # A torch tensor, recognised without importing torch.
+        host = values.detach().cpu().numpy() if hasattr(values, "detach") else values
+        array = np.asarray(host)
+    except (TypeError, ValueError, RuntimeError) as err:
+        msg = f"{name} cannot be read as an array ({first_line(err)}); pass a numeric array"
+        raise DataError(msg) from err
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _check_x(x: Array) -> None:
+    if not is_usable(x.dtype):
+        msg = f"x has dtype {x.dtype}; use booleans, integers, or floats of at most 64 bits"
+        raise DataError(msg)
+    if x.ndim < 2:
+        msg = f"x has shape {x.shape}; it needs at least two axes, the first over samples"
+        raise ShapeError(msg)
+    if 0 in x.shape[1:]:
+        msg = f"x has shape {x.shape}; a sample needs at least one element"
+        raise ShapeError(msg)
+
+
+def _as_labels(y: object, n: int) -> Array:
+    """Return y as an ndarray of shape (n,): numbers, text, or objects."""
+    labels = _as_column(y, "y", n)
+    if not is_usable(labels.dtype) and labels.dtype.kind not in "UO":
+        msg = f"y has dtype {labels.dtype}; use integers, floats or text"
+        raise DataError(msg)
+    if labels.dtype.kind in "UO":
+        _check_objects(labels, "y", _LABEL_TYPES)
+    if labels.dtype.kind in "uO":
+        _check_int64(labels)
+    return labels
+
+
+def _as_ids(ids: object, n: int) -> Array:
+    """Return ids as an ndarray of shape (n,): int64, or object with int and str."""
+    column = _as_column(ids, "ids", n)
+    if column.dtype.kind not in "iuUO":
+        msg = f"ids have dtype {column.dtype}; use integers or text"
+        raise DataError(msg)
+    if column.dtype.kind in "iu" and (n == 0 or column.max() <= _INT64.max):
+        return column.astype(np.int64)
+    _check_objects(column, "ids", _ID_TYPES)
+    plain = [str(name) if isinstance(name, str) else int(name) for name in column.tolist()]
+    return np.array(plain, dtype=object)
+
+
+def _as_column(values: Any, name: str, n: int) -> Array:
+    """Return the values as an ndarray of shape (n,)."""
+    column = _as_array(values, name)
+    if column.ndim != 1:
+        msg = f"{name} has shape {column.shape}; pass one value for each of the {n} samples"
+        raise ShapeError(msg)
+    if len(column) != n:
+        msg = f"{name} has {len(column)} values for {n} samples; pass one for each"
+        raise ShapeError(msg)
+    # Of a list such as ["cat", 3] or [2**64 - 1, 0] numpy makes text or floats; values stay.
+    is_converted = column.dtype.kind in "Uf" and not hasattr(values, "dtype")
+    return np.asarray(values, dtype=object) if is_converted or column.dtype.kind == "T" else column
+
+
+def _check_objects(column: Array, name: str, allowed: tuple[type, ...]) -> None:
+    """Refuse elements of other types, and text that UTF-8 cannot hold."""
+    # SystemError is what numpy raises for a code point that no str has.
+    try:
+        elements = column.tolist()
+        "".join(element for element in elements if isinstance(element, str)).encode()
+    except (ValueError, SystemError) as err:
+        msg = f"{name} holds text that is not valid Unicode ({first_line(err)}); correct it"
+        raise DataError(msg) from err
+    for kind in {type(element) for element in elements}:
+        if not issubclass(kind, allowed) or (kind is bool and bool not in allowed):
+            names = ", ".join(dict.fromkeys(t.__name__ for t in allowed if t.__module__ != "numpy"))
+            msg = f"{name} holds a value of type {kind.__name__}; use {names}"
+            raise DataError(msg)
+
+
+def _check_int64(labels: Array) -> None:
+    """Refuse integer labels that a snapshot could not store."""
+    integers = [label for label in labels.tolist() if isinstance(label, (int, np.integer))]
+    for label in (min(integers, default=0), max(integers, default=0)):
+        if not _INT64.min <= label <= _INT64.max:
+            msg = f"y holds {label}, which does not fit in 64 bits; use text for such labels"
+            raise DataError(msg)
+
+
+def _as_float32(x: Array) -> Array:
+    """Return floats as float32, without a warning for what is too large or a signalling NaN."""
+    if x.dtype.itemsize <= 4:
+        return x
+    with np.errstate(over="ignore", invalid="ignore"):
+        return x.astype(np.float32)
+
+
+def _raise_nonfinite(rows: Array, start: int) -> None:
+    """Name the first row that is not finite, and its first such value."""
+    flat = rows.reshape(len(rows), -1)
+    row, column = np.argwhere(~np.isfinite(_as_float32(flat)))[0]
+    value = float(flat[row, column])
+    if np.isfinite(value):
+        msg = f"x has {value:g} in row {start + row}, more than a float32 can hold; rescale it"
+        raise DataError(msg)
+    word = "NaN" if np.isnan(value) else "Inf"
+    msg = f"x has {word} in row {start + row}; remove or impute non-finite values"
+    raise DataError(msg)
