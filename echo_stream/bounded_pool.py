@@ -1,0 +1,53 @@
+"""A bounded, ordered set of members: the support heap of the method, and its core twin."""
+
+import math
+from collections.abc import Iterable, Iterator
+
+from sortedcontainers import SortedKeyList
+
+from echo_stream.members import Member, Tie
+
+
+class BoundedPool:
+    """The members with the smallest (key, tie), at most a capacity of them.
+
+    Examples
+    --------
+    >>> pool = BoundedPool()
+    >>> len(pool), pool.limit(1)
+    (0, inf)
+    """
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: Iterable[tuple[float, Member]] = ()) -> None:
+        self._entries: SortedKeyList = SortedKeyList(entries, key=_sort_key)
+
+    def __len__(self) -> int:
+        """Return the number of members."""
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Member]:
+        """Yield members in order of (key, tie)."""
+        return (member for _, member in self._entries)
+
+    def offer(self, key: float, member: Member, capacity: float) -> None:
+        """Take a member in, and the largest out if there are then too many. O(log n)."""
+        self._entries.add((key, member))
+        self.cut(capacity)
+
+    def cut(self, capacity: float) -> None:
+        """Drop the largest until at most capacity are left."""
+        while len(self._entries) > capacity:
+            self._entries.pop()
+
+    def limit(self, capacity: float) -> float:
+        """Return the largest key kept by a full pool: larger keys need not be offered."""
+        if len(self._entries) < capacity:
+            return math.inf
+        return float(self._entries[-1][0]) if self._entries else -math.inf
+
+
+def _sort_key(entry: tuple[float, Member]) -> tuple[float, Tie]:
+    """Order entries by key, then by tie."""
+    return entry[0], entry[1].tie

@@ -1,0 +1,209 @@
+"""Counts and exact sums of every occupied cell.
+
+Source: the ECHO paper, section III-A (m_j, c_j and mu_j).
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from echo_stream.fixed_point import is_exact
+from echo_stream.generation import Generation
+from echo_stream.typing import Array
+
+INITIAL_CELLS = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellStatistics:
+    """What is known of every occupied cell, on the host, in order of key.
+
+    Attributes
+    ----------
+    keys : ndarray of shape (M,), int64, ascending
+    counts : ndarray of shape (M,), int64
+        m_j.
+    latent_sums : ndarray of shape (M, d), float64
+        m_j c_j.
+    input_sums : ndarray of shape (M, D), float64
+        m_j mu_j.
+    slots : ndarray of shape (M,), int64
+        Row of each cell in the table's own order.
+    """
+
+    keys: Array
+    counts: Array
+    latent_sums: Array
+    input_sums: Array
+    slots: Array
+
+    @property
+    def centroids(self) -> Array:
+        """Latent centroids c_j, of shape (M, d), float64."""
+        return self.latent_sums / self.counts[:, None]
+
+
+class CellTable:
+    """Counts and exact sums per cell, on one device.
+
+    Cells get a *slot* when they are first met; `statistics` is in order of cell key,
+    which does not depend on the order of arrival.
+
+    Attributes
+    ----------
+    keys : tensor of shape (M,), int64
+        Cell key of each slot.
+    counts : tensor of shape (M,), int64
+    latent_sums : tensor of shape (M, d), float64
+    norm_sums : tensor of shape (M,), float64
+        Sums of |z|^2.
+    input_sums : tensor of shape (M, D), float64
+
+    Notes
+    -----
+    Memory: M (D + d + 3) numbers and one int64 per possible cell.
+    """
+
+    def __init__(self, generation: Generation, device: torch.device) -> None:
+        self._generation = generation
+        self._device = device
+        self._slot_of_key = torch.full(
+            (generation.partition.max_cells,), -1, dtype=torch.int64, device=device
+        )
+        self._num_cells = 0
+        self._columns = {
+            "keys": self._zeros((INITIAL_CELLS,), torch.int64),
+            "counts": self._zeros((INITIAL_CELLS,), torch.int64),
+            "latent_sums": self._zeros((INITIAL_CELLS, generation.encoder.dim)),
+            "norm_sums": self._zeros((INITIAL_CELLS,)),
+            "input_sums": self._zeros((INITIAL_CELLS, generation.num_features)),
+        }
+
+    def __len__(self) -> int:
+        """Return the number of occupied cells, M."""
+        return self._num_cells
+
+    @property
+    def keys(self) -> torch.Tensor:
+        """Cell key of each slot."""
+        return self._columns["keys"][: self._num_cells]
+
+    @property
+    def counts(self) -> torch.Tensor:
+        """Samples counted in each slot's cell, m_j."""
+        return self._columns["counts"][: self._num_cells]
+
+    @property
+    def latent_sums(self) -> torch.Tensor:
+        """Sums of z."""
+        return self._columns["latent_sums"][: self._num_cells]
+
+    @property
+    def norm_sums(self) -> torch.Tensor:
+        """Sums of |z|^2."""
+        return self._columns["norm_sums"][: self._num_cells]
+
+    @property
+    def input_sums(self) -> torch.Tensor:
+        """Sums of preprocessed x."""
+        return self._columns["input_sums"][: self._num_cells]
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every sum is still in the range in which float64 adds exactly."""
+        generation = self._generation
+        return (
+            is_exact(self.latent_sums, generation.latent_unit)
+            and is_exact(self.norm_sums, generation.norm_unit)
+            and is_exact(self.input_sums, generation.preprocess.unit)
+        )
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all tensors that are in use."""
+        used = [self.keys, self.counts, self.latent_sums, self.norm_sums, self.input_sums]
+        return sum(part.nbytes for part in used) + self._slot_of_key.nbytes
+
+    def update(
+        self, keys: torch.Tensor, latent: torch.Tensor, vectors: torch.Tensor
+    ) -> torch.Tensor:
+        """Count samples and return the slot of each, of shape (n,), int64. O(n D).
+
+        Parameters
+        ----------
+        keys : tensor of shape (n,), int64
+        latent : tensor of shape (n, d), float64
+        vectors : tensor of shape (n, D), float32
+            Both rounded to their units.
+        """
+        slots = self._slots(keys)
+        self._columns["counts"].index_add_(0, slots, torch.ones_like(slots))
+        self._columns["latent_sums"].index_add_(0, slots, latent)
+        self._columns["norm_sums"].index_add_(0, slots, self._generation.squared_norms(latent))
+        self._columns["input_sums"].index_add_(0, slots, vectors.double())
+        return slots
+
+    def merge(self, other: "CellTable") -> torch.Tensor:
+        """Add other's counts and sums; return the slot here of each of its slots. O(M D)."""
+        slots = self._slots(other.keys.to(self._device))
+        for name in ("counts", "latent_sums", "norm_sums", "input_sums"):
+            addend = other._columns[name][: len(other)].to(self._device)
+            self._columns[name].index_add_(0, slots, addend)
+        return slots
+
+    def statistics(self) -> CellStatistics:
+        """Return counts and sums on the host, in order of key."""
+        keys, order = torch.sort(self.keys.cpu())
+        return CellStatistics(
+            keys=keys.numpy(),
+            counts=self.counts.cpu()[order].numpy(),
+            latent_sums=self.latent_sums.cpu()[order].numpy(),
+            input_sums=self.input_sums.cpu()[order].numpy(),
+            slots=order.numpy(),
+        )
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Return the columns as host arrays, in order of slot."""
+        return {
+            name: column[: self._num_cells].cpu().numpy().copy()
+            for name, column in self._columns.items()
+        }
+
+    @classmethod
+    def from_arrays(
+        cls, arrays: dict[str, Array], generation: Generation, device: torch.device
+    ) -> "CellTable":
+        """Restore a table from the columns that `to_arrays` returned."""
+        table = cls(generation, device)
+        table._add(torch.from_numpy(arrays["keys"]).to(device))
+        for name in table._columns:
+            table._columns[name][: len(table)] = torch.from_numpy(arrays[name]).to(device)
+        return table
+
+    def copy(self) -> "CellTable":
+        """Return an independent copy."""
+        return self.from_arrays(self.to_arrays(), self._generation, self._device)
+
+    def _slots(self, keys: torch.Tensor) -> torch.Tensor:
+        """Return the slot of each key; keys met for the first time get the next slots."""
+        slots = self._slot_of_key[keys]
+        if len(keys) and bool((slots < 0).any()):
+            self._add(torch.unique(keys[slots < 0]))
+            slots = self._slot_of_key[keys]
+        return slots
+
+    def _add(self, keys: torch.Tensor) -> None:
+        """Give slots to keys that have none."""
+        first, self._num_cells = self._num_cells, self._num_cells + len(keys)
+        while self._num_cells > len(self._columns["keys"]):
+            self._columns = {
+                name: torch.cat([column, torch.zeros_like(column)])
+                for name, column in self._columns.items()
+            }
+        new_slots = torch.arange(first, self._num_cells, device=self._device)
+        self._columns["keys"][new_slots] = keys
+        self._slot_of_key[keys] = new_slots
+
+    def _zeros(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> torch.Tensor:
+        """Return zeros on the table's device."""
+        return torch.zeros(shape, dtype=dtype, device=self._device)

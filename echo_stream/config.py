@@ -1,0 +1,114 @@
+"""Settings that shape a coreset."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, Self, get_args
+
+from echo_stream.encoder_training import Architecture, Objective
+from echo_stream.errors import ConfigError
+
+MAX_SEED = 2**63 - 1  # what every random generator takes
+Preset = Literal["paper"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """Settings that shape the coreset; stored in every snapshot and checkpoint.
+
+    Attributes
+    ----------
+    budget : int
+        Samples in the core, B.
+    preset : "paper"
+        The method exactly as published: support comes on top of the budget, and a
+        sample can be both core and support.
+    support : int
+        Support vectors per cell, the paper's s.
+    encoder : "linear" or "mlp"
+        D -> d, or D -> 128 -> d with ReLU.
+    objective : "profile" or "pairwise"
+        What the encoder's training preserves, see
+        `echo_stream.encoder_training.distance_loss`.
+    latent_dim : int
+        Dimension d of the latent space.
+    epochs : int
+        Passes of the encoder's training over its samples.
+    standardise : bool
+        Whether each feature is centred and scaled by its training mean and deviation.
+    warmup : int
+        Samples of a stream that are held back to train the generation on.
+    expected_n : int or None
+        Samples that a stream is expected to bring: sets the grid's resolution.
+    seed : int
+        Fixes the encoder's initial weights, its batches and the reservoir.
+
+    Examples
+    --------
+    >>> EngineConfig(budget=0)
+    Traceback (most recent call last):
+    ...
+    echo_stream.errors.ConfigError: budget must be at least 1; got 0
+    """
+
+    budget: int = 1_000
+    preset: Preset = "paper"
+    support: int = 2
+    encoder: Architecture = "mlp"
+    objective: Objective = "profile"
+    latent_dim: int = 2
+    epochs: int = 40
+    standardise: bool = False
+    warmup: int = 10_000
+    expected_n: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse settings out of range, naming the setting and what was given."""
+        for name, lowest in _LOWEST.items():
+            _check_at_least(name, getattr(self, name), lowest)
+        if self.seed > MAX_SEED:
+            msg = f"seed must be at most {MAX_SEED}; got {self.seed}"
+            raise ConfigError(msg)
+        if self.expected_n is not None:
+            _check_at_least("expected_n", self.expected_n, 1)
+        for name, choices in _CHOICES.items():
+            _check_choice(name, getattr(self, name), choices)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as a JSON object."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Return the settings written by `to_json`."""
+        return cls(**values)
+
+    def differences(self, other: "EngineConfig") -> dict[str, tuple[Any, Any]]:
+        """Return the settings in which two configurations differ, with both values."""
+        mine, theirs = self.to_json(), other.to_json()
+        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+
+
+_LOWEST = {"budget": 1, "support": 0, "latent_dim": 1, "epochs": 0, "warmup": 1, "seed": 0}
+_CHOICES = {
+    "preset": get_args(Preset),
+    "encoder": get_args(Architecture),
+    "objective": get_args(Objective),
+}
+
+
+def _check_at_least(name: str, value: object, lowest: int) -> None:
+    """Refuse a number that is no integer or too small."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        msg = f"{name} must be an integer; got {value!r}"
+        raise ConfigError(msg)
+    if value < lowest:
+        msg = f"{name} must be at least {lowest}; got {value}"
+        raise ConfigError(msg)
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Refuse a word that is not one of the choices."""
+    if value not in choices:
+        msg = f"{name} must be one of {', '.join(choices)}; got {value!r}"
+        raise ConfigError(msg)

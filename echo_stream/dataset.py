@@ -1,0 +1,65 @@
+"""A snapshot's rows as a torch data set."""
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from echo_stream.preprocessing import UINT8_MAX
+from echo_stream.snapshot import CoresetRows
+from echo_stream.typing import Label
+
+UNKNOWN = -1  # class of a row without a label
+
+
+class SnapshotDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Rows of a coreset as pairs (x, y): core first, then support.
+
+    Attributes
+    ----------
+    x : tensor of shape (n, ...), float32
+        Payloads; uint8 is divided by 255.
+    y : tensor of shape (n,), int64
+        Position of the label in `classes`; -1 where it is unknown.
+    weights : tensor of shape (n,), float64
+        Samples that each row stands for.
+    classes : list
+        The distinct labels, sorted.
+    """
+
+    def __init__(
+        self, x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor, classes: list[Label]
+    ) -> None:
+        self.x = x
+        self.y = y
+        self.weights = weights
+        self.classes = classes
+
+    @classmethod
+    def from_rows(cls, rows: CoresetRows) -> "SnapshotDataset":
+        """Return the data set of a snapshot's rows. Copies the payloads."""
+        payloads = rows.samples.x.astype(np.float32)
+        if rows.samples.x.dtype == np.uint8:
+            payloads /= UINT8_MAX
+        labels = [] if rows.samples.labels is None else rows.samples.labels.tolist()
+        classes = sorted({label for label in labels if label is not None}, key=_type_then_value)
+        number = {label: position for position, label in enumerate(classes)}
+        targets = [number.get(label, UNKNOWN) for label in labels]
+        return cls(
+            torch.from_numpy(payloads),
+            torch.tensor(targets, dtype=torch.int64),
+            torch.from_numpy(rows.weights.copy()),
+            classes,
+        )
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.x)
+
+    def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (x, y) of one row."""
+        return self.x[row], self.y[row]
+
+
+def _type_then_value(label: Label) -> tuple[bool, Label]:
+    """Sort numbers before text, so that mixed labels have an order."""
+    return isinstance(label, str), label

@@ -1,0 +1,93 @@
+"""The device that tensors live on, and how to get the same numbers from it twice."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from echo_stream.errors import ConfigError
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device that a name stands for.
+
+    Parameters
+    ----------
+    name : str
+        `auto` (a GPU when there is one), `cpu`, `cuda`, or `cuda:i` for the i-th GPU.
+
+    Raises
+    ------
+    ConfigError
+        When the name is unknown, or the GPU asked for is not there.
+
+    Examples
+    --------
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = _parse(name)
+    if device.type == "cuda" and not _is_present(device):
+        msg = f"device {name} is not available here; use --device cpu, or auto"
+        raise ConfigError(msg)
+    return device
+
+
+@contextmanager
+def reproducible(device: torch.device, *, seed: int, threads: int | None = None) -> Iterator[None]:
+    """Seed torch, fix its kernels and threads for a while, and restore what was.
+
+    Parameters
+    ----------
+    device : torch.device
+        The only GPU, if it is one, whose random state is seeded.
+    seed : int
+    threads : int, optional
+        CPU threads of torch; None leaves them as they are.
+
+    Examples
+    --------
+    >>> with reproducible(torch.device("cpu"), seed=0):
+    ...     first = torch.rand(1)
+    >>> with reproducible(torch.device("cpu"), seed=0):
+    ...     print(bool(first == torch.rand(1)))
+    True
+    """
+    cudnn = torch.backends.cudnn
+    before = torch.get_num_threads(), cudnn.deterministic, cudnn.benchmark
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            # torch.manual_seed would seed every GPU, and those not forked for good.
+            torch.default_generator.manual_seed(seed)
+            if device.type == "cuda":
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
+            torch.set_num_threads(before[0] if threads is None else threads)
+            cudnn.deterministic, cudnn.benchmark = True, False
+            yield
+        finally:
+            torch.set_num_threads(before[0])
+            cudnn.deterministic, cudnn.benchmark = before[1:]
+
+
+def _parse(name: str) -> torch.device:
+    """Return the device named, present or not."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as err:
+        raise _unknown(name) from err
+    if device.type not in {"cpu", "cuda"}:
+        raise _unknown(name)
+    return device
+
+
+def _unknown(name: str) -> ConfigError:
+    """Return the error for a name that stands for no device we run on."""
+    return ConfigError(f"device must be auto, cpu, cuda or cuda:i; got {name!r}")
+
+
+def _is_present(device: torch.device) -> bool:
+    """Return whether torch can use this GPU."""
+    return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()

@@ -1,0 +1,87 @@
+"""The encoder E: R^D -> R^d, frozen, with sums that do not depend on their order.
+
+Weights are rounded so that every product of a layer is exact in float64 (see
+`echo_stream.fixed_point`): an embedding has the same bits wherever the sample
+stands in its block, and on a CPU with any number of threads or on a GPU.
+A float32 product does not: with 10 inputs its last bit changes with the row.
+
+Source: the ECHO paper, section IV-A.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+
+from echo_stream.fixed_point import round_to_unit, weight_bits
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """One affine map with exactly summed products.
+
+    Attributes
+    ----------
+    weight : tensor of shape (outputs, inputs), float64
+    bias : tensor of shape (outputs,), float64
+    unit : float or None
+        Unit to which the activations are rounded before the next layer; None
+        for the last layer, which has no activation.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    unit: float | None = None
+
+    def __call__(self, values: torch.Tensor) -> torch.Tensor:
+        """Map values of shape (n, inputs), float64, to (n, outputs), float64."""
+        affine = values @ self.weight.T + self.bias
+        return affine if self.unit is None else round_to_unit(affine.relu_(), self.unit)
+
+    def to(self, device: torch.device) -> Self:
+        """Return the layer on device."""
+        return replace(self, weight=self.weight.to(device), bias=self.bias.to(device))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoder:
+    """A linear map, or a perceptron with ReLU, whose weights are fixed.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+        One for `linear`, two for `mlp`.
+
+    Examples
+    --------
+    >>> identity = Encoder((freeze_layer(torch.eye(2), torch.zeros(2)),))
+    >>> identity(torch.tensor([[0.5, 0.25]])).tolist()
+    [[0.5, 0.25]]
+    """
+
+    layers: tuple[Layer, ...]
+
+    def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Embed vectors of shape (n, D), float32, as (n, d), float64. O(n D)."""
+        values = vectors.double()
+        for layer in self.layers:
+            values = layer(values)
+        return values
+
+    @property
+    def dim(self) -> int:
+        """Dimension d of the latent space."""
+        return len(self.layers[-1].bias)
+
+    def to(self, device: torch.device) -> "Encoder":
+        """Return the encoder on device."""
+        return Encoder(tuple(layer.to(device) for layer in self.layers))
+
+
+def freeze_layer(weight: torch.Tensor, bias: torch.Tensor, unit: float | None = None) -> Layer:
+    """Return a trained layer with its weights rounded to the bits that keep products exact."""
+    weight = weight.detach().double()
+    _, exponent = math.frexp(float(weight.abs().max()))
+    step = math.ldexp(1.0, exponent - weight_bits(weight.shape[1]))
+    return Layer(round_to_unit(weight, step), bias.detach().double(), unit)

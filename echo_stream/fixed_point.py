@@ -1,0 +1,65 @@
+"""Rounding to a common unit, so that float64 sums are exact and order-free.
+
+A value rounded to a multiple of u = 2**(e - 23), with 2**e the first power of
+two above the largest training value, is an integer of 24 bits times u. Float64
+adds such values without rounding while the sum stays below 2**53 u, about
+5 * 10**8 samples: the same bits in any order, batching or merge tree. The same
+argument makes a matrix product exact when its weights are short enough.
+"""
+
+import math
+
+import torch
+
+MANTISSA_BITS = 23  # resolution of a rounded value below the largest one, as float32 has it
+EXACT_BITS = 53  # integers up to 2**53 are exact in float64
+HEADROOM_BITS = 3  # values up to eight times the training data's largest stay exact
+MIN_WEIGHT_BITS = 8
+
+
+def unit_for(largest: float) -> float:
+    """Return the unit in which values up to largest are rounded.
+
+    Parameters
+    ----------
+    largest : float
+        Largest absolute value of the training data, finite.
+
+    Returns
+    -------
+    float
+        A power of two.
+
+    Examples
+    --------
+    >>> unit_for(1.0) == 2.0 ** -22
+    True
+    """
+    _, exponent = math.frexp(largest)
+    return math.ldexp(1.0, exponent - MANTISSA_BITS)
+
+
+def round_to_unit(values: torch.Tensor, unit: float) -> torch.Tensor:
+    """Return values rounded to multiples of unit, ties to even.
+
+    Dividing by a power of two is exact, so float32 input keeps its dtype and
+    loses nothing but the bits below the unit.
+    """
+    return (values / unit).round_().mul_(unit)
+
+
+def weight_bits(num_inputs: int) -> int:
+    """Return how many bits a weight may have for an exact product over num_inputs terms.
+
+    Examples
+    --------
+    >>> weight_bits(784)
+    17
+    """
+    spent = MANTISSA_BITS + HEADROOM_BITS + math.ceil(math.log2(max(num_inputs, 1)))
+    return min(max(EXACT_BITS - spent, MIN_WEIGHT_BITS), MANTISSA_BITS)
+
+
+def is_exact(sums: torch.Tensor, unit: float) -> bool:
+    """Tell whether every sum is still below 2**53 units, where float64 adds exactly."""
+    return sums.numel() == 0 or bool(sums.abs().max() < math.ldexp(unit, EXACT_BITS))

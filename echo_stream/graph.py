@@ -1,0 +1,123 @@
+"""The proximally-connected graph over occupied cells.
+
+Source: the ECHO paper, section III-B.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from echo_stream.partition import Grid
+from echo_stream.typing import Array, FloatArray, IntArray
+
+CHUNK_ROWS = 512  # vertices whose distances to all others are held at a time
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PCGraph:
+    """Vertices are positions 0 .. M - 1 of the occupied cells in order of key.
+
+    Attributes
+    ----------
+    edges : ndarray of shape (E, 2), int64
+        Face edges first, then bridges; in each row the smaller position first.
+    lengths : ndarray of shape (E,), float64
+        |c_i - c_j|.
+    is_bridge : ndarray of shape (E,), bool
+        False for cells that share a face.
+    degrees : ndarray of shape (M,), int64
+    """
+
+    edges: IntArray
+    lengths: FloatArray
+    is_bridge: Array
+    degrees: IntArray
+
+
+def build_graph(keys: IntArray, centroids: FloatArray, partition: Grid) -> PCGraph:
+    """Return the PC graph of occupied cells.
+
+    Parameters
+    ----------
+    keys : ndarray of shape (M,), int64
+        Cell keys, ascending.
+    centroids : ndarray of shape (M, d), float64
+    partition : Grid
+        Says which cells are adjacent.
+
+    Notes
+    -----
+    (a) Adjacent cells are linked. (b) The components of (a) are contracted and joined
+    by the minimum spanning tree over the shortest centroid distances between them,
+    ties by the pair of cells: each of its edges is a bridge, and the shortest link
+    between its two sides. O(M d log M), and O(M^2 d) when there is more than one component.
+    """
+    faces = partition.adjacent_pairs(keys)
+    bridges = _bridges(centroids, _components(faces, len(keys)))
+    edges = np.concatenate([faces, bridges])
+    return PCGraph(
+        edges=edges,
+        lengths=np.sqrt(_squared_lengths(centroids[edges[:, 0]], centroids[edges[:, 1]])),
+        is_bridge=np.arange(len(edges)) >= len(faces),
+        degrees=np.bincount(edges.ravel(), minlength=len(keys)).astype(np.int64),
+    )
+
+
+def _components(edges: IntArray, num_vertices: int) -> IntArray:
+    """Return the number of each vertex's connected component, of shape (M,)."""
+    ones = np.ones(len(edges), dtype=np.int8)
+    matrix = coo_array((ones, (edges[:, 0], edges[:, 1])), shape=(num_vertices, num_vertices))
+    return np.asarray(connected_components(matrix, directed=False)[1], dtype=np.int64)
+
+
+def _bridges(centroids: FloatArray, components: IntArray) -> IntArray:
+    """Return the minimum spanning tree over contracted components, of shape (C - 1, 2).
+
+    Prim's algorithm. For each vertex outside the tree the shortest link into the tree
+    is kept, as (squared length, smaller position, larger position), so that the order
+    of links is total and the tree unique.
+    """
+    outside = np.arange(len(centroids))
+    best = np.full(len(centroids), np.inf)
+    partner = np.zeros(len(centroids), dtype=np.int64)
+    tree: list[tuple[int, int]] = []
+    joining = int(components[0])
+    while True:
+        joined = outside[components[outside] == joining]
+        outside = outside[components[outside] != joining]
+        if len(outside) == 0:
+            return np.array(sorted(tree), dtype=np.int64).reshape(-1, 2)
+        _relax(centroids, joined, outside, best, partner)
+        low, high = _ordered(outside, partner[outside])
+        nearest = np.lexsort((high, low, best[outside]))[0]
+        tree.append((int(low[nearest]), int(high[nearest])))
+        joining = int(components[outside[nearest]])
+
+
+def _relax(
+    centroids: FloatArray, joined: IntArray, outside: IntArray, best: FloatArray, partner: IntArray
+) -> None:
+    """Shorten the links of outside vertices by links to joined ones. Changes best and partner."""
+    for start in range(0, len(joined), CHUNK_ROWS):
+        chunk = joined[start : start + CHUNK_ROWS]
+        lengths = _squared_lengths(centroids[outside][:, None], centroids[chunk][None])
+        # chunk ascends, so argmin's first hit is the smallest partner, hence the smallest pair.
+        nearest = lengths.argmin(axis=1)
+        length, candidate = lengths[np.arange(len(outside)), nearest], chunk[nearest]
+        old = best[outside]
+        tie = (length == old) & (candidate < partner[outside])
+        better = outside[(length < old) | tie]
+        best[better] = length[(length < old) | tie]
+        partner[better] = candidate[(length < old) | tie]
+
+
+def _ordered(left: IntArray, right: IntArray) -> tuple[IntArray, IntArray]:
+    """Return pairs with the smaller position first."""
+    return np.minimum(left, right), np.maximum(left, right)
+
+
+def _squared_lengths(left: FloatArray, right: FloatArray) -> FloatArray:
+    """Return squared distances over the last axis."""
+    return np.asarray(np.square(left - right).sum(axis=-1))

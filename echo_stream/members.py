@@ -1,0 +1,83 @@
+"""Retained samples, and the order in which ties between them are broken."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from echo_stream.samples import Origin, Samples, as_objects, label_of
+from echo_stream.typing import Array, FloatArray, Label
+from echo_stream.validation import SampleSchema
+
+HASH_BYTES = 8
+
+Tie = tuple[int, str, int]
+"""Hash of the id, the id, hash of all else: orders samples independently of arrival."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """A sample held by a pool.
+
+    Attributes
+    ----------
+    id : str
+    x : ndarray
+        The payload as it arrived; a copy.
+    latent : ndarray of shape (d,), float64
+        Its z.
+    label : int, float, str or None
+    origin : Origin or None
+    tie : tuple
+        Breaks ties of distance. Row numbers and offsets are the order of arrival, so
+        the id alone would favour the first comers: its 64-bit BLAKE2b comes first.
+    """
+
+    id: str
+    x: Array
+    latent: FloatArray
+    label: Label
+    origin: Origin | None
+    tie: Tie
+
+    @classmethod
+    def create(
+        cls, sample_id: str, x: Array, latent: FloatArray, label: Label, origin: Origin | None
+    ) -> "Member":
+        """Copy a sample out of its batch and give it its tie."""
+        payload = np.array(x, order="C")
+        rest = payload.tobytes() + repr((label, origin)).encode()
+        tie = (hash_id(sample_id), sample_id, _hash(rest))
+        return cls(sample_id, payload, np.array(latent), label, origin, tie)
+
+
+def members_from(samples: Samples, latent: FloatArray) -> list[Member]:
+    """Return a member for each row of samples; latent has shape (n, d), float64."""
+    labels = [None] * len(samples) if samples.labels is None else samples.labels
+    origins = [None] * len(samples) if samples.origins is None else samples.origins
+    return [
+        Member.create(str(sample_id), x, z, label_of(label), origin)
+        for sample_id, x, z, label, origin in zip(
+            samples.ids, samples.x, latent, labels, origins, strict=True
+        )
+    ]
+
+
+def samples_from(members: list[Member], schema: SampleSchema) -> Samples:
+    """Return members as a batch of the given schema."""
+    return Samples(
+        x=np.array([m.x for m in members], dtype=schema.dtype).reshape(-1, *schema.shape),
+        ids=as_objects([member.id for member in members]),
+        labels=as_objects([member.label for member in members]),
+        origins=as_objects([member.origin for member in members]),
+    )
+
+
+def hash_id(sample_id: str, key: bytes = b"") -> int:
+    """Return the 64-bit BLAKE2b of an id, keyed for a use of its own."""
+    return _hash(sample_id.encode(), key)
+
+
+def _hash(data: bytes, key: bytes = b"") -> int:
+    """Return 64 bits of BLAKE2b."""
+    return int.from_bytes(hashlib.blake2b(data, digest_size=HASH_BYTES, key=key).digest(), "big")

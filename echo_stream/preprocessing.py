@@ -1,0 +1,98 @@
+"""From payloads to the vectors in which everything is measured."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from echo_stream.fixed_point import round_to_unit, unit_for
+from echo_stream.typing import Array
+
+CHUNK_ROWS = 4_096  # rows converted at a time: training makes no second copy of its data
+UINT8_MAX = 255
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Preprocessing:
+    """Map payloads to float32 vectors: flatten, scale, round.
+
+    uint8 is divided by 255; every other dtype is taken as it is. Only elementwise
+    IEEE operations are used, so the result has the same bits on every device.
+
+    Attributes
+    ----------
+    unit : float
+        Values are rounded to multiples of it, see `echo_stream.fixed_point`.
+    mean, scale : tensor of shape (D,), float32, or None
+        Subtracted and divided by, when the generation standardises.
+    device : torch.device
+        Where the vectors are made.
+    """
+
+    unit: float
+    mean: torch.Tensor | None = None
+    scale: torch.Tensor | None = None
+    device: torch.device = CPU
+
+    def __call__(self, x: Array) -> torch.Tensor:
+        """Return payloads x of shape (n, ...) as a tensor of shape (n, D), float32."""
+        return round_to_unit(self._scaled(x), self.unit)
+
+    def to(self, device: torch.device) -> "Preprocessing":
+        """Return the same mapping, made on device."""
+        return replace(
+            self, device=device, mean=_move(self.mean, device), scale=_move(self.scale, device)
+        )
+
+    def _scaled(self, x: Array) -> torch.Tensor:
+        """Return x flattened, as float32, standardised, not yet rounded."""
+        values = _as_float(x, self.device)
+        if self.mean is None or self.scale is None:
+            return values
+        return (values - self.mean).div_(self.scale)
+
+
+def fit_preprocessing(x: Array, *, standardise: bool, device: torch.device) -> Preprocessing:
+    """Fix mean, scale and unit from the training payloads x of shape (n, ...). O(n D).
+
+    Mean and scale are rounded to float32. A constant feature gets the scale 1.
+    """
+    mean, scale = _moments(x, device) if standardise else (None, None)
+    raw = Preprocessing(unit=1.0, mean=mean, scale=scale, device=device)
+    largest = max((float(raw._scaled(part).abs().max()) for part in row_chunks(x)), default=0.0)
+    return replace(raw, unit=unit_for(largest))
+
+
+def row_chunks(x: Array) -> Iterator[Array]:
+    """Yield x in runs of `CHUNK_ROWS` rows."""
+    for start in range(0, len(x), CHUNK_ROWS):
+        yield x[start : start + CHUNK_ROWS]
+
+
+def _as_float(x: Array, device: torch.device) -> torch.Tensor:
+    """Return x of shape (n, ...) flattened to (n, D) float32, uint8 divided by 255.
+
+    float64 is converted before the copy: the device need not know float64 payloads.
+    """
+    flat = x.reshape(len(x), -1)
+    if flat.dtype != np.uint8:
+        return torch.from_numpy(flat.astype(np.float32)).to(device)
+    # A read-only or strided view cannot become a tensor; a copy of bytes is cheap.
+    pixels = torch.from_numpy(np.array(flat)).to(device)
+    return pixels.to(torch.float32).div_(UINT8_MAX)
+
+
+def _moments(x: Array, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and standard deviation per feature of x, float32, in two passes."""
+    total = sum(_as_float(part, device).double().sum(0) for part in row_chunks(x))
+    mean = torch.as_tensor(total) / len(x)
+    squares = sum((_as_float(p, device).double() - mean).square().sum(0) for p in row_chunks(x))
+    scale = (torch.as_tensor(squares) / len(x)).sqrt().float()
+    return mean.float(), torch.where(scale > 0, scale, torch.ones_like(scale))
+
+
+def _move(values: torch.Tensor | None, device: torch.device) -> torch.Tensor | None:
+    """Return values on device; None stays None."""
+    return None if values is None else values.to(device)

@@ -1,0 +1,69 @@
+"""A uniform sample of everything counted, in which order of arrival plays no part.
+
+The samples with the smallest seeded hash of their id: one pass, mergeable, and the
+same for any order. Source: bottom-k sampling, Cohen & Kaplan (2007), "Summarizing
+data using bottom-k sketches", PODC.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from sortedcontainers import SortedList
+
+from echo_stream.members import hash_id
+from echo_stream.samples import label_of
+from echo_stream.typing import Array, Label
+
+Column: TypeAlias = Sequence[object] | Array
+
+
+class LabelReservoir:
+    """The labels of a uniform sample of fixed size: what an equal-sized reservoir would hold.
+
+    Examples
+    --------
+    >>> reservoir = LabelReservoir(size=2, seed=0)
+    >>> reservoir.update(["a", "b", "c"], [1, 1, 1])
+    >>> reservoir.labels()
+    [1, 1]
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self._size = size
+        self._key = seed.to_bytes(8, "big")
+        # Hash, id, label as text, label: the text makes the order total for mixed types.
+        self._entries: SortedList = SortedList()
+
+    def update(
+        self, ids: Sequence[object] | Array, labels: Sequence[object] | Array | None
+    ) -> None:
+        """Count samples. O(n) hashes, and O(log size) for each sample that stays."""
+        for row, sample_id in enumerate(ids):
+            text = str(sample_id)
+            hashed = hash_id(text, self._key)
+            if len(self._entries) < self._size or hashed <= self._entries[-1][0]:
+                self._add(hashed, text, None if labels is None else label_of(labels[row]))
+
+    def merge(self, other: "LabelReservoir") -> None:
+        """Absorb other, which is left unchanged."""
+        for hashed, text, _, label in other._entries:
+            self._add(hashed, text, label)
+
+    def labels(self) -> list[Label]:
+        """Return the labels held, in order of hash."""
+        return [label for *_, label in self._entries]
+
+    def to_json(self) -> list[list[object]]:
+        """Return the content as JSON: rows of hash (as text), id and label."""
+        return [[str(hashed), text, label] for hashed, text, _, label in self._entries]
+
+    def restore(self, rows: list[list[object]]) -> None:
+        """Take over the content that `to_json` returned."""
+        for hashed, text, label in rows:
+            self._add(int(str(hashed)), str(text), label_of(label))
+
+    def _add(self, hashed: int, text: str, label: Label) -> None:
+        """Take one sample in, and the largest out if there are then too many."""
+        self._entries.add((hashed, text, repr(label), label))
+        if len(self._entries) > self._size:
+            self._entries.pop()

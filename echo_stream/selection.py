@@ -1,0 +1,129 @@
+"""Which samples make the coreset: cell order, rounds, ranks, weights.
+
+Everything here is a pure function of counts, centroids, degrees and pool members.
+Source: the ECHO paper, sections III-A and IV-B, equations 4-10.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from echo_stream.members import Member
+from echo_stream.typing import Array, FloatArray, IntArray
+
+
+def order_cells(degrees: IntArray, counts: IntArray) -> IntArray:
+    """Return positions of cells in the order in which rounds visit them (eq. 4).
+
+    By degree, descending. The paper leaves ties open, and in two dimensions almost
+    all cells tie at degree 4: ties go by count, descending, then by cell index.
+
+    Examples
+    --------
+    >>> order_cells(np.array([1, 2, 2, 2]), np.array([9, 1, 5, 5])).tolist()
+    [2, 3, 1, 0]
+    """
+    return np.lexsort((np.arange(len(counts)), -counts, -degrees))
+
+
+def deal_slots(counts: IntArray, order: IntArray, budget: int) -> tuple[IntArray, IntArray]:
+    """Return cell and rank of every core slot, in the order of the coreset (eq. 7).
+
+    Round r visits the cells in order and gives a slot to each that has at least r
+    samples, until budget slots are dealt. Counts and degrees alone decide.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (M,), int64
+    order : ndarray of shape (M,), int64
+        From `order_cells`.
+    budget : int
+
+    Returns
+    -------
+    cells, ranks : ndarray of shape (min(budget, N),), int64
+        Position of the cell; 1-based rank in it.
+
+    Examples
+    --------
+    >>> cells, ranks = deal_slots(np.array([1, 3]), np.array([1, 0]), 3)
+    >>> cells.tolist(), ranks.tolist()
+    ([1, 0, 1], [1, 1, 2])
+    """
+    rounds: list[IntArray] = []
+    missing, rank = budget, 1
+    while missing > 0:
+        visited = order[counts[order] >= rank][:missing]
+        if len(visited) == 0:
+            break
+        rounds.append(visited)
+        missing -= len(visited)
+        rank += 1
+    cells = np.concatenate(rounds) if rounds else np.zeros(0, dtype=np.int64)
+    ranks = np.repeat(np.arange(1, len(rounds) + 1), [len(visited) for visited in rounds])
+    return cells, ranks.astype(np.int64)
+
+
+def rank_members(
+    members: Sequence[Member], points: Array, count: int, total: FloatArray, *, farthest: bool
+) -> list[Member]:
+    """Return members by distance to the centre of their cell, ties by `Member.tie`.
+
+    Parameters
+    ----------
+    members : sequence of Member
+    points : ndarray of shape (n, k)
+        Where they are: z for the core (eq. 5-6), x for the support (eq. 8).
+    count : int
+        Samples in the cell, m_j.
+    total : ndarray of shape (k,), float64
+        Sum of the points of all samples in the cell; the centre is total / count.
+    farthest : bool
+        Whether the farthest come first.
+
+    Notes
+    -----
+    The selection probability eps + exp(-|z - c|^2 / tau) falls with the distance, so the
+    distance alone ranks. It is taken as |m p - S|^2, m^2 times the squared distance:
+    m p and S are exact, so samples that lie symmetrically tie exactly.
+    """
+    residuals = points.astype(np.float64) * count - total
+    keys = np.square(residuals).sum(axis=1)
+    if farthest:
+        keys = -keys
+    ranked = sorted(zip(keys.tolist(), members, strict=True), key=lambda e: (e[0], e[1].tie))
+    return [member for _, member in ranked]
+
+
+def row_weights(counts: IntArray, rows_per_cell: IntArray, centroids: FloatArray) -> FloatArray:
+    """Return the weight of one row of each cell: its count over its rows.
+
+    A cell without a row gives its count to the cell with rows whose centroid is
+    nearest, ties by cell index. Weights of all rows sum to N.
+
+    Parameters
+    ----------
+    counts, rows_per_cell : ndarray of shape (M,), int64
+    centroids : ndarray of shape (M, d), float64
+
+    Returns
+    -------
+    ndarray of shape (M,), float64
+        0 for a cell without rows.
+
+    Examples
+    --------
+    >>> row_weights(np.array([4, 3]), np.array([2, 0]), np.array([[0.0], [1.0]])).tolist()
+    [3.5, 0.0]
+    """
+    taken = np.flatnonzero(rows_per_cell)
+    represented = counts.astype(np.float64) * (rows_per_cell > 0)
+    for cell in np.flatnonzero(rows_per_cell == 0):
+        represented[_nearest(centroids[cell], centroids, taken)] += counts[cell]
+    return np.divide(represented, rows_per_cell, out=np.zeros(len(counts)), where=rows_per_cell > 0)
+
+
+def _nearest(point: FloatArray, centroids: FloatArray, among: IntArray) -> int:
+    """Return which of the cells in `among`, ascending, has the centroid nearest to point."""
+    distances = np.square(centroids[among] - point).sum(axis=1)
+    return int(among[distances.argmin()])

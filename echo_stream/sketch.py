@@ -1,0 +1,166 @@
+"""The cell sketch: all that an engine keeps of everything it has counted.
+
+Its memory is bounded by the configuration, never by the number of samples, and its
+content does not depend on how the caller cuts the stream into batches.
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+
+from echo_stream.buffer import SampleBuffer
+from echo_stream.cells import CellTable
+from echo_stream.config import EngineConfig
+from echo_stream.errors import ConfigError
+from echo_stream.generation import Generation
+from echo_stream.pools import SLACK, Pools
+from echo_stream.reservoir import LabelReservoir
+from echo_stream.samples import Samples
+
+FLOAT64_BYTES = 8
+BLOCK_SIZE = 1_024  # samples; epochs end at block ends, so blocks are cut by position alone
+SKETCH_SETTINGS = ("budget", "preset", "support", "seed")  # the rest shapes the generation only
+
+
+class Sketch:
+    """Counts, exact sums and pools of every cell of one generation.
+
+    Samples are taken in blocks of 1,024, cut by their position in the input. A short
+    tail waits for the rest of its block; `settled` applies it to a copy.
+
+    Attributes
+    ----------
+    n : int
+        Samples counted, the tail included.
+    table : CellTable
+    pools : Pools
+    reservoir : LabelReservoir
+        Labels of an equal-sized uniform sample, to compare with.
+    tail : SampleBuffer
+        Samples that wait for their block.
+    """
+
+    def __init__(self, generation: Generation, config: EngineConfig, device: torch.device) -> None:
+        self.generation = generation
+        self.config = config
+        self.device = device
+        self.table = CellTable(generation, device)
+        self.pools = Pools(generation, device, budget=config.budget, support=config.support)
+        self.reservoir = LabelReservoir(config.budget, config.seed)
+        self.tail = SampleBuffer()
+        self._num_applied = 0
+        self._on_device = generation.to(device)
+
+    @property
+    def n(self) -> int:
+        """Samples counted, the tail included."""
+        return self._num_applied + len(self.tail)
+
+    @property
+    def num_retained(self) -> int:
+        """Distinct samples whose payload is held."""
+        return len(self.pools.distinct_members()) + len(self.tail)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of sums, references and retained payloads."""
+        payloads = sum(m.x.nbytes + m.latent.nbytes for m in self.pools.distinct_members())
+        return self.table.size_bytes + self.pools.size_bytes + payloads + self.tail.size_bytes
+
+    @property
+    def memory_bound(self) -> int:
+        """Most bytes that `size_bytes` can reach, whatever arrives (R only falls from here)."""
+        generation, pools = self.generation, self.pools
+        max_cells, dim = generation.partition.max_cells, generation.encoder.dim
+        payload = generation.schema.size_bytes + FLOAT64_BYTES * dim
+        per_cell = pools.core_capacity + self.config.support + SLACK
+        members = max_cells * per_cell if math.isfinite(per_cell) else self.config.budget
+        sums = FLOAT64_BYTES * max_cells * 9 * (generation.num_features + dim)
+        return int(members * payload + sums + BLOCK_SIZE * payload)
+
+    def update(self, samples: Samples) -> None:
+        """Count samples of the generation's schema. O(n D)."""
+        for block in self._blocks(samples):
+            self._apply(block)
+
+    def settle(self) -> None:
+        """Apply the tail as a short block: what comes later starts a new one."""
+        if len(self.tail):
+            self._apply(self.tail.drain())
+
+    def settled(self) -> "Sketch":
+        """Return this sketch with its tail applied; a copy if there is one."""
+        if not len(self.tail):
+            return self
+        copy = self.copy()
+        copy.settle()
+        return copy
+
+    def merge(self, other: "Sketch") -> None:
+        """Absorb other, which is left unchanged; both tails are applied. O(M D + pools).
+
+        Raises
+        ------
+        ConfigError
+            If the two differ in generation or configuration, naming what differs.
+        """
+        self._check_mergeable(other)
+        other = other.settled()
+        self.settle()
+        slots = self.table.merge(other.table)
+        self.pools.merge(self.table, other.pools, slots.cpu().numpy())
+        self.reservoir.merge(other.reservoir)
+        self._num_applied += other._num_applied
+
+    def copy(self) -> "Sketch":
+        """Return an independent copy; payloads, which never change, are shared."""
+        copy = Sketch(self.generation, self.config, self.device)
+        copy.table = self.table.copy()
+        copy.pools = self.pools.copy()
+        copy.reservoir.merge(self.reservoir)
+        copy.tail = self.tail.copy()
+        copy._num_applied = self._num_applied
+        return copy
+
+    def _blocks(self, samples: Samples) -> Iterator[Samples]:
+        """Yield full blocks of tail and samples; leave the rest as the new tail."""
+        start = 0
+        if len(self.tail):
+            start = BLOCK_SIZE - len(self.tail)
+            self.tail.append(samples[:start])
+            if len(self.tail) < BLOCK_SIZE:
+                return
+            yield self.tail.drain()
+        while len(samples) - start >= BLOCK_SIZE:
+            yield samples[start : start + BLOCK_SIZE]
+            start += BLOCK_SIZE
+        self.tail.append(samples[start:])
+
+    def _apply(self, block: Samples) -> None:
+        """Embed, locate, count and offer one block."""
+        vectors = self._on_device.preprocess(block.x)
+        latent = self._on_device.latent(vectors)
+        keys = self.generation.partition.locate(latent)
+        slots = self.table.update(keys, latent, vectors)
+        self.pools.update(self.table, slots, latent, vectors, block)
+        self.reservoir.update(block.ids, block.labels)
+        self._num_applied += len(block)
+
+    def _check_mergeable(self, other: "Sketch") -> None:
+        """Refuse a sketch of another generation or configuration."""
+        if self.generation.id != other.generation.id:
+            msg = (
+                f"cannot merge sketches of generations {self.generation.id} and "
+                f"{other.generation.id}; give both engines the same generation"
+            )
+            raise ConfigError(msg)
+        different = {
+            name: values
+            for name, values in self.config.differences(other.config).items()
+            if name in SKETCH_SETTINGS
+        }
+        if different:
+            listed = ", ".join(f"{k}: {a!r} and {b!r}" for k, (a, b) in different.items())
+            msg = f"cannot merge sketches of different configurations ({listed})"
+            raise ConfigError(msg)

@@ -1,0 +1,113 @@
+"""A sketch as named arrays and JSON, and back, bit for bit."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from echo_stream.bounded_pool import BoundedPool
+from echo_stream.buffer import SampleBuffer
+from echo_stream.cells import CellTable
+from echo_stream.config import EngineConfig
+from echo_stream.generation import Generation
+from echo_stream.members import Member, members_from, samples_from
+from echo_stream.samples import Origin, Samples, as_objects, label_of
+from echo_stream.sketch import Sketch
+from echo_stream.typing import Array, State
+
+
+def sketch_to_state(sketch: Sketch) -> State:
+    """Return everything a sketch holds but its generation and configuration.
+
+    O(size of the sketch). The arrays are copies.
+    """
+    pools, members = sketch.pools, sketch.pools.distinct_members()
+    number = {id(member): row for row, member in enumerate(members)}
+    held = samples_from(members, sketch.generation.schema)
+    arrays = {f"table.{name}": column for name, column in sketch.table.to_arrays().items()}
+    arrays |= {
+        "epoch_counts": pools.epoch_counts.copy(),
+        "latent_references": pools.latent_references.copy(),
+        "input_references": pools.input_references.cpu().numpy().copy(),
+        "core": _pool_rows(pools.core, number),
+        "support": _pool_rows(pools.support, number),
+        "members.x": held.x,
+        "members.latent": _latents(members, sketch.generation.encoder.dim),
+    }
+    meta: dict[str, Any] = {
+        "rounds": pools.rounds if math.isfinite(pools.rounds) else None,
+        "members": columns_to_json(held),
+        "reservoir": sketch.reservoir.to_json(),
+    }
+    tail = sketch.tail.peek()
+    if tail is not None:
+        arrays["tail.x"] = tail.x
+        meta["tail"] = columns_to_json(tail)
+    return arrays, meta
+
+
+def sketch_from_state(
+    state: State, generation: Generation, config: EngineConfig, device: torch.device
+) -> Sketch:
+    """Restore a sketch that goes on exactly as the one written by `sketch_to_state`."""
+    arrays, meta = state
+    sketch = Sketch(generation, config, device)
+    columns = {n.removeprefix("table."): a for n, a in arrays.items() if n.startswith("table.")}
+    sketch.table = CellTable.from_arrays(columns, generation, device)
+    held = samples_from_json(arrays["members.x"], meta["members"])
+    members = members_from(held, arrays["members.latent"])
+    pools, num_cells = sketch.pools, len(sketch.table)
+    pools.rounds = math.inf if meta["rounds"] is None else meta["rounds"]
+    pools.epoch_counts = np.array(arrays["epoch_counts"])
+    pools.latent_references = np.array(arrays["latent_references"])
+    pools.input_references = torch.from_numpy(np.array(arrays["input_references"])).to(device)
+    pools.restore(
+        _members_by_slot(arrays["core"], members, num_cells),
+        _members_by_slot(arrays["support"], members, num_cells),
+    )
+    sketch.reservoir.restore(meta["reservoir"])
+    if "tail" in meta:
+        sketch.tail = SampleBuffer(samples_from_json(arrays["tail.x"], meta["tail"]))
+    sketch._num_applied = int(sketch.table.counts.sum())
+    return sketch
+
+
+def columns_to_json(samples: Samples) -> dict[str, Any]:
+    """Return ids, labels and origins of samples as JSON."""
+    labels, origins = samples.labels, samples.origins
+    return {
+        "ids": [str(sample_id) for sample_id in samples.ids],
+        "labels": None if labels is None else [label_of(label) for label in labels],
+        "origins": None if origins is None else [o and list(o) for o in origins],
+    }
+
+
+def samples_from_json(x: Array, columns: dict[str, Any]) -> Samples:
+    """Return the samples whose columns were written by `columns_to_json`."""
+    origins = columns["origins"]
+    return Samples(
+        x=x,
+        ids=as_objects(columns["ids"]),
+        labels=None if columns["labels"] is None else as_objects(columns["labels"]),
+        origins=None if origins is None else as_objects([o and Origin(*o) for o in origins]),
+    )
+
+
+def _pool_rows(pools: list[BoundedPool], number: dict[int, int]) -> Array:
+    """Return the pools' content as rows of (slot, member number), int64."""
+    rows = [(slot, number[id(member)]) for slot, pool in enumerate(pools) for member in pool]
+    return np.array(rows, dtype=np.int64).reshape(-1, 2)
+
+
+def _members_by_slot(rows: Array, members: list[Member], num_cells: int) -> list[list[Member]]:
+    """Undo `_pool_rows`."""
+    found: list[list[Member]] = [[] for _ in range(num_cells)]
+    for slot, number in rows.tolist():
+        found[slot].append(members[number])
+    return found
+
+
+def _latents(members: list[Member], dim: int) -> Array:
+    """Return the z of members, of shape (n, d), float64."""
+    return np.array([member.latent for member in members]).reshape(len(members), dim)

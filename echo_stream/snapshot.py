@@ -1,0 +1,152 @@
+"""A snapshot: the coreset of one moment, with the cells and edges that it came from."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from echo_stream.samples import Samples
+from echo_stream.typing import Array, Cell, FloatArray, IntArray, Label
+
+if TYPE_CHECKING:
+    from echo_stream.dataset import SnapshotDataset
+
+Role = Literal["core", "support"]
+MAP_AXES = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CoresetRows:
+    """The rows of a coreset: core samples in the order of selection, then support.
+
+    Attributes
+    ----------
+    samples : Samples
+        Payloads, ids, labels (object, None where unknown) and origins, n rows.
+    roles : ndarray of shape (n,), object
+        "core" or "support".
+    rounds : ndarray of shape (n,), int64
+        1-based rank in the cell.
+    cells : list of tuple of int
+        Index of each row's cell.
+    degrees, cell_counts : ndarray of shape (n,), int64
+    weights : ndarray of shape (n,), float64
+        Samples that a row stands for; they sum to N.
+    certified : ndarray of shape (n,), object
+        True or False; None where no certificate was sought.
+    latents : ndarray of shape (n, d), float64
+        z.
+    maps : ndarray of shape (n, 2), float64
+        Coordinates for pictures.
+    """
+
+    samples: Samples
+    roles: Array
+    rounds: IntArray
+    cells: list[Cell]
+    degrees: IntArray
+    cell_counts: IntArray
+    weights: FloatArray
+    certified: Array
+    latents: FloatArray
+    maps: FloatArray
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.samples)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellRows:
+    """The occupied cells, in order of index.
+
+    Attributes
+    ----------
+    cells : list of tuple of int
+    counts, degrees : ndarray of shape (M,), int64
+    centroids : ndarray of shape (M, d), float64
+    maps : ndarray of shape (M, 2), float64
+    """
+
+    cells: list[Cell]
+    counts: IntArray
+    degrees: IntArray
+    centroids: FloatArray
+    maps: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EdgeRows:
+    """The edges of the PC graph.
+
+    Attributes
+    ----------
+    left, right : list of tuple of int
+        Indices of the two cells.
+    lengths : ndarray of shape (E,), float64
+    is_bridge : ndarray of shape (E,), bool
+    """
+
+    left: list[Cell]
+    right: list[Cell]
+    lengths: FloatArray
+    is_bridge: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """The coreset of one moment; it never changes.
+
+    Attributes
+    ----------
+    rows : CoresetRows
+    cells : CellRows
+    edges : EdgeRows
+    manifest : dict
+        Id, generation, configuration, N, counts by role and label: all that is known
+        of the snapshot as a whole, as JSON.
+    """
+
+    rows: CoresetRows
+    cells: CellRows
+    edges: EdgeRows
+    manifest: dict[str, Any] = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """Name of the snapshot: N, then a digest of its content."""
+        return str(self.manifest["id"])
+
+    @property
+    def n(self) -> int:
+        """Samples counted when it was taken, N."""
+        return int(self.manifest["n"])
+
+    @property
+    def certified_fraction(self) -> float | None:
+        """Share of rows that are proven to be the batch choice; None if none was sought."""
+        fraction: float | None = self.manifest["certified_fraction"]
+        return fraction
+
+    def select(self, role: Role) -> Samples:
+        """Return the samples of one role, in order."""
+        return self.rows.samples[np.flatnonzero(self.rows.roles == role)]
+
+    def as_dataset(self) -> "SnapshotDataset":
+        """Return all rows as a `torch.utils.data.Dataset` of (x, y)."""
+        from echo_stream.dataset import SnapshotDataset  # noqa: PLC0415 - torch is slow to import
+
+        return SnapshotDataset.from_rows(self.rows)
+
+
+def label_counts(labels: list[Label] | Array) -> dict[str, int]:
+    """Return how often each label occurs, keyed by its text; unknown ones under "null".
+
+    Examples
+    --------
+    >>> label_counts([1, 0, 1, None])
+    {'0': 1, '1': 2, 'null': 1}
+    """
+    counts = Counter("null" if label is None else str(label) for label in labels)
+    return dict(sorted(counts.items()))

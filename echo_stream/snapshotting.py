@@ -1,0 +1,186 @@
+"""From a sketch to a snapshot: order the cells, deal the slots, rank the members."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from echo_stream._version import __version__
+from echo_stream.cells import CellStatistics
+from echo_stream.graph import PCGraph, build_graph
+from echo_stream.members import Member, samples_from
+from echo_stream.pools import latents
+from echo_stream.selection import deal_slots, order_cells, rank_members, row_weights
+from echo_stream.sketch import Sketch
+from echo_stream.snapshot import (
+    MAP_AXES,
+    CellRows,
+    CoresetRows,
+    EdgeRows,
+    Snapshot,
+    label_counts,
+)
+from echo_stream.typing import FloatArray, IntArray
+
+FORMAT_VERSION = 1
+ID_DIGEST_BYTES = 4
+
+
+def take_snapshot(sketch: Sketch) -> Snapshot:
+    """Return the coreset of everything a sketch has counted, its tail included.
+
+    The sketch is left as it is. O(M d log M + pools), and the graph's O(M^2 d) when it
+    has more than one component.
+    """
+    sketch = sketch.settled()
+    statistics = sketch.table.statistics()
+    centroids = statistics.centroids
+    graph = build_graph(statistics.keys, centroids, sketch.generation.partition)
+    order = order_cells(graph.degrees, statistics.counts)
+    core = _core(sketch, statistics, order)
+    support = _support(sketch, statistics, order)
+    rows = _rows(sketch, statistics, graph, core, support)
+    cells = CellRows(
+        cells=[sketch.generation.partition.cell(key) for key in statistics.keys.tolist()],
+        counts=statistics.counts,
+        degrees=graph.degrees,
+        centroids=centroids,
+        maps=_map_axes(centroids, statistics, centroids),
+    )
+    edges = EdgeRows(
+        left=[cells.cells[position] for position in graph.edges[:, 0]],
+        right=[cells.cells[position] for position in graph.edges[:, 1]],
+        lengths=graph.lengths,
+        is_bridge=graph.is_bridge,
+    )
+    return Snapshot(rows, cells, edges, _manifest(sketch, rows, cells))
+
+
+Pick: TypeAlias = tuple[int, int, Member]
+"""A chosen sample: position of its cell, 1-based rank in it, the sample."""
+
+
+def _core(sketch: Sketch, statistics: CellStatistics, order: IntArray) -> list[Pick]:
+    """Fill the dealt slots with the members nearest to each cell's centroid (eq. 5-7)."""
+    dealt_cells, ranks = deal_slots(statistics.counts, order, sketch.config.budget)
+    ranked: dict[int, list[Member]] = {}
+    for cell in np.unique(dealt_cells).tolist():
+        members = list(sketch.pools.core[statistics.slots[cell]])
+        ranked[cell] = rank_members(
+            members,
+            latents(members),
+            int(statistics.counts[cell]),
+            statistics.latent_sums[cell],
+            farthest=False,
+        )
+    return [
+        (cell, rank, ranked[cell][rank - 1])
+        for cell, rank in zip(dealt_cells.tolist(), ranks.tolist(), strict=True)
+    ]
+
+
+def _support(sketch: Sketch, statistics: CellStatistics, order: IntArray) -> list[Pick]:
+    """Take the s members of each cell farthest from its mean in input space (eq. 8)."""
+    chosen: list[Pick] = []
+    for cell in order.tolist() if sketch.config.support else ():
+        members = list(sketch.pools.support[statistics.slots[cell]])
+        ranked = rank_members(
+            members,
+            sketch.pools.vectors(members),
+            int(statistics.counts[cell]),
+            statistics.input_sums[cell],
+            farthest=True,
+        )
+        best = ranked[: sketch.config.support]
+        chosen += [(cell, rank, member) for rank, member in enumerate(best, start=1)]
+    return chosen
+
+
+def _rows(
+    sketch: Sketch,
+    statistics: CellStatistics,
+    graph: PCGraph,
+    core: list[Pick],
+    support: list[Pick],
+) -> CoresetRows:
+    """Put chosen samples and what is known of them into columns."""
+    picks = core + support
+    positions = np.array([cell for cell, _, _ in picks], dtype=np.int64)
+    members = [member for _, _, member in picks]
+    z = latents(members)
+    partition = sketch.generation.partition
+    return CoresetRows(
+        samples=samples_from(members, sketch.generation.schema),
+        roles=np.array(["core"] * len(core) + ["support"] * len(support), dtype=object),
+        rounds=np.array([rank for _, rank, _ in picks], dtype=np.int64),
+        cells=[partition.cell(key) for key in statistics.keys[positions].tolist()],
+        degrees=graph.degrees[positions],
+        cell_counts=statistics.counts[positions],
+        weights=_weights(statistics, positions, members),
+        certified=np.full(len(picks), None, dtype=object),
+        latents=z,
+        maps=_map_axes(z, statistics, statistics.centroids),
+    )
+
+
+def _weights(statistics: CellStatistics, positions: IntArray, members: list[Member]) -> FloatArray:
+    """Return the weight of each row; a sample's second row has none."""
+    first_row = {id(member): row for row, member in reversed(list(enumerate(members)))}
+    is_first = np.array([first_row[id(m)] == row for row, m in enumerate(members)], dtype=bool)
+    per_cell = np.bincount(positions[is_first], minlength=len(statistics.keys))
+    weights = row_weights(statistics.counts, per_cell, statistics.centroids)
+    return np.where(is_first, weights[positions], 0.0)
+
+
+def _map_axes(points: FloatArray, statistics: CellStatistics, centroids: FloatArray) -> FloatArray:
+    """Return two coordinates for pictures: z itself when d = 2, else its main axes.
+
+    The axes are the first two of the cells' centroids weighted by count: exact sums,
+    so the picture does not depend on the order of arrival.
+    """
+    dim = points.shape[1]
+    if dim == MAP_AXES:
+        return points
+    if dim < MAP_AXES:
+        return np.hstack([points, np.zeros((len(points), MAP_AXES - dim))])
+    mean = statistics.latent_sums.sum(axis=0) / statistics.counts.sum()
+    centred = (centroids - mean) * np.sqrt(statistics.counts)[:, None]
+    axes = np.linalg.svd(centred, full_matrices=True)[2][:MAP_AXES]
+    # The sign of an axis is free: its largest entry is made positive.
+    signs = np.sign(axes[np.arange(MAP_AXES), np.abs(axes).argmax(axis=1)])
+    return np.asarray((points - mean) @ (axes * signs[:, None]).T)
+
+
+def _manifest(sketch: Sketch, rows: CoresetRows, cells: CellRows) -> dict[str, Any]:
+    """Return what is known of the snapshot as a whole."""
+    labels = rows.samples.labels
+    assert labels is not None
+    manifest: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "echo_stream_version": __version__,
+        "generation": sketch.generation.id,
+        "config": sketch.config.to_json(),
+        "schema": sketch.generation.schema.to_json(),
+        "partition": {"kind": "grid", **asdict(sketch.generation.partition)},
+        "n": sketch.n,
+        "num_cells": len(cells.cells),
+        "num_retained": sketch.num_retained,
+        "labels": {role: label_counts(labels[rows.roles == role]) for role in ("core", "support")},
+        "labels_reservoir": label_counts(sketch.reservoir.labels()),
+        "num_distinct": int(np.count_nonzero(rows.weights)),
+        "certified_fraction": None,
+        "sums_are_exact": sketch.table.is_exact,
+        "state_bytes": sketch.size_bytes,
+        "state_bytes_bound": sketch.memory_bound,
+    }
+    manifest["id"] = f"{sketch.n:012d}-{_digest(manifest, rows)}"
+    return manifest
+
+
+def _digest(manifest: dict[str, Any], rows: CoresetRows) -> str:
+    """Return a digest of what was selected, from what and how: the same twice, the same id."""
+    chosen = [rows.samples.ids.tolist(), rows.roles.tolist(), rows.cells, rows.weights.tolist()]
+    content = json.dumps([manifest, chosen], sort_keys=True).encode()
+    return hashlib.blake2b(content, digest_size=ID_DIGEST_BYTES).hexdigest()

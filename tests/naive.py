@@ -1,0 +1,189 @@
+"""The method written straight from its formulas: slow, obvious, and independent.
+
+Everything is plain Python. Sums and distances are exact (fractions), except where
+the engine is specified to compare floats: the lengths of the graph's edges.
+"""
+
+import hashlib
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+Point = Sequence[float]
+Cell = tuple[int, ...]
+Edge = tuple[Cell, Cell]
+
+
+@dataclass(frozen=True)
+class NaiveSample:
+    """A sample: its id, its z and its x."""
+
+    id: str
+    latent: tuple[float, ...]
+    vector: tuple[float, ...]
+
+
+def profile_loss(vectors: list[Point], latent: list[Point]) -> float:
+    """Equations 1-3: mean over i of (mean_j DX_ij - mean_j DZ_ij)^2, each scaled by its maximum."""
+    dx, dz = _scaled_distances(vectors), _scaled_distances(latent)
+    n = len(vectors)
+    return sum((sum(dx[i]) / n - sum(dz[i]) / n) ** 2 for i in range(n)) / n
+
+
+def pairwise_loss(vectors: list[Point], latent: list[Point]) -> float:
+    """Mean over i, j of (DX_ij - DZ_ij)^2, each scaled by its maximum."""
+    dx, dz = _scaled_distances(vectors), _scaled_distances(latent)
+    n = len(vectors)
+    return sum((dx[i][j] - dz[i][j]) ** 2 for i in range(n) for j in range(n)) / n**2
+
+
+def locate(latent: Point, side: int) -> Cell:
+    """Section III-A: floor(z G), clamped to -1..G."""
+    return tuple(min(max(math.floor(value * side), -1), side) for value in latent)
+
+
+def group(samples: list[NaiveSample], side: int) -> dict[Cell, list[NaiveSample]]:
+    """Return the occupied cells with their samples, in order of index."""
+    cells: dict[Cell, list[NaiveSample]] = {}
+    for sample in samples:
+        cells.setdefault(locate(sample.latent, side), []).append(sample)
+    return dict(sorted(cells.items()))
+
+
+def centroid(points: list[tuple[float, ...]]) -> list[float]:
+    """Return the mean of points, summed exactly and divided once."""
+    return [
+        float(sum(map(Fraction, axis), Fraction(0))) / len(points)
+        for axis in zip(*points, strict=True)
+    ]
+
+
+def share_face(left: Cell, right: Cell) -> bool:
+    """Cells share a (d-1)-dimensional face when they differ by one in exactly one axis."""
+    return sum(abs(a - b) for a, b in zip(left, right, strict=True)) == 1
+
+
+def squared_length(left: Point, right: Point) -> float:
+    """Return |c_i - c_j|^2 in floats, summed axis by axis."""
+    total = 0.0
+    for a, b in zip(left, right, strict=True):
+        total += (a - b) * (a - b)
+    return total
+
+
+def components(cells: list[Cell], edges: list[Edge]) -> list[set[Cell]]:
+    """Return the connected components by flooding."""
+    unseen, found = set(cells), []
+    while unseen:
+        reached, frontier = set(), [min(unseen)]
+        while frontier:
+            cell = frontier.pop()
+            if cell not in reached:
+                reached.add(cell)
+                frontier += [b if a == cell else a for a, b in edges if cell in (a, b)]
+        unseen -= reached
+        found.append(reached)
+    return found
+
+
+def pc_graph(centroids: dict[Cell, list[float]]) -> tuple[list[Edge], list[Edge]]:
+    """Section III-B: face edges, and bridges by Kruskal over all pairs of cells."""
+    cells = sorted(centroids)
+    pairs = list(itertools.combinations(cells, 2))
+    faces = [(a, b) for a, b in pairs if share_face(a, b)]
+    bridges: list[Edge] = []
+    for a, b in sorted(pairs, key=lambda p: (squared_length(centroids[p[0]], centroids[p[1]]), p)):
+        if not any({a, b} <= part for part in components(cells, faces + bridges)):
+            bridges.append((a, b))
+    return faces, sorted(bridges)
+
+
+def degrees(cells: list[Cell], edges: list[Edge]) -> dict[Cell, int]:
+    """Return the number of edges at each cell."""
+    return {cell: sum(cell in edge for edge in edges) for cell in cells}
+
+
+def tie(sample_id: str) -> tuple[int, str]:
+    """Return what breaks ties: 64 bits of BLAKE2b of the id, then the id."""
+    digest = hashlib.blake2b(sample_id.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big"), sample_id
+
+
+def squared_distance(point: Point, points: list[tuple[float, ...]]) -> Fraction:
+    """Return the exact squared distance of point to the mean of points."""
+    total = Fraction(0)
+    for value, axis in zip(point, zip(*points, strict=True), strict=True):
+        total += (Fraction(value) - sum(map(Fraction, axis), Fraction(0)) / len(points)) ** 2
+    return total
+
+
+def visiting_order(counts: dict[Cell, int], degree: dict[Cell, int]) -> list[Cell]:
+    """Equation 4: by degree, descending; ties by count, descending, then by index."""
+    return sorted(counts, key=lambda cell: (-degree[cell], -counts[cell], cell))
+
+
+def core(
+    cells: dict[Cell, list[NaiveSample]], order: list[Cell], budget: int
+) -> list[tuple[Cell, int, str]]:
+    """Equations 5-7: rounds over the cells, each giving its next nearest sample."""
+    ranked = {
+        cell: sorted(
+            members,
+            key=lambda s: (squared_distance(s.latent, [m.latent for m in members]), tie(s.id)),
+        )
+        for cell, members in cells.items()
+    }
+    chosen: list[tuple[Cell, int, str]] = []
+    most = max(len(members) for members in cells.values())
+    for rank in range(1, most + 1):
+        for cell in order:
+            if rank <= len(ranked[cell]) and len(chosen) < budget:
+                chosen.append((cell, rank, ranked[cell][rank - 1].id))
+    return chosen
+
+
+def support(
+    cells: dict[Cell, list[NaiveSample]], order: list[Cell], size: int
+) -> list[tuple[Cell, int, str]]:
+    """Equations 8-10: in each cell the samples farthest from the mean in input space."""
+    chosen: list[tuple[Cell, int, str]] = []
+    for cell in order:
+        members = cells[cell]
+        ranked = sorted(
+            members,
+            key=lambda s: (-squared_distance(s.vector, [m.vector for m in members]), tie(s.id)),
+        )
+        chosen += [(cell, rank, s.id) for rank, s in enumerate(ranked[:size], start=1)]
+    return chosen
+
+
+def weights(
+    cells: dict[Cell, list[NaiveSample]],
+    centroids: dict[Cell, list[float]],
+    rows: list[tuple[Cell, int, str]],
+) -> list[float]:
+    """Return the weight of each row: count over distinct rows; empty cells give to the nearest."""
+    taken = {cell: len({i for c, _, i in rows if c == cell}) for cell in cells}
+    represented = {cell: len(members) if taken[cell] else 0 for cell, members in cells.items()}
+    with_rows = [cell for cell in cells if taken[cell]]
+    for cell, members in cells.items():
+        if not taken[cell]:
+            nearest = min(
+                with_rows, key=lambda c: (squared_length(centroids[c], centroids[cell]), c)
+            )
+            represented[nearest] += len(members)
+    seen: set[str] = set()
+    result = []
+    for cell, _, sample_id in rows:
+        result.append(0.0 if sample_id in seen else represented[cell] / taken[cell])
+        seen.add(sample_id)
+    return result
+
+
+def _scaled_distances(points: list[Point]) -> list[list[float]]:
+    """Return all distances divided by the largest; all zeros for equal points."""
+    distances = [[math.dist(a, b) for b in points] for a in points]
+    largest = max(max(row) for row in distances) or 1.0
+    return [[distance / largest for distance in row] for row in distances]

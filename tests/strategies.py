@@ -1,0 +1,59 @@
+"""Clouds of points for property tests, and generations whose encoder is the identity."""
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+from echo_stream.encoder import Encoder, freeze_layer
+from echo_stream.fixed_point import unit_for
+from echo_stream.generation import Generation
+from echo_stream.partition import Grid
+from echo_stream.preprocessing import Preprocessing
+from echo_stream.typing import Array
+from echo_stream.validation import SampleSchema
+
+
+def identity_generation(dim: int, side: int) -> Generation:
+    """Return a generation with z = x (rounded to 2^-22), so that a test chooses z."""
+    identity = Encoder((freeze_layer(torch.eye(dim), torch.zeros(dim)),))
+    return Generation(
+        schema=SampleSchema(shape=(dim,), dtype="float32"),
+        preprocess=Preprocessing(unit=unit_for(1.0)),
+        encoder=identity,
+        low=torch.zeros(dim, dtype=torch.float64),
+        high=torch.ones(dim, dtype=torch.float64),
+        latent_unit=unit_for(1.0),
+        norm_unit=unit_for(float(dim)),
+        partition=Grid(side=side, dim=dim),
+        expected_n=side,
+    )
+
+
+@st.composite
+def clouds(draw: st.DrawFn, max_size: int = 40) -> Array:
+    """Draw points of shape (n, d), float32, d = 2, 3 or 4, mostly within [0, 1].
+
+    Random, on a lattice (many exact ties), clustered far apart (lone cells, many
+    components), of decimals, with duplicates, or a single sample.
+    """
+    dim = draw(st.sampled_from([2, 3, 4]))
+    size = draw(st.integers(1, max_size))
+    kind = draw(st.sampled_from(["uniform", "lattice", "clusters", "decimals", "equal"]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    points = _points(kind, size, dim, rng)
+    if draw(st.booleans()):
+        points = points[rng.integers(0, size, size)]
+    return points.astype(np.float32)
+
+
+def _points(kind: str, size: int, dim: int, rng: np.random.Generator) -> Array:
+    """Return a cloud of one kind."""
+    if kind == "lattice":
+        return rng.integers(-1, 6, (size, dim)) / 4
+    if kind == "clusters":
+        return rng.random((4, dim))[rng.integers(0, 4, size)] + rng.normal(0, 0.01, (size, dim))
+    if kind == "decimals":
+        return np.round(rng.random((size, dim)), 1)
+    if kind == "equal":
+        return np.tile(rng.random(dim), (size, 1))
+    return rng.uniform(-0.2, 1.2, (size, dim))
