@@ -1,0 +1,67 @@
+"""Losses of the downstream model: the task's own, and the structural one.
+
+Source: the ECHO paper, section IV-D, equations 11-13.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def task_loss(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean cross-entropy of a batch (eq. 11). O(n classes).
+
+    Parameters
+    ----------
+    outputs : tensor of shape (n, classes), float
+        Logits.
+    labels : tensor of shape (n,), int64
+        Positions of the true classes.
+    """
+    return functional.cross_entropy(outputs, labels)
+
+
+def structural_loss(outputs: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor:
+    """Return how far the outputs are from close within classes and apart between them (eq. 12).
+
+    Parameters
+    ----------
+    outputs : tensor of shape (n, dim), float
+        Outputs f of the model; the method takes the logits.
+    labels : tensor of shape (n,), int64
+        Pairs with equal labels are positive, all others negative.
+    margin : float
+        The paper's m: distance from which a negative pair costs nothing.
+
+    Returns
+    -------
+    tensor of shape ()
+        The mean over positive ordered pairs i != j of |f_i - f_j|^2, plus the mean over
+        negative pairs of max(0, m - |f_i - f_j|). A term without pairs is 0.
+
+    Notes
+    -----
+    O(n^2 dim) time and O(n^2) memory. Distances are taken from differences, not from
+    inner products, so that close outputs lose no digits. The distance has no derivative at
+    0: outputs that coincide get the gradient 0 from their pair, never NaN.
+
+    Examples
+    --------
+    >>> outputs = torch.tensor([[0.0], [2.0], [2.5]])
+    >>> structural_loss(outputs, torch.tensor([0, 0, 1]))  # 2^2 + (0 + 1/2) / 2
+    tensor(4.2500)
+    """
+    distances = torch.cdist(outputs, outputs, compute_mode="donot_use_mm_for_euclid_dist")
+    alike = labels[:, None] == labels[None, :]
+    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    attraction = _mean_where(alike & ~itself, distances.square())
+    repulsion = _mean_where(~alike, (margin - distances).clamp(min=0))
+    return attraction + repulsion
+
+
+def _mean_where(mask: Tensor, values: Tensor) -> Tensor:
+    """Return the mean of the values under the mask, 0 when it is empty.
+
+    No value leaves the device, so a GPU is not waited for.
+    """
+    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)

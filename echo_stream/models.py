@@ -1,0 +1,223 @@
+"""Downstream models by name, and the input that they take."""
+
+import importlib
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import nn
+
+from echo_stream.errors import ConfigError, DataError, ShapeError
+from echo_stream.typing import Array
+
+Shape: TypeAlias = tuple[int, ...]
+"""Lengths of the axes of one sample."""
+
+Factory: TypeAlias = Callable[[Shape, int], nn.Module]
+"""Makes an untrained model from the shape of a sample and the number of classes."""
+
+LENET_SIDE = 32  # pixels a side of the images that LeNet-5 was drawn for
+LENET_LEAST_SIDE = 28
+HIDDEN_UNITS = 128
+UINT8_MAX = 255
+
+
+def build_model(spec: str, input_shape: Shape, num_classes: int) -> nn.Module:
+    """Return an untrained model for samples of one shape.
+
+    Its initial weights come from torch's global random state.
+
+    Parameters
+    ----------
+    spec : str
+        `lenet`, `mlp`, or `module:factory`, called with (input_shape, num_classes).
+    input_shape : tuple of int
+        Of one sample. An image (h, w) becomes (1, h, w), see `model_shape`.
+    num_classes : int
+        Logits to give, at least 1.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such model, or it does not take this shape.
+
+    Examples
+    --------
+    >>> build_model("lenet", (28, 28), 10)(torch.zeros(5, 1, 28, 28)).shape
+    torch.Size([5, 10])
+    """
+    shape = model_shape(input_shape)
+    if math.prod(shape) < 1 or num_classes < 1:
+        msg = f"a model needs input and classes; got shape {shape} and {num_classes} classes"
+        raise ConfigError(msg)
+    if spec in _BUILT_IN:
+        return _BUILT_IN[spec](shape, num_classes)
+    model = _import_factory(spec)(shape, num_classes)
+    _check_model(spec, model)
+    _check_outputs(spec, model, shape, num_classes)
+    return model
+
+
+def lenet(input_shape: Shape, num_classes: int) -> nn.Sequential:
+    """Return LeNet-5 with ReLU and max-pooling, as the DeepCore library has it.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        (c, side, side) with a side of 28 or more. Below 32 the image is padded by 2.
+    num_classes : int
+
+    Raises
+    ------
+    ConfigError
+        When the shape is another.
+    """
+    _check_lenet_shape(input_shape)
+    channels, side, _ = input_shape
+    padding = 2 if side < LENET_SIDE else 0
+    pooled = ((side + 2 * padding - 4) // 2 - 4) // 2
+    return nn.Sequential(
+        nn.Conv2d(channels, 6, 5, padding=padding),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16 * pooled**2, 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, num_classes),
+    )
+
+
+def mlp(input_shape: Shape, num_classes: int) -> nn.Sequential:
+    """Return a perceptron with two hidden layers of 128 units, for samples of any shape."""
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(math.prod(input_shape), HIDDEN_UNITS),
+        nn.ReLU(),
+        nn.Linear(HIDDEN_UNITS, HIDDEN_UNITS),
+        nn.ReLU(),
+        nn.Linear(HIDDEN_UNITS, num_classes),
+    )
+
+
+_BUILT_IN: dict[str, Factory] = {"lenet": lenet, "mlp": mlp}
+
+
+def model_shape(sample_shape: Shape) -> Shape:
+    """Return the shape in which a model sees a sample: an image gets a channel.
+
+    Examples
+    --------
+    >>> model_shape((28, 28)), model_shape((3, 32, 32)), model_shape((64,)), model_shape(())
+    ((1, 28, 28), (3, 32, 32), (64,), (1,))
+    """
+    if len(sample_shape) in {0, 2}:
+        return (1, *sample_shape)
+    return tuple(sample_shape)
+
+
+def to_input(x: Array, shape: Shape) -> torch.Tensor:
+    """Return samples as a model takes them, on the host; x is copied.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, ...), boolean, integer or floating point
+        uint8 is divided by 255; every other dtype is taken as it is.
+    shape : tuple of int
+        Of the model's input.
+
+    Returns
+    -------
+    tensor of shape (n, *shape), float32
+
+    Raises
+    ------
+    DataError
+        When x does not fit, see `check_input`.
+    """
+    check_input(x, shape)
+    values = np.array(x, dtype=np.float32).reshape(len(x), *shape)
+    if x.dtype == np.uint8:
+        values /= UINT8_MAX
+    return torch.from_numpy(values)
+
+
+def check_input(x: Array, shape: Shape) -> None:
+    """Raise a DataError unless x of shape (n, ...) holds numbers that fill a model's input.
+
+    The shapes agree but for axes of length 1, or one of them is flat: an image with its
+    channels last is refused, not scrambled.
+    """
+    if x.dtype.kind not in "buif":
+        msg = f"a model takes numbers; got samples of dtype {x.dtype}"
+        raise DataError(msg)
+    if len(x) > 0 and not _fits(x.shape[1:], shape):
+        msg = f"samples of shape {x.shape[1:]} do not fit a model that takes {shape}"
+        raise ShapeError(msg)
+
+
+def _fits(sample_shape: Shape, shape: Shape) -> bool:
+    """Return whether a sample can be reshaped without mixing its axes."""
+    if min(len(sample_shape), len(shape)) <= 1:
+        return math.prod(sample_shape) == math.prod(shape)
+    return [side for side in sample_shape if side != 1] == [side for side in shape if side != 1]
+
+
+def _check_lenet_shape(shape: Shape) -> None:
+    """Refuse what is no square image, channels first, of 28 pixels a side or more."""
+    if len(shape) == 3 and shape[1] == shape[2] >= LENET_LEAST_SIDE:
+        return
+    msg = (
+        "lenet takes square images of shape (h, w) or (c, h, w), channels first, "
+        f"with h = w of at least {LENET_LEAST_SIDE}; got {shape}"
+    )
+    if len(shape) == 1:
+        msg += "; for images kept as vectors give --input-shape, such as 1,28,28; or use mlp"
+    raise ConfigError(msg)
+
+
+def _import_factory(spec: str) -> Factory:
+    """Return the factory that `module:factory` names."""
+    module_name, _, factory_name = spec.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), factory_name)):
+        msg = f"model must be {', '.join(_BUILT_IN)} or module:factory; got {spec!r}"
+        raise ConfigError(msg)
+    try:
+        factory: Factory = getattr(importlib.import_module(module_name), factory_name)
+    except (ImportError, AttributeError) as err:
+        msg = f"model {spec!r}: tried to import {factory_name} from {module_name}: {err}"
+        raise ConfigError(msg) from err
+    if not callable(factory):
+        msg = f"model {spec!r}: {factory_name} is not callable, but {type(factory).__name__}"
+        raise ConfigError(msg)
+    return factory
+
+
+def _check_model(spec: str, model: object) -> None:
+    """Refuse what is no module, or has nothing to train."""
+    if not isinstance(model, nn.Module):
+        msg = f"model {spec!r} must be a torch.nn.Module; got {type(model).__name__}"
+        raise ConfigError(msg)
+    if next(model.parameters(), None) is None:
+        msg = f"model {spec!r} has no parameters to train"
+        raise ConfigError(msg)
+
+
+def _check_outputs(spec: str, model: nn.Module, shape: Shape, num_classes: int) -> None:
+    """Refuse a model whose outputs are not one logit a class, before a loss trips over them."""
+    model.eval()
+    with torch.no_grad():
+        outputs = model(torch.zeros(1, *shape))
+    model.train()
+    if outputs.shape != (1, num_classes):
+        msg = (
+            f"model {spec!r} must give {num_classes} logits a sample; "
+            f"one sample gave outputs of shape {tuple(outputs.shape)}"
+        )
+        raise ConfigError(msg)
