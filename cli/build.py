@@ -1,0 +1,64 @@
+"""`echo-stream build`: a file to a coreset, in one batch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from echo_stream.cli.options import data_argument, engine_options, option, state_option
+from echo_stream.cli.output import emit, progress, say
+
+if TYPE_CHECKING:
+    from echo_stream.config import EngineConfig
+
+
+@click.command()
+@data_argument
+@option("--out", type=click.Path(path_type=Path), help="Write one snapshot to this folder.")
+@state_option
+@engine_options
+def build(
+    *,
+    data: Path,
+    out: Path | None,
+    state: Path | None,
+    engine_config: "EngineConfig",
+    generation: Path | None,
+    device: str,
+) -> None:
+    """Build the coreset of DATA: an .npz (x, and y and id if there) or an .npy.
+
+    The encoder is trained on all samples, unless --generation names a trained one.
+
+    \b
+    Example:
+      echo-stream build train.npz --budget 600 --preset paper --out coreset
+    """
+    if (out is None) == (state is None):
+        msg = "give either --out DIR (one snapshot) or --state DIR (snapshot and generation)"
+        raise click.UsageError(msg)
+    from echo_stream.connectors.batch import build_coreset  # noqa: PLC0415 - imports torch
+
+    with progress("training the encoder") as show:
+        built = build_coreset(
+            data,
+            engine_config,
+            generation=generation,
+            device=device,
+            out=out,
+            state=state,
+            on_epoch=show,
+        )
+    manifest = built.snapshot.manifest
+    say(f"{manifest['n']} samples, {manifest['num_cells']} cells; snapshot in {built.folder}")
+    emit(
+        {
+            "snapshot": str(built.folder),
+            "id": built.snapshot.id,
+            "n": manifest["n"],
+            "rows": len(built.snapshot.rows),
+            "num_distinct": manifest["num_distinct"],
+            "num_cells": manifest["num_cells"],
+            "generation": manifest["generation"],
+        }
+    )

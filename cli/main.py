@@ -1,0 +1,71 @@
+"""The command group, and the one place where errors become exit codes.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 source or broker unavailable,
+4 state incompatible or in use, 5 too many bad messages.
+"""
+
+import logging
+import sys
+
+import click
+
+from echo_stream._version import __version__
+from echo_stream.cli import build, demo, produce, query, run, snapshots, train
+from echo_stream.errors import ConfigError, EchoStreamError, SourceError, StateError
+
+EXIT_CODES: tuple[tuple[type[EchoStreamError], int], ...] = (
+    (ConfigError, 2),
+    (SourceError, 3),
+    (StateError, 4),
+    (EchoStreamError, 1),
+)
+INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="echo-stream")
+@click.option("-v", "--verbose", is_flag=True, help="Log what happens inside, on stderr.")
+def cli(*, verbose: bool) -> None:
+    """Keep a small, trustworthy training set out of an endless stream.
+
+    \b
+    Example:
+      echo-stream demo
+    """
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+
+
+for command in (
+    build.build,
+    demo.demo,
+    produce.produce,
+    query.query,
+    run.run,
+    snapshots.snapshots,
+    train.train,
+):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; what we raise on purpose ends in one line and an exit code."""
+    try:
+        sys.exit(cli.main(standalone_mode=False))
+    except click.exceptions.Exit as err:
+        sys.exit(err.exit_code)
+    except click.Abort:
+        sys.exit(INTERRUPTED)
+    except click.ClickException as err:
+        err.show()
+        sys.exit(err.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has gone, as with `| head`; there is nobody left to tell.
+        sys.stderr.close()
+        sys.exit(1)
+    except EchoStreamError as err:
+        click.echo(f"Error: {err}", err=True)
+        sys.exit(next(code for kind, code in EXIT_CODES if isinstance(err, kind)))

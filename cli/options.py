@@ -1,0 +1,86 @@
+"""Options that several commands share, with their environment variables.
+
+A variable is ECHO_STREAM_<OPTION>, the same for every command.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Command], Command]
+
+
+def option(*names: str, **settings: Any) -> Decorator[Any]:
+    """Return a click option with its default and its environment variable in the help."""
+    long_name = next(name for name in names if name.startswith("--"))
+    variable = long_name.removeprefix("--").split("/")[0].replace("-", "_").upper()
+    settings.setdefault("show_default", True)
+    return click.option(*names, envvar=f"ECHO_STREAM_{variable}", show_envvar=True, **settings)
+
+
+def together(*decorators: Decorator[Any]) -> Decorator[Any]:
+    """Return one decorator that applies several, the first outermost."""
+
+    def decorate(command: Any) -> Any:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+data_argument = click.argument("data", type=click.Path(path_type=Path))
+state_option = option("--state", type=click.Path(path_type=Path), help="The state folder.")
+snapshot_option = option(
+    "--snapshot", metavar="ID|PATH", help="A snapshot's id within --state, or its path."
+)
+device_option = option("--device", default="auto", help="auto, cpu, cuda or cuda:i.")
+seed_option = option("--seed", type=int, default=0, help="Fixes everything random.")
+format_option = option(
+    "--format", "output_format", type=click.Choice(["json", "table"]), default="json",
+    help="JSON for programs, a table for people.",
+)  # fmt: skip
+servers_option = option(
+    "--bootstrap-servers", metavar="HOST:PORT[,...]", help="Kafka brokers to connect to first."
+)
+
+_ENGINE_OPTIONS = {
+    "budget": option("--budget", type=int, default=1_000, help="Samples in the core."),
+    "preset": option("--preset", default="paper", help="paper: the method as published."),
+    "support": option("--support", type=int, default=2, help="Support samples per cell."),
+    "encoder": option("--encoder", default="mlp", help="linear or mlp."),
+    "objective": option(
+        "--objective", default="profile", help="What the encoder keeps: profile or pairwise."
+    ),
+    "latent_dim": option("--latent-dim", type=int, default=2, help="Axes of the latent space."),
+    "epochs": option("--epochs", type=int, default=40, help="Passes of the encoder's training."),
+    "standardise": option("--standardise/--no-standardise", default=False,
+                          help="Centre and scale each feature."),
+    "warmup": option("--warmup", type=int, default=10_000,
+                     help="Samples of a stream that the generation is trained on."),
+    "expected_n": option("--expected-n", type=int,
+                         help="Samples a stream is expected to bring; sets the grid's side."),
+    "seed": seed_option,
+}  # fmt: skip
+
+
+def engine_options(command: Any) -> Any:
+    """Add the options of the engine; the command gets them as `engine_config`."""
+
+    @wraps(command)
+    def wrapped(**values: Any) -> Any:
+        from echo_stream.config import EngineConfig  # noqa: PLC0415 - imports torch
+
+        config = EngineConfig(**{name: values.pop(name) for name in _ENGINE_OPTIONS})
+        return command(engine_config=config, **values)
+
+    return together(
+        *_ENGINE_OPTIONS.values(),
+        option("--generation", type=click.Path(path_type=Path),
+               help="A trained generation's folder, to use instead of training one."),
+        device_option,
+    )(wrapped)  # fmt: skip

@@ -1,0 +1,90 @@
+"""Results go to stdout as JSON or a table; words and progress go to stderr."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from echo_stream.runtime import Observer, RunReport
+
+
+def say(words: str) -> None:
+    """Tell people something, on stderr."""
+    click.echo(words, err=True)
+
+
+def emit(result: Any) -> None:
+    """Print a result as JSON."""
+    click.echo(json.dumps(result, indent=2, ensure_ascii=False, default=str))
+
+
+def emit_rows(rows: Sequence[Mapping[str, Any]], output_format: str) -> None:
+    """Print rows with the same keys, as JSON or as a table."""
+    if output_format == "json":
+        emit(rows)
+        return
+    from rich.console import Console  # noqa: PLC0415 - slow to import, not needed for JSON
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table()
+    for name in rows[0] if rows else ():
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(_as_text(value) for value in row.values()))
+    Console(soft_wrap=True).print(table)
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on a terminal, and nothing elsewhere; yields show(done, total)."""
+    with _bar() as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def watched(total: int | None) -> "Iterator[Observer]":
+    """Show how a run goes on, on a terminal. Yields the run's observer."""
+    with _bar() as bar:
+        yield _Bars(bar, bar.add_task("counting", total=total))
+
+
+class _Bars:
+    """Two bars: samples counted, and epochs of the encoder's training while there is one."""
+
+    def __init__(self, bar: "Progress", samples: "TaskID") -> None:
+        self._bar = bar
+        self._samples = samples
+        self._epochs: TaskID | None = None
+
+    def batch(self, report: "RunReport") -> None:
+        """Move the bar of samples."""
+        words = f"{report.n:,} counted, {report.rejected:,} rejected"
+        self._bar.update(self._samples, completed=report.samples, description=words)
+
+    def epoch(self, done: int, total: int) -> None:
+        """Move the bar of epochs."""
+        if self._epochs is None:
+            self._epochs = self._bar.add_task("training the encoder", total=total)
+        self._bar.update(self._epochs, completed=done, visible=done < total)
+
+
+def _bar() -> "Progress":
+    """Return a progress display that draws only on a terminal."""
+    from rich.console import Console  # noqa: PLC0415 - slow to import
+    from rich.progress import Progress  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    return Progress(console=console, transient=True, disable=not console.is_terminal)
+
+
+def _as_text(value: Any) -> str:
+    """Return a value as it stands in a table."""
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, str | int | float) else json.dumps(value, default=str)

@@ -1,0 +1,59 @@
+"""`echo-stream produce`: send a data set to a topic, as a user's producer would."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from echo_stream.cli.options import data_argument, option, servers_option
+from echo_stream.cli.output import emit, progress
+
+if TYPE_CHECKING:
+    from echo_stream.connectors.codecs import Format
+
+
+@click.command()
+@data_argument
+@servers_option
+@option("--topic", help="Topic to send to; created if it does not exist.")
+@option("--partitions", type=int, default=1, help="Partitions of a topic that is created.")
+@option("--rate", type=float, help="Messages a second; default: as fast as it goes.")
+@click.option(
+    "--message-format", type=click.Choice(["npy", "raw", "json"]), default="npy", show_default=True,
+    help="How a message holds its sample.",
+)  # fmt: skip
+def produce(
+    *,
+    data: Path,
+    bootstrap_servers: str | None,
+    topic: str | None,
+    partitions: int,
+    rate: float | None,
+    message_format: "Format",
+) -> None:
+    """Send the samples of DATA (.npz or .npy) to a topic, one message each.
+
+    The row number (or the id in DATA) becomes header `id` and the key, the label
+    header `label`.
+
+    \b
+    Example:
+      echo-stream produce train.npz --bootstrap-servers localhost:9092 --topic events
+    """
+    if bootstrap_servers is None or topic is None:
+        msg = "give --bootstrap-servers HOST:PORT and --topic NAME"
+        raise click.UsageError(msg)
+    from echo_stream.connectors.files import read_file  # noqa: PLC0415
+    from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples  # noqa: PLC0415
+
+    config = ProduceConfig(
+        topic=topic,
+        bootstrap_servers=bootstrap_servers,
+        message_format=message_format,
+        partitions=partitions,
+        rate=rate,
+    )
+    samples = read_file(data)
+    with progress(f"sending to {topic}") as show:
+        sent = produce_samples(samples, config, on_sent=lambda done: show(done, len(samples)))
+    emit({"topic": topic, "messages": sent})

@@ -1,0 +1,153 @@
+"""`echo-stream run`: the long-running consumer."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from echo_stream.cli.options import engine_options, option, servers_option, state_option, together
+from echo_stream.cli.output import emit, say, watched
+from echo_stream.cli.train import model_options, parse_shape, train_config
+
+if TYPE_CHECKING:
+    from echo_stream.config import EngineConfig
+    from echo_stream.runtime import Trainer
+    from echo_stream.schedule import Every
+    from echo_stream.source import Source
+
+
+def parse_every(_: object, __: object, text: str | None) -> "Every | None":
+    """Read an interval such as 20000 or 30s; "never" is none."""
+    from echo_stream.errors import ConfigError  # noqa: PLC0415
+    from echo_stream.schedule import Every  # noqa: PLC0415
+
+    if text is None or text == "never":
+        return None
+    try:
+        return Every.parse(text)
+    except ConfigError as err:
+        raise click.BadParameter(str(err)) from err
+
+
+source_options = together(
+    option("--topic", "topics", multiple=True, help="Topic to read; may be repeated."),
+    servers_option,
+    click.option(
+        "--start", type=click.Choice(["earliest", "latest"]), default="earliest",
+        show_default=True, help="Where a partition that the state does not know begins.",
+    ),
+    option("--until-end", is_flag=True, help="Stop at the end of the topics as it is now."),
+    click.option(
+        "--message-format", type=click.Choice(["auto", "npy", "raw", "json"]), default="auto",
+        show_default=True, help="Format of messages without a content-type header.",
+    ),
+    option("--dtype", help="Of raw messages without a dtype header, such as float32."),
+    option("--shape", callback=parse_shape, help="Of raw messages, such as 28,28."),
+)  # fmt: skip
+
+schedule_options = together(
+    option("--max-samples", type=click.IntRange(1), help="Stop when so many have been counted."),
+    option("--checkpoint-every", callback=parse_every, default="30s",
+           help="Samples such as 20000, a time such as 30s, or never (only at the end)."),
+    option("--snapshot-every", callback=parse_every, default="10m",
+           help="Likewise; the last snapshot is always written."),
+    option("--retrain-every", callback=parse_every, default="never",
+           help="Likewise: train --model on a new snapshot, in a process of its own."),
+)  # fmt: skip
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path), required=False)
+@source_options
+@state_option
+@engine_options
+@schedule_options
+@model_options
+def run(
+    *,
+    data: Path | None,
+    state: Path | None,
+    engine_config: "EngineConfig",
+    generation: Path | None,
+    device: str,
+    **values: Any,
+) -> None:
+    """Consume topics, or DATA read once as a stream, into a state folder.
+
+    A state goes on where it left off. SIGTERM and SIGINT end the run with a checkpoint
+    and a snapshot; SIGUSR1 asks for a snapshot.
+
+    \b
+    Example:
+      echo-stream run --bootstrap-servers localhost:9092 --topic events --state DIR --budget 300
+    """
+    if state is None:
+        msg = "give --state DIR, the folder that keeps what has been counted"
+        raise click.UsageError(msg)
+    open_source = source_opener(data, values)
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from echo_stream.connectors.consumer import consume  # noqa: PLC0415 - imports torch
+    from echo_stream.runtime import RunConfig  # noqa: PLC0415
+
+    schedule = ("checkpoint_every", "snapshot_every", "retrain_every", "max_samples")
+    with watched(values["max_samples"]) as observer:
+        report = consume(
+            open_source,
+            state,
+            engine_config,
+            RunConfig(**{name: values[name] for name in schedule}),
+            generation=generation,
+            device=device,
+            trainer=child_trainer(state, values) if values["retrain_every"] else None,
+            observer=observer,
+        )
+    if report.rejected:
+        say(f"{report.rejected} messages were no samples; they are in {state / 'dead-letters'}")
+    emit({"state": str(state), **asdict(report)})
+
+
+def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[], Source]":
+    """Return what opens the source that the options name."""
+    topics, servers = values["topics"], values["bootstrap_servers"]
+    if (data is None) == (not topics):
+        msg = "give either DATA or --topic (with --bootstrap-servers)"
+        raise click.UsageError(msg)
+    if data is not None:
+        from echo_stream.connectors.files import file_source  # noqa: PLC0415
+
+        return lambda: file_source(data)
+    if servers is None:
+        msg = "--topic needs --bootstrap-servers HOST:PORT"
+        raise click.UsageError(msg)
+    from echo_stream.connectors.codecs import CodecConfig  # noqa: PLC0415
+    from echo_stream.connectors.kafka_source import KafkaConfig, KafkaSource  # noqa: PLC0415
+
+    codec = CodecConfig(values["message_format"], values["dtype"], values["shape"])
+    config = KafkaConfig(topics, servers, codec, values["start"], values["until_end"])
+    return lambda: KafkaSource(config)
+
+
+def child_trainer(state: Path, values: dict[str, Any]) -> "Trainer":
+    """Return what trains a model on each snapshot that is due for it."""
+    from echo_stream.connectors.trainer import ChildTrainer  # noqa: PLC0415
+
+    train_config(values)  # refuses now what the child would refuse later
+    arguments = ["--model", values["model"], "--train-epochs", str(values["train_epochs"])]
+    arguments += ["--threads", "1"]  # ingestion keeps the other cores
+    if values["train_steps"] is not None:
+        arguments += ["--train-steps", str(values["train_steps"])]
+    if values["test"] is not None:
+        arguments += ["--test", str(values["test"])]
+    if values["input_shape"] is not None:
+        arguments += ["--input-shape", ",".join(map(str, values["input_shape"]))]
+    return ChildTrainer(
+        state,
+        arguments,
+        on_trained=lambda result: say(
+            f"trained on {result['snapshot']}: accuracy {result['accuracy']}, "
+            f"{result['labels_used']} labels; {result['model']}"
+        ),
+        on_failed=say,
+    )

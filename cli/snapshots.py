@@ -1,0 +1,103 @@
+"""`echo-stream snapshots`: what there is, one in full, exports and pictures."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from echo_stream.cli.options import format_option, option, snapshot_option, state_option
+from echo_stream.cli.output import emit, emit_rows
+
+SUMMARY = ("id", "time", "n", "num_cells", "num_distinct", "certified_fraction", "generation")
+
+
+@click.group()
+def snapshots() -> None:
+    """List, show, export and draw snapshots.
+
+    \b
+    Example:
+      echo-stream snapshots list --state DIR
+    """
+
+
+@snapshots.command("list")
+@state_option
+@format_option
+def list_(*, state: Path | None, output_format: str) -> None:
+    """List the snapshots of a state, oldest first.
+
+    \b
+    Example:
+      echo-stream snapshots list --state DIR --format table
+    """
+    from echo_stream.connectors.snapshots import list_snapshots  # noqa: PLC0415
+    from echo_stream.connectors.units import read_manifest  # noqa: PLC0415
+
+    if state is None:
+        msg = "give --state DIR"
+        raise click.UsageError(msg)
+    manifests = [read_manifest(unit) for unit in list_snapshots(state)]
+    emit_rows([{name: manifest[name] for name in SUMMARY} for manifest in manifests], output_format)
+
+
+@snapshots.command()
+@state_option
+@snapshot_option
+def show(*, state: Path | None, snapshot: str | None) -> None:
+    """Show the manifest of a snapshot, the newest by default.
+
+    \b
+    Example:
+      echo-stream snapshots show --state DIR
+    """
+    from echo_stream.connectors.snapshots import find_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.units import read_manifest  # noqa: PLC0415
+
+    emit(read_manifest(find_snapshot(state, snapshot)))
+
+
+@snapshots.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@state_option
+@snapshot_option
+def export(*, target: Path, state: Path | None, snapshot: str | None) -> None:
+    """Write the rows of a snapshot to TARGET, an .npz: x, y, id, role and weight.
+
+    \b
+    Example:
+      echo-stream snapshots export coreset.npz --state DIR
+    """
+    from echo_stream.connectors.export import export_npz  # noqa: PLC0415
+
+    emit(_written(export_npz(_read(state, snapshot), target)))
+
+
+@snapshots.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@state_option
+@snapshot_option
+@option("--overwrite", is_flag=True, help="Replace TARGET if it exists.")
+def plot(*, target: Path, state: Path | None, snapshot: str | None, overwrite: bool) -> None:
+    """Draw the map of a snapshot to TARGET, a .png: cells, graph, core and support.
+
+    \b
+    Example:
+      echo-stream snapshots plot map.png --state DIR
+    """
+    from echo_stream.connectors.plot import plot_map  # noqa: PLC0415 - imports matplotlib
+
+    emit(_written(plot_map(_read(state, snapshot), target, overwrite=overwrite)))
+
+
+def _read(state: Path | None, snapshot: str | None) -> Any:
+    """Read the snapshot that the options name."""
+    from echo_stream.connectors.snapshot_files import read_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.snapshots import find_snapshot  # noqa: PLC0415
+
+    return read_snapshot(find_snapshot(state, snapshot))
+
+
+def _written(path: Path) -> dict[str, str]:
+    """Return what to print of a file that has been written."""
+    return {"written": str(path)}

@@ -1,0 +1,112 @@
+"""`echo-stream train`: a model on a snapshot."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from echo_stream.cli.options import (
+    device_option,
+    option,
+    seed_option,
+    snapshot_option,
+    state_option,
+    together,
+)
+from echo_stream.cli.output import emit, progress, say
+
+if TYPE_CHECKING:
+    from echo_stream.training import TrainConfig
+
+
+def parse_shape(_: object, __: object, text: str | None) -> tuple[int, ...] | None:
+    """Read a shape such as 1,28,28."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(length) for length in text.split(","))
+    except ValueError as err:
+        msg = f"a shape is whole numbers with commas, such as 1,28,28; got {text!r}"
+        raise click.BadParameter(msg) from err
+
+
+model_options = together(
+    option("--model", default="lenet", help="lenet, mlp or module:factory."),
+    option("--test", type=click.Path(path_type=Path), help="Data with x and y to score on."),
+    option(
+        "--input-shape",
+        callback=parse_shape,
+        help="Shape in which the model takes a sample, such as 1,28,28.",
+    ),
+    option("--train-epochs", type=int, default=200, help="Passes over the core."),
+    option("--train-steps", type=int, help="Optimiser steps, instead of --train-epochs."),
+)
+
+
+def train_config(values: dict[str, Any], **more: Any) -> "TrainConfig":
+    """Return the training's settings from the values of `model_options`."""
+    from echo_stream.training import TrainConfig  # noqa: PLC0415 - imports torch
+
+    return TrainConfig(
+        model=values["model"],
+        input_shape=values["input_shape"],
+        epochs=values["train_epochs"],
+        steps=values["train_steps"],
+        **more,
+    )
+
+
+@click.command()
+@state_option
+@snapshot_option
+@option("--out", type=click.Path(path_type=Path), help="Folder for models; default: the state's.")
+@model_options
+@option("--batch-size", type=int, default=256, help="Core samples a step.")
+@option("--lr", type=float, default=0.1, help="Learning rate; falls to 0 along a cosine.")
+@option("--structure-weight", type=float, default=0.5, help="The paper's lambda.")
+@option("--margin", type=float, default=1.0, help="The paper's m.")
+@option("--support-per-step", type=int, default=64, help="The paper's K.")
+@option("--threads", type=int, help="CPU threads; default: all.")
+@device_option
+@seed_option
+def train(*, state: Path | None, snapshot: str | None, out: Path | None, **values: Any) -> None:
+    """Train a model on a snapshot, the newest by default, and score it.
+
+    \b
+    Example:
+      echo-stream train --state DIR --model lenet --test test.npz
+    """
+    models = out if out is not None else state and state / "models"
+    if models is None:
+        msg = "give --state DIR, or --snapshot PATH with --out DIR"
+        raise click.UsageError(msg)
+    from echo_stream.connectors.snapshots import find_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.training_job import train_on_snapshot  # noqa: PLC0415
+
+    allow_local_modules()
+    names = ("batch_size", "lr", "structure_weight", "margin", "support_per_step", "threads",
+             "device", "seed")  # fmt: skip
+    config = train_config(values, **{name: values[name] for name in names})
+    unit = find_snapshot(state, snapshot)
+    with progress("training") as show:
+        result, folder = train_on_snapshot(
+            unit,
+            config,
+            test=values["test"],
+            models=models,
+            progress=lambda done, total, _: show(done, total),
+        )
+    metrics = result.metrics
+    if metrics["num_unlabelled"]:
+        say(f"{metrics['num_unlabelled']} rows without a label were left out")
+    if metrics["diverged"]:
+        say("the training diverged; lower --lr")
+    emit({"model": str(folder), "snapshot": unit.name, **metrics})
+
+
+def allow_local_modules() -> None:
+    """Let `module:factory` name a module in the working folder, as `python -m` would."""
+    if os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path holds text
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109

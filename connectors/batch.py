@@ -1,0 +1,72 @@
+"""A batch build: one file in, one snapshot out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from echo_stream.config import EngineConfig
+from echo_stream.connectors.clock import timestamp
+from echo_stream.connectors.engine_files import read_generation, write_generation
+from echo_stream.connectors.files import read_file
+from echo_stream.connectors.snapshot_files import write_snapshot
+from echo_stream.connectors.state_store import StateStore
+from echo_stream.connectors.units import check_free
+from echo_stream.engine import EchoCoreset
+from echo_stream.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A snapshot and the folder that it was written to."""
+
+    snapshot: Snapshot
+    folder: Path
+
+
+def build_coreset(
+    data: Path,
+    config: EngineConfig,
+    *,
+    generation: Path | None,
+    device: str,
+    out: Path | None,
+    state: Path | None,
+    on_epoch: Callable[[int, int], None] | None = None,
+) -> Built:
+    """Build the coreset of a data file and write its snapshot.
+
+    Parameters
+    ----------
+    data : Path
+    config : EngineConfig
+    generation : Path or None
+        A trained generation to use instead of training one on all samples.
+    device : str
+    out : Path or None
+        Folder of the snapshot, which must not exist.
+    state : Path or None
+        Without out: the state folder that the snapshot and the generation go to.
+    on_epoch : callable, optional
+        Called with (epochs done, epochs) while the encoder is trained.
+
+    Raises
+    ------
+    SourceError, DataError, StateError
+        Whatever is wrong with the file, the generation or the folders; before training
+        wherever it can be known.
+    """
+    if out is not None:
+        check_free(out)
+    trained = None if generation is None else read_generation(generation)
+    samples = read_file(data)
+    engine = EchoCoreset.from_config(config, generation=trained, device=device)
+    if out is not None:
+        snapshot = engine.fit_samples(samples, on_epoch=on_epoch).snapshot()
+        write_snapshot(snapshot, out, time=timestamp(), position={"row": len(samples)})
+        return Built(snapshot, out)
+    assert state is not None
+    with StateStore(state) as store:
+        snapshot = engine.fit_samples(samples, on_epoch=on_epoch).snapshot()
+        write_generation(engine.generation_, state / "generations")
+        name = store.save_snapshot(snapshot, {"row": len(samples)})
+    return Built(snapshot, state / "snapshots" / name)

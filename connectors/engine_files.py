@@ -1,0 +1,87 @@
+"""Generations and checkpoints as units on disk: safetensors and JSON, no pickle."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from echo_stream.config import EngineConfig
+from echo_stream.connectors.units import FileWriter, verify_unit, write_unit
+from echo_stream.engine import EchoCoreset
+from echo_stream.errors import StateError
+from echo_stream.generation import Generation
+from echo_stream.typing import Array
+
+GENERATION_MANIFEST = "generation.json"
+ENCODER_FILE = "encoder.safetensors"
+SKETCH_FILE = "sketch.safetensors"
+
+
+def write_generation(generation: Generation, parent: Path) -> Path:
+    """Write a generation as parent/<id>, unless it is there already; return the folder."""
+    target = parent / generation.id
+    if not target.exists():
+        arrays, meta = generation.to_state()
+        write_unit(
+            target,
+            {ENCODER_FILE: tensors_writer(arrays)},
+            {"id": generation.id, **meta},
+            manifest_name=GENERATION_MANIFEST,
+        )
+    return target
+
+
+def read_generation(unit: Path) -> Generation:
+    """Read a generation that `write_generation` wrote.
+
+    Raises
+    ------
+    StateError
+        If it is not there, damaged, or of another format version.
+    """
+    meta = verify_unit(unit, manifest_name=GENERATION_MANIFEST)
+    return Generation.from_state((read_tensors(unit / ENCODER_FILE), meta))
+
+
+def write_checkpoint(engine: EchoCoreset, manifest: Mapping[str, Any], target: Path) -> None:
+    """Write the engine's state, and what manifest says beside it, as one atomic unit."""
+    arrays, meta = engine.to_state()
+    write_unit(target, {SKETCH_FILE: tensors_writer(arrays)}, {**manifest, "engine": meta})
+
+
+def stored_config(manifest: Mapping[str, Any]) -> EngineConfig:
+    """Return the configuration that a checkpoint's manifest names."""
+    return EngineConfig.from_json(manifest["engine"]["config"])
+
+
+def read_engine(
+    unit: Path, manifest: Mapping[str, Any], config: EngineConfig, *, device: str
+) -> EchoCoreset:
+    """Return the engine of a checkpoint, to go on with the settings of config.
+
+    Raises
+    ------
+    StateError
+        If it is damaged, or of another format version.
+    """
+    state = (read_tensors(unit / SKETCH_FILE), manifest["engine"])
+    return EchoCoreset.from_state(state, device=device, config=config)
+
+
+def tensors_writer(arrays: Mapping[str, Array]) -> FileWriter:
+    """Return what writes named arrays as a safetensors file."""
+    # safetensors writes the memory of an array as it lies.
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    return lambda path: save_file(contiguous, path)
+
+
+def read_tensors(path: Path) -> dict[str, Array]:
+    """Return the named arrays of a safetensors file."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as err:
+        msg = f"{path} is damaged: {err}"
+        raise StateError(msg) from err

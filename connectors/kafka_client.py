@@ -1,0 +1,62 @@
+"""What every Kafka client of ours shares: time-outs, errors for people, quiet logs."""
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kafka.errors import KafkaError
+
+from echo_stream.errors import SourceError
+
+BOOTSTRAP_TIMEOUT_MS = 10_000
+REQUEST_TIMEOUT_MS = 30_000
+RECONNECT_BACKOFF_MAX_MS = 5_000  # the default can sleep half a minute after an outage
+METADATA_MAX_AGE_MS = 30_000  # how soon a new partition or leader is noticed
+
+COMMON_OPTIONS: dict[str, Any] = {
+    "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
+    "request_timeout_ms": REQUEST_TIMEOUT_MS,
+    "reconnect_backoff_max_ms": RECONNECT_BACKOFF_MAX_MS,
+    "metadata_max_age_ms": METADATA_MAX_AGE_MS,
+}
+
+
+class _LastWarnings(logging.Handler):
+    """Keeps the client's last warnings: the reason why a broker does not answer is only there."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: deque[str] = deque(maxlen=1)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one message."""
+        self.messages.append(record.getMessage())
+
+
+@contextmanager
+def errors_for_people(servers: str, doing: str) -> Iterator[None]:
+    """Turn an error of the client into a `SourceError` of one line.
+
+    Parameters
+    ----------
+    servers : str
+        The brokers asked, to be named.
+    doing : str
+        What was tried, such as "read topic events".
+    """
+    warnings = _LastWarnings()
+    logger = logging.getLogger("kafka")
+    logger.addHandler(warnings)
+    # An outage logs several lines a second; ours says it once.
+    propagate, logger.propagate = logger.propagate, False
+    try:
+        yield
+    except (KafkaError, ValueError) as err:
+        reason = warnings.messages[-1] if warnings.messages else str(err) or type(err).__name__
+        msg = f"cannot {doing} at {servers}: {reason.splitlines()[0]}; is the broker up?"
+        raise SourceError(msg) from err
+    finally:
+        logger.propagate = propagate
+        logger.removeHandler(warnings)

@@ -1,0 +1,126 @@
+"""Samples to a topic, one message each."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.errors import TopicAlreadyExistsError
+
+from echo_stream.connectors.codecs import Format, encode
+from echo_stream.connectors.kafka_client import COMMON_OPTIONS, errors_for_people
+from echo_stream.errors import ConfigError, SourceError
+from echo_stream.samples import Samples, label_of
+
+LINGER_MS = 20  # fills batches; with 256 KiB of them the producer is twenty times faster
+BATCH_BYTES = 256 * 1024
+MAX_REQUEST_BYTES = 16 * 1024**2
+FLUSH_SECONDS = 60
+REPORT_EVERY = 1_000  # messages
+
+
+@dataclass(frozen=True, slots=True)
+class ProduceConfig:
+    """Where to send samples, and how.
+
+    Attributes
+    ----------
+    topic : str
+        Created, with so many partitions, if it does not exist.
+    bootstrap_servers : str
+        Comma-separated HOST:PORT.
+    message_format : "npy", "raw" or "json"
+    partitions : int
+    rate : float or None
+        Messages a second; None: as fast as it goes.
+    """
+
+    topic: str
+    bootstrap_servers: str
+    message_format: Format = "npy"
+    partitions: int = 1
+    rate: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no broker could do."""
+        if self.message_format not in get_args(Format):
+            msg = f"message_format must be npy, raw or json; got {self.message_format!r}"
+            raise ConfigError(msg)
+        if self.partitions < 1:
+            msg = f"partitions must be at least 1; got {self.partitions}"
+            raise ConfigError(msg)
+        if self.rate is not None and not self.rate > 0:
+            msg = f"rate must be above 0; got {self.rate}"
+            raise ConfigError(msg)
+
+
+def produce_samples(
+    samples: Samples, config: ProduceConfig, *, on_sent: Callable[[int], None] | None = None
+) -> int:
+    """Send samples in their order, and return their number when all are acknowledged.
+
+    Key and header `id` are the id, header `label` the label. All replicas acknowledge,
+    and a retry makes no duplicate.
+
+    Raises
+    ------
+    SourceError
+        If the broker does not answer or refuses a message.
+    """
+    with errors_for_people(config.bootstrap_servers, f"send to topic {config.topic}"):
+        _ensure_topic(config)
+        producer = KafkaProducer(
+            bootstrap_servers=config.bootstrap_servers.split(","),
+            linger_ms=LINGER_MS,
+            batch_size=BATCH_BYTES,
+            max_request_size=MAX_REQUEST_BYTES,
+            **COMMON_OPTIONS,
+        )
+        try:
+            _send_all(producer, samples, config, on_sent)
+        finally:
+            producer.close()
+    return len(samples)
+
+
+def _send_all(
+    producer: KafkaProducer,
+    samples: Samples,
+    config: ProduceConfig,
+    on_sent: Callable[[int], None] | None,
+) -> None:
+    """Send every sample, at the rate asked for, and wait for the acknowledgements."""
+    failures: list[Exception] = []
+    started = time.monotonic()
+    for row in range(len(samples)):
+        if config.rate is not None:
+            time.sleep(max(0.0, started + row / config.rate - time.monotonic()))
+        label = None if samples.labels is None else label_of(samples.labels[row])
+        key, value, headers = encode(
+            samples.x[row], str(samples.ids[row]), label, config.message_format
+        )
+        sent = producer.send(config.topic, value=value, key=key, headers=headers)
+        sent.add_errback(failures.append)
+        if on_sent is not None and row % REPORT_EVERY == 0:
+            on_sent(row)
+        if failures:
+            break
+    producer.flush(FLUSH_SECONDS)
+    if failures:
+        msg = f"the broker refused a message for topic {config.topic}: {failures[0]}"
+        raise SourceError(msg) from failures[0]
+
+
+def _ensure_topic(config: ProduceConfig) -> None:
+    """Create the topic unless it exists."""
+    topic: dict[str, Any] = {"num_partitions": config.partitions, "replication_factor": -1}
+    with KafkaAdminClient(
+        bootstrap_servers=config.bootstrap_servers.split(","), **COMMON_OPTIONS
+    ) as admin:
+        if config.topic in admin.list_topics():
+            return
+        try:
+            admin.create_topics({config.topic: topic}, wait_for_metadata=True)
+        except TopicAlreadyExistsError:
+            return  # somebody was quicker

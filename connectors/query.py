@@ -1,0 +1,37 @@
+"""SQL over the tables of a snapshot."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from echo_stream.connectors.snapshot_files import read_tables
+from echo_stream.errors import QueryError
+
+
+def query_snapshot(unit: Path, sql: str) -> list[dict[str, Any]]:
+    """Run SQL over the tables coreset, cells and edges of a snapshot.
+
+    SQL cannot read or write files, nor load extensions.
+
+    Raises
+    ------
+    SnapshotError
+        If there is no such snapshot.
+    QueryError
+        If the database refuses the SQL.
+    """
+    tables = read_tables(unit)
+    with duckdb.connect() as connection:
+        for name, table in tables.items():
+            connection.register(name, table)
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET python_enable_replacements = false")
+        connection.execute("SET lock_configuration = true")
+        try:
+            cursor = connection.execute(sql)
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        except duckdb.Error as err:
+            msg = f"the query failed: {str(err).strip().splitlines()[0]}"
+            raise QueryError(msg) from err

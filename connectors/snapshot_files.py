@@ -1,0 +1,201 @@
+"""Snapshots as Parquet and JSON, and back."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from echo_stream.connectors.units import FileWriter, read_manifest, verify_unit, write_unit
+from echo_stream.errors import SnapshotError, StateError
+from echo_stream.samples import Origin, Samples, as_objects
+from echo_stream.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
+from echo_stream.typing import Array, Cell, Label
+from echo_stream.validation import SampleSchema
+
+TABLES = ("coreset", "cells", "edges")
+
+
+def write_snapshot(snapshot: Snapshot, target: Path, **extra: Any) -> None:
+    """Write a snapshot as a unit; extra goes into its manifest (time, positions)."""
+    tables = {
+        "coreset": _coreset_table(
+            snapshot.rows, SampleSchema.from_json(snapshot.manifest["schema"])
+        ),
+        "cells": _cells_table(snapshot.cells),
+        "edges": _edges_table(snapshot.edges),
+    }
+    files = {f"{name}.parquet": _parquet_writer(table) for name, table in tables.items()}
+    write_unit(target, files, {**snapshot.manifest, **extra})
+
+
+def read_snapshot(unit: Path) -> Snapshot:
+    """Read a snapshot, checking every file against its checksum.
+
+    Raises
+    ------
+    SnapshotError
+        If there is none, or it is damaged.
+    """
+    try:
+        manifest = verify_unit(unit)
+    except StateError as err:
+        raise SnapshotError(str(err)) from err
+    tables = read_tables(unit)
+    return Snapshot(
+        rows=_coreset_rows(tables["coreset"], SampleSchema.from_json(manifest["schema"])),
+        cells=_cell_rows(tables["cells"]),
+        edges=_edge_rows(tables["edges"]),
+        manifest=manifest,
+    )
+
+
+def read_tables(unit: Path) -> dict[str, pa.Table]:
+    """Return the three tables of a snapshot as Arrow, without checking them.
+
+    Raises
+    ------
+    SnapshotError
+        If a file is missing or no Parquet.
+    """
+    try:
+        read_manifest(unit)
+        return {name: pq.read_table(unit / f"{name}.parquet") for name in TABLES}
+    except (StateError, OSError, pa.ArrowException) as err:
+        msg = f"cannot read the snapshot {unit}: {err}"
+        raise SnapshotError(msg) from err
+
+
+def _parquet_writer(table: pa.Table) -> FileWriter:
+    """Return what writes a table as Parquet."""
+    return lambda path: pq.write_table(table, path, compression="zstd")
+
+
+def _coreset_table(rows: CoresetRows, schema: SampleSchema) -> pa.Table:
+    """Return the rows of a coreset as Arrow; dtype and shape of x are in the metadata."""
+    samples = rows.samples
+    labels = [None] * len(rows) if samples.labels is None else samples.labels.tolist()
+    origins = [None] * len(rows) if samples.origins is None else samples.origins.tolist()
+    columns = {
+        "id": pa.array([str(sample_id) for sample_id in samples.ids], pa.string()),
+        "role": pa.array(rows.roles.tolist(), pa.string()),
+        "position": pa.array(range(len(rows)), pa.int32()),
+        "round": pa.array(rows.rounds, pa.int32()),
+        "cell": _cell_column(rows.cells),
+        "degree": pa.array(rows.degrees, pa.int32()),
+        "cell_count": pa.array(rows.cell_counts, pa.int64()),
+        "weight": pa.array(rows.weights, pa.float64()),
+        "certified": pa.array(rows.certified.tolist(), pa.bool_()),
+        "label": _label_column(labels),
+        "z": _vector_column(rows.latents),
+        "map": _vector_column(rows.maps),
+        "x": pa.array([np.ascontiguousarray(x).tobytes() for x in samples.x], pa.binary()),
+    }
+    kinds = {"topic": pa.string(), "partition": pa.int32(), "offset": pa.int64()}
+    for place, (name, kind) in enumerate({**kinds, "timestamp": pa.int64()}.items()):
+        columns[name] = pa.array([origin and origin[place] for origin in origins], kind)
+    shape = ",".join(map(str, schema.shape))
+    return pa.table(columns).replace_schema_metadata({"x_dtype": schema.dtype, "x_shape": shape})
+
+
+def _coreset_rows(table: pa.Table, schema: SampleSchema) -> CoresetRows:
+    """Undo `_coreset_table`."""
+    columns = table.to_pydict()
+    origin_columns = [columns[name] for name in ("topic", "partition", "offset", "timestamp")]
+    origins = [
+        None if origin[0] is None else Origin(*origin)
+        for origin in zip(*origin_columns, strict=True)
+    ]
+    payloads = [np.frombuffer(x, schema.dtype).reshape(schema.shape) for x in columns["x"]]
+    samples = Samples(
+        x=np.array(payloads, dtype=schema.dtype).reshape(-1, *schema.shape),
+        ids=as_objects(columns["id"]),
+        labels=as_objects(columns["label"]),
+        origins=as_objects(origins),
+    )
+    return CoresetRows(
+        samples=samples,
+        roles=as_objects(columns["role"]),
+        rounds=np.array(columns["round"], dtype=np.int64),
+        cells=[tuple(cell) for cell in columns["cell"]],
+        degrees=np.array(columns["degree"], dtype=np.int64),
+        cell_counts=np.array(columns["cell_count"], dtype=np.int64),
+        weights=np.array(columns["weight"], dtype=np.float64),
+        certified=as_objects(columns["certified"]),
+        latents=_vectors(columns["z"]),
+        maps=_vectors(columns["map"]),
+    )
+
+
+def _cells_table(cells: CellRows) -> pa.Table:
+    """Return the occupied cells as Arrow."""
+    return pa.table(
+        {
+            "cell": _cell_column(cells.cells),
+            "count": pa.array(cells.counts, pa.int64()),
+            "centroid": _vector_column(cells.centroids, pa.float64()),
+            "map": _vector_column(cells.maps),
+            "degree": pa.array(cells.degrees, pa.int32()),
+        }
+    )
+
+
+def _cell_rows(table: pa.Table) -> CellRows:
+    """Undo `_cells_table`."""
+    columns = table.to_pydict()
+    return CellRows(
+        cells=[tuple(cell) for cell in columns["cell"]],
+        counts=np.array(columns["count"], dtype=np.int64),
+        degrees=np.array(columns["degree"], dtype=np.int64),
+        centroids=_vectors(columns["centroid"]),
+        maps=_vectors(columns["map"]),
+    )
+
+
+def _edges_table(edges: EdgeRows) -> pa.Table:
+    """Return the edges of the graph as Arrow."""
+    return pa.table(
+        {
+            "left": _cell_column(edges.left),
+            "right": _cell_column(edges.right),
+            "length": pa.array(edges.lengths, pa.float64()),
+            "is_bridge": pa.array(edges.is_bridge.tolist(), pa.bool_()),
+        }
+    )
+
+
+def _edge_rows(table: pa.Table) -> EdgeRows:
+    """Undo `_edges_table`."""
+    columns = table.to_pydict()
+    return EdgeRows(
+        left=[tuple(cell) for cell in columns["left"]],
+        right=[tuple(cell) for cell in columns["right"]],
+        lengths=np.array(columns["length"], dtype=np.float64),
+        is_bridge=np.array(columns["is_bridge"], dtype=bool),
+    )
+
+
+def _label_column(labels: list[Label]) -> pa.Array:
+    """Return labels as int64 if all are integers, float64 if all are numbers, else as text."""
+    kinds = {type(label) for label in labels if label is not None}
+    if kinds <= {int}:
+        return pa.array(labels, pa.int64())
+    if kinds <= {int, float}:
+        return pa.array([None if y is None else float(y) for y in labels], pa.float64())
+    return pa.array([None if y is None else str(y) for y in labels], pa.string())
+
+
+def _cell_column(cells: list[Cell]) -> pa.Array:
+    """Return cell indices as lists of int32."""
+    return pa.array([list(cell) for cell in cells], pa.list_(pa.int32()))
+
+
+def _vector_column(vectors: Array, kind: pa.DataType | None = None) -> pa.Array:
+    """Return vectors as lists, of float32 unless told otherwise."""
+    return pa.array(vectors.tolist(), pa.list_(kind or pa.float32()))
+
+
+def _vectors(rows: list[list[float]]) -> Array:
+    """Return lists of numbers as an array of shape (n, k), float64."""
+    return np.array(rows, dtype=np.float64).reshape(len(rows), -1) if rows else np.zeros((0, 0))

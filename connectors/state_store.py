@@ -1,0 +1,159 @@
+"""A state folder: checkpoints, generations and snapshots of one stream, and its lock."""
+
+import fcntl
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from echo_stream.config import EngineConfig
+from echo_stream.connectors.clock import timestamp
+from echo_stream.connectors.engine_files import (
+    read_engine,
+    stored_config,
+    write_checkpoint,
+    write_generation,
+)
+from echo_stream.connectors.snapshot_files import write_snapshot
+from echo_stream.connectors.units import list_units, remove_leftovers, verify_unit
+from echo_stream.engine import EchoCoreset
+from echo_stream.errors import StateError
+from echo_stream.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
+
+FORMAT_VERSION = 1
+KEPT_CHECKPOINTS = 3  # a damaged one falls back on the one before it
+SEQUENCE_DIGITS = 12
+
+# Settings that make another coreset. Any other setting may change on restart.
+FINGERPRINT = (
+    "budget", "preset", "support", "encoder", "objective", "latent_dim", "epochs", "standardise",
+    "seed",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A restored moment: the engine, and the source position up to which it has counted."""
+
+    engine: EchoCoreset
+    position: Mapping[str, int]
+    source: Mapping[str, Any]
+
+
+class StateStore:
+    """Write access to a state folder, for one process at a time.
+
+    Use it as a context manager: the lock is held until it is closed, or the process dies.
+
+    Parameters
+    ----------
+    folder : Path
+        Created when it does not exist.
+
+    Raises
+    ------
+    StateError
+        If another process holds the lock, or the folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = _lock(folder)
+        for name in ("checkpoints", "generations", "snapshots"):
+            remove_leftovers(folder / name)
+        units = list_units(folder / "checkpoints")
+        self._sequence = int(units[-1].name) if units else 0
+
+    def __enter__(self) -> "StateStore":
+        """Return the store."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the lock."""
+        self._lock.close()
+
+    def load_checkpoint(self, config: EngineConfig, *, device: str) -> Checkpoint | None:
+        """Return the newest checkpoint that is whole, or None where there never was one.
+
+        Raises
+        ------
+        StateError
+            If the state is of another configuration, naming what differs, or every
+            checkpoint is damaged.
+        """
+        units = list_units(self.folder / "checkpoints")
+        for unit in reversed(units):
+            try:
+                manifest = verify_unit(unit)
+            except StateError as err:
+                logger.warning("checkpoint skipped: %s", err)
+                continue
+            _check_fingerprint(stored_config(manifest), config, self.folder)
+            engine = read_engine(unit, manifest, config, device=device)
+            return Checkpoint(engine, manifest["position"], manifest["source"])
+        if units:
+            msg = f"all {len(units)} checkpoints in {self.folder} are damaged; use another state"
+            raise StateError(msg)
+        return None
+
+    def save_checkpoint(
+        self, engine: EchoCoreset, position: Mapping[str, int], source: Mapping[str, Any]
+    ) -> None:
+        """Write engine and position as one atomic unit, and drop the oldest checkpoints."""
+        parent, self._sequence = self._sequence, self._sequence + 1
+        target = self.folder / "checkpoints" / f"{self._sequence:0{SEQUENCE_DIGITS}d}"
+        manifest = {
+            "format_version": FORMAT_VERSION,
+            "sequence": self._sequence,
+            "parent": parent or None,
+            "time": timestamp(),
+            "n": engine.n_seen_,
+            "position": dict(position),
+            "source": dict(source),
+        }
+        write_checkpoint(engine, manifest, target)
+        if not engine.is_warming_up:
+            write_generation(engine.generation_, self.folder / "generations")
+        for unit in list_units(target.parent)[:-KEPT_CHECKPOINTS]:
+            shutil.rmtree(unit)
+
+    def save_snapshot(self, snapshot: Snapshot, position: Mapping[str, int]) -> str:
+        """Write a snapshot and return its id; the same one twice is written once."""
+        target = self.folder / "snapshots" / snapshot.id
+        if not target.exists():
+            write_snapshot(snapshot, target, time=timestamp(), position=dict(position))
+        return snapshot.id
+
+
+def _lock(folder: Path) -> IO[str]:
+    """Take the lock of a state folder; it goes with the process."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / "lock").open("w", encoding="utf-8")
+    except OSError as err:
+        msg = f"cannot use {folder} as a state: {err.strerror}"
+        raise StateError(msg) from err
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as err:
+        handle.close()
+        msg = f"{folder} is in use by another process; stop it, or give another --state"
+        raise StateError(msg) from err
+    return handle
+
+
+def _check_fingerprint(stored: EngineConfig, given: EngineConfig, folder: Path) -> None:
+    """Refuse to go on with a state that was made with other settings."""
+    different = stored.differences(given)
+    listed = [
+        f"{name} is {different[name][0]!r} there, {different[name][1]!r} here"
+        for name in FINGERPRINT
+        if name in different
+    ]
+    if listed:
+        msg = f"{folder} is of another configuration: {'; '.join(listed)}; give another --state"
+        raise StateError(msg)

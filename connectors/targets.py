@@ -1,0 +1,39 @@
+"""Files that commands write for people: whole or not at all, never over another one."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from echo_stream.errors import ConfigError
+
+
+@contextmanager
+def new_file(target: Path, suffix: str, *, overwrite: bool = False) -> Iterator[IO[bytes]]:
+    """Yield a file to write, which becomes target when the block ends without an error.
+
+    Raises
+    ------
+    ConfigError
+        If target has another suffix, is in the way, or cannot be written.
+    """
+    if target.suffix != suffix:
+        msg = f"{target} is no {suffix} file; give a name that ends in {suffix}"
+        raise ConfigError(msg)
+    if target.exists() and not (overwrite and target.is_file()):
+        msg = f"{target} already exists; remove it or give another path"
+        raise ConfigError(msg)
+    temporary = target.with_name(f".tmp-{uuid.uuid4().hex}{suffix}")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except OSError as err:
+        msg = f"cannot write {target}: {err.strerror}"
+        raise ConfigError(msg) from err
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,114 @@
+"""Retraining beside the stream: one child process at a time."""
+
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.1
+KILL_AFTER_SECONDS = 5.0  # what a child that is told to end may take to do so
+
+
+class ChildTrainer:
+    """Run `echo-stream train` on snapshots of a state, in a process of its own.
+
+    The child can crash or hang without touching the stream; it is ended with the run.
+
+    Parameters
+    ----------
+    state : Path
+    arguments : sequence of str
+        Options of `echo-stream train` besides --state and --snapshot.
+    on_trained : callable
+        Called with the child's result, as JSON, when it has ended well.
+    on_failed : callable
+        Called with one line, when it has not.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        arguments: Sequence[str],
+        *,
+        on_trained: Callable[[dict[str, Any]], None],
+        on_failed: Callable[[str], None],
+    ) -> None:
+        self._command = [
+            sys.executable, "-m", "echo_stream", "train", "--state", str(state), *arguments,
+        ]  # fmt: skip
+        self._on_trained = on_trained
+        self._on_failed = on_failed
+        self._child: subprocess.Popen[bytes] | None = None
+        self._output: IO[bytes] | None = None
+        self._errors: IO[bytes] | None = None
+
+    def start(self, snapshot_id: str) -> bool:
+        """Begin to train on a snapshot; False if a training is still under way."""
+        self.poll()
+        if self._child is not None:
+            logger.info("training on %s left out: the one before is still under way", snapshot_id)
+            return False
+        # Files, not pipes: a child that writes much is never held up by a parent that is busy.
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self._child = subprocess.Popen(
+            [*self._command, "--snapshot", snapshot_id],
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._errors,
+            start_new_session=True,  # an interrupt from the terminal is the parent's business
+        )
+        return True
+
+    def poll(self) -> None:
+        """Report a training that has ended. Returns at once."""
+        if self._child is not None and self._child.poll() is not None:
+            self._report(self._child.returncode)
+
+    def finish(self, may_wait: Callable[[], bool]) -> None:
+        """Wait for the training under way while may_wait() holds; then end it."""
+        while self._child is not None and may_wait():
+            time.sleep(POLL_SECONDS)
+            self.poll()
+        if self._child is None:
+            return
+        self._child.terminate()
+        try:
+            self._child.wait(KILL_AFTER_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        self._on_failed("the training under way was ended with the run")
+        self._forget()
+
+    def _report(self, code: int) -> None:
+        """Tell how the child has ended."""
+        assert self._output is not None
+        assert self._errors is not None
+        output, errors = _content(self._output), _content(self._errors)
+        self._forget()
+        if code == 0:
+            self._on_trained(json.loads(output))
+        else:
+            last = errors.strip().splitlines()[-1:] or ["it said nothing"]
+            self._on_failed(f"the training ended with exit code {code}: {last[0]}")
+
+    def _forget(self) -> None:
+        """Close the files of a child that has ended."""
+        for file in (self._output, self._errors):
+            if file is not None:
+                file.close()
+        self._child = self._output = self._errors = None
+
+
+def _content(file: IO[bytes]) -> str:
+    """Return all that has been written to a file."""
+    file.seek(0)
+    return file.read().decode(errors="replace")

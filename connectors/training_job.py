@@ -1,0 +1,56 @@
+"""A model trained on a stored snapshot."""
+
+from pathlib import Path
+
+import numpy as np
+
+from echo_stream.connectors.files import read_file
+from echo_stream.connectors.model_files import write_model
+from echo_stream.connectors.snapshot_files import read_snapshot
+from echo_stream.samples import Samples
+from echo_stream.training import LabelledSet, Progress, TrainConfig, TrainResult, train
+
+
+def train_on_snapshot(
+    unit: Path,
+    config: TrainConfig,
+    *,
+    test: Path | None,
+    models: Path,
+    progress: Progress | None = None,
+) -> tuple[TrainResult, Path]:
+    """Train a model on a snapshot, write it under models, and return both.
+
+    Parameters
+    ----------
+    unit : Path
+        The snapshot.
+    config : TrainConfig
+    test : Path or None
+        Data file with x and y to score the model on.
+    models : Path
+        Folder to write the model's own folder in.
+    progress : callable, optional
+
+    Raises
+    ------
+    SnapshotError, SourceError, DataError, TrainingError
+    """
+    tested = None if test is None else labelled(read_file(test))
+    snapshot = read_snapshot(unit)
+    result = train(
+        labelled(snapshot.select("core")),
+        labelled(snapshot.select("support")),
+        tested,
+        config,
+        progress=progress,
+    )
+    return result, write_model(result, models, snapshot_id=snapshot.id)
+
+
+def labelled(samples: Samples) -> LabelledSet:
+    """Return samples as a training or test set; without labels all are unknown."""
+    unknown = np.full(len(samples), None, dtype=object)
+    return LabelledSet(
+        samples.x, unknown if samples.labels is None else samples.labels, samples.ids
+    )

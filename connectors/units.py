@@ -1,0 +1,157 @@
+"""Folders that exist whole or not at all.
+
+A unit (a checkpoint, a snapshot, a generation, a model) is a folder of files with a
+manifest that names each file's size and SHA-256. It is written under a temporary
+name and renamed, so a reader never sees half of one, whenever the writer dies.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from echo_stream.errors import StateError
+
+FileWriter = Callable[[Path], None]
+
+MANIFEST = "manifest.json"
+TEMPORARY_PREFIX = ".tmp-"
+
+
+def write_unit(
+    target: Path,
+    files: Mapping[str, FileWriter],
+    manifest: Mapping[str, Any],
+    *,
+    manifest_name: str = MANIFEST,
+) -> None:
+    """Write a unit at target, atomically and durably.
+
+    1. Write and flush each file under a temporary name. 2. Write the manifest, with the
+    files' checksums, last. 3. Flush the folder, rename it, flush its parent.
+
+    Parameters
+    ----------
+    target : Path
+        The folder to create. Its parent is created too.
+    files : mapping of str to callable
+        What writes each file, given the path to write to.
+    manifest : mapping
+        What the unit says of itself, as JSON; the key "files" is added.
+    manifest_name : str
+
+    Raises
+    ------
+    StateError
+        If target exists, or the disk refuses.
+    """
+    temporary = target.parent / f"{TEMPORARY_PREFIX}{target.name}-{uuid.uuid4().hex}"
+    try:
+        if target.exists():
+            raise _exists(target)
+        temporary.mkdir(parents=True)
+        for name, write in files.items():
+            write(temporary / name)
+            _flush(temporary / name)
+        listed = {name: _describe(temporary / name) for name in files}
+        content = json.dumps({**manifest, "files": listed}, indent=2, allow_nan=False)
+        (temporary / manifest_name).write_text(content + "\n", encoding="utf-8")
+        _flush(temporary / manifest_name)
+        _flush(temporary)
+        temporary.rename(target)
+        _flush(target.parent)
+    except OSError as err:
+        msg = f"cannot write {target}: {err.strerror or err}; free space or give another folder"
+        raise StateError(msg) from err
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_manifest(unit: Path, *, manifest_name: str = MANIFEST) -> dict[str, Any]:
+    """Return what a unit says of itself.
+
+    Raises
+    ------
+    StateError
+        If there is no such unit, or its manifest is damaged.
+    """
+    path = unit / manifest_name
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        msg = f"cannot read {path}: {err.strerror}"
+        raise StateError(msg) from err
+    except ValueError as err:
+        msg = f"{path} is damaged: it is not JSON ({err})"
+        raise StateError(msg) from err
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        msg = f"{path} is damaged: it lists no files"
+        raise StateError(msg)
+    return manifest
+
+
+def verify_unit(unit: Path, *, manifest_name: str = MANIFEST) -> dict[str, Any]:
+    """Check every file of a unit against its manifest, and return the manifest.
+
+    Raises
+    ------
+    StateError
+        If a file is missing, or its content is not what was written.
+    """
+    manifest = read_manifest(unit, manifest_name=manifest_name)
+    for name, expected in manifest["files"].items():
+        if not (unit / name).is_file():
+            msg = f"{unit / name} is missing"
+            raise StateError(msg)
+        if _describe(unit / name) != expected:
+            msg = f"{unit / name} is damaged: its checksum is not the one in {manifest_name}"
+            raise StateError(msg)
+    return manifest
+
+
+def list_units(parent: Path, *, manifest_name: str = MANIFEST) -> list[Path]:
+    """Return the units in a folder, in order of name; half-written ones are none."""
+    if not parent.is_dir():
+        return []
+    return sorted(
+        path
+        for path in parent.iterdir()
+        if not path.name.startswith(TEMPORARY_PREFIX) and (path / manifest_name).is_file()
+    )
+
+
+def remove_leftovers(parent: Path) -> None:
+    """Remove what writers that died have left. Only for who holds the lock."""
+    for path in parent.glob(f"{TEMPORARY_PREFIX}*") if parent.is_dir() else ():
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def check_free(target: Path) -> None:
+    """Raise StateError if something is where a unit is to be written."""
+    if target.exists():
+        raise _exists(target)
+
+
+def _exists(target: Path) -> StateError:
+    """Return the error for a target that is taken."""
+    return StateError(f"{target} already exists; remove it or give another path")
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    """Return size and SHA-256 of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"size": path.stat().st_size, "sha256": digest}
+
+
+def _flush(path: Path) -> None:
+    """Make a file or folder durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

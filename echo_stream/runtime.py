@@ -1,0 +1,260 @@
+"""The loop of the long-running consumer: poll, count, checkpoint, snapshot, retrain."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from echo_stream.engine import EchoCoreset
+from echo_stream.errors import SourceError
+from echo_stream.schedule import Every, Schedule
+from echo_stream.snapshot import Snapshot
+from echo_stream.source import RejectedSample, Source
+
+BATCH_SAMPLES = 4_096  # samples asked of the source at a time
+
+
+class Store(Protocol):
+    """Where checkpoints and snapshots go. Both are durable when the call returns."""
+
+    def save_checkpoint(
+        self, engine: EchoCoreset, position: Mapping[str, int], source: Mapping[str, Any]
+    ) -> None:
+        """Write engine and position as one atomic unit."""
+
+    def save_snapshot(self, snapshot: Snapshot, position: Mapping[str, int]) -> str:
+        """Write a snapshot and return its id."""
+
+
+class DeadLetters(Protocol):
+    """Where messages go that are no samples."""
+
+    def write(self, rejected: Sequence[RejectedSample]) -> None:
+        """Take messages in."""
+
+    def flush(self) -> None:
+        """Make everything taken in durable."""
+
+
+class Trainer(Protocol):
+    """What trains models on snapshots beside the stream, one at a time."""
+
+    def start(self, snapshot_id: str) -> bool:
+        """Begin to train on a snapshot; False if a training is still under way."""
+
+    def poll(self) -> None:
+        """Report a training that has ended. Returns at once."""
+
+    def finish(self, may_wait: Callable[[], bool]) -> None:
+        """Wait for the training under way while may_wait() holds; then end it."""
+
+
+class Observer(Protocol):
+    """Who is told how a run goes on."""
+
+    def batch(self, report: "RunReport") -> None:
+        """Hear of a batch that has been counted; the report is the run's own."""
+
+    def epoch(self, done: int, total: int) -> None:
+        """Hear of an epoch of the encoder's training."""
+
+
+class _Silence:
+    """The observer of a run that nobody watches."""
+
+    def batch(self, report: "RunReport") -> None:
+        """Do nothing."""
+
+    def epoch(self, done: int, total: int) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """How a run behaves. Nothing here changes the coreset.
+
+    Attributes
+    ----------
+    checkpoint_every, snapshot_every, retrain_every : Every or None
+        None: only at the end (checkpoint and snapshot), or never (retraining).
+    max_samples : int or None
+        Stop when so many samples have been counted by this run.
+    """
+
+    checkpoint_every: Every | None = None
+    snapshot_every: Every | None = None
+    retrain_every: Every | None = None
+    max_samples: int | None = None
+
+
+@dataclass(slots=True)
+class RunReport:
+    """What a run has done.
+
+    Attributes
+    ----------
+    n : int
+        Samples counted since the stream began.
+    samples, rejected : int
+        Counted, and refused, by this run.
+    checkpoints, retrainings : int
+    snapshots : list of str
+        Ids, in order.
+    """
+
+    n: int = 0
+    samples: int = 0
+    rejected: int = 0
+    checkpoints: int = 0
+    retrainings: int = 0
+    snapshots: list[str] = field(default_factory=list)
+
+
+class Run:
+    """One run of the consumer over a source.
+
+    A checkpoint is: 1. make dead letters durable, 2. write engine and position as one
+    unit, 3. commit the source. A snapshot is only ever taken of a state that has been
+    checkpointed, so that no crash can make one of a future that did not happen.
+
+    Parameters
+    ----------
+    source, engine, store, dead_letters
+        The engine has counted exactly what lies before the source's position.
+    config : RunConfig
+    clock : callable
+        Returns seconds that only grow.
+    trainer : Trainer, optional
+        Needed when retrain_every is set.
+    observer : Observer, optional
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        engine: EchoCoreset,
+        store: Store,
+        dead_letters: DeadLetters,
+        *,
+        config: RunConfig,
+        clock: Callable[[], float],
+        trainer: Trainer | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.report = RunReport(n=engine.n_seen_)
+        self._source = source
+        self._engine = engine
+        self._store = store
+        self._dead_letters = dead_letters
+        self._trainer = trainer
+        self._config = config
+        self._clock = clock
+        self._observer = observer or _Silence()
+        self._stop_asked = False
+        self._snapshot_asked = False
+        n, now = engine.n_seen_, clock()
+        self._checkpoint_schedule = Schedule(config.checkpoint_every, n=n, now=now)
+        self._snapshot_schedule = Schedule(config.snapshot_every, n=n, now=now)
+        self._retrain_schedule = Schedule(config.retrain_every, n=n, now=now)
+
+    def stop(self) -> None:
+        """Ask the run to end after the batch at hand. Safe in a signal handler."""
+        self._stop_asked = True
+
+    def ask_snapshot(self) -> None:
+        """Ask for a snapshot after the batch at hand. Safe in a signal handler."""
+        self._snapshot_asked = True
+
+    def run(self) -> RunReport:
+        """Consume until the source ends, enough has been counted, or a stop is asked for.
+
+        Ends with a checkpoint and a snapshot. When the source fails, a checkpoint is
+        written before the error goes on.
+        """
+        is_whole = False
+        try:
+            self._consume()
+            is_whole = True
+        finally:
+            if self._trainer is not None:
+                self._trainer.finish(lambda: is_whole and not self._stop_asked)
+        return self.report
+
+    def _consume(self) -> None:
+        """Run the loop, and write the last checkpoint and snapshot."""
+        try:
+            while not self._is_over():
+                self._take_batch()
+                self._do_what_is_due()
+        except SourceError:
+            self._checkpoint()
+            raise
+        if self._source.is_exhausted:
+            self._engine.end_warmup(on_epoch=self._observer.epoch)
+        self._checkpoint()
+        if not self._engine.is_warming_up:
+            self._snapshot()
+
+    def _is_over(self) -> bool:
+        """Tell whether there is nothing left to do."""
+        return self._stop_asked or self._source.is_exhausted or self._samples_left() == 0
+
+    def _take_batch(self) -> None:
+        """Count the next samples; no more than until something is due."""
+        schedules = (self._checkpoint_schedule, self._snapshot_schedule, self._retrain_schedule)
+        limits = [schedule.samples_left(self.report.n) for schedule in schedules]
+        batch = self._source.next_batch(int(min(BATCH_SAMPLES, self._samples_left(), *limits)))
+        if batch.rejected:
+            self._dead_letters.write(batch.rejected)
+            self.report.rejected += len(batch.rejected)
+        if batch.samples is not None:
+            self._engine.update(batch.samples, on_epoch=self._observer.epoch)
+            self.report.samples += len(batch.samples)
+            self.report.n = self._engine.n_seen_
+        self._observer.batch(self.report)
+
+    def _do_what_is_due(self) -> None:
+        """Checkpoint, take a snapshot, start a training: each if its time has come."""
+        n, now = self.report.n, self._clock()
+        wants_snapshot = self._snapshot_asked or self._snapshot_schedule.is_due(n, now)
+        wants_training = self._retrain_schedule.is_due(n, now)
+        if self._engine.is_warming_up:
+            # There is nothing to select from yet: what is due now waits for its next turn.
+            wants_snapshot = wants_training = False
+            self._snapshot_schedule.done(n, now)
+            self._retrain_schedule.done(n, now)
+        if wants_snapshot or wants_training or self._checkpoint_schedule.is_due(n, now):
+            self._checkpoint()
+        if wants_snapshot or wants_training:
+            self._snapshot()
+        if self._trainer is not None:
+            self._trainer.poll()
+        if wants_training:
+            self._retrain()
+
+    def _checkpoint(self) -> None:
+        """Write a checkpoint, in the three steps of the class's description."""
+        self._dead_letters.flush()
+        self._store.save_checkpoint(self._engine, self._source.position(), self._source.describe())
+        self._source.commit()
+        self._checkpoint_schedule.done(self.report.n, self._clock())
+        self.report.checkpoints += 1
+
+    def _snapshot(self) -> None:
+        """Write a snapshot of the state that has just been checkpointed."""
+        snapshot_id = self._store.save_snapshot(self._engine.snapshot(), self._source.position())
+        if snapshot_id not in self.report.snapshots[-1:]:
+            self.report.snapshots.append(snapshot_id)
+        self._snapshot_schedule.done(self.report.n, self._clock())
+        self._snapshot_asked = False
+
+    def _retrain(self) -> None:
+        """Start a training on the snapshot that has just been taken."""
+        self._retrain_schedule.done(self.report.n, self._clock())
+        if self._trainer is not None and self._trainer.start(self.report.snapshots[-1]):
+            self.report.retrainings += 1
+
+    def _samples_left(self) -> float:
+        """Return how many samples this run may still count."""
+        if self._config.max_samples is None:
+            return float("inf")
+        return max(self._config.max_samples - self.report.samples, 0)
