@@ -32,10 +32,13 @@ def cli(*, verbose: bool) -> None:
     Example:
       echo-stream demo
     """
+    handler = logging.StreamHandler(sys.stderr)
+    # During an outage the Kafka client logs several lines a second; our errors quote the last.
+    handler.addFilter(lambda record: verbose or not record.name.startswith("kafka"))
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
+        handlers=[handler],
     )
 
 

@@ -81,6 +81,6 @@ def engine_options(command: Any) -> Any:
     return together(
         *_ENGINE_OPTIONS.values(),
         option("--generation", type=click.Path(path_type=Path),
-               help="A trained generation's folder, to use instead of training one."),
+               help="Use a trained generation: its folder, or a snapshot built with --out."),
         device_option,
     )(wrapped)  # fmt: skip

@@ -1,11 +1,14 @@
 """Results go to stdout as JSON or a table; words and progress go to stderr."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
+
+PIPE_WIDTH = 1_000
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -33,10 +36,11 @@ def emit_rows(rows: Sequence[Mapping[str, Any]], output_format: str) -> None:
 
     table = Table()
     for name in rows[0] if rows else ():
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(_as_text(value) for value in row.values()))
-    Console(soft_wrap=True).print(table)
+    # What goes into a pipe or a file is never cut.
+    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.clock import timestamp
-from echo_stream.connectors.engine_files import read_generation, write_generation
+from echo_stream.connectors.engine_files import generation_files, read_generation, write_generation
 from echo_stream.connectors.files import read_file
 from echo_stream.connectors.snapshot_files import write_snapshot
 from echo_stream.connectors.state_store import StateStore
@@ -62,7 +62,13 @@ def build_coreset(
     engine = EchoCoreset.from_config(config, generation=trained, device=device)
     if out is not None:
         snapshot = engine.fit_samples(samples, on_epoch=on_epoch).snapshot()
-        write_snapshot(snapshot, out, time=timestamp(), position={"row": len(samples)})
+        write_snapshot(
+            snapshot,
+            out,
+            time=timestamp(),
+            position={"row": len(samples)},
+            more_files=generation_files(engine.generation_),
+        )
         return Built(snapshot, out)
     assert state is not None
     with StateStore(state) as store:

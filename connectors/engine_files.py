@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.units import FileWriter, verify_unit, write_unit
+from echo_stream.connectors.units import FileWriter, verify_unit, write_manifest, write_unit
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.generation import Generation
@@ -18,6 +18,19 @@ from echo_stream.typing import Array
 GENERATION_MANIFEST = "generation.json"
 ENCODER_FILE = "encoder.safetensors"
 SKETCH_FILE = "sketch.safetensors"
+
+
+def generation_files(generation: Generation) -> dict[str, FileWriter]:
+    """Return what writes a generation among the files of another unit.
+
+    `read_generation` reads it from there.
+    """
+    arrays, meta = generation.to_state()
+    manifest = {"id": generation.id, **meta}
+    return {
+        ENCODER_FILE: tensors_writer(arrays),
+        GENERATION_MANIFEST: lambda path: write_manifest(path, manifest, [ENCODER_FILE]),
+    }
 
 
 def write_generation(generation: Generation, parent: Path) -> Path:
@@ -35,7 +48,7 @@ def write_generation(generation: Generation, parent: Path) -> Path:
 
 
 def read_generation(unit: Path) -> Generation:
-    """Read a generation that `write_generation` wrote.
+    """Read a generation: from its own folder, or from a snapshot that a build wrote.
 
     Raises
     ------

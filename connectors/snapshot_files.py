@@ -1,7 +1,7 @@
 """Snapshots as Parquet and JSON, and back."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +17,27 @@ from echo_stream.validation import SampleSchema
 TABLES = ("coreset", "cells", "edges")
 
 
-def write_snapshot(snapshot: Snapshot, target: Path, **extra: Any) -> None:
-    """Write a snapshot as a unit; extra goes into its manifest (time, positions)."""
+def write_snapshot(
+    snapshot: Snapshot,
+    target: Path,
+    *,
+    time: str,
+    position: Mapping[str, int],
+    more_files: Mapping[str, FileWriter] | None = None,
+) -> None:
+    """Write a snapshot as a unit.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+    target : Path
+    time : str
+        When it was taken, for the manifest.
+    position : mapping
+        Source position up to which it has counted, for the manifest.
+    more_files : mapping, optional
+        Files to write beside its own.
+    """
     tables = {
         "coreset": _coreset_table(
             snapshot.rows, SampleSchema.from_json(snapshot.manifest["schema"])
@@ -27,7 +46,8 @@ def write_snapshot(snapshot: Snapshot, target: Path, **extra: Any) -> None:
         "edges": _edges_table(snapshot.edges),
     }
     files = {f"{name}.parquet": _parquet_writer(table) for name, table in tables.items()}
-    write_unit(target, files, {**snapshot.manifest, **extra})
+    manifest = {**snapshot.manifest, "time": time, "position": dict(position)}
+    write_unit(target, files | dict(more_files or {}), manifest)
 
 
 def read_snapshot(unit: Path) -> Snapshot:

@@ -125,7 +125,7 @@ class StateStore:
         """Write a snapshot and return its id; the same one twice is written once."""
         target = self.folder / "snapshots" / snapshot.id
         if not target.exists():
-            write_snapshot(snapshot, target, time=timestamp(), position=dict(position))
+            write_snapshot(snapshot, target, time=timestamp(), position=position)
         return snapshot.id
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,7 @@ def write_unit(
         for name, write in files.items():
             write(temporary / name)
             _flush(temporary / name)
-        listed = {name: _describe(temporary / name) for name in files}
-        content = json.dumps({**manifest, "files": listed}, indent=2, allow_nan=False)
-        (temporary / manifest_name).write_text(content + "\n", encoding="utf-8")
+        write_manifest(temporary / manifest_name, manifest, list(files))
         _flush(temporary / manifest_name)
         _flush(temporary)
         temporary.rename(target)
@@ -69,6 +67,13 @@ def write_unit(
         raise StateError(msg) from err
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_manifest(path: Path, manifest: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Write a manifest that lists files beside it with their checksums."""
+    listed = {name: _describe(path.parent / name) for name in names}
+    content = json.dumps({**manifest, "files": listed}, indent=2, allow_nan=False)
+    path.write_text(content + "\n", encoding="utf-8")
 
 
 def read_manifest(unit: Path, *, manifest_name: str = MANIFEST) -> dict[str, Any]:
