@@ -15,6 +15,7 @@ MANTISSA_BITS = 23  # resolution of a rounded value below the largest one, as fl
 EXACT_BITS = 53  # integers up to 2**53 are exact in float64
 HEADROOM_BITS = 3  # values up to eight times the training data's largest stay exact
 MIN_WEIGHT_BITS = 8
+SATURATION = 2.0**100  # units; float32 reaches 2**128
 
 
 def unit_for(largest: float) -> float:
@@ -43,9 +44,10 @@ def round_to_unit(values: torch.Tensor, unit: float) -> torch.Tensor:
     """Return values rounded to multiples of unit, ties to even.
 
     Dividing by a power of two is exact, so float32 input keeps its dtype and
-    loses nothing but the bits below the unit.
+    loses nothing but the bits below the unit. Values beyond 2**100 units, far outside
+    of what can be summed exactly, are cut to that, so that dividing cannot overflow.
     """
-    return (values / unit).round_().mul_(unit)
+    return (values / unit).clamp_(-SATURATION, SATURATION).round_().mul_(unit)
 
 
 def weight_bits(num_inputs: int) -> int:

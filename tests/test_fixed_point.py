@@ -1,0 +1,55 @@
+"""Rounding to a unit makes float64 sums exact."""
+
+import math
+from fractions import Fraction
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from echo_stream.fixed_point import is_exact, round_to_unit, unit_for, weight_bits
+
+floats32 = st.floats(-1e6, 1e6, width=32)
+
+
+@given(floats32)
+def test_unit_resolves_the_largest_value_in_24_bits(largest: float) -> None:
+    """The largest value is between 2^22 and 2^23 units, so float32 holds every multiple."""
+    unit = unit_for(largest)
+    assert math.frexp(unit)[0] == 0.5
+    if largest:
+        assert 2**22 <= abs(largest) / unit < 2**23
+
+
+@given(st.lists(floats32, min_size=1, max_size=50), st.randoms(use_true_random=False))
+def test_sums_of_rounded_values_are_exact_in_any_order(values: list[float], random: object) -> None:
+    """Float64 adds rounded values without an error, so their order does not matter."""
+    unit = unit_for(max(map(abs, values)))
+    rounded = round_to_unit(torch.tensor(values), unit).double().tolist()
+    shuffled = list(rounded)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis leaves it unannotated
+    assert sum(shuffled) == float(sum(map(Fraction, rounded), Fraction(0)))
+
+
+@given(st.lists(floats32, min_size=1, max_size=50))
+def test_rounding_twice_changes_nothing(values: list[float]) -> None:
+    """A rounded value is a multiple of the unit, within half a unit of what it was."""
+    unit = unit_for(max(map(abs, values)))
+    once = round_to_unit(torch.tensor(values), unit)
+    assert torch.equal(round_to_unit(once, unit), once)
+    assert float((once - torch.tensor(values)).abs().max()) <= unit / 2
+
+
+def test_weight_bits_leave_room_for_every_product() -> None:
+    """Inputs of 23 bits and three of headroom, the weight and the number of terms fit 53 bits."""
+    for inputs in (1, 2, 3, 784, 3_072, 2**16):
+        assert 23 + 3 + weight_bits(inputs) + math.ceil(math.log2(inputs)) <= 53 or (
+            weight_bits(inputs) == 8
+        )
+
+
+def test_is_exact_knows_the_limit() -> None:
+    """Sums from 2^53 units on are no longer added exactly."""
+    assert is_exact(torch.tensor([2.0**53 - 1], dtype=torch.float64), 1.0)
+    assert not is_exact(torch.tensor([2.0**53], dtype=torch.float64), 1.0)
+    assert is_exact(torch.zeros(0), 1.0)

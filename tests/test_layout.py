@@ -1,0 +1,79 @@
+"""The package is whole, its layers point one way, and importing it is quick."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import echo_stream
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = {
+    "echo_stream": "echo_stream",
+    "connectors": "echo_stream.connectors",
+    "cli": "echo_stream.cli",
+}
+LINKS = {"echo_stream/connectors", "echo_stream/cli"}
+
+
+def sources(folder: str) -> list[Path]:
+    """Return the modules of a folder, not following the links."""
+    return sorted(path for path in (ROOT / folder).glob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Return the modules that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def test_every_package_is_built() -> None:
+    """A sub-package that pyproject.toml does not list would vanish from the wheel."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = set(settings["tool"]["setuptools"]["packages"])
+    found = set()
+    for folder, package in FOLDERS.items():
+        for init in (ROOT / folder).rglob("__init__.py"):
+            parts = init.parent.relative_to(ROOT / folder).parts
+            if f"{folder}/{'/'.join(parts[:1])}" not in LINKS:
+                found.add(".".join([package, *parts]))
+    assert listed == found
+
+
+@pytest.mark.parametrize("path", sources("echo_stream"), ids=lambda path: path.name)
+def test_the_engine_imports_no_connector(path: Path) -> None:
+    """The engine neither opens a socket nor reads the clock: its layers point one way."""
+    outside = {"echo_stream.connectors", "echo_stream.cli", "kafka", "time", "datetime", "socket"}
+    allowed = {"echo_stream.cli.main"} if path.name == "__main__.py" else set()
+    used = {name for name in imports(path) for other in outside if name.startswith(other)}
+    assert used <= allowed
+
+
+@pytest.mark.parametrize("path", sources("connectors"), ids=lambda path: path.name)
+def test_connectors_import_no_command(path: Path) -> None:
+    """The command line stands on the connectors, not the other way round."""
+    assert not {name for name in imports(path) if name.startswith("echo_stream.cli")}
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    """Torch takes over a second; it comes with the first name that needs it."""
+    code = "import sys, echo_stream; print(sorted({'torch', 'numpy', 'kafka'} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_public_names_resolve() -> None:
+    """Each name in __all__ is there; others are an AttributeError."""
+    for name in echo_stream.__all__:
+        assert getattr(echo_stream, name) is not None
+    assert dir(echo_stream) == echo_stream.__all__
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = echo_stream.nonsense

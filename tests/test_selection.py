@@ -1,0 +1,56 @@
+"""Ranks and weights where the property tests rarely go."""
+
+import numpy as np
+
+from echo_stream.members import Member
+from echo_stream.pools import rounds_needed
+from echo_stream.selection import deal_slots, rank_members, row_weights
+
+
+def member(name: str, *latent: float) -> Member:
+    """Return a member at a place."""
+    return Member.create(name, np.zeros(1), np.array(latent), None, None)
+
+
+def test_samples_that_lie_symmetrically_tie_exactly() -> None:
+    """With three samples the mean is no float; the two ends still tie, and the hash decides."""
+    unit = 2.0**-22
+    points = np.array([[1.0], [8.0], [15.0]]) * unit
+    for names in (("a", "b", "c"), ("c", "b", "a"), ("x", "y", "z"), ("7", "8", "9")):
+        members = [member(name, *point) for name, point in zip(names, points, strict=True)]
+        ranked = rank_members(members, points, 3, points.sum(axis=0), farthest=True)
+        ends = sorted([members[0], members[2]], key=lambda m: m.tie)
+        assert [m.id for m in ranked] == [ends[0].id, ends[1].id, members[1].id]
+
+
+def test_equal_ids_are_two_samples_told_apart_by_their_payload() -> None:
+    """The same id twice counts twice, in an order that does not depend on arrival."""
+    one = Member.create("id", np.zeros(2), np.zeros(1), 1, None)
+    two = Member.create("id", np.ones(2), np.zeros(1), 1, None)
+    points, total = np.zeros((2, 1)), np.zeros(1)
+    forth = rank_members([one, two], points, 2, total, farthest=False)
+    back = rank_members([two, one], points, 2, total, farthest=False)
+    assert forth == back
+
+
+def test_a_budget_beyond_the_samples_takes_them_all() -> None:
+    """No slot is dealt twice, and none is invented."""
+    cells, ranks = deal_slots(np.array([2, 1]), np.array([0, 1]), 99)
+    assert list(zip(cells.tolist(), ranks.tolist(), strict=True)) == [(0, 1), (1, 1), (0, 2)]
+
+
+def test_rounds_needed_is_the_smallest() -> None:
+    """R against the definition, by trying every number."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        counts = rng.integers(1, 20, rng.integers(1, 8))
+        slots = int(rng.integers(1, 60))
+        enough = [r for r in range(1, 61) if np.minimum(counts, r).sum() >= slots]
+        assert rounds_needed(counts, slots) == (enough[0] if enough else np.inf)
+
+
+def test_a_cell_without_rows_gives_to_the_nearest() -> None:
+    """Ties of distance go to the lower cell index."""
+    centroids = np.array([[0.0], [1.0], [2.0]])
+    weights = row_weights(np.array([3, 5, 4]), np.array([1, 0, 2]), centroids)
+    assert weights.tolist() == [8.0, 0.0, 2.0]
