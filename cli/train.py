@@ -18,7 +18,7 @@ from echo_stream.cli.options import (
 from echo_stream.cli.output import emit, progress, say
 
 if TYPE_CHECKING:
-    from echo_stream.training import TrainConfig
+    from echo_stream.train_config import TrainConfig
 
 
 def parse_shape(_: object, __: object, text: str | None) -> tuple[int, ...] | None:
@@ -47,7 +47,7 @@ model_options = together(
 
 def train_config(values: dict[str, Any], **more: Any) -> "TrainConfig":
     """Return the training's settings from the values of `model_options`."""
-    from echo_stream.training import TrainConfig  # noqa: PLC0415 - imports torch
+    from echo_stream.train_config import TrainConfig  # noqa: PLC0415 - imports torch
 
     return TrainConfig(
         model=values["model"],

@@ -15,11 +15,13 @@ from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import find_snapshot
 from echo_stream.connectors.training_job import labelled, train_on_snapshot
 from echo_stream.connectors.units import check_free
+from echo_stream.evaluation import evaluate
 from echo_stream.runtime import Observer, RunConfig, RunReport
 from echo_stream.samples import Samples
 from echo_stream.schedule import Every
 from echo_stream.source import ArraySource
-from echo_stream.training import TrainConfig, evaluate, train
+from echo_stream.train_config import TrainConfig
+from echo_stream.training import train
 from echo_stream.validation import as_samples
 
 STREAM_SAMPLES = 1_437  # the other 360 of the 1,797 digits are held out

@@ -7,8 +7,10 @@ import numpy as np
 from echo_stream.connectors.files import read_file
 from echo_stream.connectors.model_files import write_model
 from echo_stream.connectors.snapshot_files import read_snapshot
+from echo_stream.labelled import LabelledSet
 from echo_stream.samples import Samples
-from echo_stream.training import LabelledSet, Progress, TrainConfig, TrainResult, train
+from echo_stream.train_config import TrainConfig
+from echo_stream.training import Progress, TrainResult, train
 
 
 def train_on_snapshot(

@@ -1,10 +1,10 @@
 """A snapshot's rows as a torch data set."""
 
-import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from echo_stream.preprocessing import UINT8_MAX
+from echo_stream.models import to_input
+from echo_stream.samples import sorted_labels
 from echo_stream.snapshot import CoresetRows
 from echo_stream.typing import Label
 
@@ -22,12 +22,12 @@ class SnapshotDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         Position of the label in `classes`; -1 where it is unknown.
     weights : tensor of shape (n,), float64
         Samples that each row stands for.
-    classes : list
+    classes : tuple
         The distinct labels, sorted.
     """
 
     def __init__(
-        self, x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor, classes: list[Label]
+        self, x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor, classes: tuple[Label, ...]
     ) -> None:
         self.x = x
         self.y = y
@@ -37,15 +37,12 @@ class SnapshotDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     @classmethod
     def from_rows(cls, rows: CoresetRows) -> "SnapshotDataset":
         """Return the data set of a snapshot's rows. Copies the payloads."""
-        payloads = rows.samples.x.astype(np.float32)
-        if rows.samples.x.dtype == np.uint8:
-            payloads /= UINT8_MAX
         labels = [] if rows.samples.labels is None else rows.samples.labels.tolist()
-        classes = sorted({label for label in labels if label is not None}, key=_type_then_value)
+        classes = sorted_labels({label for label in labels if label is not None})
         number = {label: position for position, label in enumerate(classes)}
         targets = [number.get(label, UNKNOWN) for label in labels]
         return cls(
-            torch.from_numpy(payloads),
+            to_input(rows.samples.x, rows.samples.x.shape[1:]),
             torch.tensor(targets, dtype=torch.int64),
             torch.from_numpy(rows.weights.copy()),
             classes,
@@ -58,8 +55,3 @@ class SnapshotDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (x, y) of one row."""
         return self.x[row], self.y[row]
-
-
-def _type_then_value(label: Label) -> tuple[bool, Label]:
-    """Sort numbers before text, so that mixed labels have an order."""
-    return isinstance(label, str), label

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from echo_stream.errors import ConfigError, DataError, ShapeError
+from echo_stream.preprocessing import UINT8_MAX
 from echo_stream.typing import Array
 
 Shape: TypeAlias = tuple[int, ...]
@@ -21,7 +22,6 @@ Factory: TypeAlias = Callable[[Shape, int], nn.Module]
 LENET_SIDE = 32  # pixels a side of the images that LeNet-5 was drawn for
 LENET_LEAST_SIDE = 28
 HIDDEN_UNITS = 128
-UINT8_MAX = 255
 
 
 def build_model(spec: str, input_shape: Shape, num_classes: int) -> nn.Module:

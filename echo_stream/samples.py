@@ -1,6 +1,6 @@
 """Batches of samples: the columns that travel from a source to the sketch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -97,6 +97,17 @@ def label_of(value: object) -> Label:
     if isinstance(value, bool):
         return int(value)
     return value if value is None or isinstance(value, int) else str(value)
+
+
+def sorted_labels(labels: Iterable[Label]) -> tuple[Label, ...]:
+    """Return labels in order, numbers before text.
+
+    Examples
+    --------
+    >>> sorted_labels(["b", 2, "a", 1])
+    (1, 2, 'a', 'b')
+    """
+    return tuple(sorted(labels, key=lambda label: (isinstance(label, str), label)))
 
 
 def as_objects(values: Sequence[object]) -> Array:

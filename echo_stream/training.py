@@ -5,149 +5,27 @@ Source: the ECHO paper, section IV-D, equations 11-13, and Algorithm 1, lines 11
 
 import dataclasses
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from echo_stream.device import reproducible, resolve_device
-from echo_stream.errors import ConfigError, ShapeError, TrainingError
+from echo_stream.errors import ConfigError, DataError, TrainingError
+from echo_stream.evaluation import evaluate
+from echo_stream.labelled import LabelledSet
 from echo_stream.losses import structural_loss, task_loss
 from echo_stream.models import Shape, build_model, check_input, model_shape, to_input
-from echo_stream.samples import label_of
-from echo_stream.typing import Array, Label
+from echo_stream.samples import label_of, sorted_labels
+from echo_stream.train_config import TrainConfig
+from echo_stream.typing import Label
 
 Progress: TypeAlias = Callable[[int, int, float], None]
 """Called after each step with the steps taken, the steps to take, and the step's loss."""
-
-EVALUATION_ROWS = 1_024  # rows a forward pass: bounds the memory of an evaluation
-
-
-@dataclass(frozen=True, slots=True)
-class TrainConfig:
-    """Settings of a training; the defaults are the paper's, but for `support_per_step`.
-
-    Attributes
-    ----------
-    model : str
-        `lenet`, `mlp` or `module:factory`, see `echo_stream.models.build_model`.
-    epochs : int
-        Passes over the core.
-    batch_size : int
-        Core samples a step, at most.
-    lr, momentum, weight_decay : float
-        Of stochastic gradient descent; lr falls to 0 along a half cosine.
-    structure_weight : float
-        The paper's lambda. 0 leaves the structural loss out.
-    margin : float
-        The paper's m, see `echo_stream.losses.structural_loss`.
-    support_per_step : int
-        The paper's K, to which it gives no value: support samples that join each step.
-    steps : int or None
-        Optimiser steps to take, exactly; None takes those of `epochs`.
-    seed : int
-        Fixes initial weights, batches and draws of support.
-    device : str
-        See `echo_stream.device.resolve_device`.
-    input_shape : tuple of int or None
-        Of one sample, where samples are kept in another shape, such as flat.
-    threads : int or None
-        CPU threads of torch meanwhile; None leaves them as they are.
-
-    Examples
-    --------
-    >>> TrainConfig(epochs=0)
-    Traceback (most recent call last):
-    ...
-    echo_stream.errors.ConfigError: epochs must be a whole number of at least 1; got 0
-    """
-
-    model: str = "lenet"
-    epochs: int = 200
-    batch_size: int = 256
-    lr: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    structure_weight: float = 0.5
-    margin: float = 1.0
-    support_per_step: int = 64
-    steps: int | None = None
-    seed: int = 0
-    device: str = "auto"
-    input_shape: Shape | None = None
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse settings out of range, naming the setting and what was given."""
-        for needed, names, is_met in _RULES:
-            for name in names.split():
-                value = getattr(self, name)
-                if value is not None and not is_met(value):
-                    msg = f"{name} must be {needed}; got {value}"
-                    raise ConfigError(msg)
-
-
-_RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
-    ("a whole number of at least 1", "epochs batch_size steps threads", lambda n: _is_whole(n, 1)),
-    ("a whole number of at least 0", "support_per_step seed", lambda n: _is_whole(n, 0)),
-    ("a number above 0", "lr margin", lambda value: 0 < value < math.inf),
-    ("a number of at least 0", "structure_weight", lambda value: 0 <= value < math.inf),
-    ("a number from 0 to 1", "momentum weight_decay", lambda value: 0 <= value <= 1),
-    ("lengths of at least 1", "input_shape", lambda shape: min(shape, default=1) >= 1),
-)
-
-
-def _is_whole(value: object, lowest: int) -> bool:
-    """Return whether a value is an integer in range; torch takes seeds below 2^63."""
-    return isinstance(value, int) and lowest <= value < 2**63
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LabelledSet:
-    """Samples to train or test on.
-
-    Attributes
-    ----------
-    x : ndarray of shape (n, ...), boolean, integer or floating point
-    y : ndarray of shape (n,), any dtype
-        Labels; None or NaN where unknown.
-    ids : ndarray of shape (n,), any dtype
-        Compared as text. Rows of one id carry one label between them.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> some = LabelledSet(np.zeros((2, 4)), np.array(["cat", None]), np.array([7, 8]))
-    >>> len(some), len(some.labelled())
-    (2, 1)
-    """
-
-    x: Array
-    y: Array
-    ids: Array
-
-    def __post_init__(self) -> None:
-        """Refuse columns of unequal length."""
-        lengths = [len(self.x), len(self.y), len(self.ids)]
-        if len(set(lengths)) > 1:
-            msg = f"x, y and ids must have equal lengths; got {lengths}"
-            raise ShapeError(msg)
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.x)
-
-    def __getitem__(self, rows: slice | Sequence[int]) -> "LabelledSet":
-        """Return some of the rows."""
-        return LabelledSet(self.x[rows], self.y[rows], self.ids[rows])
-
-    def labelled(self) -> "LabelledSet":
-        """Return the rows whose label is known."""
-        return self[[row for row, value in enumerate(self.y) if label_of(value) is not None]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -229,6 +107,7 @@ def train(
     shape = _input_shape(core, config)
     pool = _pool(core, support, shape, device)
     check_input(test.x, shape)  # now, not when the training is done
+    _check_same_scale(core, test)
     with reproducible(device, seed=config.seed, threads=config.threads):
         model = build_model(config.model, shape, len(pool.classes)).to(device)
         metrics = _fit(model, pool, config, progress)
@@ -236,67 +115,6 @@ def train(
     metrics["num_unlabelled"] = len(core) + len(support) - len(pool.ids)
     metrics |= {"device": str(device), "config": dataclasses.asdict(config)}
     return TrainResult(model, pool.classes, shape, metrics)
-
-
-def evaluate(
-    model: nn.Module,
-    x: Array,
-    y: Array,
-    classes: Sequence[Label],
-    *,
-    input_shape: Shape | None = None,
-) -> dict[str, Any]:
-    """Measure a model on labelled samples, in batches of 1,024.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        Stays in the mode and on the device that it is in.
-    x : ndarray of shape (n, ...)
-    y : ndarray of shape (n,), any dtype
-        Labels; rows without one are left out.
-    classes : sequence of int, float or str
-        Label of each of the model's logits. A sample of another label counts as wrong.
-    input_shape : tuple of int, optional
-        Shape in which the model takes a sample; by default that of x.
-
-    Returns
-    -------
-    dict
-        `accuracy`, `per_class` and `test_samples`, as in `TrainResult`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> x, y = np.array([[5.0, 0.0], [0.0, 5.0], [0.0, 5.0]]), np.array(["a", "b", "c"])
-    >>> evaluate(nn.Identity(), x, y, ["a", "b"])["per_class"]
-    {'a': 1.0, 'b': 1.0, 'c': 0.0}
-    """
-    labels = [label_of(value) for value in y]
-    known = [row for row, label in enumerate(labels) if label is not None]
-    shape = model_shape(x.shape[1:]) if input_shape is None else input_shape
-    totals, hits = Counter[Label](), Counter[Label]()
-    for start in range(0, len(known), EVALUATION_ROWS):
-        rows = known[start : start + EVALUATION_ROWS]
-        for row, predicted in zip(rows, _predict(model, to_input(x[rows], shape)), strict=True):
-            totals[labels[row]] += 1
-            hits[labels[row]] += classes[predicted] == labels[row]
-    return {
-        "accuracy": hits.total() / len(known) if known else None,
-        "per_class": {str(label): hits[label] / totals[label] for label in _sorted(totals)},
-        "test_samples": len(known),
-    }
-
-
-def _predict(model: nn.Module, x: Tensor) -> list[int]:
-    """Return the position of the largest logit of each sample, in evaluation mode."""
-    parameter = next(model.parameters(), x)
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
-        predicted: list[int] = model(x.to(parameter.device)).argmax(dim=1).tolist()
-    model.train(was_training)
-    return predicted
 
 
 def _input_shape(core: LabelledSet, config: TrainConfig) -> Shape:
@@ -307,6 +125,13 @@ def _input_shape(core: LabelledSet, config: TrainConfig) -> Shape:
         msg = f"input_shape {asked} does not hold the values of a sample of shape {kept}"
         raise ConfigError(msg)
     return model_shape(asked)
+
+
+def _check_same_scale(core: LabelledSet, test: LabelledSet) -> None:
+    """Refuse bytes to train on and other numbers to test on: only bytes are divided by 255."""
+    if len(test) and (core.x.dtype == np.uint8) != (test.x.dtype == np.uint8):
+        msg = f"training samples are {core.x.dtype}, test samples {test.x.dtype}; convert one"
+        raise DataError(msg)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -327,7 +152,7 @@ def _pool(core: LabelledSet, support: LabelledSet, shape: Shape, device: torch.d
         msg = f"no core sample has a label, of {len(core)}; label some, then train"
         raise TrainingError(msg)
     labels = [label_of(value) for part in parts for value in part.y]
-    classes = _sorted(set(labels))
+    classes = sorted_labels(set(labels))
     position = {label: index for index, label in enumerate(classes)}
     return _Pool(
         x=torch.cat([to_input(part.x, shape) for part in parts]).to(device),
@@ -393,8 +218,3 @@ def _objective(outputs: Tensor, labels: Tensor, config: TrainConfig) -> Tensor:
     if config.structure_weight > 0:
         loss = loss + config.structure_weight * structural_loss(outputs, labels, config.margin)
     return loss
-
-
-def _sorted(labels: Iterable[Label]) -> tuple[Label, ...]:
-    """Return labels in order, numbers before text."""
-    return tuple(sorted(labels, key=lambda label: (isinstance(label, str), label)))

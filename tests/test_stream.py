@@ -260,7 +260,7 @@ def test_as_dataset_has_all_rows(x: Array) -> None:
     snapshot = EchoCoreset(30, epochs=0).fit(x[:200], y).snapshot()
     dataset = snapshot.as_dataset()
     assert len(dataset) == len(snapshot.rows)
-    assert dataset.classes == ["even", "odd"]
+    assert dataset.classes == ("even", "odd")
     labels = snapshot.rows.samples.labels
     assert labels is not None
     expected = [-1 if y is None else dataset.classes.index(y) for y in labels]

@@ -11,9 +11,12 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from echo_stream.errors import ConfigError, DataError, ShapeError, TrainingError
+from echo_stream.evaluation import evaluate
+from echo_stream.labelled import LabelledSet
 from echo_stream.losses import structural_loss, task_loss
 from echo_stream.models import build_model, to_input
-from echo_stream.training import LabelledSet, TrainConfig, evaluate, train
+from echo_stream.train_config import TrainConfig
+from echo_stream.training import train
 from echo_stream.typing import Array
 
 SEED = 5
@@ -362,3 +365,12 @@ def test_train_on_the_gpu_learns_and_repeats_itself() -> None:
     assert first.metrics["device"] == "cuda"
     np.testing.assert_array_equal(weights(first.model), weights(again.model))
     assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+def test_bytes_and_other_numbers_do_not_mix() -> None:
+    """A test set of 0..255 floats against a coreset of bytes would be silently wrong."""
+    x = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    core = LabelledSet(x, np.arange(4), np.arange(4))
+    test = LabelledSet(x.astype(np.float32), np.arange(4), np.arange(4))
+    with pytest.raises(DataError, match="training samples are uint8, test samples float32"):
+        train(core, None, test, config())

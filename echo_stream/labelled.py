@@ -1,0 +1,52 @@
+"""Samples to train or test a downstream model on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from echo_stream.errors import ShapeError
+from echo_stream.samples import label_of
+from echo_stream.typing import Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledSet:
+    """Samples to train or test on.
+
+    Attributes
+    ----------
+    x : ndarray of shape (n, ...), boolean, integer or floating point
+    y : ndarray of shape (n,), any dtype
+        Labels; None or NaN where unknown.
+    ids : ndarray of shape (n,), any dtype
+        Compared as text. Rows of one id carry one label between them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> some = LabelledSet(np.zeros((2, 4)), np.array(["cat", None]), np.array([7, 8]))
+    >>> len(some), len(some.labelled())
+    (2, 1)
+    """
+
+    x: Array
+    y: Array
+    ids: Array
+
+    def __post_init__(self) -> None:
+        """Refuse columns of unequal length."""
+        lengths = [len(self.x), len(self.y), len(self.ids)]
+        if len(set(lengths)) > 1:
+            msg = f"x, y and ids must have equal lengths; got {lengths}"
+            raise ShapeError(msg)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.x)
+
+    def __getitem__(self, rows: slice | Sequence[int]) -> "LabelledSet":
+        """Return some of the rows."""
+        return LabelledSet(self.x[rows], self.y[rows], self.ids[rows])
+
+    def labelled(self) -> "LabelledSet":
+        """Return the rows whose label is known."""
+        return self[[row for row, value in enumerate(self.y) if label_of(value) is not None]]
