@@ -41,6 +41,10 @@ class BoundedPool:
         while len(self._entries) > capacity:
             self._entries.pop()
 
+    def last(self) -> tuple[float, Member]:
+        """Return the largest key with its member. The pool must not be empty."""
+        return self._entries[-1]  # type: ignore[no-any-return]  # sortedcontainers has no types
+
     def limit(self, capacity: float) -> float:
         """Return the largest key kept by a full pool: larger keys need not be offered."""
         if len(self._entries) < capacity:

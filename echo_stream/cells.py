@@ -29,6 +29,8 @@ class CellStatistics:
         m_j mu_j.
     slots : ndarray of shape (M,), int64
         Row of each cell in the table's own order.
+    is_exact : bool
+        Whether every sum is still in the range in which float64 adds exactly.
     """
 
     keys: Array
@@ -36,6 +38,7 @@ class CellStatistics:
     latent_sums: Array
     input_sums: Array
     slots: Array
+    is_exact: bool
 
     @property
     def centroids(self) -> Array:
@@ -160,6 +163,7 @@ class CellTable:
             latent_sums=self.latent_sums.cpu()[order].numpy(),
             input_sums=self.input_sums.cpu()[order].numpy(),
             slots=order.numpy(),
+            is_exact=self.is_exact,
         )
 
     def to_arrays(self) -> dict[str, Array]:

@@ -19,10 +19,11 @@ from echo_stream.sketch_state import (
     samples_from_json,
     sketch_from_state,
     sketch_to_state,
+    with_prefix,
 )
 from echo_stream.snapshot import Snapshot
-from echo_stream.snapshotting import take_snapshot
-from echo_stream.typing import Array, FloatArray, IntArray, State
+from echo_stream.snapshotting import explain_cell, take_snapshot
+from echo_stream.typing import Array, Cell, FloatArray, IntArray, State
 from echo_stream.validation import SampleSchema, as_samples
 
 FORMAT_VERSION = 1
@@ -220,6 +221,28 @@ expected_n, seed
         """
         return take_snapshot(self._settled_sketch())
 
+    def explain(self, cell: Cell) -> dict[str, Any]:
+        """Say what is proven of a cell's samples, what is in doubt, and why.
+
+        Parameters
+        ----------
+        cell : tuple of int
+            Index of an occupied cell, as in `Snapshot.cells`.
+
+        Returns
+        -------
+        dict
+            For "core" and "support": samples held and dropped; the bound on the distance
+            of everything dropped; ids that are certified; samples in doubt, with rank and
+            distance: nothing proves that no dropped sample precedes them.
+
+        Raises
+        ------
+        ConfigError
+            If the cell is not occupied.
+        """
+        return explain_cell(self._settled_sketch(), cell)
+
     def coreset(self) -> Samples:
         """Return the rows of the coreset: core, then support.
 
@@ -363,7 +386,4 @@ def _add(arrays: dict[str, Array], meta: dict[str, Any], name: str, part: State)
 
 def _part(arrays: dict[str, Array], meta: dict[str, Any], name: str) -> State:
     """Return the state that `_add` put under a name."""
-    prefix = f"{name}."
-    return {
-        key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)
-    }, meta[name]
+    return with_prefix(arrays, f"{name}."), meta[name]

@@ -4,6 +4,7 @@ Everything here is a pure function of counts, centroids, degrees and pool member
 Source: the ECHO paper, sections III-A and IV-B, equations 4-10.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -66,8 +67,8 @@ def deal_slots(counts: IntArray, order: IntArray, budget: int) -> tuple[IntArray
 
 def rank_members(
     members: Sequence[Member], points: Array, count: int, total: FloatArray, *, farthest: bool
-) -> list[Member]:
-    """Return members by distance to the centre of their cell, ties by `Member.tie`.
+) -> list[tuple[float, Member]]:
+    """Return (distance, member) by distance to the centre of the cell, ties by `Member.tie`.
 
     Parameters
     ----------
@@ -92,7 +93,7 @@ def rank_members(
     if farthest:
         keys = -keys
     ranked = sorted(zip(keys.tolist(), members, strict=True), key=lambda e: (e[0], e[1].tie))
-    return [member for _, member in ranked]
+    return [(math.sqrt(abs(key)) / count, member) for key, member in ranked]
 
 
 def row_weights(counts: IntArray, rows_per_cell: IntArray, centroids: FloatArray) -> FloatArray:

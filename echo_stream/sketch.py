@@ -74,7 +74,7 @@ class Sketch:
         generation, pools = self.generation, self.pools
         max_cells, dim = generation.partition.max_cells, generation.encoder.dim
         payload = generation.schema.size_bytes + FLOAT64_BYTES * dim
-        per_cell = pools.core_capacity + self.config.support + SLACK
+        per_cell = pools.core.capacity + self.config.support + SLACK
         members = max_cells * per_cell if math.isfinite(per_cell) else self.config.budget
         sums = FLOAT64_BYTES * max_cells * 9 * (generation.num_features + dim)
         return int(members * payload + sums + BLOCK_SIZE * payload)
@@ -117,7 +117,7 @@ class Sketch:
         """Return an independent copy; payloads, which never change, are shared."""
         copy = Sketch(self.generation, self.config, self.device)
         copy.table = self.table.copy()
-        copy.pools = self.pools.copy()
+        self.pools.copy_into(copy.pools)
         copy.reservoir.merge(self.reservoir)
         copy.tail = self.tail.copy()
         copy._num_applied = self._num_applied

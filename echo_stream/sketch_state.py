@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from echo_stream.bounded_pool import BoundedPool
 from echo_stream.buffer import SampleBuffer
 from echo_stream.cells import CellTable
 from echo_stream.config import EngineConfig
 from echo_stream.generation import Generation
-from echo_stream.members import Member, members_from, samples_from
+from echo_stream.members import members_from, samples_from
+from echo_stream.pools import SLACK, latents
 from echo_stream.samples import Origin, Samples, as_objects, label_of
 from echo_stream.sketch import Sketch
 from echo_stream.typing import Array, State
@@ -28,16 +28,15 @@ def sketch_to_state(sketch: Sketch) -> State:
     arrays = {f"table.{name}": column for name, column in sketch.table.to_arrays().items()}
     arrays |= {
         "epoch_counts": pools.epoch_counts.copy(),
-        "latent_references": pools.latent_references.copy(),
-        "input_references": pools.input_references.cpu().numpy().copy(),
-        "core": _pool_rows(pools.core, number),
-        "support": _pool_rows(pools.support, number),
         "members.x": held.x,
-        "members.latent": _latents(members, sketch.generation.encoder.dim),
+        "members.latent": latents(members, sketch.generation.encoder.dim),
     }
+    for name, side in pools.sides().items():
+        arrays |= {f"{name}.{key}": column for key, column in side.to_arrays(number).items()}
     meta: dict[str, Any] = {
         "rounds": pools.rounds if math.isfinite(pools.rounds) else None,
         "members": columns_to_json(held),
+        "drop_ties": {name: side.drop_ties() for name, side in pools.sides().items()},
         "reservoir": sketch.reservoir.to_json(),
     }
     tail = sketch.tail.peek()
@@ -53,19 +52,15 @@ def sketch_from_state(
     """Restore a sketch that goes on exactly as the one written by `sketch_to_state`."""
     arrays, meta = state
     sketch = Sketch(generation, config, device)
-    columns = {n.removeprefix("table."): a for n, a in arrays.items() if n.startswith("table.")}
-    sketch.table = CellTable.from_arrays(columns, generation, device)
+    sketch.table = CellTable.from_arrays(with_prefix(arrays, "table."), generation, device)
     held = samples_from_json(arrays["members.x"], meta["members"])
     members = members_from(held, arrays["members.latent"])
-    pools, num_cells = sketch.pools, len(sketch.table)
+    pools = sketch.pools
     pools.rounds = math.inf if meta["rounds"] is None else meta["rounds"]
+    pools.core.capacity = 2 * pools.rounds + SLACK
     pools.epoch_counts = np.array(arrays["epoch_counts"])
-    pools.latent_references = np.array(arrays["latent_references"])
-    pools.input_references = torch.from_numpy(np.array(arrays["input_references"])).to(device)
-    pools.restore(
-        _members_by_slot(arrays["core"], members, num_cells),
-        _members_by_slot(arrays["support"], members, num_cells),
-    )
+    for name, side in pools.sides().items():
+        side.restore(with_prefix(arrays, f"{name}."), meta["drop_ties"][name], members)
     sketch.reservoir.restore(meta["reservoir"])
     if "tail" in meta:
         sketch.tail = SampleBuffer(samples_from_json(arrays["tail.x"], meta["tail"]))
@@ -94,20 +89,10 @@ def samples_from_json(x: Array, columns: dict[str, Any]) -> Samples:
     )
 
 
-def _pool_rows(pools: list[BoundedPool], number: dict[int, int]) -> Array:
-    """Return the pools' content as rows of (slot, member number), int64."""
-    rows = [(slot, number[id(member)]) for slot, pool in enumerate(pools) for member in pool]
-    return np.array(rows, dtype=np.int64).reshape(-1, 2)
-
-
-def _members_by_slot(rows: Array, members: list[Member], num_cells: int) -> list[list[Member]]:
-    """Undo `_pool_rows`."""
-    found: list[list[Member]] = [[] for _ in range(num_cells)]
-    for slot, number in rows.tolist():
-        found[slot].append(members[number])
-    return found
-
-
-def _latents(members: list[Member], dim: int) -> Array:
-    """Return the z of members, of shape (n, d), float64."""
-    return np.array([member.latent for member in members]).reshape(len(members), dim)
+def with_prefix(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
+    """Return the arrays whose name has a prefix, without it."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }

@@ -3,16 +3,18 @@
 import hashlib
 import json
 from dataclasses import asdict
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from echo_stream._version import __version__
 from echo_stream.cells import CellStatistics
+from echo_stream.errors import ConfigError
 from echo_stream.graph import PCGraph, build_graph
 from echo_stream.members import Member, samples_from
+from echo_stream.picks import Pick, best_members, explain_pool
 from echo_stream.pools import latents
-from echo_stream.selection import deal_slots, order_cells, rank_members, row_weights
+from echo_stream.selection import deal_slots, order_cells, row_weights
 from echo_stream.sketch import Sketch
 from echo_stream.snapshot import (
     MAP_AXES,
@@ -22,7 +24,7 @@ from echo_stream.snapshot import (
     Snapshot,
     label_counts,
 )
-from echo_stream.typing import FloatArray, IntArray
+from echo_stream.typing import Cell, FloatArray, IntArray
 
 FORMAT_VERSION = 1
 ID_DIGEST_BYTES = 4
@@ -58,44 +60,50 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
     return Snapshot(rows, cells, edges, _manifest(sketch, rows, cells))
 
 
-Pick: TypeAlias = tuple[int, int, Member]
-"""A chosen sample: position of its cell, 1-based rank in it, the sample."""
+def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
+    """Return what is proven and what is in doubt in one cell; see `EchoCoreset.explain`."""
+    sketch = sketch.settled()
+    statistics, partition = sketch.table.statistics(), sketch.generation.partition
+    cells = [partition.cell(key) for key in statistics.keys.tolist()]
+    if tuple(cell) not in cells:
+        msg = f"cell {tuple(cell)} is not occupied; snapshot().cells.cells lists those that are"
+        raise ConfigError(msg)
+    position = cells.index(tuple(cell))
+    graph = build_graph(statistics.keys, statistics.centroids, partition)
+    order = order_cells(graph.degrees, statistics.counts)
+    dealt, _ = deal_slots(statistics.counts, order, sketch.config.budget)
+    sides = {
+        "core": (sketch.pools.core, int((dealt == position).sum()), statistics.latent_sums),
+        "support": (sketch.pools.support, sketch.config.support, statistics.input_sums),
+    }
+    return {"cell": list(cell), "count": int(statistics.counts[position])} | {
+        name: explain_pool(pools, statistics, position, number, sums)
+        for name, (pools, number, sums) in sides.items()
+        if pools.capacity
+    }
 
 
 def _core(sketch: Sketch, statistics: CellStatistics, order: IntArray) -> list[Pick]:
     """Fill the dealt slots with the members nearest to each cell's centroid (eq. 5-7)."""
-    dealt_cells, ranks = deal_slots(statistics.counts, order, sketch.config.budget)
-    ranked: dict[int, list[Member]] = {}
-    for cell in np.unique(dealt_cells).tolist():
-        members = list(sketch.pools.core[statistics.slots[cell]])
-        ranked[cell] = rank_members(
-            members,
-            latents(members),
-            int(statistics.counts[cell]),
-            statistics.latent_sums[cell],
-            farthest=False,
-        )
+    cells, ranks = deal_slots(statistics.counts, order, sketch.config.budget)
+    taken = np.bincount(cells, minlength=len(statistics.counts)).tolist()
+    picks = {
+        cell: best_members(sketch.pools.core, statistics, cell, taken[cell], statistics.latent_sums)
+        for cell in np.unique(cells).tolist()
+    }
     return [
-        (cell, rank, ranked[cell][rank - 1])
-        for cell, rank in zip(dealt_cells.tolist(), ranks.tolist(), strict=True)
+        picks[cell][rank - 1] for cell, rank in zip(cells.tolist(), ranks.tolist(), strict=True)
     ]
 
 
 def _support(sketch: Sketch, statistics: CellStatistics, order: IntArray) -> list[Pick]:
     """Take the s members of each cell farthest from its mean in input space (eq. 8)."""
-    chosen: list[Pick] = []
-    for cell in order.tolist() if sketch.config.support else ():
-        members = list(sketch.pools.support[statistics.slots[cell]])
-        ranked = rank_members(
-            members,
-            sketch.pools.vectors(members),
-            int(statistics.counts[cell]),
-            statistics.input_sums[cell],
-            farthest=True,
-        )
-        best = ranked[: sketch.config.support]
-        chosen += [(cell, rank, member) for rank, member in enumerate(best, start=1)]
-    return chosen
+    size, sums = sketch.config.support, statistics.input_sums
+    return [
+        pick
+        for cell in (order.tolist() if size else ())
+        for pick in best_members(sketch.pools.support, statistics, cell, size, sums)
+    ]
 
 
 def _rows(
@@ -107,19 +115,19 @@ def _rows(
 ) -> CoresetRows:
     """Put chosen samples and what is known of them into columns."""
     picks = core + support
-    positions = np.array([cell for cell, _, _ in picks], dtype=np.int64)
-    members = [member for _, _, member in picks]
-    z = latents(members)
+    positions = np.array([pick.cell for pick in picks], dtype=np.int64)
+    members = [pick.member for pick in picks]
+    z = latents(members, sketch.generation.encoder.dim)
     partition = sketch.generation.partition
     return CoresetRows(
         samples=samples_from(members, sketch.generation.schema),
         roles=np.array(["core"] * len(core) + ["support"] * len(support), dtype=object),
-        rounds=np.array([rank for _, rank, _ in picks], dtype=np.int64),
+        rounds=np.array([pick.rank for pick in picks], dtype=np.int64),
         cells=[partition.cell(key) for key in statistics.keys[positions].tolist()],
         degrees=graph.degrees[positions],
         cell_counts=statistics.counts[positions],
         weights=_weights(statistics, positions, members),
-        certified=np.full(len(picks), None, dtype=object),
+        certified=np.array([pick.is_certified for pick in picks], dtype=object),
         latents=z,
         maps=_map_axes(z, statistics, statistics.centroids),
     )
@@ -170,7 +178,7 @@ def _manifest(sketch: Sketch, rows: CoresetRows, cells: CellRows) -> dict[str, A
         "labels": {role: label_counts(labels[rows.roles == role]) for role in ("core", "support")},
         "labels_reservoir": label_counts(sketch.reservoir.labels()),
         "num_distinct": int(np.count_nonzero(rows.weights)),
-        "certified_fraction": None,
+        "certified_fraction": float(np.mean(rows.certified.astype(bool))),
         "sums_are_exact": sketch.table.is_exact,
         "state_bytes": sketch.size_bytes,
         "state_bytes_bound": sketch.memory_bound,

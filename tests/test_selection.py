@@ -20,7 +20,7 @@ def test_samples_that_lie_symmetrically_tie_exactly() -> None:
         members = [member(name, *point) for name, point in zip(names, points, strict=True)]
         ranked = rank_members(members, points, 3, points.sum(axis=0), farthest=True)
         ends = sorted([members[0], members[2]], key=lambda m: m.tie)
-        assert [m.id for m in ranked] == [ends[0].id, ends[1].id, members[1].id]
+        assert [m.id for _, m in ranked] == [ends[0].id, ends[1].id, members[1].id]
 
 
 def test_equal_ids_are_two_samples_told_apart_by_their_payload() -> None:

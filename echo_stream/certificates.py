@@ -1,0 +1,128 @@
+"""Proof that a kept sample is the batch choice: bounds on everything a pool has dropped.
+
+Within an epoch of a cell, distances are taken to a fixed reference r, and whatever
+the pool drops is no nearer to r than the last member it keeps, at distance b. By the
+triangle inequality everything dropped is at least b - |c - r| from the centre c of
+now. A kept sample that is strictly nearer than that, for every epoch so far, is
+nearer than anything ever dropped; all that beat it are kept too, so its rank is
+exact. Support is the mirror image: everything dropped is at most b + |c - r| away.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from echo_stream.members import Tie
+from echo_stream.typing import Array
+
+MAX_CLOSED = 3  # epochs kept apart, besides the open one; older ones are merged
+MARGIN = 1e-12  # relative; a thousand times the rounding of float64 distances
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drop:
+    """A bound on what a pool has dropped in one epoch, or in several.
+
+    Attributes
+    ----------
+    reference : ndarray of shape (k,)
+        What distances were taken to.
+    distance : float
+        Of the pool's last member when the epoch ended: in a core pool nothing
+        dropped is nearer, in a support pool nothing is farther.
+    tie : tuple or None
+        The last member's tie, where its distance is 0: among equal samples it decides.
+    """
+
+    reference: Array
+    distance: float
+    tie: Tie | None = None
+
+
+def with_drop(drops: Sequence[Drop], new: Drop, *, farthest: bool) -> list[Drop]:
+    """Return drops with one more; the two oldest become one when there are too many.
+
+    The older bound is carried over to the newer reference by the triangle inequality.
+    """
+    joined = [*drops, new]
+    while len(joined) > MAX_CLOSED:
+        older, newer, *rest = joined
+        joined = [_merged(older, newer, farthest=farthest), *rest]
+    return joined
+
+
+def drop_bound(drops: Sequence[Drop], centre: Array, *, farthest: bool) -> float:
+    """Return a distance to centre that bounds everything dropped.
+
+    Parameters
+    ----------
+    drops : sequence of Drop
+    centre : ndarray of shape (k,), float64
+    farthest : bool
+        False: nothing dropped is nearer than the result (inf without drops).
+        True: nothing dropped is farther (-inf without drops).
+    """
+    bounds = [_carried(drop, centre, farthest=farthest) for drop in drops]
+    return max(bounds, default=-np.inf) if farthest else min(bounds, default=np.inf)
+
+
+def is_certified(
+    distance: float, tie: Tie, drops: Sequence[Drop], centre: Array, *, farthest: bool
+) -> bool:
+    """Tell whether a kept sample is proven to precede everything dropped.
+
+    Parameters
+    ----------
+    distance : float
+        Of the sample to the centre of now.
+    tie : tuple
+    drops : sequence of Drop
+    centre : ndarray of shape (k,), float64
+    farthest : bool
+        Whether the pool keeps the farthest.
+
+    Notes
+    -----
+    A sample that sits exactly on a centre which has not moved, as in a cell of equal
+    samples, is compared by tie with the last member, if that sits there too: what was
+    dropped lies there with a later tie, or farther off.
+    """
+    open_drops = [drop for drop in drops if not _is_settled_by_tie(distance, tie, drop, centre)]
+    bound = drop_bound(open_drops, centre, farthest=farthest)
+    # An infinite bound means that nothing was dropped, or all that was is settled.
+    slack = 0.0 if np.isinf(bound) else MARGIN * (abs(bound) + distance + _length(centre))
+    return bool(distance > bound + slack if farthest else distance < bound - slack)
+
+
+def _merged(older: Drop, newer: Drop, *, farthest: bool) -> Drop:
+    """Return one bound, at the newer reference, on what either bounds."""
+    if older.distance == newer.distance and np.array_equal(older.reference, newer.reference):
+        # Among equal samples the earlier tie is the bound; without one, none is settled by tie.
+        ties = [drop.tie for drop in (older, newer) if drop.tie is not None]
+        return Drop(newer.reference, newer.distance, min(ties) if len(ties) == 2 else None)
+    carried = _carried(older, newer.reference, farthest=farthest)
+    return Drop(newer.reference, (max if farthest else min)(carried, newer.distance))
+
+
+def _carried(drop: Drop, centre: Array, *, farthest: bool) -> float:
+    """Return one drop's bound, carried over to centre, weakened by its rounding."""
+    moved = _length(centre - drop.reference)
+    slack = MARGIN * (drop.distance + moved + _length(centre))
+    return drop.distance + moved + slack if farthest else drop.distance - moved - slack
+
+
+def _is_settled_by_tie(distance: float, tie: Tie, drop: Drop, centre: Array) -> bool:
+    """Tell whether tie alone proves a sample to precede what an epoch has dropped."""
+    return (
+        distance == 0.0
+        and drop.distance == 0.0
+        and drop.tie is not None
+        and tie < drop.tie
+        and np.array_equal(drop.reference, centre)
+    )
+
+
+def _length(vector: Array) -> float:
+    """Return the Euclidean length of a vector, in float64."""
+    return float(np.sqrt(np.square(vector.astype(np.float64)).sum()))

@@ -1,0 +1,241 @@
+"""One pool per cell, ordered by distance to the cell's centre, with proof of what it drops.
+
+Within an *epoch* of a cell the reference that distances are taken to is fixed; when
+the cell's count has doubled, the reference moves to the centre of then and the pool
+is ordered anew.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import torch
+
+from echo_stream.bounded_pool import BoundedPool
+from echo_stream.certificates import Drop, with_drop
+from echo_stream.members import Member, Tie
+from echo_stream.typing import Array, FloatArray
+
+TINY = 1e-37  # squares below float32's normal range lose precision
+PointsOf = Callable[[Sequence[Member]], Array]
+
+
+class DistancePools:
+    """The members nearest to, or farthest from, the reference of each cell.
+
+    Parameters
+    ----------
+    points_of : callable
+        Returns the points of n members, of shape (n, k): their z, or their x.
+    dim : int
+        Axes k of the space.
+    dtype : torch.dtype
+        Of the references, and of the test on the device.
+    device : torch.device
+    farthest : bool
+        Whether the farthest are kept.
+
+    Attributes
+    ----------
+    capacity : float
+        Members that a pool may hold.
+    points_of, farthest
+        As given.
+    pools : list of BoundedPool
+        One per cell, by slot. Keys are squared distances to the reference, negative
+        where the farthest are kept.
+    references : tensor of shape (M, k), dtype
+    seen : ndarray of shape (M,), int64
+        Samples of each cell that have been offered or refused.
+
+    Notes
+    -----
+    The device compares rounded distances with limits that are wide enough to cover
+    the rounding: what it refuses is beyond the pool's last member for certain. What
+    passes is compared on the host, exactly and in float64.
+    """
+
+    def __init__(
+        self,
+        points_of: PointsOf,
+        dim: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        farthest: bool,
+        capacity: float,
+    ) -> None:
+        self.capacity = capacity
+        self.pools: list[BoundedPool] = []
+        self.references = torch.zeros((0, dim), dtype=dtype, device=device)
+        self.seen = np.zeros(0, dtype=np.int64)
+        self.points_of = points_of
+        self.farthest = farthest
+        self._limits = torch.zeros(0, dtype=dtype, device=device)
+        self._closed: list[list[Drop]] = []
+        self._dropped_before = np.zeros(0, dtype=np.int64)
+        # k squares sum with a relative error below (k + 2) eps / 2; twice that is safe.
+        self._margin = (dim + 8) * torch.finfo(dtype).eps
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of references, limits and bounds; payloads are counted with the members."""
+        bounds = sum(drop.reference.nbytes + 8 for drops in self._closed for drop in drops)
+        arrays = self.seen.nbytes + self._dropped_before.nbytes
+        return self.references.nbytes + self._limits.nbytes + arrays + bounds
+
+    def extend(self, num_cells: int) -> None:
+        """Make room for cells up to num_cells, with empty pools."""
+        missing = num_cells - len(self.pools)
+        if missing <= 0:
+            return
+        self.pools += [BoundedPool() for _ in range(missing)]
+        self._closed += [[] for _ in range(missing)]
+        zeros = np.zeros(missing, dtype=np.int64)
+        self.seen = np.append(self.seen, zeros)
+        self._dropped_before = np.append(self._dropped_before, zeros)
+        more = self.references.new_zeros((missing, self.references.shape[1]))
+        self.references = torch.cat([self.references, more])
+        self._limits = torch.cat([self._limits, self._limits.new_zeros(missing)])
+
+    def passes(self, slots: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+        """Tell which points may enter the pools of their cells. O(n k) on the device."""
+        distances = (points - self.references[slots]).square_().sum(dim=1)
+        limits = self._limits[slots]
+        return distances >= limits if self.farthest else distances <= limits
+
+    def offer(self, slots: Array, members: Sequence[Member], points: Array) -> None:
+        """Offer members at points, of shape (n, k), to the pools of their cells."""
+        references = self.references[torch.from_numpy(slots).to(self.references.device)]
+        keys = self._keys(points, references.cpu().numpy()).tolist()
+        for slot, member, key in zip(slots.tolist(), members, keys, strict=True):
+            self.pools[slot].offer(key, member, self.capacity)
+        self.refresh_limits(np.unique(slots).tolist())
+
+    def renew(self, slots: Sequence[int], centres: torch.Tensor) -> None:
+        """Begin a new epoch in cells, with centres of shape (n, k) as their references."""
+        for slot in slots:
+            self._closed[slot] = self.drops(slot)
+            self._dropped_before[slot] = self._dropped(slot)
+        self.references[torch.tensor(slots)] = centres.to(self.references.dtype)
+        for slot in slots:
+            self._reorder(slot, list(self.pools[slot]))
+        self.refresh_limits(slots)
+
+    def lower_capacity(self, capacity: float) -> None:
+        """Cut every pool to a lower capacity."""
+        self.capacity = capacity
+        for pool in self.pools:
+            pool.cut(capacity)
+        self.refresh_limits(range(len(self.pools)))
+
+    def drops(self, slot: int) -> list[Drop]:
+        """Return the bounds on all that a cell's pool has ever dropped, the open epoch's last."""
+        closed = self._closed[slot]
+        if self._dropped(slot) == self._dropped_before[slot]:
+            return list(closed)
+        # Keys only leave from the far end: nothing dropped in this epoch precedes the last kept.
+        key, last = self.pools[slot].last()
+        distance = float(np.sqrt(abs(key)))
+        reference = self.references[slot].cpu().numpy().copy()
+        drop = Drop(reference, distance, last.tie if distance == 0 else None)
+        return with_drop(closed, drop, farthest=self.farthest)
+
+    def absorb(self, slot: int, other: "DistancePools", theirs: int) -> None:
+        """Unite a cell's pool with that of another; `renew` must order it anew.
+
+        What both have dropped stays bounded by the bounds of both.
+        """
+        drops = self.drops(slot)
+        for drop in other.drops(theirs):
+            drops = with_drop(drops, drop, farthest=self.farthest)
+        dropped = self._dropped(slot) + other._dropped(theirs)
+        members = [*self.pools[slot], *other.pools[theirs]]
+        self.pools[slot] = BoundedPool((0.0, member) for member in members)
+        self.seen[slot] += other.seen[theirs]
+        self._closed[slot], self._dropped_before[slot] = drops, dropped
+
+    def copy_into(self, target: "DistancePools") -> None:
+        """Make an empty target equal to this, sharing the members, which never change."""
+        target.capacity = self.capacity
+        target.extend(len(self.pools))
+        target.references = self.references.clone()
+        target.seen = self.seen.copy()
+        target._dropped_before = self._dropped_before.copy()
+        target._closed = [list(drops) for drops in self._closed]
+        for slot, pool in enumerate(self.pools):
+            target._reorder(slot, list(pool))
+        target.refresh_limits(range(len(self.pools)))
+
+    def refresh_limits(self, slots: Iterable[int]) -> None:
+        """Take over the limits of pools that have changed."""
+        chosen = list(slots)
+        keys = np.array([self.pools[slot].limit(self.capacity) for slot in chosen])
+        limits = -keys * (1 - self._margin) - TINY if self.farthest else keys * (1 + self._margin)
+        index = torch.tensor(chosen, dtype=torch.int64, device=self._limits.device)
+        self._limits[index] = torch.from_numpy(limits).to(self._limits)
+
+    def _dropped(self, slot: int) -> int:
+        """Return how many samples of a cell are not held."""
+        return int(self.seen[slot]) - len(self.pools[slot])
+
+    def _reorder(self, slot: int, members: list[Member]) -> None:
+        """Order members by their distance to the cell's reference, and cut."""
+        points = self.points_of(members)
+        keys = self._keys(points, self.references[slot].cpu().numpy()).tolist()
+        self.pools[slot] = BoundedPool(zip(keys, members, strict=True))
+        self.pools[slot].cut(self.capacity)
+
+    def _keys(self, points: Array, references: FloatArray) -> FloatArray:
+        """Return the keys of points: squared distances, negative where the farthest are kept."""
+        distances = squared_distances(points, references)
+        return -distances if self.farthest else distances
+
+    def to_arrays(self, number: dict[int, int]) -> dict[str, Array]:
+        """Return all but the members as arrays; number maps a member to its row."""
+        rows = [(s, number[id(m)]) for s, pool in enumerate(self.pools) for m in pool]
+        drops = [(slot, drop) for slot, drops in enumerate(self._closed) for drop in drops]
+        references = [drop.reference for _, drop in drops]
+        dim, dtype = self.references.shape[1], self.references.cpu().numpy().dtype
+        return {
+            "rows": np.array(rows, dtype=np.int64).reshape(-1, 2),
+            "references": self.references.cpu().numpy().copy(),
+            "seen": self.seen.copy(),
+            "dropped_before": self._dropped_before.copy(),
+            "drop_slots": np.array([slot for slot, _ in drops], dtype=np.int64),
+            "drop_distances": np.array([drop.distance for _, drop in drops], dtype=np.float64),
+            "drop_references": np.array(references).reshape(len(drops), dim).astype(dtype),
+        }
+
+    def drop_ties(self) -> list[list[object] | None]:
+        """Return the ties of the closed bounds as JSON, in the order of `to_arrays`."""
+        ties = [drop.tie for drops in self._closed for drop in drops]
+        return [None if tie is None else [str(tie[0]), tie[1], str(tie[2])] for tie in ties]
+
+    def restore(
+        self, arrays: dict[str, Array], ties: Sequence[Sequence[str] | None], members: list[Member]
+    ) -> None:
+        """Take over what `to_arrays` and `drop_ties` returned; the pools must be empty."""
+        self.extend(len(arrays["seen"]))
+        self.references = torch.from_numpy(np.array(arrays["references"])).to(self.references)
+        self.seen = np.array(arrays["seen"])
+        self._dropped_before = np.array(arrays["dropped_before"])
+        columns = (arrays["drop_slots"], arrays["drop_references"], arrays["drop_distances"])
+        for slot, reference, distance, tie in zip(*columns, ties, strict=True):
+            self._closed[slot].append(Drop(np.array(reference), float(distance), _tie(tie)))
+        held: list[list[Member]] = [[] for _ in self.pools]
+        for slot, row in arrays["rows"].tolist():
+            held[slot].append(members[row])
+        for slot, chosen in enumerate(held):
+            self._reorder(slot, chosen)
+        self.refresh_limits(range(len(self.pools)))
+
+
+def squared_distances(points: Array, references: FloatArray) -> FloatArray:
+    """Return |p - r|^2, of shape (n,), float64, summed in the same order for every row."""
+    difference = points.astype(np.float64) - references.astype(np.float64)
+    return np.asarray((difference * difference).sum(axis=-1))
+
+
+def _tie(stored: Sequence[str] | None) -> Tie | None:
+    """Return a tie that was stored as text: its hashes do not fit JSON numbers."""
+    return None if stored is None else (int(stored[0]), stored[1], int(stored[2]))

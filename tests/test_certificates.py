@@ -1,0 +1,237 @@
+"""No certificate is ever wrong: the worst bug that this project can have."""
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from echo_stream import EchoCoreset, Generation, Snapshot, sketch
+from echo_stream.certificates import Drop, drop_bound, is_certified, with_drop
+from echo_stream.errors import ConfigError
+from echo_stream.typing import Array
+from tests.strategies import identity_generation
+
+Row = tuple[tuple[int, ...], str, int, str]
+"""What a row claims: cell, role, rank in the cell, id."""
+
+ORDERS = (
+    "as drawn", "along an axis", "inward", "outward", "by cell", "duplicates last", "outlier first",
+)  # fmt: skip
+KINDS = ("normal", "lattice", "decimals", "equal", "growing", "clusters", "outliers")
+# Thousands by the nightly run: make fuzz sets it.
+EXAMPLES = int(os.environ.get("ECHO_STREAM_FUZZ_EXAMPLES", "150"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_blocks() -> Iterator[None]:
+    """Cut blocks of 16, so that small clouds have many blocks and epochs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sketch, "BLOCK_SIZE", 16)
+        yield
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> Array:
+    """Draw a stream of points of shape (n, 2), float32, in an order meant to mislead."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    size = draw(st.integers(50, 600))
+    points = _cloud(draw(st.sampled_from(KINDS)), size, rng)
+    return points[_order(draw(st.sampled_from(ORDERS)), points, rng)].astype(np.float32)
+
+
+def _cloud(kind: str, size: int, rng: np.random.Generator) -> Array:
+    """Return points of one kind, most of them in [0, 1]^2."""
+    centre, noise = rng.uniform(0.2, 0.8, 2), rng.normal(0, 1, (size, 2))
+    far = 2.0 ** np.arange(size)[:, None].clip(0, 40)
+    clouds = {
+        "normal": centre + noise * 0.15,
+        "lattice": rng.integers(0, 5, (size, 2)) / 4,
+        "decimals": np.round(rng.random((size, 2)), 1),
+        "equal": rng.random((3, 2))[rng.integers(0, rng.integers(1, 4), size)],
+        "growing": centre + noise * np.linspace(0.001, 0.4, size)[:, None],
+        "clusters": rng.random((3, 2))[rng.integers(0, 3, size)] + noise * 0.02,
+        "outliers": centre + noise * 0.01 * far,
+    }
+    return clouds[kind]
+
+
+def _order(kind: str, points: Array, rng: np.random.Generator) -> Array:
+    """Return an order of arrival."""
+    radius = np.square(points - points.mean(axis=0)).sum(axis=1)
+    shuffled = rng.permutation(len(points))
+    orders = {
+        "as drawn": np.arange(len(points)),
+        "along an axis": np.argsort(points[:, 0], kind="stable"),
+        "inward": np.argsort(-radius, kind="stable"),
+        "outward": np.argsort(radius, kind="stable"),
+        "by cell": np.lexsort((shuffled, np.floor(points[:, 0] * 4))),
+        "duplicates last": np.concatenate([shuffled, rng.choice(shuffled, len(points) // 2)]),
+        "outlier first": np.argsort(-np.abs(points).max(axis=1), kind="stable"),
+    }
+    return orders[kind]
+
+
+def claims(snapshot: Snapshot) -> dict[Row, bool]:
+    """Return each row's claim and whether it is certified."""
+    rows = snapshot.rows
+    columns = (rows.cells, rows.roles, rows.rounds.tolist(), rows.samples.ids)
+    keys = zip(*columns, strict=True)
+    return dict(zip(keys, rows.certified.tolist(), strict=True))
+
+
+def truth(points: Array, generation: Generation, budget: int, support: int) -> set[Row]:
+    """Return the batch choice, from pools so large that nothing is dropped."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("echo_stream.pools.SLACK", 10 * len(points))
+        engine = EchoCoreset(budget, support=support, generation=generation)
+        return set(claims(engine.partial_fit(points).snapshot()))
+
+
+def stream(points: Array, generation: Generation, budget: int, support: int) -> EchoCoreset:
+    """Stream points through an engine."""
+    return EchoCoreset(budget, support=support, generation=generation).partial_fit(points)
+
+
+def assert_no_wrong_certificate(snapshot: Snapshot, expected: set[Row]) -> None:
+    """Check every certified row against the batch choice."""
+    wrong = {row for row, certified in claims(snapshot).items() if certified} - expected
+    assert not wrong
+
+
+@settings(max_examples=EXAMPLES)
+@given(
+    points=streams(),
+    side=st.sampled_from([1, 2, 4]),
+    budget=st.integers(1, 40),
+    support=st.integers(0, 3),
+)
+def test_a_certified_row_is_the_batch_choice(
+    points: Array, side: int, budget: int, support: int
+) -> None:
+    """In adversarial orders, at the end of the stream and in its middle."""
+    generation = identity_generation(2, side)
+    engine = EchoCoreset(budget, support=support, generation=generation)
+    half = len(points) // 2
+    for part in (slice(0, half), slice(half, None)):
+        engine.partial_fit(points[part])
+        so_far = points[: engine.n_seen_]
+        assert_no_wrong_certificate(engine.snapshot(), truth(so_far, generation, budget, support))
+
+
+@settings(max_examples=EXAMPLES)
+@given(
+    points=streams(),
+    side=st.sampled_from([1, 3]),
+    budget=st.integers(1, 30),
+    cuts=st.lists(st.floats(0, 1), min_size=1, max_size=5),
+    contiguous=st.booleans(),
+)
+def test_certificates_survive_merging(
+    points: Array, side: int, budget: int, cuts: list[float], *, contiguous: bool
+) -> None:
+    """Shards of any size, merged, restored and streamed on: still none is wrong."""
+    generation = identity_generation(2, side)
+    rows = np.arange(len(points))
+    last = len(points) - 40 if len(points) > 80 else len(points)
+    arriving = rows[:last] if contiguous else np.random.default_rng(0).permutation(last)
+    # Cut anywhere: a shard that has dropped nothing must take over what others have dropped.
+    parts = np.split(arriving, sorted(int(cut * last) for cut in cuts))
+    engines = [
+        EchoCoreset(budget, generation=generation).partial_fit(points[part], ids=part)
+        for part in parts
+    ]
+    merged = engines[0]
+    for engine in engines[1:]:
+        merged.merge(engine)
+    merged = EchoCoreset.from_state(merged.to_state())
+    merged.partial_fit(points[last:], ids=rows[last:])
+    assert_no_wrong_certificate(merged.snapshot(), truth(points, generation, budget, 2))
+
+
+def test_a_cell_of_equal_samples_is_certified_whole() -> None:
+    """Ties are decided by the hash, which the stream knows as well as the batch."""
+    points = np.full((500, 2), 0.3, dtype=np.float32)
+    generation = identity_generation(2, 2)
+    snapshot = stream(points, generation, 10, 2).snapshot()
+    assert snapshot.certified_fraction == 1.0
+    assert set(claims(snapshot)) == truth(points, generation, 10, 2)
+
+
+def test_a_shuffled_stream_is_certified_nearly_whole() -> None:
+    """Certificates are no empty promise: in a random order most rows get one."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform(0, 1, (20_000, 2)).astype(np.float32)
+    snapshot = stream(points, identity_generation(2, 5), 50, 2).snapshot()
+    assert snapshot.certified_fraction is not None
+    assert snapshot.certified_fraction > 0.95
+
+
+def test_nothing_is_certified_beyond_exact_sums() -> None:
+    """Where sums have left the range in which they are exact, no promise is made."""
+    points = np.full((50, 2), 0.3, dtype=np.float32)
+    points[3] = 3e38
+    snapshot = stream(points, identity_generation(2, 2), 10, 2).snapshot()
+    assert snapshot.certified_fraction == 0.0
+
+
+def test_a_tie_with_the_bound_is_no_proof() -> None:
+    """What was dropped at the same distance may come first: only strictly nearer is proven."""
+    drop = Drop(reference=np.zeros(2), distance=0.5)
+    centre, tie = np.zeros(2), (1, "a", 1)
+    assert is_certified(0.49, tie, [drop], centre, farthest=False)
+    assert not is_certified(0.5, tie, [drop], centre, farthest=False)
+    assert is_certified(0.51, tie, [drop], centre, farthest=True)
+    assert not is_certified(0.5, tie, [drop], centre, farthest=True)
+
+
+def test_merged_bounds_of_equal_samples_keep_the_earlier_tie() -> None:
+    """Of two bounds at one place the stricter one holds, whichever is older."""
+    place, ties = np.full(2, 0.3), [(5, "e", 0), (3, "c", 0), (9, "i", 0), (7, "g", 0)]
+    drops: list[Drop] = []
+    for tie in ties:
+        drops = with_drop(drops, Drop(place, 0.0, tie), farthest=False)
+    assert len(drops) == 3
+    assert is_certified(0.0, (2, "b", 0), drops, place, farthest=False)
+    assert not is_certified(0.0, (4, "d", 0), drops, place, farthest=False)
+
+
+@given(st.lists(st.tuples(st.floats(-1, 1), st.floats(0, 1)), min_size=1, max_size=8))
+def test_merged_bounds_are_never_tighter(epochs: list[tuple[float, float]]) -> None:
+    """Merging the oldest epochs only weakens what is known."""
+    for farthest in (False, True):
+        drops = [Drop(np.array([place]), distance) for place, distance in epochs]
+        merged: list[Drop] = []
+        for drop in drops:
+            merged = with_drop(merged, drop, farthest=farthest)
+        weak = drop_bound(merged, np.array([0.1]), farthest=farthest)
+        strong = drop_bound(drops, np.array([0.1]), farthest=farthest)
+        # Both are computed with their own margin for rounding, of 1e-12.
+        assert weak >= strong - 1e-9 if farthest else weak <= strong + 1e-9
+
+
+def test_explain_says_what_is_proven_and_what_is_in_doubt() -> None:
+    """A cell's certified and doubtful samples are those of the snapshot, with the bound."""
+    rng = np.random.default_rng(1)
+    points = rng.uniform(0, 1, (3_000, 2)).astype(np.float32)
+    engine = stream(points[np.argsort(points[:, 0])], identity_generation(2, 2), 20, 2)
+    snapshot = engine.snapshot()
+    seen = set()
+    for cell in snapshot.cells.cells:
+        told = engine.explain(cell)
+        for role in ("core", "support"):
+            rows = {row[3]: proven for row, proven in claims(snapshot).items()
+                    if row[:2] == (cell, role)}  # fmt: skip
+            assert set(told[role]["certified"]) == {i for i, proven in rows.items() if proven}
+            assert {doubt["id"] for doubt in told[role]["in_doubt"]} == {
+                i for i, proven in rows.items() if not proven
+            }
+            assert told[role]["held"] + told[role]["dropped"] == told["count"]
+            if role == "core" and told[role]["in_doubt"]:
+                assert told[role]["in_doubt"][0]["distance"] >= told[role]["bound"] - 1e-9
+            seen |= {bool(told[role]["certified"]), bool(told[role]["in_doubt"])}
+    assert seen == {True, False}
+    with pytest.raises(ConfigError, match="is not occupied"):
+        engine.explain((77, 77))
