@@ -50,8 +50,11 @@ servers_option = option(
 
 _ENGINE_OPTIONS = {
     "budget": option("--budget", type=int, default=1_000, help="Samples in the core."),
-    "preset": option("--preset", default="paper", help="paper: the method as published."),
-    "support": option("--support", type=int, default=2, help="Support samples per cell."),
+    "preset": option("--preset", default="paper", help="default, or paper: as published."),
+    "cells": option("--cells", help="grid, grid-budget or codebook; default: by preset."),
+    "latent": option("--latent", help="encoder, pca or identity; default: by preset."),
+    "rank": option("--rank", help="center, uniform or mixed; default: by preset."),
+    "support": option("--support", type=int, help="Support samples per cell; default: by preset."),
     "encoder": option("--encoder", default="mlp", help="linear or mlp."),
     "objective": option(
         "--objective", default="profile", help="What the encoder keeps: profile or pairwise."

@@ -56,7 +56,7 @@ def _draw_cells(figure: Figure, axes: Axes, snapshot: Snapshot) -> None:
     """Draw the occupied cells, darker the more samples they hold."""
     cells, partition = snapshot.cells, snapshot.manifest["partition"]
     shades = np.log10(cells.counts)
-    if partition["dim"] == MAP_AXES:
+    if partition["kind"] == "grid" and partition["dim"] == MAP_AXES:
         width = 1.0 / partition["side"]
         squares = [Rectangle((x * width, y * width), width, width) for x, y in cells.cells]
         drawn: mpl.cm.ScalarMappable = axes.add_collection(

@@ -8,7 +8,10 @@ from echo_stream.encoder_training import Architecture, Objective
 from echo_stream.errors import ConfigError
 
 MAX_SEED = 2**63 - 1  # what every random generator takes
-Preset = Literal["paper"]
+Preset = Literal["default", "paper"]
+Cells = Literal["grid", "grid-budget", "codebook"]
+Latent = Literal["encoder", "pca", "identity"]
+Rank = Literal["center", "uniform", "mixed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +22,21 @@ class EngineConfig:
     ----------
     budget : int
         Samples in the core, B.
-    preset : "paper"
-        The method exactly as published: support comes on top of the budget, and a
-        sample can be both core and support.
+    preset : "default" or "paper"
+        `paper` is the method exactly as published: support comes on top of the budget,
+        and a sample can be both core and support. Under `default` the budget is the
+        number of rows. The preset decides the four settings below where they are None.
+    cells : "grid", "grid-budget" or "codebook"
+        The paper's grid; the finest grid that leaves every occupied cell a core sample;
+        or the Voronoi cells of at most `budget` codewords. Default: codebook.
+    latent : "encoder", "pca" or "identity"
+        The encoder below; at most 64 principal components; or x itself, when it is an
+        embedding. Default: pca.
+    rank : "center", "uniform" or "mixed"
+        Within a cell nearest to the centroid first (the paper); by a hash of the id, a
+        stratified random sample; or the nearest first and then by hash. Default: mixed.
     support : int
-        Support vectors per cell, the paper's s.
+        Support vectors per cell, the paper's s: 2 under `paper`, and 0 under `default`.
     encoder : "linear" or "mlp"
         D -> d, or D -> 128 -> d with ReLU.
     objective : "profile" or "pairwise"
@@ -52,7 +65,10 @@ class EngineConfig:
 
     budget: int = 1_000
     preset: Preset = "paper"
-    support: int = 2
+    cells: Cells | None = None
+    latent: Latent | None = None
+    rank: Rank | None = None
+    support: int | None = None
     encoder: Architecture = "mlp"
     objective: Objective = "profile"
     latent_dim: int = 2
@@ -64,6 +80,10 @@ class EngineConfig:
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, naming the setting and what was given."""
+        _check_choice("preset", self.preset, get_args(Preset))
+        for name, value in _PRESETS[self.preset].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
         for name, lowest in _LOWEST.items():
             _check_at_least(name, getattr(self, name), lowest)
         if self.seed > MAX_SEED:
@@ -73,6 +93,11 @@ class EngineConfig:
             _check_at_least("expected_n", self.expected_n, 1)
         for name, choices in _CHOICES.items():
             _check_choice(name, getattr(self, name), choices)
+
+    @property
+    def support_size(self) -> int:
+        """Support vectors per cell, whether given or decided by the preset."""
+        return self.support or 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as a JSON object."""
@@ -90,8 +115,14 @@ class EngineConfig:
 
 
 _LOWEST = {"budget": 1, "support": 0, "latent_dim": 1, "epochs": 0, "warmup": 1, "seed": 0}
+_PRESETS: dict[Preset, dict[str, Any]] = {
+    "paper": {"cells": "grid", "latent": "encoder", "rank": "center", "support": 2},
+    "default": {"cells": "codebook", "latent": "pca", "rank": "mixed", "support": 0},
+}
 _CHOICES = {
-    "preset": get_args(Preset),
+    "cells": get_args(Cells),
+    "latent": get_args(Latent),
+    "rank": get_args(Rank),
     "encoder": get_args(Architecture),
     "objective": get_args(Objective),
 }

@@ -62,9 +62,8 @@ class DistancePools:
         device: torch.device,
         *,
         farthest: bool,
-        capacity: float,
     ) -> None:
-        self.capacity = capacity
+        self.capacity: float = np.inf
         self.pools: list[BoundedPool] = []
         self.references = torch.zeros((0, dim), dtype=dtype, device=device)
         self.seen = np.zeros(0, dtype=np.int64)
@@ -190,14 +189,12 @@ class DistancePools:
         distances = squared_distances(points, references)
         return -distances if self.farthest else distances
 
-    def to_arrays(self, number: dict[int, int]) -> dict[str, Array]:
-        """Return all but the members as arrays; number maps a member to its row."""
-        rows = [(s, number[id(m)]) for s, pool in enumerate(self.pools) for m in pool]
+    def to_arrays(self) -> dict[str, Array]:
+        """Return all but the members as arrays."""
         drops = [(slot, drop) for slot, drops in enumerate(self._closed) for drop in drops]
         references = [drop.reference for _, drop in drops]
         dim, dtype = self.references.shape[1], self.references.cpu().numpy().dtype
         return {
-            "rows": np.array(rows, dtype=np.int64).reshape(-1, 2),
             "references": self.references.cpu().numpy().copy(),
             "seen": self.seen.copy(),
             "dropped_before": self._dropped_before.copy(),
@@ -212,9 +209,15 @@ class DistancePools:
         return [None if tie is None else [str(tie[0]), tie[1], str(tie[2])] for tie in ties]
 
     def restore(
-        self, arrays: dict[str, Array], ties: Sequence[Sequence[str] | None], members: list[Member]
+        self,
+        arrays: dict[str, Array],
+        ties: Sequence[Sequence[str] | None],
+        members: Sequence[list[Member]],
     ) -> None:
-        """Take over what `to_arrays` and `drop_ties` returned; the pools must be empty."""
+        """Take over what `to_arrays` and `drop_ties` returned, and the members by slot.
+
+        The pools must be empty.
+        """
         self.extend(len(arrays["seen"]))
         self.references = torch.from_numpy(np.array(arrays["references"])).to(self.references)
         self.seen = np.array(arrays["seen"])
@@ -222,10 +225,7 @@ class DistancePools:
         columns = (arrays["drop_slots"], arrays["drop_references"], arrays["drop_distances"])
         for slot, reference, distance, tie in zip(*columns, ties, strict=True):
             self._closed[slot].append(Drop(np.array(reference), float(distance), _tie(tie)))
-        held: list[list[Member]] = [[] for _ in self.pools]
-        for slot, row in arrays["rows"].tolist():
-            held[slot].append(members[row])
-        for slot, chosen in enumerate(held):
+        for slot, chosen in enumerate(members):
             self._reorder(slot, chosen)
         self.refresh_limits(range(len(self.pools)))
 

@@ -51,16 +51,19 @@ class Encoder:
     Attributes
     ----------
     layers : tuple of Layer
-        One for `linear`, two for `mlp`.
+        One for `linear` and PCA, two for `mlp`, none where z is x itself.
+    dim : int
+        Dimension d of the latent space.
 
     Examples
     --------
-    >>> identity = Encoder((freeze_layer(torch.eye(2), torch.zeros(2)),))
-    >>> identity(torch.tensor([[0.5, 0.25]])).tolist()
-    [[0.5, 0.25]]
+    >>> swap = Encoder((freeze_layer(torch.eye(2).flip(0), torch.zeros(2)),), dim=2)
+    >>> swap(torch.tensor([[0.5, 0.25]])).tolist()
+    [[0.25, 0.5]]
     """
 
     layers: tuple[Layer, ...]
+    dim: int
 
     def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
         """Embed vectors of shape (n, D), float32, as (n, d), float64. O(n D)."""
@@ -69,14 +72,9 @@ class Encoder:
             values = layer(values)
         return values
 
-    @property
-    def dim(self) -> int:
-        """Dimension d of the latent space."""
-        return len(self.layers[-1].bias)
-
     def to(self, device: torch.device) -> "Encoder":
         """Return the encoder on device."""
-        return Encoder(tuple(layer.to(device) for layer in self.layers))
+        return Encoder(tuple(layer.to(device) for layer in self.layers), self.dim)
 
 
 def freeze_layer(weight: torch.Tensor, bias: torch.Tensor, unit: float | None = None) -> Layer:

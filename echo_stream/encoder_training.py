@@ -132,11 +132,11 @@ def _freeze(model: nn.Sequential, x: Array, preprocess: Preprocessing) -> Encode
     layers: tuple[Layer, ...] = ()
     for linear in linears[:-1]:
         layer = freeze_layer(linear.weight, linear.bias)
-        head = Encoder((*layers, layer))
+        head = Encoder((*layers, layer), len(layer.bias))
         largest = max(
             float(head(preprocess(x[start : start + CHUNK_ROWS])).max())
             for start in range(0, len(x), CHUNK_ROWS)
         )
         layers = (*layers, Layer(layer.weight, layer.bias, unit_for(max(largest, 0.0))))
     last = linears[-1]
-    return Encoder((*layers, freeze_layer(last.weight, last.bias)))
+    return Encoder((*layers, freeze_layer(last.weight, last.bias)), len(last.bias))

@@ -1,16 +1,15 @@
 """The engine: a coreset of a data set, or of a stream as it arrives."""
 
-from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 
 from echo_stream.buffer import SampleBuffer
-from echo_stream.config import EngineConfig, Preset
+from echo_stream.config import Cells, EngineConfig, Latent, Preset, Rank
 from echo_stream.device import resolve_device
 from echo_stream.encoder_training import Architecture, Objective
 from echo_stream.errors import DataError, WarmupError
-from echo_stream.generation import Generation, check_format, train_generation
+from echo_stream.generation import Generation, OnEpoch, check_format, train_generation
 from echo_stream.members import hash_id
 from echo_stream.samples import Samples
 from echo_stream.sketch import Sketch
@@ -27,7 +26,6 @@ from echo_stream.typing import Array, Cell, FloatArray, IntArray, State
 from echo_stream.validation import SampleSchema, as_samples
 
 FORMAT_VERSION = 1
-OnEpoch = Callable[[int, int], None]
 
 
 class EchoCoreset:
@@ -37,9 +35,10 @@ class EchoCoreset:
     ----------
     budget : int
         Samples in the core, B.
-    preset, support, encoder, objective, latent_dim, epochs, standardise, warmup, \
-expected_n, seed
-        See `EngineConfig`.
+    preset, cells, latent, rank, support
+        What is selected, and how; see `EngineConfig`.
+    encoder, objective, latent_dim, epochs, standardise, warmup, expected_n, seed
+        What is trained, and how; see `EngineConfig`.
     generation : Generation, optional
         A trained generation to use instead of training one.
     device : str
@@ -81,7 +80,10 @@ expected_n, seed
         budget: int = 1_000,
         *,
         preset: Preset = "paper",
-        support: int = 2,
+        cells: Cells | None = None,
+        latent: Latent | None = None,
+        rank: Rank | None = None,
+        support: int | None = None,
         encoder: Architecture = "mlp",
         objective: Objective = "profile",
         latent_dim: int = 2,
@@ -96,6 +98,9 @@ expected_n, seed
         self.config = EngineConfig(
             budget=budget,
             preset=preset,
+            cells=cells,
+            latent=latent,
+            rank=rank,
             support=support,
             encoder=encoder,
             objective=objective,
@@ -123,7 +128,8 @@ expected_n, seed
     ) -> Self:
         """Build the coreset of a whole data set, forgetting all before it.
 
-        The generation is trained on all samples, unless one was given.
+        Unless one was given, a generation is trained: on all samples under
+        `preset="paper"`, else on a uniform sample of `warmup` of them.
 
         Parameters
         ----------
@@ -152,7 +158,9 @@ expected_n, seed
         if len(samples) == 0:
             msg = "there are no samples to build a coreset of; give at least one"
             raise DataError(msg)
-        sketch = self._given_sketch() or self._train(samples.x, len(samples), on_epoch)
+        sketch = self._given_sketch()
+        if sketch is None:
+            sketch = self._train(self._training_rows(samples.x), len(samples), on_epoch)
         sketch.generation.schema.check(samples.x)
         sketch.update(samples)
         self._sketch, self._waiting = sketch, SampleBuffer()
@@ -347,6 +355,13 @@ expected_n, seed
         if self._given_generation is None:
             return None
         return Sketch(self._given_generation, self.config, self.device)
+
+    def _training_rows(self, x: Array) -> Array:
+        """Return what a batch build trains on: all rows for the paper, else a uniform sample."""
+        if self.config.preset == "paper" or len(x) <= self.config.warmup:
+            return x
+        rng = np.random.default_rng(self.config.seed)
+        return np.asarray(x[np.sort(rng.choice(len(x), self.config.warmup, replace=False))])
 
     def _train(self, x: Array, expected_n: int, on_epoch: OnEpoch | None) -> Sketch:
         """Return an empty sketch of a generation trained on x."""

@@ -3,24 +3,30 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
+from echo_stream.codebook import Codebook, train_codebook
 from echo_stream.config import EngineConfig
 from echo_stream.encoder import Encoder, Layer
 from echo_stream.encoder_training import train_encoder
 from echo_stream.errors import StateError
 from echo_stream.fixed_point import round_to_unit, unit_for
-from echo_stream.partition import Grid, grid_side
+from echo_stream.grid import Grid, budget_aware_side, grid_side
+from echo_stream.partition import Partition
+from echo_stream.pca import fit_pca, identity
 from echo_stream.preprocessing import Preprocessing, fit_preprocessing, row_chunks
 from echo_stream.typing import Array, State
 from echo_stream.validation import SampleSchema
 
 FORMAT_VERSION = 1
 ID_DIGITS = 16
+
+OnEpoch: TypeAlias = Callable[[int, int], None]
+"""Called with (epochs done, epochs) while the encoder is trained."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,11 +42,12 @@ class Generation:
         Shape and dtype of the payloads that it was trained on.
     preprocess : Preprocessing
     encoder : Encoder
-    low, high : tensor of shape (d,), float64
-        Range of each latent axis over the training samples; mapped to [0, 1].
+    span : tuple of two tensors of shape (d,), float64, or None
+        Range of each latent axis over the training samples, mapped to [0, 1] for a
+        grid. A codebook takes the latent space as it is.
     latent_unit, norm_unit : float
         Units to which z and |z|^2 are rounded.
-    partition : Grid
+    partition : Partition
     expected_n : int
         The N that fixed the partition's resolution.
     """
@@ -48,11 +55,10 @@ class Generation:
     schema: SampleSchema
     preprocess: Preprocessing
     encoder: Encoder
-    low: torch.Tensor
-    high: torch.Tensor
+    span: tuple[torch.Tensor, torch.Tensor] | None
     latent_unit: float
     norm_unit: float
-    partition: Grid
+    partition: Partition
     expected_n: int
 
     @property
@@ -73,10 +79,10 @@ class Generation:
     def latent(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return z of shape (n, d), float64, for preprocessed vectors of shape (n, D).
 
-        The embedding, mapped so that the training samples span [0, 1] on each axis
-        (a constant axis: 0.5), rounded to the latent unit.
+        The embedding, for a grid mapped so that the training samples span [0, 1] on each
+        axis (a constant axis: 0.5), rounded to the latent unit.
         """
-        return round_to_unit(_rescale(self.encoder(vectors), self.low, self.high), self.latent_unit)
+        return round_to_unit(_rescale(self.encoder(vectors), self.span), self.latent_unit)
 
     def squared_norms(self, latent: torch.Tensor) -> torch.Tensor:
         """Return |z|^2 of shape (n,), float64, rounded to its unit."""
@@ -88,13 +94,15 @@ class Generation:
             self,
             preprocess=self.preprocess.to(device),
             encoder=self.encoder.to(device),
-            low=self.low.to(device),
-            high=self.high.to(device),
+            span=self.span and (self.span[0].to(device), self.span[1].to(device)),
+            partition=self.partition.to(device),
         )
 
     def to_state(self) -> State:
         """Return arrays and a JSON-able description from which `from_state` restores it."""
-        arrays = {"low": self.low, "high": self.high}
+        arrays: dict[str, torch.Tensor] = {}
+        if self.span is not None:
+            arrays |= {"low": self.span[0], "high": self.span[1]}
         for number, layer in enumerate(self.encoder.layers):
             arrays |= {f"weight_{number}": layer.weight, f"bias_{number}": layer.bias}
         if self.preprocess.mean is not None and self.preprocess.scale is not None:
@@ -106,10 +114,12 @@ class Generation:
             "layer_units": [layer.unit for layer in self.encoder.layers],
             "latent_unit": self.latent_unit,
             "norm_unit": self.norm_unit,
-            "partition": {"kind": "grid", **asdict(self.partition)},
+            "latent_dim": self.encoder.dim,
+            "partition": self.partition.describe(),
             "expected_n": self.expected_n,
         }
-        return {name: tensor.cpu().numpy() for name, tensor in arrays.items()}, meta
+        columns = {name: tensor.cpu().numpy() for name, tensor in arrays.items()}
+        return columns | self.partition.to_arrays(), meta
 
     @classmethod
     def from_state(cls, state: State) -> "Generation":
@@ -121,16 +131,14 @@ class Generation:
             Layer(tensors[f"weight_{number}"], tensors[f"bias_{number}"], unit)
             for number, unit in enumerate(meta["layer_units"])
         )
-        grid = meta["partition"]
         return cls(
             schema=SampleSchema.from_json(meta["schema"]),
             preprocess=Preprocessing(meta["input_unit"], tensors.get("mean"), tensors.get("scale")),
-            encoder=Encoder(tuple(layers)),
-            low=tensors["low"],
-            high=tensors["high"],
+            encoder=Encoder(tuple(layers), meta["latent_dim"]),
+            span=(tensors["low"], tensors["high"]) if "low" in tensors else None,
             latent_unit=meta["latent_unit"],
             norm_unit=meta["norm_unit"],
-            partition=Grid(side=grid["side"], dim=grid["dim"]),
+            partition=_restored_partition(meta["partition"], tensors),
             expected_n=meta["expected_n"],
         )
 
@@ -141,7 +149,7 @@ def train_generation(
     *,
     expected_n: int,
     device: torch.device,
-    on_epoch: Callable[[int, int], None] | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Generation:
     """Train a generation on payloads x of shape (n, ...), n >= 1.
 
@@ -157,10 +165,37 @@ def train_generation(
     on_epoch : callable, optional
         Called with (epochs done, epochs).
     """
-    # Refuse a grid that is too fine before spending time on training.
-    grid = Grid(side=grid_side(expected_n), dim=config.latent_dim)
+    if config.cells == "grid" and config.latent == "encoder":
+        # Refuse a grid that is too fine before spending time on training.
+        Grid(side=grid_side(expected_n), dim=config.latent_dim)
     preprocess = fit_preprocessing(x, standardise=config.standardise, device=device)
-    encoder = train_encoder(
+    encoder = _train_latent(x, preprocess, config, on_epoch)
+    embedding = torch.cat([encoder(preprocess(part)) for part in row_chunks(x)])
+    is_grid = config.cells != "codebook"
+    span = (embedding.amin(dim=0), embedding.amax(dim=0)) if is_grid else None
+    latent = _rescale(embedding, span)
+    latent_unit = unit_for(float(latent.abs().max()))
+    return Generation(
+        schema=SampleSchema.of(x),
+        preprocess=preprocess,
+        encoder=encoder,
+        span=span,
+        latent_unit=latent_unit,
+        norm_unit=unit_for(float(latent.square().sum(dim=1).max())),
+        partition=_train_partition(round_to_unit(latent, latent_unit), config, expected_n),
+        expected_n=expected_n,
+    ).to(torch.device("cpu"))
+
+
+def _train_latent(
+    x: Array, preprocess: Preprocessing, config: EngineConfig, on_epoch: OnEpoch | None
+) -> Encoder:
+    """Return what maps vectors to the latent space."""
+    if config.latent == "identity":
+        return identity(x[0].size)
+    if config.latent == "pca":
+        return fit_pca(x, preprocess, seed=config.seed)
+    return train_encoder(
         x,
         preprocess,
         architecture=config.encoder,
@@ -170,20 +205,24 @@ def train_generation(
         seed=config.seed,
         on_epoch=on_epoch,
     )
-    embedding = torch.cat([encoder(preprocess(part)) for part in row_chunks(x)])
-    low, high = embedding.amin(dim=0), embedding.amax(dim=0)
-    latent = _rescale(embedding, low, high)
-    return Generation(
-        schema=SampleSchema.of(x),
-        preprocess=preprocess,
-        encoder=encoder,
-        low=low,
-        high=high,
-        latent_unit=unit_for(float(latent.abs().max())),
-        norm_unit=unit_for(float(latent.square().sum(dim=1).max())),
-        partition=grid,
-        expected_n=expected_n,
-    ).to(torch.device("cpu"))
+
+
+def _train_partition(latent: torch.Tensor, config: EngineConfig, expected_n: int) -> Partition:
+    """Return the partition of the latent space that the training points call for."""
+    if config.cells == "codebook":
+        return train_codebook(latent, budget=config.budget, seed=config.seed)
+    if config.cells == "grid-budget":
+        side = budget_aware_side(latent, expected_n, config.budget)
+    else:
+        side = grid_side(expected_n)
+    return Grid(side=side, dim=latent.shape[1])
+
+
+def _restored_partition(described: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Partition:
+    """Return a partition from its description and arrays."""
+    if described["kind"] == "codebook":
+        return Codebook(tensors["codewords"])
+    return Grid(side=described["side"], dim=described["dim"])
 
 
 def check_format(meta: dict[str, Any], version: int, what: str) -> None:
@@ -196,7 +235,12 @@ def check_format(meta: dict[str, Any], version: int, what: str) -> None:
         raise StateError(msg)
 
 
-def _rescale(embedding: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
-    """Map each axis so that [low, high] becomes [0, 1]; a constant axis becomes 0.5."""
-    span = high - low
-    return torch.where(span > 0, (embedding - low) / span, torch.full_like(embedding, 0.5))
+def _rescale(
+    embedding: torch.Tensor, span: tuple[torch.Tensor, torch.Tensor] | None
+) -> torch.Tensor:
+    """Map each axis so that its span becomes [0, 1]; a constant axis becomes 0.5."""
+    if span is None:
+        return embedding
+    low, high = span
+    width = high - low
+    return torch.where(width > 0, (embedding - low) / width, torch.full_like(embedding, 0.5))

@@ -9,7 +9,6 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from echo_stream.partition import Grid
 from echo_stream.typing import Array, FloatArray, IntArray
 
 CHUNK_ROWS = 512  # vertices whose distances to all others are held at a time
@@ -22,11 +21,11 @@ class PCGraph:
     Attributes
     ----------
     edges : ndarray of shape (E, 2), int64
-        Face edges first, then bridges; in each row the smaller position first.
+        Edges between adjacent cells first, then bridges; in each row the smaller position first.
     lengths : ndarray of shape (E,), float64
         |c_i - c_j|.
     is_bridge : ndarray of shape (E,), bool
-        False for cells that share a face.
+        False for cells that are adjacent: share a face of the grid, or a witness.
     degrees : ndarray of shape (M,), int64
     """
 
@@ -36,32 +35,29 @@ class PCGraph:
     degrees: IntArray
 
 
-def build_graph(keys: IntArray, centroids: FloatArray, partition: Grid) -> PCGraph:
+def build_graph(adjacent: IntArray, centroids: FloatArray) -> PCGraph:
     """Return the PC graph of occupied cells.
 
     Parameters
     ----------
-    keys : ndarray of shape (M,), int64
-        Cell keys, ascending.
+    adjacent : ndarray of shape (E, 2), int64
+        Pairs of adjacent cells, from `Partition.adjacent_pairs`.
     centroids : ndarray of shape (M, d), float64
-    partition : Grid
-        Says which cells are adjacent.
 
     Notes
     -----
     (a) Adjacent cells are linked. (b) The components of (a) are contracted and joined
     by the minimum spanning tree over the shortest centroid distances between them,
     ties by the pair of cells: each of its edges is a bridge, and the shortest link
-    between its two sides. O(M d log M), and O(M^2 d) when there is more than one component.
+    between its two sides. O(M + E), and O(M^2 d) when there is more than one component.
     """
-    faces = partition.adjacent_pairs(keys)
-    bridges = _bridges(centroids, _components(faces, len(keys)))
-    edges = np.concatenate([faces, bridges])
+    bridges = _bridges(centroids, _components(adjacent, len(centroids)))
+    edges = np.concatenate([adjacent, bridges])
     return PCGraph(
         edges=edges,
         lengths=np.sqrt(_squared_lengths(centroids[edges[:, 0]], centroids[edges[:, 1]])),
-        is_bridge=np.arange(len(edges)) >= len(faces),
-        degrees=np.bincount(edges.ravel(), minlength=len(keys)).astype(np.int64),
+        is_bridge=np.arange(len(edges)) >= len(adjacent),
+        degrees=np.bincount(edges.ravel(), minlength=len(centroids)).astype(np.int64),
     )
 
 

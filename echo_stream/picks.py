@@ -1,11 +1,13 @@
-"""The best members of a cell's pool, with what is proven of each."""
+"""The best members of a cell's pools, with what is proven of each."""
 
+import math
 from typing import Any, NamedTuple
 
 from echo_stream.cells import CellStatistics
 from echo_stream.certificates import drop_bound, is_certified
 from echo_stream.distance_pools import DistancePools
 from echo_stream.members import Member
+from echo_stream.pools import Pools
 from echo_stream.selection import rank_members
 from echo_stream.typing import FloatArray
 
@@ -20,7 +22,35 @@ class Pick(NamedTuple):
     is_certified: bool
 
 
-def best_members(
+def best_core(pools: Pools, statistics: CellStatistics, cell: int, number: int) -> list[Pick]:
+    """Return the first core members of a cell, by the rank rule that its pools follow.
+
+    `center`: nearest the centroid first (eq. 5-6). `uniform`: smallest hash first, which
+    is proven as it stands. `mixed`: the nearest, then the others by hash, proven if the
+    nearest is.
+    """
+    sums, hashed = statistics.latent_sums, pools.hashed
+    by_distance = number if hashed is None else min(number, 1)
+    first = (
+        []
+        if pools.nearest is None
+        else best_by_distance(pools.nearest, statistics, cell, by_distance, sums)
+    )
+    if hashed is None:
+        return first
+    is_proven = statistics.is_exact and all(pick.is_certified for pick in first)
+    taken = {id(pick.member) for pick in first}
+    held = hashed.pools[int(statistics.slots[cell])]
+    others = [member for member in held if id(member) not in taken]
+    centre = sums[cell] / int(statistics.counts[cell])
+    rest = [
+        Pick(cell, rank, math.dist(member.latent, centre), member, is_proven)
+        for rank, member in enumerate(others[: number - len(first)], start=len(first) + 1)
+    ]
+    return first + rest
+
+
+def best_by_distance(
     pools: DistancePools, statistics: CellStatistics, cell: int, number: int, sums: FloatArray
 ) -> list[Pick]:
     """Return the first members of a cell's pool, in order, with what is proven of each."""
@@ -43,22 +73,10 @@ def best_members(
     ]
 
 
-def explain_pool(
-    pools: DistancePools, statistics: CellStatistics, cell: int, number: int, sums: FloatArray
-) -> dict[str, Any]:
-    """Return what is proven of a cell's first members, what is in doubt, and why.
-
-    The bound is the distance to the centre of now that nothing dropped undercuts (core)
-    or exceeds (support); None when nothing has been dropped.
-    """
-    picks = best_members(pools, statistics, cell, number, sums)
-    slot = int(statistics.slots[cell])
-    drops = pools.drops(slot)
-    centre = sums[cell] / int(statistics.counts[cell])
+def explain(picks: list[Pick], bound: float | None) -> dict[str, Any]:
+    """Return which of a cell's first members are proven, which in doubt, and the bound."""
     return {
-        "held": len(pools.pools[slot]),
-        "dropped": int(statistics.counts[cell]) - len(pools.pools[slot]),
-        "bound": drop_bound(drops, centre, farthest=pools.farthest) if drops else None,
+        "bound": bound,
         "certified": [pick.member.id for pick in picks if pick.is_certified],
         "in_doubt": [
             {"id": pick.member.id, "rank": pick.rank, "distance": pick.distance}
@@ -66,3 +84,17 @@ def explain_pool(
             if not pick.is_certified
         ],
     }
+
+
+def bound_of(
+    pools: DistancePools | None, statistics: CellStatistics, cell: int, sums: FloatArray
+) -> float | None:
+    """Return the distance to the centre that bounds all that a cell's pool has dropped.
+
+    None where nothing was dropped, or where pools are not ordered by distance.
+    """
+    if pools is None:
+        return None
+    drops = pools.drops(int(statistics.slots[cell]))
+    centre = sums[cell] / int(statistics.counts[cell])
+    return drop_bound(drops, centre, farthest=pools.farthest) if drops else None

@@ -1,23 +1,47 @@
 """Bounded pools of real samples: what a sketch keeps of each cell.
 
-Every cell has a core pool (nearest the cell's latent centre) and a support pool
-(farthest from its mean in input space; the paper's S_j).
+Every cell has a core pool (nearest the cell's latent centre, or with the smallest
+hashes) and, with support, a pool of those farthest from its mean in input space (the
+paper's S_j).
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from echo_stream.cells import CellTable
+from echo_stream.config import EngineConfig
 from echo_stream.distance_pools import DistancePools
 from echo_stream.generation import Generation
+from echo_stream.hash_pools import HashPools
 from echo_stream.members import Member, members_from
 from echo_stream.samples import Samples
 from echo_stream.typing import Array, FloatArray
 
 SLACK = 16  # members beyond the quota, for the centre's movement
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """A block of samples on its way into the pools.
+
+    Attributes
+    ----------
+    slots : tensor of shape (n,), int64
+        Slot of each sample's cell.
+    latent : tensor of shape (n, d), float64
+    inputs : tensor of shape (n, D), float32
+    samples : Samples
+        The n payloads with ids, labels and origins.
+    """
+
+    slots: torch.Tensor
+    latent: torch.Tensor
+    inputs: torch.Tensor
+    samples: Samples
 
 
 class Pools:
@@ -28,76 +52,68 @@ class Pools:
     rounds : float
         R: the smallest number with sum_j min(m_j, R) >= budget; infinite before
         budget samples have been counted. It only falls.
-    core, support : DistancePools
-        Of 2 R + 16 and s + 16 members a cell; no support when s is 0.
+    nearest : DistancePools or None
+        Members nearest the centroid: 2 R + 16 a cell where rank is `center`, 18 where it
+        is `mixed` and only the first is needed.
+    hashed : HashPools or None
+        Members with the smallest hashes, 2 R + 16 a cell, where rank is not `center`.
+    support : DistancePools or None
+        Members farthest from the mean in input space, s + 16 a cell.
     epoch_counts : ndarray of shape (M,), int64
         Count of each cell when its epoch began.
     """
 
-    def __init__(
-        self, generation: Generation, device: torch.device, *, budget: int, support: int
-    ) -> None:
+    def __init__(self, generation: Generation, config: EngineConfig, device: torch.device) -> None:
         self.rounds: float = math.inf
         self.epoch_counts = np.zeros(0, dtype=np.int64)
-        self.core = DistancePools(
-            lambda members: latents(members, generation.encoder.dim),
-            generation.encoder.dim,
-            torch.float64,
-            device,
-            farthest=False,
-            capacity=math.inf,
-        )
-        self.support = DistancePools(
-            lambda members: vectors(members, generation),
-            generation.num_features,
-            torch.float32,
-            device,
-            farthest=True,
-            capacity=support + SLACK if support else 0,
-        )
-        self._budget = budget
+        self._budget = config.budget
+        self.hashed = None if config.rank == "center" else HashPools()
+        self.nearest = None if config.rank == "uniform" else _nearest(generation, device)
+        self.support = _farthest(generation, device) if config.support_size else None
+        if self.nearest is not None and self.hashed is not None:
+            self.nearest.capacity = 2 + SLACK
+        if self.support is not None:
+            self.support.capacity = config.support_size + SLACK
 
-    def update(
-        self,
-        table: CellTable,
-        slots: torch.Tensor,
-        latent: torch.Tensor,
-        inputs: torch.Tensor,
-        samples: Samples,
-    ) -> None:
+    @property
+    def core(self) -> DistancePools | HashPools:
+        """The pools whose size follows the quota, 2 R + 16 members a cell."""
+        chosen = self.hashed or self.nearest
+        assert chosen is not None
+        return chosen
+
+    @property
+    def ordered(self) -> dict[str, DistancePools]:
+        """The pools that are ordered by distance, by name."""
+        named = {"nearest": self.nearest, "support": self.support}
+        return {name: pools for name, pools in named.items() if pools is not None}
+
+    def all(self) -> list[DistancePools | HashPools]:
+        """Return all the pools that there are."""
+        return [*self.ordered.values(), *([] if self.hashed is None else [self.hashed])]
+
+    def update(self, table: CellTable, block: Block) -> None:
         """Offer a block of samples that table has just counted.
 
-        Parameters
-        ----------
-        table : CellTable
-        slots : tensor of shape (n,), int64
-            Slot of each sample in table.
-        latent : tensor of shape (n, d), float64
-        inputs : tensor of shape (n, D), float32
-        samples : Samples
-            The n payloads with ids, labels and origins.
-
-        Notes
-        -----
         O(n D) on the device, O(log pool) on the host for each sample that passes.
         """
         # 1. Cells met for the first time begin their first epoch.
         self._renew(table, range(len(self.epoch_counts), len(table)))
         # 2. What cannot enter a pool is refused before anything touches Python.
-        wanted = self.core.passes(slots, latent)
-        if self.support.capacity:
-            wanted |= self.support.passes(slots, inputs)
-        rows = torch.nonzero(wanted).squeeze(1)
+        rows = torch.nonzero(self._passes(block)).squeeze(1)
         # 3. The rest is offered exactly.
-        kept = samples[rows.cpu().numpy()]
-        members = members_from(kept, latent[rows].cpu().numpy())
-        chosen = slots[rows].cpu().numpy()
-        self.core.offer(chosen, members, latent[rows].cpu().numpy())
-        if self.support.capacity:
-            self.support.offer(chosen, members, inputs[rows].cpu().numpy())
+        slots, latent = block.slots[rows].cpu().numpy(), block.latent[rows].cpu().numpy()
+        members = members_from(block.samples[rows.cpu().numpy()], latent)
+        if self.hashed is not None:
+            self.hashed.offer(slots, members)
+        if self.nearest is not None:
+            self.nearest.offer(slots, members, latent)
+        if self.support is not None:
+            self.support.offer(slots, members, block.inputs[rows].cpu().numpy())
         # 4. Cells that have doubled begin a new epoch; the quota falls as counts grow.
         counts = table.counts.cpu().numpy()
-        self.core.seen[:], self.support.seen[:] = counts, counts
+        for pools in self.ordered.values():
+            pools.seen[:] = counts
         self._renew(table, np.flatnonzero(counts >= 2 * self.epoch_counts).tolist())
         self._lower_quota(counts)
 
@@ -110,31 +126,43 @@ class Pools:
         self.core.capacity = 2 * self.rounds + SLACK
         self._extend(len(table))
         for theirs, mine in enumerate(slots.tolist()):
-            self.core.absorb(mine, other.core, theirs)
-            self.support.absorb(mine, other.support, theirs)
+            for name, pools in self.ordered.items():
+                pools.absorb(mine, other.ordered[name], theirs)
+            if self.hashed is not None and other.hashed is not None:
+                self.hashed.absorb(mine, other.hashed, theirs)
         self._renew(table, range(len(table)))
         self._lower_quota(table.counts.cpu().numpy())
 
-    def sides(self) -> dict[str, DistancePools]:
-        """Return core and support by name."""
-        return {"core": self.core, "support": self.support}
-
     def distinct_members(self) -> list[Member]:
         """Return each retained sample once, in an order fixed by the pools' content."""
-        pools = (*self.core.pools, *self.support.pools)
-        return list({id(member): member for pool in pools for member in pool}.values())
+        held = (member for side in self.all() for pool in side.pools for member in pool)
+        return list({id(member): member for member in held}.values())
 
     @property
     def size_bytes(self) -> int:
         """Bytes of references and bounds; payloads are counted with the members."""
-        return self.epoch_counts.nbytes + self.core.size_bytes + self.support.size_bytes
+        return self.epoch_counts.nbytes + sum(side.size_bytes for side in self.all())
 
     def copy_into(self, target: "Pools") -> None:
         """Make empty target pools equal to these, sharing the members, which never change."""
         target.rounds = self.rounds
         target.epoch_counts = self.epoch_counts.copy()
-        self.core.copy_into(target.core)
-        self.support.copy_into(target.support)
+        for name, pools in self.ordered.items():
+            pools.copy_into(target.ordered[name])
+        if self.hashed is not None and target.hashed is not None:
+            self.hashed.copy_into(target.hashed)
+
+    def _passes(self, block: Block) -> torch.Tensor:
+        """Tell which samples may enter a pool of their cell."""
+        wanted = torch.zeros(len(block.slots), dtype=torch.bool, device=block.slots.device)
+        if self.hashed is not None:
+            passed = self.hashed.passes(block.slots.cpu().numpy(), block.samples.ids)
+            wanted |= torch.from_numpy(passed).to(wanted.device)
+        if self.nearest is not None:
+            wanted |= self.nearest.passes(block.slots, block.latent)
+        if self.support is not None:
+            wanted |= self.support.passes(block.slots, block.inputs)
+        return wanted
 
     def _renew(self, table: CellTable, slots: Sequence[int]) -> None:
         """Begin a new epoch in cells: the references become the centres of now."""
@@ -144,8 +172,9 @@ class Pools:
         index = torch.tensor(slots, device=table.counts.device)
         counts = table.counts[index]
         self.epoch_counts[slots] = counts.cpu().numpy()
-        self.core.renew(slots, table.latent_sums[index] / counts[:, None])
-        if self.support.capacity:
+        if self.nearest is not None:
+            self.nearest.renew(slots, table.latent_sums[index] / counts[:, None])
+        if self.support is not None:
             self.support.renew(slots, table.input_sums[index] / counts[:, None])
 
     def _lower_quota(self, counts: Array) -> None:
@@ -159,8 +188,8 @@ class Pools:
         """Make room for cells up to num_cells."""
         missing = num_cells - len(self.epoch_counts)
         self.epoch_counts = np.append(self.epoch_counts, np.zeros(missing, dtype=np.int64))
-        self.core.extend(num_cells)
-        self.support.extend(num_cells)
+        for side in self.all():
+            side.extend(num_cells)
 
 
 def rounds_needed(counts: Array, slots: int) -> float:
@@ -189,8 +218,27 @@ def latents(members: Sequence[Member], dim: int) -> FloatArray:
     return np.array([member.latent for member in members]).reshape(len(members), dim)
 
 
-def vectors(members: Sequence[Member], generation: Generation) -> Array:
+def _vectors(members: Sequence[Member], generation: Generation) -> Array:
     """Return the preprocessed payloads of members, of shape (n, D), float32."""
     if not members:
         return np.zeros((0, generation.num_features), dtype=np.float32)
     return generation.preprocess(np.stack([member.x for member in members])).numpy()
+
+
+def _nearest(generation: Generation, device: torch.device) -> DistancePools:
+    """Return empty pools of the members nearest each cell's latent centre."""
+    dim = generation.encoder.dim
+    return DistancePools(
+        lambda members: latents(members, dim), dim, torch.float64, device, farthest=False
+    )
+
+
+def _farthest(generation: Generation, device: torch.device) -> DistancePools:
+    """Return empty pools of the members farthest from each cell's mean in input space."""
+    return DistancePools(
+        lambda members: _vectors(members, generation),
+        generation.num_features,
+        torch.float32,
+        device,
+        farthest=True,
+    )

@@ -14,9 +14,10 @@ from echo_stream.cells import CellTable
 from echo_stream.config import EngineConfig
 from echo_stream.errors import ConfigError
 from echo_stream.generation import Generation
-from echo_stream.pools import SLACK, Pools
+from echo_stream.pools import Block, Pools
 from echo_stream.reservoir import LabelReservoir
 from echo_stream.samples import Samples
+from echo_stream.witnesses import PAIR_BYTES, Witnesses
 
 FLOAT64_BYTES = 8
 BLOCK_SIZE = 1_024  # samples; epochs end at block ends, so blocks are cut by position alone
@@ -37,6 +38,8 @@ class Sketch:
     pools : Pools
     reservoir : LabelReservoir
         Labels of an equal-sized uniform sample, to compare with.
+    witnesses : Witnesses
+        Which cells of a codebook are adjacent; none for a grid.
     tail : SampleBuffer
         Samples that wait for their block.
     """
@@ -46,8 +49,9 @@ class Sketch:
         self.config = config
         self.device = device
         self.table = CellTable(generation, device)
-        self.pools = Pools(generation, device, budget=config.budget, support=config.support)
+        self.pools = Pools(generation, config, device)
         self.reservoir = LabelReservoir(config.budget, config.seed)
+        self.witnesses = Witnesses(generation.partition.max_cells)
         self.tail = SampleBuffer()
         self._num_applied = 0
         self._on_device = generation.to(device)
@@ -66,7 +70,8 @@ class Sketch:
     def size_bytes(self) -> int:
         """Bytes of sums, references and retained payloads."""
         payloads = sum(m.x.nbytes + m.latent.nbytes for m in self.pools.distinct_members())
-        return self.table.size_bytes + self.pools.size_bytes + payloads + self.tail.size_bytes
+        tables = self.table.size_bytes + self.pools.size_bytes + self.witnesses.size_bytes
+        return tables + payloads + self.tail.size_bytes
 
     @property
     def memory_bound(self) -> int:
@@ -74,10 +79,11 @@ class Sketch:
         generation, pools = self.generation, self.pools
         max_cells, dim = generation.partition.max_cells, generation.encoder.dim
         payload = generation.schema.size_bytes + FLOAT64_BYTES * dim
-        per_cell = pools.core.capacity + self.config.support + SLACK
+        per_cell = sum(side.capacity for side in pools.all())
         members = max_cells * per_cell if math.isfinite(per_cell) else self.config.budget
         sums = FLOAT64_BYTES * max_cells * 9 * (generation.num_features + dim)
-        return int(members * payload + sums + BLOCK_SIZE * payload)
+        pairs = max_cells * (max_cells - 1) // 2 if generation.partition.kind == "codebook" else 0
+        return int(members * payload + sums + BLOCK_SIZE * payload + PAIR_BYTES * pairs)
 
     def update(self, samples: Samples) -> None:
         """Count samples of the generation's schema. O(n D)."""
@@ -111,6 +117,7 @@ class Sketch:
         slots = self.table.merge(other.table)
         self.pools.merge(self.table, other.pools, slots.cpu().numpy())
         self.reservoir.merge(other.reservoir)
+        self.witnesses.merge(other.witnesses)
         self._num_applied += other._num_applied
 
     def copy(self) -> "Sketch":
@@ -119,6 +126,7 @@ class Sketch:
         copy.table = self.table.copy()
         self.pools.copy_into(copy.pools)
         copy.reservoir.merge(self.reservoir)
+        copy.witnesses.merge(self.witnesses)
         copy.tail = self.tail.copy()
         copy._num_applied = self._num_applied
         return copy
@@ -141,9 +149,11 @@ class Sketch:
         """Embed, locate, count and offer one block."""
         vectors = self._on_device.preprocess(block.x)
         latent = self._on_device.latent(vectors)
-        keys = self.generation.partition.locate(latent)
-        slots = self.table.update(keys, latent, vectors)
-        self.pools.update(self.table, slots, latent, vectors, block)
+        located = self._on_device.partition.locate(latent)
+        if located.runners_up is not None:
+            self.witnesses.update(located.keys, located.runners_up)
+        slots = self.table.update(located.keys, latent, vectors)
+        self.pools.update(self.table, Block(slots, latent, vectors, block))
         self.reservoir.update(block.ids, block.labels)
         self._num_applied += len(block)
 

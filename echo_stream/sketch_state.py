@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from echo_stream.bounded_pool import BoundedPool
 from echo_stream.buffer import SampleBuffer
 from echo_stream.cells import CellTable
 from echo_stream.config import EngineConfig
 from echo_stream.generation import Generation
-from echo_stream.members import members_from, samples_from
+from echo_stream.members import Member, members_from, samples_from
 from echo_stream.pools import SLACK, latents
 from echo_stream.samples import Origin, Samples, as_objects, label_of
 from echo_stream.sketch import Sketch
@@ -28,15 +29,19 @@ def sketch_to_state(sketch: Sketch) -> State:
     arrays = {f"table.{name}": column for name, column in sketch.table.to_arrays().items()}
     arrays |= {
         "epoch_counts": pools.epoch_counts.copy(),
+        "witnesses": sketch.witnesses.rows(),
         "members.x": held.x,
         "members.latent": latents(members, sketch.generation.encoder.dim),
     }
-    for name, side in pools.sides().items():
-        arrays |= {f"{name}.{key}": column for key, column in side.to_arrays(number).items()}
+    for name, side in pools.ordered.items():
+        arrays |= {f"{name}.{key}": column for key, column in side.to_arrays().items()}
+        arrays[f"{name}.members"] = _pool_rows(side.pools, number)
+    if pools.hashed is not None:
+        arrays["hashed.members"] = _pool_rows(pools.hashed.pools, number)
     meta: dict[str, Any] = {
         "rounds": pools.rounds if math.isfinite(pools.rounds) else None,
         "members": columns_to_json(held),
-        "drop_ties": {name: side.drop_ties() for name, side in pools.sides().items()},
+        "drop_ties": {name: side.drop_ties() for name, side in pools.ordered.items()},
         "reservoir": sketch.reservoir.to_json(),
     }
     tail = sketch.tail.peek()
@@ -59,9 +64,13 @@ def sketch_from_state(
     pools.rounds = math.inf if meta["rounds"] is None else meta["rounds"]
     pools.core.capacity = 2 * pools.rounds + SLACK
     pools.epoch_counts = np.array(arrays["epoch_counts"])
-    for name, side in pools.sides().items():
-        side.restore(with_prefix(arrays, f"{name}."), meta["drop_ties"][name], members)
+    for name, side in pools.ordered.items():
+        held_by = _members_by_slot(arrays[f"{name}.members"], members, len(sketch.table))
+        side.restore(with_prefix(arrays, f"{name}."), meta["drop_ties"][name], held_by)
+    if pools.hashed is not None:
+        pools.hashed.fill(_members_by_slot(arrays["hashed.members"], members, len(sketch.table)))
     sketch.reservoir.restore(meta["reservoir"])
+    sketch.witnesses.restore(arrays["witnesses"])
     if "tail" in meta:
         sketch.tail = SampleBuffer(samples_from_json(arrays["tail.x"], meta["tail"]))
     sketch._num_applied = int(sketch.table.counts.sum())
@@ -87,6 +96,20 @@ def samples_from_json(x: Array, columns: dict[str, Any]) -> Samples:
         labels=None if columns["labels"] is None else as_objects(columns["labels"]),
         origins=None if origins is None else as_objects([o and Origin(*o) for o in origins]),
     )
+
+
+def _pool_rows(pools: list[BoundedPool], number: dict[int, int]) -> Array:
+    """Return the pools' content as rows of (slot, member number), int64."""
+    rows = [(slot, number[id(member)]) for slot, pool in enumerate(pools) for member in pool]
+    return np.array(rows, dtype=np.int64).reshape(-1, 2)
+
+
+def _members_by_slot(rows: Array, members: list[Member], num_cells: int) -> list[list[Member]]:
+    """Undo `_pool_rows`."""
+    found: list[list[Member]] = [[] for _ in range(num_cells)]
+    for slot, number in rows.tolist():
+        found[slot].append(members[number])
+    return found
 
 
 def with_prefix(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from echo_stream.cells import CellStatistics
 from echo_stream.errors import ConfigError
 from echo_stream.graph import PCGraph, build_graph
 from echo_stream.members import Member, samples_from
-from echo_stream.picks import Pick, best_members, explain_pool
+from echo_stream.picks import Pick, best_by_distance, best_core, bound_of, explain
 from echo_stream.pools import latents
 from echo_stream.selection import deal_slots, order_cells, row_weights
 from echo_stream.sketch import Sketch
@@ -39,7 +38,7 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
     sketch = sketch.settled()
     statistics = sketch.table.statistics()
     centroids = statistics.centroids
-    graph = build_graph(statistics.keys, centroids, sketch.generation.partition)
+    graph = _graph(sketch, statistics)
     order = order_cells(graph.degrees, statistics.counts)
     core = _core(sketch, statistics, order)
     support = _support(sketch, statistics, order)
@@ -60,6 +59,13 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
     return Snapshot(rows, cells, edges, _manifest(sketch, rows, cells))
 
 
+def _graph(sketch: Sketch, statistics: CellStatistics) -> PCGraph:
+    """Return the graph over the occupied cells."""
+    partition = sketch.generation.partition
+    adjacent = partition.adjacent_pairs(statistics.keys, sketch.witnesses)
+    return build_graph(adjacent, statistics.centroids)
+
+
 def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
     """Return what is proven and what is in doubt in one cell; see `EchoCoreset.explain`."""
     sketch = sketch.settled()
@@ -69,40 +75,44 @@ def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
         msg = f"cell {tuple(cell)} is not occupied; snapshot().cells.cells lists those that are"
         raise ConfigError(msg)
     position = cells.index(tuple(cell))
-    graph = build_graph(statistics.keys, statistics.centroids, partition)
+    graph = _graph(sketch, statistics)
     order = order_cells(graph.degrees, statistics.counts)
     dealt, _ = deal_slots(statistics.counts, order, sketch.config.budget)
-    sides = {
-        "core": (sketch.pools.core, int((dealt == position).sum()), statistics.latent_sums),
-        "support": (sketch.pools.support, sketch.config.support, statistics.input_sums),
+    pools, size, sums = sketch.pools, sketch.config.support_size, statistics.input_sums
+    core = best_core(pools, statistics, position, int((dealt == position).sum()))
+    bound = bound_of(pools.nearest, statistics, position, statistics.latent_sums)
+    told = {
+        "cell": list(cell),
+        "count": int(statistics.counts[position]),
+        "core": explain(core, bound),
     }
-    return {"cell": list(cell), "count": int(statistics.counts[position])} | {
-        name: explain_pool(pools, statistics, position, number, sums)
-        for name, (pools, number, sums) in sides.items()
-        if pools.capacity
-    }
+    if pools.support is not None:
+        support = best_by_distance(pools.support, statistics, position, size, sums)
+        told["support"] = explain(support, bound_of(pools.support, statistics, position, sums))
+    return told
 
 
 def _core(sketch: Sketch, statistics: CellStatistics, order: IntArray) -> list[Pick]:
-    """Fill the dealt slots with the members nearest to each cell's centroid (eq. 5-7)."""
+    """Fill the dealt slots with each cell's first members by the rank rule (eq. 5-7)."""
     cells, ranks = deal_slots(statistics.counts, order, sketch.config.budget)
     taken = np.bincount(cells, minlength=len(statistics.counts)).tolist()
     picks = {
-        cell: best_members(sketch.pools.core, statistics, cell, taken[cell], statistics.latent_sums)
+        cell: best_core(sketch.pools, statistics, cell, taken[cell])
         for cell in np.unique(cells).tolist()
     }
-    return [
-        picks[cell][rank - 1] for cell, rank in zip(cells.tolist(), ranks.tolist(), strict=True)
-    ]
+    slots = zip(cells.tolist(), ranks.tolist(), strict=True)
+    return [picks[cell][rank - 1] for cell, rank in slots]
 
 
 def _support(sketch: Sketch, statistics: CellStatistics, order: IntArray) -> list[Pick]:
     """Take the s members of each cell farthest from its mean in input space (eq. 8)."""
-    size, sums = sketch.config.support, statistics.input_sums
+    pools, size = sketch.pools.support, sketch.config.support_size
+    if pools is None:
+        return []
     return [
         pick
-        for cell in (order.tolist() if size else ())
-        for pick in best_members(sketch.pools.support, statistics, cell, size, sums)
+        for cell in order.tolist()
+        for pick in best_by_distance(pools, statistics, cell, size, statistics.input_sums)
     ]
 
 
@@ -171,7 +181,7 @@ def _manifest(sketch: Sketch, rows: CoresetRows, cells: CellRows) -> dict[str, A
         "generation": sketch.generation.id,
         "config": sketch.config.to_json(),
         "schema": sketch.generation.schema.to_json(),
-        "partition": {"kind": "grid", **asdict(sketch.generation.partition)},
+        "partition": sketch.generation.partition.describe(),
         "n": sketch.n,
         "num_cells": len(cells.cells),
         "num_retained": sketch.num_retained,

@@ -7,7 +7,7 @@ the engine is specified to compare floats: the lengths of the graph's edges.
 import hashlib
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -42,6 +42,14 @@ def pairwise_loss(vectors: list[Point], latent: list[Point]) -> float:
 def locate(latent: Point, side: int) -> Cell:
     """Section III-A: floor(z G), clamped to -1..G."""
     return tuple(min(max(math.floor(value * side), -1), side) for value in latent)
+
+
+def nearest_codewords(latent: Point, codewords: list[Point]) -> list[int]:
+    """Return the codewords by distance, compared exactly; ties to the smaller number."""
+    return sorted(
+        range(len(codewords)),
+        key=lambda k: (squared_distance(latent, [tuple(codewords[k])]), k),
+    )
 
 
 def group(samples: list[NaiveSample], side: int) -> dict[Cell, list[NaiveSample]]:
@@ -88,11 +96,13 @@ def components(cells: list[Cell], edges: list[Edge]) -> list[set[Cell]]:
     return found
 
 
-def pc_graph(centroids: dict[Cell, list[float]]) -> tuple[list[Edge], list[Edge]]:
-    """Section III-B: face edges, and bridges by Kruskal over all pairs of cells."""
+def pc_graph(
+    centroids: dict[Cell, list[float]], adjacent: Callable[[Cell, Cell], bool] = share_face
+) -> tuple[list[Edge], list[Edge]]:
+    """Section III-B: edges of adjacent cells, and bridges by Kruskal over all pairs."""
     cells = sorted(centroids)
     pairs = list(itertools.combinations(cells, 2))
-    faces = [(a, b) for a, b in pairs if share_face(a, b)]
+    faces = [(a, b) for a, b in pairs if adjacent(a, b)]
     bridges: list[Edge] = []
     for a, b in sorted(pairs, key=lambda p: (squared_length(centroids[p[0]], centroids[p[1]]), p)):
         if not any({a, b} <= part for part in components(cells, faces + bridges)):
@@ -124,17 +134,22 @@ def visiting_order(counts: dict[Cell, int], degree: dict[Cell, int]) -> list[Cel
     return sorted(counts, key=lambda cell: (-degree[cell], -counts[cell], cell))
 
 
+def ranked_members(members: list[NaiveSample], rank: str) -> list[NaiveSample]:
+    """Order a cell's samples by a rank rule: nearest first, by hash, or one and then the other."""
+    points = [m.latent for m in members]
+    by_distance = sorted(members, key=lambda s: (squared_distance(s.latent, points), tie(s.id)))
+    by_hash = sorted(members, key=lambda s: tie(s.id))
+    if rank == "center":
+        return by_distance
+    first = by_distance[:1] if rank == "mixed" else []
+    return first + [s for s in by_hash if s not in first]
+
+
 def core(
-    cells: dict[Cell, list[NaiveSample]], order: list[Cell], budget: int
+    cells: dict[Cell, list[NaiveSample]], order: list[Cell], budget: int, rank_rule: str = "center"
 ) -> list[tuple[Cell, int, str]]:
-    """Equations 5-7: rounds over the cells, each giving its next nearest sample."""
-    ranked = {
-        cell: sorted(
-            members,
-            key=lambda s: (squared_distance(s.latent, [m.latent for m in members]), tie(s.id)),
-        )
-        for cell, members in cells.items()
-    }
+    """Equations 5-7: rounds over the cells, each giving its next sample."""
+    ranked = {cell: ranked_members(members, rank_rule) for cell, members in cells.items()}
     chosen: list[tuple[Cell, int, str]] = []
     most = max(len(members) for members in cells.values())
     for rank in range(1, most + 1):

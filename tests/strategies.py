@@ -1,13 +1,16 @@
 """Clouds of points for property tests, and generations whose encoder is the identity."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from hypothesis import strategies as st
 
+from echo_stream.codebook import Codebook
 from echo_stream.encoder import Encoder, freeze_layer
 from echo_stream.fixed_point import unit_for
 from echo_stream.generation import Generation
-from echo_stream.partition import Grid
+from echo_stream.grid import Grid
 from echo_stream.preprocessing import Preprocessing
 from echo_stream.typing import Array
 from echo_stream.validation import SampleSchema
@@ -15,18 +18,24 @@ from echo_stream.validation import SampleSchema
 
 def identity_generation(dim: int, side: int) -> Generation:
     """Return a generation with z = x (rounded to 2^-22), so that a test chooses z."""
-    identity = Encoder((freeze_layer(torch.eye(dim), torch.zeros(dim)),))
+    identity = Encoder((freeze_layer(torch.eye(dim), torch.zeros(dim)),), dim)
     return Generation(
         schema=SampleSchema(shape=(dim,), dtype="float32"),
         preprocess=Preprocessing(unit=unit_for(1.0)),
         encoder=identity,
-        low=torch.zeros(dim, dtype=torch.float64),
-        high=torch.ones(dim, dtype=torch.float64),
+        span=(torch.zeros(dim, dtype=torch.float64), torch.ones(dim, dtype=torch.float64)),
         latent_unit=unit_for(1.0),
         norm_unit=unit_for(float(dim)),
         partition=Grid(side=side, dim=dim),
         expected_n=side,
     )
+
+
+def codebook_generation(codewords: Array) -> Generation:
+    """Return a generation with z = x and the given codewords, of shape (K, d)."""
+    grid = identity_generation(dim=codewords.shape[1], side=1)
+    book = Codebook(torch.from_numpy(codewords.astype(np.float64)))
+    return replace(grid, partition=book)
 
 
 @st.composite

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo_stream.errors import ConfigError
-from echo_stream.partition import Grid, grid_side
+from echo_stream.grid import Grid, grid_side
 from tests import naive
 
 
@@ -19,7 +19,7 @@ def test_locate_is_the_clamped_floor(side: int, dim: int, data: st.DataObject) -
     values = st.floats(-1e30, 1e30) | st.floats(-0.5, 1.5) | st.sampled_from([0.0, 1.0, 0.5])
     point = data.draw(st.lists(values, min_size=dim, max_size=dim))
     grid = Grid(side=side, dim=dim)
-    key = int(grid.locate(torch.tensor([point], dtype=torch.float64)))
+    key = int(grid.locate(torch.tensor([point], dtype=torch.float64)).keys)
     assert 0 <= key < grid.max_cells
     assert grid.cell(key) == naive.locate(point, side)
 

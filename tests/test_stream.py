@@ -97,9 +97,7 @@ def brute_force(x: Array, generation: Generation) -> Snapshot:
     assert everything._sketch is not None
     sketch = everything._sketch.settled()
     wanted = Sketch(generation, EngineConfig(budget=100), sketch.device)
-    wanted.table, wanted.pools.core, wanted.pools.support = (
-        sketch.table, sketch.pools.core, sketch.pools.support,
-    )  # fmt: skip
+    wanted.table, wanted.pools = sketch.table, sketch.pools
     return take_snapshot(wanted)
 
 
@@ -115,9 +113,10 @@ def test_memory_stays_within_the_bound(x: Array, generation: Generation, budget:
         assert sketch.size_bytes <= sketch.memory_bound
         assert sketch.pools.rounds <= rounds
         rounds = sketch.pools.rounds
-        for side in sketch.pools.sides().values():
+        for side in sketch.pools.all():
             assert all(len(pool) <= side.capacity for pool in side.pools)
         assert sketch.pools.core.capacity == 2 * rounds + 16
+        assert sketch.pools.support is not None
         assert sketch.pools.support.capacity == 2 + 16
 
 

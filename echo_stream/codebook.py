@@ -1,0 +1,112 @@
+"""The partition by codewords: Voronoi cells in a latent space of any dimension."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from echo_stream.fixed_point import round_to_unit, weight_bits
+from echo_stream.partition import Located
+from echo_stream.typing import Array, Cell, IntArray
+from echo_stream.witnesses import Witnesses
+
+MAX_CODEWORDS = 4_096
+SAMPLES_PER_CODEWORD = 10  # of the training samples
+RESTARTS = 3  # k-means++ seedings, of which the best is taken
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Codebook:
+    """Each point belongs to its nearest codeword; ties go to the smaller number.
+
+    Codewords are rounded so that their products with rounded points are exact sums
+    (see `echo_stream.fixed_point`): the nearest one is the same in any block, with
+    any number of threads, on any device.
+
+    Attributes
+    ----------
+    codewords : tensor of shape (K, d), float64
+        Distinct.
+
+    Examples
+    --------
+    >>> book = Codebook(torch.tensor([[0.0], [1.0], [4.0]], dtype=torch.float64))
+    >>> located = book.locate(torch.tensor([[0.9], [3.0]], dtype=torch.float64))
+    >>> located.keys.tolist(), located.runners_up.tolist()
+    ([1, 2], [0, 1])
+    """
+
+    codewords: torch.Tensor
+
+    @property
+    def kind(self) -> str:
+        """Name of the partition."""
+        return "codebook"
+
+    @property
+    def dim(self) -> int:
+        """Dimension d of the latent space."""
+        return self.codewords.shape[1]
+
+    @property
+    def max_cells(self) -> int:
+        """Number of codewords, K."""
+        return len(self.codewords)
+
+    def locate(self, latent: torch.Tensor) -> Located:
+        """Return the nearest and second nearest codewords of points (n, d). O(n K d).
+
+        |z - c|^2 is least where z c - |c|^2 / 2 is largest: one matrix product.
+        """
+        scores = latent @ self.codewords.T - self.codewords.square().sum(dim=1) / 2
+        nearest = scores.max(dim=1).indices
+        if self.max_cells == 1:
+            return Located(nearest)
+        scores.scatter_(1, nearest[:, None], -torch.inf)
+        return Located(nearest, scores.max(dim=1).indices)
+
+    def cell(self, key: int) -> Cell:
+        """Return the index of a cell: the number of its codeword."""
+        return (key,)
+
+    def adjacent_pairs(self, keys: IntArray, witnesses: Witnesses | None) -> IntArray:
+        """Return pairs of positions in keys that some sample has as its two nearest."""
+        if witnesses is None:
+            return np.zeros((0, 2), dtype=np.int64)
+        return witnesses.pairs_among(keys)
+
+    def to(self, device: torch.device) -> "Codebook":
+        """Return the codebook on device."""
+        return replace(self, codewords=self.codewords.to(device))
+
+    def describe(self) -> dict[str, Any]:
+        """Return number of codewords and dimension as JSON."""
+        return {"kind": self.kind, "num_codewords": self.max_cells, "dim": self.dim}
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Return the codewords."""
+        return {"codewords": self.codewords.cpu().numpy()}
+
+
+def train_codebook(latent: torch.Tensor, *, budget: int, seed: int) -> Codebook:
+    """Return the codebook that mini-batch k-means finds among training points.
+
+    Parameters
+    ----------
+    latent : tensor of shape (n, d), float64
+    budget : int
+        K is the smallest of it, n / 10, 4,096 and the number of distinct points.
+    seed : int
+    """
+    from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415 - slow to import
+
+    points = latent.cpu().numpy()
+    distinct = len(np.unique(points, axis=0))
+    number = max(1, min(budget, len(points) // SAMPLES_PER_CODEWORD, MAX_CODEWORDS, distinct))
+    kmeans = MiniBatchKMeans(number, random_state=seed, n_init=RESTARTS).fit(points)
+    codewords = torch.from_numpy(kmeans.cluster_centers_.astype(np.float64))
+    _, exponent = math.frexp(float(codewords.abs().max()))
+    step = math.ldexp(1.0, exponent - weight_bits(latent.shape[1]))
+    return Codebook(torch.unique(round_to_unit(codewords, step), dim=0).to(latent.device))

@@ -1,0 +1,87 @@
+"""One pool per cell, ordered by the hash of the id: a uniform sample of the cell.
+
+No reference, no epochs and no doubt: what a full pool drops has a later hash than
+all that it keeps, now and for ever.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from echo_stream.bounded_pool import BoundedPool
+from echo_stream.members import Member, hash_id
+from echo_stream.typing import Array
+
+LATEST = 2**64 - 1  # no hash is beyond it
+
+
+class HashPools:
+    """The members whose ids have the smallest hashes, in each cell.
+
+    Attributes
+    ----------
+    capacity : float
+        Members that a pool may hold.
+    pools : list of BoundedPool
+        One per cell, by slot, in order of `Member.tie`.
+    """
+
+    def __init__(self) -> None:
+        self.capacity = math.inf
+        self.pools: list[BoundedPool] = []
+        self._limits = np.zeros(0, dtype=np.uint64)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the limits; payloads are counted with the members."""
+        return self._limits.nbytes
+
+    def extend(self, num_cells: int) -> None:
+        """Make room for cells up to num_cells, with empty pools."""
+        missing = num_cells - len(self.pools)
+        self.pools += [BoundedPool() for _ in range(missing)]
+        self._limits = np.append(self._limits, np.full(missing, LATEST, dtype=np.uint64))
+
+    def passes(self, slots: Array, ids: Array) -> Array:
+        """Tell which samples may enter the pools of their cells. O(n) hashes."""
+        hashes = np.fromiter((hash_id(str(name)) for name in ids), np.uint64, len(ids))
+        return np.asarray(hashes <= self._limits[slots])
+
+    def offer(self, slots: Array, members: Sequence[Member]) -> None:
+        """Offer members to the pools of their cells."""
+        for slot, member in zip(slots.tolist(), members, strict=True):
+            self.pools[slot].offer(0.0, member, self.capacity)
+        self._refresh_limits(np.unique(slots).tolist())
+
+    def lower_capacity(self, capacity: float) -> None:
+        """Cut every pool to a lower capacity."""
+        self.capacity = capacity
+        for pool in self.pools:
+            pool.cut(capacity)
+        self._refresh_limits(range(len(self.pools)))
+
+    def absorb(self, slot: int, other: "HashPools", theirs: int) -> None:
+        """Unite a cell's pool with that of another. O(pool)."""
+        for member in other.pools[theirs]:
+            self.pools[slot].offer(0.0, member, self.capacity)
+        self._refresh_limits([slot])
+
+    def copy_into(self, target: "HashPools") -> None:
+        """Make an empty target equal to this, sharing the members, which never change."""
+        target.capacity = self.capacity
+        target.fill([list(pool) for pool in self.pools])
+
+    def fill(self, members: Sequence[Sequence[Member]]) -> None:
+        """Fill empty pools, one for each sequence of members."""
+        self.extend(len(members))
+        for slot, chosen in enumerate(members):
+            self.pools[slot] = BoundedPool((0.0, member) for member in chosen)
+        self._refresh_limits(range(len(members)))
+
+    def _refresh_limits(self, slots: Iterable[int]) -> None:
+        """Take over the last hash of pools that have changed and are full."""
+        for slot in slots:
+            pool = self.pools[slot]
+            is_full = len(pool) >= self.capacity
+            self._limits[slot] = pool.last()[1].tie[0] if is_full else LATEST

@@ -1,0 +1,30 @@
+"""Principal components as an encoder."""
+
+import numpy as np
+import torch
+
+from echo_stream.encoder import Encoder, freeze_layer
+from echo_stream.preprocessing import Preprocessing
+from echo_stream.typing import Array
+
+MAX_COMPONENTS = 64
+
+
+def fit_pca(x: Array, preprocess: Preprocessing, *, seed: int) -> Encoder:
+    """Return the projection on the first principal components of payloads x (n, ...).
+
+    At most 64, and no more than features or samples. Deterministic under the seed.
+    """
+    from sklearn.decomposition import PCA  # noqa: PLC0415 - slow to import, not always needed
+
+    vectors = preprocess(x).cpu().numpy()
+    components = PCA(min(MAX_COMPONENTS, *vectors.shape), random_state=seed).fit(vectors)
+    weight = torch.from_numpy(components.components_.astype(np.float64))
+    mean = torch.from_numpy(components.mean_.astype(np.float64))
+    layer = freeze_layer(weight, -weight @ mean).to(preprocess.device)
+    return Encoder((layer,), len(weight))
+
+
+def identity(num_features: int) -> Encoder:
+    """Return the encoder of samples that are embeddings already: z is x."""
+    return Encoder((), num_features)

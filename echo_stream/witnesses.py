@@ -1,0 +1,69 @@
+"""Samples that bear witness that two cells are adjacent.
+
+Two codewords are linked when some sample has them as its two nearest. Every link
+counts its witnesses, so links add, merge and delete.
+
+Source: Martinetz & Schulten (1994), "Topology representing networks", Neural
+Networks 7(3).
+"""
+
+import numpy as np
+import torch
+
+from echo_stream.typing import Array, IntArray
+
+PAIR_BYTES = 24  # two keys and a count
+
+
+class Witnesses:
+    """How many samples have each pair of cells as their two nearest.
+
+    Examples
+    --------
+    >>> witnesses = Witnesses(num_keys=5)
+    >>> witnesses.update(torch.tensor([3, 1, 4]), torch.tensor([1, 3, 0]))
+    >>> witnesses.rows().tolist()
+    [[0, 4, 1], [1, 3, 2]]
+    """
+
+    def __init__(self, num_keys: int) -> None:
+        self._num_keys = num_keys
+        self._counts: dict[int, int] = {}
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the pairs and their counts."""
+        return PAIR_BYTES * len(self._counts)
+
+    def update(self, nearest: torch.Tensor, second: torch.Tensor) -> None:
+        """Count samples by their two nearest cells, each of shape (n,), int64. O(n)."""
+        low, high = torch.minimum(nearest, second), torch.maximum(nearest, second)
+        pairs, counts = torch.unique(low * self._num_keys + high, return_counts=True)
+        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+            self._counts[pair] = self._counts.get(pair, 0) + count
+
+    def merge(self, other: "Witnesses") -> None:
+        """Add the counts of other, which is left unchanged."""
+        for pair, count in other._counts.items():
+            self._counts[pair] = self._counts.get(pair, 0) + count
+
+    def pairs_among(self, keys: IntArray) -> IntArray:
+        """Return the positions in keys, ascending, of both ends of each link, in order."""
+        if not self._counts:
+            return np.zeros((0, 2), dtype=np.int64)
+        ends = np.stack(np.divmod(np.array(sorted(self._counts)), self._num_keys), axis=1)
+        positions = np.searchsorted(keys, ends)
+        is_occupied = keys.take(positions, mode="clip") == ends
+        return np.asarray(positions[is_occupied.all(axis=1)], dtype=np.int64)
+
+    def rows(self) -> Array:
+        """Return rows of (smaller key, larger key, count), in order, int64."""
+        rows = [
+            (*divmod(pair, self._num_keys), self._counts[pair]) for pair in sorted(self._counts)
+        ]
+        return np.array(rows, dtype=np.int64).reshape(-1, 3)
+
+    def restore(self, rows: Array) -> None:
+        """Take over what `rows` returned."""
+        for low, high, count in rows.tolist():
+            self._counts[low * self._num_keys + high] = count
