@@ -12,7 +12,7 @@ from echo_stream.cells import CellTable
 from echo_stream.config import EngineConfig
 from echo_stream.generation import Generation
 from echo_stream.members import Member, members_from, samples_from
-from echo_stream.pools import SLACK, latents
+from echo_stream.pools import latents
 from echo_stream.samples import Origin, Samples, as_objects, label_of
 from echo_stream.sketch import Sketch
 from echo_stream.typing import Array, State
@@ -62,7 +62,7 @@ def sketch_from_state(
     members = members_from(held, arrays["members.latent"])
     pools = sketch.pools
     pools.rounds = math.inf if meta["rounds"] is None else meta["rounds"]
-    pools.core.capacity = 2 * pools.rounds + SLACK
+    pools.core.capacity = pools.capacity_for(pools.rounds)
     pools.epoch_counts = np.array(arrays["epoch_counts"])
     for name, side in pools.ordered.items():
         held_by = _members_by_slot(arrays[f"{name}.members"], members, len(sketch.table))
