@@ -1,0 +1,296 @@
+"""`echo-stream run`: a data file or topics, read as a stream that can be resumed."""
+
+import base64
+import json
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from kafka import KafkaProducer
+
+from tests.broker import Broker
+from tests.cli.commands import (
+    TINY,
+    N,
+    answer,
+    command_process,
+    content,
+    finish,
+    refusal,
+    run_command,
+    units,
+    wait_until,
+    write_data,
+)
+from tests.conftest import MakeTopic
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Return a small labelled data file."""
+    return write_data(tmp_path / "data.npz")
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """Return a state folder that does not exist yet."""
+    return tmp_path / "state"
+
+
+def test_file_is_read_once(data: Path, state: Path) -> None:
+    """All samples are counted; the end leaves a checkpoint and a snapshot."""
+    report = answer("run", data, "--state", state, *TINY)
+    assert (report["n"], report["samples"], report["rejected"]) == (N, N, 0)
+    assert len(units(state / "checkpoints")) == report["checkpoints"] == 1
+    assert units(state / "snapshots") == report["snapshots"]
+    assert answer("snapshots", "show", "--state", state)["n"] == N
+
+
+def test_file_that_has_been_read_brings_nothing_new(data: Path, state: Path) -> None:
+    """To run again is harmless: no sample is counted twice."""
+    first = answer("run", data, "--state", state, *TINY)
+    second = answer("run", data, "--state", state, *TINY)
+    assert (second["n"], second["samples"]) == (N, 0)
+    assert second["snapshots"] == first["snapshots"] == units(state / "snapshots")
+
+
+def test_parts_make_the_coreset_of_the_whole(tmp_path: Path, data: Path, state: Path) -> None:
+    """Stopped and resumed, a stream ends in the very snapshot of a build."""
+    built = answer("build", data, "--out", tmp_path / "built", *TINY)
+    words = ["run", data, "--state", state, *TINY, "--generation", tmp_path / "built"]
+    parts = [answer(*words, "--max-samples", number) for number in (1, 99, 1_000)]
+    assert [part["samples"] for part in parts] == [1, 99, 200]
+    assert parts[-1]["snapshots"] == [built["id"]]
+
+
+def test_snapshots_at_an_interval_of_samples(data: Path, state: Path) -> None:
+    """Intervals are counted from the start of the stream, over restarts too."""
+    words = ["run", data, "--state", state, *TINY, "--warmup", 50, "--snapshot-every", 100]
+    answer(*words, "--max-samples", 130)
+    answer(*words)
+    listed = answer("snapshots", "list", "--state", state)
+    assert [snapshot["n"] for snapshot in listed] == [100, 130, 200, 300]
+
+
+def test_checkpoints_at_an_interval_of_samples(data: Path, state: Path) -> None:
+    """So many are written, and the newest three kept."""
+    report = answer("run", data, "--state", state, *TINY, "--checkpoint-every", 50)
+    assert report["checkpoints"] > N // 50
+    assert len(units(state / "checkpoints")) == 3
+
+
+def test_warm_up_outlives_a_restart(data: Path, state: Path) -> None:
+    """Samples held back are not lost, and there is no snapshot before the generation."""
+    words = ["run", data, "--state", state, *TINY, "--warmup", 150]
+    assert answer(*words, "--max-samples", 100)["snapshots"] == []
+    assert "no snapshot yet" in refusal("query", "SELECT 1", "--state", state, exit_code=4)
+    resumed = answer(*words, "--max-samples", 100)
+    assert (resumed["n"], len(resumed["snapshots"])) == (200, 1)
+
+
+def test_settings_that_may_change_on_restart(data: Path, state: Path) -> None:
+    """Only what shapes the coreset is fixed for a state."""
+    answer("run", data, "--state", state, *TINY, "--warmup", 50, "--max-samples", 100)
+    changed = ("--warmup", 70, "--device", "cpu", "--checkpoint-every", 20, "--snapshot-every", 90)
+    assert answer("run", data, "--state", state, *TINY, *changed)["n"] == N
+
+
+def test_expected_n_refines_the_grid(tmp_path: Path, data: Path) -> None:
+    """A stream that says how long it will be gets the cells for it."""
+    sides = []
+    for name, options in (("a", ()), ("b", ("--expected-n", 60_000))):
+        answer("run", data, "--state", tmp_path / name, *TINY, *options)
+        manifest = answer("snapshots", "show", "--state", tmp_path / name)
+        sides.append(manifest["partition"]["side"])
+    assert sides[0] < sides[1] == 23
+
+
+def test_generation_of_another_state_is_refused(tmp_path: Path, data: Path, state: Path) -> None:
+    """A state goes on with its own generation or not at all."""
+    answer("build", data, "--out", tmp_path / "other", *TINY, "--standardise")
+    answer("run", data, "--state", state, *TINY, "--max-samples", 100, "--warmup", 50)
+    before = content(state)
+    words = ["run", data, "--state", state, *TINY, "--generation", tmp_path / "other"]
+    assert "leave --generation out" in refusal(*words, exit_code=4)
+    assert content(state) == before
+
+
+def test_retraining_beside_the_stream(data: Path, state: Path) -> None:
+    """A child trains on a snapshot meanwhile; the ones due before it is done are left out."""
+    result = run_command(
+        "-v", "run", data, "--state", state, *TINY, "--warmup", 50, "--retrain-every", 100,
+        "--model", "mlp", "--train-steps", 5, "--test", data,
+    )  # fmt: skip
+    report = result.json()
+    assert (report["n"], report["retrainings"]) == (N, 1)
+    assert f"trained on {report['snapshots'][0]}: accuracy 0." in result.stderr
+    assert "INFO echo_stream.connectors.trainer" in result.stderr
+    (metrics,) = (state / "models").glob("*/metrics.json")
+    assert json.loads(metrics.read_text())["test_samples"] == N
+
+
+def test_retraining_that_fails_is_only_told(data: Path, state: Path) -> None:
+    """The stream goes on when its model cannot be trained."""
+    result = run_command(
+        "run", data, "--state", state, *TINY, "--warmup", 50, "--retrain-every", 100,
+        "--model", "lenet",
+    )  # fmt: skip
+    assert (result.exit_code, result.json()["n"]) == (0, N)
+    (line,) = result.stderr.splitlines()
+    assert "the training ended with exit code 2: Error: lenet takes square images" in line
+
+
+def on(broker: Broker, *topics: str) -> list[object]:
+    """Return the options that name topics on the broker."""
+    named = [word for topic in topics for word in ("--topic", topic)]
+    return ["--bootstrap-servers", broker.bootstrap, *named]
+
+
+def send(broker: Broker, topic: str, values: Sequence[bytes | None]) -> None:
+    """Send plain messages, as a producer that knows nothing of echo-stream does."""
+    with KafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
+        for value in values:
+            # The client sends no tombstone without a key.
+            producer.send(topic, value=value, key=b"\xff" if value is None else None)
+        producer.flush()
+
+
+def dead_letters(state: Path) -> list[dict[str, Any]]:
+    """Return the messages that have been put aside."""
+    lines = (state / "dead-letters" / "dead-letters.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines if line]
+
+
+@pytest.mark.kafka
+def test_partitions_are_resumed_exactly(
+    broker: Broker, make_topic: MakeTopic, data: Path, state: Path
+) -> None:
+    """In parts of any size over four partitions, each message is counted once."""
+    topic = make_topic(partitions=4)
+    answer("produce", data, *on(broker, topic))
+    words = ["run", *on(broker, topic), "--until-end", "--state", state, *TINY, "--support", 1]
+    parts = [answer(*words, "--budget", N, "--max-samples", part) for part in (70, 7, 1_000)]
+    assert [part["samples"] for part in parts] == [70, 7, N - 77]
+    sql = "SELECT count(DISTINCT id) AS ids FROM coreset WHERE role = 'core'"
+    assert answer("query", sql, "--state", state) == [{"ids": N}]
+
+
+@pytest.mark.kafka
+def test_topics_make_one_stream(
+    broker: Broker, make_topic: MakeTopic, data: Path, state: Path
+) -> None:
+    """--topic may be repeated; the rows say where they come from."""
+    topics = sorted([make_topic(), make_topic()])
+    for topic in topics:
+        answer("produce", data, *on(broker, topic))
+    report = answer("run", *on(broker, *topics), "--until-end", "--state", state, *TINY)
+    assert report["n"] == 2 * N
+    sql = "SELECT DISTINCT topic FROM coreset ORDER BY topic"
+    assert [row["topic"] for row in answer("query", sql, "--state", state)] == topics
+
+
+@pytest.mark.kafka
+def test_start_latest_counts_what_comes_later(
+    broker: Broker, make_topic: MakeTopic, data: Path, state: Path
+) -> None:
+    """Who wants no history begins at the end; a restart goes on from there."""
+    topic = make_topic()
+    words = ["run", *on(broker, topic), "--until-end", "--state", state, *TINY]
+    answer("produce", data, *on(broker, topic))
+    assert answer(*words, "--start", "latest")["n"] == 0
+    answer("produce", data, *on(broker, topic))
+    assert answer(*words)["n"] == N
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("message_format", ["auto", "raw"])
+def test_raw_messages_of_another_producer(
+    broker: Broker, make_topic: MakeTopic, state: Path, message_format: str
+) -> None:
+    """Bare bytes are read as --dtype and --shape say; ids are topic, partition and offset."""
+    topic = make_topic()
+    x = np.random.default_rng(7).normal(size=(100, 2, 3)).astype(np.float32)
+    send(broker, topic, [sample.tobytes() for sample in x])
+    report = answer(
+        "run", *on(broker, topic), "--until-end", "--state", state, *TINY,
+        "--message-format", message_format, "--dtype", "float32", "--shape", "2,3",
+    )  # fmt: skip
+    assert (report["n"], report["rejected"]) == (100, 0)
+    sql = "SELECT count(*) AS wrong FROM coreset WHERE id <> topic || '-0-' || \"offset\""
+    assert answer("query", sql, "--state", state) == [{"wrong": 0}]
+    target = state.with_name("coreset.npz")
+    answer("snapshots", "export", target, "--state", state)
+    with np.load(target) as exported:
+        rows = [int(name.rpartition("-")[2]) for name in exported["id"]]
+        np.testing.assert_array_equal(exported["x"], x[rows])
+
+
+@pytest.mark.kafka
+def test_bad_messages_are_kept_aside(broker: Broker, make_topic: MakeTopic, state: Path) -> None:
+    """What is no sample goes to the dead letters as it came, and the stream goes on."""
+    topic = make_topic()
+    good = np.arange(4, dtype=np.float32).tobytes()
+    bad = [b"junk", None, np.full(4, np.nan, np.float32).tobytes()]
+    send(broker, topic, [good, bad[0], good, bad[1], bad[2], good])
+    words = [
+        "run", *on(broker, topic), "--until-end", "--state", state, *TINY,
+        "--dtype", "float32", "--shape", 4,
+    ]  # fmt: skip
+    result = run_command(*words)
+    assert (result.exit_code, result.json()["n"], result.json()["rejected"]) == (0, 3, 3)
+    assert f"3 messages were no samples; they are in {state / 'dead-letters'}" in result.stderr
+    letters = dead_letters(state)
+    assert [letter["value"] and base64.b64decode(letter["value"]) for letter in letters] == bad
+    assert [letter["origin"]["offset"] for letter in letters] == [1, 3, 4]
+    assert [letter["reason"] for letter in letters] == ["schema", "decode", "nonfinite"]
+    # The next run begins behind them.
+    assert answer(*words)["rejected"] == 0
+    assert dead_letters(state) == letters
+
+
+@pytest.fixture
+def running(
+    broker: Broker, make_topic: MakeTopic, data: Path, state: Path
+) -> Iterator[tuple[list[object], "subprocess.Popen[str]"]]:
+    """Run without an end in a process of its own; yields its words, once all is counted."""
+    topic = make_topic()
+    answer("produce", data, *on(broker, topic))
+    words: list[object] = ["run", *on(broker, topic), "--state", state, *TINY, "--warmup", 100]
+    with command_process(*words, "--checkpoint-every", N) as process:
+        wait_until(lambda: units(state / "checkpoints"), process)
+        yield words, process
+
+
+@pytest.mark.kafka
+def test_sigterm_ends_a_run_well(
+    running: tuple[list[object], "subprocess.Popen[str]"], data: Path, state: Path
+) -> None:
+    """Told to end, it exits with 0, a checkpoint and a snapshot; a restart goes on there."""
+    words, process = running
+    process.terminate()
+    result = finish(process)
+    report = result.json()
+    assert (result.exit_code, result.stderr, report["n"]) == (0, "", N)
+    assert units(state / "snapshots") == report["snapshots"]
+    answer("produce", data, *words[1:5])
+    resumed = answer(*words, "--until-end")
+    assert (resumed["samples"], resumed["n"]) == (N, 2 * N)
+
+
+@pytest.mark.kafka
+def test_sigusr1_writes_a_snapshot(
+    running: tuple[list[object], "subprocess.Popen[str]"], state: Path
+) -> None:
+    """A snapshot can be had at any time, and the run goes on, until Ctrl-C in this case."""
+    _, process = running
+    assert units(state / "snapshots") == []
+    process.send_signal(signal.SIGUSR1)
+    wait_until(lambda: units(state / "snapshots"), process)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    result = finish(process)
+    assert (result.exit_code, result.json()["n"]) == (0, N)
