@@ -46,7 +46,7 @@ def main(*, data: Path, seed: int) -> None:
         }
         batch = read_snapshot(out)
         result["stream"] = one_pass(x, y, batch, EchoCoreset(
-            BUDGET, seed=seed, generation=read_generation(out)
+            BUDGET, preset="paper", seed=seed, generation=read_generation(out)
         ))  # fmt: skip
     click.echo(json.dumps(result, indent=2))
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from echo_stream.cli.options import data_argument, engine_options, option, state_option
 from echo_stream.cli.output import emit, progress, say
@@ -34,6 +35,9 @@ def build(
     Example:
       echo-stream build train.npz --budget 600 --preset paper --out coreset
     """
+    context = click.get_current_context()
+    if out is not None and context.get_parameter_source("state") is ParameterSource.ENVIRONMENT:
+        state = None  # what is asked for here goes before what is set for all commands
     if (out is None) == (state is None):
         msg = "give either --out DIR (one snapshot) or --state DIR (snapshot and generation)"
         raise click.UsageError(msg)

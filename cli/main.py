@@ -72,3 +72,7 @@ def main() -> None:
     except EchoStreamError as err:
         click.echo(f"Error: {err}", err=True)
         sys.exit(next(code for kind, code in EXIT_CODES if isinstance(err, kind)))
+    except OSError as err:
+        # A name that is too long, a disk that fails: nothing of ours, but no traceback either.
+        click.echo(f"Error: {err}", err=True)
+        sys.exit(1)

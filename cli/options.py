@@ -50,7 +50,7 @@ servers_option = option(
 
 _ENGINE_OPTIONS = {
     "budget": option("--budget", type=int, default=1_000, help="Samples in the core."),
-    "preset": option("--preset", default="paper", help="default, or paper: as published."),
+    "preset": option("--preset", default="default", help="default, or paper: as published."),
     "cells": option("--cells", help="grid, grid-budget or codebook; default: by preset."),
     "latent": option("--latent", help="encoder, pca or identity; default: by preset."),
     "rank": option("--rank", help="center, uniform or mixed; default: by preset."),

@@ -1,6 +1,8 @@
 """Results go to stdout as JSON or a table; words and progress go to stderr."""
 
+import base64
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +25,8 @@ def say(words: str) -> None:
 
 def emit(result: Any) -> None:
     """Print a result as JSON."""
-    click.echo(json.dumps(result, indent=2, ensure_ascii=False, default=str))
+    content = json.dumps(_finite(result), indent=2, ensure_ascii=False, default=_as_json)
+    click.echo(content)
 
 
 def emit_rows(rows: Sequence[Mapping[str, Any]], output_format: str) -> None:
@@ -87,8 +90,26 @@ def _bar() -> "Progress":
     return Progress(console=console, transient=True, disable=not console.is_terminal)
 
 
+def _finite(value: Any) -> Any:
+    """Return a result without NaN and infinities, which JSON has no words for: they are null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value
+
+
+def _as_json(value: Any) -> str:
+    """Return what JSON has no type for: bytes in base64, the rest as text."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+
+
 def _as_text(value: Any) -> str:
     """Return a value as it stands in a table."""
     if value is None:
         return ""
-    return str(value) if isinstance(value, str | int | float) else json.dumps(value, default=str)
+    return (
+        str(value) if isinstance(value, str | int | float) else json.dumps(value, default=_as_json)
+    )

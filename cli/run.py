@@ -8,7 +8,12 @@ import click
 
 from echo_stream.cli.options import engine_options, option, servers_option, state_option, together
 from echo_stream.cli.output import emit, say, watched
-from echo_stream.cli.train import model_options, parse_shape, train_config
+from echo_stream.cli.train import (
+    allow_local_modules,
+    model_options,
+    parse_shape,
+    train_config,
+)
 
 if TYPE_CHECKING:
     from echo_stream.config import EngineConfig
@@ -103,6 +108,8 @@ def run(
             trainer=child_trainer(state, values) if values["retrain_every"] else None,
             observer=observer,
         )
+    if not report.snapshots:
+        say(f"no snapshot yet: {report.n} of {engine_config.warmup} samples of the warm-up")
     if report.rejected:
         say(f"{report.rejected} messages were no samples; they are in {state / 'dead-letters'}")
     emit({"state": str(state), **asdict(report)})
@@ -132,8 +139,12 @@ def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[], So
 def child_trainer(state: Path, values: dict[str, Any]) -> "Trainer":
     """Return what trains a model on each snapshot that is due for it."""
     from echo_stream.connectors.trainer import ChildTrainer  # noqa: PLC0415
+    from echo_stream.models import check_spec  # noqa: PLC0415
 
-    train_config(values)  # refuses now what the child would refuse later
+    # Refused now, not at the first retraining.
+    allow_local_modules()
+    train_config(values)
+    check_spec(values["model"])
     arguments = ["--model", values["model"], "--train-epochs", str(values["train_epochs"])]
     arguments += ["--threads", "1"]  # ingestion keeps the other cores
     if values["train_steps"] is not None:

@@ -8,8 +8,6 @@ import click
 from echo_stream.cli.options import format_option, option, snapshot_option, state_option
 from echo_stream.cli.output import emit, emit_rows
 
-SUMMARY = ("id", "time", "n", "num_cells", "num_distinct", "certified_fraction", "generation")
-
 
 @click.group()
 def snapshots() -> None:
@@ -31,14 +29,18 @@ def list_(*, state: Path | None, output_format: str) -> None:
     Example:
       echo-stream snapshots list --state DIR --format table
     """
-    from echo_stream.connectors.snapshots import list_snapshots  # noqa: PLC0415
-    from echo_stream.connectors.units import read_manifest  # noqa: PLC0415
+    from echo_stream.connectors.snapshots import (  # noqa: PLC0415
+        REQUIRED,
+        list_snapshots,
+        snapshot_manifest,
+    )
 
     if state is None:
         msg = "give --state DIR"
         raise click.UsageError(msg)
-    manifests = [read_manifest(unit) for unit in list_snapshots(state)]
-    emit_rows([{name: manifest[name] for name in SUMMARY} for manifest in manifests], output_format)
+    manifests = [snapshot_manifest(unit) for unit in list_snapshots(state)]
+    rows = [{name: manifest[name] for name in REQUIRED} for manifest in manifests]
+    emit_rows(rows, output_format)
 
 
 @snapshots.command()
@@ -51,10 +53,12 @@ def show(*, state: Path | None, snapshot: str | None) -> None:
     Example:
       echo-stream snapshots show --state DIR
     """
-    from echo_stream.connectors.snapshots import find_snapshot  # noqa: PLC0415
-    from echo_stream.connectors.units import read_manifest  # noqa: PLC0415
+    from echo_stream.connectors.snapshots import (  # noqa: PLC0415
+        find_snapshot,
+        snapshot_manifest,
+    )
 
-    emit(read_manifest(find_snapshot(state, snapshot)))
+    emit(snapshot_manifest(find_snapshot(state, snapshot)))
 
 
 @snapshots.command()

@@ -91,19 +91,19 @@ def train(*, state: Path | None, snapshot: str | None, out: Path | None, **value
     config = train_config(values, **{name: values[name] for name in names})
     unit = find_snapshot(state, snapshot)
     with progress("training") as show:
-        result, folder = train_on_snapshot(
+        trained = train_on_snapshot(
             unit,
             config,
             test=values["test"],
             models=models,
             progress=lambda done, total, _: show(done, total),
         )
-    metrics = result.metrics
+    metrics = trained.result.metrics
     if metrics["num_unlabelled"]:
         say(f"{metrics['num_unlabelled']} rows without a label were left out")
     if metrics["diverged"]:
         say("the training diverged; lower --lr")
-    emit({"model": str(folder), "snapshot": unit.name, **metrics})
+    emit({"model": str(trained.folder), "snapshot": trained.snapshot_id, **metrics})
 
 
 def allow_local_modules() -> None:

@@ -44,6 +44,7 @@ _CONTENT_TYPES: dict[Format, bytes] = {
 _FORMATS = {content_type: format for format, content_type in _CONTENT_TYPES.items()}
 _JSON_START = re.compile(rb'\s*\{\s*"')
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_FLOAT = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?")
 _INT64 = np.iinfo(np.int64)
 
 
@@ -124,7 +125,7 @@ def decode(
     value : bytes or None
     headers : sequence of (str, bytes or None)
         ``content-type``, ``dtype`` and ``shape`` describe the value; ``id`` and ``label``
-        go before those inside it. A label written as a 64-bit integer is one.
+        go before those inside it. A label written as a number is one.
     config : CodecConfig
 
     Raises
@@ -175,7 +176,7 @@ def encode(
     x : ndarray of at least one axis
     id : str or None
     label : int, float, str or None
-        A header holds text: there, 2.5 comes back as "2.5", and "3" as 3. JSON, which has
+        A header holds text: there, "3" comes back as 3, and "2.5" as 2.5. JSON, which has
         no label header, keeps types.
     format : {"npy", "raw", "json"}
 
@@ -279,7 +280,7 @@ def _label_of(named: _Named, fields: Mapping[str, Any]) -> Label:
     """Return the label of the header, else of the JSON field."""
     header = named.get("label")
     if header is not None:
-        return _integer_or_text(_text(header, "label"))
+        return _number_or_text(_text(header, "label"))
     label = fields.get("y")
     if isinstance(label, str):
         return _text(label, "y")
@@ -294,9 +295,12 @@ def _label_of(named: _Named, fields: Mapping[str, Any]) -> Label:
     raise DecodeError(msg)
 
 
-def _integer_or_text(text: str) -> Label:
+def _number_or_text(text: str) -> Label:
+    """Return a number where the text is how `encode` writes one, so that labels survive."""
     if _INTEGER.fullmatch(text) and _INT64.min <= int(text) <= _INT64.max:
         return int(text)
+    if _FLOAT.fullmatch(text) and repr(float(text)) == text:
+        return float(text)
     return text
 
 

@@ -2,10 +2,11 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.dead_letters import DeadLetterFile
@@ -13,6 +14,7 @@ from echo_stream.connectors.engine_files import read_generation
 from echo_stream.connectors.state_store import Checkpoint, StateStore
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
+from echo_stream.generation import Generation, refuse_too_fine
 from echo_stream.runtime import Observer, Run, RunConfig, RunReport, Trainer
 from echo_stream.source import Source
 
@@ -33,8 +35,8 @@ def consume(
     """Consume a source into a state folder, from where the state left off.
 
     SIGTERM and SIGINT end the run after the batch at hand, with a checkpoint and a
-    snapshot; a second one ends the process at once, which loses nothing. SIGUSR1
-    asks for a snapshot.
+    snapshot; a second one, or one before the run has begun, ends the process at once,
+    which loses nothing. SIGUSR1 asks for a snapshot.
 
     Parameters
     ----------
@@ -57,39 +59,55 @@ def consume(
     SourceError
         If the source is not there, or fails. What was counted is in the state.
     """
-    trained = None if generation is None else read_generation(generation)
-    with StateStore(state) as store:
-        checkpoint = store.load_checkpoint(engine_config, device=device)
-        with (
-            closing(open_source()) as source,
-            closing(DeadLetterFile(state / "dead-letters")) as dead_letters,
-        ):
-            if checkpoint is None:
-                engine = EchoCoreset.from_config(engine_config, generation=trained, device=device)
-            else:
-                engine = checkpoint.engine
-                _check_same_source(checkpoint, source, state)
-                source.seek(checkpoint.position)
-            if trained is not None and engine.generation_.id != trained.id:
-                msg = (
-                    f"{state} is of generation {engine.generation_.id}, not {trained.id}; "
-                    "leave --generation out, or give another --state"
+    with _Signals() as signals:
+        trained = None if generation is None else read_generation(generation)
+        with StateStore(state) as store:
+            checkpoint = store.load_checkpoint(engine_config, device=device)
+            with (
+                closing(open_source()) as source,
+                closing(DeadLetterFile(state / "dead-letters")) as dead_letters,
+            ):
+                engine = _engine(checkpoint, trained, engine_config, device=device, state=state)
+                if checkpoint is not None:
+                    _check_same_source(checkpoint, source, state)
+                    source.seek(checkpoint.position)
+                if engine.schema is not None:
+                    source.expect(engine.schema)
+                run = Run(
+                    source,
+                    engine,
+                    store,
+                    dead_letters,
+                    config=run_config,
+                    clock=time.monotonic,
+                    trainer=trainer,
+                    observer=observer,
                 )
-                raise StateError(msg)
-            if engine.schema is not None:
-                source.expect(engine.schema)
-            run = Run(
-                source,
-                engine,
-                store,
-                dead_letters,
-                config=run_config,
-                clock=time.monotonic,
-                trainer=trainer,
-                observer=observer,
-            )
-            with _signals(run):
+                signals.steer(run)
                 return run.run()
+
+
+def _engine(
+    checkpoint: Checkpoint | None,
+    trained: Generation | None,
+    config: EngineConfig,
+    *,
+    device: str,
+    state: Path,
+) -> EchoCoreset:
+    """Return the engine to go on with, or a new one."""
+    if checkpoint is None:
+        if trained is None:
+            refuse_too_fine(config, max(config.warmup, config.expected_n or 0))
+        return EchoCoreset.from_config(config, generation=trained, device=device)
+    engine = checkpoint.engine
+    if trained is not None and (engine.is_warming_up or engine.generation_.id != trained.id):
+        msg = (
+            f"{state} was begun without generation {trained.id}; leave --generation out, "
+            "or give another --state"
+        )
+        raise StateError(msg)
+    return engine
 
 
 def _check_same_source(checkpoint: Checkpoint, source: Source, state: Path) -> None:
@@ -103,25 +121,47 @@ def _check_same_source(checkpoint: Checkpoint, source: Source, state: Path) -> N
         raise StateError(msg)
 
 
-@contextmanager
-def _signals(run: Run) -> Iterator[None]:
-    """Let signals steer a run; what they did before is restored afterwards."""
-    asked = False
+class _Signals:
+    """Let signals steer a run, also while it is still being set up.
 
-    def stop(number: int, _: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise SystemExit(SIGNAL_EXIT_BASE + number)
-        asked = True
-        run.stop()
+    What signals did before is restored at the end.
+    """
 
-    def snapshot(_: int, __: FrameType | None) -> None:
-        run.ask_snapshot()
+    def __init__(self) -> None:
+        self._run: Run | None = None
+        self._is_stop_asked = self._is_snapshot_asked = False
+        self._before: dict[int, Any] = {}
 
-    handlers = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGUSR1: snapshot}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __enter__(self) -> "_Signals":
+        """Take the signals over."""
+        handlers = {
+            signal.SIGTERM: self._stop,
+            signal.SIGINT: self._stop,
+            signal.SIGUSR1: self._snapshot,
+        }
+        self._before = {number: signal.signal(number, what) for number, what in handlers.items()}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the signals back."""
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def steer(self, run: Run) -> None:
+        """Steer a run from now on; it hears of what has been asked for so far."""
+        self._run = run
+        if self._is_snapshot_asked:
+            run.ask_snapshot()
+
+    def _stop(self, number: int, _: FrameType | None) -> None:
+        """End the run; the second time, or while there is none yet, end the process."""
+        if self._is_stop_asked or self._run is None:
+            raise SystemExit(SIGNAL_EXIT_BASE + number)
+        self._is_stop_asked = True
+        self._run.stop()
+
+    def _snapshot(self, _: int, __: FrameType | None) -> None:
+        """Ask for a snapshot."""
+        self._is_snapshot_asked = True
+        if self._run is not None:
+            self._run.ask_snapshot()

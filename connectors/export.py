@@ -13,7 +13,7 @@ def export_npz(snapshot: Snapshot, target: Path) -> Path:
     """Write x, y, id, role and weight of a snapshot's rows as a compressed .npz.
 
     `read_file` reads it back, so a coreset is a data set. y is left out where no label
-    is known; where only some are, y is text and an unknown label is "".
+    is known; where only some are, y_known says which.
 
     Raises
     ------
@@ -28,15 +28,12 @@ def export_npz(snapshot: Snapshot, target: Path) -> Path:
         "weight": rows.weights,
     }
     labels = [] if rows.samples.labels is None else rows.samples.labels.tolist()
-    if any(label is not None for label in labels):
-        columns["y"] = _label_array(labels)
+    known = [label for label in labels if label is not None]
+    if known:
+        filler = type(known[0])()
+        columns["y"] = np.array([filler if label is None else label for label in labels])
+    if 0 < len(known) < len(labels):
+        columns["y_known"] = np.array([label is not None for label in labels])
     with new_file(target, ".npz") as file:
         np.savez_compressed(file, allow_pickle=False, **columns)
     return target
-
-
-def _label_array(labels: list[object]) -> Array:
-    """Return labels without objects: numbers where all are known, else text."""
-    if None in labels:
-        return np.array(["" if label is None else str(label) for label in labels])
-    return np.array(labels)

@@ -21,7 +21,7 @@ from echo_stream.validation import as_samples, first_line
 SUFFIXES = (".npz", ".npy")
 """Kinds of data files that `read_file` knows."""
 
-_COLUMNS = ("x", "y", "id")
+_COLUMNS = ("x", "y", "id", "y_known")
 
 
 def read_file(path: str | Path) -> Samples:
@@ -31,7 +31,8 @@ def read_file(path: str | Path) -> Samples:
     ----------
     path : str or Path
         `.npz` with the array ``x`` of shape (n, ...) and, if there, ``y`` and ``id`` of
-        shape (n,); or `.npy`, whose array is x.
+        shape (n,); or `.npy`, whose array is x. Where ``y_known`` is False a label is
+        unknown, as in an exported snapshot.
 
     Returns
     -------
@@ -59,11 +60,24 @@ def read_file(path: str | Path) -> Samples:
     with _naming(path):
         _check_path(path)
         columns = _read_npy(path) if path.suffix.lower() == ".npy" else _read_npz(path)
-        samples = as_samples(columns["x"], columns.get("y"), columns.get("id"))
+        samples = as_samples(columns["x"], _labels(columns), columns.get("id"))
         if len(samples) == 0:
             msg = "x holds no samples; give a file with at least one"
             raise DataError(msg)
         return samples
+
+
+def _labels(columns: dict[str, Array]) -> Array | None:
+    """Return y, with None where y_known says that a label is unknown."""
+    y, known = columns.get("y"), columns.get("y_known")
+    if y is None or known is None:
+        return y
+    if known.dtype != bool or known.shape != y.shape:
+        msg = f"y_known has shape {known.shape}, dtype {known.dtype}; give a boolean for each y"
+        raise DataError(msg)
+    labels = y.astype(object)
+    labels[~known] = None
+    return labels
 
 
 def file_source(path: str | Path) -> ArraySource:

@@ -1,6 +1,7 @@
 """What every Kafka client of ours shares: time-outs, errors for people, quiet logs."""
 
 import logging
+import re
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +9,14 @@ from typing import Any
 
 from kafka.errors import KafkaError
 
-from echo_stream.errors import SourceError
+from echo_stream.errors import ConfigError, SourceError
 
 BOOTSTRAP_TIMEOUT_MS = 10_000
 REQUEST_TIMEOUT_MS = 30_000
 RECONNECT_BACKOFF_MAX_MS = 5_000  # the default can sleep half a minute after an outage
 METADATA_MAX_AGE_MS = 30_000  # how soon a new partition or leader is noticed
+
+MAX_PORT = 65_535
 
 COMMON_OPTIONS: dict[str, Any] = {
     "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
@@ -21,6 +24,22 @@ COMMON_OPTIONS: dict[str, Any] = {
     "reconnect_backoff_max_ms": RECONNECT_BACKOFF_MAX_MS,
     "metadata_max_age_ms": METADATA_MAX_AGE_MS,
 }
+
+
+def check_servers(servers: str) -> None:
+    """Raise ConfigError unless servers is a list of HOST:PORT with commas between."""
+    for server in servers.split(","):
+        host, colon, port = server.strip().rpartition(":")
+        if not (host and colon and port.isdecimal() and int(port) <= MAX_PORT):
+            msg = f"bootstrap servers are HOST:PORT, with commas between; got {servers!r}"
+            raise ConfigError(msg)
+
+
+def check_topic(topic: str) -> None:
+    """Raise ConfigError for a name that Kafka does not allow."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic) or topic in {".", ".."}:
+        msg = f"a topic is named with letters, digits, '.', '_' and '-'; got {topic!r}"
+        raise ConfigError(msg)
 
 
 class _LastWarnings(logging.Handler):

@@ -9,7 +9,12 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import TopicAlreadyExistsError
 
 from echo_stream.connectors.codecs import Format, encode
-from echo_stream.connectors.kafka_client import COMMON_OPTIONS, errors_for_people
+from echo_stream.connectors.kafka_client import (
+    COMMON_OPTIONS,
+    check_servers,
+    check_topic,
+    errors_for_people,
+)
 from echo_stream.errors import ConfigError, SourceError
 from echo_stream.samples import Samples, label_of
 
@@ -44,6 +49,8 @@ class ProduceConfig:
 
     def __post_init__(self) -> None:
         """Refuse what no broker could do."""
+        check_servers(self.bootstrap_servers)
+        check_topic(self.topic)
         if self.message_format not in get_args(Format):
             msg = f"message_format must be npy, raw or json; got {self.message_format!r}"
             raise ConfigError(msg)

@@ -15,7 +15,12 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, decode
-from echo_stream.connectors.kafka_client import COMMON_OPTIONS, errors_for_people
+from echo_stream.connectors.kafka_client import (
+    COMMON_OPTIONS,
+    check_servers,
+    check_topic,
+    errors_for_people,
+)
 from echo_stream.errors import ShapeError, SourceError, StateError
 from echo_stream.samples import Origin, Samples, as_objects
 from echo_stream.source import Batch, RejectedSample
@@ -50,6 +55,12 @@ class KafkaConfig:
     codec: CodecConfig = field(default_factory=CodecConfig)
     start: Literal["earliest", "latest"] = "earliest"
     until_end: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse names that no broker could have."""
+        check_servers(self.bootstrap_servers)
+        for topic in self.topics:
+            check_topic(topic)
 
 
 class KafkaSource:
@@ -132,6 +143,7 @@ class KafkaSource:
                 )
                 raise StateError(msg)
             self._next[partition] = offset
+        self._exhausted = False
         self._seek_all()
 
     def commit(self) -> None:
@@ -140,7 +152,7 @@ class KafkaSource:
         try:
             self._consumer.commit_async(offsets, callback=_log_failure)
         except KafkaError as err:
-            logger.warning("mirroring offsets failed: %s", err)
+            _log_failure(offsets, err)
 
     def expect(self, schema: SampleSchema) -> None:
         """Reject messages of any other schema from now on."""
@@ -264,6 +276,6 @@ def _rejected(record: Any, origin: Origin, err: DecodeError | ShapeError) -> Rej
 
 
 def _log_failure(_offsets: object, result: object) -> None:
-    """Log a commit that failed; positions are safe in the checkpoint."""
+    """Log a commit that failed; positions are safe in the checkpoint, and the next one mends it."""
     if isinstance(result, Exception):
-        logger.warning("mirroring offsets failed: %s", result)
+        logger.info("mirroring offsets failed: %s", result)

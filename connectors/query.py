@@ -30,8 +30,20 @@ def query_snapshot(unit: Path, sql: str) -> list[dict[str, Any]]:
         connection.execute("SET lock_configuration = true")
         try:
             cursor = connection.execute(sql)
-            names = [column[0] for column in cursor.description or ()]
+            if not cursor or cursor.description is None:
+                msg = "the query is empty; give a SELECT"
+                raise QueryError(msg)
+            names = _distinct([column[0] for column in cursor.description])
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         except duckdb.Error as err:
             msg = f"the query failed: {str(err).strip().splitlines()[0]}"
             raise QueryError(msg) from err
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Return names with equal ones numbered, so that no column hides another: a, a_1."""
+    found: list[str] = []
+    for name in names:
+        candidates = (name, *(f"{name}_{number}" for number in range(1, len(names) + 1)))
+        found.append(next(candidate for candidate in candidates if candidate not in found))
+    return found

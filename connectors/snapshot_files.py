@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from echo_stream.connectors.units import FileWriter, read_manifest, verify_unit, write_unit
+from echo_stream.connectors.snapshots import snapshot_manifest
+from echo_stream.connectors.units import FileWriter, verify_unit, write_unit
 from echo_stream.errors import SnapshotError, StateError
 from echo_stream.samples import Origin, Samples, as_objects
 from echo_stream.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
@@ -58,8 +59,9 @@ def read_snapshot(unit: Path) -> Snapshot:
     SnapshotError
         If there is none, or it is damaged.
     """
+    manifest = snapshot_manifest(unit)
     try:
-        manifest = verify_unit(unit)
+        verify_unit(unit)
     except StateError as err:
         raise SnapshotError(str(err)) from err
     tables = read_tables(unit)
@@ -79,10 +81,10 @@ def read_tables(unit: Path) -> dict[str, pa.Table]:
     SnapshotError
         If a file is missing or no Parquet.
     """
+    snapshot_manifest(unit)
     try:
-        read_manifest(unit)
         return {name: pq.read_table(unit / f"{name}.parquet") for name in TABLES}
-    except (StateError, OSError, pa.ArrowException) as err:
+    except (OSError, pa.ArrowException) as err:
         msg = f"cannot read the snapshot {unit}: {err}"
         raise SnapshotError(msg) from err
 

@@ -1,9 +1,13 @@
 """Which snapshots a state folder holds, for whoever reads while the consumer writes."""
 
 from pathlib import Path
+from typing import Any
 
 from echo_stream.connectors.units import list_units, read_manifest
-from echo_stream.errors import SnapshotError
+from echo_stream.errors import ConfigError, SnapshotError, StateError
+
+REQUIRED = ("id", "time", "n", "num_cells", "num_distinct", "certified_fraction", "generation")
+"""What every manifest has, of what `echo-stream snapshots list` shows."""
 
 
 def list_snapshots(folder: Path) -> list[Path]:
@@ -18,7 +22,26 @@ def list_snapshots(folder: Path) -> list[Path]:
         msg = f"there is no state at {folder}; create one with `echo-stream run --state {folder}`"
         raise SnapshotError(msg)
     units = list_units(folder / "snapshots")
-    return sorted(units, key=lambda unit: (read_manifest(unit)["time"], unit.name))
+    return sorted(units, key=lambda unit: (snapshot_manifest(unit)["time"], unit.name))
+
+
+def snapshot_manifest(unit: Path) -> dict[str, Any]:
+    """Return the manifest of a snapshot.
+
+    Raises
+    ------
+    SnapshotError
+        If there is none, or it is no snapshot's.
+    """
+    try:
+        manifest = read_manifest(unit)
+    except StateError as err:
+        raise SnapshotError(str(err)) from err
+    missing = [name for name in REQUIRED if name not in manifest]
+    if missing:
+        msg = f"{unit} is no snapshot: its manifest has no {missing[0]}"
+        raise SnapshotError(msg)
+    return manifest
 
 
 def find_snapshot(folder: Path | None, name: str | None) -> Path:
@@ -26,6 +49,8 @@ def find_snapshot(folder: Path | None, name: str | None) -> Path:
 
     Raises
     ------
+    ConfigError
+        If neither is given.
     SnapshotError
         If there is none.
     """
@@ -33,13 +58,13 @@ def find_snapshot(folder: Path | None, name: str | None) -> Path:
         return Path(name)
     if folder is None:
         msg = "no snapshot was named; give --state DIR, or --snapshot PATH"
-        raise SnapshotError(msg)
+        raise ConfigError(msg)
     units = list_snapshots(folder)
     chosen = units if name is None else [unit for unit in units if unit.name == name]
     if chosen:
         return chosen[-1]
     if name is None:
-        msg = f"{folder} holds no snapshot yet; `echo-stream run` writes one when it ends"
+        msg = f"{folder} holds no snapshot yet; `run` writes one once its warm-up is over"
         raise SnapshotError(msg)
     known = ", ".join(unit.name for unit in units[-3:]) or "none"
     msg = f"{folder} holds no snapshot {name}; the newest are {known}"

@@ -25,6 +25,9 @@ def new_file(target: Path, suffix: str, *, overwrite: bool = False) -> Iterator[
     if target.exists() and not (overwrite and target.is_file()):
         msg = f"{target} already exists; remove it or give another path"
         raise ConfigError(msg)
+    if not target.parent.is_dir():
+        msg = f"there is no folder {target.parent}; create it, or give another path"
+        raise ConfigError(msg)
     temporary = target.with_name(f".tmp-{uuid.uuid4().hex}{suffix}")
     try:
         with temporary.open("xb") as file:

@@ -1,6 +1,7 @@
 """A model trained on a stored snapshot."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,14 @@ from echo_stream.train_config import TrainConfig
 from echo_stream.training import Progress, TrainResult, train
 
 
+class Trained(NamedTuple):
+    """A trained model, the folder it was written to, and the snapshot's id."""
+
+    result: TrainResult
+    folder: Path
+    snapshot_id: str
+
+
 def train_on_snapshot(
     unit: Path,
     config: TrainConfig,
@@ -20,8 +29,8 @@ def train_on_snapshot(
     test: Path | None,
     models: Path,
     progress: Progress | None = None,
-) -> tuple[TrainResult, Path]:
-    """Train a model on a snapshot, write it under models, and return both.
+) -> Trained:
+    """Train a model on a snapshot, and write it under models.
 
     Parameters
     ----------
@@ -47,7 +56,8 @@ def train_on_snapshot(
         config,
         progress=progress,
     )
-    return result, write_model(result, models, snapshot_id=snapshot.id)
+    folder = write_model(result, models, snapshot_id=snapshot.id)
+    return Trained(result, folder, snapshot.id)
 
 
 def labelled(samples: Samples) -> LabelledSet:

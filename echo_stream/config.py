@@ -64,7 +64,7 @@ class EngineConfig:
     """
 
     budget: int = 1_000
-    preset: Preset = "paper"
+    preset: Preset = "default"
     cells: Cells | None = None
     latent: Latent | None = None
     rank: Rank | None = None

@@ -67,8 +67,8 @@ class EchoCoreset:
     --------
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(500, 8)).astype(np.float32)
-    >>> batch = EchoCoreset(budget=20, support=1, epochs=2).fit(x)
-    >>> stream = EchoCoreset(budget=20, support=1, generation=batch.generation_)
+    >>> batch = EchoCoreset(budget=20).fit(x)
+    >>> stream = EchoCoreset(budget=20, generation=batch.generation_)
     >>> for start in range(0, 500, 7):
     ...     stream = stream.partial_fit(x[start : start + 7])
     >>> bool((stream.indices_ == batch.indices_).all()), round(batch.weights_.sum())
@@ -79,7 +79,7 @@ class EchoCoreset:
         self,
         budget: int = 1_000,
         *,
-        preset: Preset = "paper",
+        preset: Preset = "default",
         cells: Cells | None = None,
         latent: Latent | None = None,
         rank: Rank | None = None,

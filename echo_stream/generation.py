@@ -165,9 +165,7 @@ def train_generation(
     on_epoch : callable, optional
         Called with (epochs done, epochs).
     """
-    if config.cells == "grid" and config.latent == "encoder":
-        # Refuse a grid that is too fine before spending time on training.
-        Grid(side=grid_side(expected_n), dim=config.latent_dim)
+    refuse_too_fine(config, expected_n)
     preprocess = fit_preprocessing(x, standardise=config.standardise, device=device)
     encoder = _train_latent(x, preprocess, config, on_epoch)
     embedding = torch.cat([encoder(preprocess(part)) for part in row_chunks(x)])
@@ -185,6 +183,12 @@ def train_generation(
         partition=_train_partition(round_to_unit(latent, latent_unit), config, expected_n),
         expected_n=expected_n,
     ).to(torch.device("cpu"))
+
+
+def refuse_too_fine(config: EngineConfig, expected_n: int) -> None:
+    """Raise ConfigError for a grid with too many cells, before time is spent on training."""
+    if config.cells == "grid" and config.latent == "encoder":
+        Grid(side=grid_side(expected_n), dim=config.latent_dim)
 
 
 def _train_latent(

@@ -12,6 +12,7 @@ from torch import nn
 from echo_stream.errors import ConfigError, DataError, ShapeError
 from echo_stream.preprocessing import UINT8_MAX
 from echo_stream.typing import Array
+from echo_stream.validation import first_line
 
 Shape: TypeAlias = tuple[int, ...]
 """Lengths of the axes of one sample."""
@@ -54,10 +55,15 @@ def build_model(spec: str, input_shape: Shape, num_classes: int) -> nn.Module:
         raise ConfigError(msg)
     if spec in _BUILT_IN:
         return _BUILT_IN[spec](shape, num_classes)
-    model = _import_factory(spec)(shape, num_classes)
-    _check_model(spec, model)
+    model = _call_factory(spec, shape, num_classes)
     _check_outputs(spec, model, shape, num_classes)
     return model
+
+
+def check_spec(spec: str) -> None:
+    """Raise ConfigError unless a model of this name can be found; nothing is built."""
+    if spec not in _BUILT_IN:
+        _import_factory(spec)
 
 
 def lenet(input_shape: Shape, num_classes: int) -> nn.Sequential:
@@ -190,13 +196,33 @@ def _import_factory(spec: str) -> Factory:
         raise ConfigError(msg)
     try:
         factory: Factory = getattr(importlib.import_module(module_name), factory_name)
-    except (ImportError, AttributeError) as err:
-        msg = f"model {spec!r}: tried to import {factory_name} from {module_name}: {err}"
+    except AttributeError as err:
+        msg = f"model {spec!r}: {module_name} has no {factory_name}"
+        raise ConfigError(msg) from err
+    except Exception as err:  # the user's module may raise anything while it is imported
+        msg = f"model {spec!r}: importing {module_name} failed: {_said(err)}"
         raise ConfigError(msg) from err
     if not callable(factory):
         msg = f"model {spec!r}: {factory_name} is not callable, but {type(factory).__name__}"
         raise ConfigError(msg)
     return factory
+
+
+def _call_factory(spec: str, shape: Shape, num_classes: int) -> nn.Module:
+    """Return what the user's factory makes."""
+    factory = _import_factory(spec)
+    try:
+        model = factory(shape, num_classes)
+    except Exception as err:  # the user's code may raise anything
+        msg = f"model {spec!r}: called with ({shape}, {num_classes}) it failed: {_said(err)}"
+        raise ConfigError(msg) from err
+    _check_model(spec, model)
+    return model
+
+
+def _said(err: Exception) -> str:
+    """Return an exception in one line."""
+    return f"{type(err).__name__}: {first_line(err)}"
 
 
 def _check_model(spec: str, model: object) -> None:
@@ -212,8 +238,12 @@ def _check_model(spec: str, model: object) -> None:
 def _check_outputs(spec: str, model: nn.Module, shape: Shape, num_classes: int) -> None:
     """Refuse a model whose outputs are not one logit a class, before a loss trips over them."""
     model.eval()
-    with torch.no_grad():
-        outputs = model(torch.zeros(1, *shape))
+    try:
+        with torch.no_grad():
+            outputs = model(torch.zeros(1, *shape))
+    except Exception as err:  # the user's code may raise anything
+        msg = f"model {spec!r} does not take a sample of shape {shape}: {_said(err)}"
+        raise ConfigError(msg) from err
     model.train()
     if outputs.shape != (1, num_classes):
         msg = (

@@ -18,9 +18,13 @@ def fit_pca(x: Array, preprocess: Preprocessing, *, seed: int) -> Encoder:
     from sklearn.decomposition import PCA  # noqa: PLC0415 - slow to import, not always needed
 
     vectors = preprocess(x).cpu().numpy()
-    components = PCA(min(MAX_COMPONENTS, *vectors.shape), random_state=seed).fit(vectors)
-    weight = torch.from_numpy(components.components_.astype(np.float64))
-    mean = torch.from_numpy(components.mean_.astype(np.float64))
+    mean = torch.from_numpy(vectors.mean(axis=0, dtype=np.float64))
+    if np.ptp(vectors, axis=0).any():
+        components = PCA(min(MAX_COMPONENTS, *vectors.shape), random_state=seed).fit(vectors)
+        weight = torch.from_numpy(components.components_.astype(np.float64))
+    else:
+        # Equal samples have no components; the first feature does as well as any.
+        weight = torch.eye(1, vectors.shape[1], dtype=torch.float64)
     layer = freeze_layer(weight, -weight @ mean).to(preprocess.device)
     return Encoder((layer,), len(weight))
 

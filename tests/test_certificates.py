@@ -90,7 +90,9 @@ def truth(
     """Return the batch choice, from pools so large that nothing is dropped."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("echo_stream.pools.SLACK", 10 * len(points))
-        engine = EchoCoreset(budget, rank=rank, support=support, generation=generation)
+        engine = EchoCoreset(
+            budget, preset="paper", rank=rank, support=support, generation=generation
+        )
         return set(claims(engine.partial_fit(points).snapshot()))
 
 
@@ -103,7 +105,8 @@ def any_generation(side: int, points: Array, *, is_codebook: bool) -> Generation
 
 def stream(points: Array, generation: Generation, budget: int, support: int) -> EchoCoreset:
     """Stream points through an engine."""
-    return EchoCoreset(budget, support=support, generation=generation).partial_fit(points)
+    engine = EchoCoreset(budget, preset="paper", support=support, generation=generation)
+    return engine.partial_fit(points)
 
 
 def assert_no_wrong_certificate(snapshot: Snapshot, expected: set[Row]) -> None:
@@ -126,7 +129,7 @@ def test_a_certified_row_is_the_batch_choice(
 ) -> None:
     """In adversarial orders, at the end of the stream and in its middle."""
     generation = any_generation(side, points, is_codebook=is_codebook)
-    engine = EchoCoreset(budget, rank=rank, support=support, generation=generation)
+    engine = EchoCoreset(budget, preset="paper", rank=rank, support=support, generation=generation)
     half = len(points) // 2
     for part in (slice(0, half), slice(half, None)):
         engine.partial_fit(points[part])
@@ -155,7 +158,9 @@ def test_certificates_survive_merging(
     # Cut anywhere: a shard that has dropped nothing must take over what others have dropped.
     parts = np.split(arriving, sorted(int(cut * last) for cut in cuts))
     engines = [
-        EchoCoreset(budget, rank=rank, generation=generation).partial_fit(points[part], ids=part)
+        EchoCoreset(budget, preset="paper", rank=rank, generation=generation).partial_fit(
+            points[part], ids=part
+        )
         for part in parts
     ]
     merged = engines[0]

@@ -166,3 +166,21 @@ def test_a_codebook_is_a_partition_of_one_at_least() -> None:
     assert snapshot.cells.cells == [(0,)]
     assert len(snapshot.edges.lengths) == 0
     assert isinstance(Codebook(torch.ones(1, 2).double()).describe(), dict)
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_equal_samples_have_a_latent_space_too(n: int) -> None:
+    """One sample, or equal ones, are one cell under the default preset as well."""
+    snapshot = EchoCoreset(3).fit(np.full((n, 4), 0.3, dtype=np.float32)).snapshot()
+    assert snapshot.cells.counts.tolist() == [n]
+    assert snapshot.certified_fraction == 1.0
+
+
+def test_a_batch_build_trains_on_a_sample_of_the_warmups_size() -> None:
+    """Under the default preset the rest of the data does not shape the generation."""
+    x = np.random.default_rng(0).normal(size=(3_000, 5)).astype(np.float32)
+    small = EchoCoreset(20, warmup=500).fit(x).generation_
+    assert small.id == EchoCoreset(20, warmup=500).fit(x).generation_.id
+    assert small.id != EchoCoreset(20, warmup=500, seed=1).fit(x).generation_.id
+    assert small.id != EchoCoreset(20, warmup=5_000).fit(x).generation_.id
+    assert small.partition.max_cells == 20

@@ -70,7 +70,7 @@ def test_training_lowers_the_loss(architecture: Architecture, objective: Objecti
 
 def trained(x: Array, **settings: object) -> Generation:
     """Return a generation trained for one epoch."""
-    config = EngineConfig(epochs=1, **settings)  # type: ignore[arg-type]  # settings by name
+    config = EngineConfig(preset="paper", epochs=1, **settings)  # type: ignore[arg-type]  # settings by name
     return train_generation(x, config, expected_n=len(x), device=CPU)
 
 

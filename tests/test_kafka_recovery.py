@@ -27,7 +27,7 @@ N = 30_000
 BUDGET = 200
 CHECKPOINT_EVERY = 1_000
 START_SECONDS = 120  # importing torch on a busy machine takes a while
-OPTIONS = ["--budget", str(BUDGET), "--epochs", "1", "--warmup", "2000"]
+OPTIONS = ["--preset", "paper", "--budget", str(BUDGET), "--epochs", "1", "--warmup", "2000"]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_four_partitions_with_a_generation_count_all_and_choose_as_the_batch(
     """Killed half-way: N exact, at least 99 % of the batch's core and support."""
     topic = make_topic(partitions=4)
     send(data, topic, broker)
-    config = EngineConfig(budget=BUDGET, epochs=1)
+    config = EngineConfig(budget=BUDGET, preset="paper", epochs=1)
     batch = build_coreset(
         data, config, generation=None, device="auto", out=tmp_path / "batch", state=None
     ).snapshot

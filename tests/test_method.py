@@ -14,7 +14,11 @@ sides = st.sampled_from([1, 2, 5, 9])
 def build(points: Array, *, side: int, budget: int, support: int) -> Snapshot:
     """Build the snapshot of points by the engine."""
     generation = identity_generation(points.shape[1], side)
-    return EchoCoreset(budget, support=support, generation=generation).fit(points).snapshot()
+    return (
+        EchoCoreset(budget, preset="paper", support=support, generation=generation)
+        .fit(points)
+        .snapshot()
+    )
 
 
 def as_samples(points: Array) -> list[naive.NaiveSample]:
@@ -91,6 +95,6 @@ def test_order_of_arrival_does_not_matter(points: Array, side: int, random: obje
     order = list(range(len(points)))
     random.shuffle(order)  # type: ignore[attr-defined]  # hypothesis leaves it unannotated
     generation = identity_generation(points.shape[1], side)
-    straight = EchoCoreset(10, generation=generation).fit(points)
-    shuffled = EchoCoreset(10, generation=generation).fit(points[order], ids=order)
+    straight = EchoCoreset(10, preset="paper", generation=generation).fit(points)
+    shuffled = EchoCoreset(10, preset="paper", generation=generation).fit(points[order], ids=order)
     assert straight.snapshot().id == shuffled.snapshot().id

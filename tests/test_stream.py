@@ -37,7 +37,7 @@ def generation() -> Generation:
 
 def engine(generation: Generation, budget: int = 100) -> EchoCoreset:
     """Return an engine of a generation."""
-    return EchoCoreset(budget, generation=generation)
+    return EchoCoreset(budget, preset="paper", generation=generation)
 
 
 def in_batches(engine: EchoCoreset, x: Array, size: int, ids: Array | None = None) -> EchoCoreset:
@@ -93,10 +93,10 @@ def test_stream_equals_batch_in_any_order(
 
 def brute_force(x: Array, generation: Generation) -> Snapshot:
     """Return the batch choice: pools that hold everything drop nothing."""
-    everything = EchoCoreset(N, support=N, generation=generation).fit(x)
+    everything = EchoCoreset(N, preset="paper", support=N, generation=generation).fit(x)
     assert everything._sketch is not None
     sketch = everything._sketch.settled()
-    wanted = Sketch(generation, EngineConfig(budget=100), sketch.device)
+    wanted = Sketch(generation, EngineConfig(budget=100, preset="paper"), sketch.device)
     wanted.table, wanted.pools = sketch.table, sketch.pools
     return take_snapshot(wanted)
 
@@ -217,7 +217,7 @@ def test_while_it_warms_up_the_coreset_is_a_cut_of_the_buffer(x: Array) -> None:
 def test_fit_keeps_the_conventions(x: Array) -> None:
     """Row numbers, weights and labels of one fit belong together; a second fit starts anew."""
     y = np.arange(N) % 3
-    batch = EchoCoreset(60, epochs=1).fit(x, y).fit(x[:5_000], y[:5_000])
+    batch = EchoCoreset(60, preset="paper", epochs=1).fit(x, y).fit(x[:5_000], y[:5_000])
     rows = batch.snapshot().rows
     assert rows.samples.x.tolist() == x[batch.indices_].tolist()
     assert rows.samples.labels is not None

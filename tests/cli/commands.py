@@ -26,7 +26,7 @@ import torch
 
 from echo_stream.cli.main import main
 
-TINY = ("--budget", 20, "--epochs", 0)
+TINY = ("--preset", "paper", "--budget", 20, "--epochs", 0)
 """Options under which a few hundred samples take well under a second."""
 
 N = 300

@@ -142,3 +142,23 @@ def test_images_are_kept_as_they_are(tmp_path: Path) -> None:
     answer("build", data, "--out", tmp_path / "coreset", *TINY)
     manifest = answer("snapshots", "show", "--snapshot", tmp_path / "coreset")
     assert manifest["schema"] == {"shape": [6, 5], "dtype": "uint8"}
+
+
+def test_out_goes_before_a_state_of_the_environment(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state set for all commands does not contradict what one command is asked for."""
+    monkeypatch.setenv("ECHO_STREAM_STATE", str(tmp_path / "state"))
+    assert answer("build", data, "--out", tmp_path / "out", *TINY)["n"] == N
+    assert not (tmp_path / "state").exists()
+    answer("build", data, "--state", tmp_path / "state", *TINY)
+    assert (tmp_path / "state" / "snapshots").is_dir()
+
+
+def test_default_preset_counts_every_row(tmp_path: Path, data: Path) -> None:
+    """Without a preset the budget is the number of rows, and a codebook the partition."""
+    built = answer("build", data, "--out", tmp_path / "coreset", "--budget", 15)
+    manifest = answer("snapshots", "show", "--snapshot", tmp_path / "coreset")
+    assert built["rows"] == built["num_distinct"] == 15
+    assert manifest["partition"]["kind"] == "codebook"
+    assert 0 < manifest["certified_fraction"] <= 1

@@ -1,5 +1,6 @@
 """`echo-stream query`: SQL over a snapshot."""
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,23 @@ def test_query_changes_nothing(state: Path) -> None:
         run_command("query", sql, "--state", state)
     assert content(state) == before
     assert answer("query", "SELECT count(*) > 0 AS ok FROM coreset", "--state", state)[0]["ok"]
+
+
+def test_values_that_json_has_no_words_for(state: Path) -> None:
+    """NaN and infinities are null, bytes are base64, equal names are numbered."""
+    sql = (
+        "SELECT sqrt(2) * 'nan'::DOUBLE AS a, 'inf'::DOUBLE AS b, 1 AS c, 2 AS c FROM cells LIMIT 1"
+    )
+    assert answer("query", sql, "--state", state) == [{"a": None, "b": None, "c": 1, "c_1": 2}]
+    (row,) = answer("query", "SELECT x FROM coreset LIMIT 1", "--state", state)
+    assert len(base64.b64decode(row["x"], validate=True)) == 4 * 4
+
+
+def test_empty_query_is_refused(state: Path) -> None:
+    """No statement is no query."""
+    assert "the query is empty" in refusal("query", "", "--state", state, exit_code=1)
+
+
+def test_nothing_named_is_wrong_usage() -> None:
+    """Without a state and a snapshot there is nothing to ask."""
+    assert "give --state DIR, or --snapshot PATH" in refusal("query", "SELECT 1", exit_code=2)

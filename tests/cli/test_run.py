@@ -294,3 +294,37 @@ def test_sigusr1_writes_a_snapshot(
     process.send_signal(signal.SIGINT)
     result = finish(process)
     assert (result.exit_code, result.json()["n"]) == (0, N)
+
+
+def test_model_that_is_not_there_is_told_at_once(data: Path, state: Path) -> None:
+    """Not only when the first retraining is due."""
+    words = ["run", data, "--state", state, *TINY, "--retrain-every", 10_000]
+    assert "module:factory" in refusal(*words, "--model", "nosuch", exit_code=2)
+    assert not state.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--bootstrap-servers", "localhost", "--topic", "t"), "HOST:PORT"),
+        (("--bootstrap-servers", "localhost:abc", "--topic", "t"), "HOST:PORT"),
+        (("--bootstrap-servers", "localhost:1", "--topic", "bad topic!"), "a topic is named"),
+    ],
+)
+def test_names_that_no_broker_has(data: Path, state: Path, options: list[str], words: str) -> None:
+    """They are refused before anything is tried."""
+    assert words in refusal("run", "--state", state, *TINY, *options, exit_code=2)
+    assert words in refusal("produce", data, *options, exit_code=2)
+
+
+@pytest.mark.real_kafka
+@pytest.mark.kafka
+def test_start_latest_until_end_reads_on_after_a_restart(
+    broker: Broker, make_topic: MakeTopic, state: Path, data: Path
+) -> None:
+    """A source that began at the end is not at its end for ever."""
+    topic = make_topic()
+    options = [*on(broker, topic), "--state", state, *TINY, "--start", "latest", "--until-end"]
+    assert answer("run", *options)["n"] == 0
+    answer("produce", data, *on(broker, topic))
+    assert answer("run", *options)["n"] == N

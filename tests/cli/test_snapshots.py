@@ -127,5 +127,50 @@ def test_target_in_no_folder(state: Path, tmp_path: Path) -> None:
     """A folder that is not there is told, not made."""
     target = tmp_path / "folder" / "coreset.npz"
     line = refusal("snapshots", "export", target, "--state", state, exit_code=2)
-    assert "cannot write" in line
+    assert "there is no folder" in line
     assert not target.parent.exists()
+
+
+def test_export_keeps_what_is_unknown(tmp_path: Path) -> None:
+    """A label that is unknown is so after export and import, whatever the others are."""
+    for kind, labels in (("numbers", np.arange(30) % 3), ("text", np.array(list("abc") * 10))):
+        source = write_data(tmp_path / f"{kind}.npz", 30, y=labels, y_known=np.arange(30) % 4 > 0)
+        answer("build", source, "--out", tmp_path / kind, *TINY)
+        target = tmp_path / f"{kind}-exported.npz"
+        answer("snapshots", "export", target, "--snapshot", tmp_path / kind)
+        answer("build", target, "--out", tmp_path / f"{kind}-again", *TINY)
+        sql = "SELECT DISTINCT label FROM coreset ORDER BY label"
+        before, after = (
+            answer("query", sql, "--snapshot", tmp_path / name) for name in (kind, f"{kind}-again")
+        )
+        assert before == after
+        assert None in [row["label"] for row in before]
+
+
+@pytest.mark.parametrize("command", ["export", "plot"])
+def test_target_below_a_file(state: Path, tmp_path: Path, command: str) -> None:
+    """A file in the place of a folder is told in one line."""
+    (tmp_path / "file").write_text("in the way")
+    target = tmp_path / "file" / ("x.npz" if command == "export" else "x.png")
+    line = refusal("snapshots", command, target, "--state", state, exit_code=2)
+    assert "there is no folder" in line
+
+
+def test_name_that_is_too_long(state: Path, tmp_path: Path) -> None:
+    """What the file system refuses is told in one line."""
+    target = tmp_path / ("x" * 300 + ".npz")
+    assert "name too long" in refusal("snapshots", "export", target, "--state", state, exit_code=1)
+
+
+def test_manifest_of_something_else(state: Path) -> None:
+    """A folder with a manifest is no snapshot for that."""
+    other = state / "snapshots" / "other"
+    other.mkdir()
+    (other / "manifest.json").write_text('{"files": {}}')
+    try:
+        for words in (("snapshots", "list"), ("query", "SELECT 1"), ("train",)):
+            line = refusal(*words, "--state", state, exit_code=4)
+            assert "is no snapshot" in line
+    finally:
+        (other / "manifest.json").unlink()
+        other.rmdir()

@@ -133,7 +133,7 @@ def test_divergence_is_told(folder: Path) -> None:
     [
         (("--model", "resnet"), 2, "lenet, mlp or module:factory"),
         (("--model", "no_such_module:make"), 2, "No module named 'no_such_module'"),
-        (("--model", "os:no_such_name"), 2, "no attribute 'no_such_name'"),
+        (("--model", "os:no_such_name"), 2, "os has no no_such_name"),
         (("--model", "os:sep"), 2, "not callable"),
         (("--lr", 0), 2, "lr must be a number above 0"),
         (("--batch-size", 0), 2, "at least 1; got 0"),
@@ -160,3 +160,23 @@ def test_bad_options(
     before = content(folder)
     assert words in refusal("train", "--state", "state", *QUICK, *options, exit_code=exit_code)
     assert content(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("def make(shape, classes:\n", "SyntaxError"),
+        ("def make():\n    return None\n", "TypeError"),
+        ("def make(shape, classes):\n    raise RuntimeError('no\\nsuch layer')\n", "no"),
+        ("import torch\ndef make(s, c):\n    return torch.nn.Linear(3, c)\n", "RuntimeError"),
+    ],
+)
+def test_model_of_the_user_that_fails(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, words: str
+) -> None:
+    """Whatever a user's module raises is told in one line."""
+    name = f"broken_{len(code)}"
+    (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    model = ("--model", f"{name}:make")
+    assert words in refusal("train", "--state", folder / "state", *model, exit_code=2)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from typing import Any, get_args
 
 import numpy as np
@@ -62,11 +63,14 @@ def in_header(label: Label) -> Label:
     text = None if label is None else str(label)
     if text is None or text.strip() != text or "_" in text or not text.isascii():
         return text
-    try:
-        is_canonical = str(int(text)) == text and -(2**63) <= int(text) < 2**63
-    except ValueError:
-        return text
-    return int(text) if is_canonical else text
+    for number, is_in_range in ((int, lambda n: -(2**63) <= n < 2**63), (float, math.isfinite)):
+        try:
+            is_canonical = str(number(text)) == text and is_in_range(number(text))
+        except ValueError:
+            continue
+        if is_canonical:
+            return number(text)
+    return text
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -78,7 +82,7 @@ def in_header(label: Label) -> Label:
 def test_decode_inverts_encode(
     format: Format, x: np.ndarray[Any, Any], id: str | None, label: Label
 ) -> None:
-    """Any array, id and label survive any format; labels in headers as text or integer."""
+    """Any array, id and label survive any format; labels in headers as text or number."""
     key, value, headers = encode(x, id, label, format)
     decoded = decode(key, value, headers, AUTO)
     np.testing.assert_array_equal(decoded.x, x)
@@ -269,13 +273,17 @@ def test_id_is_the_headers_then_the_fields_then_the_key(
         (b"3\n", "3\n"),
         (b"1_0", "1_0"),
         ("٣".encode(), "٣"),
-        (b"2.5", "2.5"),
+        (b"2.5", 2.5),
+        (b"1e-07", 1e-07),
+        (b"2.50", "2.50"),
+        (b"nan", "nan"),
+        (b"inf", "inf"),
         (b"cat", "cat"),
         (b"", ""),
     ],
 )
-def test_label_header_is_an_integer_or_text(text: bytes, expected: Label) -> None:
-    """Only what an integer would be written as is one."""
+def test_label_header_is_a_number_or_text(text: bytes, expected: Label) -> None:
+    """Only what a number would be written as is one."""
     label = decode(None, b'{"x": [1], "y": 5}', [("label", text)], AUTO).label
     assert (label, type(label)) == (expected, type(expected))
 
