@@ -101,11 +101,14 @@ def train_codebook(latent: torch.Tensor, *, budget: int, seed: int) -> Codebook:
     seed : int
     """
     from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415 - slow to import
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     points = latent.cpu().numpy()
     distinct = len(np.unique(points, axis=0))
     number = max(1, min(budget, len(points) // SAMPLES_PER_CODEWORD, MAX_CODEWORDS, distinct))
-    kmeans = MiniBatchKMeans(number, random_state=seed, n_init=RESTARTS).fit(points)
+    kmeans = MiniBatchKMeans(number, random_state=seed, n_init=RESTARTS)
+    with threadpool_limits(1):  # the number of cores must not decide the codewords
+        kmeans.fit(points)
     codewords = torch.from_numpy(kmeans.cluster_centers_.astype(np.float64))
     _, exponent = math.frexp(float(codewords.abs().max()))
     step = math.ldexp(1.0, exponent - weight_bits(latent.shape[1]))

@@ -16,11 +16,14 @@ def fit_pca(x: Array, preprocess: Preprocessing, *, seed: int) -> Encoder:
     At most 64, and no more than features or samples. Deterministic under the seed.
     """
     from sklearn.decomposition import PCA  # noqa: PLC0415 - slow to import, not always needed
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     vectors = preprocess(x).cpu().numpy()
     mean = torch.from_numpy(vectors.mean(axis=0, dtype=np.float64))
     if np.ptp(vectors, axis=0).any():
-        components = PCA(min(MAX_COMPONENTS, *vectors.shape), random_state=seed).fit(vectors)
+        components = PCA(min(MAX_COMPONENTS, *vectors.shape), random_state=seed)
+        with threadpool_limits(1):  # the number of cores must not decide the components
+            components.fit(vectors)
         weight = torch.from_numpy(components.components_.astype(np.float64))
     else:
         # Equal samples have no components; the first feature does as well as any.

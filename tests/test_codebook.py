@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream.codebook import Codebook, train_codebook
-from echo_stream.config import Rank
+from echo_stream.config import Preset, Rank
 from echo_stream.errors import ConfigError
 from echo_stream.grid import Grid, budget_aware_side, grid_side
 from echo_stream.typing import Array
@@ -184,3 +184,18 @@ def test_a_batch_build_trains_on_a_sample_of_the_warmups_size() -> None:
     assert small.id != EchoCoreset(20, warmup=500, seed=1).fit(x).generation_.id
     assert small.id != EchoCoreset(20, warmup=5_000).fit(x).generation_.id
     assert small.partition.max_cells == 20
+
+
+@pytest.mark.parametrize("preset", get_args(Preset))
+def test_the_number_of_threads_does_not_decide_a_generation(preset: Preset) -> None:
+    """Encoder, components and codewords have the same bits on any number of cores."""
+    x = np.random.default_rng(0).normal(size=(2_000, 30)).astype(np.float32)
+    ids = []
+    threads = torch.get_num_threads()
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            ids.append(EchoCoreset(50, preset=preset, epochs=2).fit(x).generation_.id)
+    finally:
+        torch.set_num_threads(threads)
+    assert ids[0] == ids[1]
