@@ -1,0 +1,192 @@
+"""Dead letters: every byte of a message is kept, on a line of its own, whatever happens."""
+
+import base64
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from echo_stream.connectors.dead_letters import FILE_NAME, DeadLetterFile
+from echo_stream.errors import StateError
+from echo_stream.samples import Origin
+from echo_stream.source import RejectedSample
+
+KILLED = 9
+
+# Writes one message, flushes it, writes another, and dies.
+DYING_WRITER = f"""
+import os, sys
+from pathlib import Path
+from echo_stream.connectors.dead_letters import DeadLetterFile
+from echo_stream.source import RejectedSample
+
+letters = DeadLetterFile(Path(sys.argv[1]))
+for value in (b"flushed", b"lost"):
+    letters.write([RejectedSample("decode", "no sample", None, value, (), None)])
+    if value == b"flushed":
+        letters.flush()
+os._exit({KILLED})
+"""
+
+binaries = st.none() | st.binary(max_size=40)
+messages = st.builds(
+    RejectedSample,
+    reason=st.sampled_from(["decode", "schema", "nonfinite"]),
+    message=st.text(max_size=20),
+    key=binaries,
+    value=binaries,
+    headers=st.lists(st.tuples(st.text(max_size=5), binaries), max_size=3).map(tuple),
+    origin=st.none()
+    | st.builds(Origin, st.text(), st.integers(0), st.integers(0), st.integers(-1)),
+)
+
+
+def letter(value: bytes, offset: int = 0) -> RejectedSample:
+    """Return a message that could not be decoded."""
+    return RejectedSample("decode", "no sample", b"k", value, (), Origin("t", 0, offset, 5))
+
+
+def write(folder: Path, *rejected: RejectedSample) -> Path:
+    """Write messages in a run of its own, and return the file."""
+    with closing(DeadLetterFile(folder)) as letters:
+        letters.write(rejected)
+    return folder / FILE_NAME
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """Return what readers make of a file: blank lines do not count."""
+    text = path.read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
+
+
+def values(path: Path) -> list[bytes]:
+    """Return the values of the messages in a file."""
+    return [base64.b64decode(line["value"]) for line in lines(path)]
+
+
+def as_message(line: dict[str, Any]) -> RejectedSample:
+    """Return the message that a line holds."""
+
+    def decoded(text: str | None) -> bytes | None:
+        return None if text is None else base64.b64decode(text, validate=True)
+
+    return RejectedSample(
+        reason=line["reason"],
+        message=line["message"],
+        key=decoded(line["key"]),
+        value=decoded(line["value"]),
+        headers=tuple((name, decoded(value)) for name, value in line["headers"]),
+        origin=None if line["origin"] is None else Origin(**line["origin"]),
+    )
+
+
+@settings(max_examples=40)
+@given(st.lists(st.lists(messages, max_size=3), max_size=4))
+def test_messages_come_back_whole(batches: list[list[RejectedSample]]) -> None:
+    """Key, value and headers byte for byte, in the order of arrival, over several runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        for batch in batches:
+            write(Path(folder), *batch)
+        path = Path(folder, FILE_NAME)
+        found = [as_message(line) for line in lines(path)] if path.exists() else []
+    assert found == [message for batch in batches for message in batch]
+
+
+def test_line_says_where_a_message_came_from(tmp_path: Path) -> None:
+    """One JSON object a message, with names that people can search for."""
+    path = write(
+        tmp_path,
+        RejectedSample(
+            "schema", "x is ragged", b"7", b"\xff\n", (("id", None),), Origin("t", 1, 42, 5)
+        ),
+    )
+    assert path.name == "dead-letters.jsonl"
+    assert path.read_text() == (
+        '{"reason": "schema", "message": "x is ragged", '
+        '"origin": {"topic": "t", "partition": 1, "offset": 42, "timestamp": 5}, '
+        '"key": "Nw==", "value": "/wo=", "headers": [["id", null]]}\n'
+    )
+
+
+def test_no_file_without_messages(tmp_path: Path) -> None:
+    """A run in which nothing was refused leaves no trace."""
+    with closing(DeadLetterFile(tmp_path / "dead-letters")) as letters:
+        letters.flush()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_later_runs_append(tmp_path: Path) -> None:
+    """What is there is kept."""
+    write(tmp_path / "dead-letters", letter(b"1"), letter(b"2"))
+    assert values(write(tmp_path / "dead-letters", letter(b"3"))) == [b"1", b"2", b"3"]
+
+
+def test_flush_makes_messages_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it returns, a power cut loses nothing of what was taken in."""
+    durable, fsync = [], os.fsync
+
+    def spy(handle: int) -> None:
+        fsync(handle)
+        durable.append(Path(f"/proc/self/fd/{handle}").read_bytes().count(b"\n"))
+
+    monkeypatch.setattr(os, "fsync", spy)
+    with closing(DeadLetterFile(tmp_path)) as letters:
+        letters.write([letter(b"1"), letter(b"2")])
+        assert durable == []
+        letters.flush()
+        assert durable[-1] == 2
+        letters.write([letter(b"3")])
+    assert durable[-1] == 3
+
+
+def test_killed_process_loses_only_what_was_not_flushed(tmp_path: Path) -> None:
+    """Messages that were flushed are there, and the next run goes on after them."""
+    died = subprocess.run([sys.executable, "-c", DYING_WRITER, tmp_path], check=False)
+    assert died.returncode == KILLED
+    assert values(tmp_path / FILE_NAME) == [b"flushed"]
+    assert values(write(tmp_path, letter(b"next"))) == [b"flushed", b"next"]
+
+
+@pytest.mark.parametrize("size", range(1, 120, 7))
+def test_cut_line_does_not_spoil_the_next(tmp_path: Path, size: int) -> None:
+    """Where a crash has cut the last line, only that message is illegible."""
+    path = write(tmp_path, letter(b"1"))
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:size])
+    write(tmp_path, letter(b"2"))
+    first, cut, *rest = [line for line in path.read_text().split("\n") if line]
+    assert cut == whole.decode()[:size]
+    assert json.loads(first)["value"] == "MQ=="
+    assert [json.loads(line)["value"] for line in rest] == ["Mg=="]
+
+
+def test_folder_in_the_way(tmp_path: Path) -> None:
+    """A message that cannot be kept ends the run before it is passed over."""
+    (tmp_path / "dead-letters").write_text("mine")
+    letters = DeadLetterFile(tmp_path / "dead-letters")
+    with pytest.raises(StateError, match=r"cannot write .*dead-letters\.jsonl: .*; nothing has be"):
+        letters.write([letter(b"1")])
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    """A flush that fails says so; when there is space again, the messages are there."""
+    letters = DeadLetterFile(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, hard))
+    try:
+        letters.write([letter(b"1")])
+        with pytest.raises(StateError, match="File too large; nothing has been skipped"):
+            letters.flush()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    letters.close()
+    assert values(tmp_path / FILE_NAME) == [b"1"]
