@@ -2,6 +2,9 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+EXAMPLES ?= 5000
+FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
+EMBEDDINGS ?= data
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +13,7 @@ UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 PACKAGE_VENV := build/package
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format kafka package clean
+.PHONY: help venv demo test lint format fuzz bench kafka package clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +26,13 @@ demo: venv ## install, and run echo-stream demo
 test: $(VENV)/.group-test ## run the tests; PYTEST_ARGS="-k name" for some of them
 	.ci/debian-packages
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+fuzz: $(VENV)/.group-test ## look long for a wrong certificate; EXAMPLES=5000
+	ECHO_STREAM_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/test_certificates.py
+
+bench: venv ## measure; FASHION_MNIST and EMBEDDINGS name the data's folders
+	$(BIN)/python -m benchmarks.fashion_mnist $(FASHION_MNIST)
+	$(BIN)/python -m benchmarks.embeddings $(EMBEDDINGS)
 
 lint: $(VENV)/.group-lint $(VENV)/.group-test ## check style, format and types
 	$(BIN)/ruff check .

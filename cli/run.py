@@ -108,7 +108,9 @@ def run(
             trainer=child_trainer(state, values) if values["retrain_every"] else None,
             observer=observer,
         )
-    if not report.snapshots:
+    if report.training_abandoned:
+        say("stopped while the generation was being trained; the next run trains it")
+    elif not report.snapshots:
         say(f"no snapshot yet: {report.n} of {engine_config.warmup} samples of the warm-up")
     if report.rejected:
         say(f"{report.rejected} messages were no samples; they are in {state / 'dead-letters'}")

@@ -186,7 +186,7 @@ class EchoCoreset:
         """
         if self.schema is not None:
             self.schema.check(samples.x)
-        missing = 0 if self._sketch is not None else self.config.warmup - len(self._waiting)
+        missing = max(self.warmup_missing, 0)
         self._waiting.append(samples[:missing])
         if self._sketch is None and len(self._waiting) >= self.config.warmup:
             self.end_warmup(on_epoch=on_epoch)
@@ -272,6 +272,11 @@ class EchoCoreset:
             return self._sketch.generation.schema
         waiting = self._waiting.first()
         return None if waiting is None else SampleSchema.of(waiting.x)
+
+    @property
+    def warmup_missing(self) -> int:
+        """Samples that the warm-up still waits for; 0 when it is over, or full."""
+        return 0 if self._sketch is not None else self.config.warmup - len(self._waiting)
 
     @property
     def is_warming_up(self) -> bool:

@@ -58,6 +58,10 @@ class Observer(Protocol):
         """Hear of an epoch of the encoder's training."""
 
 
+class _StoppedTrainingError(Exception):
+    """A stop was asked for while the generation was being trained."""
+
+
 class _Silence:
     """The observer of a run that nobody watches."""
 
@@ -99,6 +103,8 @@ class RunReport:
     checkpoints, retrainings : int
     snapshots : list of str
         Ids, in order.
+    training_abandoned : bool
+        Whether a stop came while the generation was being trained; the next run trains it.
     """
 
     n: int = 0
@@ -107,6 +113,7 @@ class RunReport:
     checkpoints: int = 0
     retrainings: int = 0
     snapshots: list[str] = field(default_factory=list)
+    training_abandoned: bool = False
 
 
 class Run:
@@ -182,17 +189,36 @@ class Run:
     def _consume(self) -> None:
         """Run the loop, and write the last checkpoint and snapshot."""
         try:
-            while not self._is_over():
-                self._take_batch()
-                self._do_what_is_due()
+            self._loop()
         except SourceError:
             self._checkpoint()
             raise
-        if self._source.is_exhausted:
-            self._engine.end_warmup(on_epoch=self._observer.epoch)
+        except _StoppedTrainingError:
+            # Nothing is lost: all that was held back for it is in the checkpoint.
+            self.report.training_abandoned = True
         self._checkpoint()
         if not self._engine.is_warming_up:
             self._snapshot()
+
+    def _loop(self) -> None:
+        """Consume until it is over. A batch never reaches beyond the warm-up.
+
+        So when a stop is asked for while the generation is trained, all that has been
+        read is still held back, and the checkpoint has it.
+        """
+        if self._engine.is_warming_up and self._engine.warmup_missing <= 0:
+            self._engine.end_warmup(on_epoch=self._epoch)
+        while not self._is_over():
+            self._take_batch()
+            self._do_what_is_due()
+        if self._source.is_exhausted:
+            self._engine.end_warmup(on_epoch=self._epoch)
+
+    def _epoch(self, done: int, total: int) -> None:
+        """Pass on an epoch of training, unless a stop has been asked for."""
+        if self._stop_asked:
+            raise _StoppedTrainingError
+        self._observer.epoch(done, total)
 
     def _is_over(self) -> bool:
         """Tell whether there is nothing left to do."""
@@ -202,14 +228,16 @@ class Run:
         """Count the next samples; no more than until something is due."""
         schedules = (self._checkpoint_schedule, self._snapshot_schedule, self._retrain_schedule)
         limits = [schedule.samples_left(self.report.n) for schedule in schedules]
+        if self._engine.is_warming_up:
+            limits.append(self._engine.warmup_missing)
         batch = self._source.next_batch(int(min(BATCH_SAMPLES, self._samples_left(), *limits)))
         if batch.rejected:
             self._dead_letters.write(batch.rejected)
             self.report.rejected += len(batch.rejected)
         if batch.samples is not None:
-            self._engine.update(batch.samples, on_epoch=self._observer.epoch)
             self.report.samples += len(batch.samples)
-            self.report.n = self._engine.n_seen_
+            self.report.n += len(batch.samples)
+            self._engine.update(batch.samples, on_epoch=self._epoch)
         self._observer.batch(self.report)
 
     def _do_what_is_due(self) -> None:

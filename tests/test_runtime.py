@@ -429,12 +429,12 @@ def test_snapshots_wait_for_the_warmup() -> None:
 
 
 def test_snapshot_asked_for_waits_for_the_warmup() -> None:
-    """It is not forgotten: it comes with the first batch after the warm-up."""
+    """It is not forgotten: it comes with the batch that ends the warm-up."""
     ear = Ear(at=1)
     early = rig(engine=warming(), ear=ear)
     ear.do = early.run.ask_snapshot
     early.run.run()
-    assert early.counts == [6 * CAP, N]
+    assert early.counts == [WARMUP, N]
 
 
 @pytest.mark.parametrize("engine", [settled, warming])
@@ -654,3 +654,37 @@ def test_nobody_need_watch() -> None:
     source = Tape(diary, Clock())
     run = Run(source, warming(), memory, memory, config=NEVER, clock=Clock())
     assert run.run().n == N
+
+
+class StopAtEpoch(Ear):
+    """Asks a run to stop in the middle of its generation's training."""
+
+    run: Run
+
+    def epoch(self, done: int, total: int) -> None:
+        """Ask at the second of five."""
+        super().epoch(done, total)
+        if done == 2:
+            self.run.stop()
+
+
+@pytest.mark.parametrize(("warmup", "held_back"), [(40, 40), (500, N)])
+def test_stop_during_training_loses_nothing(warmup: int, held_back: int) -> None:
+    """Stopped while the generation is trained, by a full warm-up or at the end of input."""
+    config = EngineConfig(budget=6, preset="paper", epochs=5, warmup=warmup)
+
+    def run_over(engine: EchoCoreset, row: int, memory: Memory, observer: Ear) -> Run:
+        source = ArraySource(as_samples(points()))
+        source.seek({"row": row})
+        return Run(source, engine, memory, memory, config=NEVER, clock=Clock(), observer=observer)
+
+    whole, memory, ear = Memory(Diary()), Memory(Diary()), StopAtEpoch()
+    run_over(EchoCoreset.from_config(config, device="cpu"), 0, whole, Ear()).run()
+    ear.run = run_over(EchoCoreset.from_config(config, device="cpu"), 0, memory, ear)
+    report = ear.run.run()
+    assert report.training_abandoned
+    assert (report.n, report.snapshots) == (held_back, [])
+
+    engine, position = memory.restored()
+    assert run_over(engine, position["row"], memory, Ear()).run().n == N
+    assert comparable(memory.restored()[0]) == comparable(whole.restored()[0])
