@@ -8,24 +8,16 @@ from echo_stream.buffer import SampleBuffer
 from echo_stream.config import Cells, EngineConfig, Latent, Preset, Rank
 from echo_stream.device import resolve_device
 from echo_stream.encoder_training import Architecture, Objective
+from echo_stream.engine_state import pack_engine, unpack_engine
 from echo_stream.errors import DataError, WarmupError
-from echo_stream.generation import Generation, OnEpoch, check_format, train_generation
+from echo_stream.generation import Generation, OnEpoch, train_generation
 from echo_stream.members import hash_id
 from echo_stream.samples import Samples
 from echo_stream.sketch import Sketch
-from echo_stream.sketch_state import (
-    columns_to_json,
-    samples_from_json,
-    sketch_from_state,
-    sketch_to_state,
-    with_prefix,
-)
 from echo_stream.snapshot import Snapshot
 from echo_stream.snapshotting import explain_cell, take_snapshot
 from echo_stream.typing import Array, Cell, FloatArray, IntArray, State
 from echo_stream.validation import SampleSchema, as_samples
-
-FORMAT_VERSION = 1
 
 
 class EchoCoreset:
@@ -310,15 +302,7 @@ class EchoCoreset:
 
     def to_state(self) -> State:
         """Return the engine as named arrays and JSON. O(size of the sketch)."""
-        meta: dict[str, Any] = {"format_version": FORMAT_VERSION, "config": self.config.to_json()}
-        arrays: dict[str, Array] = {}
-        waiting = self._waiting.peek()
-        if self._sketch is not None:
-            _add(arrays, meta, "generation", self._sketch.generation.to_state())
-            _add(arrays, meta, "sketch", sketch_to_state(self._sketch))
-        elif waiting is not None:
-            _add(arrays, meta, "waiting", ({"x": waiting.x}, columns_to_json(waiting)))
-        return arrays, meta
+        return pack_engine(self.config, self._sketch, self._waiting)
 
     @classmethod
     def from_state(
@@ -340,19 +324,10 @@ class EchoCoreset:
         StateError
             If the state is of another format version.
         """
-        arrays, meta = state
-        check_format(meta, FORMAT_VERSION, "engine state")
-        stored = EngineConfig.from_json(meta["config"])
-        engine = cls.from_config(config or stored, device=device)
-        if "sketch" in meta:
-            generation = Generation.from_state(_part(arrays, meta, "generation"))
-            engine._given_generation = generation
-            engine._sketch = sketch_from_state(
-                _part(arrays, meta, "sketch"), generation, engine.config, engine.device
-            )
-        elif "waiting" in meta:
-            columns, description = _part(arrays, meta, "waiting")
-            engine._waiting = SampleBuffer(samples_from_json(columns["x"], description))
+        kept, sketch, waiting = unpack_engine(state, device=resolve_device(device), config=config)
+        generation = None if sketch is None else sketch.generation
+        engine = cls.from_config(kept, generation=generation, device=device)
+        engine._sketch, engine._waiting = sketch, waiting
         return engine
 
     def _given_sketch(self) -> Sketch | None:
@@ -396,14 +371,3 @@ def _row_numbers(samples: Samples) -> IntArray:
     except ValueError as err:
         msg = "row numbers are known only where no ids were given; use coreset().ids"
         raise AttributeError(msg) from err
-
-
-def _add(arrays: dict[str, Array], meta: dict[str, Any], name: str, part: State) -> None:
-    """Put a part's state under its name."""
-    arrays |= {f"{name}.{key}": array for key, array in part[0].items()}
-    meta[name] = part[1]
-
-
-def _part(arrays: dict[str, Array], meta: dict[str, Any], name: str) -> State:
-    """Return the state that `_add` put under a name."""
-    return with_prefix(arrays, f"{name}."), meta[name]
