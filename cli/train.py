@@ -1,5 +1,6 @@
 """`echo-stream train`: a model on a snapshot."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -90,7 +91,8 @@ def train(*, state: Path | None, snapshot: str | None, out: Path | None, **value
              "device", "seed")  # fmt: skip
     config = train_config(values, **{name: values[name] for name in names})
     unit = find_snapshot(state, snapshot)
-    with progress("training") as show:
+    # What a user's model prints is not part of the result.
+    with progress("training") as show, contextlib.redirect_stdout(sys.stderr):
         trained = train_on_snapshot(
             unit,
             config,

@@ -52,6 +52,7 @@ class DeadLetterFile:
         self.flush()
         if self._file is not None:
             self._file.close()
+            self._file = None
 
     def _opened(self) -> IO[str]:
         """Open the file when it is first needed; end a line that a crash has cut."""

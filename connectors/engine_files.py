@@ -88,7 +88,14 @@ def tensors_writer(arrays: Mapping[str, Array]) -> FileWriter:
     """Return what writes named arrays as a safetensors file."""
     # safetensors writes the memory of an array as it lies.
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    return lambda path: save_file(contiguous, path)
+
+    def write(path: Path) -> None:
+        try:
+            save_file(contiguous, path)
+        except SafetensorError as err:  # a full disk is no OSError there
+            raise OSError(str(err)) from err
+
+    return write
 
 
 def read_tensors(path: Path) -> dict[str, Array]:

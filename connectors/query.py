@@ -7,6 +7,7 @@ import duckdb
 
 from echo_stream.connectors.snapshot_files import read_tables
 from echo_stream.errors import QueryError
+from echo_stream.validation import first_line
 
 
 def query_snapshot(unit: Path, sql: str) -> list[dict[str, Any]]:
@@ -35,8 +36,11 @@ def query_snapshot(unit: Path, sql: str) -> list[dict[str, Any]]:
                 raise QueryError(msg)
             names = _distinct([column[0] for column in cursor.description])
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        except duckdb.Error as err:
-            msg = f"the query failed: {str(err).strip().splitlines()[0]}"
+        # SQL that is no UTF-8, or a value that Python has no room for, is no duckdb.Error.
+        except (duckdb.Error, RuntimeError, OverflowError, ValueError) as err:
+            if isinstance(err, QueryError):
+                raise
+            msg = f"the query failed: {first_line(err)}"
             raise QueryError(msg) from err
 
 

@@ -6,6 +6,8 @@ from typing import Any
 from echo_stream.connectors.units import list_units, read_manifest
 from echo_stream.errors import ConfigError, SnapshotError, StateError
 
+FORMAT_VERSION = 1  # of snapshots, that we read
+
 REQUIRED = ("id", "time", "n", "num_cells", "num_distinct", "certified_fraction", "generation")
 """What every manifest has, of what `echo-stream snapshots list` shows."""
 
@@ -37,6 +39,10 @@ def snapshot_manifest(unit: Path) -> dict[str, Any]:
         manifest = read_manifest(unit)
     except StateError as err:
         raise SnapshotError(str(err)) from err
+    version = manifest.get("format_version")
+    if version is not None and version != FORMAT_VERSION:
+        msg = f"{unit} has format version {version}; this echo-stream reads {FORMAT_VERSION}"
+        raise SnapshotError(msg)
     missing = [name for name in REQUIRED if name not in manifest]
     if missing:
         msg = f"{unit} is no snapshot: its manifest has no {missing[0]}"

@@ -17,9 +17,15 @@ from echo_stream.connectors.engine_files import (
     write_generation,
 )
 from echo_stream.connectors.snapshot_files import write_snapshot
-from echo_stream.connectors.units import list_units, remove_leftovers, verify_unit
+from echo_stream.connectors.units import (
+    list_units,
+    remove_broken,
+    remove_leftovers,
+    verify_unit,
+)
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
+from echo_stream.generation import check_format
 from echo_stream.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -65,7 +71,10 @@ class StateStore:
         self._lock = _lock(folder)
         for name in ("checkpoints", "generations", "snapshots"):
             remove_leftovers(folder / name)
-        units = list_units(folder / "checkpoints")
+        self._checkpoints = folder / "checkpoints"
+        for path in self._checkpoints.glob("*"):
+            remove_broken(path)
+        units = self._list_checkpoints()
         self._sequence = int(units[-1].name) if units else 0
 
     def __enter__(self) -> "StateStore":
@@ -85,10 +94,11 @@ class StateStore:
             If the state is of another configuration, naming what differs, or every
             checkpoint is damaged.
         """
-        units = list_units(self.folder / "checkpoints")
+        units = self._list_checkpoints()
         for unit in reversed(units):
             try:
                 manifest = verify_unit(unit)
+                check_format(manifest, FORMAT_VERSION, f"checkpoint {unit.name}")
             except StateError as err:
                 logger.warning("checkpoint skipped: %s", err)
                 continue
@@ -105,7 +115,7 @@ class StateStore:
     ) -> None:
         """Write engine and position as one atomic unit, and drop the oldest checkpoints."""
         parent, self._sequence = self._sequence, self._sequence + 1
-        target = self.folder / "checkpoints" / f"{self._sequence:0{SEQUENCE_DIGITS}d}"
+        target = self._checkpoints / f"{self._sequence:0{SEQUENCE_DIGITS}d}"
         manifest = {
             "format_version": FORMAT_VERSION,
             "sequence": self._sequence,
@@ -118,12 +128,18 @@ class StateStore:
         write_checkpoint(engine, manifest, target)
         if not engine.is_warming_up:
             write_generation(engine.generation_, self.folder / "generations")
-        for unit in list_units(target.parent)[:-KEPT_CHECKPOINTS]:
+        for unit in self._list_checkpoints()[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(unit)
+
+    def _list_checkpoints(self) -> list[Path]:
+        """Return the checkpoints, oldest first; what somebody has put beside them is none."""
+        units = list_units(self._checkpoints)
+        return [unit for unit in units if unit.name.isdecimal() and unit.name.isascii()]
 
     def save_snapshot(self, snapshot: Snapshot, position: Mapping[str, int]) -> str:
         """Write a snapshot and return its id; the same one twice is written once."""
         target = self.folder / "snapshots" / snapshot.id
+        remove_broken(target)
         if not target.exists():
             write_snapshot(snapshot, target, time=timestamp(), position=position)
         return snapshot.id

@@ -9,6 +9,8 @@ from typing import IO
 
 from echo_stream.errors import ConfigError
 
+MAX_NAME_BYTES = 200  # file systems take 255; a temporary name needs some of them
+
 
 @contextmanager
 def new_file(target: Path, suffix: str, *, overwrite: bool = False) -> Iterator[IO[bytes]]:
@@ -22,11 +24,14 @@ def new_file(target: Path, suffix: str, *, overwrite: bool = False) -> Iterator[
     if target.suffix != suffix:
         msg = f"{target} is no {suffix} file; give a name that ends in {suffix}"
         raise ConfigError(msg)
-    if target.exists() and not (overwrite and target.is_file()):
-        msg = f"{target} already exists; remove it or give another path"
+    if len(target.name.encode()) > MAX_NAME_BYTES:
+        msg = f"a file's name has at most {MAX_NAME_BYTES} bytes; got {len(target.name.encode())}"
         raise ConfigError(msg)
     if not target.parent.is_dir():
         msg = f"there is no folder {target.parent}; create it, or give another path"
+        raise ConfigError(msg)
+    if target.exists() and not (overwrite and target.is_file()):
+        msg = f"{target} already exists; remove it or give another path"
         raise ConfigError(msg)
     temporary = target.with_name(f".tmp-{uuid.uuid4().hex}{suffix}")
     try:

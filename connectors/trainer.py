@@ -74,6 +74,7 @@ class ChildTrainer:
 
     def finish(self, may_wait: Callable[[], bool]) -> None:
         """Wait for the training under way while may_wait() holds; then end it."""
+        self.poll()
         while self._child is not None and may_wait():
             time.sleep(POLL_SECONDS)
             self.poll()
@@ -94,11 +95,16 @@ class ChildTrainer:
         assert self._errors is not None
         output, errors = _content(self._output), _content(self._errors)
         self._forget()
-        if code == 0:
-            self._on_trained(json.loads(output))
-        else:
-            last = errors.strip().splitlines()[-1:] or ["it said nothing"]
+        last = errors.strip().splitlines()[-1:] or ["it said nothing"]
+        if code != 0:
             self._on_failed(f"the training ended with exit code {code}: {last[0]}")
+            return
+        try:
+            result = json.loads(output)
+        except ValueError:
+            self._on_failed(f"the training ended without a result: {last[0]}")
+        else:
+            self._on_trained(result)
 
     def _forget(self) -> None:
         """Close the files of a child that has ended."""

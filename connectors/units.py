@@ -72,7 +72,8 @@ def write_unit(
 def write_manifest(path: Path, manifest: Mapping[str, Any], names: Sequence[str]) -> None:
     """Write a manifest that lists files beside it with their checksums."""
     listed = {name: _describe(path.parent / name) for name in names}
-    content = json.dumps({**manifest, "files": listed}, indent=2, allow_nan=False)
+    whole = {**manifest, "files": listed}
+    content = json.dumps({**whole, "sha256": _digest(whole)}, indent=2, allow_nan=False)
     path.write_text(content + "\n", encoding="utf-8")
 
 
@@ -90,11 +91,14 @@ def read_manifest(unit: Path, *, manifest_name: str = MANIFEST) -> dict[str, Any
     except OSError as err:
         msg = f"cannot read {path}: {err.strerror}"
         raise StateError(msg) from err
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         msg = f"{path} is damaged: it is not JSON ({err})"
         raise StateError(msg) from err
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         msg = f"{path} is damaged: it lists no files"
+        raise StateError(msg)
+    if manifest.pop("sha256", None) != _digest(manifest):
+        msg = f"{path} is damaged: its checksum is not that of its content"
         raise StateError(msg)
     return manifest
 
@@ -129,6 +133,12 @@ def list_units(parent: Path, *, manifest_name: str = MANIFEST) -> list[Path]:
     )
 
 
+def remove_broken(target: Path, *, manifest_name: str = MANIFEST) -> None:
+    """Remove what is in the place of a unit and is none. Only for who holds the lock."""
+    if target.is_dir() and not (target / manifest_name).is_file():
+        shutil.rmtree(target)
+
+
 def remove_leftovers(parent: Path) -> None:
     """Remove what writers that died have left. Only for who holds the lock."""
     for path in parent.glob(f"{TEMPORARY_PREFIX}*") if parent.is_dir() else ():
@@ -144,6 +154,12 @@ def check_free(target: Path) -> None:
 def _exists(target: Path) -> StateError:
     """Return the error for a target that is taken."""
     return StateError(f"{target} already exists; remove it or give another path")
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a manifest's content, whatever its layout."""
+    content = json.dumps(manifest, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _describe(path: Path) -> dict[str, Any]:

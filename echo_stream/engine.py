@@ -219,7 +219,11 @@ class EchoCoreset:
         WarmupError
             While the engine warms up, or before it has seen a sample.
         """
-        return take_snapshot(self._settled_sketch())
+        sketch = self._settled_sketch()
+        if sketch.n == 0:
+            msg = "no sample has been counted yet; there is nothing to select from"
+            raise WarmupError(msg)
+        return take_snapshot(sketch)
 
     def explain(self, cell: Cell) -> dict[str, Any]:
         """Say what is proven of a cell's samples, what is in doubt, and why.
@@ -269,6 +273,11 @@ class EchoCoreset:
     def warmup_missing(self) -> int:
         """Samples that the warm-up still waits for; 0 when it is over, or full."""
         return 0 if self._sketch is not None else self.config.warmup - len(self._waiting)
+
+    @property
+    def can_snapshot(self) -> bool:
+        """Whether there is a generation and something has been counted."""
+        return self._sketch is not None and self._sketch.n > 0
 
     @property
     def is_warming_up(self) -> bool:

@@ -197,7 +197,7 @@ class Run:
             # Nothing is lost: all that was held back for it is in the checkpoint.
             self.report.training_abandoned = True
         self._checkpoint()
-        if not self._engine.is_warming_up:
+        if self._engine.can_snapshot:
             self._snapshot()
 
     def _loop(self) -> None:
@@ -245,7 +245,7 @@ class Run:
         n, now = self.report.n, self._clock()
         wants_snapshot = self._snapshot_asked or self._snapshot_schedule.is_due(n, now)
         wants_training = self._retrain_schedule.is_due(n, now)
-        if self._engine.is_warming_up:
+        if not self._engine.can_snapshot:
             # There is nothing to select from yet: what is due now waits for its next turn.
             wants_snapshot = wants_training = False
             self._snapshot_schedule.done(n, now)

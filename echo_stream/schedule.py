@@ -31,10 +31,10 @@ time such as 30s, 5m or 1h; got 'often'
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read "20000" (samples), "500ms", "30s", "5m", "1h" or "1d"."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text.strip())
+        match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)(ms|s|m|h|d)", text.strip())
         if match and float(match[1]) > 0:
             return cls(seconds=float(match[1]) * _SECONDS[match[2]])
-        if re.fullmatch(r"[1-9]\d*", text.strip()):
+        if re.fullmatch(r"[1-9]\d{0,15}", text.strip()):
             return cls(samples=int(text))
         msg = (
             "an interval is a number of samples such as 20000, or a time such as 30s, 5m or "

@@ -206,6 +206,8 @@ def _as_labels(y: object, n: int) -> Array:
         _check_objects(labels, "y", _LABEL_TYPES)
     if labels.dtype.kind in "uO":
         _check_int64(labels)
+    if labels.dtype.kind in "fO":
+        _check_no_infinity(labels)
     return labels
 
 
@@ -259,6 +261,14 @@ def _check_int64(labels: Array) -> None:
         if not _INT64.min <= label <= _INT64.max:
             msg = f"y holds {label}, which does not fit in 64 bits; use text for such labels"
             raise DataError(msg)
+
+
+def _check_no_infinity(labels: Array) -> None:
+    """Refuse infinite labels: neither JSON nor a class has a place for them."""
+    floats = (label for label in labels.tolist() if isinstance(label, float))
+    if any(math.isinf(label) for label in floats):
+        msg = "y holds an infinite label; use finite numbers, text or None"
+        raise DataError(msg)
 
 
 def _as_float32(x: Array) -> Array:

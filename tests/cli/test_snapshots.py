@@ -157,20 +157,22 @@ def test_target_below_a_file(state: Path, tmp_path: Path, command: str) -> None:
 
 
 def test_name_that_is_too_long(state: Path, tmp_path: Path) -> None:
-    """What the file system refuses is told in one line."""
-    target = tmp_path / ("x" * 300 + ".npz")
-    assert "name too long" in refusal("snapshots", "export", target, "--state", state, exit_code=1)
+    """It is told in one line, by us or by the file system."""
+    name = "x" * 300
+    line = refusal("snapshots", "export", tmp_path / f"{name}.npz", "--state", state, exit_code=2)
+    assert "at most 200 bytes" in line
+    assert "name too long" in refusal("query", "SELECT 1", "--state", tmp_path / name, exit_code=1)
 
 
 def test_manifest_of_something_else(state: Path) -> None:
-    """A folder with a manifest is no snapshot for that."""
+    """What has no checksum of ours is no snapshot."""
     other = state / "snapshots" / "other"
     other.mkdir()
     (other / "manifest.json").write_text('{"files": {}}')
     try:
         for words in (("snapshots", "list"), ("query", "SELECT 1"), ("train",)):
             line = refusal(*words, "--state", state, exit_code=4)
-            assert "is no snapshot" in line
+            assert "is damaged" in line
     finally:
         (other / "manifest.json").unlink()
         other.rmdir()

@@ -120,7 +120,7 @@ def test_unit_holds_files_and_a_manifest_of_them(tmp_path: Path) -> None:
     unit = write(tmp_path / "unit", manifest={"n": 3, "words": "zwölf"})
     assert {path.name for path in unit.iterdir()} == {*CONTENT, MANIFEST}
     assert {name: (unit / name).read_bytes() for name in CONTENT} == CONTENT
-    assert json.loads((unit / MANIFEST).read_text("utf-8")) == {
+    written = {
         "n": 3,
         "words": "zwölf",
         "files": {
@@ -128,6 +128,10 @@ def test_unit_holds_files_and_a_manifest_of_them(tmp_path: Path) -> None:
             for name, data in CONTENT.items()
         },
     }
+    digest = hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
+    stored = json.loads((unit / MANIFEST).read_text("utf-8"))
+    assert stored == {**written, "sha256": digest}
+    assert read_manifest(unit) == written
 
 
 def test_whole_unit_is_verified(tmp_path: Path) -> None:
