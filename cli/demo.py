@@ -43,9 +43,12 @@ def demo(*, out: Path, budget: int, seed: int) -> None:
     scores = story.compare(out, seed=seed)
     _say_scores(scores)
 
-    picture = story.draw(out)
-    say(f"4. the map of cells, graph, core and support: {picture}")
-    emit(_result(out, report.n, scores, picture))
+    say("4. the same stream under the paper's preset, whose grid and support can be seen")
+    with watched(story.STREAM_SAMPLES) as observer:
+        story.stream(out / "paper", budget=budget, seed=seed, preset="paper", observer=observer)
+    pictures = [story.draw(out), story.draw(out / "paper")]
+    say("   cells, graph, core and support: " + ", ".join(map(str, pictures)))
+    emit(_result(out, report.n, scores, pictures))
 
 
 def _say_scores(scores: "Scores") -> None:
@@ -55,12 +58,12 @@ def _say_scores(scores: "Scores") -> None:
     say(f"   random:  {scores.random:.1%} {test}, {scores.labels_used} labels used")
 
 
-def _result(out: Path, n: int, scores: "Scores", picture: Path) -> dict[str, Any]:
+def _result(out: Path, n: int, scores: "Scores", pictures: list[Path]) -> dict[str, Any]:
     """Return the demo's outcome as JSON."""
     return {
         "state": str(out),
         "n": n,
         "accuracy": {"coreset": scores.coreset, "random": scores.random},
         "labels_used": scores.labels_used,
-        "picture": str(picture),
+        "pictures": [str(picture) for picture in pictures],
     }

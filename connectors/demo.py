@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_digits
 
-from echo_stream.config import EngineConfig
+from echo_stream.config import EngineConfig, Preset
 from echo_stream.connectors.consumer import consume
 from echo_stream.connectors.plot import plot_map
 from echo_stream.connectors.query import query_snapshot
@@ -27,6 +27,7 @@ from echo_stream.validation import as_samples
 STREAM_SAMPLES = 1_437  # the other 360 of the 1,797 digits are held out
 WARMUP = 500
 SNAPSHOT_EVERY = 500
+ENCODER_EPOCHS = 20
 TRAIN_STEPS = 400
 LEARNING_RATE = 0.05
 
@@ -41,7 +42,14 @@ class Scores:
     test_samples: int
 
 
-def stream(folder: Path, *, budget: int, seed: int, observer: Observer | None = None) -> RunReport:
+def stream(
+    folder: Path,
+    *,
+    budget: int,
+    seed: int,
+    preset: Preset = "default",
+    observer: Observer | None = None,
+) -> RunReport:
     """Let the digits flow through the runtime of `echo-stream run` into a new state folder.
 
     Raises
@@ -52,6 +60,8 @@ def stream(folder: Path, *, budget: int, seed: int, observer: Observer | None = 
     check_free(folder)
     config = EngineConfig(
         budget=budget,
+        preset=preset,
+        epochs=ENCODER_EPOCHS,
         warmup=WARMUP,
         expected_n=STREAM_SAMPLES,
         seed=seed,

@@ -76,7 +76,10 @@ def _draw_edges(axes: Axes, snapshot: Snapshot) -> None:
     lines = np.array(
         [(where[a], where[b]) for a, b in zip(edges.left, edges.right, strict=True)]
     ).reshape(-1, 2, MAP_AXES)
-    kinds = ((False, "face edge", EDGE_COLOUR, "solid"), (True, "bridge", BRIDGE_COLOUR, "dashed"))
+    kinds = (
+        (False, "adjacent cells", EDGE_COLOUR, "solid"),
+        (True, "bridge", BRIDGE_COLOUR, "dashed"),
+    )
     for is_bridge, label, colour, style in kinds:
         chosen = list(lines[edges.is_bridge == is_bridge])
         if chosen:

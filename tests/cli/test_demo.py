@@ -40,7 +40,10 @@ def test_steps_are_told(result: Result) -> None:
 
 def test_picture_is_there(result: Result) -> None:
     """The map can be looked at where the result says."""
-    assert Path(result.json()["picture"]).read_bytes().startswith(PNG_MAGIC)
+    pictures = result.json()["pictures"]
+    assert len(pictures) == 2
+    for picture in pictures:
+        assert Path(picture).read_bytes().startswith(PNG_MAGIC)
 
 
 def test_state_is_like_any_other(result: Result, folder: Path) -> None:
