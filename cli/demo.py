@@ -46,9 +46,12 @@ def demo(*, out: Path, budget: int, seed: int) -> None:
     say("4. the same stream under the paper's preset, whose grid and support can be seen")
     with watched(story.STREAM_SAMPLES) as observer:
         story.stream(out / "paper", budget=budget, seed=seed, preset="paper", observer=observer)
+    paper_scores = story.compare(out / "paper", seed=seed)
+    _say_scores(paper_scores)
     pictures = [story.draw(out), story.draw(out / "paper")]
     say("   cells, graph, core and support: " + ", ".join(map(str, pictures)))
-    emit(_result(out, report.n, scores, pictures))
+    presets = {"default": scores, "paper": paper_scores}
+    emit(_result(out, report.n, presets, pictures))
 
 
 def _say_scores(scores: "Scores") -> None:
@@ -58,12 +61,19 @@ def _say_scores(scores: "Scores") -> None:
     say(f"   random:  {scores.random:.1%} {test}, {scores.labels_used} labels used")
 
 
-def _result(out: Path, n: int, scores: "Scores", pictures: list[Path]) -> dict[str, Any]:
+def _result(
+    out: Path, n: int, presets: "dict[str, Scores]", pictures: list[Path]
+) -> dict[str, Any]:
     """Return the demo's outcome as JSON."""
     return {
         "state": str(out),
         "n": n,
-        "accuracy": {"coreset": scores.coreset, "random": scores.random},
-        "labels_used": scores.labels_used,
+        "presets": {
+            name: {
+                "accuracy": {"coreset": scores.coreset, "random": scores.random},
+                "labels_used": scores.labels_used,
+            }
+            for name, scores in presets.items()
+        },
         "pictures": [str(picture) for picture in pictures],
     }
