@@ -1,7 +1,7 @@
 """The command group, and the one place where errors become exit codes.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 source or broker unavailable,
-4 state incompatible or in use, 5 too many bad messages.
+4 state incompatible or in use.
 """
 
 import logging

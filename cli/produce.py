@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 @option("--topic", help="Topic to send to; created if it does not exist.")
 @option("--partitions", type=int, default=1, help="Partitions of a topic that is created.")
 @option("--rate", type=float, help="Messages a second; default: as fast as it goes.")
-@click.option(
-    "--message-format", type=click.Choice(["npy", "raw", "json"]), default="npy", show_default=True,
+@option(
+    "--message-format", type=click.Choice(["npy", "raw", "json"]), default="npy",
     help="How a message holds its sample.",
 )  # fmt: skip
 def produce(

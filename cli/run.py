@@ -38,14 +38,14 @@ def parse_every(_: object, __: object, text: str | None) -> "Every | None":
 source_options = together(
     option("--topic", "topics", multiple=True, help="Topic to read; may be repeated."),
     servers_option,
-    click.option(
+    option(
         "--start", type=click.Choice(["earliest", "latest"]), default="earliest",
-        show_default=True, help="Where a partition that the state does not know begins.",
+        help="Where a partition that the state does not know begins.",
     ),
     option("--until-end", is_flag=True, help="Stop at the end of the topics as it is now."),
-    click.option(
+    option(
         "--message-format", type=click.Choice(["auto", "npy", "raw", "json"]), default="auto",
-        show_default=True, help="Format of messages without a content-type header.",
+        help="Format of messages without a content-type header.",
     ),
     option("--dtype", help="Of raw messages without a dtype header, such as float32."),
     option("--shape", callback=parse_shape, help="Of raw messages, such as 28,28."),

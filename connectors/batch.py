@@ -12,6 +12,7 @@ from echo_stream.connectors.snapshot_files import write_snapshot
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.connectors.units import check_free
 from echo_stream.engine import EchoCoreset
+from echo_stream.generation import check_partition
 from echo_stream.snapshot import Snapshot
 
 
@@ -58,6 +59,8 @@ def build_coreset(
     if out is not None:
         check_free(out)
     trained = None if generation is None else read_generation(generation)
+    if trained is not None:
+        check_partition(trained, config)
     samples = read_file(data)
     engine = EchoCoreset.from_config(config, generation=trained, device=device)
     if out is not None:

@@ -44,6 +44,7 @@ _CONTENT_TYPES: dict[Format, bytes] = {
 _FORMATS = {content_type: format for format, content_type in _CONTENT_TYPES.items()}
 _JSON_START = re.compile(rb'\s*\{\s*"')
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_TEXT_LABEL = ("label-type", b"text")  # of a label that is text and looks like a number
 _FLOAT = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?")
 _INT64 = np.iinfo(np.int64)
 
@@ -176,8 +177,8 @@ def encode(
     x : ndarray of at least one axis
     id : str or None
     label : int, float, str or None
-        A header holds text: there, "3" comes back as 3, and "2.5" as 2.5. JSON, which has
-        no label header, keeps types.
+        A header holds text: one more says so where text looks like a number. JSON, which
+        has no label header, keeps types.
     format : {"npy", "raw", "json"}
 
     Raises
@@ -204,6 +205,8 @@ def encode(
         headers.append(("id", id.encode()))
     if known is not None and format != "json":
         headers.append(("label", str(known).encode()))
+        if isinstance(known, str) and _number_or_text(known) != known:
+            headers.append(_TEXT_LABEL)
     return None if id is None else id.encode(), _write(sample, id, known, format), headers
 
 
@@ -280,7 +283,8 @@ def _label_of(named: _Named, fields: Mapping[str, Any]) -> Label:
     """Return the label of the header, else of the JSON field."""
     header = named.get("label")
     if header is not None:
-        return _number_or_text(_text(header, "label"))
+        text = _text(header, "label")
+        return text if named.get(_TEXT_LABEL[0]) == _TEXT_LABEL[1] else _number_or_text(text)
     label = fields.get("y")
     if isinstance(label, str):
         return _text(label, "y")

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from types import FrameType
@@ -14,7 +14,7 @@ from echo_stream.connectors.engine_files import read_generation
 from echo_stream.connectors.state_store import Checkpoint, StateStore
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
-from echo_stream.generation import Generation, refuse_too_fine
+from echo_stream.generation import Generation, check_partition, refuse_too_fine
 from echo_stream.runtime import Observer, Run, RunConfig, RunReport, Trainer
 from echo_stream.source import Source
 
@@ -71,6 +71,10 @@ def consume(
                 if checkpoint is not None:
                     _check_same_source(checkpoint, source, state)
                     source.seek(checkpoint.position)
+                elif any(source.position().values()):
+                    # A start that is not the beginning must outlive a crash before the
+                    # first checkpoint, or what came after it would be passed over.
+                    store.save_checkpoint(engine, source.position(), source.describe())
                 if engine.schema is not None:
                     source.expect(engine.schema)
                 run = Run(
@@ -99,6 +103,8 @@ def _engine(
     if checkpoint is None:
         if trained is None:
             refuse_too_fine(config, max(config.warmup, config.expected_n or 0))
+        else:
+            check_partition(trained, config)
         return EchoCoreset.from_config(config, generation=trained, device=device)
     engine = checkpoint.engine
     if trained is not None and (engine.is_warming_up or engine.generation_.id != trained.id):
@@ -113,12 +119,17 @@ def _engine(
 def _check_same_source(checkpoint: Checkpoint, source: Source, state: Path) -> None:
     """Refuse to go on with another source than the one counted so far."""
     given = source.describe()
-    if checkpoint.source != given:
+    if _identity(checkpoint.source) != _identity(given):
         msg = (
             f"{state} has counted {dict(checkpoint.source)}, but the source is {given}; "
             "give another --state"
         )
         raise StateError(msg)
+
+
+def _identity(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tells one source from another; a file may have been moved."""
+    return {name: value for name, value in description.items() if name != "path"}
 
 
 class _Signals:

@@ -4,6 +4,7 @@ Nothing in a file is trusted: no pickle is ever loaded, and whatever is wrong wi
 it ends in one line that names the file.
 """
 
+import hashlib
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,18 +84,24 @@ def _labels(columns: dict[str, Array]) -> Array | None:
 def file_source(path: str | Path) -> ArraySource:
     """Return a source that reads a data file once, as a stream.
 
-    Its description holds the resolved name, the size and the number of samples, so
-    that another file can be told from the one that was counted.
+    Its description holds the SHA-256 of the file, so that another one, or the same one
+    edited, can be told from the one that was counted, and a moved one cannot.
     """
     path = Path(path)
     samples = read_file(path)
     description = {
         "kind": "file",
         "path": str(path.resolve()),
-        "size_bytes": path.stat().st_size,
+        "sha256": _checksum(path),
         "n": len(samples),
     }
     return ArraySource(samples, name=str(path), description=description)
+
+
+def _checksum(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

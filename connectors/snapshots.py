@@ -1,10 +1,13 @@
 """Which snapshots a state folder holds, for whoever reads while the consumer writes."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from echo_stream.connectors.units import list_units, read_manifest
 from echo_stream.errors import ConfigError, SnapshotError, StateError
+
+logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1  # of snapshots, that we read
 
@@ -13,7 +16,7 @@ REQUIRED = ("id", "time", "n", "num_cells", "num_distinct", "certified_fraction"
 
 
 def list_snapshots(folder: Path) -> list[Path]:
-    """Return the snapshots of a state folder, oldest first.
+    """Return the snapshots of a state folder, oldest first; damaged ones are skipped.
 
     Raises
     ------
@@ -23,8 +26,13 @@ def list_snapshots(folder: Path) -> list[Path]:
     if not folder.is_dir():
         msg = f"there is no state at {folder}; create one with `echo-stream run --state {folder}`"
         raise SnapshotError(msg)
-    units = list_units(folder / "snapshots")
-    return sorted(units, key=lambda unit: (snapshot_manifest(unit)["time"], unit.name))
+    found = []
+    for unit in list_units(folder / "snapshots"):
+        try:
+            found.append((snapshot_manifest(unit)["time"], unit))
+        except SnapshotError as err:
+            logger.warning("snapshot skipped: %s", err)
+    return [unit for _, unit in sorted(found)]
 
 
 def snapshot_manifest(unit: Path) -> dict[str, Any]:

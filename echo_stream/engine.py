@@ -9,7 +9,7 @@ from echo_stream.config import Cells, EngineConfig, Latent, Preset, Rank
 from echo_stream.device import resolve_device
 from echo_stream.encoder_training import Architecture, Objective
 from echo_stream.engine_state import pack_engine, unpack_engine
-from echo_stream.errors import DataError, WarmupError
+from echo_stream.errors import ConfigError, DataError, WarmupError
 from echo_stream.generation import Generation, OnEpoch, train_generation
 from echo_stream.members import hash_id
 from echo_stream.samples import Samples
@@ -205,10 +205,13 @@ class EchoCoreset:
         Raises
         ------
         ConfigError
-            If generations or settings differ, naming what differs.
+            If generations or settings differ, naming what differs, or it is this engine.
         WarmupError
             If one of the two is still warming up.
         """
+        if other is self:
+            msg = "an engine cannot absorb itself; give another one"
+            raise ConfigError(msg)
         self._settled_sketch().merge(other._settled_sketch())
 
     def snapshot(self) -> Snapshot:

@@ -13,7 +13,7 @@ from echo_stream.codebook import Codebook, train_codebook
 from echo_stream.config import EngineConfig
 from echo_stream.encoder import Encoder, Layer
 from echo_stream.encoder_training import train_encoder
-from echo_stream.errors import StateError
+from echo_stream.errors import ConfigError, StateError
 from echo_stream.fixed_point import round_to_unit, unit_for
 from echo_stream.grid import Grid, budget_aware_side, grid_side
 from echo_stream.partition import Partition
@@ -183,6 +183,18 @@ def train_generation(
         partition=_train_partition(round_to_unit(latent, latent_unit), config, expected_n),
         expected_n=expected_n,
     ).to(torch.device("cpu"))
+
+
+def check_partition(generation: Generation, config: EngineConfig) -> None:
+    """Raise ConfigError where settings ask for another kind of partition than a generation's."""
+    kind = generation.partition.kind
+    if (kind == "codebook") != (config.cells == "codebook"):
+        preset = "default" if kind == "codebook" else "paper"
+        msg = (
+            f"generation {generation.id} has a {kind}, but cells is {config.cells}; "
+            f"give --preset {preset}, or --cells {kind}"
+        )
+        raise ConfigError(msg)
 
 
 def refuse_too_fine(config: EngineConfig, expected_n: int) -> None:

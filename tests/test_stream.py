@@ -163,6 +163,9 @@ def test_merging_refuses_what_does_not_fit(generation: Generation) -> None:
         engine(generation).merge(engine(identity_generation(dim=2, side=8)))
     with pytest.raises(WarmupError):
         engine(generation).merge(EchoCoreset(100))
+    itself = engine(generation)
+    with pytest.raises(ConfigError, match="cannot absorb itself"):
+        itself.merge(itself)
 
 
 def test_a_snapshot_leaves_the_engine_as_it_is(x: Array, generation: Generation) -> None:

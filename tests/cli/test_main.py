@@ -27,7 +27,6 @@ from tests.cli.commands import (
 
 HEAVY = ("duckdb", "kafka", "matplotlib", "numpy", "pyarrow", "rich", "scipy", "sklearn", "torch")
 # Their words mean something else, or nothing, to another command.
-WITHOUT_VARIABLE = {"--message-format", "--start"}
 
 
 def all_commands(
@@ -82,11 +81,8 @@ def test_help_shows_variable_and_default(path: tuple[str, ...], option: click.Op
     name = option.opts[0]
     has_default = isinstance(option.default, str | int | float) and option.default is not False
     default = f"; default: {option.default}" if has_default else ""
-    if name in WITHOUT_VARIABLE:
-        assert f"[default: {option.default}]" in shown
-    else:
-        variable = name.removeprefix("--").replace("-", "_").upper()
-        assert f"[env var: ECHO_STREAM_{variable}{default}" in shown
+    variable = name.removeprefix("--").replace("-", "_").upper()
+    assert f"[env var: ECHO_STREAM_{variable}{default}" in shown
 
 
 def test_variable_sets_an_option_and_a_flag_overrides_it(

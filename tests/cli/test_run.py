@@ -328,3 +328,36 @@ def test_start_latest_until_end_reads_on_after_a_restart(
     assert answer("run", *options)["n"] == 0
     answer("produce", data, *on(broker, topic))
     assert answer("run", *options)["n"] == N
+
+
+def test_edited_file_is_another_source(data: Path, state: Path) -> None:
+    """The same name and size with other samples is refused; a moved file goes on."""
+    answer("run", data, "--state", state, *TINY, "--max-samples", 100)
+    moved = data.rename(data.with_name("moved.npz"))
+    assert answer("run", moved, "--state", state, *TINY, "--max-samples", 50)["n"] == 150
+    write_data(moved, x=np.zeros((N, 4), dtype=np.float32))
+    assert "give another --state" in refusal("run", moved, "--state", state, *TINY, exit_code=4)
+
+
+def test_generation_of_another_partition_is_refused(tmp_path: Path, data: Path) -> None:
+    """A grid's generation under the default preset would be neither the one nor the other."""
+    answer("build", data, "--out", tmp_path / "grid", *TINY)
+    words = ["run", data, "--state", tmp_path / "state", "--generation", tmp_path / "grid"]
+    assert "give --preset paper" in refusal(*words, exit_code=2)
+
+
+@pytest.mark.real_kafka
+@pytest.mark.kafka
+def test_start_latest_is_remembered_before_the_first_sample(
+    broker: Broker, make_topic: MakeTopic, state: Path, data: Path
+) -> None:
+    """A crash before the first checkpoint must not pass over what has come since."""
+    topic = make_topic()
+    answer("produce", data, *on(broker, topic))
+    options = [*on(broker, topic), "--state", state, *TINY, "--start", "latest"]
+    with command_process("run", *options, "--checkpoint-every", "never") as process:
+        wait_until((state / "checkpoints").is_dir, process)
+        wait_until(lambda: units(state / "checkpoints"), process)
+        process.kill()
+    answer("produce", data, *on(broker, topic))
+    assert answer("run", *options, "--until-end")["n"] == N

@@ -164,15 +164,17 @@ def test_name_that_is_too_long(state: Path, tmp_path: Path) -> None:
     assert "name too long" in refusal("query", "SELECT 1", "--state", tmp_path / name, exit_code=1)
 
 
-def test_manifest_of_something_else(state: Path) -> None:
-    """What has no checksum of ours is no snapshot."""
+def test_damaged_snapshot_does_not_hide_the_others(state: Path) -> None:
+    """It is skipped with a warning; asked for by name it is refused."""
+    before = answer("snapshots", "list", "--state", state)
     other = state / "snapshots" / "other"
     other.mkdir()
     (other / "manifest.json").write_text('{"files": {}}')
     try:
-        for words in (("snapshots", "list"), ("query", "SELECT 1"), ("train",)):
-            line = refusal(*words, "--state", state, exit_code=4)
-            assert "is damaged" in line
+        listed = run_command("snapshots", "list", "--state", state)
+        assert listed.json() == before
+        assert "snapshot skipped" in listed.stderr
+        assert "is damaged" in refusal("snapshots", "show", "--snapshot", other, exit_code=4)
     finally:
         (other / "manifest.json").unlink()
         other.rmdir()
