@@ -202,8 +202,8 @@ def slack_for(dim: int) -> int:
     """Return the members that a core pool holds beyond twice its quota.
 
     16, and 32 above four dimensions, where the distances of a cell's samples to its
-    centre are so alike that its movement puts more of them in doubt. Banking77 in 64
-    dimensions, 77 cells: 74 % of the nearest certified with 16, 91 % with 22, 99 % with 30.
+    centre are so alike that its movement puts more of them in doubt: benchmarks.embeddings
+    prints the certified share, in 64 dimensions.
     """
     return SLACK if dim <= LOW_DIMENSIONS else 2 * SLACK
 

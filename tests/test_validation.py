@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -62,7 +63,6 @@ def test_no_samples_are_fine() -> None:
 
 def test_torch_tensors_are_detached() -> None:
     """A tensor that requires gradients is taken without them."""
-    torch = pytest.importorskip("torch")
     samples = as_samples(torch.ones(2, 3, requires_grad=True), y=torch.tensor([0, 1]))
     np.testing.assert_array_equal(samples.x, np.ones((2, 3), np.float32))
     assert samples.labels is not None
@@ -71,7 +71,6 @@ def test_torch_tensors_are_detached() -> None:
 
 def test_torch_dtype_without_numpy_twin_is_refused() -> None:
     """bfloat16 has no numpy dtype: an error of ours, not of torch."""
-    torch = pytest.importorskip("torch")
     with pytest.raises(DataError, match="x cannot be read as an array"):
         as_samples(torch.ones(2, 3, dtype=torch.bfloat16))
 
