@@ -57,7 +57,7 @@ SHAPES = ((1,), (5,), (2, 3), (1, 2, 2))
 # Half a surrogate pair is the only text that no sample can have.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 integers = st.integers(-(2**63), 2**63 - 1)
-floats = st.floats(allow_nan=False)
+floats = st.floats(allow_nan=False, allow_infinity=False)
 kinds_of_labels = (
     integers,
     floats,
