@@ -49,12 +49,16 @@ servers_option = option(
 )
 
 _ENGINE_OPTIONS = {
-    "budget": option("--budget", type=int, default=1_000, help="Samples in the core."),
+    "budget": option("--budget", type=int, default=1_000,
+                     help="Rows of the coreset; under --preset paper those of the core."),
     "preset": option("--preset", default="default", help="default, or paper: as published."),
     "cells": option("--cells", help="grid, grid-budget or codebook; default: by preset."),
     "latent": option("--latent", help="encoder, pca or identity; default: by preset."),
     "rank": option("--rank", help="center, uniform or mixed; default: by preset."),
-    "support": option("--support", type=int, help="Support samples per cell; default: by preset."),
+    "support": option("--support", type=int,
+                      help="Support samples per cell, on top of the budget; --preset paper only."),
+    "support_share": option("--support-share", type=float, default=0.0,
+                            help="Share of the budget for support, at most a half; other presets."),
     "encoder": option("--encoder", default="mlp", help="linear or mlp."),
     "objective": option(
         "--objective", default="profile", help="What the encoder keeps: profile or pairwise."

@@ -36,8 +36,8 @@ SEQUENCE_DIGITS = 12
 
 # Settings that make another coreset. Any other setting may change on restart.
 FINGERPRINT = (
-    "budget", "preset", "cells", "latent", "rank", "support", "encoder", "objective", "latent_dim",
-    "epochs", "standardise", "seed",
+    "budget", "preset", "cells", "latent", "rank", "support", "support_share", "encoder",
+    "objective", "latent_dim", "epochs", "standardise", "seed",
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from echo_stream.encoder_training import Architecture, Objective
 from echo_stream.errors import ConfigError
 
 MAX_SEED = 2**63 - 1  # what every random generator takes
+MAX_SHARE = 0.5  # of the budget, for support: each cell keeps a core sample for each extreme one
 Preset = Literal["default", "paper"]
 Cells = Literal["grid", "grid-budget", "codebook"]
 Latent = Literal["encoder", "pca", "identity"]
@@ -21,7 +22,7 @@ class EngineConfig:
     Attributes
     ----------
     budget : int
-        Samples in the core, B.
+        Rows of the coreset, B; under `paper` those of the core.
     preset : "default" or "paper"
         `paper` is the method exactly as published: support comes on top of the budget,
         and a sample can be both core and support. Under `default` the budget is the
@@ -36,7 +37,11 @@ class EngineConfig:
         Within a cell nearest to the centroid first (the paper); by a hash of the id, a
         stratified random sample; or the nearest first and then by hash. Default: mixed.
     support : int
-        Support vectors per cell, the paper's s: 2 under `paper`, and 0 under `default`.
+        Support vectors per cell, the paper's s, on top of the budget: 2 under `paper`.
+        Under `default` it is 0, and `support_share` takes its place.
+    support_share : float
+        Share of the budget that goes to support, 0 to 1/2, under `default`: round r of
+        support gives a slot to each cell, for its r-th farthest sample not in the core.
     encoder : "linear" or "mlp"
         D -> d, or D -> 128 -> d with ReLU.
     objective : "profile" or "pairwise"
@@ -69,6 +74,7 @@ class EngineConfig:
     latent: Latent | None = None
     rank: Rank | None = None
     support: int | None = None
+    support_share: float = 0.0
     encoder: Architecture = "mlp"
     objective: Objective = "profile"
     latent_dim: int = 2
@@ -93,11 +99,39 @@ class EngineConfig:
             _check_at_least("expected_n", self.expected_n, 1)
         for name, choices in _CHOICES.items():
             _check_choice(name, getattr(self, name), choices)
+        _check_share(self.support_share)
+        self._check_support()
 
     @property
     def support_size(self) -> int:
         """Support vectors per cell, whether given or decided by the preset."""
         return self.support or 0
+
+    @property
+    def support_slots(self) -> int:
+        """Rows of the budget that go to support."""
+        # 0.29 of 100 is 28.999999999999996: what is meant is 29.
+        return int(round(self.support_share * self.budget, 6))
+
+    @property
+    def core_slots(self) -> int:
+        """Rows of the budget that go to the core."""
+        return self.budget - self.support_slots
+
+    def _check_support(self) -> None:
+        """Refuse support on top of the budget where the budget is the number of rows."""
+        if self.preset == "paper" and self.support_share:
+            msg = (
+                f"support_share must be 0 under preset paper; got {self.support_share}; give "
+                "support, the number of support vectors per cell"
+            )
+            raise ConfigError(msg)
+        if self.preset != "paper" and self.support:
+            msg = (
+                f"support must be 0 under preset {self.preset}; got {self.support}; give "
+                "support_share, the part of the budget that goes to support"
+            )
+            raise ConfigError(msg)
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as a JSON object."""
@@ -126,6 +160,16 @@ _CHOICES = {
     "encoder": get_args(Architecture),
     "objective": get_args(Objective),
 }
+
+
+def _check_share(value: object) -> None:
+    """Refuse what is no share of the budget."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        msg = f"support_share must be a number; got {value!r}"
+        raise ConfigError(msg)
+    if not 0 <= value <= MAX_SHARE:
+        msg = f"support_share must be between 0 and {MAX_SHARE}; got {value}"
+        raise ConfigError(msg)
 
 
 def _check_at_least(name: str, value: object, lowest: int) -> None:

@@ -120,11 +120,10 @@ class DistancePools:
             self._reorder(slot, list(self.pools[slot]))
         self.refresh_limits(slots)
 
-    def lower_capacity(self, capacity: float) -> None:
-        """Cut every pool to a lower capacity."""
-        self.capacity = capacity
+    def cut(self) -> None:
+        """Cut every pool to the capacity, which has been lowered."""
         for pool in self.pools:
-            pool.cut(capacity)
+            pool.cut(self.capacity)
         self.refresh_limits(range(len(self.pools)))
 
     def drops(self, slot: int) -> list[Drop]:

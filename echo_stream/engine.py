@@ -26,8 +26,8 @@ class EchoCoreset:
     Parameters
     ----------
     budget : int
-        Samples in the core, B.
-    preset, cells, latent, rank, support
+        Rows of the coreset, B; under `preset="paper"` those of the core.
+    preset, cells, latent, rank, support, support_share
         What is selected, and how; see `EngineConfig`.
     encoder, objective, latent_dim, epochs, standardise, warmup, expected_n, seed
         What is trained, and how; see `EngineConfig`.
@@ -76,6 +76,7 @@ class EchoCoreset:
         latent: Latent | None = None,
         rank: Rank | None = None,
         support: int | None = None,
+        support_share: float = 0.0,
         encoder: Architecture = "mlp",
         objective: Objective = "profile",
         latent_dim: int = 2,
@@ -94,6 +95,7 @@ class EchoCoreset:
             latent=latent,
             rank=rank,
             support=support,
+            support_share=support_share,
             encoder=encoder,
             objective=objective,
             latent_dim=latent_dim,

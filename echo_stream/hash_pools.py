@@ -54,11 +54,10 @@ class HashPools:
             self.pools[slot].offer(0.0, member, self.capacity)
         self._refresh_limits(np.unique(slots).tolist())
 
-    def lower_capacity(self, capacity: float) -> None:
-        """Cut every pool to a lower capacity."""
-        self.capacity = capacity
+    def cut(self) -> None:
+        """Cut every pool to the capacity, which has been lowered."""
         for pool in self.pools:
-            pool.cut(capacity)
+            pool.cut(self.capacity)
         self._refresh_limits(range(len(self.pools)))
 
     def absorb(self, slot: int, other: "HashPools", theirs: int) -> None:

@@ -73,6 +73,25 @@ def best_by_distance(
     ]
 
 
+def best_support(
+    pools: Pools, statistics: CellStatistics, cell: int, number: int, core: list[Pick]
+) -> list[Pick]:
+    """Return the members of a cell farthest from its mean that are not in the core.
+
+    A rank is proven where the order of the farthest is, and the cell's core, too.
+    """
+    assert pools.support is not None
+    held = len(pools.support.pools[int(statistics.slots[cell])])
+    ranked = best_by_distance(pools.support, statistics, cell, held, statistics.input_sums)
+    taken = {id(pick.member) for pick in core}
+    is_core_proven = all(pick.is_certified for pick in core)
+    others = [pick for pick in ranked if id(pick.member) not in taken][:number]
+    return [
+        pick._replace(rank=rank, is_certified=pick.is_certified and is_core_proven)
+        for rank, pick in enumerate(others, start=1)
+    ]
+
+
 def explain(picks: list[Pick], bound: float | None) -> dict[str, Any]:
     """Return which of a cell's first members are proven, which in doubt, and the bound."""
     return {

@@ -51,30 +51,36 @@ class Pools:
     Attributes
     ----------
     rounds : float
-        R: the smallest number with sum_j min(m_j, R) >= budget; infinite before
-        budget samples have been counted. It only falls.
+        R: the smallest number with sum_j min(m_j, R) >= core slots; infinite before
+        so many samples have been counted. It only falls.
+    support_rounds : float
+        R_s: the same for the slots of support, among the samples beyond R of each cell;
+        infinite where the budget has none.
     nearest : DistancePools or None
         Members nearest the centroid: 2 R + slack a cell (see `slack_for`) where rank is
         `center`, 2 + slack where it is `mixed` and only the first is needed.
     hashed : HashPools or None
         Members with the smallest hashes, 2 R + slack a cell, where rank is not `center`.
     support : DistancePools or None
-        Members farthest from the mean in input space, s + 16 a cell.
+        Members farthest from the mean in input space: s + 16 a cell, or where support has
+        a share of the budget 2 (R + R_s) + 16, since R of them can be core.
     epoch_counts : ndarray of shape (M,), int64
         Count of each cell when its epoch began.
     """
 
     def __init__(self, generation: Generation, config: EngineConfig, device: torch.device) -> None:
         self.rounds: float = math.inf
+        self.support_rounds: float = math.inf
         self.epoch_counts = np.zeros(0, dtype=np.int64)
-        self._budget = config.budget
+        self._core_slots, self._support_slots = config.core_slots, config.support_slots
         self._slack = slack_for(generation.encoder.dim)
         self.hashed = None if config.rank == "center" else HashPools()
         self.nearest = None if config.rank == "uniform" else _nearest(generation, device)
-        self.support = _farthest(generation, device) if config.support_size else None
+        has_support = config.support_size or config.support_slots
+        self.support = _farthest(generation, device) if has_support else None
         if self.nearest is not None and self.hashed is not None:
             self.nearest.capacity = 2 + self._slack
-        if self.support is not None:
+        if self.support is not None and config.support_size:
             self.support.capacity = config.support_size + SLACK
 
     @property
@@ -94,9 +100,12 @@ class Pools:
         """Return all the pools that there are."""
         return [*self.ordered.values(), *([] if self.hashed is None else [self.hashed])]
 
-    def capacity_for(self, rounds: float) -> float:
-        """Return how many members a core pool may hold for a quota of rounds a cell."""
-        return 2 * rounds + self._slack
+    def set_quota(self, rounds: float, support_rounds: float) -> None:
+        """Take over R and R_s, and the capacities that follow; cuts no pool yet."""
+        self.rounds, self.support_rounds = rounds, support_rounds
+        self.core.capacity = 2 * rounds + self._slack
+        if self.support is not None and self._support_slots:
+            self.support.capacity = 2 * (rounds + support_rounds) + SLACK
 
     def update(self, table: CellTable, block: Block) -> None:
         """Offer a block of samples that table has just counted.
@@ -128,9 +137,10 @@ class Pools:
 
         table already holds the counts of both. Every cell begins a new epoch.
         """
-        self.rounds = min(self.rounds, other.rounds)
-        self.core.capacity = self.capacity_for(self.rounds)
         self._extend(len(table))
+        self.set_quota(
+            min(self.rounds, other.rounds), min(self.support_rounds, other.support_rounds)
+        )
         for theirs, mine in enumerate(slots.tolist()):
             for name, pools in self.ordered.items():
                 pools.absorb(mine, other.ordered[name], theirs)
@@ -151,7 +161,7 @@ class Pools:
 
     def copy_into(self, target: "Pools") -> None:
         """Make empty target pools equal to these, sharing the members, which never change."""
-        target.rounds = self.rounds
+        target.rounds, target.support_rounds = self.rounds, self.support_rounds
         target.epoch_counts = self.epoch_counts.copy()
         for name, pools in self.ordered.items():
             pools.copy_into(target.ordered[name])
@@ -184,11 +194,16 @@ class Pools:
             self.support.renew(slots, table.input_sums[index] / counts[:, None])
 
     def _lower_quota(self, counts: Array) -> None:
-        """Recompute R for the counts of now; when it has fallen, cut the core pools."""
-        if np.minimum(counts, self.rounds - 1).sum() < self._budget:
-            return
-        self.rounds = rounds_needed(counts, self._budget)
-        self.core.lower_capacity(self.capacity_for(self.rounds))
+        """Recompute R and R_s for the counts of now; where they have fallen, cut the pools."""
+        rounds = lower_rounds(self.rounds, counts, self._core_slots)
+        support_rounds = self.support_rounds
+        if self._support_slots:
+            beyond = np.maximum(counts - rounds, 0)
+            support_rounds = lower_rounds(support_rounds, beyond, self._support_slots)
+        if (rounds, support_rounds) != (self.rounds, self.support_rounds):
+            self.set_quota(rounds, support_rounds)
+            for side in self.all():
+                side.cut()
 
     def _extend(self, num_cells: int) -> None:
         """Make room for cells up to num_cells."""
@@ -206,6 +221,13 @@ def slack_for(dim: int) -> int:
     prints the certified share, in 64 dimensions.
     """
     return SLACK if dim <= LOW_DIMENSIONS else 2 * SLACK
+
+
+def lower_rounds(rounds: float, counts: Array, slots: int) -> float:
+    """Return the rounds needed for slots, which are rounds or fewer. O(M) where they stay."""
+    if np.minimum(counts, rounds - 1).sum() < slots:
+        return rounds
+    return rounds_needed(counts, slots)
 
 
 def rounds_needed(counts: Array, slots: int) -> float:

@@ -21,7 +21,8 @@ from echo_stream.witnesses import PAIR_BYTES, Witnesses
 
 FLOAT64_BYTES = 8
 BLOCK_SIZE = 1_024  # samples; epochs end at block ends, so blocks are cut by position alone
-SKETCH_SETTINGS = ("budget", "preset", "support", "seed")  # the rest shapes the generation only
+# The rest shapes the generation only.
+SKETCH_SETTINGS = ("budget", "preset", "rank", "support", "support_share", "seed")
 
 
 class Sketch:
@@ -80,7 +81,10 @@ class Sketch:
         max_cells, dim = generation.partition.max_cells, generation.encoder.dim
         payload = generation.schema.size_bytes + FLOAT64_BYTES * dim
         per_cell = sum(side.capacity for side in pools.all())
-        members = max_cells * per_cell if math.isfinite(per_cell) else self.config.budget
+        # While a quota is infinite all that was counted is held: fewer than the budget, and
+        # where support has a share of it, a sample more a cell.
+        unbounded = self.config.budget + max_cells
+        members = max_cells * per_cell if math.isfinite(per_cell) else unbounded
         sums = FLOAT64_BYTES * max_cells * 9 * (generation.num_features + dim)
         pairs = max_cells * (max_cells - 1) // 2 if generation.partition.kind == "codebook" else 0
         return int(members * payload + sums + BLOCK_SIZE * payload + PAIR_BYTES * pairs)

@@ -39,7 +39,7 @@ def sketch_to_state(sketch: Sketch) -> State:
     if pools.hashed is not None:
         arrays["hashed.members"] = _pool_rows(pools.hashed.pools, number)
     meta: dict[str, Any] = {
-        "rounds": pools.rounds if math.isfinite(pools.rounds) else None,
+        "quota": [r if math.isfinite(r) else None for r in (pools.rounds, pools.support_rounds)],
         "members": columns_to_json(held),
         "drop_ties": {name: side.drop_ties() for name, side in pools.ordered.items()},
         "reservoir": sketch.reservoir.to_json(),
@@ -61,8 +61,7 @@ def sketch_from_state(
     held = samples_from_json(arrays["members.x"], meta["members"])
     members = members_from(held, arrays["members.latent"])
     pools = sketch.pools
-    pools.rounds = math.inf if meta["rounds"] is None else meta["rounds"]
-    pools.core.capacity = pools.capacity_for(pools.rounds)
+    pools.set_quota(*(math.inf if rounds is None else rounds for rounds in meta["quota"]))
     pools.epoch_counts = np.array(arrays["epoch_counts"])
     for name, side in pools.ordered.items():
         held_by = _members_by_slot(arrays[f"{name}.members"], members, len(sketch.table))

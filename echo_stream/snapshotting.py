@@ -8,12 +8,13 @@ import numpy as np
 
 from echo_stream._version import __version__
 from echo_stream.cells import CellStatistics
+from echo_stream.choice import Choice, choose
 from echo_stream.errors import ConfigError
 from echo_stream.graph import PCGraph, build_graph
 from echo_stream.members import Member, samples_from
-from echo_stream.picks import Pick, best_by_distance, best_core, bound_of, explain
+from echo_stream.picks import bound_of, explain
 from echo_stream.pools import latents
-from echo_stream.selection import deal_slots, order_cells, row_weights
+from echo_stream.selection import order_cells, row_weights
 from echo_stream.sketch import Sketch
 from echo_stream.snapshot import (
     MAP_AXES,
@@ -40,9 +41,8 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
     centroids = statistics.centroids
     graph = _graph(sketch, statistics)
     order = order_cells(graph.degrees, statistics.counts)
-    core = _core(sketch, statistics, order)
-    support = _support(sketch, statistics, order)
-    rows = _rows(sketch, statistics, graph, core, support)
+    choice = choose(sketch.pools, statistics, order, sketch.config)
+    rows = _rows(sketch, statistics, graph, choice)
     cells = CellRows(
         cells=[sketch.generation.partition.cell(key) for key in statistics.keys.tolist()],
         counts=statistics.counts,
@@ -56,7 +56,7 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
         lengths=graph.lengths,
         is_bridge=graph.is_bridge,
     )
-    return Snapshot(rows, cells, edges, _manifest(sketch, rows, cells))
+    return Snapshot(rows, cells, edges, _manifest(sketch, rows, cells, choice.num_substituted))
 
 
 def _graph(sketch: Sketch, statistics: CellStatistics) -> PCGraph:
@@ -77,9 +77,9 @@ def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
     position = cells.index(tuple(cell))
     graph = _graph(sketch, statistics)
     order = order_cells(graph.degrees, statistics.counts)
-    dealt, _ = deal_slots(statistics.counts, order, sketch.config.budget)
-    pools, size, sums = sketch.pools, sketch.config.support_size, statistics.input_sums
-    core = best_core(pools, statistics, position, int((dealt == position).sum()))
+    choice = choose(sketch.pools, statistics, order, sketch.config)
+    pools = sketch.pools
+    core = [pick for pick in choice.core if pick.cell == position]
     bound = bound_of(pools.nearest, statistics, position, statistics.latent_sums)
     told = {
         "cell": list(cell),
@@ -87,51 +87,28 @@ def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
         "core": explain(core, bound),
     }
     if pools.support is not None:
-        support = best_by_distance(pools.support, statistics, position, size, sums)
-        told["support"] = explain(support, bound_of(pools.support, statistics, position, sums))
+        support = [pick for pick in choice.support if pick.cell == position]
+        bound = bound_of(pools.support, statistics, position, statistics.input_sums)
+        told["support"] = explain(support, bound)
     return told
-
-
-def _core(sketch: Sketch, statistics: CellStatistics, order: IntArray) -> list[Pick]:
-    """Fill the dealt slots with each cell's first members by the rank rule (eq. 5-7)."""
-    cells, ranks = deal_slots(statistics.counts, order, sketch.config.budget)
-    taken = np.bincount(cells, minlength=len(statistics.counts)).tolist()
-    picks = {
-        cell: best_core(sketch.pools, statistics, cell, taken[cell])
-        for cell in np.unique(cells).tolist()
-    }
-    slots = zip(cells.tolist(), ranks.tolist(), strict=True)
-    return [picks[cell][rank - 1] for cell, rank in slots]
-
-
-def _support(sketch: Sketch, statistics: CellStatistics, order: IntArray) -> list[Pick]:
-    """Take the s members of each cell farthest from its mean in input space (eq. 8)."""
-    pools, size = sketch.pools.support, sketch.config.support_size
-    if pools is None:
-        return []
-    return [
-        pick
-        for cell in order.tolist()
-        for pick in best_by_distance(pools, statistics, cell, size, statistics.input_sums)
-    ]
 
 
 def _rows(
     sketch: Sketch,
     statistics: CellStatistics,
     graph: PCGraph,
-    core: list[Pick],
-    support: list[Pick],
+    choice: Choice,
 ) -> CoresetRows:
     """Put chosen samples and what is known of them into columns."""
-    picks = core + support
+    roles = ["core"] * len(choice.core) + ["support"] * len(choice.support)
+    picks = choice.core + choice.support
     positions = np.array([pick.cell for pick in picks], dtype=np.int64)
     members = [pick.member for pick in picks]
     z = latents(members, sketch.generation.encoder.dim)
     partition = sketch.generation.partition
     return CoresetRows(
         samples=samples_from(members, sketch.generation.schema),
-        roles=np.array(["core"] * len(core) + ["support"] * len(support), dtype=object),
+        roles=np.array(roles, dtype=object),
         rounds=np.array([pick.rank for pick in picks], dtype=np.int64),
         cells=[partition.cell(key) for key in statistics.keys[positions].tolist()],
         degrees=graph.degrees[positions],
@@ -171,7 +148,9 @@ def _map_axes(points: FloatArray, statistics: CellStatistics, centroids: FloatAr
     return np.asarray((points - mean) @ (axes * signs[:, None]).T)
 
 
-def _manifest(sketch: Sketch, rows: CoresetRows, cells: CellRows) -> dict[str, Any]:
+def _manifest(
+    sketch: Sketch, rows: CoresetRows, cells: CellRows, num_substituted: int
+) -> dict[str, Any]:
     """Return what is known of the snapshot as a whole."""
     labels = rows.samples.labels
     assert labels is not None
@@ -187,6 +166,7 @@ def _manifest(sketch: Sketch, rows: CoresetRows, cells: CellRows) -> dict[str, A
         "num_retained": sketch.num_retained,
         "labels": {role: label_counts(labels[rows.roles == role]) for role in ("core", "support")},
         "labels_reservoir": label_counts(sketch.reservoir.labels()),
+        "num_substituted": num_substituted,
         "num_distinct": int(np.count_nonzero(rows.weights)),
         "certified_fraction": float(np.mean(rows.certified.astype(bool))),
         "sums_are_exact": sketch.table.is_exact,

@@ -174,6 +174,26 @@ def support(
     return chosen
 
 
+def shared_support(
+    cells: dict[Cell, list[NaiveSample]],
+    order: list[Cell],
+    chosen: list[tuple[Cell, int, str]],
+    slots: int,
+) -> list[tuple[Cell, int, str]]:
+    """Round r of support: each cell's r-th farthest sample that is not in the core."""
+    taken = {(cell, sample_id) for cell, _, sample_id in chosen}
+    farthest = {
+        cell: [i for _, _, i in support(cells, [cell], len(cells[cell])) if (cell, i) not in taken]
+        for cell in cells
+    }
+    dealt: list[tuple[Cell, int, str]] = []
+    for rank in range(1, max(map(len, cells.values())) + 1):
+        for cell in order:
+            if rank <= len(farthest[cell]) and len(dealt) < slots:
+                dealt.append((cell, rank, farthest[cell][rank - 1]))
+    return dealt
+
+
 def weights(
     cells: dict[Cell, list[NaiveSample]],
     centroids: dict[Cell, list[float]],

@@ -19,7 +19,15 @@ CAP = 7  # samples that the source hands out at most at a time, whatever it is a
 WARMUP = 40
 GENERATION = identity_generation(dim=2, side=3)
 # What takes least time to train: most tests here warm up many times.
-CONFIG = EngineConfig(budget=6, cells="grid-budget", latent="identity", support=1, warmup=WARMUP)
+CONFIG = EngineConfig(
+    budget=6,
+    preset="paper",
+    cells="grid-budget",
+    latent="identity",
+    rank="mixed",
+    support=1,
+    warmup=WARMUP,
+)
 NEVER = RunConfig()
 
 

@@ -23,6 +23,8 @@ ORDERS = (
     "as drawn", "along an axis", "inward", "outward", "by cell", "duplicates last", "outlier first",
 )  # fmt: skip
 KINDS = ("normal", "lattice", "decimals", "equal", "growing", "clusters", "outliers")
+# Support vectors a cell, on top of the budget; or a share of it.
+supports = st.one_of(st.integers(0, 3), st.sampled_from([0.0, 0.2, 0.5]))
 # Thousands by the nightly run: make fuzz sets it.
 EXAMPLES = int(os.environ.get("ECHO_STREAM_FUZZ_EXAMPLES", "150"))
 
@@ -84,15 +86,11 @@ def claims(snapshot: Snapshot) -> dict[Row, bool]:
     return dict(zip(keys, rows.certified.tolist(), strict=True))
 
 
-def truth(
-    points: Array, generation: Generation, budget: int, support: int, rank: Rank = "center"
-) -> set[Row]:
-    """Return the batch choice, from pools so large that nothing is dropped."""
+def truth(points: Array, empty: EchoCoreset) -> set[Row]:
+    """Return the batch choice of an engine's settings, from pools that drop nothing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("echo_stream.pools.SLACK", 10 * len(points))
-        engine = EchoCoreset(
-            budget, preset="paper", rank=rank, support=support, generation=generation
-        )
+        engine = EchoCoreset.from_config(empty.config, generation=empty.generation_)
         return set(claims(engine.partial_fit(points).snapshot()))
 
 
@@ -103,10 +101,18 @@ def any_generation(side: int, points: Array, *, is_codebook: bool) -> Generation
     return codebook_generation(np.unique(np.round(points[: side**2], 3), axis=0))
 
 
+def any_engine(
+    budget: int, rank: Rank, support: int | float, generation: Generation
+) -> EchoCoreset:
+    """Return an engine with so many support vectors a cell, or with a share of support."""
+    if isinstance(support, float):
+        return EchoCoreset(budget, rank=rank, support_share=support, generation=generation)
+    return EchoCoreset(budget, preset="paper", rank=rank, support=support, generation=generation)
+
+
 def stream(points: Array, generation: Generation, budget: int, support: int) -> EchoCoreset:
-    """Stream points through an engine."""
-    engine = EchoCoreset(budget, preset="paper", support=support, generation=generation)
-    return engine.partial_fit(points)
+    """Stream points through an engine of the paper."""
+    return any_engine(budget, "center", support, generation).partial_fit(points)
 
 
 def assert_no_wrong_certificate(snapshot: Snapshot, expected: set[Row]) -> None:
@@ -120,21 +126,20 @@ def assert_no_wrong_certificate(snapshot: Snapshot, expected: set[Row]) -> None:
     points=streams(),
     side=st.sampled_from([1, 2, 4]),
     budget=st.integers(1, 40),
-    support=st.integers(0, 3),
+    support=supports,
     rank=st.sampled_from(get_args(Rank)),
     is_codebook=st.booleans(),
 )
 def test_a_certified_row_is_the_batch_choice(
-    points: Array, side: int, budget: int, support: int, rank: Rank, *, is_codebook: bool
+    points: Array, side: int, budget: int, support: int | float, rank: Rank, *, is_codebook: bool
 ) -> None:
     """In adversarial orders, at the end of the stream and in its middle."""
     generation = any_generation(side, points, is_codebook=is_codebook)
-    engine = EchoCoreset(budget, preset="paper", rank=rank, support=support, generation=generation)
+    engine = any_engine(budget, rank, support, generation)
     half = len(points) // 2
     for part in (slice(0, half), slice(half, None)):
         engine.partial_fit(points[part])
-        so_far = points[: engine.n_seen_]
-        expected = truth(so_far, generation, budget, support, rank)
+        expected = truth(points[: engine.n_seen_], engine)
         assert_no_wrong_certificate(engine.snapshot(), expected)
 
 
@@ -144,11 +149,19 @@ def test_a_certified_row_is_the_batch_choice(
     side=st.sampled_from([1, 3]),
     budget=st.integers(1, 30),
     cuts=st.lists(st.floats(0, 1), min_size=1, max_size=5),
+    support=supports,
     rank=st.sampled_from(get_args(Rank)),
     contiguous=st.booleans(),
 )
 def test_certificates_survive_merging(
-    points: Array, side: int, budget: int, cuts: list[float], rank: Rank, *, contiguous: bool
+    points: Array,
+    side: int,
+    budget: int,
+    cuts: list[float],
+    support: int | float,
+    rank: Rank,
+    *,
+    contiguous: bool,
 ) -> None:
     """Shards of any size, merged, restored and streamed on: still none is wrong."""
     generation = any_generation(side, points, is_codebook=contiguous)
@@ -158,9 +171,7 @@ def test_certificates_survive_merging(
     # Cut anywhere: a shard that has dropped nothing must take over what others have dropped.
     parts = np.split(arriving, sorted(int(cut * last) for cut in cuts))
     engines = [
-        EchoCoreset(budget, preset="paper", rank=rank, generation=generation).partial_fit(
-            points[part], ids=part
-        )
+        any_engine(budget, rank, support, generation).partial_fit(points[part], ids=part)
         for part in parts
     ]
     merged = engines[0]
@@ -168,16 +179,17 @@ def test_certificates_survive_merging(
         merged.merge(engine)
     merged = EchoCoreset.from_state(merged.to_state())
     merged.partial_fit(points[last:], ids=rows[last:])
-    assert_no_wrong_certificate(merged.snapshot(), truth(points, generation, budget, 2, rank))
+    assert_no_wrong_certificate(merged.snapshot(), truth(points, merged))
 
 
 def test_a_cell_of_equal_samples_is_certified_whole() -> None:
     """Ties are decided by the hash, which the stream knows as well as the batch."""
     points = np.full((500, 2), 0.3, dtype=np.float32)
     generation = identity_generation(2, 2)
-    snapshot = stream(points, generation, 10, 2).snapshot()
+    engine = stream(points, generation, 10, 2)
+    snapshot = engine.snapshot()
     assert snapshot.certified_fraction == 1.0
-    assert set(claims(snapshot)) == truth(points, generation, 10, 2)
+    assert set(claims(snapshot)) == truth(points, engine)
 
 
 def test_a_shuffled_stream_is_certified_nearly_whole() -> None:

@@ -1,5 +1,6 @@
 """The codebook against plain loops, and the settings beyond the paper's."""
 
+from fractions import Fraction
 from typing import get_args
 
 import numpy as np
@@ -24,9 +25,17 @@ def words(points: Array, number: int) -> Array:
     return np.unique(np.round(points[:number] * 64) / 64, axis=0)
 
 
-@given(clouds(), st.integers(1, 9), st.integers(0, 40), st.sampled_from(get_args(Rank)))
-def test_snapshot_equals_the_formulas(points: Array, k: int, budget: int, rank: Rank) -> None:
-    """Voronoi cells, witness edges, bridges and all three rank rules, against plain loops."""
+@given(
+    clouds(),
+    st.integers(1, 9),
+    st.integers(0, 40),
+    st.sampled_from(get_args(Rank)),
+    st.sampled_from([0.0, 0.25, 0.3, 0.5]),
+)
+def test_snapshot_equals_the_formulas(
+    points: Array, k: int, budget: int, rank: Rank, share: float
+) -> None:
+    """Voronoi cells, witness edges, bridges, rank rules, share of support: as plain loops do."""
     codewords = words(points, k)
     samples = as_samples(points)
     nearest = [naive.nearest_codewords(s.latent, codewords.tolist()) for s in samples]
@@ -39,10 +48,16 @@ def test_snapshot_equals_the_formulas(points: Array, k: int, budget: int, rank: 
     centres = {cell: naive.centroid([m.latent for m in ms]) for cell, ms in cells.items()}
     links, bridges = naive.pc_graph(centres, lambda a, b: frozenset(a + b) in witnesses)
     visiting = naive.visiting_order(counts, naive.degrees(list(cells), links + bridges))
-    expected = naive.core(cells, visiting, budget + 1, rank)
+    support_slots = int(Fraction(str(share)) * (budget + 1))
+    core = naive.core(cells, visiting, budget + 1 - support_slots, rank)
+    support = naive.shared_support(cells, visiting, core, support_slots)
 
     engine = EchoCoreset(
-        budget + 1, preset="default", rank=rank, generation=codebook_generation(codewords)
+        budget + 1,
+        preset="default",
+        rank=rank,
+        support_share=share,
+        generation=codebook_generation(codewords),
     )
     snapshot = engine.fit(points).snapshot()
     assert snapshot.cells.cells == list(cells)
@@ -50,8 +65,9 @@ def test_snapshot_equals_the_formulas(points: Array, k: int, budget: int, rank: 
     assert edges == links + bridges
     rows = snapshot.rows
     columns = zip(rows.cells, rows.rounds.tolist(), rows.samples.ids, strict=True)
-    assert list(columns) == expected
-    assert set(rows.roles) == {"core"}
+    assert list(columns) == core + support
+    assert rows.roles.tolist() == ["core"] * len(core) + ["support"] * len(support)
+    assert snapshot.certified_fraction == 1.0
 
 
 def test_the_nearest_codeword_has_the_same_bits_anywhere() -> None:
@@ -104,12 +120,13 @@ def test_budget_aware_side_is_the_largest_that_fits() -> None:
 
 @pytest.mark.parametrize("cells", ["grid-budget", "codebook"])
 @pytest.mark.parametrize("latent", ["pca", "identity", "encoder"])
-def test_other_partitions_stream_merge_and_restore(cells: str, latent: str) -> None:
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_other_partitions_stream_merge_and_restore(cells: str, latent: str, share: float) -> None:
     """Stream, shards and a restored engine end with the batch's cells, edges and rows."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(12, 3)) * 4
     x = (centres[rng.integers(0, 12, 4_000)] + rng.normal(0, 0.3, (4_000, 3))).astype(np.float32)
-    settings = {"preset": "default", "cells": cells, "latent": latent, "epochs": 1}
+    settings = {"cells": cells, "latent": latent, "support_share": share, "epochs": 1}
     batch = EchoCoreset(60, **settings).fit(x)  # type: ignore[arg-type]  # settings by name
     rows = np.arange(len(x))
     shards = [
@@ -152,6 +169,12 @@ def test_presets_decide_what_is_left_open() -> None:
     assert (default.cells, default.latent, default.rank, default.support) == (
         "codebook", "identity", "mixed", 0,
     )  # fmt: skip
+    with pytest.raises(ConfigError, match="support must be 0 under preset default; got 2; give"):
+        EngineConfig(support=2)
+    with pytest.raises(ConfigError, match="support_share must be 0 under preset paper"):
+        EngineConfig(preset="paper", support_share=0.5)
+    with pytest.raises(ConfigError, match=r"support_share must be between 0 and 0\.5; got 0\.6"):
+        EngineConfig(support_share=0.6)
     with pytest.raises(ConfigError, match="cells must be one of grid, grid-budget, codebook"):
         EngineConfig(cells="voronoi")  # type: ignore[arg-type]
 

@@ -19,7 +19,7 @@ def make_snapshot(y: Any = None, ids: Any = None, budget: int = 12) -> Snapshot:
     """Return the snapshot of 30 points."""
     x = np.random.default_rng(0).random((N, 2)).astype(np.float32)
     generation = identity_generation(dim=2, side=3)
-    engine = EchoCoreset(budget, support=1, generation=generation, device="cpu")
+    engine = EchoCoreset(budget, preset="paper", support=1, generation=generation, device="cpu")
     return engine.fit(x, y, ids).snapshot()
 
 

@@ -23,7 +23,7 @@ from tests.strategies import identity_generation
 def make_snapshot(x: Array, *, side: int = 4, support: int = 1) -> Snapshot:
     """Return the snapshot of points of shape (n, d) within [0, 1]."""
     generation = identity_generation(x.shape[1], side)
-    engine = EchoCoreset(10, support=support, generation=generation, device="cpu")
+    engine = EchoCoreset(10, preset="paper", support=support, generation=generation, device="cpu")
     return engine.fit(x.astype(np.float32)).snapshot()
 
 

@@ -22,7 +22,9 @@ def snapshot() -> Snapshot:
     """Return a snapshot of labelled points, every seventh label unknown."""
     x = np.random.default_rng(0).random((N, 2)).astype(np.float32)
     y = [None if row % 7 == 0 else f"c{row % 3}" for row in range(N)]
-    engine = EchoCoreset(12, support=1, generation=identity_generation(2, 4), device="cpu")
+    engine = EchoCoreset(
+        12, preset="paper", support=1, generation=identity_generation(2, 4), device="cpu"
+    )
     return engine.fit(x, y).snapshot()
 
 

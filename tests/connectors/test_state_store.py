@@ -342,6 +342,7 @@ OTHER = {
     "latent": "identity",
     "rank": "uniform",
     "support": 2,
+    "support_share": 0.5,
     "encoder": "linear",
     "objective": "pairwise",
     "latent_dim": 3,
@@ -355,9 +356,12 @@ OTHER = {
 @pytest.mark.parametrize("setting", OTHER)
 def test_other_configuration_is_refused(tmp_path: Path, setting: str, n: int) -> None:
     """The message names the setting and both values, while warming up as well."""
-    save(tmp_path, n)
-    config = EngineConfig.from_json({**CONFIG.to_json(), setting: OTHER[setting]})
-    there, here = CONFIG.to_json()[setting], OTHER[setting]
+    # Support is on top of the budget under one preset and within it under the other.
+    kept = replace(CONFIG, support=0) if setting == "preset" else CONFIG
+    kept = replace(kept, preset="default", support=0) if setting == "support_share" else kept
+    save(tmp_path, n, config=kept)
+    config = EngineConfig.from_json({**kept.to_json(), setting: OTHER[setting]})
+    there, here = kept.to_json()[setting], OTHER[setting]
     with pytest.raises(StateError, match=f": {setting} is {there!r} there, {here!r} here; give"):
         load(tmp_path, config)
 

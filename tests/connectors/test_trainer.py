@@ -102,7 +102,9 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Return a small state, and the id of its snapshot."""
     folder = tmp_path_factory.mktemp("state")
     x = np.random.default_rng(0).random((60, 2)).astype(np.float32)
-    engine = EchoCoreset(9, support=1, generation=identity_generation(2, 3), device="cpu")
+    engine = EchoCoreset(
+        9, preset="paper", support=1, generation=identity_generation(2, 3), device="cpu"
+    )
     engine.partial_fit(x, (x[:, 0] > 0.5).astype(int))
     with StateStore(folder) as store:
         return folder, store.save_snapshot(engine.snapshot(), {"row": 60})

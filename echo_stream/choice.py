@@ -1,0 +1,102 @@
+"""Which members fill the slots of a coreset, with what is proven of each."""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from echo_stream.cells import CellStatistics
+from echo_stream.config import EngineConfig
+from echo_stream.picks import Pick, best_by_distance, best_core, best_support
+from echo_stream.pools import Pools
+from echo_stream.selection import deal_slots
+from echo_stream.typing import IntArray
+
+Best: TypeAlias = Callable[[int, int], list[Pick]]
+"""Returns the first members of a cell: at most so many as asked for, fewer if not held."""
+
+
+class Choice(NamedTuple):
+    """What has been chosen.
+
+    Attributes
+    ----------
+    core, support : list of Pick
+        In order of selection.
+    num_substituted : int
+        Slots that were dealt to a sample which is not held; another one fills them.
+    """
+
+    core: list[Pick]
+    support: list[Pick]
+    num_substituted: int
+
+
+def choose(
+    pools: Pools, statistics: CellStatistics, order: IntArray, config: EngineConfig
+) -> Choice:
+    """Return the members that fill the slots of core and support (eq. 5-10).
+
+    Parameters
+    ----------
+    pools : Pools
+    statistics : CellStatistics
+    order : ndarray of shape (M,), int64
+        From `order_cells`.
+    config : EngineConfig
+        Support is a number per cell, or has a share of the budget.
+
+    Notes
+    -----
+    Slots are dealt from counts and degrees alone, never from what the pools happen to
+    hold. Only where samples were forgotten can a slot's sample be missing; the next one
+    held, in the same order, fills it then, and is not certified.
+    """
+
+    def nearest(cell: int, number: int) -> list[Pick]:
+        return best_core(pools, statistics, cell, number)
+
+    core, missing = _fill(nearest, statistics.counts, order, config.core_slots)
+    if pools.support is None:
+        return Choice(core, [], missing)
+    if config.support_size:
+        farthest = pools.support
+        chosen = [
+            pick
+            for cell in order.tolist()
+            for pick in best_by_distance(
+                farthest, statistics, cell, config.support_size, statistics.input_sums
+            )
+        ]
+        return Choice(core, chosen, missing)
+    taken: list[list[Pick]] = [[] for _ in order]
+    for pick in core:
+        taken[pick.cell].append(pick)
+
+    def others(cell: int, number: int) -> list[Pick]:
+        return best_support(pools, statistics, cell, number, taken[cell])
+
+    left = statistics.counts - np.array([len(picks) for picks in taken])
+    support, more_missing = _fill(others, left, order, config.support_slots)
+    return Choice(core, support, missing + more_missing)
+
+
+def _fill(best: Best, counts: IntArray, order: IntArray, slots: int) -> tuple[list[Pick], int]:
+    """Return the picks for slots dealt by rounds, and how many had to be substituted."""
+    cells, ranks = deal_slots(counts, order, slots)
+    dealt = np.bincount(cells, minlength=len(counts))
+    picks = {cell: best(cell, dealt[cell]) for cell in np.unique(cells).tolist()}
+    dealt_slots = zip(cells.tolist(), ranks.tolist(), strict=True)
+    filled = [picks[cell][rank - 1] for cell, rank in dealt_slots if rank <= len(picks[cell])]
+    missing = len(cells) - len(filled)
+    return filled + (_substitutes(best, dealt, order, missing) if missing else []), missing
+
+
+def _substitutes(best: Best, dealt: IntArray, order: IntArray, missing: int) -> list[Pick]:
+    """Return the next members held, round by round, beyond those that were dealt a slot."""
+    spare = [best(cell, number + missing)[number:] for cell, number in enumerate(dealt.tolist())]
+    cells, ranks = deal_slots(np.array([len(picks) for picks in spare]), order, missing)
+    return [
+        spare[cell][rank - 1]._replace(is_certified=False)
+        for cell, rank in zip(cells.tolist(), ranks.tolist(), strict=True)
+    ]
