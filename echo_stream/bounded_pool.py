@@ -41,6 +41,12 @@ class BoundedPool:
         while len(self._entries) > capacity:
             self._entries.pop()
 
+    def remove(self, members: Iterable[Member]) -> None:
+        """Take out the members that are held, the very same objects. O(pool)."""
+        gone = {id(member) for member in members}
+        kept = [entry for entry in self._entries if id(entry[1]) not in gone]
+        self._entries = SortedKeyList(kept, key=_sort_key)
+
     def last(self) -> tuple[float, Member]:
         """Return the largest key with its member. The pool must not be empty."""
         return self._entries[-1]  # type: ignore[no-any-return]  # sortedcontainers has no types

@@ -46,6 +46,18 @@ class SampleBuffer:
         self._parts = [Samples.concatenate(self._parts)]
         return self._parts[0]
 
+    def remove(self, sample_id: str) -> Samples | None:
+        """Take out the samples of an id and return them; None if there are none. O(waiting)."""
+        waiting = self.peek()
+        if waiting is None:
+            return None
+        is_meant = np.array([str(name) == sample_id for name in waiting.ids])
+        if not is_meant.any():
+            return None
+        self._parts = [waiting[~is_meant]] if not is_meant.all() else []
+        self._length -= int(is_meant.sum())
+        return waiting[is_meant]
+
     def drain(self) -> Samples:
         """Return all that waits, as one batch, and be empty. At least one sample must wait."""
         samples = Samples.concatenate(self._parts)

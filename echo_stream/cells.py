@@ -146,6 +146,15 @@ class CellTable:
         self._columns["input_sums"].index_add_(0, slots, vectors.double())
         return slots
 
+    def subtract(self, keys: torch.Tensor, latent: torch.Tensor, vectors: torch.Tensor) -> None:
+        """Take samples out that have been counted: the exact inverse of `update`. O(n D)."""
+        slots = self._slots(keys)
+        norms = self._generation.squared_norms(latent)
+        self._columns["counts"].index_add_(0, slots, torch.ones_like(slots), alpha=-1)
+        self._columns["latent_sums"].index_add_(0, slots, latent, alpha=-1)
+        self._columns["norm_sums"].index_add_(0, slots, norms, alpha=-1)
+        self._columns["input_sums"].index_add_(0, slots, vectors.double(), alpha=-1)
+
     def merge(self, other: "CellTable") -> torch.Tensor:
         """Add other's counts and sums; return the slot here of each of its slots. O(M D)."""
         slots = self._slots(other.keys.to(self._device))
@@ -155,8 +164,13 @@ class CellTable:
         return slots
 
     def statistics(self) -> CellStatistics:
-        """Return counts and sums on the host, in order of key."""
-        keys, order = torch.sort(self.keys.cpu())
+        """Return counts and sums on the host, in order of key.
+
+        A cell whose samples have all been forgotten is not occupied.
+        """
+        occupied = torch.nonzero(self.counts.cpu()).squeeze(1)
+        keys, positions = torch.sort(self.keys.cpu()[occupied])
+        order = occupied[positions]
         return CellStatistics(
             keys=keys.numpy(),
             counts=self.counts.cpu()[order].numpy(),

@@ -12,7 +12,7 @@ import torch
 
 from echo_stream.bounded_pool import BoundedPool
 from echo_stream.certificates import Drop, with_drop
-from echo_stream.members import Member, Tie
+from echo_stream.members import Member, tie_from_json, tie_to_json
 from echo_stream.typing import Array, FloatArray
 
 TINY = 1e-37  # squares below float32's normal range lose precision
@@ -152,6 +152,20 @@ class DistancePools:
         self.seen[slot] += other.seen[theirs]
         self._closed[slot], self._dropped_before[slot] = drops, dropped
 
+    def forget(self, slot: int, members: Sequence[Member]) -> None:
+        """Take samples of a cell out, whether held or dropped. O(pool).
+
+        What is offered later can be farther than what has been dropped so far: the bound
+        on that is closed first.
+        """
+        self._closed[slot] = self.drops(slot)
+        self.pools[slot].remove(members)
+        self.seen[slot] -= len(members)
+        self._dropped_before[slot] = self._dropped(slot)
+        if not self._dropped(slot):
+            self._closed[slot] = []
+        self.refresh_limits([slot])
+
     def copy_into(self, target: "DistancePools") -> None:
         """Make an empty target equal to this, sharing the members, which never change."""
         target.capacity = self.capacity
@@ -202,10 +216,10 @@ class DistancePools:
             "drop_references": np.array(references).reshape(len(drops), dim).astype(dtype),
         }
 
-    def drop_ties(self) -> list[list[object] | None]:
+    def drop_ties(self) -> list[list[str] | None]:
         """Return the ties of the closed bounds as JSON, in the order of `to_arrays`."""
         ties = [drop.tie for drops in self._closed for drop in drops]
-        return [None if tie is None else [str(tie[0]), tie[1], str(tie[2])] for tie in ties]
+        return [None if tie is None else tie_to_json(tie) for tie in ties]
 
     def restore(
         self,
@@ -222,8 +236,9 @@ class DistancePools:
         self.seen = np.array(arrays["seen"])
         self._dropped_before = np.array(arrays["dropped_before"])
         columns = (arrays["drop_slots"], arrays["drop_references"], arrays["drop_distances"])
-        for slot, reference, distance, tie in zip(*columns, ties, strict=True):
-            self._closed[slot].append(Drop(np.array(reference), float(distance), _tie(tie)))
+        for slot, reference, distance, stored in zip(*columns, ties, strict=True):
+            tie = None if stored is None else tie_from_json(stored)
+            self._closed[slot].append(Drop(np.array(reference), float(distance), tie))
         for slot, chosen in enumerate(members):
             self._reorder(slot, chosen)
         self.refresh_limits(range(len(self.pools)))
@@ -233,8 +248,3 @@ def squared_distances(points: Array, references: FloatArray) -> FloatArray:
     """Return |p - r|^2, of shape (n,), float64, summed in the same order for every row."""
     difference = points.astype(np.float64) - references.astype(np.float64)
     return np.asarray((difference * difference).sum(axis=-1))
-
-
-def _tie(stored: Sequence[str] | None) -> Tie | None:
-    """Return a tie that was stored as text: its hashes do not fit JSON numbers."""
-    return None if stored is None else (int(stored[0]), stored[1], int(stored[2]))

@@ -10,6 +10,7 @@ from echo_stream.device import resolve_device
 from echo_stream.encoder_training import Architecture, Objective
 from echo_stream.engine_state import pack_engine, unpack_engine
 from echo_stream.errors import ConfigError, DataError, WarmupError
+from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Generation, OnEpoch, train_generation
 from echo_stream.members import hash_id
 from echo_stream.samples import Samples
@@ -108,6 +109,7 @@ class EchoCoreset:
         self.device = resolve_device(device)
         self._given_generation = generation
         self._waiting = SampleBuffer()
+        self._forgotten = Forgotten()
         self._sketch = self._given_sketch()
 
     @classmethod
@@ -157,7 +159,7 @@ class EchoCoreset:
             sketch = self._train(self._training_rows(samples.x), len(samples), on_epoch)
         sketch.generation.schema.check(samples.x)
         sketch.update(samples)
-        self._sketch, self._waiting = sketch, SampleBuffer()
+        self._sketch, self._waiting, self._forgotten = sketch, SampleBuffer(), Forgotten()
         return self
 
     def partial_fit(self, x: object, y: object = None, ids: object = None) -> Self:
@@ -167,7 +169,7 @@ class EchoCoreset:
         then they are counted; with a generation given there is no warm-up. Parameters
         and errors are those of `fit`; n may be 0.
         """
-        self.update(as_samples(x, y, ids, first_row=self.n_seen_))
+        self.update(as_samples(x, y, ids, first_row=self._num_rows))
         return self
 
     def update(self, samples: Samples, *, on_epoch: OnEpoch | None = None) -> None:
@@ -198,6 +200,7 @@ class EchoCoreset:
             return
         expected_n = max(len(waiting), self.config.expected_n or 0)
         sketch = self._train(waiting.x, expected_n, on_epoch)
+        sketch.forgotten.merge(self._forgotten)
         sketch.update(waiting)
         self._sketch, self._waiting = sketch, SampleBuffer()
 
@@ -215,6 +218,31 @@ class EchoCoreset:
             msg = "an engine cannot absorb itself; give another one"
             raise ConfigError(msg)
         self._settled_sketch().merge(other._settled_sketch())
+
+    def forget(self, sample_id: object) -> int:
+        """Take the samples of an id out, exactly, as if they had never been.
+
+        Parameters
+        ----------
+        sample_id : int or str
+
+        Returns
+        -------
+        int
+            How many were taken out. 0: none is held. A sample that was dropped cannot be
+            told from one never seen; it stays in the sums, and the snapshot's manifest
+            counts the id as missed, until the source is read again.
+
+        Notes
+        -----
+        O(retained). The id's hash is kept, and later readings of the source skip it.
+        """
+        if self._sketch is not None:
+            return self._sketch.forget(str(sample_id))
+        waiting = self._waiting.remove(str(sample_id))
+        removed = 0 if waiting is None else len(waiting)
+        self._forgotten.add(str(sample_id), removed)
+        return removed
 
     def snapshot(self) -> Snapshot:
         """Return the coreset of everything counted, with its cells and graph.
@@ -316,7 +344,7 @@ class EchoCoreset:
 
     def to_state(self) -> State:
         """Return the engine as named arrays and JSON. O(size of the sketch)."""
-        return pack_engine(self.config, self._sketch, self._waiting)
+        return pack_engine(self.config, self._sketch, self._waiting, self._forgotten)
 
     @classmethod
     def from_state(
@@ -338,11 +366,18 @@ class EchoCoreset:
         StateError
             If the state is of another format version.
         """
-        kept, sketch, waiting = unpack_engine(state, device=resolve_device(device), config=config)
+        unpacked = unpack_engine(state, device=resolve_device(device), config=config)
+        kept, sketch, waiting, forgotten = unpacked
         generation = None if sketch is None else sketch.generation
         engine = cls.from_config(kept, generation=generation, device=device)
-        engine._sketch, engine._waiting = sketch, waiting
+        engine._sketch, engine._waiting, engine._forgotten = sketch, waiting, forgotten
         return engine
+
+    @property
+    def _num_rows(self) -> int:
+        """Samples that have arrived: those counted, and those taken out again."""
+        forgotten = self._forgotten if self._sketch is None else self._sketch.forgotten
+        return self.n_seen_ + forgotten.num_removed
 
     def _given_sketch(self) -> Sketch | None:
         """Return an empty sketch of the generation that was given, if one was."""

@@ -6,6 +6,7 @@ import torch
 
 from echo_stream.buffer import SampleBuffer
 from echo_stream.config import EngineConfig
+from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Generation, check_format
 from echo_stream.sketch import Sketch
 from echo_stream.sketch_state import (
@@ -20,9 +21,15 @@ from echo_stream.typing import Array, State
 FORMAT_VERSION = 1
 
 
-def pack_engine(config: EngineConfig, sketch: Sketch | None, waiting: SampleBuffer) -> State:
+def pack_engine(
+    config: EngineConfig, sketch: Sketch | None, waiting: SampleBuffer, forgotten: Forgotten
+) -> State:
     """Return the state of an engine: its sketch, or what its warm-up holds back."""
-    meta: dict[str, Any] = {"format_version": FORMAT_VERSION, "config": config.to_json()}
+    meta: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "config": config.to_json(),
+        "forgotten": forgotten.to_json(),
+    }
     arrays: dict[str, Array] = {}
     held_back = waiting.peek()
     if sketch is not None:
@@ -35,7 +42,7 @@ def pack_engine(config: EngineConfig, sketch: Sketch | None, waiting: SampleBuff
 
 def unpack_engine(
     state: State, *, device: torch.device, config: EngineConfig | None
-) -> tuple[EngineConfig, Sketch | None, SampleBuffer]:
+) -> tuple[EngineConfig, Sketch | None, SampleBuffer, Forgotten]:
     """Undo `pack_engine`; config, if given, replaces the stored one.
 
     Raises
@@ -46,14 +53,16 @@ def unpack_engine(
     arrays, meta = state
     check_format(meta, FORMAT_VERSION, "engine state")
     kept = config or EngineConfig.from_json(meta["config"])
+    forgotten = Forgotten()
+    forgotten.restore(meta["forgotten"])
     if "sketch" in meta:
         generation = Generation.from_state(_part(arrays, meta, "generation"))
         sketch = sketch_from_state(_part(arrays, meta, "sketch"), generation, kept, device)
-        return kept, sketch, SampleBuffer()
+        return kept, sketch, SampleBuffer(), forgotten
     if "waiting" in meta:
         columns, description = _part(arrays, meta, "waiting")
-        return kept, None, SampleBuffer(samples_from_json(columns["x"], description))
-    return kept, None, SampleBuffer()
+        return kept, None, SampleBuffer(samples_from_json(columns["x"], description)), forgotten
+    return kept, None, SampleBuffer(), forgotten
 
 
 def _add(arrays: dict[str, Array], meta: dict[str, Any], name: str, part: State) -> None:

@@ -1,7 +1,8 @@
 """One pool per cell, ordered by the hash of the id: a uniform sample of the cell.
 
-No reference, no epochs and no doubt: what a full pool drops has a later hash than
-all that it keeps, now and for ever.
+No reference, no epochs and no doubt: what a full pool drops has a later tie than
+all that it keeps, now and for ever. Where a kept one is forgotten, nothing later than
+the last of then is taken in any more, so that this stays true.
 """
 
 import math
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from echo_stream.bounded_pool import BoundedPool
-from echo_stream.members import Member, hash_id
+from echo_stream.members import Member, Tie, hash_id
 from echo_stream.typing import Array
 
 LATEST = 2**64 - 1  # no hash is beyond it
@@ -25,11 +26,14 @@ class HashPools:
         Members that a pool may hold.
     pools : list of BoundedPool
         One per cell, by slot, in order of `Member.tie`.
+    ends : dict of int to tuple
+        By slot, the last tie that a pool may hold: what was later has been dropped.
     """
 
     def __init__(self) -> None:
         self.capacity = math.inf
         self.pools: list[BoundedPool] = []
+        self.ends: dict[int, Tie] = {}
         self._limits = np.zeros(0, dtype=np.uint64)
 
     @property
@@ -51,7 +55,8 @@ class HashPools:
     def offer(self, slots: Array, members: Sequence[Member]) -> None:
         """Offer members to the pools of their cells."""
         for slot, member in zip(slots.tolist(), members, strict=True):
-            self.pools[slot].offer(0.0, member, self.capacity)
+            if self._may_hold(slot, member):
+                self.pools[slot].offer(0.0, member, self.capacity)
         self._refresh_limits(np.unique(slots).tolist())
 
     def cut(self) -> None:
@@ -62,13 +67,29 @@ class HashPools:
 
     def absorb(self, slot: int, other: "HashPools", theirs: int) -> None:
         """Unite a cell's pool with that of another. O(pool)."""
-        for member in other.pools[theirs]:
-            self.pools[slot].offer(0.0, member, self.capacity)
+        ends = [side.ends[of] for side, of in ((self, slot), (other, theirs)) if of in side.ends]
+        if ends:
+            self.ends[slot] = min(ends)
+        members = [*self.pools[slot], *other.pools[theirs]]
+        held = [(0.0, member) for member in members if self._may_hold(slot, member)]
+        self.pools[slot] = BoundedPool(held)
+        self.pools[slot].cut(self.capacity)
+        self._refresh_limits([slot])
+
+    def forget(self, slot: int, members: Sequence[Member], *, has_dropped: bool) -> None:
+        """Take samples of a cell out, held or not; has_dropped tells of any other. O(pool)."""
+        pool = self.pools[slot]
+        if has_dropped and len(pool):
+            self.ends[slot] = min(pool.last()[1].tie, self.ends.get(slot, pool.last()[1].tie))
+        elif not has_dropped:
+            self.ends.pop(slot, None)
+        pool.remove(members)
         self._refresh_limits([slot])
 
     def copy_into(self, target: "HashPools") -> None:
         """Make an empty target equal to this, sharing the members, which never change."""
         target.capacity = self.capacity
+        target.ends = dict(self.ends)
         target.fill([list(pool) for pool in self.pools])
 
     def fill(self, members: Sequence[Sequence[Member]]) -> None:
@@ -78,9 +99,14 @@ class HashPools:
             self.pools[slot] = BoundedPool((0.0, member) for member in chosen)
         self._refresh_limits(range(len(members)))
 
+    def _may_hold(self, slot: int, member: Member) -> bool:
+        """Tell whether a member is not later than what a pool has dropped."""
+        return slot not in self.ends or member.tie <= self.ends[slot]
+
     def _refresh_limits(self, slots: Iterable[int]) -> None:
         """Take over the last hash of pools that have changed and are full."""
         for slot in slots:
             pool = self.pools[slot]
+            end = self.ends[slot][0] if slot in self.ends else LATEST
             is_full = len(pool) >= self.capacity
-            self._limits[slot] = pool.last()[1].tie[0] if is_full else LATEST
+            self._limits[slot] = min(pool.last()[1].tie[0] if is_full else LATEST, end)

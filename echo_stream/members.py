@@ -1,6 +1,7 @@
 """Retained samples, and the order in which ties between them are broken."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +72,16 @@ def samples_from(members: list[Member], schema: SampleSchema) -> Samples:
         labels=as_objects([member.label for member in members]),
         origins=as_objects([member.origin for member in members]),
     )
+
+
+def tie_to_json(tie: Tie) -> list[str]:
+    """Return a tie as JSON: its hashes do not fit JSON numbers."""
+    return [str(part) for part in tie]
+
+
+def tie_from_json(stored: Sequence[str]) -> Tie:
+    """Return the tie that `tie_to_json` described."""
+    return int(stored[0]), stored[1], int(stored[2])
 
 
 def hash_id(sample_id: str, key: bytes = b"") -> int:

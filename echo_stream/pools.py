@@ -149,6 +149,24 @@ class Pools:
         self._renew(table, range(len(table)))
         self._lower_quota(table.counts.cpu().numpy())
 
+    def holding(self, sample_id: str) -> dict[int, list[Member]]:
+        """Return the members of an id, by slot of their cell. O(retained)."""
+        found: dict[int, dict[int, Member]] = {}
+        for side in self.all():
+            for slot, pool in enumerate(side.pools):
+                for member in pool:
+                    if member.id == sample_id:
+                        found.setdefault(slot, {})[id(member)] = member
+        return {slot: list(members.values()) for slot, members in found.items()}
+
+    def forget(self, slot: int, members: Sequence[Member], count: int) -> None:
+        """Take samples out of a cell of which count have been offered. O(pool)."""
+        for pools in self.ordered.values():
+            pools.forget(slot, members)
+        if self.hashed is not None:
+            has_dropped = count > len(self.hashed.pools[slot])
+            self.hashed.forget(slot, members, has_dropped=has_dropped)
+
     def distinct_members(self) -> list[Member]:
         """Return each retained sample once, in an order fixed by the pools' content."""
         held = (member for side in self.all() for pool in side.pools for member in pool)
@@ -186,7 +204,8 @@ class Pools:
             return
         self._extend(len(table))
         index = torch.tensor(slots, device=table.counts.device)
-        counts = table.counts[index]
+        # Forgetting can leave a cell empty: its reference is then any point.
+        counts = table.counts[index].clamp(min=1)
         self.epoch_counts[slots] = counts.cpu().numpy()
         if self.nearest is not None:
             self.nearest.renew(slots, table.latent_sums[index] / counts[:, None])

@@ -6,13 +6,15 @@ data using bottom-k sketches", PODC.
 """
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sortedcontainers import SortedList
 
 from echo_stream.members import hash_id
 from echo_stream.samples import label_of
 from echo_stream.typing import Array, Label
+
+LAST_HASH = 2**64 - 1
 
 Column: TypeAlias = Sequence[object] | Array
 
@@ -33,6 +35,8 @@ class LabelReservoir:
         self._key = seed.to_bytes(8, "big")
         # Hash, id, label as text, label: the text makes the order total for mixed types.
         self._entries: SortedList = SortedList()
+        # Where samples were forgotten: what was later has been dropped, and stays out.
+        self._end = LAST_HASH
 
     def update(
         self, ids: Sequence[object] | Array, labels: Sequence[object] | Array | None
@@ -44,26 +48,38 @@ class LabelReservoir:
             if len(self._entries) < self._size or hashed <= self._entries[-1][0]:
                 self._add(hashed, text, None if labels is None else label_of(labels[row]))
 
+    def forget(self, sample_id: str) -> None:
+        """Take the samples of an id out; what is later than all of now stays out. O(size)."""
+        if len(self._entries) == self._size:
+            self._end = min(self._end, self._entries[-1][0])
+        kept = [entry for entry in self._entries if entry[1] != sample_id]
+        self._entries = SortedList(kept)
+
     def merge(self, other: "LabelReservoir") -> None:
         """Absorb other, which is left unchanged."""
-        for hashed, text, _, label in other._entries:
+        self._end = min(self._end, other._end)
+        held, self._entries = [*self._entries, *other._entries], SortedList()
+        for hashed, text, _, label in held:
             self._add(hashed, text, label)
 
     def labels(self) -> list[Label]:
         """Return the labels held, in order of hash."""
         return [label for *_, label in self._entries]
 
-    def to_json(self) -> list[list[object]]:
-        """Return the content as JSON: rows of hash (as text), id and label."""
-        return [[str(hashed), text, label] for hashed, text, _, label in self._entries]
+    def to_json(self) -> dict[str, Any]:
+        """Return the content as JSON: rows of hash (as text), id and label; the last hash."""
+        rows = [[str(hashed), text, label] for hashed, text, _, label in self._entries]
+        return {"end": str(self._end), "rows": rows}
 
-    def restore(self, rows: list[list[object]]) -> None:
+    def restore(self, stored: dict[str, Any]) -> None:
         """Take over the content that `to_json` returned."""
-        for hashed, text, label in rows:
-            self._add(int(str(hashed)), str(text), label_of(label))
+        self._end = int(stored["end"])
+        for hashed, text, label in stored["rows"]:
+            self._add(int(hashed), text, label_of(label))
 
     def _add(self, hashed: int, text: str, label: Label) -> None:
         """Take one sample in, and the largest out if there are then too many."""
-        self._entries.add((hashed, text, repr(label), label))
+        if hashed <= self._end:
+            self._entries.add((hashed, text, repr(label), label))
         if len(self._entries) > self._size:
             self._entries.pop()

@@ -13,7 +13,9 @@ from echo_stream.buffer import SampleBuffer
 from echo_stream.cells import CellTable
 from echo_stream.config import EngineConfig
 from echo_stream.errors import ConfigError
+from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Generation
+from echo_stream.members import Member, samples_from
 from echo_stream.pools import Block, Pools
 from echo_stream.reservoir import LabelReservoir
 from echo_stream.samples import Samples
@@ -43,6 +45,8 @@ class Sketch:
         Which cells of a codebook are adjacent; none for a grid.
     tail : SampleBuffer
         Samples that wait for their block.
+    forgotten : Forgotten
+        Ids that were asked to be forgotten.
     """
 
     def __init__(self, generation: Generation, config: EngineConfig, device: torch.device) -> None:
@@ -54,6 +58,7 @@ class Sketch:
         self.reservoir = LabelReservoir(config.budget, config.seed)
         self.witnesses = Witnesses(generation.partition.max_cells)
         self.tail = SampleBuffer()
+        self.forgotten = Forgotten()
         self._num_applied = 0
         self._on_device = generation.to(device)
 
@@ -72,11 +77,14 @@ class Sketch:
         """Bytes of sums, references and retained payloads."""
         payloads = sum(m.x.nbytes + m.latent.nbytes for m in self.pools.distinct_members())
         tables = self.table.size_bytes + self.pools.size_bytes + self.witnesses.size_bytes
-        return tables + payloads + self.tail.size_bytes
+        return tables + payloads + self.tail.size_bytes + self.forgotten.size_bytes
 
     @property
     def memory_bound(self) -> int:
-        """Most bytes that `size_bytes` can reach, whatever arrives (R only falls from here)."""
+        """Most bytes that `size_bytes` can reach, whatever arrives (R only falls from here).
+
+        Only hashes of ids that will be forgotten come on top.
+        """
         generation, pools = self.generation, self.pools
         max_cells, dim = generation.partition.max_cells, generation.encoder.dim
         payload = generation.schema.size_bytes + FLOAT64_BYTES * dim
@@ -87,7 +95,8 @@ class Sketch:
         members = max_cells * per_cell if math.isfinite(per_cell) else unbounded
         sums = FLOAT64_BYTES * max_cells * 9 * (generation.num_features + dim)
         pairs = max_cells * (max_cells - 1) // 2 if generation.partition.kind == "codebook" else 0
-        return int(members * payload + sums + BLOCK_SIZE * payload + PAIR_BYTES * pairs)
+        fixed = sums + PAIR_BYTES * pairs + self.forgotten.size_bytes
+        return int((members + BLOCK_SIZE) * payload + fixed)
 
     def update(self, samples: Samples) -> None:
         """Count samples of the generation's schema. O(n D)."""
@@ -122,7 +131,22 @@ class Sketch:
         self.pools.merge(self.table, other.pools, slots.cpu().numpy())
         self.reservoir.merge(other.reservoir)
         self.witnesses.merge(other.witnesses)
+        self.forgotten.merge(other.forgotten)
         self._num_applied += other._num_applied
+
+    def forget(self, sample_id: str) -> int:
+        """Take the samples of an id out, exactly, and return how many were held.
+
+        O(retained). 0: none is held, so none can be told from one never seen.
+        """
+        waiting = self.tail.remove(sample_id)
+        removed = 0 if waiting is None else len(waiting)
+        for slot, members in self.pools.holding(sample_id).items():
+            self._subtract(slot, members)
+            removed += len(members)
+        self.reservoir.forget(sample_id)
+        self.forgotten.add(sample_id, removed)
+        return removed
 
     def copy(self) -> "Sketch":
         """Return an independent copy; payloads, which never change, are shared."""
@@ -131,6 +155,7 @@ class Sketch:
         self.pools.copy_into(copy.pools)
         copy.reservoir.merge(self.reservoir)
         copy.witnesses.merge(self.witnesses)
+        copy.forgotten.merge(self.forgotten)
         copy.tail = self.tail.copy()
         copy._num_applied = self._num_applied
         return copy
@@ -160,6 +185,18 @@ class Sketch:
         self.pools.update(self.table, Block(slots, latent, vectors, block))
         self.reservoir.update(block.ids, block.labels)
         self._num_applied += len(block)
+
+    def _subtract(self, slot: int, members: list[Member]) -> None:
+        """Undo what `_apply` did for samples of one cell."""
+        samples = samples_from(members, self.generation.schema)
+        vectors = self._on_device.preprocess(samples.x)
+        latent = self._on_device.latent(vectors)
+        located = self._on_device.partition.locate(latent)
+        if located.runners_up is not None:
+            self.witnesses.subtract(located.keys, located.runners_up)
+        self.pools.forget(slot, members, int(self.table.counts[slot]))
+        self.table.subtract(located.keys, latent, vectors)
+        self._num_applied -= len(members)
 
     def _check_mergeable(self, other: "Sketch") -> None:
         """Refuse a sketch of another generation or configuration."""

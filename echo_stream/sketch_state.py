@@ -11,7 +11,13 @@ from echo_stream.buffer import SampleBuffer
 from echo_stream.cells import CellTable
 from echo_stream.config import EngineConfig
 from echo_stream.generation import Generation
-from echo_stream.members import Member, members_from, samples_from
+from echo_stream.members import (
+    Member,
+    members_from,
+    samples_from,
+    tie_from_json,
+    tie_to_json,
+)
 from echo_stream.pools import latents
 from echo_stream.samples import Origin, Samples, as_objects, label_of
 from echo_stream.sketch import Sketch
@@ -38,11 +44,14 @@ def sketch_to_state(sketch: Sketch) -> State:
         arrays[f"{name}.members"] = _pool_rows(side.pools, number)
     if pools.hashed is not None:
         arrays["hashed.members"] = _pool_rows(pools.hashed.pools, number)
+    ends = {} if pools.hashed is None else pools.hashed.ends
     meta: dict[str, Any] = {
+        "hash_ends": [[slot, tie_to_json(tie)] for slot, tie in sorted(ends.items())],
         "quota": [r if math.isfinite(r) else None for r in (pools.rounds, pools.support_rounds)],
         "members": columns_to_json(held),
         "drop_ties": {name: side.drop_ties() for name, side in pools.ordered.items()},
         "reservoir": sketch.reservoir.to_json(),
+        "forgotten": sketch.forgotten.to_json(),
     }
     tail = sketch.tail.peek()
     if tail is not None:
@@ -67,9 +76,12 @@ def sketch_from_state(
         held_by = _members_by_slot(arrays[f"{name}.members"], members, len(sketch.table))
         side.restore(with_prefix(arrays, f"{name}."), meta["drop_ties"][name], held_by)
     if pools.hashed is not None:
+        ends = meta["hash_ends"]
+        pools.hashed.ends = {slot: tie_from_json(tie) for slot, tie in ends}
         pools.hashed.fill(_members_by_slot(arrays["hashed.members"], members, len(sketch.table)))
     sketch.reservoir.restore(meta["reservoir"])
     sketch.witnesses.restore(arrays["witnesses"])
+    sketch.forgotten.restore(meta["forgotten"])
     if "tail" in meta:
         sketch.tail = SampleBuffer(samples_from_json(arrays["tail.x"], meta["tail"]))
     sketch._num_applied = int(sketch.table.counts.sum())

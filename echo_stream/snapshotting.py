@@ -167,6 +167,8 @@ def _manifest(
         "labels": {role: label_counts(labels[rows.roles == role]) for role in ("core", "support")},
         "labels_reservoir": label_counts(sketch.reservoir.labels()),
         "num_substituted": num_substituted,
+        "num_forgotten": sketch.forgotten.num_removed,
+        "num_forget_missed": sketch.forgotten.num_missed,
         "num_distinct": int(np.count_nonzero(rows.weights)),
         "certified_fraction": float(np.mean(rows.certified.astype(bool))),
         "sums_are_exact": sketch.table.is_exact,

@@ -42,6 +42,15 @@ class Witnesses:
         for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
             self._counts[pair] = self._counts.get(pair, 0) + count
 
+    def subtract(self, nearest: torch.Tensor, second: torch.Tensor) -> None:
+        """Take witnesses out that have been counted; a link without any is gone. O(n)."""
+        gone = Witnesses(self._num_keys)
+        gone.update(nearest, second)
+        for pair, count in gone._counts.items():
+            self._counts[pair] -= count
+            if not self._counts[pair]:
+                del self._counts[pair]
+
     def merge(self, other: "Witnesses") -> None:
         """Add the counts of other, which is left unchanged."""
         for pair, count in other._counts.items():

@@ -86,12 +86,12 @@ def claims(snapshot: Snapshot) -> dict[Row, bool]:
     return dict(zip(keys, rows.certified.tolist(), strict=True))
 
 
-def truth(points: Array, empty: EchoCoreset) -> set[Row]:
+def truth(points: Array, empty: EchoCoreset, ids: Array | None = None) -> set[Row]:
     """Return the batch choice of an engine's settings, from pools that drop nothing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("echo_stream.pools.SLACK", 10 * len(points))
         engine = EchoCoreset.from_config(empty.config, generation=empty.generation_)
-        return set(claims(engine.partial_fit(points).snapshot()))
+        return set(claims(engine.partial_fit(points, ids=ids).snapshot()))
 
 
 def any_generation(side: int, points: Array, *, is_codebook: bool) -> Generation:
@@ -180,6 +180,44 @@ def test_certificates_survive_merging(
     merged = EchoCoreset.from_state(merged.to_state())
     merged.partial_fit(points[last:], ids=rows[last:])
     assert_no_wrong_certificate(merged.snapshot(), truth(points, merged))
+
+
+@settings(max_examples=EXAMPLES)
+@given(
+    points=streams(),
+    side=st.sampled_from([1, 3]),
+    budget=st.integers(1, 30),
+    support=supports,
+    rank=st.sampled_from(get_args(Rank)),
+    is_codebook=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_certificates_survive_forgetting(
+    points: Array,
+    side: int,
+    budget: int,
+    support: int | float,
+    rank: Rank,
+    seed: int,
+    *,
+    is_codebook: bool,
+) -> None:
+    """Samples are forgotten as the stream goes on: the batch is that of what was not."""
+    rng = np.random.default_rng(seed)
+    generation = any_generation(side, points, is_codebook=is_codebook)
+    engine = any_engine(budget, rank, support, generation)
+    rows, gone = np.arange(len(points)), set()
+    for part in np.array_split(rows, 4):
+        engine.partial_fit(points[part], ids=part)
+        held = engine.coreset().ids[: rng.integers(0, 20)].astype(np.int64).tolist()
+        for row in [*held, *rng.integers(0, part[-1] + 1, 3).tolist()]:
+            if engine.forget(row):
+                gone.add(row)
+        left = np.array([row for row in rows[: part[-1] + 1] if row not in gone], dtype=np.int64)
+        assert engine.n_seen_ == len(left)
+        if len(left):
+            expected = truth(points[left], engine, ids=left)
+            assert_no_wrong_certificate(engine.snapshot(), expected)
 
 
 def test_a_cell_of_equal_samples_is_certified_whole() -> None:
