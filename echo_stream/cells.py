@@ -5,6 +5,7 @@ Source: the ECHO paper, section III-A (m_j, c_j and mu_j).
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from echo_stream.fixed_point import is_exact
@@ -162,6 +163,10 @@ class CellTable:
             addend = other._columns[name][: len(other)].to(self._device)
             self._columns[name].index_add_(0, slots, addend)
         return slots
+
+    def occupied(self) -> Array:
+        """Return the keys of the cells that hold samples, ascending, int64, on the host."""
+        return np.sort(self.keys[self.counts > 0].cpu().numpy())
 
     def statistics(self) -> CellStatistics:
         """Return counts and sums on the host, in order of key.

@@ -10,7 +10,6 @@ import torch
 from echo_stream.fixed_point import round_to_unit, weight_bits
 from echo_stream.partition import Located
 from echo_stream.typing import Array, Cell, IntArray
-from echo_stream.witnesses import Witnesses
 
 MAX_CODEWORDS = 4_096
 SAMPLES_PER_CODEWORD = 10  # of the training samples
@@ -71,11 +70,9 @@ class Codebook:
         """Return the index of a cell: the number of its codeword."""
         return (key,)
 
-    def adjacent_pairs(self, keys: IntArray, witnesses: Witnesses | None) -> IntArray:
-        """Return pairs of positions in keys that some sample has as its two nearest."""
-        if witnesses is None:
-            return np.zeros((0, 2), dtype=np.int64)
-        return witnesses.pairs_among(keys)
+    def face_pairs(self, _keys: IntArray, _among: IntArray) -> IntArray:
+        """Return no pairs: which cells are adjacent is told by witnesses."""
+        return np.zeros((0, 2), dtype=np.int64)
 
     def to(self, device: torch.device) -> "Codebook":
         """Return the codebook on device."""

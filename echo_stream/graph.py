@@ -35,41 +35,39 @@ class PCGraph:
     degrees: IntArray
 
 
-def build_graph(adjacent: IntArray, centroids: FloatArray) -> PCGraph:
-    """Return the PC graph of occupied cells.
+def build_graph(links: IntArray, bridges: IntArray, centroids: FloatArray) -> PCGraph:
+    """Return the PC graph of occupied cells. O(M + E).
 
     Parameters
     ----------
-    adjacent : ndarray of shape (E, 2), int64
-        Pairs of adjacent cells, from `Partition.adjacent_pairs`.
+    links : ndarray of shape (E, 2), int64
+        Pairs of positions of adjacent cells, smaller first, in order.
+    bridges : ndarray of shape (C - 1, 2), int64
+        From `find_bridges`.
     centroids : ndarray of shape (M, d), float64
-
-    Notes
-    -----
-    (a) Adjacent cells are linked. (b) The components of (a) are contracted and joined
-    by the minimum spanning tree over the shortest centroid distances between them,
-    ties by the pair of cells: each of its edges is a bridge, and the shortest link
-    between its two sides. O(M + E), and O(M^2 d) when there is more than one component.
     """
-    bridges = _bridges(centroids, _components(adjacent, len(centroids)))
-    edges = np.concatenate([adjacent, bridges])
+    edges = np.concatenate([links, bridges])
     return PCGraph(
         edges=edges,
         lengths=np.sqrt(_squared_lengths(centroids[edges[:, 0]], centroids[edges[:, 1]])),
-        is_bridge=np.arange(len(edges)) >= len(adjacent),
+        is_bridge=np.arange(len(edges)) >= len(links),
         degrees=np.bincount(edges.ravel(), minlength=len(centroids)).astype(np.int64),
     )
 
 
-def _components(edges: IntArray, num_vertices: int) -> IntArray:
-    """Return the number of each vertex's connected component, of shape (M,)."""
+def find_components(edges: IntArray, num_vertices: int) -> IntArray:
+    """Return the number of each vertex's connected component, of shape (M,). O(M + E)."""
     ones = np.ones(len(edges), dtype=np.int8)
     matrix = coo_array((ones, (edges[:, 0], edges[:, 1])), shape=(num_vertices, num_vertices))
     return np.asarray(connected_components(matrix, directed=False)[1], dtype=np.int64)
 
 
-def _bridges(centroids: FloatArray, components: IntArray) -> IntArray:
+def find_bridges(centroids: FloatArray, components: IntArray) -> IntArray:
     """Return the minimum spanning tree over contracted components, of shape (C - 1, 2).
+
+    The shortest centroid distances between components join them, ties by the pair of
+    cells: each edge is a bridge, and the shortest link between its two sides. O(M), and
+    O(M^2 d) when there is more than one component.
 
     Prim's algorithm. For each vertex outside the tree the shortest link into the tree
     is kept, as (squared length, smaller position, larger position), so that the order

@@ -14,7 +14,6 @@ import torch
 from echo_stream.errors import ConfigError
 from echo_stream.partition import MAX_CELLS, Located
 from echo_stream.typing import Array, Cell, IntArray
-from echo_stream.witnesses import Witnesses
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,28 +88,18 @@ class Grid:
             entries.append(entry - 1)
         return tuple(reversed(entries))
 
-    def adjacent_pairs(self, keys: IntArray, _: Witnesses | None = None) -> IntArray:
-        """Return pairs of positions in keys whose cells share a face. O(M d log M).
-
-        Parameters
-        ----------
-        keys : ndarray of shape (M,), int64
-            Occupied cells, ascending.
-
-        Returns
-        -------
-        ndarray of shape (E, 2), int64
-            Each pair once, smaller position first, in lexicographic order.
-        """
+    def face_pairs(self, keys: IntArray, among: IntArray) -> IntArray:
+        """Return pairs of keys whose cells share a face, one in keys. O(keys d log among)."""
         width = self.side + 2
-        found = []
+        found = [np.zeros((0, 2), dtype=np.int64)]
         for stride in self._strides().tolist():
-            inside = np.flatnonzero((keys // stride) % width < width - 1)
-            target = np.searchsorted(keys, keys[inside] + stride)
-            hit = (target < len(keys)) & (keys.take(target, mode="clip") == keys[inside] + stride)
-            found.append(np.stack([inside[hit], target[hit]], axis=1))
-        pairs = np.concatenate(found)
-        return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))].astype(np.int64)
+            entries = (keys // stride) % width
+            lower, upper = keys[entries > 0], keys[entries < width - 1]
+            pairs = np.concatenate(
+                [np.stack([lower - stride, lower], 1), np.stack([upper, upper + stride], 1)]
+            )
+            found.append(pairs[np.isin(pairs, among).all(axis=1)])
+        return np.unique(np.concatenate(found), axis=0)
 
     def _strides(self) -> torch.Tensor:
         """Return the row-major strides that turn an index into a key, int64."""

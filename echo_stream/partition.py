@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from echo_stream.typing import Array, Cell, IntArray
-from echo_stream.witnesses import Witnesses
 
 MAX_CELLS = 65_536  # more cells than this would not be bounded memory in any useful sense
 
@@ -50,10 +49,11 @@ class Partition(Protocol):
     def cell(self, key: int) -> Cell:
         """Return the index of a cell."""
 
-    def adjacent_pairs(self, keys: IntArray, witnesses: Witnesses | None) -> IntArray:
-        """Return pairs of positions in keys, ascending, whose cells are adjacent.
+    def face_pairs(self, keys: IntArray, among: IntArray) -> IntArray:
+        """Return pairs of keys whose cells share a face, one of them in keys, both in among.
 
-        Of shape (E, 2), int64: each pair once, smaller position first, in order.
+        Of shape (E, 2), int64: each pair once, smaller key first, in order. among ascends
+        and holds all keys. None where adjacency is told by witnesses.
         """
 
     def to(self, device: torch.device) -> "Partition":

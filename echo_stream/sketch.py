@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 
 from echo_stream.buffer import SampleBuffer
+from echo_stream.cell_graph import CellGraph
 from echo_stream.cells import CellTable
 from echo_stream.config import EngineConfig
 from echo_stream.errors import ConfigError
@@ -43,6 +44,8 @@ class Sketch:
         Labels of an equal-sized uniform sample, to compare with.
     witnesses : Witnesses
         Which cells of a codebook are adjacent; none for a grid.
+    graph : CellGraph
+        Faces of the occupied cells, and the last graph drawn.
     tail : SampleBuffer
         Samples that wait for their block.
     forgotten : Forgotten
@@ -57,6 +60,7 @@ class Sketch:
         self.pools = Pools(generation, config, device)
         self.reservoir = LabelReservoir(config.budget, config.seed)
         self.witnesses = Witnesses(generation.partition.max_cells)
+        self.graph = CellGraph(generation.partition)
         self.tail = SampleBuffer()
         self.forgotten = Forgotten()
         self._num_applied = 0
@@ -156,6 +160,7 @@ class Sketch:
         copy.reservoir.merge(self.reservoir)
         copy.witnesses.merge(self.witnesses)
         copy.forgotten.merge(self.forgotten)
+        copy.graph = self.graph.copy()
         copy.tail = self.tail.copy()
         copy._num_applied = self._num_applied
         return copy
@@ -181,7 +186,10 @@ class Sketch:
         located = self._on_device.partition.locate(latent)
         if located.runners_up is not None:
             self.witnesses.update(located.keys, located.runners_up)
+        num_cells = len(self.table)
         slots = self.table.update(located.keys, latent, vectors)
+        if len(self.table) > num_cells:
+            self.graph.occupy(self.table.occupied())
         self.pools.update(self.table, Block(slots, latent, vectors, block))
         self.reservoir.update(block.ids, block.labels)
         self._num_applied += len(block)

@@ -10,7 +10,7 @@ from echo_stream._version import __version__
 from echo_stream.cells import CellStatistics
 from echo_stream.choice import Choice, choose
 from echo_stream.errors import ConfigError
-from echo_stream.graph import PCGraph, build_graph
+from echo_stream.graph import PCGraph
 from echo_stream.members import Member, samples_from
 from echo_stream.picks import bound_of, explain
 from echo_stream.pools import latents
@@ -39,7 +39,7 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
     sketch = sketch.settled()
     statistics = sketch.table.statistics()
     centroids = statistics.centroids
-    graph = _graph(sketch, statistics)
+    graph = sketch.graph.draw(statistics, sketch.witnesses)
     order = order_cells(graph.degrees, statistics.counts)
     choice = choose(sketch.pools, statistics, order, sketch.config)
     rows = _rows(sketch, statistics, graph, choice)
@@ -59,13 +59,6 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
     return Snapshot(rows, cells, edges, _manifest(sketch, rows, cells, choice.num_substituted))
 
 
-def _graph(sketch: Sketch, statistics: CellStatistics) -> PCGraph:
-    """Return the graph over the occupied cells."""
-    partition = sketch.generation.partition
-    adjacent = partition.adjacent_pairs(statistics.keys, sketch.witnesses)
-    return build_graph(adjacent, statistics.centroids)
-
-
 def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
     """Return what is proven and what is in doubt in one cell; see `EchoCoreset.explain`."""
     sketch = sketch.settled()
@@ -75,7 +68,7 @@ def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
         msg = f"cell {tuple(cell)} is not occupied; snapshot().cells.cells lists those that are"
         raise ConfigError(msg)
     position = cells.index(tuple(cell))
-    graph = _graph(sketch, statistics)
+    graph = sketch.graph.draw(statistics, sketch.witnesses)
     order = order_cells(graph.degrees, statistics.counts)
     choice = choose(sketch.pools, statistics, order, sketch.config)
     pools = sketch.pools

@@ -57,13 +57,13 @@ class Witnesses:
             self._counts[pair] = self._counts.get(pair, 0) + count
 
     def pairs_among(self, keys: IntArray) -> IntArray:
-        """Return the positions in keys, ascending, of both ends of each link, in order."""
-        if not self._counts:
-            return np.zeros((0, 2), dtype=np.int64)
-        ends = np.stack(np.divmod(np.array(sorted(self._counts)), self._num_keys), axis=1)
-        positions = np.searchsorted(keys, ends)
-        is_occupied = keys.take(positions, mode="clip") == ends
-        return np.asarray(positions[is_occupied.all(axis=1)], dtype=np.int64)
+        """Return the links of which both ends are in keys, of shape (E, 2), int64, in order.
+
+        The second nearest cell of a witness need not be occupied itself.
+        """
+        pairs = np.array(sorted(self._counts), dtype=np.int64)
+        ends = np.stack(np.divmod(pairs, self._num_keys), axis=1)
+        return ends[np.isin(ends, keys).all(axis=1)]
 
     def rows(self) -> Array:
         """Return rows of (smaller key, larger key, count), in order, int64."""
