@@ -10,14 +10,32 @@ exact. Support is the mirror image: everything dropped is at most b + |c - r| aw
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from echo_stream.members import Tie
+from echo_stream.members import Tie, tie_from_json, tie_to_json
 from echo_stream.typing import Array
 
 MAX_CLOSED = 3  # epochs kept apart, besides the open one; older ones are merged
 MARGIN = 1e-12  # relative; a thousand times the rounding of float64 distances
+
+
+class Standing(NamedTuple):
+    """Where a sample stands in its cell: what ranks it, and among how many samples.
+
+    Attributes
+    ----------
+    key : float
+        From `echo_stream.selection.rank_keys`; ascending in the order of ranks.
+    tie : tuple
+    num_samples : int
+        In the cell.
+    """
+
+    key: float
+    tie: Tie
+    num_samples: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,18 +44,32 @@ class Drop:
 
     Attributes
     ----------
-    reference : ndarray of shape (k,)
+    reference : ndarray of shape (k,), float64
         What distances were taken to.
     distance : float
         Of the pool's last member when the epoch ended: in a core pool nothing
         dropped is nearer, in a support pool nothing is farther.
     tie : tuple or None
         The last member's tie, where its distance is 0: among equal samples it decides.
+    last : Standing or None
+        Where the last member stood in its cell when the pool was made by reading the
+        source again: as long as the cell is as it was then, this decides alone.
     """
 
     reference: Array
     distance: float
     tie: Tie | None = None
+    last: "Standing | None" = None
+
+
+def standing_to_json(standing: Standing) -> list[Any]:
+    """Return a standing as JSON."""
+    return [standing.key, tie_to_json(standing.tie), standing.num_samples]
+
+
+def standing_from_json(stored: Sequence[Any]) -> Standing:
+    """Return the standing that `standing_to_json` described."""
+    return Standing(stored[0], tie_from_json(stored[1]), stored[2])
 
 
 def with_drop(drops: Sequence[Drop], new: Drop, *, farthest: bool) -> list[Drop]:
@@ -68,7 +100,7 @@ def drop_bound(drops: Sequence[Drop], centre: Array, *, farthest: bool) -> float
 
 
 def is_certified(
-    distance: float, tie: Tie, drops: Sequence[Drop], centre: Array, *, farthest: bool
+    distance: float, standing: Standing, drops: Sequence[Drop], centre: Array, *, farthest: bool
 ) -> bool:
     """Tell whether a kept sample is proven to precede everything dropped.
 
@@ -76,7 +108,7 @@ def is_certified(
     ----------
     distance : float
         Of the sample to the centre of now.
-    tie : tuple
+    standing : Standing
     drops : sequence of Drop
     centre : ndarray of shape (k,), float64
     farthest : bool
@@ -88,7 +120,12 @@ def is_certified(
     samples, is compared by tie with the last member, if that sits there too: what was
     dropped lies there with a later tie, or farther off.
     """
-    open_drops = [drop for drop in drops if not _is_settled_by_tie(distance, tie, drop, centre)]
+    open_drops = [
+        drop
+        for drop in drops
+        if not _is_settled_by_rank(standing, drop)
+        and not _is_settled_by_tie(distance, standing.tie, drop, centre)
+    ]
     bound = drop_bound(open_drops, centre, farthest=farthest)
     # An infinite bound means that nothing was dropped, or all that was is settled.
     slack = 0.0 if np.isinf(bound) else MARGIN * (abs(bound) + distance + _length(centre))
@@ -110,6 +147,12 @@ def _carried(drop: Drop, centre: Array, *, farthest: bool) -> float:
     moved = _length(centre - drop.reference)
     slack = MARGIN * (drop.distance + moved + _length(centre))
     return drop.distance + moved + slack if farthest else drop.distance - moved - slack
+
+
+def _is_settled_by_rank(standing: Standing, drop: Drop) -> bool:
+    """Tell whether a sample precedes the last one kept of a cell that is as it was."""
+    last = drop.last
+    return last is not None and last.num_samples == standing.num_samples and standing[:2] < last[:2]
 
 
 def _is_settled_by_tie(distance: float, tie: Tie, drop: Drop, centre: Array) -> bool:

@@ -25,11 +25,20 @@ class Choice(NamedTuple):
         In order of selection.
     num_substituted : int
         Slots that were dealt to a sample which is not held; another one fills them.
+    cells_in_doubt : set of int
+        Positions of the cells of which a chosen sample is not certified, or not held.
     """
 
     core: list[Pick]
     support: list[Pick]
     num_substituted: int
+    cells_in_doubt: set[int]
+
+    @classmethod
+    def of(cls, core: list[Pick], support: list[Pick], missing: list[int]) -> "Choice":
+        """Return the choice of picks, where slots of the cells in missing were substituted."""
+        doubtful = {pick.cell for pick in core + support if not pick.is_certified}
+        return cls(core, support, len(missing), doubtful | set(missing))
 
 
 def choose(
@@ -58,7 +67,7 @@ def choose(
 
     core, missing = _fill(nearest, statistics.counts, order, config.core_slots)
     if pools.support is None:
-        return Choice(core, [], missing)
+        return Choice.of(core, [], missing)
     if config.support_size:
         farthest = pools.support
         chosen = [
@@ -68,7 +77,7 @@ def choose(
                 farthest, statistics, cell, config.support_size, statistics.input_sums
             )
         ]
-        return Choice(core, chosen, missing)
+        return Choice.of(core, chosen, missing)
     taken: list[list[Pick]] = [[] for _ in order]
     for pick in core:
         taken[pick.cell].append(pick)
@@ -78,18 +87,22 @@ def choose(
 
     left = statistics.counts - np.array([len(picks) for picks in taken])
     support, more_missing = _fill(others, left, order, config.support_slots)
-    return Choice(core, support, missing + more_missing)
+    return Choice.of(core, support, missing + more_missing)
 
 
-def _fill(best: Best, counts: IntArray, order: IntArray, slots: int) -> tuple[list[Pick], int]:
-    """Return the picks for slots dealt by rounds, and how many had to be substituted."""
+def _fill(
+    best: Best, counts: IntArray, order: IntArray, slots: int
+) -> tuple[list[Pick], list[int]]:
+    """Return the picks for slots dealt by rounds, and the cells of those that had none."""
     cells, ranks = deal_slots(counts, order, slots)
     dealt = np.bincount(cells, minlength=len(counts))
     picks = {cell: best(cell, dealt[cell]) for cell in np.unique(cells).tolist()}
-    dealt_slots = zip(cells.tolist(), ranks.tolist(), strict=True)
+    dealt_slots = list(zip(cells.tolist(), ranks.tolist(), strict=True))
     filled = [picks[cell][rank - 1] for cell, rank in dealt_slots if rank <= len(picks[cell])]
-    missing = len(cells) - len(filled)
-    return filled + (_substitutes(best, dealt, order, missing) if missing else []), missing
+    missing = [cell for cell, rank in dealt_slots if rank > len(picks[cell])]
+    if missing:
+        filled += _substitutes(best, dealt, order, len(missing))
+    return filled, missing
 
 
 def _substitutes(best: Best, dealt: IntArray, order: IntArray, missing: int) -> list[Pick]:

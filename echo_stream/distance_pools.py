@@ -6,13 +6,22 @@ is ordered anew.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from echo_stream.bounded_pool import BoundedPool
-from echo_stream.certificates import Drop, with_drop
+from echo_stream.certificates import (
+    Drop,
+    Standing,
+    standing_from_json,
+    standing_to_json,
+    with_drop,
+)
 from echo_stream.members import Member, tie_from_json, tie_to_json
+from echo_stream.selection import distance_of
 from echo_stream.typing import Array, FloatArray
 
 TINY = 1e-37  # squares below float32's normal range lose precision
@@ -113,8 +122,7 @@ class DistancePools:
     def renew(self, slots: Sequence[int], centres: torch.Tensor) -> None:
         """Begin a new epoch in cells, with centres of shape (n, k) as their references."""
         for slot in slots:
-            self._closed[slot] = self.drops(slot)
-            self._dropped_before[slot] = self._dropped(slot)
+            self.close(slot)
         self.references[torch.tensor(slots)] = centres.to(self.references.dtype)
         for slot in slots:
             self._reorder(slot, list(self.pools[slot]))
@@ -134,7 +142,7 @@ class DistancePools:
         # Keys only leave from the far end: nothing dropped in this epoch precedes the last kept.
         key, last = self.pools[slot].last()
         distance = float(np.sqrt(abs(key)))
-        reference = self.references[slot].cpu().numpy().copy()
+        reference = self.references[slot].double().cpu().numpy().copy()
         drop = Drop(reference, distance, last.tie if distance == 0 else None)
         return with_drop(closed, drop, farthest=self.farthest)
 
@@ -158,12 +166,42 @@ class DistancePools:
         What is offered later can be farther than what has been dropped so far: the bound
         on that is closed first.
         """
-        self._closed[slot] = self.drops(slot)
+        self.close(slot)
         self.pools[slot].remove(members)
         self.seen[slot] -= len(members)
         self._dropped_before[slot] = self._dropped(slot)
-        if not self._dropped(slot):
-            self._closed[slot] = []
+        # The cell is not as it was, and if all that is left is held, nothing bounds it.
+        still = self._closed[slot] if self._dropped(slot) else []
+        self._closed[slot] = [replace(drop, last=None) for drop in still]
+        self.refresh_limits([slot])
+
+    def close(self, slot: int) -> None:
+        """Put the bound on what the open epoch has dropped to those that are closed."""
+        self._closed[slot] = self.drops(slot)
+        self._dropped_before[slot] = self._dropped(slot)
+
+    def settle(
+        self, slot: int, members: Sequence[Member], centre: FloatArray, last: Standing
+    ) -> None:
+        """Take over the first members of a cell by rank, found by reading the source again.
+
+        Parameters
+        ----------
+        slot : int
+        members : sequence of Member
+        centre : ndarray of shape (k,), float64
+            Of the cell; the reference of a new epoch.
+        last : Standing
+            Of the last of the members: what is not among them stands behind it.
+        """
+        self.references[slot] = torch.from_numpy(centre).to(self.references)
+        self.seen[slot] = last.num_samples
+        self.pools[slot] = BoundedPool()
+        self._reorder(slot, list(members))
+        self._dropped_before[slot] = self._dropped(slot)
+        distance = distance_of(last.key, last.num_samples)
+        drop = Drop(centre.copy(), distance, last=last)
+        self._closed[slot] = [drop] if self._dropped(slot) else []
         self.refresh_limits([slot])
 
     def copy_into(self, target: "DistancePools") -> None:
@@ -206,28 +244,31 @@ class DistancePools:
         """Return all but the members as arrays."""
         drops = [(slot, drop) for slot, drops in enumerate(self._closed) for drop in drops]
         references = [drop.reference for _, drop in drops]
-        dim, dtype = self.references.shape[1], self.references.cpu().numpy().dtype
+        dim = self.references.shape[1]
         return {
             "references": self.references.cpu().numpy().copy(),
             "seen": self.seen.copy(),
             "dropped_before": self._dropped_before.copy(),
             "drop_slots": np.array([slot for slot, _ in drops], dtype=np.int64),
             "drop_distances": np.array([drop.distance for _, drop in drops], dtype=np.float64),
-            "drop_references": np.array(references).reshape(len(drops), dim).astype(dtype),
+            "drop_references": np.array(references, dtype=np.float64).reshape(-1, dim),
         }
 
-    def drop_ties(self) -> list[list[str] | None]:
-        """Return the ties of the closed bounds as JSON, in the order of `to_arrays`."""
-        ties = [drop.tie for drops in self._closed for drop in drops]
-        return [None if tie is None else tie_to_json(tie) for tie in ties]
+    def drop_proofs(self) -> list[list[Any]]:
+        """Return ties and standings of the closed bounds as JSON, in the order of `to_arrays`."""
+        return [
+            [drop.tie and tie_to_json(drop.tie), drop.last and standing_to_json(drop.last)]
+            for drops in self._closed
+            for drop in drops
+        ]
 
     def restore(
         self,
         arrays: dict[str, Array],
-        ties: Sequence[Sequence[str] | None],
+        proofs: Sequence[Sequence[Any]],
         members: Sequence[list[Member]],
     ) -> None:
-        """Take over what `to_arrays` and `drop_ties` returned, and the members by slot.
+        """Take over what `to_arrays` and `drop_proofs` returned, and the members by slot.
 
         The pools must be empty.
         """
@@ -236,9 +277,15 @@ class DistancePools:
         self.seen = np.array(arrays["seen"])
         self._dropped_before = np.array(arrays["dropped_before"])
         columns = (arrays["drop_slots"], arrays["drop_references"], arrays["drop_distances"])
-        for slot, reference, distance, stored in zip(*columns, ties, strict=True):
-            tie = None if stored is None else tie_from_json(stored)
-            self._closed[slot].append(Drop(np.array(reference), float(distance), tie))
+        for slot, reference, distance, (tie, last) in zip(*columns, proofs, strict=True):
+            self._closed[slot].append(
+                Drop(
+                    np.array(reference),
+                    float(distance),
+                    tie and tie_from_json(tie),
+                    last and standing_from_json(last),
+                )
+            )
         for slot, chosen in enumerate(members):
             self._reorder(slot, chosen)
         self.refresh_limits(range(len(self.pools)))

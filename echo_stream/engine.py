@@ -12,11 +12,13 @@ from echo_stream.engine_state import pack_engine, unpack_engine
 from echo_stream.errors import ConfigError, DataError, WarmupError
 from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Generation, OnEpoch, train_generation
-from echo_stream.members import hash_id
+from echo_stream.members import hash_id, members_of
+from echo_stream.repair import RepairReport, repair
 from echo_stream.samples import Samples
 from echo_stream.sketch import Sketch
 from echo_stream.snapshot import Snapshot
 from echo_stream.snapshotting import explain_cell, take_snapshot
+from echo_stream.source import ArraySource, Rereadable, read_again
 from echo_stream.typing import Array, Cell, FloatArray, IntArray, State
 from echo_stream.validation import SampleSchema, as_samples
 
@@ -151,14 +153,25 @@ class EchoCoreset:
 
     def fit_samples(self, samples: Samples, *, on_epoch: OnEpoch | None = None) -> Self:
         """Do what `fit` does, for those who already have `Samples`."""
-        if len(samples) == 0:
+        return self.fit_source(ArraySource(samples), on_epoch=on_epoch)
+
+    def fit_source(self, source: Rereadable, *, on_epoch: OnEpoch | None = None) -> Self:
+        """Do what `fit` does with a source, of which no more than a batch is ever held.
+
+        Three readings: for the training, the bounded pass of a stream, and the repair of
+        what that has left in doubt.
+        """
+        if source.num_samples == 0:
             msg = "there are no samples to build a coreset of; give at least one"
             raise DataError(msg)
         sketch = self._given_sketch()
         if sketch is None:
-            sketch = self._train(self._training_rows(samples.x), len(samples), on_epoch)
-        sketch.generation.schema.check(samples.x)
-        sketch.update(samples)
+            training = source.payloads(self._training_rows(source.num_samples))
+            sketch = self._train(training, source.num_samples, on_epoch)
+        source.expect(sketch.generation.schema)
+        for samples in read_again(source, source.num_samples):
+            sketch.update(samples)
+        repair(sketch, source)
         self._sketch, self._waiting, self._forgotten = sketch, SampleBuffer(), Forgotten()
         return self
 
@@ -239,10 +252,37 @@ class EchoCoreset:
         """
         if self._sketch is not None:
             return self._sketch.forget(str(sample_id))
-        waiting = self._waiting.remove(str(sample_id))
-        removed = 0 if waiting is None else len(waiting)
+        removed = members_of(self._waiting.remove(str(sample_id)))
         self._forgotten.add(str(sample_id), removed)
-        return removed
+        return len(removed)
+
+    def repair(self, source: Rereadable) -> RepairReport:
+        """Read the source again, and make exact what the stream has left in doubt.
+
+        Parameters
+        ----------
+        source : Rereadable
+            Holds what was counted, from its first sample on, in any order; what comes
+            after as many samples is not read.
+
+        Returns
+        -------
+        RepairReport
+            The pools of cells with an uncertified row are filled anew, and all rows are
+            certified. If the source holds another number of samples for any cell, nothing
+            is changed, and the report has the differences. Samples of forgotten ids that
+            were still in the sums are taken out.
+
+        Raises
+        ------
+        WarmupError
+            While the engine warms up.
+
+        Notes
+        -----
+        O(N D). Where sums are no longer exact nothing can be certified, or is read.
+        """
+        return repair(self._settled_sketch(), source)
 
     def snapshot(self) -> Snapshot:
         """Return the coreset of everything counted, with its cells and graph.
@@ -385,12 +425,12 @@ class EchoCoreset:
             return None
         return Sketch(self._given_generation, self.config, self.device)
 
-    def _training_rows(self, x: Array) -> Array:
+    def _training_rows(self, n: int) -> IntArray | None:
         """Return what a batch build trains on: all rows for the paper, else a uniform sample."""
-        if self.config.preset == "paper" or len(x) <= self.config.warmup:
-            return x
+        if self.config.preset == "paper" or n <= self.config.warmup:
+            return None
         rng = np.random.default_rng(self.config.seed)
-        return np.asarray(x[np.sort(rng.choice(len(x), self.config.warmup, replace=False))])
+        return np.sort(rng.choice(n, self.config.warmup, replace=False))
 
     def _train(self, x: Array, expected_n: int, on_epoch: OnEpoch | None) -> Sketch:
         """Return an empty sketch of a generation trained on x."""

@@ -1,13 +1,16 @@
 """The ids that were asked to be forgotten, as hashes: the names themselves are gone."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
+
+from echo_stream.members import Member
 
 HASH_BYTES = 16
 
 
 class Forgotten:
-    """How many samples of each forgotten id have been taken out of the sums.
+    """Which samples of each forgotten id have been taken out of the sums, as digests.
 
     None means that the call missed: a sample that no pool holds cannot be told from one
     never seen. It is still in the sums, until the source is read again.
@@ -22,14 +25,13 @@ class Forgotten:
     Examples
     --------
     >>> forgotten = Forgotten()
-    >>> forgotten.add("a", 1)
-    >>> forgotten.add("b", 0)
-    >>> forgotten.num_removed, forgotten.num_missed, "a" in forgotten, "c" in forgotten
-    (1, 1, True, False)
+    >>> forgotten.add("a", [])
+    >>> forgotten.num_removed, forgotten.num_missed, "a" in forgotten, "b" in forgotten
+    (0, 1, True, False)
     """
 
     def __init__(self) -> None:
-        self._removed: dict[bytes, int] = {}
+        self._removed: dict[bytes, list[int]] = {}
 
     def __len__(self) -> int:
         """Return the number of ids."""
@@ -42,7 +44,7 @@ class Forgotten:
     @property
     def num_removed(self) -> int:
         """Samples taken out of the sums."""
-        return sum(self._removed.values())
+        return sum(map(len, self._removed.values()))
 
     @property
     def num_missed(self) -> int:
@@ -51,30 +53,43 @@ class Forgotten:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the hashes and counts."""
-        return (HASH_BYTES + 8) * len(self)
+        """Bytes of the hashes and digests."""
+        return HASH_BYTES * len(self) + 8 * self.num_removed
 
-    def add(self, sample_id: object, removed: int) -> None:
-        """Note that so many samples of an id have been taken out, perhaps none."""
-        name = _hashed(sample_id)
-        self._removed[name] = self._removed.get(name, 0) + removed
+    def add(self, sample_id: object, removed: Sequence[Member]) -> None:
+        """Note which samples of an id have been taken out, perhaps none."""
+        digests = self._removed.setdefault(_hashed(sample_id), [])
+        digests += [member.tie[2] for member in removed]
 
-    def removed(self, sample_id: object) -> int:
-        """Return how many samples of a forgotten id have been taken out."""
-        return self._removed[_hashed(sample_id)]
+    def pending(self, members: Sequence[Member]) -> list[Member]:
+        """Return those of forgotten ids, all read again, that are still in the sums."""
+        removed = {name: list(digests) for name, digests in self._removed.items()}
+        return [member for member in members if not _crossed_off(member, removed)]
 
     def merge(self, other: "Forgotten") -> None:
         """Take over what other has forgotten; other is left unchanged."""
-        for name, removed in other._removed.items():
-            self._removed[name] = self._removed.get(name, 0) + removed
+        for name, digests in other._removed.items():
+            self._removed[name] = self._removed.get(name, []) + digests
 
     def to_json(self) -> list[list[Any]]:
-        """Return rows of hash (hexadecimal) and number, in order of hash."""
-        return [[name.hex(), removed] for name, removed in sorted(self._removed.items())]
+        """Return rows of hash (hexadecimal) and digests (as text), in order of hash."""
+        return [
+            [name.hex(), [str(digest) for digest in sorted(digests)]]
+            for name, digests in sorted(self._removed.items())
+        ]
 
     def restore(self, rows: list[list[Any]]) -> None:
         """Take over what `to_json` returned."""
-        self._removed = {bytes.fromhex(name): removed for name, removed in rows}
+        self._removed = {bytes.fromhex(name): [int(d) for d in digests] for name, digests in rows}
+
+
+def _crossed_off(member: Member, removed: dict[bytes, list[int]]) -> bool:
+    """Cross a sample off those that have been taken out; False if it is none of them."""
+    digests = removed[_hashed(member.id)]
+    if member.tie[2] not in digests:
+        return False
+    digests.remove(member.tie[2])
+    return True
 
 
 def _hashed(sample_id: object) -> bytes:

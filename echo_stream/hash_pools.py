@@ -78,12 +78,24 @@ class HashPools:
 
     def forget(self, slot: int, members: Sequence[Member], *, has_dropped: bool) -> None:
         """Take samples of a cell out, held or not; has_dropped tells of any other. O(pool)."""
-        pool = self.pools[slot]
-        if has_dropped and len(pool):
-            self.ends[slot] = min(pool.last()[1].tie, self.ends.get(slot, pool.last()[1].tie))
-        elif not has_dropped:
+        if has_dropped:
+            self.close(slot)
+        else:
             self.ends.pop(slot, None)
-        pool.remove(members)
+        self.pools[slot].remove(members)
+        self._refresh_limits([slot])
+
+    def close(self, slot: int) -> None:
+        """Take in nothing any more that is later than the last member: such were dropped."""
+        if len(self.pools[slot]):
+            last = self.pools[slot].last()[1].tie
+            self.ends[slot] = min(last, self.ends.get(slot, last))
+            self._refresh_limits([slot])
+
+    def settle(self, slot: int, members: Sequence[Member]) -> None:
+        """Take over the first members of a cell, found by reading the source again."""
+        self.pools[slot] = BoundedPool((0.0, member) for member in members)
+        self.ends.pop(slot, None)
         self._refresh_limits([slot])
 
     def copy_into(self, target: "HashPools") -> None:

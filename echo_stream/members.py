@@ -64,6 +64,11 @@ def members_from(samples: Samples, latent: FloatArray) -> list[Member]:
     ]
 
 
+def members_of(samples: Samples | None) -> list[Member]:
+    """Return a member for each row of samples that have not been embedded; none for None."""
+    return [] if samples is None else members_from(samples, np.zeros((len(samples), 0)))
+
+
 def samples_from(members: list[Member], schema: SampleSchema) -> Samples:
     """Return members as a batch of the given schema."""
     return Samples(

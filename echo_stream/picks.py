@@ -4,11 +4,11 @@ import math
 from typing import Any, NamedTuple
 
 from echo_stream.cells import CellStatistics
-from echo_stream.certificates import drop_bound, is_certified
+from echo_stream.certificates import Standing, drop_bound, is_certified
 from echo_stream.distance_pools import DistancePools
 from echo_stream.members import Member
 from echo_stream.pools import Pools
-from echo_stream.selection import rank_members
+from echo_stream.selection import distance_of, rank_members
 from echo_stream.typing import FloatArray
 
 
@@ -60,17 +60,15 @@ def best_by_distance(
     ranked = rank_members(
         members, pools.points_of(members), count, sums[cell], farthest=pools.farthest
     )
-    return [
-        Pick(
-            cell,
-            rank,
-            distance,
-            member,
-            statistics.is_exact
-            and is_certified(distance, member.tie, drops, centre, farthest=pools.farthest),
+
+    def pick(rank: int, key: float, member: Member) -> Pick:
+        distance, standing = distance_of(key, count), Standing(key, member.tie, count)
+        is_proven = statistics.is_exact and is_certified(
+            distance, standing, drops, centre, farthest=pools.farthest
         )
-        for rank, (distance, member) in enumerate(ranked[:number], start=1)
-    ]
+        return Pick(cell, rank, distance, member, is_proven)
+
+    return [pick(rank, *entry) for rank, entry in enumerate(ranked[:number], start=1)]
 
 
 def best_support(

@@ -149,15 +149,9 @@ class Pools:
         self._renew(table, range(len(table)))
         self._lower_quota(table.counts.cpu().numpy())
 
-    def holding(self, sample_id: str) -> dict[int, list[Member]]:
-        """Return the members of an id, by slot of their cell. O(retained)."""
-        found: dict[int, dict[int, Member]] = {}
-        for side in self.all():
-            for slot, pool in enumerate(side.pools):
-                for member in pool:
-                    if member.id == sample_id:
-                        found.setdefault(slot, {})[id(member)] = member
-        return {slot: list(members.values()) for slot, members in found.items()}
+    def holding(self, sample_id: str) -> list[Member]:
+        """Return the members of an id. O(retained)."""
+        return [member for member in self.distinct_members() if member.id == sample_id]
 
     def forget(self, slot: int, members: Sequence[Member], count: int) -> None:
         """Take samples out of a cell of which count have been offered. O(pool)."""
@@ -166,6 +160,20 @@ class Pools:
         if self.hashed is not None:
             has_dropped = count > len(self.hashed.pools[slot])
             self.hashed.forget(slot, members, has_dropped=has_dropped)
+
+    def renew_quota(self, counts: Array) -> None:
+        """Recompute R and R_s, which can have risen where samples were forgotten.
+
+        Pools that are to grow have dropped samples: the bounds on those are closed first.
+        """
+        for pools in self.ordered.values():
+            for slot in range(len(pools.pools)):
+                pools.close(slot)
+        if self.hashed is not None:
+            for slot in np.flatnonzero(counts > [len(pool) for pool in self.hashed.pools]).tolist():
+                self.hashed.close(slot)
+        self.rounds = self.support_rounds = math.inf
+        self._lower_quota(counts)
 
     def distinct_members(self) -> list[Member]:
         """Return each retained sample once, in an order fixed by the pools' content."""

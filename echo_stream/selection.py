@@ -68,19 +68,29 @@ def deal_slots(counts: IntArray, order: IntArray, budget: int) -> tuple[IntArray
 def rank_members(
     members: Sequence[Member], points: Array, count: int, total: FloatArray, *, farthest: bool
 ) -> list[tuple[float, Member]]:
-    """Return (distance, member) by distance to the centre of the cell, ties by `Member.tie`.
+    """Return (key, member) in order of rank: by key, ties by `Member.tie`.
+
+    Parameters are those of `rank_keys`; members has one for each point.
+    """
+    keys = rank_keys(points, count, total, farthest=farthest)
+    return sorted(zip(keys.tolist(), members, strict=True), key=lambda e: (e[0], e[1].tie))
+
+
+def rank_keys(
+    points: Array, count: int | IntArray, total: FloatArray, *, farthest: bool
+) -> FloatArray:
+    """Return what ranks points in their cells: squared distance to the centre, ascending.
 
     Parameters
     ----------
-    members : sequence of Member
     points : ndarray of shape (n, k)
-        Where they are: z for the core (eq. 5-6), x for the support (eq. 8).
-    count : int
+        Where samples are: z for the core (eq. 5-6), x for the support (eq. 8).
+    count : int, or ndarray of shape (n, 1), int64
         Samples in the cell, m_j.
-    total : ndarray of shape (k,), float64
+    total : ndarray of shape (k,) or (n, k), float64
         Sum of the points of all samples in the cell; the centre is total / count.
     farthest : bool
-        Whether the farthest come first.
+        Whether the farthest come first: keys are negative then.
 
     Notes
     -----
@@ -90,10 +100,12 @@ def rank_members(
     """
     residuals = points.astype(np.float64) * count - total
     keys = np.square(residuals).sum(axis=1)
-    if farthest:
-        keys = -keys
-    ranked = sorted(zip(keys.tolist(), members, strict=True), key=lambda e: (e[0], e[1].tie))
-    return [(math.sqrt(abs(key)) / count, member) for key, member in ranked]
+    return np.asarray(-keys if farthest else keys)
+
+
+def distance_of(key: float, count: int) -> float:
+    """Return the distance to the centre of its cell of a sample with a key of `rank_keys`."""
+    return math.sqrt(abs(key)) / count
 
 
 def row_weights(counts: IntArray, rows_per_cell: IntArray, centroids: FloatArray) -> FloatArray:

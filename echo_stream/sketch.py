@@ -6,7 +6,9 @@ content does not depend on how the caller cuts the stream into batches.
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from echo_stream.buffer import SampleBuffer
@@ -16,16 +18,38 @@ from echo_stream.config import EngineConfig
 from echo_stream.errors import ConfigError
 from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Generation
-from echo_stream.members import Member, samples_from
-from echo_stream.pools import Block, Pools
+from echo_stream.members import Member, members_of, samples_from
+from echo_stream.pools import Block, Pools, latents
 from echo_stream.reservoir import LabelReservoir
 from echo_stream.samples import Samples
+from echo_stream.typing import IntArray
 from echo_stream.witnesses import PAIR_BYTES, Witnesses
 
 FLOAT64_BYTES = 8
 BLOCK_SIZE = 1_024  # samples; epochs end at block ends, so blocks are cut by position alone
 # The rest shapes the generation only.
 SKETCH_SETTINGS = ("budget", "preset", "rank", "support", "support_share", "seed")
+
+
+class Embedded(NamedTuple):
+    """Samples with all that places them.
+
+    Attributes
+    ----------
+    vectors : tensor of shape (n, D), float32
+    latent : tensor of shape (n, d), float64
+    keys : tensor of shape (n,), int64
+        Of their cells.
+    runners_up : tensor of shape (n,), int64, or None
+        See `Located`.
+    samples : Samples
+    """
+
+    vectors: torch.Tensor
+    latent: torch.Tensor
+    keys: torch.Tensor
+    runners_up: torch.Tensor | None
+    samples: Samples
 
 
 class Sketch:
@@ -143,14 +167,11 @@ class Sketch:
 
         O(retained). 0: none is held, so none can be told from one never seen.
         """
-        waiting = self.tail.remove(sample_id)
-        removed = 0 if waiting is None else len(waiting)
-        for slot, members in self.pools.holding(sample_id).items():
-            self._subtract(slot, members)
-            removed += len(members)
+        waiting, held = members_of(self.tail.remove(sample_id)), self.pools.holding(sample_id)
+        self.forgotten.add(sample_id, waiting)
+        self.take_out(held)
         self.reservoir.forget(sample_id)
-        self.forgotten.add(sample_id, removed)
-        return removed
+        return len(waiting) + len(held)
 
     def copy(self) -> "Sketch":
         """Return an independent copy; payloads, which never change, are shared."""
@@ -181,30 +202,47 @@ class Sketch:
 
     def _apply(self, block: Samples) -> None:
         """Embed, locate, count and offer one block."""
-        vectors = self._on_device.preprocess(block.x)
-        latent = self._on_device.latent(vectors)
-        located = self._on_device.partition.locate(latent)
-        if located.runners_up is not None:
-            self.witnesses.update(located.keys, located.runners_up)
+        vectors, latent, keys, runners_up, _ = self.embed(block)
+        if runners_up is not None:
+            self.witnesses.update(keys, runners_up)
         num_cells = len(self.table)
-        slots = self.table.update(located.keys, latent, vectors)
+        slots = self.table.update(keys, latent, vectors)
         if len(self.table) > num_cells:
             self.graph.occupy(self.table.occupied())
         self.pools.update(self.table, Block(slots, latent, vectors, block))
         self.reservoir.update(block.ids, block.labels)
         self._num_applied += len(block)
 
-    def _subtract(self, slot: int, members: list[Member]) -> None:
-        """Undo what `_apply` did for samples of one cell."""
-        samples = samples_from(members, self.generation.schema)
+    def embed(self, samples: Samples) -> Embedded:
+        """Return where samples are: vectors, z and cells. O(n D)."""
         vectors = self._on_device.preprocess(samples.x)
         latent = self._on_device.latent(vectors)
         located = self._on_device.partition.locate(latent)
-        if located.runners_up is not None:
-            self.witnesses.subtract(located.keys, located.runners_up)
-        self.pools.forget(slot, members, int(self.table.counts[slot]))
-        self.table.subtract(located.keys, latent, vectors)
+        return Embedded(vectors, latent, *located, samples)
+
+    def keys_of(self, members: list[Member]) -> IntArray:
+        """Return the key of each member's cell, of shape (n,), int64."""
+        z = torch.from_numpy(latents(members, self.generation.encoder.dim)).to(self.device)
+        return np.asarray(self._on_device.partition.locate(z).keys.cpu().numpy())
+
+    def take_out(self, members: list[Member]) -> None:
+        """Take samples that have been applied, held or dropped, out of everything. O(n D)."""
+        if not members:
+            return
+        table, keys = self.table, self.keys_of(members)
+        for key in np.unique(keys).tolist():
+            slot = int(torch.nonzero(table.keys == key))
+            chosen = [members[row] for row in np.flatnonzero(keys == key)]
+            self.pools.forget(slot, chosen, int(table.counts[slot]))
+        vectors, latent, located, runners_up, _ = self.embed(
+            samples_from(members, self.generation.schema)
+        )
+        if runners_up is not None:
+            self.witnesses.subtract(located, runners_up)
+        table.subtract(located, latent, vectors)
         self._num_applied -= len(members)
+        for member in members:
+            self.forgotten.add(member.id, [member])
 
     def _check_mergeable(self, other: "Sketch") -> None:
         """Refuse a sketch of another generation or configuration."""

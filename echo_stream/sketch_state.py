@@ -49,7 +49,7 @@ def sketch_to_state(sketch: Sketch) -> State:
         "hash_ends": [[slot, tie_to_json(tie)] for slot, tie in sorted(ends.items())],
         "quota": [r if math.isfinite(r) else None for r in (pools.rounds, pools.support_rounds)],
         "members": columns_to_json(held),
-        "drop_ties": {name: side.drop_ties() for name, side in pools.ordered.items()},
+        "drop_proofs": {name: side.drop_proofs() for name, side in pools.ordered.items()},
         "reservoir": sketch.reservoir.to_json(),
         "forgotten": sketch.forgotten.to_json(),
     }
@@ -74,7 +74,7 @@ def sketch_from_state(
     pools.epoch_counts = np.array(arrays["epoch_counts"])
     for name, side in pools.ordered.items():
         held_by = _members_by_slot(arrays[f"{name}.members"], members, len(sketch.table))
-        side.restore(with_prefix(arrays, f"{name}."), meta["drop_ties"][name], held_by)
+        side.restore(with_prefix(arrays, f"{name}."), meta["drop_proofs"][name], held_by)
     if pools.hashed is not None:
         ends = meta["hash_ends"]
         pools.hashed.ends = {slot: tie_from_json(tie) for slot, tie in ends}

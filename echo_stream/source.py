@@ -1,12 +1,17 @@
 """Where samples come from: the contract of a source, and its in-memory twin."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
-from echo_stream.errors import SourceError
+import numpy as np
+
+from echo_stream.errors import DataError, SourceError
 from echo_stream.samples import Origin, Samples
+from echo_stream.typing import Array, IntArray
 from echo_stream.validation import SampleSchema
+
+BATCH_SAMPLES = 4_096  # asked of a source at a time when it is read again
 
 RejectReason: TypeAlias = Literal["decode", "schema", "nonfinite"]
 """Why a message is no sample: illegible, of a wrong shape or dtype, or not finite."""
@@ -83,6 +88,40 @@ class Source(Protocol):
         """Let go of connections and files."""
 
 
+class Rereadable(Source, Protocol):
+    """A source that can be read again from its beginning, any number of times."""
+
+    @property
+    def num_samples(self) -> int:
+        """Return how many samples there are."""
+
+    def rewind(self) -> None:
+        """Go back to the first sample."""
+
+    def payloads(self, rows: IntArray | None) -> Array:
+        """Return x of some rows, ascending, or of all; mapped where it may not fit in memory."""
+
+
+def read_again(source: Rereadable, num_samples: int) -> Iterator[Samples]:
+    """Yield the first samples of a source, from its beginning, at most so many.
+
+    Raises
+    ------
+    DataError
+        Of a sample that cannot be used.
+    """
+    source.rewind()
+    missing = num_samples
+    while missing > 0 and not source.is_exhausted:
+        batch = source.next_batch(min(missing, BATCH_SAMPLES))
+        if batch.rejected:
+            msg = f"{source.name}: {batch.rejected[0].message}; remove it"
+            raise DataError(msg)
+        if batch.samples is not None:
+            missing -= len(batch.samples)
+            yield batch.samples
+
+
 class ArraySource:
     """Read samples in memory as a stream, once, in their order.
 
@@ -134,6 +173,19 @@ class ArraySource:
         samples = self._samples[rows]
         self._row += len(samples)
         return Batch(samples)
+
+    @property
+    def num_samples(self) -> int:
+        """Return how many samples there are."""
+        return len(self._samples)
+
+    def rewind(self) -> None:
+        """Go back to the first row."""
+        self._row = 0
+
+    def payloads(self, rows: IntArray | None) -> Array:
+        """Return x of some rows, or of all, which is no copy."""
+        return self._samples.x if rows is None else np.asarray(self._samples.x[rows])
 
     def position(self) -> dict[str, int]:
         """Return the number of the next row."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset, Generation, Snapshot, sketch
-from echo_stream.certificates import Drop, drop_bound, is_certified, with_drop
+from echo_stream.certificates import Drop, Standing, drop_bound, is_certified, with_drop
 from echo_stream.config import Rank
 from echo_stream.errors import ConfigError
 from echo_stream.typing import Array
@@ -30,7 +30,7 @@ EXAMPLES = int(os.environ.get("ECHO_STREAM_FUZZ_EXAMPLES", "150"))
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _small_blocks() -> Iterator[None]:
+def small_blocks() -> Iterator[None]:
     """Cut blocks of 16, so that small clouds have many blocks and epochs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sketch, "BLOCK_SIZE", 16)
@@ -250,11 +250,22 @@ def test_nothing_is_certified_beyond_exact_sums() -> None:
 def test_a_tie_with_the_bound_is_no_proof() -> None:
     """What was dropped at the same distance may come first: only strictly nearer is proven."""
     drop = Drop(reference=np.zeros(2), distance=0.5)
-    centre, tie = np.zeros(2), (1, "a", 1)
-    assert is_certified(0.49, tie, [drop], centre, farthest=False)
-    assert not is_certified(0.5, tie, [drop], centre, farthest=False)
-    assert is_certified(0.51, tie, [drop], centre, farthest=True)
-    assert not is_certified(0.5, tie, [drop], centre, farthest=True)
+    centre, standing = np.zeros(2), Standing(0.0, (1, "a", 1), 9)
+    assert is_certified(0.49, standing, [drop], centre, farthest=False)
+    assert not is_certified(0.5, standing, [drop], centre, farthest=False)
+    assert is_certified(0.51, standing, [drop], centre, farthest=True)
+    assert not is_certified(0.5, standing, [drop], centre, farthest=True)
+
+
+def test_a_standing_is_proof_while_the_cell_is_as_it_was() -> None:
+    """A tie at one distance is settled by rank, until another sample has arrived."""
+    drop = Drop(np.zeros(2), distance=0.5, last=Standing(20.25, (5, "e", 0), 9))
+    for standing, proven in (
+        (Standing(20.25, (4, "d", 0), 9), True),
+        (Standing(20.25, (6, "f", 0), 9), False),
+        (Standing(20.25, (4, "d", 0), 10), False),
+    ):
+        assert is_certified(0.5, standing, [drop], np.zeros(2), farthest=False) is proven
 
 
 def test_merged_bounds_of_equal_samples_keep_the_earlier_tie() -> None:
@@ -264,8 +275,8 @@ def test_merged_bounds_of_equal_samples_keep_the_earlier_tie() -> None:
     for tie in ties:
         drops = with_drop(drops, Drop(place, 0.0, tie), farthest=False)
     assert len(drops) == 3
-    assert is_certified(0.0, (2, "b", 0), drops, place, farthest=False)
-    assert not is_certified(0.0, (4, "d", 0), drops, place, farthest=False)
+    assert is_certified(0.0, Standing(0.0, (2, "b", 0), 9), drops, place, farthest=False)
+    assert not is_certified(0.0, Standing(0.0, (4, "d", 0), 9), drops, place, farthest=False)
 
 
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(0, 1)), min_size=1, max_size=8))

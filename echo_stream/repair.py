@@ -1,0 +1,190 @@
+"""A second reading of the source, which settles what the first one left in doubt."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from echo_stream.choice import choose
+from echo_stream.hash_pools import HashPools
+from echo_stream.members import Member, members_from
+from echo_stream.repair_pools import RankedPools
+from echo_stream.selection import order_cells
+from echo_stream.sketch import Embedded, Sketch
+from echo_stream.source import Rereadable, read_again
+from echo_stream.typing import Array, Cell, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What a repair has found and done.
+
+    Attributes
+    ----------
+    num_cells : int
+        Cells whose pools were filled anew.
+    num_forgotten : int
+        Samples of forgotten ids that were still in the sums, and have been taken out.
+    differences : list of (cell, int, int)
+        Cells of which the source does not hold what was counted: the cell, samples
+        counted, samples found. Where there are any, nothing has been changed.
+    """
+
+    num_cells: int = 0
+    num_forgotten: int = 0
+    differences: list[tuple[Cell, int, int]] = field(default_factory=list)
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the source holds what was counted."""
+        return not self.differences
+
+
+def repair(sketch: Sketch, source: Rereadable) -> RepairReport:
+    """Fill the pools of cells in doubt from all that was counted; see `EchoCoreset.repair`.
+
+    O(N D), and one reading of the source; a second one where samples of forgotten ids
+    may still be in the sums.
+    """
+    sketch.settle()
+    num_forgotten = 0
+    if sketch.forgotten.num_missed:
+        pending, differences = _read_forgotten(sketch, source)
+        if differences:
+            return RepairReport(differences=differences)
+        sketch.take_out(pending)
+        num_forgotten = len(pending)
+    if len(sketch.forgotten):
+        sketch.pools.renew_quota(sketch.table.counts.cpu().numpy())
+    cells = _Cells.in_doubt(sketch)
+    if not len(cells.positions):
+        return RepairReport(num_forgotten=num_forgotten)
+    differences = cells.fill(sketch, source)
+    if differences:
+        return RepairReport(num_forgotten=num_forgotten, differences=differences)
+    cells.install(sketch)
+    return RepairReport(len(cells.positions), num_forgotten)
+
+
+def _read_forgotten(
+    sketch: Sketch, source: Rereadable
+) -> tuple[list[Member], list[tuple[Cell, int, int]]]:
+    """Return the samples of forgotten ids that are still in the sums, and differences."""
+    counts, found = _no_counts(sketch), []
+    for block in _read(sketch, source):
+        is_forgotten = _forgotten_rows(sketch, block)
+        np.add.at(counts, block.keys.cpu().numpy()[~is_forgotten], 1)
+        rows = np.flatnonzero(is_forgotten)
+        found += members_from(block.samples[rows], block.latent.cpu().numpy()[rows])
+    pending = sketch.forgotten.pending(found)
+    np.add.at(counts, sketch.keys_of(pending), 1)
+    return pending, _differences(sketch, counts)
+
+
+class _Cells:
+    """The cells in doubt, and pools that collect what belongs into theirs."""
+
+    def __init__(self, sketch: Sketch, positions: IntArray) -> None:
+        statistics, pools = sketch.table.statistics(), sketch.pools
+        self.positions = positions
+        self._slots = statistics.slots[positions]
+        self._counts = statistics.counts[positions]
+        totals = {"nearest": statistics.latent_sums, "support": statistics.input_sums}
+        self._ranked = {
+            name: RankedPools(
+                self._counts,
+                totals[name][positions],
+                side.capacity,
+                sketch.device,
+                farthest=side.farthest,
+            )
+            for name, side in pools.ordered.items()
+        }
+        self._hashed = None if pools.hashed is None else HashPools()
+        if self._hashed is not None and pools.hashed is not None:
+            self._hashed.capacity = pools.hashed.capacity
+            self._hashed.extend(len(positions))
+        self._number = torch.full(
+            (sketch.generation.partition.max_cells,), -1, dtype=torch.int64, device=sketch.device
+        )
+        keys = torch.from_numpy(statistics.keys[positions]).to(sketch.device)
+        self._number[keys] = torch.arange(len(positions), device=sketch.device)
+
+    @classmethod
+    def in_doubt(cls, sketch: Sketch) -> "_Cells":
+        """Return the cells of which a chosen sample is not certified, or not held."""
+        statistics = sketch.table.statistics()
+        graph = sketch.graph.draw(statistics, sketch.witnesses)
+        order = order_cells(graph.degrees, statistics.counts)
+        choice = choose(sketch.pools, statistics, order, sketch.config)
+        # Beyond exact sums nothing can be proven, by any number of readings.
+        cells = sorted(choice.cells_in_doubt) if statistics.is_exact else []
+        return cls(sketch, np.array(cells, dtype=np.int64))
+
+    def fill(self, sketch: Sketch, source: Rereadable) -> list[tuple[Cell, int, int]]:
+        """Read the source into the pools; return the cells that have other counts there."""
+        counts = _no_counts(sketch)
+        for block in _read(sketch, source):
+            is_kept = torch.from_numpy(~_forgotten_rows(sketch, block)).to(sketch.device)
+            np.add.at(counts, block.keys[is_kept].cpu().numpy(), 1)
+            self._offer(block, is_kept & (self._number[block.keys] >= 0))
+        return _differences(sketch, counts)
+
+    def install(self, sketch: Sketch) -> None:
+        """Put what has been collected in the place of the sketch's pools."""
+        for number, slot in enumerate(self._slots.tolist()):
+            for name, ranked in self._ranked.items():
+                members, last = list(ranked.pools[number]), ranked.last(number)
+                sketch.pools.ordered[name].settle(slot, members, ranked.centres[number], last)
+            if self._hashed is not None and sketch.pools.hashed is not None:
+                sketch.pools.hashed.settle(slot, list(self._hashed.pools[number]))
+            sketch.pools.epoch_counts[slot] = self._counts[number]
+
+    def _offer(self, block: Embedded, is_wanted: torch.Tensor) -> None:
+        """Offer the wanted rows of a block to the pools of their cells."""
+        rows = torch.nonzero(is_wanted).squeeze(1)
+        cells = self._number[block.keys[rows]]
+        points = {"nearest": block.latent[rows], "support": block.vectors[rows].double()}
+        passed = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
+        if self._hashed is not None:
+            ids = block.samples.ids[rows.cpu().numpy()]
+            by_hash = self._hashed.passes(cells.cpu().numpy(), ids)
+            passed |= torch.from_numpy(by_hash).to(passed.device)
+        for name, ranked in self._ranked.items():
+            passed |= ranked.passes(cells, points[name])
+        chosen, numbers = rows[passed].cpu().numpy(), cells[passed].cpu().numpy()
+        members = members_from(block.samples[chosen], block.latent[rows[passed]].cpu().numpy())
+        for name, ranked in self._ranked.items():
+            ranked.offer(numbers, members, points[name][passed].cpu().numpy())
+        if self._hashed is not None:
+            self._hashed.offer(numbers, members)
+
+
+def _read(sketch: Sketch, source: Rereadable) -> Iterator[Embedded]:
+    """Read again and embed as many samples as have arrived."""
+    num_rows = sketch.n + sketch.forgotten.num_removed
+    for samples in read_again(source, num_rows):
+        yield sketch.embed(samples)
+
+
+def _forgotten_rows(sketch: Sketch, block: Embedded) -> Array:
+    """Tell which rows of a block have a forgotten id, of shape (n,), bool."""
+    if not len(sketch.forgotten):
+        return np.zeros(len(block.samples), dtype=bool)
+    return np.array([name in sketch.forgotten for name in block.samples.ids], dtype=bool)
+
+
+def _no_counts(sketch: Sketch) -> IntArray:
+    """Return a count of zero for each cell that there can be."""
+    return np.zeros(sketch.generation.partition.max_cells, dtype=np.int64)
+
+
+def _differences(sketch: Sketch, found: IntArray) -> list[tuple[Cell, int, int]]:
+    """Return the cells whose number of samples is not the one found."""
+    counted = _no_counts(sketch)
+    counted[sketch.table.keys.cpu().numpy()] = sketch.table.counts.cpu().numpy()
+    return [
+        (sketch.generation.partition.cell(key), int(counted[key]), int(found[key]))
+        for key in np.flatnonzero(counted != found).tolist()
+    ]
