@@ -1,4 +1,4 @@
-"""`echo-stream build`: a file to a coreset, in one batch."""
+"""`echo-stream build`: a file or a folder to a coreset, in one batch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,9 +27,11 @@ def build(
     generation: Path | None,
     device: str,
 ) -> None:
-    """Build the coreset of DATA: an .npz (x, and y and id if there) or an .npy.
+    """Build the coreset of DATA, a file or a folder.
 
-    The encoder is trained on all samples, unless --generation names a trained one.
+    DATA is .npz (x, and y and id if there), .npy, .parquet, or a folder of .parquet files
+    or of images. The encoder is trained on all samples, unless --generation names a trained
+    one.
 
     \b
     Example:

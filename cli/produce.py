@@ -31,10 +31,11 @@ def produce(
     rate: float | None,
     message_format: "Format",
 ) -> None:
-    """Send the samples of DATA (.npz or .npy) to a topic, one message each.
+    """Send the samples of DATA to a topic, one message each.
 
-    The row number (or the id in DATA) becomes header `id` and the key, the label
-    header `label`.
+    DATA is .npz, .npy, .parquet, or a folder of .parquet files or of images, and checked
+    whole before its first sample is sent. The row number (or the id in DATA) becomes header
+    `id` and the key, the label header `label`.
 
     \b
     Example:
@@ -43,7 +44,7 @@ def produce(
     if bootstrap_servers is None or topic is None:
         msg = "give --bootstrap-servers HOST:PORT and --topic NAME"
         raise click.UsageError(msg)
-    from echo_stream.connectors.files import read_file  # noqa: PLC0415
+    from echo_stream.connectors.files import file_source  # noqa: PLC0415
     from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples  # noqa: PLC0415
 
     config = ProduceConfig(
@@ -53,7 +54,12 @@ def produce(
         partitions=partitions,
         rate=rate,
     )
-    samples = read_file(data)
+    source = file_source(data)
+    source.check()
     with progress(f"sending to {topic}") as show:
-        sent = produce_samples(samples, config, on_sent=lambda done: show(done, len(samples)))
+        sent = produce_samples(
+            source.batches(),
+            config,
+            on_sent=lambda done: show(done, source.num_samples),
+        )
     emit({"topic": topic, "messages": sent})

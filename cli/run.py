@@ -80,6 +80,8 @@ def run(
 ) -> None:
     """Consume topics, or DATA read once as a stream, into a state folder.
 
+    DATA is .npz, .npy, .parquet, or a folder of .parquet files or of images.
+
     A state goes on where it left off. SIGTERM and SIGINT end the run with a checkpoint
     and a snapshot; SIGUSR1 asks for a snapshot.
 

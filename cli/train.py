@@ -35,7 +35,11 @@ def parse_shape(_: object, __: object, text: str | None) -> tuple[int, ...] | No
 
 model_options = together(
     option("--model", default="lenet", help="lenet, mlp or module:factory."),
-    option("--test", type=click.Path(path_type=Path), help="Data with x and y to score on."),
+    option(
+        "--test",
+        type=click.Path(path_type=Path),
+        help="Labelled data to score on, as for build.",
+    ),
     option(
         "--input-shape",
         callback=parse_shape,

@@ -58,7 +58,7 @@ def read_raw(
     ndarray
         In native byte order; a read-only view of the value where it is already.
     """
-    layout = _raw_layout(dtype, shape)
+    layout = raw_layout(dtype, shape)
     if layout.size != len(value):
         msg = f"{layout.words()} has {layout.size} bytes; got {len(value)}"
         raise ShapeError(msg)
@@ -108,7 +108,7 @@ def read_json(value: bytes, dtype: str, max_elements: int) -> tuple[Array, dict[
     return _from_numbers(numbers, _dtype_of(dtype)).reshape(shape), fields
 
 
-class _Layout(NamedTuple):
+class Layout(NamedTuple):
     """How bytes make an array."""
 
     dtype: np.dtype[Any]
@@ -118,19 +118,26 @@ class _Layout(NamedTuple):
     order: Literal["C", "F"]
 
     def words(self) -> str:
+        """Return what a message calls such an array."""
         return f"x of shape {self.shape} and dtype {self.dtype}"
 
 
 @lru_cache(maxsize=256)
-def _raw_layout(dtype: bytes | str, shape: bytes | tuple[int, ...]) -> _Layout:
-    """Return the layout that headers or a configuration declare."""
+def raw_layout(dtype: bytes | str, shape: bytes | tuple[int, ...]) -> Layout:
+    """Return the layout that headers, metadata or a configuration declare.
+
+    Raises
+    ------
+    ShapeError, DataError
+        If the dtype is not in `DTYPES`, or the shape illegible, empty or of too many axes.
+    """
     name = dtype if isinstance(dtype, str) else dtype.decode("latin-1")
     axes = shape if isinstance(shape, tuple) else _shape_of(shape.decode("latin-1"))
     return _layout(name, axes, "C")
 
 
 @lru_cache(maxsize=256)
-def _npy_layout(header: bytes) -> _Layout:
+def _npy_layout(header: bytes) -> Layout:
     """Return the layout that a `.npy` header declares.
 
     The header is matched, not evaluated as Python, which is what numpy does: one
@@ -145,12 +152,12 @@ def _npy_layout(header: bytes) -> _Layout:
     return _layout(descr, _shape_of(shape.replace("L", "")), "F" if fortran == "True" else "C")
 
 
-def _layout(dtype: str, shape: tuple[int, ...], order: Literal["C", "F"]) -> _Layout:
+def _layout(dtype: str, shape: tuple[int, ...], order: Literal["C", "F"]) -> Layout:
     known, num_elements = _dtype_of(dtype), math.prod(shape)
     if not 0 < len(shape) <= MAX_AXES or num_elements == 0:
         msg = f"x has shape {shape}; use 1 to {MAX_AXES} axes, none of them empty"
         raise ShapeError(msg)
-    return _Layout(known, shape, num_elements, num_elements * known.itemsize, order)
+    return Layout(known, shape, num_elements, num_elements * known.itemsize, order)
 
 
 def _dtype_of(text: str) -> np.dtype[Any]:
@@ -172,7 +179,7 @@ def _shape_of(text: str) -> tuple[int, ...]:
     return tuple(map(int, axes))
 
 
-def _as_array(value: bytes, layout: _Layout, start: int, max_elements: int) -> Array:
+def _as_array(value: bytes, layout: Layout, start: int, max_elements: int) -> Array:
     """Return the elements from start on, a view where their byte order is native."""
     if layout.num_elements > max_elements:
         msg = f"x has {layout.num_elements} elements, more than the limit of {max_elements}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from kafka.errors import KafkaError
 
-from echo_stream.errors import ConfigError, SourceError
+from echo_stream.errors import ConfigError, EchoStreamError, SourceError
 
 BOOTSTRAP_TIMEOUT_MS = 10_000
 REQUEST_TIMEOUT_MS = 30_000
@@ -72,6 +72,8 @@ def errors_for_people(servers: str, doing: str) -> Iterator[None]:
     propagate, logger.propagate = logger.propagate, False
     try:
         yield
+    except EchoStreamError:
+        raise  # not of the client: samples that a caller reads meanwhile
     except (KafkaError, ValueError) as err:
         reason = warnings.messages[-1] if warnings.messages else str(err) or type(err).__name__
         msg = f"cannot {doing} at {servers}: {reason.splitlines()[0]}; is the broker up?"

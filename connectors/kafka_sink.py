@@ -1,7 +1,7 @@
 """Samples to a topic, one message each."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -63,12 +63,16 @@ class ProduceConfig:
 
 
 def produce_samples(
-    samples: Samples, config: ProduceConfig, *, on_sent: Callable[[int], None] | None = None
+    batches: Iterable[Samples],
+    config: ProduceConfig,
+    *,
+    on_sent: Callable[[int], None] | None = None,
 ) -> int:
     """Send samples in their order, and return their number when all are acknowledged.
 
-    Key and header `id` are the id, header `label` the label. All replicas acknowledge,
-    and a retry makes no duplicate.
+    A batch is asked for when the one before has been handed over. Key and header `id` are
+    the id, header `label` the label. All replicas acknowledge, and a retry makes no
+    duplicate.
 
     Raises
     ------
@@ -85,38 +89,46 @@ def produce_samples(
             **COMMON_OPTIONS,
         )
         try:
-            _send_all(producer, samples, config, on_sent)
+            return _send_all(producer, batches, config, on_sent)
         finally:
             producer.close()
-    return len(samples)
 
 
 def _send_all(
     producer: KafkaProducer,
-    samples: Samples,
+    batches: Iterable[Samples],
     config: ProduceConfig,
     on_sent: Callable[[int], None] | None,
-) -> None:
+) -> int:
     """Send every sample, at the rate asked for, and wait for the acknowledgements."""
     failures: list[Exception] = []
     started = time.monotonic()
-    for row in range(len(samples)):
+    n = 0
+    for key, value, headers in _messages(batches, config):
         if config.rate is not None:
-            time.sleep(max(0.0, started + row / config.rate - time.monotonic()))
-        label = None if samples.labels is None else label_of(samples.labels[row])
-        key, value, headers = encode(
-            samples.x[row], str(samples.ids[row]), label, config.message_format
-        )
+            time.sleep(max(0.0, started + n / config.rate - time.monotonic()))
         sent = producer.send(config.topic, value=value, key=key, headers=headers)
         sent.add_errback(failures.append)
-        if on_sent is not None and row % REPORT_EVERY == 0:
-            on_sent(row)
+        if on_sent is not None and n % REPORT_EVERY == 0:
+            on_sent(n)
+        n += 1
         if failures:
             break
     producer.flush(FLUSH_SECONDS)
     if failures:
         msg = f"the broker refused a message for topic {config.topic}: {failures[0]}"
         raise SourceError(msg) from failures[0]
+    return n
+
+
+def _messages(
+    batches: Iterable[Samples], config: ProduceConfig
+) -> Iterator[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]:
+    """Yield key, value and headers of every sample."""
+    for samples in batches:
+        for row in range(len(samples)):
+            label = None if samples.labels is None else label_of(samples.labels[row])
+            yield encode(samples.x[row], str(samples.ids[row]), label, config.message_format)
 
 
 def _ensure_topic(config: ProduceConfig) -> None:

@@ -56,7 +56,10 @@ got shape (3,) and dtype uint8
 
     def check(self, x: Array) -> None:
         """Raise ShapeError unless x, an ndarray of shape (n, ...), has this schema."""
-        given = SampleSchema.of(x)
+        self.check_schema(SampleSchema.of(x))
+
+    def check_schema(self, given: "SampleSchema") -> None:
+        """Raise ShapeError unless another schema is this one."""
         if given != self:
             msg = f"expected samples of {self._words()}; got {given._words()}"
             raise ShapeError(msg)
@@ -84,7 +87,14 @@ got shape (3,) and dtype uint8
         return f"shape {self.shape} and dtype {self.dtype}"
 
 
-def as_samples(x: object, y: object = None, ids: object = None, *, first_row: int = 0) -> Samples:
+def as_samples(
+    x: object,
+    y: object = None,
+    ids: object = None,
+    *,
+    first_row: int = 0,
+    row_in_messages: int = 0,
+) -> Samples:
     """Return checked samples from arrays, tensors or nested lists.
 
     Parameters
@@ -97,6 +107,9 @@ def as_samples(x: object, y: object = None, ids: object = None, *, first_row: in
         Integers or text. By default the row number, counted from first_row.
     first_row : int, default=0
         Number of the first row, when x is a part of something longer.
+    row_in_messages : int, default=0
+        What messages call the first row: 0 for who passes x, first_row for who reads the
+        whole that it is a part of.
 
     Returns
     -------
@@ -119,20 +132,35 @@ def as_samples(x: object, y: object = None, ids: object = None, *, first_row: in
     echo_stream.errors.DataError: x has NaN in row 1; remove or impute non-finite values
     """
     values = _as_array(x, "x")
-    _check_x(values)
+    check_layout(values.shape, values.dtype)
     n = len(values)
     labels = None if y is None else _as_labels(y, n)
     names = np.arange(first_row, first_row + n, dtype=np.int64) if ids is None else _as_ids(ids, n)
-    check_finite(values)
+    check_finite(values, first_row=row_in_messages)
     return Samples(x=values, ids=names, labels=labels)
 
 
-def check_finite(x: Array) -> None:
+def check_layout(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Raise DataError unless an array x of this shape and dtype can hold samples."""
+    if not is_usable(dtype):
+        msg = f"x has dtype {dtype}; use booleans, integers, or floats of at most 64 bits"
+        raise DataError(msg)
+    if len(shape) < 2:
+        msg = f"x has shape {shape}; it needs at least two axes, the first over samples"
+        raise ShapeError(msg)
+    if 0 in shape[1:]:
+        msg = f"x has shape {shape}; a sample needs at least one element"
+        raise ShapeError(msg)
+
+
+def check_finite(x: Array, *, first_row: int = 0) -> None:
     """Raise DataError for the first row of x that is not finite as float32.
 
     Parameters
     ----------
     x : ndarray of shape (n, ...)
+    first_row : int, default=0
+        What the message calls the first row.
 
     Notes
     -----
@@ -143,7 +171,7 @@ def check_finite(x: Array) -> None:
     step = max(1, _CHUNK // max(1, x[:1].size))
     for start in range(0, len(x), step):
         if not is_finite(x[start : start + step]):
-            _raise_nonfinite(x[start : start + step], start)
+            _raise_nonfinite(x[start : start + step], first_row + start)
 
 
 def is_finite(x: Array) -> bool:
@@ -182,18 +210,6 @@ def _as_array(values: Any, name: str) -> Array:
         msg = f"{name} cannot be read as an array ({first_line(err)}); pass a numeric array"
         raise DataError(msg) from err
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-
-
-def _check_x(x: Array) -> None:
-    if not is_usable(x.dtype):
-        msg = f"x has dtype {x.dtype}; use booleans, integers, or floats of at most 64 bits"
-        raise DataError(msg)
-    if x.ndim < 2:
-        msg = f"x has shape {x.shape}; it needs at least two axes, the first over samples"
-        raise ShapeError(msg)
-    if 0 in x.shape[1:]:
-        msg = f"x has shape {x.shape}; a sample needs at least one element"
-        raise ShapeError(msg)
 
 
 def _as_labels(y: object, n: int) -> Array:

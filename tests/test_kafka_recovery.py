@@ -43,7 +43,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def send(data: Path, topic: str, broker: Broker) -> None:
     """Send the points to a topic."""
-    produce_samples(read_file(data), ProduceConfig(topic, broker.bootstrap, "raw"))
+    produce_samples([read_file(data)], ProduceConfig(topic, broker.bootstrap, "raw"))
 
 
 def consumer(topic: str, state: Path, broker: Broker, *more: str) -> list[str]:

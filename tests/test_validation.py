@@ -152,6 +152,14 @@ def test_ids_are_row_numbers_by_default() -> None:
     assert samples.ids.tolist() == [40, 41, 42]
 
 
+@pytest.mark.parametrize(("row_in_messages", "row"), [(0, 2), (40, 42)])
+def test_message_counts_from_where_it_is_told(row_in_messages: int, row: int) -> None:
+    """Who passes a batch sees its row there, who reads a file the row of the file."""
+    x = np.array([[0.0], [1.0], [np.nan]])
+    with pytest.raises(DataError, match=rf"NaN in row {row};"):
+        as_samples(x, first_row=40, row_in_messages=row_in_messages)
+
+
 @pytest.mark.parametrize(
     ("ids", "dtype"),
     [

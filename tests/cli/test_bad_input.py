@@ -49,7 +49,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "empty": (lambda path: path.touch(), 1, "empty file (0 bytes)"),
     "corrupt": (lambda path: path.write_bytes(b"PK\3\4, and then nothing"), 1, "damaged"),
     "text": (lambda path: path.write_text("1,2,3\n"), 1, "not what its suffix says"),
-    "a folder": (lambda path: path.mkdir(), 1, "is a folder"),
+    "an empty folder": (lambda path: path.mkdir(), 1, "no images"),
     "objects": (arrays(x=np.array([{}, {}])), 1, "x holds Python objects, which are never loaded"),
     "no x": (arrays(images=X), 1, "no array x in it; it has images"),
     "lengths": (arrays(x=X, y=np.arange(3)), 1, "y has 3 values for 30 samples"),

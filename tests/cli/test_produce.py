@@ -5,6 +5,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
@@ -129,8 +130,10 @@ def test_bad_options(
 
 
 def test_bad_data_sends_nothing(broker: Broker, tmp_path: Path, make_topic: MakeTopic) -> None:
-    """A file is checked whole before its first sample leaves."""
-    data = write_data(tmp_path / "data.npz", y=[1, 2])
+    """A file is checked whole, over all its chunks, before its first sample leaves."""
+    x = np.zeros((N, 5_000), np.float32)  # a chunk is about a hundred of these
+    x[-1, 0] = np.nan
+    data = write_data(tmp_path / "data.npz", x=x)
     topic, before = make_topic(), content(tmp_path)
     refusal("produce", data, "--bootstrap-servers", broker.bootstrap, "--topic", topic, exit_code=1)
     assert received(broker, topic) == []

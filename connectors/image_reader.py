@@ -1,0 +1,124 @@
+"""Image folders: one file a sample, the sub-folder its class."""
+
+import os
+import warnings
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from echo_stream.connectors.file_errors import naming
+from echo_stream.connectors.file_source import Chunk
+from echo_stream.errors import DataError, ShapeError
+from echo_stream.samples import as_objects
+from echo_stream.typing import Array
+from echo_stream.validation import SampleSchema
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+"""Files of a folder that are images; others are passed over."""
+
+# Only these decoders are tried, whatever a file turns out to be.
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+_GREY_MODES = ("1", "L", "LA")
+
+
+class ImageReader:
+    """Decode the images of a folder in the order of their paths.
+
+    Parameters
+    ----------
+    folder : Path
+        Images, or sub-folders of images, whose names are the labels. Hidden files and
+        links that lead out of the folder are passed over; linked folders are not entered.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Paths relative to the folder, with slashes. They are the ids.
+
+    Raises
+    ------
+    DataError
+        There are no images, or the first cannot be used.
+
+    Notes
+    -----
+    The first image decides: x is uint8 of shape (height, width) where it is grey, else of
+    shape (height, width, 3), and the others are converted likewise.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.names = tuple(sorted(_image_names(folder)))
+        if not self.names:
+            msg = f"no images ({', '.join(SUFFIXES)}) and no .parquet files in it"
+            raise DataError(msg)
+        self.num_samples = len(self.names)
+        self._has_classes = any("/" in name for name in self.names)
+        self._mode: str | None = None
+        first = self._decode(self.names[0])
+        self._mode = "L" if first.ndim == 2 else "RGB"
+        self.schema = SampleSchema(first.shape, first.dtype.name)
+
+    def chunks(self, start: int, max_rows: int) -> Generator[Chunk, None, None]:
+        """Yield all images from start on, at most max_rows at a time."""
+        for row in range(start, self.num_samples, max_rows):
+            names = self.names[row : row + max_rows]
+            x = np.empty((len(names), *self.schema.shape), np.uint8)
+            for place, name in enumerate(names):
+                x[place] = self._image(name)
+            yield Chunk(x, self._labels(names), as_objects(names))
+
+    def _image(self, name: str) -> Array:
+        """Return an image that has the size of the first."""
+        image = self._decode(name)
+        if image.shape != self.schema.shape:
+            expected, given = (f"{s[1]} × {s[0]}" for s in (self.schema.shape, image.shape))
+            msg = (
+                f"{name}: has {given} pixels where {self.names[0]} has {expected}; "
+                "resize all images to one size"
+            )
+            raise ShapeError(msg)
+        return image
+
+    def _decode(self, name: str) -> Array:
+        """Return an ndarray of shape (height, width) or (height, width, 3), uint8."""
+        with naming(name), warnings.catch_warnings():
+            # Pillow warns from its limit on, and refuses at twice that.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(self._folder / name, formats=_FORMATS) as image:
+                return np.asarray(_convert(image, self._mode))
+
+    def _labels(self, names: tuple[str, ...]) -> Array | None:
+        """Return the first folder of each name; None beside the class folders."""
+        if not self._has_classes:
+            return None
+        return as_objects([name.split("/")[0] if "/" in name else None for name in names])
+
+
+def _image_names(folder: Path) -> Generator[str, None, None]:
+    """Yield the images in a folder and below, relative to it."""
+    root = folder.resolve()
+    for where, subfolders, files in os.walk(folder, onerror=_raise):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in files:
+            path = Path(where, name)
+            is_image = path.suffix.lower() in SUFFIXES and not name.startswith(".")
+            if is_image and (not path.is_symlink() or path.resolve().is_relative_to(root)):
+                yield path.relative_to(folder).as_posix()
+
+
+def _raise(err: OSError) -> None:
+    """Let a folder that may not be listed be an error, which `os.walk` would pass over."""
+    raise err
+
+
+def _convert(image: Image.Image, mode: str | None) -> Image.Image:
+    """Return an image as grey or RGB; without a mode, whichever is its own."""
+    if image.mode.startswith(("I", "F")):
+        msg = f"has more than 8 bits a value (mode {image.mode}); save it with 8, or x as .npy"
+        raise DataError(msg)
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # Pillow warns of the direct way
+    return image.convert(mode or ("L" if image.mode in _GREY_MODES else "RGB"))

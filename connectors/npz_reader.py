@@ -1,0 +1,141 @@
+"""`.npz` archives: x is decompressed chunk by chunk, what belongs to it is small."""
+
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+
+from echo_stream.connectors.file_errors import check_not_empty
+from echo_stream.connectors.file_source import Chunk
+from echo_stream.connectors.npy_reader import Header, read_header
+from echo_stream.errors import DataError
+from echo_stream.typing import Array
+from echo_stream.validation import SampleSchema, as_samples, check_layout
+
+_COLUMNS = ("y", "id", "y_known")  # beside x
+
+
+class NpzReader:
+    """Stream x of an archive; y, id and y_known are read whole, other arrays not at all.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    DataError
+        It cannot hold samples. What zipfile and numpy raise of a damaged file goes through.
+
+    Notes
+    -----
+    The rows of a Fortran-ordered x lie scattered over all of it. It is copied once to a
+    temporary file, without a name, and mapped from there.
+    """
+
+    names: tuple[str, ...] = ()
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with zipfile.ZipFile(path) as archive:
+            columns = _read_columns(archive)
+            self._header = _x_header(archive)
+            self._mapped = _spool(archive, self._header) if self._header.is_fortran else None
+        shape, _, dtype = self._header
+        self.num_samples = shape[0]
+        self.schema = SampleSchema(shape[1:], dtype.newbyteorder("=").name)
+        self._labels, self._ids = _check_columns(columns, self.num_samples)
+
+    def chunks(self, start: int, max_rows: int) -> Generator[Chunk, None, None]:
+        """Yield all rows from start on, at most max_rows at a time.
+
+        O(start) to get there where the archive is compressed.
+        """
+        for row, x in self._x_chunks(start, max_rows):
+            rows = slice(row, row + len(x))
+            yield Chunk(x, _some(self._labels, rows), _some(self._ids, rows))
+
+    def _x_chunks(self, start: int, max_rows: int) -> Generator[tuple[int, Array], None, None]:
+        """Yield the number of a chunk's first row, and its x."""
+        if self._mapped is not None:
+            for row in range(start, self.num_samples, max_rows):
+                yield row, self._mapped[row : row + max_rows]
+            return
+        shape, _, dtype = self._header
+        row_bytes = self._header.size_bytes // self.num_samples
+        with zipfile.ZipFile(self._path) as archive, archive.open("x.npy") as file:
+            if read_header(file, "x") != self._header:
+                msg = "x is of another shape or dtype than when it was opened; begin anew"
+                raise DataError(msg)
+            file.seek(start * row_bytes, 1)
+            for row in range(start, self.num_samples, max_rows):
+                values = file.read(min(max_rows, self.num_samples - row) * row_bytes)
+                yield row, np.frombuffer(values, dtype).reshape(-1, *shape[1:])
+
+
+def _x_header(archive: zipfile.ZipFile) -> Header:
+    """Return the header of x, after checking that the archive holds as much as it claims."""
+    with archive.open("x.npy") as file:
+        header = read_header(file, "x")
+        check_layout(header.shape, header.dtype)
+        check_not_empty(header.shape[0])
+        size = archive.getinfo("x.npy").file_size - file.tell()
+    if size != header.size_bytes:
+        msg = f"x is damaged: its values take {header.size_bytes} bytes and {size} are there"
+        raise DataError(msg)
+    return header
+
+
+def _read_columns(archive: zipfile.ZipFile) -> dict[str, Array]:
+    """Return the arrays that belong to x."""
+    names = [name.removesuffix(".npy") for name in archive.namelist()]
+    if "x" not in names:
+        msg = f"no array x in it; it has {', '.join(names) or 'none'}"
+        raise DataError(msg)
+    return {name: _read_member(archive, name) for name in _COLUMNS if name in names}
+
+
+def _read_member(archive: zipfile.ZipFile, name: str) -> Array:
+    with archive.open(f"{name}.npy") as file:
+        read_header(file, name)
+    with archive.open(f"{name}.npy") as file:
+        array: Array = np.lib.format.read_array(file, allow_pickle=False)
+    return array
+
+
+def _check_columns(columns: dict[str, Array], n: int) -> tuple[Array | None, Array | None]:
+    """Return labels and ids of all rows, or None, before the first one is used."""
+    labels, ids = _labels(columns), columns.get("id")
+    if labels is None and ids is None:
+        return None, None
+    whole = as_samples(np.broadcast_to(np.uint8(0), (n, 1)), labels, ids)
+    return whole.labels, None if ids is None else whole.ids
+
+
+def _some(column: Array | None, rows: slice) -> Array | None:
+    return None if column is None else column[rows]
+
+
+def _labels(columns: dict[str, Array]) -> Array | None:
+    """Return y, with None where y_known says that a label is unknown."""
+    y, known = columns.get("y"), columns.get("y_known")
+    if y is None or known is None:
+        return y
+    if known.dtype != bool or known.shape != y.shape:
+        msg = f"y_known has shape {known.shape}, dtype {known.dtype}; give a boolean for each y"
+        raise DataError(msg)
+    labels = y.astype(object)
+    labels[~known] = None
+    return labels
+
+
+def _spool(archive: zipfile.ZipFile, header: Header) -> Array:
+    """Return x mapped from a temporary copy, which goes when nothing refers to it."""
+    with tempfile.TemporaryFile() as copy, archive.open("x.npy") as file:
+        read_header(file, "x")
+        shutil.copyfileobj(file, copy)
+        copy.flush()
+        return np.memmap(copy, header.dtype, "r", shape=header.shape, order="F")

@@ -1,0 +1,225 @@
+"""Which columns of a Parquet file are samples, labels and ids, and those as arrays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from echo_stream.connectors._formats import Layout, raw_layout
+from echo_stream.errors import DataError, ShapeError
+from echo_stream.samples import as_objects
+from echo_stream.typing import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What is read of a file, and how.
+
+    Attributes
+    ----------
+    x : tuple of (str, pyarrow.DataType)
+        The column x, or else the features, one number each.
+    is_table : bool
+        Whether x stands for features.
+    layout : Layout or None
+        Of one sample, where x is binary.
+    label, id : str or None
+    """
+
+    x: tuple[tuple[str, pa.DataType], ...]
+    is_table: bool
+    layout: Layout | None
+    label: str | None
+    id: str | None
+
+    @property
+    def all(self) -> list[str]:
+        """Return the names of all columns that are read."""
+        return [name for name, _ in self.x] + [n for n in (self.label, self.id) if n is not None]
+
+    def words(self) -> str:
+        """Return what a message calls these columns."""
+        parts = [f"{name} ({kind})" for name, kind in self.x[:10]]
+        parts += [f"{len(self.x) - 10} more"] if len(self.x) > 10 else []
+        return ", ".join(parts + self.all[len(self.x) :])
+
+
+def find_columns(schema: pa.Schema) -> Columns:
+    """Return the columns to read.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        With a column x: lists of numbers, nested for more axes, or binary with ``x_dtype``
+        and ``x_shape`` in the metadata, as a snapshot has it. Without: each column of
+        numbers is a feature, in the order of the file, but for label, id and pandas' index.
+        The label is y, or else label.
+
+    Raises
+    ------
+    DataError
+        There is neither, x is of another type, or a name occurs twice.
+    """
+    label = next((name for name in ("y", "label") if name in schema.names), None)
+    sample_id = "id" if "id" in schema.names else None
+    is_table = "x" not in schema.names
+    names = _feature_names(schema) if is_table else ["x"]
+    if not names:
+        msg = f"no column x and no columns of numbers; it has {', '.join(schema.names) or 'none'}"
+        raise DataError(msg)
+    for name in {*names, label, sample_id} - {None}:
+        if len(schema.get_all_field_indices(name)) > 1:
+            msg = f"has several columns {name}; rename all but one"
+            raise DataError(msg)
+    x = tuple((name, schema.field(name).type) for name in names)
+    layout = None if is_table else _check_x(x[0][1], schema.metadata or {})
+    return Columns(x, is_table, layout, label, sample_id)
+
+
+def x_of(batch: pa.RecordBatch, columns: Columns, row: int, shape: tuple[int, ...] | None) -> Array:
+    """Return x of a batch.
+
+    Parameters
+    ----------
+    batch : pyarrow.RecordBatch
+    columns : Columns
+    row : int
+        Number of its first row, for messages.
+    shape : tuple of int or None
+        Of a sample; None: that of the first one here.
+
+    Returns
+    -------
+    ndarray of shape (n, ...)
+
+    Raises
+    ------
+    DataError, ShapeError
+        A value is missing, or a sample of another shape; the message names row and column.
+    """
+    if columns.is_table:
+        dtype = np.result_type(*(kind.to_pandas_dtype() for _, kind in columns.x))
+        x = np.empty((len(batch), len(columns.x)), dtype)
+        for place, (name, _) in enumerate(columns.x):
+            _refuse_nulls(batch.column(name), name, row)
+            x[:, place] = _to_numpy(batch.column(name))
+        return x
+    column = batch.column("x")
+    _refuse_nulls(column, "x", row)
+    if columns.layout is not None:
+        return _unpack(column, columns.layout, row)
+    if isinstance(column.type, pa.FixedShapeTensorType):
+        _refuse_nulls(
+            column.storage.flatten(), "x", row, per_row=column.type.storage_type.list_size
+        )
+        tensors: Array = column.to_numpy_ndarray()
+        return tensors
+    return _unnest(column, row, shape)
+
+
+def labels_of(column: pa.Array) -> Array:
+    """Return labels as an ndarray of shape (n,); None where one is missing."""
+    if _is_number(column.type) and column.null_count == 0:
+        return _to_numpy(column)
+    return as_objects(column.to_pylist())
+
+
+def ids_of(column: pa.Array, name: str, row: int) -> Array:
+    """Return ids as an ndarray of shape (n,).
+
+    Raises
+    ------
+    DataError
+        One is missing.
+    """
+    _refuse_nulls(column, name, row)
+    return labels_of(column)
+
+
+def _feature_names(schema: pa.Schema) -> list[str]:
+    """Return the columns of numbers that are no label, no id and no index of pandas."""
+    # A RangeIndex is described by a dict, and no column.
+    index = (schema.pandas_metadata or {}).get("index_columns", [])
+    others = {"y", "label", "id", *(name for name in index if isinstance(name, str))}
+    return [f.name for f in schema if f.name not in others and _is_number(f.type)]
+
+
+def _check_x(kind: pa.DataType, metadata: dict[bytes, bytes]) -> Layout | None:
+    """Refuse a column x that is of no type that could be; return the layout of a binary one."""
+    if isinstance(kind, pa.FixedShapeTensorType):
+        kind = kind.storage_type
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        if not {b"x_dtype", b"x_shape"} <= metadata.keys():
+            msg = "column x is binary; give x_dtype and x_shape in the file's metadata, or lists"
+            raise DataError(msg)
+        return raw_layout(metadata[b"x_dtype"], metadata[b"x_shape"])
+    element = kind
+    while _is_list(element):
+        element = element.value_type
+    if element is kind or not _is_number(element):
+        msg = f"column x is of type {kind}; give lists of numbers, or a column for each feature"
+        raise DataError(msg)
+    return None
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
+
+
+def _unpack(column: pa.Array, layout: Layout, row: int) -> Array:
+    """Return samples stored as bytes."""
+    sizes = _to_numpy(pc.binary_length(column))
+    if (sizes != layout.size).any():
+        bad = int(np.argmax(sizes != layout.size))
+        msg = (
+            f"column x has {sizes[bad]} bytes in row {row + bad}; "
+            f"{layout.words()} has {layout.size}"
+        )
+        raise ShapeError(msg)
+    values = np.frombuffer(b"".join(column.to_pylist()), layout.dtype)
+    return values.reshape(-1, *layout.shape)
+
+
+def _unnest(column: pa.Array, row: int, shape: tuple[int, ...] | None) -> Array:
+    """Return lists, or lists of lists, as an array, one level at a time."""
+    axes: list[int] = []
+    per_row = 1
+    while _is_list(column.type):
+        lengths = _to_numpy(pc.list_value_length(column))
+        expected = int(lengths[0]) if shape is None else shape[len(axes)]
+        if (lengths != expected).any():
+            bad = int(np.argmax(lengths != expected))
+            msg = (
+                f"column x has a list of {lengths[bad]} in row {row + bad // per_row}, "
+                f"where others have {expected}; make all lists of one level as long"
+            )
+            raise ShapeError(msg)
+        if expected == 0:
+            msg = f"column x has an empty list in row {row}; a sample needs at least one element"
+            raise ShapeError(msg)
+        axes.append(expected)
+        per_row *= expected
+        column = column.flatten()
+        _refuse_nulls(column, "x", row, per_row=per_row)
+    return _to_numpy(column).reshape(-1, *axes)
+
+
+def _to_numpy(column: pa.Array) -> Array:
+    """Return a column of numbers; a view where Arrow's layout is numpy's."""
+    array: Array = column.to_numpy(zero_copy_only=False)
+    return array
+
+
+def _refuse_nulls(column: pa.Array, name: str, row: int, *, per_row: int = 1) -> None:
+    """Name the row of the first null, where each row has per_row values."""
+    if column.null_count:
+        place = int(np.argmax(_to_numpy(column.is_null())))
+        msg = f"column {name} has a null in row {row + place // per_row}; fill or remove it"
+        raise DataError(msg)
