@@ -1,4 +1,4 @@
-"""A batch build: one file in, one snapshot out."""
+"""A batch build: a file or folder in, one snapshot out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.clock import timestamp
 from echo_stream.connectors.engine_files import generation_files, read_generation, write_generation
-from echo_stream.connectors.files import read_file
+from echo_stream.connectors.files import file_source
 from echo_stream.connectors.snapshot_files import write_snapshot
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.connectors.units import check_free
@@ -61,21 +61,22 @@ def build_coreset(
     trained = None if generation is None else read_generation(generation)
     if trained is not None:
         check_partition(trained, config)
-    samples = read_file(data)
+    source = file_source(data)
+    position = {"row": source.num_samples}
     engine = EchoCoreset.from_config(config, generation=trained, device=device)
     if out is not None:
-        snapshot = engine.fit_samples(samples, on_epoch=on_epoch).snapshot()
+        snapshot = engine.fit_source(source, on_epoch=on_epoch).snapshot()
         write_snapshot(
             snapshot,
             out,
             time=timestamp(),
-            position={"row": len(samples)},
+            position=position,
             more_files=generation_files(engine.generation_),
         )
         return Built(snapshot, out)
     assert state is not None
     with StateStore(state) as store:
-        snapshot = engine.fit_samples(samples, on_epoch=on_epoch).snapshot()
+        snapshot = engine.fit_source(source, on_epoch=on_epoch).snapshot()
         write_generation(engine.generation_, state / "generations")
-        name = store.save_snapshot(snapshot, {"row": len(samples)})
+        name = store.save_snapshot(snapshot, position)
     return Built(snapshot, state / "snapshots" / name)

@@ -2,16 +2,19 @@
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from echo_stream.connectors.file_errors import naming
 from echo_stream.errors import DataError, SourceError
 from echo_stream.samples import Samples
 from echo_stream.source import Batch
-from echo_stream.typing import Array
+from echo_stream.typing import Array, IntArray
 from echo_stream.validation import SampleSchema, as_samples
 
 CHUNK_BYTES = 2 * 1024**2
@@ -40,6 +43,10 @@ class Reader(Protocol):
     @property
     def names(self) -> tuple[str, ...]:
         """Return the files of a folder, relative to it; none where DATA is one file."""
+
+    @property
+    def mapped(self) -> Array | None:
+        """Return all of x where it is mapped from a file, else None."""
 
     def chunks(self, start: int, max_rows: int) -> Generator[Chunk, None, None]:
         """Yield all rows from start on, in order, at most max_rows at a time."""
@@ -136,6 +143,31 @@ class FileSource:
         self.close()
         self._row = row
 
+    def rewind(self) -> None:
+        """Go back to the first row."""
+        self.seek({"row": 0})
+
+    def payloads(self, rows: IntArray | None) -> Array:
+        """Return x of some rows, ascending, or of all, having read and checked them.
+
+        All of them are mapped from the file, or from an unnamed temporary copy, which
+        goes when nothing refers to it. Begins and ends at the first row.
+        """
+        if rows is None and self._reader.mapped is not None:
+            self.check()
+            return self._reader.mapped
+        wanted = np.arange(self.num_samples) if rows is None else rows
+        with naming(self._path), tempfile.TemporaryFile() as copy:
+            self.rewind()
+            for samples in self.batches():
+                first = self._row - len(samples)
+                here = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, self._row)]
+                copy.write(np.ascontiguousarray(samples.x[here - first]).data)
+            self.rewind()
+            copy.flush()
+            shape = (len(wanted), *self.schema.shape)
+            return np.memmap(copy, self.schema.dtype, "r", shape=shape)
+
     def batches(self) -> Iterator[Samples]:
         """Yield the rows that are left, chunk by chunk."""
         while (samples := self.next_batch(self._chunk_rows).samples) is not None:
@@ -143,10 +175,10 @@ class FileSource:
 
     def check(self) -> None:
         """Read everything once and begin anew, to learn now of what could not be read later."""
-        self.seek({"row": 0})
+        self.rewind()
         for _ in self.batches():
             pass
-        self.seek({"row": 0})
+        self.rewind()
 
     def commit(self) -> None:
         """Do nothing: nobody outside waits for the position."""

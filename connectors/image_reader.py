@@ -61,6 +61,10 @@ class ImageReader:
         self._mode = "L" if first.ndim == 2 else "RGB"
         self.schema = SampleSchema(first.shape, first.dtype.name)
 
+    @property
+    def mapped(self) -> None:
+        """Return None: x is read when it is asked for."""
+
     def chunks(self, start: int, max_rows: int) -> Generator[Chunk, None, None]:
         """Yield all images from start on, at most max_rows at a time."""
         for row in range(start, self.num_samples, max_rows):

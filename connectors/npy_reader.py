@@ -10,6 +10,7 @@ import numpy as np
 from echo_stream.connectors.file_errors import check_not_empty
 from echo_stream.connectors.file_source import Chunk
 from echo_stream.errors import DataError
+from echo_stream.typing import Array
 from echo_stream.validation import SampleSchema, check_layout
 
 
@@ -36,6 +37,11 @@ class NpyReader:
         check_not_empty(len(self._x))
         self.num_samples = len(self._x)
         self.schema = SampleSchema.of(self._x)
+
+    @property
+    def mapped(self) -> Array:
+        """Return x."""
+        return self._x
 
     def chunks(self, start: int, max_rows: int) -> Generator[Chunk, None, None]:
         """Yield all rows from start on, at most max_rows at a time. O(1) each."""

@@ -49,6 +49,10 @@ class NpzReader:
         self.schema = SampleSchema(shape[1:], dtype.newbyteorder("=").name)
         self._labels, self._ids = _check_columns(columns, self.num_samples)
 
+    @property
+    def mapped(self) -> None:
+        """Return None: x is read when it is asked for."""
+
     def chunks(self, start: int, max_rows: int) -> Generator[Chunk, None, None]:
         """Yield all rows from start on, at most max_rows at a time.
 

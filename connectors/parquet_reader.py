@@ -52,6 +52,10 @@ class ParquetReader:
         self.schema = SampleSchema.of(next(self.chunks(0, 1)).x)
         self._shape = self.schema.shape
 
+    @property
+    def mapped(self) -> None:
+        """Return None: x is read when it is asked for."""
+
     def chunks(self, start: int, max_rows: int) -> Generator[Chunk, None, None]:
         """Yield all rows from start on, at most max_rows at a time."""
         first = 0

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.cli.commands import TINY, N, answer, run_command, units, write_data
@@ -162,3 +164,24 @@ def test_default_preset_counts_every_row(tmp_path: Path, data: Path) -> None:
     assert built["rows"] == built["num_distinct"] == 15
     assert manifest["partition"]["kind"] == "codebook"
     assert 0 < manifest["certified_fraction"] <= 1
+
+
+@pytest.mark.parametrize("preset", ["paper", "default"])
+def test_kinds_of_files_make_no_difference(tmp_path: Path, preset: str) -> None:
+    """The same samples as .npz, .npy, Parquet and a folder of parts: the same snapshot."""
+    x = np.random.default_rng(0).normal(size=(3_000, 7)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=x)
+    np.save(tmp_path / "data.npy", x)
+    table = pa.table({f"f{axis}": x[:, axis] for axis in range(7)})
+    pq.write_table(table, tmp_path / "data.parquet", row_group_size=500)
+    (tmp_path / "parts").mkdir()
+    for part in range(2):
+        rows = table.slice(part * 1_500, 1_500)
+        pq.write_table(rows, tmp_path / "parts" / f"{part}.parquet")
+    options = ["--budget", 40, "--preset", preset, "--warmup", 1_000, "--epochs", 1]
+    ids = {
+        answer("build", tmp_path / name, "--out", tmp_path / f"out-{name}", *options)["id"]
+        for name in ("data.npz", "data.npy", "data.parquet", "parts")
+    }
+    assert len(ids) == 1
+    assert ask(tmp_path / "out-parts", "SELECT bool_and(certified) AS whole FROM coreset")["whole"]

@@ -110,8 +110,23 @@ def test_any_steps_make_the_whole(
         assert_same(read_in_steps(source, steps), whole)
         source.seek({"row": min(start, n - 1)})
         assert_same(read_in_steps(source, steps), whole[min(start, n - 1) :])
-        source.seek({"row": 0})
+        source.rewind()
         assert_same(read_in_steps(source, steps), whole)
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
+def test_payloads_are_rows_of_x(tmp_path: Path, write: Write) -> None:
+    """Some rows or all, whatever the chunks; reading begins anew afterwards."""
+    source = file_source(write(tmp_path, make_x(23)), chunk_rows=4)
+    x = read_file(source.name).x
+    rows = np.array([0, 1, 7, 8, 22])
+    source.next_batch(3)
+    for chosen in (rows, None):
+        payloads = source.payloads(chosen)
+        assert payloads.dtype == x.dtype
+        np.testing.assert_array_equal(payloads, x if chosen is None else x[chosen])
+        assert isinstance(payloads, np.memmap)
+        assert source.position() == {"row": 0}
 
 
 def test_what_was_written_is_read(tmp_path: Path, write: Write) -> None:
