@@ -6,9 +6,9 @@ import torch
 
 from echo_stream.buffer import SampleBuffer
 from echo_stream.config import EngineConfig
-from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Generation, check_format
-from echo_stream.sketch import Sketch
+from echo_stream.progress import Progress
+from echo_stream.samples import as_objects
 from echo_stream.sketch_state import (
     columns_to_json,
     samples_from_json,
@@ -21,28 +21,28 @@ from echo_stream.typing import Array, State
 FORMAT_VERSION = 1
 
 
-def pack_engine(
-    config: EngineConfig, sketch: Sketch | None, waiting: SampleBuffer, forgotten: Forgotten
-) -> State:
+def pack_engine(progress: Progress, feature_names: Array | None) -> State:
     """Return the state of an engine: its sketch, or what its warm-up holds back."""
     meta: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
-        "config": config.to_json(),
-        "forgotten": forgotten.to_json(),
+        "config": progress.config.to_json(),
+        "forgotten": progress.forgotten.to_json(),
     }
+    if feature_names is not None:
+        meta["feature_names"] = feature_names.tolist()
     arrays: dict[str, Array] = {}
-    held_back = waiting.peek()
-    if sketch is not None:
-        _add(arrays, meta, "generation", sketch.generation.to_state())
-        _add(arrays, meta, "sketch", sketch_to_state(sketch))
+    held_back = progress.waiting.peek()
+    if progress.sketch is not None:
+        _add(arrays, meta, "generation", progress.sketch.generation.to_state())
+        _add(arrays, meta, "sketch", sketch_to_state(progress.sketch))
     elif held_back is not None:
         _add(arrays, meta, "waiting", ({"x": held_back.x}, columns_to_json(held_back)))
     return arrays, meta
 
 
 def unpack_engine(
-    state: State, *, device: torch.device, config: EngineConfig | None
-) -> tuple[EngineConfig, Sketch | None, SampleBuffer, Forgotten]:
+    state: State, *, device: torch.device, config: EngineConfig | None = None
+) -> tuple[Progress, Array | None]:
     """Undo `pack_engine`; config, if given, replaces the stored one.
 
     Raises
@@ -53,16 +53,17 @@ def unpack_engine(
     arrays, meta = state
     check_format(meta, FORMAT_VERSION, "engine state")
     kept = config or EngineConfig.from_json(meta["config"])
-    forgotten = Forgotten()
-    forgotten.restore(meta["forgotten"])
+    names = as_objects(meta["feature_names"]) if "feature_names" in meta else None
+    progress = Progress(kept, device)
+    progress.forgotten.restore(meta["forgotten"])
     if "sketch" in meta:
         generation = Generation.from_state(_part(arrays, meta, "generation"))
-        sketch = sketch_from_state(_part(arrays, meta, "sketch"), generation, kept, device)
-        return kept, sketch, SampleBuffer(), forgotten
-    if "waiting" in meta:
+        part = _part(arrays, meta, "sketch")
+        progress.sketch = sketch_from_state(part, generation, kept, device)
+    elif "waiting" in meta:
         columns, description = _part(arrays, meta, "waiting")
-        return kept, None, SampleBuffer(samples_from_json(columns["x"], description)), forgotten
-    return kept, None, SampleBuffer(), forgotten
+        progress.waiting = SampleBuffer(samples_from_json(columns["x"], description))
+    return progress, names
 
 
 def _add(arrays: dict[str, Array], meta: dict[str, Any], name: str, part: State) -> None:

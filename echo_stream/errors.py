@@ -17,6 +17,10 @@ class DataError(EchoStreamError, ValueError):
     """Report samples or a data file that cannot be used as they are."""
 
 
+class DataTypeError(DataError, TypeError):
+    """Report samples that are no array of numbers: sparse, text, objects, complex numbers."""
+
+
 class ShapeError(DataError):
     """Report samples whose shape or dtype is not that of the samples before them."""
 
@@ -33,8 +37,11 @@ class SnapshotError(StateError):
     """Report a snapshot that does not exist or cannot be read."""
 
 
-class WarmupError(EchoStreamError, RuntimeError):
-    """Report that an engine has no generation yet, so there is nothing to select from."""
+class WarmupError(EchoStreamError, RuntimeError, AttributeError):
+    """Report that an engine has no generation yet, so there is nothing to select from.
+
+    An AttributeError too, so that `hasattr(engine, "indices_")` is False until then.
+    """
 
 
 class QueryError(EchoStreamError, ValueError):

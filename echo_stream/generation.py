@@ -29,7 +29,7 @@ OnEpoch: TypeAlias = Callable[[int, int], None]
 """Called with (epochs done, epochs) while the encoder is trained."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Generation:
     """An encoder, its scaling, its units and its partition, with an id.
 
@@ -60,6 +60,10 @@ class Generation:
     norm_unit: float
     partition: Partition
     expected_n: int
+
+    def __repr__(self) -> str:
+        """Return the id: the rest is long."""
+        return f"<Generation {self.id}>"
 
     @property
     def id(self) -> str:

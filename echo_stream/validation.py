@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from echo_stream.errors import DataError, ShapeError
+from echo_stream.errors import DataError, DataTypeError, ShapeError
 from echo_stream.samples import Samples
 from echo_stream.typing import Array
 
@@ -62,6 +62,10 @@ got shape (3,) and dtype uint8
         """Raise ShapeError unless another schema is this one."""
         if given != self:
             msg = f"expected samples of {self._words()}; got {given._words()}"
+            if len(self.shape) == len(given.shape) == 1 and self.shape != given.shape:
+                # The words that scikit-learn's users and checks look for.
+                msg += f" (X has {given.num_elements} features, but EchoCoreset is expecting "
+                msg += f"{self.num_elements} features as input)"
             raise ShapeError(msg)
 
     @property
@@ -100,7 +104,8 @@ def as_samples(
     Parameters
     ----------
     x : array-like or torch.Tensor of shape (n, ...)
-        Boolean, integer or floating point up to 64 bits. n may be 0.
+        Boolean, integer or floating point up to 64 bits, or objects that are such numbers,
+        which become float64. n may be 0.
     y : array-like of shape (n,), optional
         Labels: booleans, integers, floats, text, or objects that mix these with None.
     ids : array-like of shape (n,), optional
@@ -120,8 +125,10 @@ def as_samples(
     ------
     ShapeError
         Lengths differ, x has fewer than two axes, or y or ids more than one.
+    DataTypeError
+        A dtype that cannot be used.
     DataError
-        A dtype that cannot be used, or a value that is not finite as float32.
+        A value that is not finite as float32.
 
     Examples
     --------
@@ -131,7 +138,7 @@ def as_samples(
     Traceback (most recent call last):
     echo_stream.errors.DataError: x has NaN in row 1; remove or impute non-finite values
     """
-    values = _as_array(x, "x")
+    values = _as_numbers(x)
     check_layout(values.shape, values.dtype)
     n = len(values)
     labels = None if y is None else _as_labels(y, n)
@@ -142,14 +149,21 @@ def as_samples(
 
 def check_layout(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Raise DataError unless an array x of this shape and dtype can hold samples."""
+    if dtype.kind == "c":
+        # The words that scikit-learn's users and checks look for.
+        msg = f"Complex data not supported: x has dtype {dtype}; use real and imaginary part"
+        raise DataTypeError(msg)
     if not is_usable(dtype):
         msg = f"x has dtype {dtype}; use booleans, integers, or floats of at most 64 bits"
-        raise DataError(msg)
+        raise DataTypeError(msg)
     if len(shape) < 2:
         msg = f"x has shape {shape}; it needs at least two axes, the first over samples"
         raise ShapeError(msg)
     if 0 in shape[1:]:
-        msg = f"x has shape {shape}; a sample needs at least one element"
+        msg = (
+            f"x has 0 feature(s) (shape={shape}) while a minimum of 1 is required; "
+            "a sample needs at least one element"
+        )
         raise ShapeError(msg)
 
 
@@ -210,6 +224,21 @@ def _as_array(values: Any, name: str) -> Array:
         msg = f"{name} cannot be read as an array ({first_line(err)}); pass a numeric array"
         raise DataError(msg) from err
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _as_numbers(x: Any) -> Array:
+    """Return x as an array; objects that are all numbers become float64."""
+    if hasattr(x, "tocsr"):
+        msg = f"x is sparse ({type(x).__name__}); pass a dense array, such as x.toarray()"
+        raise DataTypeError(msg)
+    values = _as_array(x, "x")
+    if values.dtype != object or any(isinstance(value, (str, bytes)) for value in values.flat):
+        return values
+    try:
+        return values.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as err:
+        msg = f"x has dtype object and holds no number ({first_line(err)}); pass a numeric array"
+        raise DataTypeError(msg) from err
 
 
 def _as_labels(y: object, n: int) -> Array:
@@ -303,6 +332,6 @@ def _raise_nonfinite(rows: Array, start: int) -> None:
     if np.isfinite(value):
         msg = f"x has {value:g} in row {start + row}, more than a float32 can hold; rescale it"
         raise DataError(msg)
-    word = "NaN" if np.isnan(value) else "Inf"
+    word = "NaN" if np.isnan(value) else "inf"
     msg = f"x has {word} in row {start + row}; remove or impute non-finite values"
     raise DataError(msg)

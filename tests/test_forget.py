@@ -70,8 +70,7 @@ def test_the_rest_is_what_is_left(
 def test_a_dropped_sample_is_a_miss(x: Array, generation: Generation) -> None:
     """It cannot be told from one never seen: nothing changes but the count of misses."""
     engine = EchoCoreset(20, generation=generation).partial_fit(x)
-    sketch = engine._sketch
-    assert sketch is not None
+    sketch = engine._current.settled_sketch()
     held = {member.id for member in sketch.pools.distinct_members()}
     dropped = next(row for row in range(N // 2) if str(row) not in held)
     before = content(engine.snapshot())
@@ -140,7 +139,7 @@ def test_forgetting_while_warming_up_is_exact(x: Array) -> None:
     assert engine.forget(99) == 0
     engine.partial_fit(x[100:102])
     assert engine.n_seen_ == 101
-    assert engine._waiting.peek().ids.tolist()[-2:] == [100, 101]  # type: ignore[union-attr]
+    assert engine._current.waiting.peek().ids.tolist()[-2:] == [100, 101]  # type: ignore[union-attr]
     engine = EchoCoreset.from_state(engine.to_state())
     engine.end_warmup()
     assert engine.snapshot().manifest["num_forgotten"] == 1

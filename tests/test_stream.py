@@ -94,8 +94,7 @@ def test_stream_equals_batch_in_any_order(
 def brute_force(x: Array, generation: Generation) -> Snapshot:
     """Return the batch choice: pools that hold everything drop nothing."""
     everything = EchoCoreset(N, preset="paper", support=N, generation=generation).fit(x)
-    assert everything._sketch is not None
-    sketch = everything._sketch.settled()
+    sketch = everything._current.settled_sketch().settled()
     wanted = Sketch(generation, EngineConfig(budget=100, preset="paper"), sketch.device)
     wanted.table, wanted.pools = sketch.table, sketch.pools
     return take_snapshot(wanted)
@@ -108,8 +107,7 @@ def test_memory_stays_within_the_bound(x: Array, generation: Generation, budget:
     rounds = np.inf
     for start in range(0, N, 500):
         stream.partial_fit(x[start : start + 500])
-        sketch = stream._sketch
-        assert sketch is not None
+        sketch = stream._current.settled_sketch()
         assert sketch.size_bytes <= sketch.memory_bound
         assert sketch.pools.rounds <= rounds
         rounds = sketch.pools.rounds

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.sparse import csr_array
 
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.validation import SampleSchema, as_samples, check_finite, is_finite
@@ -56,6 +59,14 @@ def test_nested_lists_are_arrays(x: object) -> None:
     assert as_samples(x).x.shape == (2, 2)
 
 
+@pytest.mark.parametrize("numbers", [[1, 2.5, True], [Decimal("0.5"), Fraction(1, 4), 2]])
+def test_objects_that_are_numbers_become_float64(numbers: list[Any]) -> None:
+    """What a data frame of mixed columns gives is taken, as scikit-learn takes it."""
+    x = as_samples(np.array([numbers], dtype=object)).x
+    assert x.dtype == np.float64
+    assert x.tolist() == [[float(number) for number in numbers]]
+
+
 def test_no_samples_are_fine() -> None:
     """An empty batch is a batch."""
     assert len(as_samples(np.zeros((0, 3)))) == 0
@@ -86,7 +97,10 @@ def test_torch_dtype_without_numpy_twin_is_refused() -> None:
         (np.zeros((2, 2), np.longdouble), DataError, f"x has dtype {np.dtype(np.longdouble)}"),
         (np.zeros((2, 2), "M8[s]"), DataError, r"x has dtype datetime64\[s\]"),
         ([["a", "b"]], DataError, "x has dtype <U1"),
-        ([[1, None]], DataError, "x has dtype object"),
+        ([[1, None]], DataError, "x has NaN in row 0"),
+        ([[1, "a"]], DataError, "x has dtype <U21"),
+        ([[1, {}]], DataError, "x has dtype object and holds no number"),
+        (csr_array((2, 2)), TypeError, "x is sparse"),
         ([[1, 2], [3]], DataError, "x cannot be read as an array"),
         (np.ma.masked_equal([[1, 2]], 2), DataError, "x has masked values"),
     ],
@@ -101,8 +115,8 @@ def test_unusable_x_is_refused(x: object, error: type[Exception], words: str) ->
     ("dtype", "value", "words"),
     [
         ("float16", np.nan, "x has NaN in row 17; remove or impute non-finite values"),
-        ("float32", np.inf, "x has Inf in row 17; remove or impute non-finite values"),
-        ("float64", -np.inf, "x has Inf in row 17; remove or impute non-finite values"),
+        ("float32", np.inf, "x has inf in row 17; remove or impute non-finite values"),
+        ("float64", -np.inf, "x has inf in row 17; remove or impute non-finite values"),
         ("float64", 1e300, r"x has 1e\+300 in row 17, more than a float32 can hold; rescale it"),
     ],
 )

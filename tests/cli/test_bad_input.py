@@ -54,7 +54,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "no x": (arrays(images=X), 1, "no array x in it; it has images"),
     "lengths": (arrays(x=X, y=np.arange(3)), 1, "y has 3 values for 30 samples"),
     "NaN": (arrays(x=with_value(np.nan)), 1, "x has NaN in row 3"),
-    "Inf": (arrays(x=with_value(-np.inf)), 1, "x has Inf in row 3"),
+    "Inf": (arrays(x=with_value(-np.inf)), 1, "x has inf in row 3"),
     "overflow": (arrays(x=with_value(1e300, "float64")), 1, "1e+300 in row 3, more than a float32"),
     "one axis": (arrays(x=X[:, 0]), 1, "at least two axes"),
     "no samples": (arrays(x=X[:0]), 1, "x holds no samples"),

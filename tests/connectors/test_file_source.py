@@ -225,7 +225,7 @@ def test_check_reads_everything_and_begins_anew(tmp_path: Path) -> None:
     assert good.position() == {"row": 0}
     x = np.zeros((8, 3))
     x[7] = np.inf
-    with pytest.raises(DataError, match="Inf in row 7"):
+    with pytest.raises(DataError, match="inf in row 7"):
         file_source(npy(tmp_path, x), chunk_rows=3).check()
 
 

@@ -1,0 +1,174 @@
+"""An estimator of scikit-learn's kind: parameters that are stored, and progress that is made.
+
+scikit-learn asks that a constructor does nothing but store its parameters, under their own
+names, and that copies and pickles go on where the original was.
+"""
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Self
+
+from echo_stream.config import Cells, EngineConfig, Latent, Preset, Rank
+from echo_stream.device import resolve_device
+from echo_stream.encoder_training import Architecture, Objective
+from echo_stream.engine_state import pack_engine, unpack_engine
+from echo_stream.generation import Generation
+from echo_stream.progress import Progress
+from echo_stream.typing import Array, State
+
+if TYPE_CHECKING:
+
+    class BaseEstimator:
+        """The part of scikit-learn's base class that we use; it ships no types."""
+
+        def get_params(self, deep: bool = True) -> dict[str, Any]:
+            """Return the parameters of the constructor by name."""
+
+        def set_params(self, **params: Any) -> Self:
+            """Set parameters of the constructor by name."""
+else:
+    from sklearn.base import BaseEstimator
+
+
+class EngineEstimator(BaseEstimator):
+    """The parameters of `EchoCoreset`, what has been counted with them, and both as a state.
+
+    A parameter is an argument of the constructor that is stored under its own name; those
+    of the same name in `EngineConfig` are checked there, when the first sample arrives.
+    """
+
+    feature_names_in_: Array
+
+    def __init__(  # noqa: PLR0913 - an estimator's settings are its parameters, all named
+        self,
+        budget: int = 1_000,
+        *,
+        preset: Preset = "default",
+        cells: Cells | None = None,
+        latent: Latent | None = None,
+        rank: Rank | None = None,
+        support: int | None = None,
+        support_share: float = 0.0,
+        encoder: Architecture = "mlp",
+        objective: Objective = "profile",
+        latent_dim: int = 2,
+        epochs: int = 40,
+        standardise: bool = False,
+        warmup: int = 10_000,
+        expected_n: int | None = None,
+        seed: int = 0,
+        generation: Generation | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.budget = budget
+        self.preset = preset
+        self.cells = cells
+        self.latent = latent
+        self.rank = rank
+        self.support = support
+        self.support_share = support_share
+        self.encoder = encoder
+        self.objective = objective
+        self.latent_dim = latent_dim
+        self.epochs = epochs
+        self.standardise = standardise
+        self.warmup = warmup
+        self.expected_n = expected_n
+        self.seed = seed
+        self.generation = generation
+        self.device = device
+        # Begun by the first samples, with the parameters as they are then.
+        self._progress: Progress | None = None
+
+    @classmethod
+    def from_config(
+        cls, config: EngineConfig, *, generation: Generation | None = None, device: str = "auto"
+    ) -> Self:
+        """Return an engine with the settings of config; an unknown device is refused now."""
+        resolve_device(device)
+        return cls(**config.to_json(), generation=generation, device=device)
+
+    @property
+    def config(self) -> EngineConfig:
+        """The settings that samples are counted with, checked and with the preset resolved."""
+        return self._current.config
+
+    @property
+    def n_seen_(self) -> int:
+        """Samples counted, N; those held back by the warm-up included."""
+        return 0 if self._progress is None else self._progress.n
+
+    def to_state(self) -> State:
+        """Return the engine as named arrays and JSON. O(size of the sketch)."""
+        return pack_engine(self._current, self._feature_names)
+
+    @classmethod
+    def from_state(
+        cls, state: State, *, device: str = "auto", config: EngineConfig | None = None
+    ) -> Self:
+        """Restore an engine that goes on exactly as the one that wrote the state.
+
+        Parameters
+        ----------
+        state : tuple
+            From `to_state`.
+        device : str
+        config : EngineConfig, optional
+            Settings to go on with, where those that do not shape the sketch are to
+            change; by default the stored ones.
+
+        Raises
+        ------
+        StateError
+            If the state is of another format version.
+        """
+        progress, names = unpack_engine(state, device=resolve_device(device), config=config)
+        generation = None if progress.sketch is None else progress.sketch.generation
+        engine = cls.from_config(progress.config, generation=generation, device=device)
+        engine._restore(progress, names)
+        return engine
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle takes: the parameters, and the state if there is one."""
+        begun = None if self._progress is None else self.to_state()
+        return {"parameters": self.get_params(deep=False), "begun": begun}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Become the engine that `__getstate__` described."""
+        EngineEstimator.__init__(self, **state["parameters"])
+        if state["begun"] is not None:
+            self._restore(*unpack_engine(state["begun"], device=resolve_device(self.device)))
+
+    @property
+    def n_features_in_(self) -> int:
+        """Values of a sample, D, once there has been one."""
+        schema = None if self._progress is None else self._progress.schema
+        if schema is None:
+            msg = "no sample has arrived yet, so the number of features is not known"
+            raise AttributeError(msg)
+        return schema.num_elements
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Tell scikit-learn whether a sample has been counted."""
+        return self.n_seen_ > 0
+
+    @property
+    def _current(self) -> Progress:
+        """What has been counted; before the first sample, what the parameters would begin."""
+        return self._begin() if self._progress is None else self._progress
+
+    def _begin(self) -> Progress:
+        """Return the beginning that the parameters ask for."""
+        settings = {field.name: getattr(self, field.name) for field in fields(EngineConfig)}
+        config, device = EngineConfig(**settings), resolve_device(self.device)
+        return Progress.begin(config, device, self.generation)
+
+    def _restore(self, progress: Progress, names: Array | None) -> None:
+        """Go on from a progress that has been read back."""
+        self._progress = progress
+        if names is not None:
+            self.feature_names_in_ = names
+
+    @property
+    def _feature_names(self) -> Array | None:
+        """Names of the features, where they have any."""
+        return getattr(self, "feature_names_in_", None)

@@ -1,0 +1,179 @@
+"""How far an engine has come: a warm-up that holds samples back, and then a sketch."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from echo_stream.buffer import SampleBuffer
+from echo_stream.config import EngineConfig
+from echo_stream.errors import ConfigError, WarmupError
+from echo_stream.forgotten import Forgotten
+from echo_stream.generation import Generation, OnEpoch, train_generation
+from echo_stream.members import hash_id, members_of
+from echo_stream.repair import repair
+from echo_stream.samples import Samples
+from echo_stream.sketch import Sketch
+from echo_stream.source import Rereadable, read_again
+from echo_stream.typing import Array, IntArray
+from echo_stream.validation import SampleSchema
+
+
+@dataclass(slots=True)
+class Progress:
+    """Everything that an engine has counted, and the settings it was counted with.
+
+    Attributes
+    ----------
+    config : EngineConfig
+    device : torch.device
+    sketch : Sketch or None
+        None while the engine warms up.
+    waiting : SampleBuffer
+        What the warm-up holds back.
+    forgotten : Forgotten
+        What has been taken out of the warm-up; the sketch knows what was taken out of it.
+
+    Examples
+    --------
+    >>> progress = Progress(EngineConfig(warmup=3), torch.device("cpu"))
+    >>> progress.update(Samples(x=np.zeros((2, 4)), ids=np.arange(2)))
+    >>> progress.n, progress.warmup_missing, progress.is_warming_up
+    (2, 1, True)
+    """
+
+    config: EngineConfig
+    device: torch.device
+    sketch: Sketch | None = None
+    waiting: SampleBuffer = field(default_factory=SampleBuffer)
+    forgotten: Forgotten = field(default_factory=Forgotten)
+
+    @classmethod
+    def begin(
+        cls, config: EngineConfig, device: torch.device, generation: Generation | None
+    ) -> "Progress":
+        """Return the progress of an engine that has counted nothing yet.
+
+        Raises
+        ------
+        ConfigError
+            If generation is none, or its partition is of another kind than config asks for.
+        """
+        if generation is None:
+            return cls(config, device)
+        if not isinstance(generation, Generation):
+            msg = f"generation must be a Generation or None; got {type(generation).__name__}"
+            raise ConfigError(msg)
+        return cls(config, device, Sketch(generation, config, device))
+
+    @property
+    def schema(self) -> SampleSchema | None:
+        """Shape and dtype that samples must have; None before the first."""
+        if self.sketch is not None:
+            return self.sketch.generation.schema
+        waiting = self.waiting.first()
+        return None if waiting is None else SampleSchema.of(waiting.x)
+
+    @property
+    def n(self) -> int:
+        """Samples counted, N; those held back by the warm-up included."""
+        return len(self.waiting) if self.sketch is None else self.sketch.n
+
+    @property
+    def num_rows(self) -> int:
+        """Samples that have arrived: those counted, and those taken out again."""
+        forgotten = self.forgotten if self.sketch is None else self.sketch.forgotten
+        return self.n + forgotten.num_removed
+
+    @property
+    def is_warming_up(self) -> bool:
+        """Whether samples are still held back for the generation's training."""
+        return self.sketch is None
+
+    @property
+    def warmup_missing(self) -> int:
+        """Samples that the warm-up still waits for; 0 when it is over, or full."""
+        return 0 if self.sketch is not None else self.config.warmup - len(self.waiting)
+
+    def fit(self, source: Rereadable, on_epoch: OnEpoch | None = None) -> None:
+        """Count all of a source; without a generation one is trained on it first."""
+        sketch, n = self.sketch, source.num_samples
+        if sketch is None:
+            sketch = self._trained(source.payloads(_training_rows(n, self.config)), n, on_epoch)
+        source.expect(sketch.generation.schema)
+        for samples in read_again(source, n):
+            sketch.update(samples)
+        repair(sketch, source)
+        self.sketch = sketch
+
+    def update(self, samples: Samples, on_epoch: OnEpoch | None = None) -> None:
+        """Count some more samples of a stream, the first of them into the warm-up.
+
+        Raises
+        ------
+        ShapeError
+            If shape or dtype differ from the samples before; nothing has been counted then.
+        """
+        if self.schema is not None:
+            self.schema.check(samples.x)
+        missing = max(self.warmup_missing, 0)
+        self.waiting.append(samples[:missing])
+        if self.sketch is None and len(self.waiting) >= self.config.warmup:
+            self.end_warmup(on_epoch)
+        if self.sketch is not None:
+            self.sketch.update(samples[missing:])
+
+    def end_warmup(self, on_epoch: OnEpoch | None = None) -> None:
+        """Train the generation on what waits, and count it; do nothing when nothing does."""
+        waiting = self.waiting.peek()
+        if waiting is None:
+            return
+        expected_n = max(len(waiting), self.config.expected_n or 0)
+        sketch = self._trained(waiting.x, expected_n, on_epoch)
+        sketch.forgotten.merge(self.forgotten)
+        sketch.update(waiting)
+        self.sketch, self.waiting = sketch, SampleBuffer()
+
+    def forget(self, sample_id: str) -> int:
+        """Take the samples of an id out and return their number. O(retained)."""
+        if self.sketch is not None:
+            return self.sketch.forget(sample_id)
+        removed = members_of(self.waiting.remove(sample_id))
+        self.forgotten.add(sample_id, removed)
+        return len(removed)
+
+    def settled_sketch(self) -> Sketch:
+        """Return the sketch, or raise WarmupError if there is none yet."""
+        if self.sketch is None:
+            raise self._warmup_error()
+        return self.sketch
+
+    def preview(self) -> Samples:
+        """Return at most `budget` of the samples that wait, those with the smallest id hash."""
+        waiting = self.waiting.peek()
+        if waiting is None:
+            raise self._warmup_error()
+        order = sorted(range(len(waiting)), key=lambda row: hash_id(str(waiting.ids[row])))
+        return waiting[np.array(order[: self.config.budget])]
+
+    def _trained(self, x: Array, expected_n: int, on_epoch: OnEpoch | None) -> Sketch:
+        """Return an empty sketch of a generation trained on x."""
+        generation = train_generation(
+            x, self.config, expected_n=expected_n, device=self.device, on_epoch=on_epoch
+        )
+        return Sketch(generation, self.config, self.device)
+
+    def _warmup_error(self) -> WarmupError:
+        """Return the error of an engine that has no generation yet."""
+        return WarmupError(
+            f"still warming up: {len(self.waiting)} of {self.config.warmup} samples have "
+            "arrived; call end_warmup() if there are no more, or lower warmup"
+        )
+
+
+def _training_rows(n: int, config: EngineConfig) -> IntArray | None:
+    """Return what a batch build trains on: all rows for the paper, else a uniform sample."""
+    if config.preset == "paper" or n <= config.warmup:
+        return None
+    rng = np.random.default_rng(config.seed)
+    return np.sort(rng.choice(n, config.warmup, replace=False))
