@@ -1,7 +1,9 @@
-"""A snapshot's rows as a torch data set."""
+"""A snapshot's rows as a torch data set, and as batches with their weights."""
+
+from typing import TypeAlias
 
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from echo_stream.models import to_input
 from echo_stream.samples import sorted_labels
@@ -9,6 +11,9 @@ from echo_stream.snapshot import CoresetRows
 from echo_stream.typing import Label
 
 UNKNOWN = -1  # class of a row without a label
+
+WeightedBatches: TypeAlias = DataLoader[tuple[torch.Tensor, ...]]
+"""A loader of batches (x, y, weight)."""
 
 
 class SnapshotDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -55,3 +60,17 @@ class SnapshotDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (x, y) of one row."""
         return self.x[row], self.y[row]
+
+
+def weighted_batches(
+    dataset: SnapshotDataset, *, batch_size: int, shuffle: bool, seed: int, labelled: bool
+) -> WeightedBatches:
+    """Return what iterates over a data set in batches; see `Snapshot.as_loader`."""
+    rows = dataset.y != UNKNOWN if labelled else torch.ones(len(dataset), dtype=torch.bool)
+    weights = dataset.weights.float()
+    return DataLoader(
+        TensorDataset(dataset.x[rows], dataset.y[rows], weights[rows]),
+        batch_size=batch_size,
+        shuffle=shuffle,
+        generator=torch.Generator().manual_seed(seed),
+    )

@@ -10,7 +10,7 @@ from echo_stream.samples import Samples
 from echo_stream.typing import Array, Cell, FloatArray, IntArray, Label
 
 if TYPE_CHECKING:
-    from echo_stream.dataset import SnapshotDataset
+    from echo_stream.dataset import SnapshotDataset, WeightedBatches
 
 Role = Literal["core", "support"]
 MAP_AXES = 2
@@ -138,6 +138,42 @@ class Snapshot:
         from echo_stream.dataset import SnapshotDataset  # noqa: PLC0415 - torch is slow to import
 
         return SnapshotDataset.from_rows(self.rows)
+
+    def as_loader(
+        self,
+        batch_size: int = 256,
+        *,
+        shuffle: bool = True,
+        seed: int = 0,
+        labelled: bool = False,
+    ) -> "WeightedBatches":
+        """Return the rows as a `torch.utils.data.DataLoader` of batches (x, y, weight).
+
+        Parameters
+        ----------
+        batch_size : int
+        shuffle : bool
+            Whether each pass has an order of its own; all of them follow from the seed.
+        seed : int
+        labelled : bool
+            Whether rows without a label, whose y is -1, are left out.
+
+        Returns
+        -------
+        DataLoader
+            x of shape (b, ...), float32, uint8 divided by 255; y of shape (b,), int64, the
+            position in `as_dataset().classes`; weight of shape (b,), float32, the samples
+            that a row stands for.
+        """
+        from echo_stream.dataset import weighted_batches  # noqa: PLC0415 - torch is slow to import
+
+        return weighted_batches(
+            self.as_dataset(),
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            labelled=labelled,
+        )
 
 
 def label_counts(labels: list[Label] | Array) -> dict[str, int]:
