@@ -5,20 +5,28 @@ from typing import Any, Self
 from echo_stream.errors import ConfigError, DataError, WarmupError
 from echo_stream.estimator import EngineEstimator
 from echo_stream.generation import Generation, OnEpoch
+from echo_stream.named_features import (
+    Features,
+    cast_to,
+    columns_of,
+    feature_names,
+    matrix_of,
+    row_of,
+)
 from echo_stream.repair import RepairReport, repair
 from echo_stream.samples import Samples
 from echo_stream.sampling import check_feature_names, row_numbers, take_rows
 from echo_stream.snapshot import Snapshot
 from echo_stream.snapshotting import explain_cell, take_snapshot
 from echo_stream.source import ArraySource, Rereadable
-from echo_stream.typing import Cell, FloatArray, IntArray
+from echo_stream.typing import Array, Cell, FloatArray, IntArray, Label
 from echo_stream.validation import SampleSchema, as_samples
 
 
 class EchoCoreset(EngineEstimator):
     """A small set of samples that stands for everything counted.
 
-    An estimator and sampler of scikit-learn's kind.
+    An estimator and sampler of scikit-learn's kind, and a learner of river's.
 
     Parameters
     ----------
@@ -49,7 +57,7 @@ class EchoCoreset(EngineEstimator):
     n_features_in_ : int
         Values of a sample, D; the product of its shape.
     feature_names_in_ : ndarray of shape (D,), object
-        Names of the features, where samples came as a data frame.
+        Names of the features, where samples came as a data frame or by name.
 
     Notes
     -----
@@ -146,6 +154,33 @@ class EchoCoreset(EngineEstimator):
         check_feature_names(self, X, is_first=self.n_seen_ == 0)
         self.update(as_samples(X, y, ids, first_row=self._current.num_rows))
         return self
+
+    def learn_one(self, x: Features, y: Label = None) -> None:
+        """Count one sample, as river's estimators do.
+
+        Parameters
+        ----------
+        x : dict
+            Numbers by feature name. The first sample fixes the features and their order.
+            Values are float64, or of the floating type of the generation that was given.
+        y : int, float or str, optional
+            Label.
+
+        Raises
+        ------
+        ShapeError
+            If a feature is missing or unknown, naming it.
+        DataError
+            If a feature is no finite number.
+        """
+        names = self._names_of(x)
+        self._learn(row_of(x, names.tolist()), None if y is None else [y], names)
+
+    def learn_many(self, X: Any, y: object = None) -> None:
+        """Count the rows of a data frame or of a mapping of columns, else as `learn_one`."""
+        columns = columns_of(X)
+        names = self._names_of(columns)
+        self._learn(matrix_of(columns, names.tolist()), y, names)
 
     def update(self, samples: Samples, *, on_epoch: OnEpoch | None = None) -> None:
         """Count checked samples: `partial_fit` for those who already have `Samples`.
@@ -320,3 +355,13 @@ class EchoCoreset(EngineEstimator):
     def weights_(self) -> FloatArray:
         """Samples that each row of the coreset stands for."""
         return self.snapshot().rows.weights
+
+    def _names_of(self, x: Features) -> Array:
+        """Return the names of the features in order: those of x if these are the first."""
+        return feature_names(x) if self._feature_names is None else self._feature_names
+
+    def _learn(self, x: FloatArray, y: object, names: Array) -> None:
+        """Count rows whose features have names."""
+        progress = self._current
+        self.update(as_samples(cast_to(x, progress.schema), y, first_row=progress.num_rows))
+        self.feature_names_in_ = names

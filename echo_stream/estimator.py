@@ -152,6 +152,11 @@ class EngineEstimator(BaseEstimator):
         return self.n_seen_ > 0
 
     @property
+    def _supervised(self) -> bool:
+        """Tell river's pipelines to pass labels on."""
+        return True
+
+    @property
     def _current(self) -> Progress:
         """What has been counted; before the first sample, what the parameters would begin."""
         return self._begin() if self._progress is None else self._progress
