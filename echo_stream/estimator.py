@@ -4,8 +4,12 @@ scikit-learn asks that a constructor does nothing but store its parameters, unde
 names, and that copies and pickles go on where the original was.
 """
 
+from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import numpy as np
 
 from echo_stream.config import Cells, EngineConfig, Latent, Preset, Rank
 from echo_stream.device import resolve_device
@@ -16,6 +20,7 @@ from echo_stream.progress import Progress
 from echo_stream.typing import Array, State
 
 if TYPE_CHECKING:
+    _Cloned = TypeVar("_Cloned")
 
     class BaseEstimator:
         """The part of scikit-learn's base class that we use; it ships no types."""
@@ -25,8 +30,11 @@ if TYPE_CHECKING:
 
         def set_params(self, **params: Any) -> Self:
             """Set parameters of the constructor by name."""
+
+    def clone(estimator: _Cloned) -> _Cloned:
+        """Return an estimator with the same parameters, which has seen nothing."""
 else:
-    from sklearn.base import BaseEstimator
+    from sklearn.base import BaseEstimator, clone
 
 
 class EngineEstimator(BaseEstimator):
@@ -97,6 +105,22 @@ class EngineEstimator(BaseEstimator):
         """Samples counted, N; those held back by the warm-up included."""
         return 0 if self._progress is None else self._progress.n
 
+    def clone(
+        self, new_params: Mapping[str, Any] | None = None, *, include_attributes: bool = False
+    ) -> Self:
+        """Return a copy with some parameters changed, as river's pipelines ask for one.
+
+        Parameters
+        ----------
+        new_params : mapping, optional
+            Parameters by name.
+        include_attributes : bool
+            Whether the copy has counted what this engine has; else it has counted nothing.
+        """
+        copied = deepcopy(self) if include_attributes else clone(self)
+        copied.set_params(**(new_params or {}))
+        return copied
+
     def to_state(self) -> State:
         """Return the engine as named arrays and JSON. O(size of the sketch)."""
         return pack_engine(self._current, self._feature_names)
@@ -163,7 +187,12 @@ class EngineEstimator(BaseEstimator):
 
     def _begin(self) -> Progress:
         """Return the beginning that the parameters ask for."""
-        settings = {field.name: getattr(self, field.name) for field in fields(EngineConfig)}
+        given = {field.name: getattr(self, field.name) for field in fields(EngineConfig)}
+        # A grid search may draw its numbers from a numpy array; JSON knows none of numpy's.
+        settings = {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in given.items()
+        }
         config, device = EngineConfig(**settings), resolve_device(self.device)
         return Progress.begin(config, device, self.generation)
 

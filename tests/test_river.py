@@ -82,6 +82,17 @@ def test_a_pipeline_of_river_ends_with_the_engine() -> None:
     assert "EchoCoreset(budget=30" in repr(pipeline)
 
 
+def test_a_pipeline_of_river_can_be_cloned() -> None:
+    """With what it has counted or without, and with other parameters."""
+    pipeline = Pipeline(StandardScaler(), engine())
+    for x, y in SAMPLES[:400]:
+        pipeline.learn_one(x, y)
+    fresh = pipeline.clone({"EchoCoreset": {"budget": 7}})["EchoCoreset"]
+    assert (fresh.budget, fresh.warmup, fresh.n_seen_) == (7, 300, 0)
+    copied = pipeline.clone(include_attributes=True)["EchoCoreset"]
+    assert comparable(copied) == comparable(pipeline["EchoCoreset"])
+
+
 def test_a_pipeline_of_river_takes_frames() -> None:
     """learn_many hands a frame and its labels down to the engine."""
     pipeline = Pipeline(StandardScaler(), engine())

@@ -112,6 +112,16 @@ def test_parameters_are_stored_and_checked_when_samples_arrive() -> None:
     assert engine.set_params(device="cpu").fit(x).config.budget == 5
 
 
+def test_parameters_may_be_numbers_of_numpy() -> None:
+    """A grid search draws them from arrays; the state holds plain ones."""
+    x, _ = blobs()
+    plain = EchoCoreset(9, standardise=True, support_share=0.25, device="cpu").fit(x)
+    drawn = clone(plain).set_params(
+        budget=np.int64(9), standardise=np.True_, support_share=np.float32(0.25)
+    )
+    assert comparable(drawn.fit(x)) == comparable(plain)
+
+
 def test_parameters_changed_later_wait_for_the_next_fit() -> None:
     """A stream goes on with the settings that it was begun with."""
     x, _ = blobs()
