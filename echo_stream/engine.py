@@ -4,12 +4,11 @@ from typing import Any, Self
 
 from echo_stream.errors import ConfigError, DataError, WarmupError
 from echo_stream.estimator import EngineEstimator
-from echo_stream.generation import Generation, OnEpoch
+from echo_stream.generation import OnEpoch
 from echo_stream.named_features import (
     Features,
     cast_to,
     columns_of,
-    feature_names,
     matrix_of,
     row_of,
 )
@@ -20,7 +19,7 @@ from echo_stream.snapshot import Snapshot
 from echo_stream.snapshotting import explain_cell, take_snapshot
 from echo_stream.source import ArraySource, Rereadable
 from echo_stream.typing import Array, Cell, FloatArray, IntArray, Label
-from echo_stream.validation import SampleSchema, as_samples
+from echo_stream.validation import as_samples
 
 
 class EchoCoreset(EngineEstimator):
@@ -312,31 +311,6 @@ class EchoCoreset(EngineEstimator):
         return progress.preview() if progress.is_warming_up else self.snapshot().rows.samples
 
     @property
-    def schema(self) -> SampleSchema | None:
-        """Shape and dtype that samples must have; None before the first."""
-        return self._current.schema
-
-    @property
-    def warmup_missing(self) -> int:
-        """Samples that the warm-up still waits for; 0 when it is over, or full."""
-        return self._current.warmup_missing
-
-    @property
-    def can_snapshot(self) -> bool:
-        """Whether there is a generation and something has been counted."""
-        return not self.is_warming_up and self.n_seen_ > 0
-
-    @property
-    def is_warming_up(self) -> bool:
-        """Whether samples are still held back for the generation's training."""
-        return self._current.is_warming_up
-
-    @property
-    def generation_(self) -> Generation:
-        """The generation that was trained, or given."""
-        return self._current.settled_sketch().generation
-
-    @property
     def indices_(self) -> IntArray:
         """Row numbers of the coreset's rows, where the caller gave no ids."""
         return row_numbers(self.snapshot().rows.samples)
@@ -355,10 +329,6 @@ class EchoCoreset(EngineEstimator):
     def weights_(self) -> FloatArray:
         """Samples that each row of the coreset stands for."""
         return self.snapshot().rows.weights
-
-    def _names_of(self, x: Features) -> Array:
-        """Return the names of the features in order: those of x if these are the first."""
-        return feature_names(x) if self._feature_names is None else self._feature_names
 
     def _learn(self, x: FloatArray, y: object, names: Array) -> None:
         """Count rows whose features have names."""

@@ -16,8 +16,10 @@ from echo_stream.device import resolve_device
 from echo_stream.encoder_training import Architecture, Objective
 from echo_stream.engine_state import pack_engine, unpack_engine
 from echo_stream.generation import Generation
+from echo_stream.named_features import Features, feature_names
 from echo_stream.progress import Progress
 from echo_stream.typing import Array, State
+from echo_stream.validation import SampleSchema
 
 if TYPE_CHECKING:
     _Cloned = TypeVar("_Cloned")
@@ -104,6 +106,31 @@ class EngineEstimator(BaseEstimator):
     def n_seen_(self) -> int:
         """Samples counted, N; those held back by the warm-up included."""
         return 0 if self._progress is None else self._progress.n
+
+    @property
+    def schema(self) -> SampleSchema | None:
+        """Shape and dtype that samples must have; None before the first."""
+        return self._current.schema
+
+    @property
+    def warmup_missing(self) -> int:
+        """Samples that the warm-up still waits for; 0 when it is over, or full."""
+        return self._current.warmup_missing
+
+    @property
+    def can_snapshot(self) -> bool:
+        """Whether there is a generation and something has been counted."""
+        return not self.is_warming_up and self.n_seen_ > 0
+
+    @property
+    def is_warming_up(self) -> bool:
+        """Whether samples are still held back for the generation's training."""
+        return self._current.is_warming_up
+
+    @property
+    def generation_(self) -> Generation:
+        """The generation that was trained, or given."""
+        return self._current.settled_sketch().generation
 
     def clone(
         self, new_params: Mapping[str, Any] | None = None, *, include_attributes: bool = False
@@ -206,3 +233,7 @@ class EngineEstimator(BaseEstimator):
     def _feature_names(self) -> Array | None:
         """Names of the features, where they have any."""
         return getattr(self, "feature_names_in_", None)
+
+    def _names_of(self, x: Features) -> Array:
+        """Return the names of the features in order: those of x if these are the first."""
+        return feature_names(x) if self._feature_names is None else self._feature_names
