@@ -30,8 +30,8 @@ def build(
     """Build the coreset of DATA, a file or a folder.
 
     DATA is .npz (x, and y and id if there), .npy, .parquet, or a folder of .parquet files
-    or of images. The encoder is trained on all samples, unless --generation names a trained
-    one.
+    or of images. A generation is trained, on all samples under --preset paper and else on
+    --warmup of them, unless --generation names a trained one.
 
     \b
     Example:

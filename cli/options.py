@@ -3,6 +3,8 @@
 A variable is ECHO_STREAM_<OPTION>, the same for every command.
 """
 
+import os
+import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -71,6 +73,9 @@ _ENGINE_OPTIONS = {
                      help="Samples of a stream that the generation is trained on."),
     "expected_n": option("--expected-n", type=int,
                          help="Samples a stream is expected to bring; sets the grid's side."),
+    "features": option("--features", metavar="MODULE:ATTRIBUTE",
+                       help="A torch module, or a function of arrays, that makes the vectors "
+                            "in which samples are measured; default: samples as they are."),
     "seed": seed_option,
 }  # fmt: skip
 
@@ -81,8 +86,12 @@ def engine_options(command: Any) -> Any:
     @wraps(command)
     def wrapped(**values: Any) -> Any:
         from echo_stream.config import EngineConfig  # noqa: PLC0415 - imports torch
+        from echo_stream.features import resolve_features  # noqa: PLC0415
 
         config = EngineConfig(**{name: values.pop(name) for name in _ENGINE_OPTIONS})
+        if config.features is not None:
+            allow_local_modules()
+            resolve_features(config.features)  # refused now, not when samples have been read
         return command(engine_config=config, **values)
 
     return together(
@@ -91,3 +100,9 @@ def engine_options(command: Any) -> Any:
                help="Use a trained generation: its folder, or a snapshot built with --out."),
         device_option,
     )(wrapped)  # fmt: skip
+
+
+def allow_local_modules() -> None:
+    """Let `module:attribute` name a module in the working folder, as `python -m` would."""
+    if os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path holds text
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109

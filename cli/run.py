@@ -6,10 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echo_stream.cli.options import engine_options, option, servers_option, state_option, together
+from echo_stream.cli.options import (
+    allow_local_modules,
+    engine_options,
+    option,
+    servers_option,
+    state_option,
+    together,
+)
 from echo_stream.cli.output import emit, say, watched
 from echo_stream.cli.train import (
-    allow_local_modules,
     model_options,
     parse_shape,
     train_config,

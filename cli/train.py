@@ -1,7 +1,6 @@
 """`echo-stream train`: a model on a snapshot."""
 
 import contextlib
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echo_stream.cli.options import (
+    allow_local_modules,
     device_option,
     option,
     seed_option,
@@ -110,9 +110,3 @@ def train(*, state: Path | None, snapshot: str | None, out: Path | None, **value
     if metrics["diverged"]:
         say("the training diverged; lower --lr")
     emit({"model": str(trained.folder), "snapshot": trained.snapshot_id, **metrics})
-
-
-def allow_local_modules() -> None:
-    """Let `module:factory` name a module in the working folder, as `python -m` would."""
-    if os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path holds text
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109

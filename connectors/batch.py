@@ -58,7 +58,7 @@ def build_coreset(
     """
     if out is not None:
         check_free(out)
-    trained = None if generation is None else read_generation(generation)
+    trained = None if generation is None else read_generation(generation, features=config.features)
     if trained is not None:
         check_partition(trained, config)
     source = file_source(data)

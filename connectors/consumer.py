@@ -60,7 +60,11 @@ def consume(
         If the source is not there, or fails. What was counted is in the state.
     """
     with _Signals() as signals:
-        trained = None if generation is None else read_generation(generation)
+        trained = (
+            None
+            if generation is None
+            else read_generation(generation, features=engine_config.features)
+        )
         with StateStore(state) as store:
             checkpoint = store.load_checkpoint(engine_config, device=device)
             with (

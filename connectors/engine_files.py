@@ -47,16 +47,18 @@ def write_generation(generation: Generation, parent: Path) -> Path:
     return target
 
 
-def read_generation(unit: Path) -> Generation:
+def read_generation(unit: Path, *, features: str | None = None) -> Generation:
     """Read a generation: from its own folder, or from a snapshot that a build wrote.
 
     Raises
     ------
     StateError
         If it is not there, damaged, or of another format version.
+    ConfigError
+        If it was trained with features, and others or none are given.
     """
     meta = verify_unit(unit, manifest_name=GENERATION_MANIFEST)
-    return Generation.from_state((read_tensors(unit / ENCODER_FILE), meta))
+    return Generation.from_state((read_tensors(unit / ENCODER_FILE), meta), features=features)
 
 
 def write_checkpoint(engine: EchoCoreset, manifest: Mapping[str, Any], target: Path) -> None:

@@ -37,7 +37,7 @@ SEQUENCE_DIGITS = 12
 # Settings that make another coreset. Any other setting may change on restart.
 FINGERPRINT = (
     "budget", "preset", "cells", "latent", "rank", "support", "support_share", "encoder",
-    "objective", "latent_dim", "epochs", "standardise", "seed",
+    "objective", "latent_dim", "epochs", "standardise", "features", "seed",
 )  # fmt: skip
 
 

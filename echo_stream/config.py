@@ -57,6 +57,8 @@ class EngineConfig:
         Samples of a stream that are held back to train the generation on.
     expected_n : int or None
         Samples that a stream is expected to bring: sets the grid's resolution.
+    features : str or None
+        Name of what makes the vectors that are measured; None: samples as they are.
     seed : int
         Fixes the encoder's initial weights, its batches and the reservoir.
 
@@ -82,6 +84,7 @@ class EngineConfig:
     standardise: bool = False
     warmup: int = 10_000
     expected_n: int | None = None
+    features: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -35,6 +35,11 @@ class EchoCoreset(EngineEstimator):
         What is selected, and how; see `EngineConfig`.
     encoder, objective, latent_dim, epochs, standardise, warmup, expected_n, seed
         What is trained, and how; see `EngineConfig`.
+    features : torch.nn.Module, callable or str, optional
+        Makes the vectors in which everything is measured; payloads are kept as they
+        arrive. A module gets float32 tensors (n, ...), uint8 divided by 255; any other
+        callable gets payloads as an array (n, ...). Either returns (n, D'). Text names
+        one, as `module:attribute`.
     generation : Generation, optional
         A trained generation to use instead of training one.
     device : str

@@ -6,6 +6,7 @@ import torch
 
 from echo_stream.buffer import SampleBuffer
 from echo_stream.config import EngineConfig
+from echo_stream.errors import ConfigError
 from echo_stream.generation import Generation, check_format
 from echo_stream.progress import Progress
 from echo_stream.samples import as_objects
@@ -41,7 +42,11 @@ def pack_engine(progress: Progress, feature_names: Array | None) -> State:
 
 
 def unpack_engine(
-    state: State, *, device: torch.device, config: EngineConfig | None = None
+    state: State,
+    *,
+    device: torch.device,
+    config: EngineConfig | None = None,
+    features: object = None,
 ) -> tuple[Progress, Array | None]:
     """Undo `pack_engine`; config, if given, replaces the stored one.
 
@@ -49,15 +54,20 @@ def unpack_engine(
     ------
     StateError
         If the state is of another format version.
+    ConfigError
+        If the features are missing, or others.
     """
     arrays, meta = state
     check_format(meta, FORMAT_VERSION, "engine state")
     kept = config or EngineConfig.from_json(meta["config"])
     names = as_objects(meta["feature_names"]) if "feature_names" in meta else None
-    progress = Progress(kept, device)
+    if kept.features is not None and features is None:
+        msg = f"the state measures by features {kept.features!r}; give them as features"
+        raise ConfigError(msg)
+    progress = Progress(kept, device, features=features)
     progress.forgotten.restore(meta["forgotten"])
     if "sketch" in meta:
-        generation = Generation.from_state(_part(arrays, meta, "generation"))
+        generation = Generation.from_state(_part(arrays, meta, "generation"), features=features)
         part = _part(arrays, meta, "sketch")
         progress.sketch = sketch_from_state(part, generation, kept, device)
     elif "waiting" in meta:

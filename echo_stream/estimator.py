@@ -15,6 +15,7 @@ from echo_stream.config import Cells, EngineConfig, Latent, Preset, Rank
 from echo_stream.device import resolve_device
 from echo_stream.encoder_training import Architecture, Objective
 from echo_stream.engine_state import pack_engine, unpack_engine
+from echo_stream.features import feature_name
 from echo_stream.generation import Generation
 from echo_stream.named_features import Features, feature_names
 from echo_stream.progress import Progress
@@ -65,6 +66,7 @@ class EngineEstimator(BaseEstimator):
         standardise: bool = False,
         warmup: int = 10_000,
         expected_n: int | None = None,
+        features: object = None,
         seed: int = 0,
         generation: Generation | None = None,
         device: str = "auto",
@@ -83,6 +85,7 @@ class EngineEstimator(BaseEstimator):
         self.standardise = standardise
         self.warmup = warmup
         self.expected_n = expected_n
+        self.features = features
         self.seed = seed
         self.generation = generation
         self.device = device
@@ -93,7 +96,10 @@ class EngineEstimator(BaseEstimator):
     def from_config(
         cls, config: EngineConfig, *, generation: Generation | None = None, device: str = "auto"
     ) -> Self:
-        """Return an engine with the settings of config; an unknown device is refused now."""
+        """Return an engine with the settings of config; an unknown device is refused now.
+
+        Features are those that config names; only a config of the user's own may name any.
+        """
         resolve_device(device)
         return cls(**config.to_json(), generation=generation, device=device)
 
@@ -154,7 +160,12 @@ class EngineEstimator(BaseEstimator):
 
     @classmethod
     def from_state(
-        cls, state: State, *, device: str = "auto", config: EngineConfig | None = None
+        cls,
+        state: State,
+        *,
+        device: str = "auto",
+        config: EngineConfig | None = None,
+        features: object = None,
     ) -> Self:
         """Restore an engine that goes on exactly as the one that wrote the state.
 
@@ -166,15 +177,25 @@ class EngineEstimator(BaseEstimator):
         config : EngineConfig, optional
             Settings to go on with, where those that do not shape the sketch are to
             change; by default the stored ones.
+        features : module, callable or str, optional
+            What the state's samples are measured by, by default what config names. Code
+            that only a state names is never imported.
 
         Raises
         ------
         StateError
             If the state is of another format version.
+        ConfigError
+            If the features are missing, or others.
         """
-        progress, names = unpack_engine(state, device=resolve_device(device), config=config)
+        if features is None and config is not None:
+            features = config.features
+        progress, names = unpack_engine(
+            state, device=resolve_device(device), config=config, features=features
+        )
         generation = None if progress.sketch is None else progress.sketch.generation
         engine = cls.from_config(progress.config, generation=generation, device=device)
+        engine.features = features
         engine._restore(progress, names)
         return engine
 
@@ -187,7 +208,11 @@ class EngineEstimator(BaseEstimator):
         """Become the engine that `__getstate__` described."""
         EngineEstimator.__init__(self, **state["parameters"])
         if state["begun"] is not None:
-            self._restore(*unpack_engine(state["begun"], device=resolve_device(self.device)))
+            features, generation = self.features, self.generation
+            if features is None and generation is not None and generation.features is not None:
+                features = generation.features.function
+            device = resolve_device(self.device)
+            self._restore(*unpack_engine(state["begun"], device=device, features=features))
 
     @property
     def n_features_in_(self) -> int:
@@ -220,8 +245,9 @@ class EngineEstimator(BaseEstimator):
             name: value.item() if isinstance(value, np.generic) else value
             for name, value in given.items()
         }
+        settings["features"] = feature_name(self.features)
         config, device = EngineConfig(**settings), resolve_device(self.device)
-        return Progress.begin(config, device, self.generation)
+        return Progress.begin(config, device, self.generation, self.features)
 
     def _restore(self, progress: Progress, names: Array | None) -> None:
         """Go on from a progress that has been read back."""

@@ -14,6 +14,7 @@ from echo_stream.config import EngineConfig
 from echo_stream.encoder import Encoder, Layer
 from echo_stream.encoder_training import train_encoder
 from echo_stream.errors import ConfigError, StateError
+from echo_stream.features import Features
 from echo_stream.fixed_point import round_to_unit, unit_for
 from echo_stream.grid import Grid, budget_aware_side, grid_side
 from echo_stream.partition import Partition
@@ -50,6 +51,8 @@ class Generation:
     partition : Partition
     expected_n : int
         The N that fixed the partition's resolution.
+    features : Features or None
+        What makes the vectors that are measured; None: the payload itself.
     """
 
     schema: SampleSchema
@@ -60,6 +63,7 @@ class Generation:
     norm_unit: float
     partition: Partition
     expected_n: int
+    features: Features | None = None
 
     def __repr__(self) -> str:
         """Return the id: the rest is long."""
@@ -77,11 +81,15 @@ class Generation:
 
     @property
     def num_features(self) -> int:
-        """Dimension D of the space in which support is measured."""
-        return self.schema.num_elements
+        """Dimension D of the space in which everything is measured."""
+        return self.schema.num_elements if self.features is None else self.features.dim
+
+    def vectors(self, x: Array) -> torch.Tensor:
+        """Return payloads x of shape (n, ...) as vectors (n, D), float32: features, scaled."""
+        return self.preprocess(x if self.features is None else self.features(x))
 
     def latent(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Return z of shape (n, d), float64, for preprocessed vectors of shape (n, D).
+        """Return z of shape (n, d), float64, for `vectors` of shape (n, D).
 
         The embedding, for a grid mapped so that the training samples span [0, 1] on each
         axis (a constant axis: 0.5), rounded to the latent unit.
@@ -100,6 +108,7 @@ class Generation:
             encoder=self.encoder.to(device),
             span=self.span and (self.span[0].to(device), self.span[1].to(device)),
             partition=self.partition.to(device),
+            features=self.features and self.features.to(device),
         )
 
     def to_state(self) -> State:
@@ -123,11 +132,29 @@ class Generation:
             "expected_n": self.expected_n,
         }
         columns = {name: tensor.cpu().numpy() for name, tensor in arrays.items()}
-        return columns | self.partition.to_arrays(), meta
+        columns |= self.partition.to_arrays()
+        if self.features is not None:
+            meta["features"] = self.features.name
+            columns |= {"probe": self.features.probe, "probe_features": self.features.expected}
+        return columns, meta
 
     @classmethod
-    def from_state(cls, state: State) -> "Generation":
-        """Restore a generation written by `to_state`, on the CPU."""
+    def from_state(cls, state: State, *, features: object = None) -> "Generation":
+        """Restore a generation written by `to_state`, on the CPU.
+
+        Parameters
+        ----------
+        state : tuple
+        features : module, callable or str, optional
+            What the generation was trained with: code is never taken from a state.
+
+        Raises
+        ------
+        StateError
+            If the state is of another format version.
+        ConfigError
+            If the features are missing, or others.
+        """
         arrays, meta = state
         check_format(meta, FORMAT_VERSION, "generation")
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
@@ -144,6 +171,7 @@ class Generation:
             norm_unit=meta["norm_unit"],
             partition=_restored_partition(meta["partition"], tensors),
             expected_n=meta["expected_n"],
+            features=_restored_features(arrays, meta, features),
         )
 
 
@@ -153,6 +181,7 @@ def train_generation(
     *,
     expected_n: int,
     device: torch.device,
+    features: object = None,
     on_epoch: OnEpoch | None = None,
 ) -> Generation:
     """Train a generation on payloads x of shape (n, ...), n >= 1.
@@ -166,10 +195,16 @@ def train_generation(
         N in the grid's resolution (section III-A).
     device : torch.device
         Where the encoder is trained. The generation returned is on the CPU.
+    features : module, callable or str, optional
+        Makes the vectors that are measured; see `EchoCoreset`.
     on_epoch : callable, optional
         Called with (epochs done, epochs).
     """
     refuse_too_fine(config, expected_n)
+    schema, featured = SampleSchema.of(x), None
+    if features is not None:
+        featured = Features.fit(features, x, device)
+        x = featured(x)
     preprocess = fit_preprocessing(x, standardise=config.standardise, device=device)
     encoder = _train_latent(x, preprocess, config, on_epoch)
     embedding = torch.cat([encoder(preprocess(part)) for part in row_chunks(x)])
@@ -178,7 +213,7 @@ def train_generation(
     latent = _rescale(embedding, span)
     latent_unit = unit_for(float(latent.abs().max()))
     return Generation(
-        schema=SampleSchema.of(x),
+        schema=schema,
         preprocess=preprocess,
         encoder=encoder,
         span=span,
@@ -186,6 +221,7 @@ def train_generation(
         norm_unit=unit_for(float(latent.square().sum(dim=1).max())),
         partition=_train_partition(round_to_unit(latent, latent_unit), config, expected_n),
         expected_n=expected_n,
+        features=featured,
     ).to(torch.device("cpu"))
 
 
@@ -197,6 +233,17 @@ def check_partition(generation: Generation, config: EngineConfig) -> None:
         msg = (
             f"generation {generation.id} has a {kind}, but cells is {config.cells}; "
             f"give --preset {preset}, or --cells {kind}"
+        )
+        raise ConfigError(msg)
+
+
+def check_features(generation: Generation, config: EngineConfig) -> None:
+    """Raise ConfigError where settings name other features than a generation has."""
+    has = None if generation.features is None else generation.features.name
+    if config.features is not None and config.features != has:
+        msg = (
+            f"generation {generation.id} measures by features {has}, not {config.features}; "
+            "leave features out, or train another generation"
         )
         raise ConfigError(msg)
 
@@ -236,6 +283,18 @@ def _train_partition(latent: torch.Tensor, config: EngineConfig, expected_n: int
     else:
         side = grid_side(expected_n)
     return Grid(side=side, dim=latent.shape[1])
+
+
+def _restored_features(
+    arrays: dict[str, Array], meta: dict[str, Any], given: object
+) -> Features | None:
+    """Return the features of a stored generation, which has to be given what makes them."""
+    if "features" in meta:
+        return Features.restore(given, meta["features"], arrays["probe"], arrays["probe_features"])
+    if given is not None:
+        msg = "the generation was trained without features; leave them out"
+        raise ConfigError(msg)
+    return None
 
 
 def _restored_partition(described: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Partition:

@@ -1,6 +1,5 @@
 """Downstream models by name, and the input that they take."""
 
-import importlib
 import math
 from collections.abc import Callable
 from typing import TypeAlias
@@ -10,9 +9,9 @@ import torch
 from torch import nn
 
 from echo_stream.errors import ConfigError, DataError, ShapeError
+from echo_stream.importing import import_attribute, said
 from echo_stream.preprocessing import UINT8_MAX
 from echo_stream.typing import Array
-from echo_stream.validation import first_line
 
 Shape: TypeAlias = tuple[int, ...]
 """Lengths of the axes of one sample."""
@@ -190,20 +189,11 @@ def _check_lenet_shape(shape: Shape) -> None:
 
 def _import_factory(spec: str) -> Factory:
     """Return the factory that `module:factory` names."""
-    module_name, _, factory_name = spec.partition(":")
-    if not all(part.isidentifier() for part in (*module_name.split("."), factory_name)):
-        msg = f"model must be {', '.join(_BUILT_IN)} or module:factory; got {spec!r}"
-        raise ConfigError(msg)
-    try:
-        factory: Factory = getattr(importlib.import_module(module_name), factory_name)
-    except AttributeError as err:
-        msg = f"model {spec!r}: {module_name} has no {factory_name}"
-        raise ConfigError(msg) from err
-    except Exception as err:  # the user's module may raise anything while it is imported
-        msg = f"model {spec!r}: importing {module_name} failed: {_said(err)}"
-        raise ConfigError(msg) from err
+    choices = f"{', '.join(_BUILT_IN)} or module:factory"
+    factory: Factory = import_attribute(spec, "model", choices)
     if not callable(factory):
-        msg = f"model {spec!r}: {factory_name} is not callable, but {type(factory).__name__}"
+        name = spec.partition(":")[2]
+        msg = f"model {spec!r}: {name} is not callable, but {type(factory).__name__}"
         raise ConfigError(msg)
     return factory
 
@@ -214,15 +204,10 @@ def _call_factory(spec: str, shape: Shape, num_classes: int) -> nn.Module:
     try:
         model = factory(shape, num_classes)
     except Exception as err:  # the user's code may raise anything
-        msg = f"model {spec!r}: called with ({shape}, {num_classes}) it failed: {_said(err)}"
+        msg = f"model {spec!r}: called with ({shape}, {num_classes}) it failed: {said(err)}"
         raise ConfigError(msg) from err
     _check_model(spec, model)
     return model
-
-
-def _said(err: Exception) -> str:
-    """Return an exception in one line."""
-    return f"{type(err).__name__}: {first_line(err)}"
 
 
 def _check_model(spec: str, model: object) -> None:
@@ -242,7 +227,7 @@ def _check_outputs(spec: str, model: nn.Module, shape: Shape, num_classes: int) 
         with torch.no_grad():
             outputs = model(torch.zeros(1, *shape))
     except Exception as err:  # the user's code may raise anything
-        msg = f"model {spec!r} does not take a sample of shape {shape}: {_said(err)}"
+        msg = f"model {spec!r} does not take a sample of shape {shape}: {said(err)}"
         raise ConfigError(msg) from err
     model.train()
     if outputs.shape != (1, num_classes):

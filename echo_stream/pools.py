@@ -287,7 +287,7 @@ def _vectors(members: Sequence[Member], generation: Generation) -> Array:
     """Return the preprocessed payloads of members, of shape (n, D), float32."""
     if not members:
         return np.zeros((0, generation.num_features), dtype=np.float32)
-    return generation.preprocess(np.stack([member.x for member in members])).numpy()
+    return generation.vectors(np.stack([member.x for member in members])).numpy()
 
 
 def _nearest(generation: Generation, device: torch.device) -> DistancePools:

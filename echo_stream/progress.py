@@ -9,7 +9,7 @@ from echo_stream.buffer import SampleBuffer
 from echo_stream.config import EngineConfig
 from echo_stream.errors import ConfigError, WarmupError
 from echo_stream.forgotten import Forgotten
-from echo_stream.generation import Generation, OnEpoch, train_generation
+from echo_stream.generation import Generation, OnEpoch, check_features, train_generation
 from echo_stream.members import hash_id, members_of
 from echo_stream.repair import repair
 from echo_stream.samples import Samples
@@ -33,6 +33,8 @@ class Progress:
         What the warm-up holds back.
     forgotten : Forgotten
         What has been taken out of the warm-up; the sketch knows what was taken out of it.
+    features : module, callable, str or None
+        What makes the vectors that a generation is trained on.
 
     Examples
     --------
@@ -47,24 +49,30 @@ class Progress:
     sketch: Sketch | None = None
     waiting: SampleBuffer = field(default_factory=SampleBuffer)
     forgotten: Forgotten = field(default_factory=Forgotten)
+    features: object = None
 
     @classmethod
     def begin(
-        cls, config: EngineConfig, device: torch.device, generation: Generation | None
+        cls,
+        config: EngineConfig,
+        device: torch.device,
+        generation: Generation | None,
+        features: object = None,
     ) -> "Progress":
         """Return the progress of an engine that has counted nothing yet.
 
         Raises
         ------
         ConfigError
-            If generation is none, or its partition is of another kind than config asks for.
+            If generation is none, or was trained with other features.
         """
         if generation is None:
-            return cls(config, device)
+            return cls(config, device, features=features)
         if not isinstance(generation, Generation):
             msg = f"generation must be a Generation or None; got {type(generation).__name__}"
             raise ConfigError(msg)
-        return cls(config, device, Sketch(generation, config, device))
+        check_features(generation, config)
+        return cls(config, device, Sketch(generation, config, device), features=features)
 
     @property
     def schema(self) -> SampleSchema | None:
@@ -159,7 +167,12 @@ class Progress:
     def _trained(self, x: Array, expected_n: int, on_epoch: OnEpoch | None) -> Sketch:
         """Return an empty sketch of a generation trained on x."""
         generation = train_generation(
-            x, self.config, expected_n=expected_n, device=self.device, on_epoch=on_epoch
+            x,
+            self.config,
+            expected_n=expected_n,
+            device=self.device,
+            features=self.features,
+            on_epoch=on_epoch,
         )
         return Sketch(generation, self.config, self.device)
 

@@ -215,7 +215,7 @@ class Sketch:
 
     def embed(self, samples: Samples) -> Embedded:
         """Return where samples are: vectors, z and cells. O(n D)."""
-        vectors = self._on_device.preprocess(samples.x)
+        vectors = self._on_device.vectors(samples.x)
         latent = self._on_device.latent(vectors)
         located = self._on_device.partition.locate(latent)
         return Embedded(vectors, latent, *located, samples)

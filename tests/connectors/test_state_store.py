@@ -348,6 +348,7 @@ OTHER = {
     "latent_dim": 3,
     "epochs": 1,
     "standardise": True,
+    "features": "encoders:image",
     "seed": 6,
 }
 

@@ -1,0 +1,188 @@
+"""The user's features: the vectors in which everything is measured.
+
+Raw pixels and raw text say little about meaning. Payloads are kept as they arrived;
+distances, centres and cells are those of what the features make of them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+import torch
+from torch import nn
+
+from echo_stream.errors import ConfigError, DataError
+from echo_stream.importing import import_attribute, said
+from echo_stream.models import to_input
+from echo_stream.preprocessing import CPU
+from echo_stream.typing import Array
+
+BLOCK_ROWS = 1_024  # rows of one call; a module always gets so many, padded with zeros
+TOLERANCE = 1e-3  # relative to the largest value: other devices round in other places
+
+FeatureFunction: TypeAlias = Callable[[Array], Any]
+"""Maps payloads of shape (n, ...) to an array or tensor of shape (n, D')."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """A function that makes vectors of payloads, with an example to know it by.
+
+    Attributes
+    ----------
+    name : str
+        `module:attribute` where it was given so, else the function's own name.
+    function : callable
+        A torch module gets float32 tensors (uint8 divided by 255) on the device, without
+        gradients and in its evaluation mode; any other callable gets payloads as they
+        arrived.
+    probe : ndarray of shape (1, ...)
+        A payload that the generation was trained on.
+    expected : ndarray of shape (1, D'), float32
+        What the function made of it.
+    device : torch.device
+
+    Notes
+    -----
+    A sample has the same bits wherever it stands as far as the function gives them: a
+    module is called with 1,024 rows each time, since torch gives other last bits for
+    other shapes.
+    """
+
+    name: str
+    function: FeatureFunction
+    probe: Array
+    expected: Array
+    device: torch.device = CPU
+
+    @property
+    def dim(self) -> int:
+        """Number of features D'."""
+        return int(self.expected.shape[1])
+
+    @classmethod
+    def fit(cls, given: object, x: Array, device: torch.device) -> Self:
+        """Return the features that were given, with the first of payloads x as their example."""
+        name, function = resolve_features(given)
+        probe = np.array(x[:1])
+        return cls(name, function, probe, _call(name, function, probe, device), device)
+
+    @classmethod
+    def restore(cls, given: object, name: str, probe: Array, expected: Array) -> Self:
+        """Return features that a stored generation was trained with.
+
+        Raises
+        ------
+        ConfigError
+            If none are given, or others.
+        """
+        if given is None:
+            msg = f"the generation measures samples by features {name!r}; give them as features"
+            raise ConfigError(msg)
+        _, function = resolve_features(given)
+        made = _call(name, function, probe, CPU)
+        if made.shape != expected.shape or not np.allclose(
+            made, expected, rtol=0, atol=TOLERANCE * float(np.abs(expected).max())
+        ):
+            msg = f"the features given are not {name!r}, which the generation was trained with"
+            raise ConfigError(msg)
+        return cls(name, function, probe, expected)
+
+    def __call__(self, x: Array) -> Array:
+        """Return the vectors of payloads x (n, ...), of shape (n, D'), float32.
+
+        Raises
+        ------
+        DataError
+            If the function fails, or does not return one finite vector a sample.
+        """
+        made = np.empty((len(x), self.dim), dtype=np.float32)
+        for start in range(0, len(x), BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            part = _call(self.name, self.function, x[rows], self.device)
+            if part.shape[1] != self.dim:
+                msg = f"features {self.name!r} gave {part.shape[1]} values, and {self.dim} before"
+                raise DataError(msg)
+            made[rows] = part
+        return made
+
+    def to(self, device: torch.device) -> "Features":
+        """Return the features, made on device."""
+        return replace(self, device=device)
+
+
+def resolve_features(given: object) -> tuple[str, FeatureFunction]:
+    """Return name and function of features: a torch module, a callable, or `module:attribute`.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these.
+    """
+    name = feature_name(given)
+    found = given
+    if isinstance(given, str):
+        found = import_attribute(given, "features", "module:attribute")
+    if isinstance(found, type) and issubclass(found, nn.Module):
+        try:
+            found = found()
+        except Exception as err:  # the user's code may raise anything
+            msg = f"features {name!r}: making it failed: {said(err)}"
+            raise ConfigError(msg) from err
+    if not callable(found):
+        msg = f"features {name!r} is not callable, but {type(found).__name__}"
+        raise ConfigError(msg)
+    return str(name), found
+
+
+def feature_name(given: object) -> str | None:
+    """Return the name of features; None where there are none.
+
+    Examples
+    --------
+    >>> feature_name("encoders:image"), feature_name(np.sqrt), feature_name(None)
+    ('encoders:image', 'numpy:sqrt', None)
+    """
+    if given is None or isinstance(given, str):
+        return given
+    named = given if hasattr(given, "__name__") else type(given)
+    return f"{getattr(named, '__module__', None) or 'numpy'}:{named.__name__}"
+
+
+def _call(name: str, function: FeatureFunction, x: Array, device: torch.device) -> Array:
+    """Return what the function makes of payloads, checked."""
+    try:
+        if isinstance(function, nn.Module):
+            made = _forward(function, x, device)
+        else:
+            made = function(np.array(x))
+        host = made.detach().cpu().numpy() if hasattr(made, "detach") else made
+        vectors = np.asarray(host, dtype=np.float32)
+    except Exception as err:  # the user's code may raise anything
+        msg = f"features {name!r} failed for samples of shape {x.shape[1:]}: {said(err)}"
+        raise DataError(msg) from err
+    if vectors.ndim < 2 or len(vectors) != len(x):
+        msg = (
+            f"features {name!r} must give one vector a sample; {len(x)} samples gave an array "
+            f"of shape {vectors.shape}"
+        )
+        raise DataError(msg)
+    if not np.isfinite(vectors).all():
+        msg = f"features {name!r} gave values that are not finite; correct it, or the samples"
+        raise DataError(msg)
+    return vectors.reshape(len(x), -1)
+
+
+def _forward(module: nn.Module, x: Array, device: torch.device) -> torch.Tensor:
+    """Return a module's outputs for payloads, padded to a full block."""
+    padded = torch.zeros((BLOCK_ROWS, *x.shape[1:]))
+    padded[: len(x)] = to_input(x, x.shape[1:])
+    was_training = module.training
+    module.to(device).eval()
+    try:
+        with torch.inference_mode():
+            outputs: torch.Tensor = module(padded.to(device))
+    finally:
+        module.train(was_training)
+    return outputs[: len(x)]
