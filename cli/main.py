@@ -10,7 +10,7 @@ import sys
 import click
 
 from echo_stream._version import __version__
-from echo_stream.cli import build, demo, produce, query, run, snapshots, train
+from echo_stream.cli import build, demo, forget, produce, query, run, snapshots, train
 from echo_stream.errors import ConfigError, EchoStreamError, SourceError, StateError
 
 EXIT_CODES: tuple[tuple[type[EchoStreamError], int], ...] = (
@@ -45,6 +45,7 @@ def cli(*, verbose: bool) -> None:
 for command in (
     build.build,
     demo.demo,
+    forget.forget,
     produce.produce,
     query.query,
     run.run,

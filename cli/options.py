@@ -50,6 +50,12 @@ servers_option = option(
     "--bootstrap-servers", metavar="HOST:PORT[,...]", help="Kafka brokers to connect to first."
 )
 
+features_option = option(
+    "--features", metavar="MODULE:ATTRIBUTE",
+    help="A torch module, or a function of arrays, that makes the vectors in which samples are "
+         "measured; default: samples as they are.",
+)  # fmt: skip
+
 _ENGINE_OPTIONS = {
     "budget": option("--budget", type=int, default=1_000,
                      help="Rows of the coreset; under --preset paper those of the core."),
@@ -73,9 +79,7 @@ _ENGINE_OPTIONS = {
                      help="Samples of a stream that the generation is trained on."),
     "expected_n": option("--expected-n", type=int,
                          help="Samples a stream is expected to bring; sets the grid's side."),
-    "features": option("--features", metavar="MODULE:ATTRIBUTE",
-                       help="A torch module, or a function of arrays, that makes the vectors "
-                            "in which samples are measured; default: samples as they are."),
+    "features": features_option,
     "seed": seed_option,
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 import fcntl
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -85,6 +85,11 @@ class StateStore:
         """Let go of the lock."""
         self._lock.close()
 
+    def stored_config(self) -> EngineConfig | None:
+        """Return the configuration of the newest checkpoint that is whole, if there is one."""
+        found = next(self._whole_checkpoints(), None)
+        return None if found is None else stored_config(found[1])
+
     def load_checkpoint(self, config: EngineConfig, *, device: str) -> Checkpoint | None:
         """Return the newest checkpoint that is whole, or None where there never was one.
 
@@ -94,7 +99,23 @@ class StateStore:
             If the state is of another configuration, naming what differs, or every
             checkpoint is damaged.
         """
-        units = self._list_checkpoints()
+        found = next(self._whole_checkpoints(), None)
+        if found is None:
+            return None
+        unit, manifest = found
+        _check_fingerprint(stored_config(manifest), config, self.folder)
+        engine = read_engine(unit, manifest, config, device=device)
+        return Checkpoint(engine, manifest["position"], manifest["source"])
+
+    def _whole_checkpoints(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Yield the checkpoints that are whole, with their manifests, newest first.
+
+        Raises
+        ------
+        StateError
+            At the end, if there are some but all are damaged.
+        """
+        units, num_whole = self._list_checkpoints(), 0
         for unit in reversed(units):
             try:
                 manifest = verify_unit(unit)
@@ -102,13 +123,11 @@ class StateStore:
             except StateError as err:
                 logger.warning("checkpoint skipped: %s", err)
                 continue
-            _check_fingerprint(stored_config(manifest), config, self.folder)
-            engine = read_engine(unit, manifest, config, device=device)
-            return Checkpoint(engine, manifest["position"], manifest["source"])
-        if units:
+            num_whole += 1
+            yield unit, manifest
+        if units and not num_whole:
             msg = f"all {len(units)} checkpoints in {self.folder} are damaged; use another state"
             raise StateError(msg)
-        return None
 
     def save_checkpoint(
         self, engine: EchoCoreset, position: Mapping[str, int], source: Mapping[str, Any]

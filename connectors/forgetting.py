@@ -1,0 +1,106 @@
+"""Forget a sample in a state folder, and say what still holds it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from echo_stream.connectors.model_files import METRICS_FILE
+from echo_stream.connectors.snapshots import list_snapshots
+from echo_stream.connectors.state_store import StateStore
+from echo_stream.connectors.units import list_units, read_manifest
+from echo_stream.errors import StateError
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetReport:
+    """What became of a sample.
+
+    Attributes
+    ----------
+    id : str
+    removed : int
+        Samples taken out; 0 where none was held.
+    n : int
+        Samples that are counted now.
+    snapshots, checkpoints, models : list of str
+        What was written before and still holds the sample, or was trained on it.
+    """
+
+    id: str
+    removed: int
+    n: int
+    snapshots: list[str]
+    checkpoints: list[str]
+    models: list[str]
+
+
+def forget_sample(
+    state: Path, sample_id: str, *, features: str | None = None, device: str = "auto"
+) -> ForgetReport:
+    """Take a sample out of the newest checkpoint, and write the next one without it.
+
+    Parameters
+    ----------
+    state : Path
+    sample_id : str
+    features : str, optional
+        As the state was begun with.
+    device : str
+
+    Raises
+    ------
+    StateError
+        If there is no checkpoint, or the state is in use.
+    """
+    if not state.is_dir():
+        msg = f"there is no state at {state}"
+        raise StateError(msg)
+    with StateStore(state) as store:
+        stored, checkpoint = store.stored_config(), None
+        if stored is not None:
+            given = replace(stored, features=features)
+            checkpoint = store.load_checkpoint(given, device=device)
+        if checkpoint is None:
+            msg = f"{state} has no checkpoint yet, so no sample to forget"
+            raise StateError(msg)
+        engine = checkpoint.engine
+        removed = engine.forget(sample_id)
+        store.save_checkpoint(engine, checkpoint.position, checkpoint.source)
+    snapshots = [unit.name for unit in list_snapshots(state) if sample_id in _snapshot_ids(unit)]
+    return ForgetReport(
+        id=sample_id,
+        removed=removed,
+        n=engine.n_seen_,
+        snapshots=snapshots,
+        checkpoints=_checkpoints_with(state, sample_id),
+        models=_models_of(state, snapshots),
+    )
+
+
+def _snapshot_ids(unit: Path) -> set[str]:
+    """Return the ids of a snapshot's rows."""
+    column = pq.read_table(unit / "coreset.parquet", columns=["id"])["id"]
+    return set(column.to_pylist())
+
+
+def _checkpoints_with(state: Path, sample_id: str) -> list[str]:
+    """Return the checkpoints that hold a sample."""
+    units = list_units(state / "checkpoints")
+    return [unit.name for unit in units if _holds(read_manifest(unit)["engine"], sample_id)]
+
+
+def _holds(part: Mapping[str, Any], sample_id: str) -> bool:
+    """Tell whether a description of samples, or one within it, has an id."""
+    if sample_id in part.get("ids", ()):
+        return True
+    return any(_holds(inner, sample_id) for inner in part.values() if isinstance(inner, dict))
+
+
+def _models_of(state: Path, snapshots: list[str]) -> list[str]:
+    """Return the models that were trained on one of the snapshots."""
+    units = list_units(state / "models", manifest_name=METRICS_FILE)
+    trained = [(unit.name, read_manifest(unit, manifest_name=METRICS_FILE)) for unit in units]
+    return [name for name, metrics in trained if metrics["snapshot"] in snapshots]
