@@ -33,8 +33,11 @@ class BoundedPool:
 
     def offer(self, key: float, member: Member, capacity: float) -> None:
         """Take a member in, and the largest out if there are then too many. O(log n)."""
-        self._entries.add((key, member))
-        self.cut(capacity)
+        if len(self._entries) < capacity:
+            self._entries.add((key, member))
+        elif key <= self.limit(capacity):
+            self._entries.add((key, member))
+            self._entries.pop()
 
     def cut(self, capacity: float) -> None:
         """Drop the largest until at most capacity are left."""
@@ -53,9 +56,10 @@ class BoundedPool:
 
     def limit(self, capacity: float) -> float:
         """Return the largest key kept by a full pool: larger keys need not be offered."""
-        if len(self._entries) < capacity:
+        entries = self._entries
+        if len(entries) < capacity:
             return math.inf
-        return float(self._entries[-1][0]) if self._entries else -math.inf
+        return entries[-1][0] if entries else -math.inf
 
 
 def _sort_key(entry: tuple[float, Member]) -> tuple[float, Tie]:

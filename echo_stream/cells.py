@@ -10,6 +10,7 @@ import torch
 
 from echo_stream.fixed_point import is_exact
 from echo_stream.generation import Generation
+from echo_stream.scratch import Scratch, chunks
 from echo_stream.typing import Array
 
 INITIAL_CELLS = 64
@@ -75,6 +76,7 @@ class CellTable:
             (generation.partition.max_cells,), -1, dtype=torch.int64, device=device
         )
         self._num_cells = 0
+        self._scratch = Scratch(torch.float64, device)
         self._columns = {
             "keys": self._zeros((INITIAL_CELLS,), torch.int64),
             "counts": self._zeros((INITIAL_CELLS,), torch.int64),
@@ -126,7 +128,8 @@ class CellTable:
     def size_bytes(self) -> int:
         """Bytes of all tensors that are in use."""
         used = [self.keys, self.counts, self.latent_sums, self.norm_sums, self.input_sums]
-        return sum(part.nbytes for part in used) + self._slot_of_key.nbytes
+        tables = sum(part.nbytes for part in used) + self._slot_of_key.nbytes
+        return tables + self._scratch.size_bytes
 
     def update(
         self, keys: torch.Tensor, latent: torch.Tensor, vectors: torch.Tensor
@@ -144,7 +147,9 @@ class CellTable:
         self._columns["counts"].index_add_(0, slots, torch.ones_like(slots))
         self._columns["latent_sums"].index_add_(0, slots, latent)
         self._columns["norm_sums"].index_add_(0, slots, self._generation.squared_norms(latent))
-        self._columns["input_sums"].index_add_(0, slots, vectors.double())
+        for rows in chunks(len(slots), self._device):
+            exact = self._scratch.copy(vectors[rows])
+            self._columns["input_sums"].index_add_(0, slots[rows], exact)
         return slots
 
     def subtract(self, keys: torch.Tensor, latent: torch.Tensor, vectors: torch.Tensor) -> None:

@@ -5,7 +5,7 @@ the cell's count has doubled, the reference moves to the centre of then and the 
 is ordered anew.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,10 +21,12 @@ from echo_stream.certificates import (
     with_drop,
 )
 from echo_stream.members import Member, tie_from_json, tie_to_json
+from echo_stream.scratch import Scratch, chunks
 from echo_stream.selection import distance_of
 from echo_stream.typing import Array, FloatArray
 
 TINY = 1e-37  # squares below float32's normal range lose precision
+RUN_MEMBERS = 256  # points held at a time when pools are ordered anew
 PointsOf = Callable[[Sequence[Member]], Array]
 
 
@@ -81,7 +83,9 @@ class DistancePools:
         self._limits = torch.zeros(0, dtype=dtype, device=device)
         self._closed: list[list[Drop]] = []
         self._dropped_before = np.zeros(0, dtype=np.int64)
-        # k squares sum with a relative error below (k + 2) eps / 2; twice that is safe.
+        self._scratch = Scratch(dtype, device)
+        # k squares sum with a relative error below (k + 2) eps / 2, and the root taken and
+        # undone adds three; twice that is safe.
         self._margin = (dim + 8) * torch.finfo(dtype).eps
 
     @property
@@ -89,7 +93,8 @@ class DistancePools:
         """Bytes of references, limits and bounds; payloads are counted with the members."""
         bounds = sum(drop.reference.nbytes + 8 for drops in self._closed for drop in drops)
         arrays = self.seen.nbytes + self._dropped_before.nbytes
-        return self.references.nbytes + self._limits.nbytes + arrays + bounds
+        tensors = self.references.nbytes + self._limits.nbytes + self._scratch.size_bytes
+        return tensors + arrays + bounds
 
     def extend(self, num_cells: int) -> None:
         """Make room for cells up to num_cells, with empty pools."""
@@ -107,8 +112,13 @@ class DistancePools:
 
     def passes(self, slots: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
         """Tell which points may enter the pools of their cells. O(n k) on the device."""
-        distances = (points - self.references[slots]).square_().sum(dim=1)
-        limits = self._limits[slots]
+        lengths = torch.empty(len(points), dtype=points.dtype, device=points.device)
+        for rows in chunks(len(points), points.device):
+            difference = self._scratch.take(*points[rows].shape)
+            torch.index_select(self.references, 0, slots[rows], out=difference)
+            torch.sub(points[rows], difference, out=difference)
+            torch.linalg.vector_norm(difference, dim=1, out=lengths[rows])
+        distances, limits = lengths.square_(), self._limits[slots]
         return distances >= limits if self.farthest else distances <= limits
 
     def offer(self, slots: Array, members: Sequence[Member], points: Array) -> None:
@@ -124,9 +134,7 @@ class DistancePools:
         for slot in slots:
             self.close(slot)
         self.references[torch.tensor(slots)] = centres.to(self.references.dtype)
-        for slot in slots:
-            self._reorder(slot, list(self.pools[slot]))
-        self.refresh_limits(slots)
+        self._fill(slots, [list(self.pools[slot]) for slot in slots])
 
     def cut(self) -> None:
         """Cut every pool to the capacity, which has been lowered."""
@@ -197,12 +205,11 @@ class DistancePools:
         self.references[slot] = torch.from_numpy(centre).to(self.references)
         self.seen[slot] = last.num_samples
         self.pools[slot] = BoundedPool()
-        self._reorder(slot, list(members))
+        self._fill([slot], [list(members)])
         self._dropped_before[slot] = self._dropped(slot)
         distance = distance_of(last.key, last.num_samples)
         drop = Drop(centre.copy(), distance, last=last)
         self._closed[slot] = [drop] if self._dropped(slot) else []
-        self.refresh_limits([slot])
 
     def copy_into(self, target: "DistancePools") -> None:
         """Make an empty target equal to this, sharing the members, which never change."""
@@ -212,9 +219,7 @@ class DistancePools:
         target.seen = self.seen.copy()
         target._dropped_before = self._dropped_before.copy()
         target._closed = [list(drops) for drops in self._closed]
-        for slot, pool in enumerate(self.pools):
-            target._reorder(slot, list(pool))
-        target.refresh_limits(range(len(self.pools)))
+        target._fill(range(len(self.pools)), [list(pool) for pool in self.pools])
 
     def refresh_limits(self, slots: Iterable[int]) -> None:
         """Take over the limits of pools that have changed."""
@@ -228,12 +233,19 @@ class DistancePools:
         """Return how many samples of a cell are not held."""
         return int(self.seen[slot]) - len(self.pools[slot])
 
-    def _reorder(self, slot: int, members: list[Member]) -> None:
-        """Order members by their distance to the cell's reference, and cut."""
-        points = self.points_of(members)
-        keys = self._keys(points, self.references[slot].cpu().numpy()).tolist()
-        self.pools[slot] = BoundedPool(zip(keys, members, strict=True))
-        self.pools[slot].cut(self.capacity)
+    def _fill(self, slots: Sequence[int], members: Sequence[list[Member]]) -> None:
+        """Order members of cells by their distance to the cells' references, and cut."""
+        for chosen, held in _runs(slots, members):
+            sizes = [len(side) for side in held]
+            points = self.points_of([member for side in held for member in side])
+            index = torch.from_numpy(np.repeat(chosen, sizes)).to(self.references.device)
+            keys = self._keys(points, self.references[index].cpu().numpy())
+            for slot, side, part in zip(
+                chosen, held, np.split(keys, np.cumsum(sizes)[:-1]), strict=True
+            ):
+                self.pools[slot] = BoundedPool(zip(part.tolist(), side, strict=True))
+                self.pools[slot].cut(self.capacity)
+        self.refresh_limits(slots)
 
     def _keys(self, points: Array, references: FloatArray) -> FloatArray:
         """Return the keys of points: squared distances, negative where the farthest are kept."""
@@ -286,12 +298,22 @@ class DistancePools:
                     last and standing_from_json(last),
                 )
             )
-        for slot, chosen in enumerate(members):
-            self._reorder(slot, chosen)
-        self.refresh_limits(range(len(self.pools)))
+        self._fill(range(len(members)), members)
 
 
 def squared_distances(points: Array, references: FloatArray) -> FloatArray:
     """Return |p - r|^2, of shape (n,), float64, summed in the same order for every row."""
     difference = points.astype(np.float64) - references.astype(np.float64)
     return np.asarray((difference * difference).sum(axis=-1))
+
+
+def _runs(
+    slots: Sequence[int], members: Sequence[list[Member]]
+) -> Iterator[tuple[Sequence[int], Sequence[list[Member]]]]:
+    """Yield cells in runs of some `RUN_MEMBERS`, whose points are looked at together."""
+    start, held = 0, 0
+    for stop, side in enumerate(members, start=1):
+        held += len(side)
+        if held >= RUN_MEMBERS or stop == len(slots):
+            yield slots[start:stop], members[start:stop]
+            start, held = stop, 0

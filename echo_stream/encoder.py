@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
+from torch.nn.functional import linear
 
 from echo_stream.fixed_point import round_to_unit, weight_bits
+from echo_stream.scratch import Scratch, chunks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +38,8 @@ class Layer:
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
         """Map values of shape (n, inputs), float64, to (n, outputs), float64."""
-        affine = values @ self.weight.T + self.bias
+        # The bias is no multiple of the products' unit: it is added after the exact sum.
+        affine = linear(values, self.weight).add_(self.bias)
         return affine if self.unit is None else round_to_unit(affine.relu_(), self.unit)
 
     def to(self, device: torch.device) -> Self:
@@ -65,12 +68,19 @@ class Encoder:
     layers: tuple[Layer, ...]
     dim: int
 
-    def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Embed vectors of shape (n, D), float32, as (n, d), float64. O(n D)."""
-        values = vectors.double()
-        for layer in self.layers:
-            values = layer(values)
-        return values
+    def __call__(self, vectors: torch.Tensor, scratch: Scratch | None = None) -> torch.Tensor:
+        """Embed vectors of shape (n, D), float32, as (n, d), float64. O(n D).
+
+        With the memory of scratch, float64, if given.
+        """
+        memory = scratch or Scratch(torch.float64, vectors.device)
+        latent = torch.empty(len(vectors), self.dim, dtype=torch.float64, device=vectors.device)
+        for rows in chunks(len(vectors), vectors.device):
+            values = memory.copy(vectors[rows])
+            for layer in self.layers:
+                values = layer(values)
+            latent[rows] = values
+        return latent
 
     def to(self, device: torch.device) -> "Encoder":
         """Return the encoder on device."""

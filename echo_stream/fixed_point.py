@@ -40,14 +40,17 @@ def unit_for(largest: float) -> float:
     return math.ldexp(1.0, exponent - MANTISSA_BITS)
 
 
-def round_to_unit(values: torch.Tensor, unit: float) -> torch.Tensor:
-    """Return values rounded to multiples of unit, ties to even.
+def round_to_unit(
+    values: torch.Tensor, unit: float, out: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return values rounded to multiples of unit, ties to even; in out, if given.
 
     Dividing by a power of two is exact, so float32 input keeps its dtype and
     loses nothing but the bits below the unit. Values beyond 2**100 units, far outside
     of what can be summed exactly, are cut to that, so that dividing cannot overflow.
     """
-    return (values / unit).clamp_(-SATURATION, SATURATION).round_().mul_(unit)
+    scaled = torch.div(values, unit, out=out)
+    return scaled.clamp_(-SATURATION, SATURATION).round_().mul_(unit)
 
 
 def weight_bits(num_inputs: int) -> int:

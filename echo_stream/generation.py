@@ -20,6 +20,7 @@ from echo_stream.grid import Grid, budget_aware_side, grid_side
 from echo_stream.partition import Partition
 from echo_stream.pca import fit_pca, identity
 from echo_stream.preprocessing import Preprocessing, fit_preprocessing, row_chunks
+from echo_stream.scratch import Scratch
 from echo_stream.typing import Array, State
 from echo_stream.validation import SampleSchema
 
@@ -84,17 +85,21 @@ class Generation:
         """Dimension D of the space in which everything is measured."""
         return self.schema.num_elements if self.features is None else self.features.dim
 
-    def vectors(self, x: Array) -> torch.Tensor:
-        """Return payloads x of shape (n, ...) as vectors (n, D), float32: features, scaled."""
-        return self.preprocess(x if self.features is None else self.features(x))
+    def vectors(self, x: Array, scratch: Scratch | None = None) -> torch.Tensor:
+        """Return payloads x of shape (n, ...) as vectors (n, D), float32: features, scaled.
 
-    def latent(self, vectors: torch.Tensor) -> torch.Tensor:
+        In the memory of scratch, float32, if given.
+        """
+        return self.preprocess(x if self.features is None else self.features(x), scratch)
+
+    def latent(self, vectors: torch.Tensor, scratch: Scratch | None = None) -> torch.Tensor:
         """Return z of shape (n, d), float64, for `vectors` of shape (n, D).
 
         The embedding, for a grid mapped so that the training samples span [0, 1] on each
         axis (a constant axis: 0.5), rounded to the latent unit.
         """
-        return round_to_unit(_rescale(self.encoder(vectors), self.span), self.latent_unit)
+        embedding = self.encoder(vectors, scratch)
+        return round_to_unit(_rescale(embedding, self.span), self.latent_unit)
 
     def squared_norms(self, latent: torch.Tensor) -> torch.Tensor:
         """Return |z|^2 of shape (n,), float64, rounded to its unit."""

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from echo_stream.bounded_pool import BoundedPool
-from echo_stream.members import Member, Tie, hash_id
+from echo_stream.hashes import LATEST
+from echo_stream.members import Member, Tie
 from echo_stream.typing import Array
-
-LATEST = 2**64 - 1  # no hash is beyond it
 
 
 class HashPools:
@@ -47,9 +46,8 @@ class HashPools:
         self.pools += [BoundedPool() for _ in range(missing)]
         self._limits = np.append(self._limits, np.full(missing, LATEST, dtype=np.uint64))
 
-    def passes(self, slots: Array, ids: Array) -> Array:
-        """Tell which samples may enter the pools of their cells. O(n) hashes."""
-        hashes = np.fromiter((hash_id(str(name)) for name in ids), np.uint64, len(ids))
+    def passes(self, slots: Array, hashes: Array) -> Array:
+        """Tell which samples may enter, by their cells and the hashes of their ids. O(n)."""
         return np.asarray(hashes <= self._limits[slots])
 
     def offer(self, slots: Array, members: Sequence[Member]) -> None:

@@ -1,16 +1,14 @@
 """Retained samples, and the order in which ties between them are broken."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from echo_stream.hashes import digest, hash_ids
 from echo_stream.samples import Origin, Samples, as_objects, label_of
 from echo_stream.typing import Array, FloatArray, Label
 from echo_stream.validation import SampleSchema
-
-HASH_BYTES = 8
 
 Tie = tuple[int, str, int]
 """Hash of the id, the id, hash of all else: orders samples independently of arrival."""
@@ -31,7 +29,7 @@ class Member:
     origin : Origin or None
     tie : tuple
         Breaks ties of distance. Row numbers and offsets are the order of arrival, so
-        the id alone would favour the first comers: its 64-bit BLAKE2b comes first.
+        the id alone would favour the first comers: its hash comes first.
     """
 
     id: str
@@ -43,23 +41,30 @@ class Member:
 
     @classmethod
     def create(
-        cls, sample_id: str, x: Array, latent: FloatArray, label: Label, origin: Origin | None
+        cls,
+        sample_id: str,
+        x: Array,
+        latent: FloatArray,
+        label: Label,
+        origin: Origin | None,
+        hashed: int | None = None,
     ) -> "Member":
-        """Copy a sample out of its batch and give it its tie."""
+        """Copy a sample out of its batch and give it its tie; hashed is its id's, where known."""
         payload = np.array(x, order="C")
-        rest = payload.tobytes() + repr((label, origin)).encode()
-        tie = (hash_id(sample_id), sample_id, _hash(rest))
-        return cls(sample_id, payload, np.array(latent), label, origin, tie)
+        rest = digest(payload.data, repr((label, origin)).encode())
+        first = int(hash_ids([sample_id])[0]) if hashed is None else hashed
+        return cls(sample_id, payload, np.array(latent), label, origin, (first, sample_id, rest))
 
 
 def members_from(samples: Samples, latent: FloatArray) -> list[Member]:
     """Return a member for each row of samples; latent has shape (n, d), float64."""
-    labels = [None] * len(samples) if samples.labels is None else samples.labels
+    labels = [None] * len(samples) if samples.labels is None else samples.labels.tolist()
     origins = [None] * len(samples) if samples.origins is None else samples.origins
+    hashes = hash_ids(samples.ids).tolist()
     return [
-        Member.create(str(sample_id), x, z, label_of(label), origin)
-        for sample_id, x, z, label, origin in zip(
-            samples.ids, samples.x, latent, labels, origins, strict=True
+        Member.create(str(sample_id), x, z, label_of(label), origin, hashed)
+        for sample_id, x, z, label, origin, hashed in zip(
+            samples.ids.tolist(), samples.x, latent, labels, origins, hashes, strict=True
         )
     ]
 
@@ -87,13 +92,3 @@ def tie_to_json(tie: Tie) -> list[str]:
 def tie_from_json(stored: Sequence[str]) -> Tie:
     """Return the tie that `tie_to_json` described."""
     return int(stored[0]), stored[1], int(stored[2])
-
-
-def hash_id(sample_id: str, key: bytes = b"") -> int:
-    """Return the 64-bit BLAKE2b of an id, keyed for a use of its own."""
-    return _hash(sample_id.encode(), key)
-
-
-def _hash(data: bytes, key: bytes = b"") -> int:
-    """Return 64 bits of BLAKE2b."""
-    return int.from_bytes(hashlib.blake2b(data, digest_size=HASH_BYTES, key=key).digest(), "big")

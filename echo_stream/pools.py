@@ -7,7 +7,8 @@ paper's S_j).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,15 +18,16 @@ from echo_stream.config import EngineConfig
 from echo_stream.distance_pools import DistancePools
 from echo_stream.generation import Generation
 from echo_stream.hash_pools import HashPools
+from echo_stream.hashes import hash_ids
 from echo_stream.members import Member, members_from
 from echo_stream.samples import Samples
-from echo_stream.typing import Array, FloatArray
+from echo_stream.typing import Array, FloatArray, IntArray
 
 SLACK = 16  # members beyond the quota, for the centre's movement
 LOW_DIMENSIONS = 4  # up to here distances to a centre differ enough for that slack
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Block:
     """A block of samples on its way into the pools.
 
@@ -37,12 +39,27 @@ class Block:
     inputs : tensor of shape (n, D), float32
     samples : Samples
         The n payloads with ids, labels and origins.
+    made : dict of int to Member
+        Rows that have been copied out of the batch: each once, whoever holds it.
     """
 
     slots: torch.Tensor
     latent: torch.Tensor
     inputs: torch.Tensor
     samples: Samples
+    made: dict[int, Member] = field(default_factory=dict)
+
+    @cached_property
+    def hashes(self) -> Array:
+        """Hashes of the ids, of shape (n,), uint64."""
+        return hash_ids(self.samples.ids)
+
+    def members(self, rows: IntArray) -> list[Member]:
+        """Return rows as members; one that was returned before is the same object again."""
+        new = np.array([row for row in rows.tolist() if row not in self.made], dtype=np.int64)
+        latent = self.latent[torch.from_numpy(new).to(self.latent.device)].cpu().numpy()
+        self.made.update(zip(new.tolist(), members_from(self.samples[new], latent), strict=True))
+        return [self.made[row] for row in rows.tolist()]
 
 
 class Pools:
@@ -66,12 +83,15 @@ class Pools:
         a share of the budget 2 (R + R_s) + 16, since R of them can be core.
     epoch_counts : ndarray of shape (M,), int64
         Count of each cell when its epoch began.
+    num_passed : int
+        Samples that have passed a threshold: for benchmarks, and no part of the state.
     """
 
     def __init__(self, generation: Generation, config: EngineConfig, device: torch.device) -> None:
         self.rounds: float = math.inf
         self.support_rounds: float = math.inf
         self.epoch_counts = np.zeros(0, dtype=np.int64)
+        self.num_passed = 0
         self._core_slots, self._support_slots = config.core_slots, config.support_slots
         self._slack = slack_for(generation.encoder.dim)
         self.hashed = None if config.rank == "center" else HashPools()
@@ -114,18 +134,18 @@ class Pools:
         """
         # 1. Cells met for the first time begin their first epoch.
         self._renew(table, range(len(self.epoch_counts), len(table)))
-        # 2. What cannot enter a pool is refused before anything touches Python.
-        rows = torch.nonzero(self._passes(block)).squeeze(1)
-        # 3. The rest is offered exactly.
-        slots, latent = block.slots[rows].cpu().numpy(), block.latent[rows].cpu().numpy()
-        members = members_from(block.samples[rows.cpu().numpy()], latent)
+        # 2. What cannot enter a pool is refused before anything touches Python; what passes
+        # is copied out of the batch, and compared exactly.
         if self.hashed is not None:
-            self.hashed.offer(slots, members)
+            slots = block.slots.cpu().numpy()
+            rows = np.flatnonzero(self.hashed.passes(slots, block.hashes))
+            self.hashed.offer(slots[rows], block.members(rows))
         if self.nearest is not None:
-            self.nearest.offer(slots, members, latent)
+            _offer(self.nearest, block, block.latent)
         if self.support is not None:
-            self.support.offer(slots, members, block.inputs[rows].cpu().numpy())
-        # 4. Cells that have doubled begin a new epoch; the quota falls as counts grow.
+            _offer(self.support, block, block.inputs)
+        self.num_passed += len(block.made)
+        # 3. Cells that have doubled begin a new epoch; the quota falls as counts grow.
         counts = table.counts.cpu().numpy()
         for pools in self.ordered.values():
             pools.seen[:] = counts
@@ -193,18 +213,6 @@ class Pools:
             pools.copy_into(target.ordered[name])
         if self.hashed is not None and target.hashed is not None:
             self.hashed.copy_into(target.hashed)
-
-    def _passes(self, block: Block) -> torch.Tensor:
-        """Tell which samples may enter a pool of their cell."""
-        wanted = torch.zeros(len(block.slots), dtype=torch.bool, device=block.slots.device)
-        if self.hashed is not None:
-            passed = self.hashed.passes(block.slots.cpu().numpy(), block.samples.ids)
-            wanted |= torch.from_numpy(passed).to(wanted.device)
-        if self.nearest is not None:
-            wanted |= self.nearest.passes(block.slots, block.latent)
-        if self.support is not None:
-            wanted |= self.support.passes(block.slots, block.inputs)
-        return wanted
 
     def _renew(self, table: CellTable, slots: Sequence[int]) -> None:
         """Begin a new epoch in cells: the references become the centres of now."""
@@ -276,6 +284,14 @@ def rounds_needed(counts: Array, slots: int) -> float:
             (low, middle) if np.minimum(counts, middle).sum() >= slots else (middle + 1, high)
         )
     return low
+
+
+def _offer(pools: DistancePools, block: Block, points: torch.Tensor) -> None:
+    """Offer the samples of a block that pass the device's test; points has shape (n, k)."""
+    rows = torch.nonzero(pools.passes(block.slots, points)).squeeze(1)
+    if len(rows):
+        members = block.members(rows.cpu().numpy())
+        pools.offer(block.slots[rows].cpu().numpy(), members, points[rows].cpu().numpy())
 
 
 def latents(members: Sequence[Member], dim: int) -> FloatArray:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from echo_stream.fixed_point import round_to_unit, unit_for
+from echo_stream.scratch import Scratch
 from echo_stream.typing import Array
 
 CHUNK_ROWS = 4_096  # rows converted at a time: training makes no second copy of its data
@@ -36,9 +37,13 @@ class Preprocessing:
     scale: torch.Tensor | None = None
     device: torch.device = CPU
 
-    def __call__(self, x: Array) -> torch.Tensor:
-        """Return payloads x of shape (n, ...) as a tensor of shape (n, D), float32."""
-        return round_to_unit(self._scaled(x), self.unit)
+    def __call__(self, x: Array, scratch: Scratch | None = None) -> torch.Tensor:
+        """Return payloads x of shape (n, ...) as a tensor of shape (n, D), float32.
+
+        In the memory of scratch, float32, if given.
+        """
+        out = None if scratch is None else scratch.take(len(x), x[:1].size)
+        return round_to_unit(self._scaled(x, out), self.unit, out)
 
     def to(self, device: torch.device) -> "Preprocessing":
         """Return the same mapping, made on device."""
@@ -46,12 +51,15 @@ class Preprocessing:
             self, device=device, mean=_move(self.mean, device), scale=_move(self.scale, device)
         )
 
-    def _scaled(self, x: Array) -> torch.Tensor:
-        """Return x flattened, as float32, standardised, not yet rounded."""
-        values = _as_float(x, self.device)
+    def _scaled(self, x: Array, out: torch.Tensor | None = None) -> torch.Tensor:
+        """Return x flattened, as float32, standardised, not yet rounded.
+
+        Float32 payloads as they are; anything that has to be computed in out, if given.
+        """
+        values = _as_float(x, self.device, out)
         if self.mean is None or self.scale is None:
             return values
-        return (values - self.mean).div_(self.scale)
+        return torch.sub(values, self.mean, out=out).div_(self.scale)
 
 
 def fit_preprocessing(x: Array, *, standardise: bool, device: torch.device) -> Preprocessing:
@@ -71,17 +79,24 @@ def row_chunks(x: Array) -> Iterator[Array]:
         yield x[start : start + CHUNK_ROWS]
 
 
-def _as_float(x: Array, device: torch.device) -> torch.Tensor:
+def _as_float(x: Array, device: torch.device, out: torch.Tensor | None = None) -> torch.Tensor:
     """Return x of shape (n, ...) flattened to (n, D) float32, uint8 divided by 255.
 
-    float64 is converted before the copy: the device need not know float64 payloads.
+    Float32 may be the caller's memory. float64 is converted before the copy: the device
+    need not know float64 payloads.
     """
-    flat = x.reshape(len(x), -1)
+    flat = x.reshape(len(x), x[:1].size)
     if flat.dtype != np.uint8:
-        return torch.from_numpy(flat.astype(np.float32)).to(device)
-    # A read-only or strided view cannot become a tensor; a copy of bytes is cheap.
-    pixels = torch.from_numpy(np.array(flat)).to(device)
-    return pixels.to(torch.float32).div_(UINT8_MAX)
+        return _as_tensor(flat.astype(np.float32, copy=False)).to(device)
+    pixels = _as_tensor(flat).to(device)
+    values = pixels.to(torch.float32) if out is None else out.copy_(pixels)
+    return values.div_(UINT8_MAX)
+
+
+def _as_tensor(x: Array) -> torch.Tensor:
+    """Return x as a tensor, without a copy where torch can take its memory."""
+    is_plain = x.flags.c_contiguous and x.flags.writeable
+    return torch.from_numpy(x if is_plain else np.array(x, order="C"))
 
 
 def _moments(x: Array, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

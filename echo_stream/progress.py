@@ -10,7 +10,8 @@ from echo_stream.config import EngineConfig
 from echo_stream.errors import ConfigError, WarmupError
 from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Generation, OnEpoch, check_features, train_generation
-from echo_stream.members import hash_id, members_of
+from echo_stream.hashes import hash_ids
+from echo_stream.members import members_of
 from echo_stream.repair import repair
 from echo_stream.samples import Samples
 from echo_stream.sketch import Sketch
@@ -161,8 +162,8 @@ class Progress:
         waiting = self.waiting.peek()
         if waiting is None:
             raise self._warmup_error()
-        order = sorted(range(len(waiting)), key=lambda row: hash_id(str(waiting.ids[row])))
-        return waiting[np.array(order[: self.config.budget])]
+        order = np.argsort(hash_ids(waiting.ids), kind="stable")
+        return waiting[order[: self.config.budget]]
 
     def _trained(self, x: Array, expected_n: int, on_epoch: OnEpoch | None) -> Sketch:
         """Return an empty sketch of a generation trained on x."""

@@ -8,9 +8,10 @@ data using bottom-k sketches", PODC.
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
 from sortedcontainers import SortedList
 
-from echo_stream.members import hash_id
+from echo_stream.hashes import LATEST, seeded
 from echo_stream.samples import label_of
 from echo_stream.typing import Array, Label
 
@@ -25,28 +26,30 @@ class LabelReservoir:
     Examples
     --------
     >>> reservoir = LabelReservoir(size=2, seed=0)
-    >>> reservoir.update(["a", "b", "c"], [1, 1, 1])
+    >>> reservoir.update(hash_ids(["a", "b", "c"]), ["a", "b", "c"], [1, 1, 1])
     >>> reservoir.labels()
     [1, 1]
     """
 
     def __init__(self, size: int, seed: int) -> None:
         self._size = size
-        self._key = seed.to_bytes(8, "big")
+        self._seed = seed
         # Hash, id, label as text, label: the text makes the order total for mixed types.
         self._entries: SortedList = SortedList()
         # Where samples were forgotten: what was later has been dropped, and stays out.
         self._end = LAST_HASH
 
-    def update(
-        self, ids: Sequence[object] | Array, labels: Sequence[object] | Array | None
-    ) -> None:
-        """Count samples. O(n) hashes, and O(log size) for each sample that stays."""
-        for row, sample_id in enumerate(ids):
-            text = str(sample_id)
-            hashed = hash_id(text, self._key)
-            if len(self._entries) < self._size or hashed <= self._entries[-1][0]:
-                self._add(hashed, text, None if labels is None else label_of(labels[row]))
+    def update(self, hashes: Array, ids: Column, labels: Column | None) -> None:
+        """Count samples with the hashes of their ids, of shape (n,), uint64.
+
+        O(n), and O(log size) for each sample that stays.
+        """
+        order = seeded(hashes, self._seed)
+        is_full = len(self._entries) >= self._size
+        last = np.uint64(self._entries[-1][0] if is_full else LATEST)
+        for row in np.flatnonzero(order <= last).tolist():
+            label = None if labels is None else label_of(labels[row])
+            self._add(int(order[row]), str(ids[row]), label)
 
     def forget(self, sample_id: str) -> None:
         """Take the samples of an id out; what is later than all of now stays out. O(size)."""

@@ -22,9 +22,11 @@ from echo_stream.members import Member, members_of, samples_from
 from echo_stream.pools import Block, Pools, latents
 from echo_stream.reservoir import LabelReservoir
 from echo_stream.samples import Samples
+from echo_stream.scratch import Scratch, rows_at_once
 from echo_stream.typing import IntArray
 from echo_stream.witnesses import PAIR_BYTES, Witnesses
 
+FLOAT32_BYTES = 4
 FLOAT64_BYTES = 8
 BLOCK_SIZE = 1_024  # samples; epochs end at block ends, so blocks are cut by position alone
 # The rest shapes the generation only.
@@ -89,6 +91,8 @@ class Sketch:
         self.forgotten = Forgotten()
         self._num_applied = 0
         self._on_device = generation.to(device)
+        self._vectors = Scratch(torch.float32, device)
+        self._exact = Scratch(torch.float64, device)
 
     @property
     def n(self) -> int:
@@ -105,7 +109,9 @@ class Sketch:
         """Bytes of sums, references and retained payloads."""
         payloads = sum(m.x.nbytes + m.latent.nbytes for m in self.pools.distinct_members())
         tables = self.table.size_bytes + self.pools.size_bytes + self.witnesses.size_bytes
-        return tables + payloads + self.tail.size_bytes + self.forgotten.size_bytes
+        scratch = self._vectors.size_bytes + self._exact.size_bytes
+        waiting = self.tail.size_bytes + scratch
+        return tables + payloads + waiting + self.forgotten.size_bytes
 
     @property
     def memory_bound(self) -> int:
@@ -123,8 +129,18 @@ class Sketch:
         members = max_cells * per_cell if math.isfinite(per_cell) else unbounded
         sums = FLOAT64_BYTES * max_cells * 9 * (generation.num_features + dim)
         pairs = max_cells * (max_cells - 1) // 2 if generation.partition.kind == "codebook" else 0
-        fixed = sums + PAIR_BYTES * pairs + self.forgotten.size_bytes
+        fixed = sums + self._scratch_bound + PAIR_BYTES * pairs + self.forgotten.size_bytes
         return int((members + BLOCK_SIZE) * payload + fixed)
+
+    @property
+    def _scratch_bound(self) -> int:
+        """Most bytes of the memory that blocks are worked on in."""
+        num_features, rows = self.generation.num_features, rows_at_once(BLOCK_SIZE, self.device)
+        vectors = FLOAT32_BYTES * BLOCK_SIZE * num_features
+        exact = 2 * FLOAT64_BYTES * rows * num_features  # for the encoder, and for the sums
+        to_means = FLOAT32_BYTES * rows * num_features
+        to_centroids = FLOAT64_BYTES * rows * self.generation.encoder.dim
+        return vectors + exact + to_means + to_centroids
 
     def update(self, samples: Samples) -> None:
         """Count samples of the generation's schema. O(n D)."""
@@ -202,23 +218,24 @@ class Sketch:
 
     def _apply(self, block: Samples) -> None:
         """Embed, locate, count and offer one block."""
-        vectors, latent, keys, runners_up, _ = self.embed(block)
+        vectors, latent, keys, runners_up, _ = self.embed(block, vectors=self._vectors)
         if runners_up is not None:
             self.witnesses.update(keys, runners_up)
         num_cells = len(self.table)
         slots = self.table.update(keys, latent, vectors)
         if len(self.table) > num_cells:
             self.graph.occupy(self.table.occupied())
-        self.pools.update(self.table, Block(slots, latent, vectors, block))
-        self.reservoir.update(block.ids, block.labels)
+        counted = Block(slots, latent, vectors, block)
+        self.pools.update(self.table, counted)
+        self.reservoir.update(counted.hashes, block.ids, block.labels)
         self._num_applied += len(block)
 
-    def embed(self, samples: Samples) -> Embedded:
-        """Return where samples are: vectors, z and cells. O(n D)."""
-        vectors = self._on_device.vectors(samples.x)
-        latent = self._on_device.latent(vectors)
+    def embed(self, samples: Samples, *, vectors: Scratch | None = None) -> Embedded:
+        """Return where samples are: vectors, in that memory if given, z and cells. O(n D)."""
+        preprocessed = self._on_device.vectors(samples.x, vectors)
+        latent = self._on_device.latent(preprocessed, self._exact)
         located = self._on_device.partition.locate(latent)
-        return Embedded(vectors, latent, *located, samples)
+        return Embedded(preprocessed, latent, *located, samples)
 
     def keys_of(self, members: list[Member]) -> IntArray:
         """Return the key of each member's cell, of shape (n,), int64."""

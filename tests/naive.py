@@ -116,9 +116,33 @@ def degrees(cells: list[Cell], edges: list[Edge]) -> dict[Cell, int]:
 
 
 def tie(sample_id: str) -> tuple[int, str]:
-    """Return what breaks ties: 64 bits of BLAKE2b of the id, then the id."""
-    digest = hashlib.blake2b(sample_id.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big"), sample_id
+    """Return what breaks ties: the hash of the id, then the id.
+
+    The hash is splitmix64's step, applied twice: to an int64 that the id is the decimal
+    text of, or else to the 64-bit BLAKE2b of the id.
+    """
+    number = _as_int64(sample_id)
+    if number is None or str(number) != sample_id:
+        digest = hashlib.blake2b(sample_id.encode(), digest_size=8).digest()
+        number = int.from_bytes(digest, "big")
+    return _splitmix64(_splitmix64(number % 2**64)), sample_id
+
+
+def _as_int64(text: str) -> int | None:
+    """Return the integer that a text stands for; None if there is none, or none of 64 bits."""
+    try:
+        number = int(text)
+    except ValueError:
+        return None
+    return number if -(2**63) <= number < 2**63 else None
+
+
+def _splitmix64(state: int) -> int:
+    """Return what the generator of Steele, Lea & Flood (2014) makes of a state."""
+    z = (state + 0x9E3779B97F4A7C15) % 2**64
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+    return z ^ (z >> 31)
 
 
 def squared_distance(point: Point, points: list[tuple[float, ...]]) -> Fraction:
