@@ -1,5 +1,7 @@
 """Summaries of streams that others have written, as functions that take samples in."""
 
+from typing import Any
+
 from benchmarks.streams import Consume
 from echo_stream.typing import Array
 
@@ -16,10 +18,10 @@ def clustream(seed: int) -> Consume:
     """Return river's CluStream, with its own settings, as a consumer of samples: one at a time."""
     from river.cluster import CluStream  # noqa: PLC0415 - only the benchmarks need it
 
-    model = CluStream(seed=seed)
+    model: Any = CluStream(seed=seed)  # river leaves its methods unannotated
 
     def consume(x: Array, _: Array) -> None:
         for row in x.tolist():
-            model.learn_one(dict(enumerate(row)))  # type: ignore[no-untyped-call]  # river's own
+            model.learn_one(dict(enumerate(row)))
 
     return consume

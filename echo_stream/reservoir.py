@@ -25,6 +25,7 @@ class LabelReservoir:
 
     Examples
     --------
+    >>> from echo_stream.hashes import hash_ids
     >>> reservoir = LabelReservoir(size=2, seed=0)
     >>> reservoir.update(hash_ids(["a", "b", "c"]), ["a", "b", "c"], [1, 1, 1])
     >>> reservoir.labels()

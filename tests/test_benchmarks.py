@@ -1,0 +1,98 @@
+"""Every benchmark runs, at toy size; its numbers are for the machine that it is run on."""
+
+import gzip
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks import engine, fidelity
+from benchmarks.batch_choice import batch_choice, claims
+from benchmarks.idx import IMAGE_HEADER_BYTES, LABEL_HEADER_BYTES
+from echo_stream import EchoCoreset
+from echo_stream.config import Rank
+from echo_stream.typing import Array
+from tests.strategies import clouds, codebook_generation, identity_generation
+
+
+def run(command: click.Command, *arguments: str) -> dict[str, object]:
+    """Run a benchmark and return what it prints."""
+    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    printed = json.loads(result.stdout)
+    assert isinstance(printed, dict)
+    return printed
+
+
+@given(
+    points=clouds(),
+    budget=st.integers(1, 60),
+    rank=st.sampled_from(["center", "uniform", "mixed"]),
+    is_codebook=st.booleans(),
+)
+@settings(max_examples=50)
+def test_the_batch_choice_is_the_one_of_fit(
+    points: Array, budget: int, rank: Rank, *, is_codebook: bool
+) -> None:
+    """Where nothing is dropped the engine chooses what the benchmark sorts out by itself."""
+    generation = (
+        codebook_generation(np.unique(points[:5], axis=0))
+        if is_codebook
+        else identity_generation(points.shape[1], 2)
+    )
+    built = EchoCoreset(
+        budget, preset="paper", rank=rank, support=len(points), generation=generation
+    ).fit(points)
+    assert set(claims(built.snapshot())) == batch_choice(generation, built.config, points)
+
+
+def test_engine_measures_windows_of_a_stream() -> None:
+    """Rates, survivors and the growth of time and state come out."""
+    rows = [word for name in ("kernels", "grid", "codebook", "growth") for word in ("--rows", name)]
+    windows = ["--early", "11000", "13000", "--late", "14000", "20000"]
+    printed = run(engine.main, *rows, "--dim", "3", *windows)
+    rates = printed["D=3"]
+    assert isinstance(rates, dict)
+    assert rates["kernels"]["rate"] > 0
+    for name in ("grid", "codebook"):
+        assert rates[name]["early"]["rate"] > 0
+        assert (
+            rates[name]["early"]["survivors_per_1000"] > rates[name]["late"]["survivors_per_1000"]
+        )
+    growth = printed["growth"]
+    assert isinstance(growth, dict)
+    assert growth["state_bytes"] <= growth["bound_bytes"]
+
+
+def test_fidelity_finds_no_wrong_certificate(tmp_path: Path) -> None:
+    """On each kind of file, in each order and number of shards."""
+    folders = toy_data(tmp_path)
+    printed = run(fidelity.main, *map(str, folders), "--samples", "400")
+    rows = printed["rows"]
+    assert isinstance(rows, list)
+    assert len(rows) == 7 * len(fidelity.PARTITIONS) * 2 * len(fidelity.SHARDS)
+    assert {row["data"] for row in rows} == set(fidelity.BUDGETS)
+    assert all(row["wrong"] == 0 for row in rows)
+    assert all(row["equal"] == 100 for row in rows if row["retained_share"] == 1)
+
+
+def toy_data(folder: Path) -> tuple[Path, Path]:
+    """Write files of the benchmark's data sets, of random numbers; return its two folders."""
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 9, (500, 3)), rng.integers(0, 3, 500).astype(np.uint8)
+    np.savez(folder / "skin.npz", x=x.astype(np.float32), y=y)
+    np.savez(folder / "cover_odds.npz", x=x.astype(np.int16), y=y)
+    z = x.astype(np.float16)
+    np.savez(folder / "banking77_minilm.npz", x_train=z, y_train=y, x_test=z, y_test=y)
+    images = rng.integers(0, 256, (500, 28, 28), dtype=np.uint8).tobytes()
+    for kind, header, content in (
+        ("images-idx3", IMAGE_HEADER_BYTES, images),
+        ("labels-idx1", LABEL_HEADER_BYTES, y.tobytes()),
+    ):
+        path = folder / f"train-{kind}-ubyte.gz"
+        path.write_bytes(gzip.compress(bytes(header) + content))
+    return folder, folder
