@@ -56,7 +56,8 @@ def main(
     }
     for dim in dims or (784, 3_072):
         stream = ClusterStream(dim, seed)
-        result[f"D={dim}"] = rates(stream, chosen, early, late)
+        found = rates(stream, chosen, early, late)
+        result |= {f"D={dim}": found} if found else {}
     wholes = {"fit": whole_fit, "build": whole_build, "growth": growth}
     for name in [name for name in wholes if name in chosen]:
         result[name] = wholes[name](late[0], seed)

@@ -9,11 +9,14 @@ import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import torch
 
 from echo_stream.bounded_pool import BoundedPool
 from echo_stream.hashes import LATEST
 from echo_stream.members import Member, Tie
 from echo_stream.typing import Array
+
+HALF = 2**63
 
 
 class HashPools:
@@ -29,11 +32,12 @@ class HashPools:
         By slot, the last tie that a pool may hold: what was later has been dropped.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         self.capacity = math.inf
         self.pools: list[BoundedPool] = []
         self.ends: dict[int, Tie] = {}
-        self._limits = np.zeros(0, dtype=np.uint64)
+        # Hashes less 2**63: torch cannot compare uint64 everywhere.
+        self._limits = torch.zeros(0, dtype=torch.int64, device=device)
 
     @property
     def size_bytes(self) -> int:
@@ -44,11 +48,12 @@ class HashPools:
         """Make room for cells up to num_cells, with empty pools."""
         missing = num_cells - len(self.pools)
         self.pools += [BoundedPool() for _ in range(missing)]
-        self._limits = np.append(self._limits, np.full(missing, LATEST, dtype=np.uint64))
+        self._limits = torch.cat([self._limits, self._limits.new_full((missing,), LATEST - HALF)])
 
-    def passes(self, slots: Array, hashes: Array) -> Array:
+    def passes(self, slots: torch.Tensor, hashes: Array) -> torch.Tensor:
         """Tell which samples may enter, by their cells and the hashes of their ids. O(n)."""
-        return np.asarray(hashes <= self._limits[slots])
+        shifted = torch.from_numpy((hashes ^ np.uint64(HALF)).view(np.int64))
+        return shifted.to(self._limits.device) <= self._limits[slots]
 
     def offer(self, slots: Array, members: Sequence[Member]) -> None:
         """Offer members to the pools of their cells."""
@@ -115,8 +120,12 @@ class HashPools:
 
     def _refresh_limits(self, slots: Iterable[int]) -> None:
         """Take over the last hash of pools that have changed and are full."""
-        for slot in slots:
-            pool = self.pools[slot]
-            end = self.ends[slot][0] if slot in self.ends else LATEST
-            is_full = len(pool) >= self.capacity
-            self._limits[slot] = min(pool.last()[1].tie[0] if is_full else LATEST, end)
+        chosen = list(slots)
+        limits = torch.tensor([self._limit(slot) - HALF for slot in chosen], dtype=torch.int64)
+        self._limits[torch.tensor(chosen, dtype=torch.int64)] = limits.to(self._limits.device)
+
+    def _limit(self, slot: int) -> int:
+        """Return the last hash that may enter a pool."""
+        pool = self.pools[slot]
+        end = self.ends[slot][0] if slot in self.ends else LATEST
+        return min(pool.last()[1].tie[0], end) if len(pool) >= self.capacity else end

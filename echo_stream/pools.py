@@ -94,7 +94,7 @@ class Pools:
         self.num_passed = 0
         self._core_slots, self._support_slots = config.core_slots, config.support_slots
         self._slack = slack_for(generation.encoder.dim)
-        self.hashed = None if config.rank == "center" else HashPools()
+        self.hashed = None if config.rank == "center" else HashPools(device)
         self.nearest = None if config.rank == "uniform" else _nearest(generation, device)
         has_support = config.support_size or config.support_slots
         self.support = _farthest(generation, device) if has_support else None
@@ -137,9 +137,9 @@ class Pools:
         # 2. What cannot enter a pool is refused before anything touches Python; what passes
         # is copied out of the batch, and compared exactly.
         if self.hashed is not None:
-            slots = block.slots.cpu().numpy()
-            rows = np.flatnonzero(self.hashed.passes(slots, block.hashes))
-            self.hashed.offer(slots[rows], block.members(rows))
+            rows = torch.nonzero(self.hashed.passes(block.slots, block.hashes)).squeeze(1)
+            members = block.members(rows.cpu().numpy())
+            self.hashed.offer(block.slots[rows].cpu().numpy(), members)
         if self.nearest is not None:
             _offer(self.nearest, block, block.latent)
         if self.support is not None:
