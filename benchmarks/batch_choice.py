@@ -9,7 +9,7 @@ import torch
 
 from echo_stream.config import EngineConfig
 from echo_stream.generation import Generation
-from echo_stream.graph import build_graph
+from echo_stream.graph import build_graph, find_bridges, find_components
 from echo_stream.hashes import hash_ids
 from echo_stream.preprocessing import row_chunks
 from echo_stream.selection import deal_slots, order_cells
@@ -30,8 +30,8 @@ def batch_choice(generation: Generation, config: EngineConfig, x: Array) -> set[
     occupied, positions, counts = np.unique(keys, return_inverse=True, return_counts=True)
     sums = np.zeros((len(occupied), latent.shape[1]))
     np.add.at(sums, positions, latent)
-    adjacent = generation.partition.adjacent_pairs(occupied, witnesses)
-    order = order_cells(build_graph(adjacent, sums / counts[:, None]).degrees, counts)
+    degrees = _degrees(generation, occupied, witnesses, sums / counts[:, None])
+    order = order_cells(degrees, counts)
     taken = np.bincount(deal_slots(counts, order, config.core_slots)[0], minlength=len(occupied))
     rows_of = np.split(np.argsort(positions, kind="stable"), np.cumsum(counts)[:-1])
     chosen: set[Row] = set()
@@ -65,6 +65,17 @@ def _located(generation: Generation, x: Array) -> tuple[FloatArray, IntArray, Wi
         latents.append(latent)
         keys.append(located.keys)
     return torch.cat(latents).numpy(), torch.cat(keys).numpy(), witnesses
+
+
+def _degrees(
+    generation: Generation, occupied: IntArray, witnesses: Witnesses, centroids: FloatArray
+) -> IntArray:
+    """Return the degrees of the occupied cells in the PC graph, from scratch."""
+    faces = generation.partition.face_pairs(occupied, occupied)
+    pairs = np.concatenate([faces, witnesses.pairs_among(occupied)])
+    links = np.searchsorted(occupied, pairs).astype(np.int64)
+    bridges = find_bridges(centroids, find_components(links, len(occupied)))
+    return build_graph(links, bridges, centroids).degrees
 
 
 def _core(latent: FloatArray, hashes: Array, number: int, config: EngineConfig) -> IntArray:

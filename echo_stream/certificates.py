@@ -72,16 +72,18 @@ def standing_from_json(stored: Sequence[Any]) -> Standing:
     return Standing(stored[0], tie_from_json(stored[1]), stored[2])
 
 
-def with_drop(drops: Sequence[Drop], new: Drop, *, farthest: bool) -> list[Drop]:
-    """Return drops with one more; the two oldest become one when there are too many.
+def collapsed(drops: Sequence[Drop], centre: Array, *, farthest: bool) -> list[Drop]:
+    """Return at most `MAX_CLOSED` drops: while there are more, the two oldest become one.
 
-    The older bound is carried over to the newer reference by the triangle inequality.
+    Both bounds are carried over to the centre of now by the triangle inequality, so that
+    nothing is lost there, and later no more than the centre will have moved: carried to
+    the newer reference, which is noisier the older it is, they would lose that noise too.
     """
-    joined = [*drops, new]
-    while len(joined) > MAX_CLOSED:
-        older, newer, *rest = joined
-        joined = [_merged(older, newer, farthest=farthest), *rest]
-    return joined
+    left = list(drops)
+    while len(left) > MAX_CLOSED:
+        older, newer, *rest = left
+        left = [_merged(older, newer, centre, farthest=farthest), *rest]
+    return left
 
 
 def drop_bound(drops: Sequence[Drop], centre: Array, *, farthest: bool) -> float:
@@ -132,14 +134,15 @@ def is_certified(
     return bool(distance > bound + slack if farthest else distance < bound - slack)
 
 
-def _merged(older: Drop, newer: Drop, *, farthest: bool) -> Drop:
-    """Return one bound, at the newer reference, on what either bounds."""
+def _merged(older: Drop, newer: Drop, centre: Array, *, farthest: bool) -> Drop:
+    """Return one bound, at centre, on what either bounds; where both are alike, at theirs."""
     if older.distance == newer.distance and np.array_equal(older.reference, newer.reference):
         # Among equal samples the earlier tie is the bound; without one, none is settled by tie.
         ties = [drop.tie for drop in (older, newer) if drop.tie is not None]
         return Drop(newer.reference, newer.distance, min(ties) if len(ties) == 2 else None)
-    carried = _carried(older, newer.reference, farthest=farthest)
-    return Drop(newer.reference, (max if farthest else min)(carried, newer.distance))
+    carried = [_carried(drop, centre, farthest=farthest) for drop in (older, newer)]
+    # A bound below 0 says nothing, and a distance is none.
+    return Drop(centre, max(carried) if farthest else max(min(carried), 0.0))
 
 
 def _carried(drop: Drop, centre: Array, *, farthest: bool) -> float:

@@ -16,9 +16,9 @@ from echo_stream.bounded_pool import BoundedPool
 from echo_stream.certificates import (
     Drop,
     Standing,
+    collapsed,
     standing_from_json,
     standing_to_json,
-    with_drop,
 )
 from echo_stream.members import Member, tie_from_json, tie_to_json
 from echo_stream.scratch import Scratch, chunks
@@ -131,9 +131,10 @@ class DistancePools:
 
     def renew(self, slots: Sequence[int], centres: torch.Tensor) -> None:
         """Begin a new epoch in cells, with centres of shape (n, k) as their references."""
-        for slot in slots:
-            self.close(slot)
-        self.references[torch.tensor(slots)] = centres.to(self.references.dtype)
+        references = centres.to(self.references.dtype)
+        for slot, centre in zip(slots, references.double().cpu().numpy(), strict=True):
+            self.close(slot, centre)
+        self.references[torch.tensor(slots)] = references
         self._fill(slots, [list(self.pools[slot]) for slot in slots])
 
     def cut(self) -> None:
@@ -152,16 +153,14 @@ class DistancePools:
         distance = float(np.sqrt(abs(key)))
         reference = self.references[slot].double().cpu().numpy().copy()
         drop = Drop(reference, distance, last.tie if distance == 0 else None)
-        return with_drop(closed, drop, farthest=self.farthest)
+        return [*closed, drop]
 
     def absorb(self, slot: int, other: "DistancePools", theirs: int) -> None:
         """Unite a cell's pool with that of another; `renew` must order it anew.
 
         What both have dropped stays bounded by the bounds of both.
         """
-        drops = self.drops(slot)
-        for drop in other.drops(theirs):
-            drops = with_drop(drops, drop, farthest=self.farthest)
+        drops = [*self.drops(slot), *other.drops(theirs)]
         dropped = self._dropped(slot) + other._dropped(theirs)
         members = [*self.pools[slot], *other.pools[theirs]]
         self.pools[slot] = BoundedPool((0.0, member) for member in members)
@@ -183,9 +182,13 @@ class DistancePools:
         self._closed[slot] = [replace(drop, last=None) for drop in still]
         self.refresh_limits([slot])
 
-    def close(self, slot: int) -> None:
-        """Put the bound on what the open epoch has dropped to those that are closed."""
-        self._closed[slot] = self.drops(slot)
+    def close(self, slot: int, centre: FloatArray | None = None) -> None:
+        """Put the bound on what the open epoch has dropped to those that are closed.
+
+        Where there are too many, they become fewer at centre, by default the reference.
+        """
+        at = self.references[slot].double().cpu().numpy() if centre is None else centre
+        self._closed[slot] = collapsed(self.drops(slot), at.copy(), farthest=self.farthest)
         self._dropped_before[slot] = self._dropped(slot)
 
     def settle(

@@ -8,6 +8,7 @@ import torch
 
 from echo_stream.choice import choose
 from echo_stream.hash_pools import HashPools
+from echo_stream.hashes import hash_ids
 from echo_stream.members import Member, members_from
 from echo_stream.repair_pools import RankedPools
 from echo_stream.selection import order_cells
@@ -101,7 +102,7 @@ class _Cells:
             )
             for name, side in pools.ordered.items()
         }
-        self._hashed = None if pools.hashed is None else HashPools()
+        self._hashed = None if pools.hashed is None else HashPools(sketch.device)
         if self._hashed is not None and pools.hashed is not None:
             self._hashed.capacity = pools.hashed.capacity
             self._hashed.extend(len(positions))
@@ -148,9 +149,7 @@ class _Cells:
         points = {"nearest": block.latent[rows], "support": block.vectors[rows].double()}
         passed = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
         if self._hashed is not None:
-            ids = block.samples.ids[rows.cpu().numpy()]
-            by_hash = self._hashed.passes(cells.cpu().numpy(), ids)
-            passed |= torch.from_numpy(by_hash).to(passed.device)
+            passed |= self._hashed.passes(cells, hash_ids(block.samples.ids[rows.cpu().numpy()]))
         for name, ranked in self._ranked.items():
             passed |= ranked.passes(cells, points[name])
         chosen, numbers = rows[passed].cpu().numpy(), cells[passed].cpu().numpy()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset, Generation, Snapshot, sketch
-from echo_stream.certificates import Drop, Standing, drop_bound, is_certified, with_drop
+from echo_stream.certificates import Drop, Standing, collapsed, drop_bound, is_certified
 from echo_stream.config import Rank
 from echo_stream.errors import ConfigError
 from echo_stream.typing import Array
@@ -271,26 +271,29 @@ def test_a_standing_is_proof_while_the_cell_is_as_it_was() -> None:
 def test_merged_bounds_of_equal_samples_keep_the_earlier_tie() -> None:
     """Of two bounds at one place the stricter one holds, whichever is older."""
     place, ties = np.full(2, 0.3), [(5, "e", 0), (3, "c", 0), (9, "i", 0), (7, "g", 0)]
-    drops: list[Drop] = []
-    for tie in ties:
-        drops = with_drop(drops, Drop(place, 0.0, tie), farthest=False)
+    drops = collapsed([Drop(place, 0.0, tie) for tie in ties], np.zeros(2), farthest=False)
     assert len(drops) == 3
     assert is_certified(0.0, Standing(0.0, (2, "b", 0), 9), drops, place, farthest=False)
     assert not is_certified(0.0, Standing(0.0, (4, "d", 0), 9), drops, place, farthest=False)
 
 
-@given(st.lists(st.tuples(st.floats(-1, 1), st.floats(0, 1)), min_size=1, max_size=8))
-def test_merged_bounds_are_never_tighter(epochs: list[tuple[float, float]]) -> None:
-    """Merging the oldest epochs only weakens what is known."""
+@given(
+    st.lists(st.tuples(st.floats(-1, 1), st.floats(0, 1)), min_size=1, max_size=8),
+    st.floats(-1, 1),
+)
+def test_merged_bounds_are_never_tighter(epochs: list[tuple[float, float]], centre: float) -> None:
+    """Merging the oldest epochs only weakens what is known, and not at the centre of then."""
     for farthest in (False, True):
         drops = [Drop(np.array([place]), distance) for place, distance in epochs]
-        merged: list[Drop] = []
-        for drop in drops:
-            merged = with_drop(merged, drop, farthest=farthest)
-        weak = drop_bound(merged, np.array([0.1]), farthest=farthest)
-        strong = drop_bound(drops, np.array([0.1]), farthest=farthest)
-        # Both are computed with their own margin for rounding, of 1e-12.
-        assert weak >= strong - 1e-9 if farthest else weak <= strong + 1e-9
+        merged = collapsed(drops, np.array([centre]), farthest=farthest)
+        for place in (centre, 0.1):
+            weak = drop_bound(merged, np.array([place]), farthest=farthest)
+            strong = drop_bound(drops, np.array([place]), farthest=farthest)
+            # What is proven is never closer than 0. Both have their own margin of 1e-12.
+            strong = strong if farthest else max(strong, 0.0)
+            assert weak >= strong - 1e-9 if farthest else weak <= strong + 1e-9
+            # At the centre itself, only margins are lost.
+            assert place != centre or max(weak, 0.0) == pytest.approx(max(strong, 0.0), abs=1e-9)
 
 
 def test_explain_says_what_is_proven_and_what_is_in_doubt() -> None:
