@@ -76,7 +76,8 @@ def test_fidelity_finds_no_wrong_certificate(tmp_path: Path) -> None:
     assert isinstance(rows, list)
     assert len(rows) == 7 * len(fidelity.PARTITIONS) * 2 * len(fidelity.SHARDS)
     assert {row["data"] for row in rows} == set(fidelity.BUDGETS)
-    assert all(row["wrong"] == 0 for row in rows)
+    assert all(row["wrong"] == row["repaired_wrong"] == 0 for row in rows)
+    assert all(row["repaired_equal"] == row["repaired_certified"] == 100 for row in rows)
     assert all(row["equal"] == 100 for row in rows if row["retained_share"] == 1)
 
 
