@@ -48,6 +48,9 @@ class RankedPools:
         self._limits = torch.full((len(counts),), start, dtype=torch.float64, device=device)
         # k squares sum with a relative error below (k + 2) eps / 2; twice that is safe.
         self._margin = (totals.shape[1] + 8) * torch.finfo(torch.float64).eps
+        # A centre is off by its rounding, which can be much of a small distance to it.
+        lengths = np.sqrt(np.square(self.centres).sum(axis=1))
+        self._centre_errors = lengths * torch.finfo(torch.float64).eps
 
     def passes(self, cells: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
         """Tell which points may enter the pools of their cells. O(n k) on the device."""
@@ -75,5 +78,6 @@ class RankedPools:
         sign = -1.0 if self._farthest else 1.0
         if not math.isfinite(key):
             return sign * math.inf
-        squared = abs(key) / float(self._counts[cell]) ** 2
+        distance = math.sqrt(abs(key)) / float(self._counts[cell])
+        squared = max(distance + sign * float(self._centre_errors[cell]), 0.0) ** 2
         return float(squared + sign * (squared * self._margin + TINY))

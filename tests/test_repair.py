@@ -71,6 +71,19 @@ def test_a_repaired_stream_is_the_batch(
     assert_no_wrong_certificate(engine.snapshot(), truth(points, engine))
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_duplicates_tie_with_the_last_of_a_full_pool(seed: int) -> None:
+    """Of more equal samples than a pool holds the first by tie are found, late as they come."""
+    rng = np.random.default_rng(seed)
+    # So near to their centre that its rounding is much of their distance to it.
+    places = np.float32(0.5) + rng.uniform(0, 0.0005, (4, 2)).astype(np.float32)
+    points = places[np.sort(rng.integers(0, 4, 20_000))]
+    engine = any_engine(2, "center", 0, identity_generation(2, 1)).partial_fit(points)
+    order = rng.permutation(len(points))
+    assert engine.repair(source(points[order], order)).num_cells == 1
+    assert set(claims(engine.snapshot())) == truth(points, engine)
+
+
 @settings(max_examples=EXAMPLES)
 @given(
     points=streams(),
