@@ -128,8 +128,7 @@ class CellTable:
     def size_bytes(self) -> int:
         """Bytes of all tensors that are in use."""
         used = [self.keys, self.counts, self.latent_sums, self.norm_sums, self.input_sums]
-        tables = sum(part.nbytes for part in used) + self._slot_of_key.nbytes
-        return tables + self._scratch.size_bytes
+        return sum(part.nbytes for part in used) + self._slot_of_key.nbytes
 
     def update(
         self, keys: torch.Tensor, latent: torch.Tensor, vectors: torch.Tensor

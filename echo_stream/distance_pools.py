@@ -93,8 +93,7 @@ class DistancePools:
         """Bytes of references, limits and bounds; payloads are counted with the members."""
         bounds = sum(drop.reference.nbytes + 8 for drops in self._closed for drop in drops)
         arrays = self.seen.nbytes + self._dropped_before.nbytes
-        tensors = self.references.nbytes + self._limits.nbytes + self._scratch.size_bytes
-        return tensors + arrays + bounds
+        return self.references.nbytes + self._limits.nbytes + arrays + bounds
 
     def extend(self, num_cells: int) -> None:
         """Make room for cells up to num_cells, with empty pools."""

@@ -106,11 +106,10 @@ class Sketch:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of sums, references and retained payloads."""
+        """Bytes of sums, references, retained payloads and the memory to work in."""
         payloads = sum(m.x.nbytes + m.latent.nbytes for m in self.pools.distinct_members())
         tables = self.table.size_bytes + self.pools.size_bytes + self.witnesses.size_bytes
-        scratch = self._vectors.size_bytes + self._exact.size_bytes
-        waiting = self.tail.size_bytes + scratch
+        waiting = self.tail.size_bytes + self._scratch_bytes
         return tables + payloads + waiting + self.forgotten.size_bytes
 
     @property
@@ -129,12 +128,12 @@ class Sketch:
         members = max_cells * per_cell if math.isfinite(per_cell) else unbounded
         sums = FLOAT64_BYTES * max_cells * 9 * (generation.num_features + dim)
         pairs = max_cells * (max_cells - 1) // 2 if generation.partition.kind == "codebook" else 0
-        fixed = sums + self._scratch_bound + PAIR_BYTES * pairs + self.forgotten.size_bytes
+        fixed = sums + self._scratch_bytes + PAIR_BYTES * pairs + self.forgotten.size_bytes
         return int((members + BLOCK_SIZE) * payload + fixed)
 
     @property
-    def _scratch_bound(self) -> int:
-        """Most bytes of the memory that blocks are worked on in."""
+    def _scratch_bytes(self) -> int:
+        """Bytes of the memory that blocks are worked on in, whether it is in use yet or not."""
         num_features, rows = self.generation.num_features, rows_at_once(BLOCK_SIZE, self.device)
         vectors = FLOAT32_BYTES * BLOCK_SIZE * num_features
         exact = 2 * FLOAT64_BYTES * rows * num_features  # for the encoder, and for the sums
