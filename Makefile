@@ -30,7 +30,7 @@ test: $(VENV)/.group-test ## run the tests; PYTEST_ARGS="-k name" for some of th
 fuzz: $(VENV)/.group-test ## look long for a wrong certificate; EXAMPLES=5000
 	ECHO_STREAM_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/test_certificates.py
 
-bench: $(VENV)/.group-bench ## measure; FASHION_MNIST and EMBEDDINGS name the data's folders
+bench: venv ## measure; FASHION_MNIST and EMBEDDINGS name the data's folders
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.fidelity $(EMBEDDINGS) $(FASHION_MNIST)
 	$(BIN)/python -m benchmarks.fashion_mnist $(FASHION_MNIST)
