@@ -2,7 +2,8 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
-EXAMPLES ?= 5000
+EXAMPLES ?= 2000
+CERTIFICATES ?= 1000000
 FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
 EMBEDDINGS ?= data
 
@@ -27,8 +28,9 @@ test: $(VENV)/.group-test ## run the tests; PYTEST_ARGS="-k name" for some of th
 	.ci/debian-packages
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-fuzz: $(VENV)/.group-test ## look long for a wrong certificate; EXAMPLES=5000
-	ECHO_STREAM_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/test_certificates.py
+fuzz: $(VENV)/.group-test ## look long for a wrong certificate; EXAMPLES=2000 CERTIFICATES=1000000
+	ECHO_STREAM_FUZZ_EXAMPLES=$(EXAMPLES) ECHO_STREAM_FUZZ_CERTIFICATES=$(CERTIFICATES) \
+		$(BIN)/pytest tests/test_certificates.py tests/test_repair.py tests/test_many_certificates.py
 
 bench: venv ## measure; FASHION_MNIST and EMBEDDINGS name the data's folders
 	$(BIN)/python -m benchmarks.engine

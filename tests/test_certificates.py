@@ -6,6 +6,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,9 +21,12 @@ Row = tuple[tuple[int, ...], str, int, str]
 """What a row claims: cell, role, rank in the cell, id."""
 
 ORDERS = (
-    "as drawn", "along an axis", "inward", "outward", "by cell", "duplicates last", "outlier first",
+    "as drawn", "backwards", "along an axis", "inward", "outward", "by cell", "duplicates last",
+    "outlier first",
 )  # fmt: skip
-KINDS = ("normal", "lattice", "decimals", "equal", "growing", "clusters", "outliers")
+KINDS = (
+    "normal", "lattice", "decimals", "equal", "growing", "clusters", "outliers", "spiral",
+)  # fmt: skip
 # Support vectors a cell, on top of the budget; or a share of it.
 supports = st.one_of(st.integers(0, 3), st.sampled_from([0.0, 0.2, 0.5]))
 # Thousands by the nightly run: make fuzz sets it.
@@ -31,10 +35,16 @@ EXAMPLES = int(os.environ.get("ECHO_STREAM_FUZZ_EXAMPLES", "150"))
 
 @pytest.fixture(autouse=True, scope="module")
 def small_blocks() -> Iterator[None]:
-    """Cut blocks of 16, so that small clouds have many blocks and epochs."""
+    """Cut blocks of 16, so that small clouds have many blocks and epochs.
+
+    One thread: on a busy machine, threads that wait for each other take ten times as long.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sketch, "BLOCK_SIZE", 16)
         yield
+    torch.set_num_threads(threads)
 
 
 @st.composite
@@ -42,13 +52,15 @@ def streams(draw: st.DrawFn) -> Array:
     """Draw a stream of points of shape (n, 2), float32, in an order meant to mislead."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     size = draw(st.integers(50, 600))
-    points = _cloud(draw(st.sampled_from(KINDS)), size, rng)
-    return points[_order(draw(st.sampled_from(ORDERS)), points, rng)].astype(np.float32)
+    points = cloud(draw(st.sampled_from(KINDS)), size, rng)
+    return points[order_of(draw(st.sampled_from(ORDERS)), points, rng)].astype(np.float32)
 
 
-def _cloud(kind: str, size: int, rng: np.random.Generator) -> Array:
+def cloud(kind: str, size: int, rng: np.random.Generator) -> Array:
     """Return points of one kind, most of them in [0, 1]^2."""
     centre, noise = rng.uniform(0.2, 0.8, 2), rng.normal(0, 1, (size, 2))
+    turns, along = rng.integers(2, 12), np.linspace(0, 1, size)[:, None]
+    around = np.hstack([np.cos(2 * np.pi * turns * along), np.sin(2 * np.pi * turns * along)])
     far = 2.0 ** np.arange(size)[:, None].clip(0, 40)
     clouds = {
         "normal": centre + noise * 0.15,
@@ -58,16 +70,18 @@ def _cloud(kind: str, size: int, rng: np.random.Generator) -> Array:
         "growing": centre + noise * np.linspace(0.001, 0.4, size)[:, None],
         "clusters": rng.random((3, 2))[rng.integers(0, 3, size)] + noise * 0.02,
         "outliers": centre + noise * 0.01 * far,
+        "spiral": 0.5 + 0.5 * along * around,
     }
-    return clouds[kind]
+    return np.asarray(clouds[kind])
 
 
-def _order(kind: str, points: Array, rng: np.random.Generator) -> Array:
+def order_of(kind: str, points: Array, rng: np.random.Generator) -> Array:
     """Return an order of arrival."""
     radius = np.square(points - points.mean(axis=0)).sum(axis=1)
     shuffled = rng.permutation(len(points))
     orders = {
         "as drawn": np.arange(len(points)),
+        "backwards": np.arange(len(points))[::-1],
         "along an axis": np.argsort(points[:, 0], kind="stable"),
         "inward": np.argsort(-radius, kind="stable"),
         "outward": np.argsort(radius, kind="stable"),
@@ -90,6 +104,7 @@ def truth(points: Array, empty: EchoCoreset, ids: Array | None = None) -> set[Ro
     """Return the batch choice of an engine's settings, from pools that drop nothing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("echo_stream.pools.SLACK", 10 * len(points))
+        patch.setattr(sketch, "BLOCK_SIZE", len(points))
         engine = EchoCoreset.from_config(empty.config, generation=empty.generation_)
         return set(claims(engine.partial_fit(points, ids=ids).snapshot()))
 
