@@ -80,6 +80,9 @@ _ENGINE_OPTIONS = {
     "expected_n": option("--expected-n", type=int,
                          help="Samples a stream is expected to bring; sets the grid's side."),
     "features": features_option,
+    "auto_regenerate": option("--auto-regenerate/--no-auto-regenerate", default=None,
+                              show_default=False,
+                              help="Train anew when a stream has drifted; default: by preset."),
     "seed": seed_option,
 }  # fmt: skip
 

@@ -37,7 +37,7 @@ SEQUENCE_DIGITS = 12
 # Settings that make another coreset. Any other setting may change on restart.
 FINGERPRINT = (
     "budget", "preset", "cells", "latent", "rank", "support", "support_share", "encoder",
-    "objective", "latent_dim", "epochs", "standardise", "features", "seed",
+    "objective", "latent_dim", "epochs", "standardise", "features", "auto_regenerate", "seed",
 )  # fmt: skip
 
 

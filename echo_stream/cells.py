@@ -32,7 +32,7 @@ class CellStatistics:
     slots : ndarray of shape (M,), int64
         Row of each cell in the table's own order.
     is_exact : bool
-        Whether every sum is still in the range in which float64 adds exactly.
+        Whether counts and sums are those of everything counted, to the last bit.
     """
 
     keys: Array
@@ -131,7 +131,11 @@ class CellTable:
         return sum(part.nbytes for part in used) + self._slot_of_key.nbytes
 
     def update(
-        self, keys: torch.Tensor, latent: torch.Tensor, vectors: torch.Tensor
+        self,
+        keys: torch.Tensor,
+        latent: torch.Tensor,
+        vectors: torch.Tensor,
+        times: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Count samples and return the slot of each, of shape (n,), int64. O(n D).
 
@@ -141,24 +145,32 @@ class CellTable:
         latent : tensor of shape (n, d), float64
         vectors : tensor of shape (n, D), float32
             Both rounded to their units.
+        times : tensor of shape (n,), int64, optional
+            How often each sample counts. Whole multiples of a unit add exactly too.
         """
         slots = self._slots(keys)
-        self._columns["counts"].index_add_(0, slots, torch.ones_like(slots))
+        norms = self._generation.squared_norms(latent)
+        if times is not None:
+            latent, norms = latent * times[:, None], norms * times
+        self._columns["counts"].index_add_(
+            0, slots, torch.ones_like(slots) if times is None else times
+        )
         self._columns["latent_sums"].index_add_(0, slots, latent)
-        self._columns["norm_sums"].index_add_(0, slots, self._generation.squared_norms(latent))
+        self._columns["norm_sums"].index_add_(0, slots, norms)
         for rows in chunks(len(slots), self._device):
             exact = self._scratch.copy(vectors[rows])
+            if times is not None:
+                exact *= times[rows][:, None]
             self._columns["input_sums"].index_add_(0, slots[rows], exact)
         return slots
 
     def subtract(self, keys: torch.Tensor, latent: torch.Tensor, vectors: torch.Tensor) -> None:
         """Take samples out that have been counted: the exact inverse of `update`. O(n D)."""
-        slots = self._slots(keys)
-        norms = self._generation.squared_norms(latent)
-        self._columns["counts"].index_add_(0, slots, torch.ones_like(slots), alpha=-1)
-        self._columns["latent_sums"].index_add_(0, slots, latent, alpha=-1)
-        self._columns["norm_sums"].index_add_(0, slots, norms, alpha=-1)
-        self._columns["input_sums"].index_add_(0, slots, vectors.double(), alpha=-1)
+        self.update(keys, latent, vectors, torch.full_like(keys, -1))
+
+    def find(self, keys: torch.Tensor) -> torch.Tensor:
+        """Return the slot of each key, of shape (n,), int64; -1 where a cell was never met."""
+        return self._slot_of_key[keys]
 
     def merge(self, other: "CellTable") -> torch.Tensor:
         """Add other's counts and sums; return the slot here of each of its slots. O(M D)."""

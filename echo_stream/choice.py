@@ -65,7 +65,8 @@ def choose(
     def nearest(cell: int, number: int) -> list[Pick]:
         return best_core(pools, statistics, cell, number)
 
-    core, missing = _fill(nearest, statistics.counts, order, config.core_slots)
+    offered = statistics.counts - pools.absent[statistics.slots]
+    core, missing = _fill(nearest, offered, order, config.core_slots)
     if pools.support is None:
         return Choice.of(core, [], missing)
     if config.support_size:
@@ -85,7 +86,7 @@ def choose(
     def others(cell: int, number: int) -> list[Pick]:
         return best_support(pools, statistics, cell, number, taken[cell])
 
-    left = statistics.counts - np.array([len(picks) for picks in taken])
+    left = offered - np.array([len(picks) for picks in taken])
     support, more_missing = _fill(others, left, order, config.support_slots)
     return Choice.of(core, support, missing + more_missing)
 

@@ -10,10 +10,12 @@ import torch
 from echo_stream.fixed_point import round_to_unit, weight_bits
 from echo_stream.partition import Located
 from echo_stream.scratch import chunks
-from echo_stream.typing import Array, Cell, IntArray
+from echo_stream.typing import Array, Cell, FloatArray, IntArray
 
 MAX_CODEWORDS = 4_096
 SAMPLES_PER_CODEWORD = 10  # of the training samples
+FOLDS = 5  # of the cross-validation that says how far unseen points lie
+ENOUGH_MEASURED = 1_000  # distances; they fix a mean to a few per cent
 RESTARTS = 3  # k-means++ seedings, of which the best is taken
 
 
@@ -79,6 +81,36 @@ class Codebook:
         """Return no pairs: which cells are adjacent is told by witnesses."""
         return np.zeros((0, 2), dtype=np.int64)
 
+    def centres(self, keys: IntArray) -> FloatArray:
+        """Return the codewords of cells."""
+        return np.asarray(self.codewords.cpu().numpy()[keys])
+
+    def unseen_distances(self, latent: torch.Tensor, *, seed: int) -> FloatArray:
+        """Return squared distances of points to codewords that were found without them.
+
+        k-means was fitted to its training points, and distances to it are too small by up
+        to a third where ten share a codeword. So a fifth at a time is measured with as many
+        codewords that are fitted to the rest, until there are 1,000: cross-validation.
+        O(n K d).
+        """
+        points = latent.cpu().numpy()
+        if len(points) == 1:
+            return np.zeros(1)
+        order = np.random.default_rng(seed).permutation(len(points))
+        measured: list[FloatArray] = []
+        for held_out in np.array_split(order, min(FOLDS, len(points))):
+            if sum(map(len, measured)) < ENOUGH_MEASURED:
+                measured.append(self._distances_without(points, held_out, seed))
+        return np.concatenate(measured)
+
+    def _distances_without(self, points: FloatArray, rows: IntArray, seed: int) -> FloatArray:
+        """Return squared distances of rows of points to as many codewords fitted to the others."""
+        others = np.delete(points, rows, axis=0)
+        number = min(self.max_cells, len(np.unique(others, axis=0)))
+        found = Codebook(torch.from_numpy(_fit_codewords(others, number, seed)))
+        nearest = found.locate(torch.from_numpy(points[rows])).keys.numpy()
+        return np.asarray(np.square(points[rows] - found.centres(nearest)).sum(axis=1))
+
     def to(self, device: torch.device) -> "Codebook":
         """Return the codebook on device."""
         return replace(self, codewords=self.codewords.to(device))
@@ -109,16 +141,21 @@ def train_codebook(latent: torch.Tensor, *, budget: int, seed: int) -> Codebook:
         K is the smallest of it, n / 10, 4,096 and the number of distinct points.
     seed : int
     """
-    from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415 - slow to import
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415
-
     points = latent.cpu().numpy()
     distinct = len(np.unique(points, axis=0))
     number = max(1, min(budget, len(points) // SAMPLES_PER_CODEWORD, MAX_CODEWORDS, distinct))
-    kmeans = MiniBatchKMeans(number, random_state=seed, n_init=RESTARTS)
-    with threadpool_limits(1):  # the number of cores must not decide the codewords
-        kmeans.fit(points)
-    codewords = torch.from_numpy(kmeans.cluster_centers_.astype(np.float64))
+    codewords = torch.from_numpy(_fit_codewords(points, number, seed, restarts=RESTARTS))
     _, exponent = math.frexp(float(codewords.abs().max()))
     step = math.ldexp(1.0, exponent - weight_bits(latent.shape[1]))
     return Codebook(torch.unique(round_to_unit(codewords, step), dim=0).to(latent.device))
+
+
+def _fit_codewords(points: FloatArray, number: int, seed: int, *, restarts: int = 1) -> FloatArray:
+    """Return the centres that mini-batch k-means finds, of shape (number, d), float64."""
+    from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415 - slow to import
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
+    kmeans = MiniBatchKMeans(number, random_state=seed, n_init=restarts)
+    with threadpool_limits(1):  # the number of cores must not decide the codewords
+        kmeans.fit(points)
+    return np.asarray(kmeans.cluster_centers_.astype(np.float64))

@@ -26,7 +26,8 @@ class EngineConfig:
     preset : "default" or "paper"
         `paper` is the method exactly as published: support comes on top of the budget,
         and a sample can be both core and support. Under `default` the budget is the
-        number of rows. The preset decides the four settings below where they are None.
+        number of rows. The preset decides the four settings below, and
+        `auto_regenerate`, where they are None.
     cells : "grid", "grid-budget" or "codebook"
         The paper's grid; the finest grid that leaves every occupied cell a core sample;
         or the Voronoi cells of at most `budget` codewords. Default: codebook.
@@ -59,6 +60,9 @@ class EngineConfig:
         Samples that a stream is expected to bring: sets the grid's resolution.
     features : str or None
         Name of what makes the vectors that are measured; None: samples as they are.
+    auto_regenerate : bool
+        Whether a stream that trained its own generation trains another from kept samples
+        when it has drifted from its warm-up. Default: yes, and no under `paper`.
     seed : int
         Fixes the encoder's initial weights, its batches and the reservoir.
 
@@ -85,6 +89,7 @@ class EngineConfig:
     warmup: int = 10_000
     expected_n: int | None = None
     features: str | None = None
+    auto_regenerate: bool | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -153,8 +158,20 @@ class EngineConfig:
 
 _LOWEST = {"budget": 1, "support": 0, "latent_dim": 1, "epochs": 0, "warmup": 1, "seed": 0}
 _PRESETS: dict[Preset, dict[str, Any]] = {
-    "paper": {"cells": "grid", "latent": "encoder", "rank": "center", "support": 2},
-    "default": {"cells": "codebook", "latent": "pca", "rank": "mixed", "support": 0},
+    "paper": {
+        "cells": "grid",
+        "latent": "encoder",
+        "rank": "center",
+        "support": 2,
+        "auto_regenerate": False,
+    },
+    "default": {
+        "cells": "codebook",
+        "latent": "pca",
+        "rank": "mixed",
+        "support": 0,
+        "auto_regenerate": True,
+    },
 }
 _CHOICES = {
     "cells": get_args(Cells),

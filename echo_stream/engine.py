@@ -33,7 +33,7 @@ class EchoCoreset(EngineEstimator):
         Rows of the coreset, B; under `preset="paper"` those of the core.
     preset, cells, latent, rank, support, support_share
         What is selected, and how; see `EngineConfig`.
-    encoder, objective, latent_dim, epochs, standardise, warmup, expected_n, seed
+    encoder, objective, latent_dim, epochs, standardise, warmup, expected_n, auto_regenerate, seed
         What is trained, and how; see `EngineConfig`.
     features : torch.nn.Module, callable or str, optional
         Makes the vectors in which everything is measured; payloads are kept as they
@@ -270,6 +270,29 @@ class EchoCoreset(EngineEstimator):
         """
         return repair(self._current.settled_sketch(), source)
 
+    def regenerate(
+        self, source: Rereadable | None = None, *, on_epoch: OnEpoch | None = None
+    ) -> None:
+        """Train a new generation on kept samples, and go on with it.
+
+        Parameters
+        ----------
+        source : Rereadable, optional
+            The data that was counted, from its first sample: it is counted again, exactly.
+            Without it counts and sums are estimated from a uniform sample, unless that
+            holds everything; nothing is certified then, and manifests say `approximate`.
+        on_epoch : callable, optional
+            Called with (epochs done, epochs) while the encoder is trained.
+
+        Raises
+        ------
+        SourceError
+            If the source brings fewer samples, or others; the engine is unchanged then.
+        WarmupError
+            While the engine warms up, or before it has seen a sample.
+        """
+        self._current.regenerate(source, on_epoch)
+
     def snapshot(self) -> Snapshot:
         """Return the coreset of everything counted, with its cells and graph.
 
@@ -295,7 +318,8 @@ class EchoCoreset(EngineEstimator):
         Returns
         -------
         dict
-            For "core" and "support": samples held and dropped; the bound on the distance
+            "approximate": whether counts are estimates, which prove nothing. For "core" and
+            "support": samples held and dropped; the bound on the distance
             of everything dropped; ids that are certified; samples in doubt, with rank and
             distance: nothing proves that no dropped sample precedes them.
 

@@ -67,6 +67,7 @@ class EngineEstimator(BaseEstimator):
         warmup: int = 10_000,
         expected_n: int | None = None,
         features: object = None,
+        auto_regenerate: bool | None = None,
         seed: int = 0,
         generation: Generation | None = None,
         device: str = "auto",
@@ -86,6 +87,7 @@ class EngineEstimator(BaseEstimator):
         self.warmup = warmup
         self.expected_n = expected_n
         self.features = features
+        self.auto_regenerate = auto_regenerate
         self.seed = seed
         self.generation = generation
         self.device = device

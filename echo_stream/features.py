@@ -115,11 +115,15 @@ class Features:
 def resolve_features(given: object) -> tuple[str, FeatureFunction]:
     """Return name and function of features: a torch module, a callable, or `module:attribute`.
 
+    Those of another generation are taken as they are.
+
     Raises
     ------
     ConfigError
         If it is none of these.
     """
+    if isinstance(given, Features):  # those of a generation, for the next one
+        return given.name, given.function
     name = feature_name(given)
     found = given
     if isinstance(given, str):

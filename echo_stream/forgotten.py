@@ -71,6 +71,12 @@ class Forgotten:
         for name, digests in other._removed.items():
             self._removed[name] = self._removed.get(name, []) + digests
 
+    def same_ids(self) -> "Forgotten":
+        """Return the same ids with no sample taken out yet, for a source that is read again."""
+        again = Forgotten()
+        again._removed = {name: [] for name in self._removed}
+        return again
+
     def to_json(self) -> list[list[Any]]:
         """Return rows of hash (hexadecimal) and digests (as text), in order of hash."""
         return [

@@ -13,7 +13,7 @@ import torch
 
 from echo_stream.errors import ConfigError
 from echo_stream.partition import MAX_CELLS, Located
-from echo_stream.typing import Array, Cell, IntArray
+from echo_stream.typing import Array, Cell, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,20 @@ class Grid:
             key, entry = divmod(key, self.side + 2)
             entries.append(entry - 1)
         return tuple(reversed(entries))
+
+    def centres(self, keys: IntArray) -> FloatArray:
+        """Return the middles of cells; one of the outer ring is as wide as the others."""
+        cells = np.array([self.cell(key) for key in keys.tolist()]).reshape(-1, self.dim)
+        return np.asarray((cells + 0.5) / self.side)
+
+    def unseen_distances(self, latent: torch.Tensor, *, seed: int) -> FloatArray:  # noqa: ARG002
+        """Return the squared distances of points to the middles of their cells.
+
+        No cell was fitted to the points: their own distances are those of unseen ones.
+        """
+        points = latent.cpu()
+        centres = self.centres(self.locate(points).keys.numpy())
+        return np.asarray(np.square(points.numpy() - centres).sum(axis=1))
 
     def face_pairs(self, keys: IntArray, among: IntArray) -> IntArray:
         """Return pairs of keys whose cells share a face, one in keys. O(keys d log among)."""

@@ -74,7 +74,7 @@ def members_of(samples: Samples | None) -> list[Member]:
     return [] if samples is None else members_from(samples, np.zeros((len(samples), 0)))
 
 
-def samples_from(members: list[Member], schema: SampleSchema) -> Samples:
+def samples_from(members: Sequence[Member], schema: SampleSchema) -> Samples:
     """Return members as a batch of the given schema."""
     return Samples(
         x=np.array([m.x for m in members], dtype=schema.dtype).reshape(-1, *schema.shape),

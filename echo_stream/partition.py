@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
-from echo_stream.typing import Array, Cell, IntArray
+from echo_stream.typing import Array, Cell, FloatArray, IntArray
 
 MAX_CELLS = 65_536  # more cells than this would not be bounded memory in any useful sense
 
@@ -48,6 +48,15 @@ class Partition(Protocol):
 
     def cell(self, key: int) -> Cell:
         """Return the index of a cell."""
+
+    def centres(self, keys: IntArray) -> FloatArray:
+        """Return the fixed point from which drift of a cell's samples is measured, (M, d)."""
+
+    def unseen_distances(self, latent: torch.Tensor, *, seed: int) -> FloatArray:
+        """Return squared distances to their centres of some of the training points (n, d).
+
+        As if they had not been trained on: as those that samples which come later have.
+        """
 
     def face_pairs(self, keys: IntArray, among: IntArray) -> IntArray:
         """Return pairs of keys whose cells share a face, one of them in keys, both in among.

@@ -85,6 +85,10 @@ class Pools:
         Count of each cell when its epoch began.
     num_passed : int
         Samples that have passed a threshold: for benchmarks, and no part of the state.
+    absent : ndarray of shape (M,), int64
+        Samples of each cell that were counted but never offered, since nobody has kept
+        them: the count of a cell less those that its pools have seen. 0 unless the
+        sketch is approximate; negative where the count was estimated too low.
     """
 
     def __init__(self, generation: Generation, config: EngineConfig, device: torch.device) -> None:
@@ -92,6 +96,7 @@ class Pools:
         self.support_rounds: float = math.inf
         self.epoch_counts = np.zeros(0, dtype=np.int64)
         self.num_passed = 0
+        self.absent = np.zeros(0, dtype=np.int64)
         self._core_slots, self._support_slots = config.core_slots, config.support_slots
         self._slack = slack_for(generation.encoder.dim)
         self.hashed = None if config.rank == "center" else HashPools(device)
@@ -148,9 +153,18 @@ class Pools:
         # 3. Cells that have doubled begin a new epoch; the quota falls as counts grow.
         counts = table.counts.cpu().numpy()
         for pools in self.ordered.values():
-            pools.seen[:] = counts
+            pools.seen[:] = counts - self.absent
         self._renew(table, np.flatnonzero(counts >= 2 * self.epoch_counts).tolist())
         self._lower_quota(counts)
+
+    def expect(self, table: CellTable, offered: IntArray) -> None:
+        """Prepare empty pools for samples of cells that table has counted already.
+
+        offered, of shape (M,), is the number of samples that each cell's pools will see.
+        """
+        self._extend(len(table))
+        self.absent = table.counts.cpu().numpy() - offered
+        self._renew(table, range(len(table)))
 
     def merge(self, table: CellTable, other: "Pools", slots: Array) -> None:
         """Unite with other's pools; slots gives the slot here of each of its cells.
@@ -166,12 +180,9 @@ class Pools:
                 pools.absorb(mine, other.ordered[name], theirs)
             if self.hashed is not None and other.hashed is not None:
                 self.hashed.absorb(mine, other.hashed, theirs)
+            self.absent[mine] += other.absent[theirs]
         self._renew(table, range(len(table)))
         self._lower_quota(table.counts.cpu().numpy())
-
-    def holding(self, sample_id: str) -> list[Member]:
-        """Return the members of an id. O(retained)."""
-        return [member for member in self.distinct_members() if member.id == sample_id]
 
     def forget(self, slot: int, members: Sequence[Member], count: int) -> None:
         """Take samples out of a cell of which count have been offered. O(pool)."""
@@ -203,12 +214,14 @@ class Pools:
     @property
     def size_bytes(self) -> int:
         """Bytes of references and bounds; payloads are counted with the members."""
-        return self.epoch_counts.nbytes + sum(side.size_bytes for side in self.all())
+        own = self.epoch_counts.nbytes + self.absent.nbytes
+        return own + sum(side.size_bytes for side in self.all())
 
     def copy_into(self, target: "Pools") -> None:
         """Make empty target pools equal to these, sharing the members, which never change."""
         target.rounds, target.support_rounds = self.rounds, self.support_rounds
         target.epoch_counts = self.epoch_counts.copy()
+        target.absent = self.absent.copy()
         for name, pools in self.ordered.items():
             pools.copy_into(target.ordered[name])
         if self.hashed is not None and target.hashed is not None:
@@ -230,10 +243,11 @@ class Pools:
 
     def _lower_quota(self, counts: Array) -> None:
         """Recompute R and R_s for the counts of now; where they have fallen, cut the pools."""
-        rounds = lower_rounds(self.rounds, counts, self._core_slots)
+        offered = counts - self.absent
+        rounds = lower_rounds(self.rounds, offered, self._core_slots)
         support_rounds = self.support_rounds
         if self._support_slots:
-            beyond = np.maximum(counts - rounds, 0)
+            beyond = np.maximum(offered - rounds, 0)
             support_rounds = lower_rounds(support_rounds, beyond, self._support_slots)
         if (rounds, support_rounds) != (self.rounds, self.support_rounds):
             self.set_quota(rounds, support_rounds)
@@ -243,7 +257,9 @@ class Pools:
     def _extend(self, num_cells: int) -> None:
         """Make room for cells up to num_cells."""
         missing = num_cells - len(self.epoch_counts)
-        self.epoch_counts = np.append(self.epoch_counts, np.zeros(missing, dtype=np.int64))
+        zeros = np.zeros(missing, dtype=np.int64)
+        self.epoch_counts = np.append(self.epoch_counts, zeros)
+        self.absent = np.append(self.absent, zeros)
         for side in self.all():
             side.extend(num_cells)
 

@@ -7,11 +7,13 @@ import torch
 
 from echo_stream.buffer import SampleBuffer
 from echo_stream.config import EngineConfig
+from echo_stream.drift import Watch
 from echo_stream.errors import ConfigError, WarmupError
 from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Generation, OnEpoch, check_features, train_generation
 from echo_stream.hashes import hash_ids
 from echo_stream.members import members_of
+from echo_stream.regeneration import count, regenerated, reread
 from echo_stream.repair import repair
 from echo_stream.samples import Samples
 from echo_stream.sketch import Sketch
@@ -130,7 +132,7 @@ class Progress:
         if self.sketch is None and len(self.waiting) >= self.config.warmup:
             self.end_warmup(on_epoch)
         if self.sketch is not None:
-            self.sketch.update(samples[missing:])
+            self.sketch = count(self.sketch, samples[missing:])
 
     def end_warmup(self, on_epoch: OnEpoch | None = None) -> None:
         """Train the generation on what waits, and count it; do nothing when nothing does."""
@@ -140,8 +142,18 @@ class Progress:
         expected_n = max(len(waiting), self.config.expected_n or 0)
         sketch = self._trained(waiting.x, expected_n, on_epoch)
         sketch.forgotten.merge(self.forgotten)
+        if self.config.auto_regenerate:
+            sketch.watch = Watch.begin(sketch.generation, waiting.x, seed=self.config.seed)
         sketch.update(waiting)
         self.sketch, self.waiting = sketch, SampleBuffer()
+
+    def regenerate(self, source: Rereadable | None, on_epoch: OnEpoch | None = None) -> None:
+        """Train a new generation and go on with it; see `EchoCoreset.regenerate`."""
+        sketch = self.settled_sketch()
+        if source is None:
+            self.sketch = regenerated(sketch, on_epoch=on_epoch)
+        else:
+            self.sketch = reread(sketch, source, on_epoch=on_epoch)
 
     def forget(self, sample_id: str) -> int:
         """Take the samples of an id out and return their number. O(retained)."""

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from echo_stream.choice import choose
+from echo_stream.errors import ConfigError
 from echo_stream.hash_pools import HashPools
 from echo_stream.hashes import hash_ids
 from echo_stream.members import Member, members_from
@@ -48,6 +49,12 @@ def repair(sketch: Sketch, source: Rereadable) -> RepairReport:
     O(N D), and one reading of the source; a second one where samples of forgotten ids
     may still be in the sums.
     """
+    if sketch.is_approximate:
+        msg = (
+            "counts are estimates since a generation was trained on kept samples; "
+            "call regenerate(source), which counts everything again"
+        )
+        raise ConfigError(msg)
     sketch.settle()
     num_forgotten = 0
     if sketch.forgotten.num_missed:

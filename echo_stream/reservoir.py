@@ -9,81 +9,159 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from sortedcontainers import SortedList
+from sortedcontainers import SortedKeyList
 
 from echo_stream.hashes import LATEST, seeded
-from echo_stream.samples import label_of
+from echo_stream.members import Member, Tie, tie_from_json, tie_to_json
+from echo_stream.partition import Partition
 from echo_stream.typing import Array, Label
 
-LAST_HASH = 2**64 - 1
+MIN_SIZE = 2_048  # samples; enough to train an encoder, or a codebook of 60 words
+SAMPLES_PER_CODEWORD = 34  # three times what a codebook is trained on, and some to spare
 
-Column: TypeAlias = Sequence[object] | Array
+Place: TypeAlias = tuple[int, Tie]
+"""Seeded hash of the id, then the sample's tie: a total order that nobody's arrival decides."""
 
 
-class LabelReservoir:
-    """The labels of a uniform sample of fixed size: what an equal-sized reservoir would hold.
+class Reservoir:
+    """The real samples with the smallest seeded hashes, at most a fixed number of them.
+
+    Parameters
+    ----------
+    size : int
+        Samples held at most.
+    seed : int
+        Fixes which.
+    limit : tuple, optional
+        Place beyond which samples have been dropped, by a smaller reservoir that this one
+        goes on from or before samples were forgotten. What lies there is refused for ever:
+        samples of before and after would otherwise not be equally likely.
+
+    Notes
+    -----
+    O(log size) for each sample that stays, and a hash for each that does not.
 
     Examples
     --------
-    >>> from echo_stream.hashes import hash_ids
-    >>> reservoir = LabelReservoir(size=2, seed=0)
-    >>> reservoir.update(hash_ids(["a", "b", "c"]), ["a", "b", "c"], [1, 1, 1])
-    >>> reservoir.labels()
-    [1, 1]
+    >>> members = [Member.create(name, np.zeros(2), np.zeros(2), 1, None) for name in "abc"]
+    >>> reservoir = Reservoir(size=2, seed=0)
+    >>> reservoir.offer(members)
+    >>> len(reservoir), reservoir.labels(5)
+    (2, [1, 1])
     """
 
-    def __init__(self, size: int, seed: int) -> None:
-        self._size = size
+    def __init__(self, size: int, seed: int, limit: Place | None = None) -> None:
+        self.size = size
         self._seed = seed
-        # Hash, id, label as text, label: the text makes the order total for mixed types.
-        self._entries: SortedList = SortedList()
-        # Where samples were forgotten: what was later has been dropped, and stays out.
-        self._end = LAST_HASH
+        self._limit = limit
+        self._entries: SortedKeyList = SortedKeyList(key=_place)
 
-    def update(self, hashes: Array, ids: Column, labels: Column | None) -> None:
-        """Count samples with the hashes of their ids, of shape (n,), uint64.
+    def __len__(self) -> int:
+        """Return the number of samples held."""
+        return len(self._entries)
 
-        O(n), and O(log size) for each sample that stays.
-        """
-        order = seeded(hashes, self._seed)
-        is_full = len(self._entries) >= self._size
-        last = np.uint64(self._entries[-1][0] if is_full else LATEST)
-        for row in np.flatnonzero(order <= last).tolist():
-            label = None if labels is None else label_of(labels[row])
-            self._add(int(order[row]), str(ids[row]), label)
+    @property
+    def members(self) -> list[Member]:
+        """The samples held, in order of their seeded hash."""
+        return [member for _, member in self._entries]
+
+    def passes(self, hashes: Array) -> Array:
+        """Tell which samples may enter by the hashes of their ids, of shape (n,), uint64."""
+        return np.asarray(seeded(hashes, self._seed) <= np.uint64(self._last_hash()))
+
+    def offer(self, members: Sequence[Member]) -> None:
+        """Take in the members that belong here; others leave when there are then too many."""
+        hashes = np.array([member.tie[0] for member in members], dtype=np.uint64)
+        for hashed, member in zip(seeded(hashes, self._seed).tolist(), members, strict=True):
+            self._add((hashed, member.tie), member)
 
     def forget(self, sample_id: str) -> None:
         """Take the samples of an id out; what is later than all of now stays out. O(size)."""
-        if len(self._entries) == self._size:
-            self._end = min(self._end, self._entries[-1][0])
-        kept = [entry for entry in self._entries if entry[1] != sample_id]
-        self._entries = SortedList(kept)
+        if len(self._entries) == self.size:
+            self._limit = self._reach()
+        kept = [entry for entry in self._entries if entry[1].id != sample_id]
+        self._entries = SortedKeyList(kept, key=_place)
 
-    def merge(self, other: "LabelReservoir") -> None:
-        """Absorb other, which is left unchanged."""
-        self._end = min(self._end, other._end)
-        held, self._entries = [*self._entries, *other._entries], SortedList()
-        for hashed, text, _, label in held:
-            self._add(hashed, text, label)
+    def merge(self, other: "Reservoir") -> None:
+        """Absorb other, which is left unchanged: the reservoir of both streams. O(size)."""
+        limits = [limit for limit in (self._limit, other._limit) if limit is not None]
+        self._limit = min(limits, default=None)
+        mine, self._entries = self._entries, SortedKeyList(key=_place)
+        for place, member in [*mine, *other._entries]:
+            self._add(place, member)
 
-    def labels(self) -> list[Label]:
-        """Return the labels held, in order of hash."""
-        return [label for *_, label in self._entries]
+    def copy(self) -> "Reservoir":
+        """Return an independent copy that shares the members, which never change."""
+        copy = Reservoir(self.size, self._seed, self._limit)
+        copy._entries.update(self._entries)
+        return copy
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the content as JSON: rows of hash (as text), id and label; the last hash."""
-        rows = [[str(hashed), text, label] for hashed, text, _, label in self._entries]
-        return {"end": str(self._end), "rows": rows}
+    def successor(self, members: Sequence[Member], size: int) -> "Reservoir":
+        """Return a reservoir of another size that goes on from this one.
 
-    def restore(self, stored: dict[str, Any]) -> None:
-        """Take over the content that `to_json` returned."""
-        self._end = int(stored["end"])
-        for hashed, text, label in stored["rows"]:
-            self._add(int(hashed), text, label_of(label))
+        Parameters
+        ----------
+        members : sequence of Member
+            Those of this reservoir, in their order, as the successor is to hold them.
+        size : int
+        """
+        heir = Reservoir(size, self._seed, self._reach())
+        heir.offer(members)
+        return heir
 
-    def _add(self, hashed: int, text: str, label: Label) -> None:
-        """Take one sample in, and the largest out if there are then too many."""
-        if hashed <= self._end:
-            self._entries.add((hashed, text, repr(label), label))
-        if len(self._entries) > self._size:
+    def agrees_with(self, other: "Reservoir") -> bool:
+        """Tell whether both may be of the same samples: the ids that come first are the same."""
+        mine, theirs = ([member.id for member in side.members] for side in (self, other))
+        shorter = min(len(mine), len(theirs))
+        return mine[:shorter] == theirs[:shorter]
+
+    def labels(self, number: int) -> list[Label]:
+        """Return the labels of a uniform sample of number, or of all when fewer are held."""
+        return [member.label for _, member in self._entries[:number]]
+
+    def limit_to_json(self) -> list[Any] | None:
+        """Return the limit as JSON; hashes as text, since they do not fit its numbers."""
+        if self._limit is None:
+            return None
+        hashed, tie = self._limit
+        return [str(hashed), *tie_to_json(tie)]
+
+    def restore(self, members: Sequence[Member], limit: Sequence[str] | None) -> None:
+        """Take over the members held, and the limit that `limit_to_json` returned."""
+        if limit is not None:
+            self._limit = (int(limit[0]), tie_from_json(limit[1:]))
+        self.offer(members)
+
+    def _add(self, place: Place, member: Member) -> None:
+        """Take one sample in, and the last out if there are then too many."""
+        if self._limit is not None and place > self._limit:
+            return
+        self._entries.add((place, member))
+        if len(self._entries) > self.size:
             self._entries.pop()
+
+    def _reach(self) -> Place | None:
+        """Return the place up to which all samples are held; None where all are."""
+        # Whatever lies beyond the limit has never been taken in.
+        return self._entries[-1][0] if len(self._entries) == self.size else self._limit
+
+    def _last_hash(self) -> int:
+        """Return the largest hash that may enter."""
+        if len(self._entries) >= self.size:
+            return int(self._entries[-1][0][0])
+        return LATEST if self._limit is None else self._limit[0]
+
+
+def reservoir_size(partition: Partition, budget: int) -> int:
+    """Return how many samples a reservoir beside a partition holds.
+
+    max(2,048, 34 K) with K codewords, 2,048 for a grid; never less than the budget, so
+    that it also tells what a uniform sample of equal size would hold.
+    """
+    codewords = partition.max_cells if partition.kind == "codebook" else 0
+    return max(MIN_SIZE, SAMPLES_PER_CODEWORD * codewords, budget)
+
+
+def _place(entry: tuple[Place, Member]) -> Place:
+    """Return what entries are ordered by."""
+    return entry[0]

@@ -5,7 +5,8 @@ content does not depend on how the caller cuts the stream into batches.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,14 +14,15 @@ import torch
 
 from echo_stream.buffer import SampleBuffer
 from echo_stream.cell_graph import CellGraph
-from echo_stream.cells import CellTable
+from echo_stream.cells import CellStatistics, CellTable
 from echo_stream.config import EngineConfig
+from echo_stream.drift import Watch
 from echo_stream.errors import ConfigError
 from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Generation
 from echo_stream.members import Member, members_of, samples_from
 from echo_stream.pools import Block, Pools, latents
-from echo_stream.reservoir import LabelReservoir
+from echo_stream.reservoir import Reservoir, reservoir_size
 from echo_stream.samples import Samples
 from echo_stream.scratch import Scratch, rows_at_once
 from echo_stream.typing import IntArray
@@ -66,8 +68,8 @@ class Sketch:
         Samples counted, the tail included.
     table : CellTable
     pools : Pools
-    reservoir : LabelReservoir
-        Labels of an equal-sized uniform sample, to compare with.
+    reservoir : Reservoir
+        A uniform sample, to compare with and to train a new generation on.
     witnesses : Witnesses
         Which cells of a codebook are adjacent; none for a grid.
     graph : CellGraph
@@ -76,6 +78,13 @@ class Sketch:
         Samples that wait for their block.
     forgotten : Forgotten
         Ids that were asked to be forgotten.
+    is_approximate : bool
+        Whether counts and sums were estimated from kept samples, since a new generation
+        began in the midst of a stream that has not been read again.
+    former_generations : list of str
+        Ids of the generations before this one, oldest first.
+    watch : Watch or None
+        Looks for drift where a stream may regenerate by itself.
     """
 
     def __init__(self, generation: Generation, config: EngineConfig, device: torch.device) -> None:
@@ -84,12 +93,15 @@ class Sketch:
         self.device = device
         self.table = CellTable(generation, device)
         self.pools = Pools(generation, config, device)
-        self.reservoir = LabelReservoir(config.budget, config.seed)
+        self.reservoir = Reservoir(reservoir_size(generation.partition, config.budget), config.seed)
         self.witnesses = Witnesses(generation.partition.max_cells)
         self.graph = CellGraph(generation.partition)
         self.tail = SampleBuffer()
         self.forgotten = Forgotten()
-        self._num_applied = 0
+        self.is_approximate = False
+        self.former_generations: list[str] = []
+        self.watch: Watch | None = None
+        self.num_applied = 0
         self._on_device = generation.to(device)
         self._vectors = Scratch(torch.float32, device)
         self._exact = Scratch(torch.float64, device)
@@ -97,17 +109,17 @@ class Sketch:
     @property
     def n(self) -> int:
         """Samples counted, the tail included."""
-        return self._num_applied + len(self.tail)
+        return self.num_applied + len(self.tail)
 
     @property
     def num_retained(self) -> int:
         """Distinct samples whose payload is held."""
-        return len(self.pools.distinct_members()) + len(self.tail)
+        return len(self.members()) + len(self.tail)
 
     @property
     def size_bytes(self) -> int:
         """Bytes of sums, references, retained payloads and the memory to work in."""
-        payloads = sum(m.x.nbytes + m.latent.nbytes for m in self.pools.distinct_members())
+        payloads = sum(m.x.nbytes + m.latent.nbytes for m in self.members())
         tables = self.table.size_bytes + self.pools.size_bytes + self.witnesses.size_bytes
         waiting = self.tail.size_bytes + self._scratch_bytes
         return tables + payloads + waiting + self.forgotten.size_bytes
@@ -126,6 +138,7 @@ class Sketch:
         # where support has a share of it, a sample more a cell.
         unbounded = self.config.budget + max_cells
         members = max_cells * per_cell if math.isfinite(per_cell) else unbounded
+        members += self.reservoir.size
         sums = FLOAT64_BYTES * max_cells * 9 * (generation.num_features + dim)
         pairs = max_cells * (max_cells - 1) // 2 if generation.partition.kind == "codebook" else 0
         fixed = sums + self._scratch_bytes + PAIR_BYTES * pairs + self.forgotten.size_bytes
@@ -140,6 +153,11 @@ class Sketch:
         to_means = FLOAT32_BYTES * rows * num_features
         to_centroids = FLOAT64_BYTES * rows * self.generation.encoder.dim
         return vectors + exact + to_means + to_centroids
+
+    def samples_until(self, n: int) -> int:
+        """Return how many samples are missing until the first block end at n or beyond."""
+        blocks = max(-(-(n - self.num_applied) // BLOCK_SIZE), 1)
+        return blocks * BLOCK_SIZE - len(self.tail)
 
     def update(self, samples: Samples) -> None:
         """Count samples of the generation's schema. O(n D)."""
@@ -159,6 +177,16 @@ class Sketch:
         copy.settle()
         return copy
 
+    def members(self) -> list[Member]:
+        """Return each sample whose payload is held once, in an order fixed by the content."""
+        held = [*self.pools.distinct_members(), *self.reservoir.members]
+        return list({id(member): member for member in held}.values())
+
+    def statistics(self) -> CellStatistics:
+        """Return counts and sums on the host; they are no proof where they are estimates."""
+        statistics = self.table.statistics()
+        return replace(statistics, is_exact=statistics.is_exact and not self.is_approximate)
+
     def merge(self, other: "Sketch") -> None:
         """Absorb other, which is left unchanged; both tails are applied. O(M D + pools).
 
@@ -175,14 +203,21 @@ class Sketch:
         self.reservoir.merge(other.reservoir)
         self.witnesses.merge(other.witnesses)
         self.forgotten.merge(other.forgotten)
-        self._num_applied += other._num_applied
+        self.num_applied += other.num_applied
+        self.is_approximate |= other.is_approximate
+        self.former_generations = max(
+            self.former_generations, other.former_generations, key=lambda ids: (len(ids), ids)
+        )
+        self._rewatch(other)
 
     def forget(self, sample_id: str) -> int:
         """Take the samples of an id out, exactly, and return how many were held.
 
-        O(retained). 0: none is held, so none can be told from one never seen.
+        O(retained). 0: none is held, so none can be told from one never seen. From sums
+        that are estimates nothing can be taken out: the id is missed there.
         """
-        waiting, held = members_of(self.tail.remove(sample_id)), self.pools.holding(sample_id)
+        waiting = members_of(self.tail.remove(sample_id))
+        held = [member for member in self.members() if member.id == sample_id]
         self.forgotten.add(sample_id, waiting)
         self.take_out(held)
         self.reservoir.forget(sample_id)
@@ -193,12 +228,15 @@ class Sketch:
         copy = Sketch(self.generation, self.config, self.device)
         copy.table = self.table.copy()
         self.pools.copy_into(copy.pools)
-        copy.reservoir.merge(self.reservoir)
+        copy.reservoir = self.reservoir.copy()
         copy.witnesses.merge(self.witnesses)
         copy.forgotten.merge(self.forgotten)
         copy.graph = self.graph.copy()
         copy.tail = self.tail.copy()
-        copy._num_applied = self._num_applied
+        copy.num_applied = self.num_applied
+        copy.is_approximate = self.is_approximate
+        copy.former_generations = list(self.former_generations)
+        copy.watch = self.watch
         return copy
 
     def _blocks(self, samples: Samples) -> Iterator[Samples]:
@@ -217,17 +255,10 @@ class Sketch:
 
     def _apply(self, block: Samples) -> None:
         """Embed, locate, count and offer one block."""
-        vectors, latent, keys, runners_up, _ = self.embed(block, vectors=self._vectors)
-        if runners_up is not None:
-            self.witnesses.update(keys, runners_up)
-        num_cells = len(self.table)
-        slots = self.table.update(keys, latent, vectors)
-        if len(self.table) > num_cells:
-            self.graph.occupy(self.table.occupied())
-        counted = Block(slots, latent, vectors, block)
+        counted = self.count(self.embed(block, vectors=self._vectors))
         self.pools.update(self.table, counted)
-        self.reservoir.update(counted.hashes, block.ids, block.labels)
-        self._num_applied += len(block)
+        chosen = np.flatnonzero(self.reservoir.passes(counted.hashes))
+        self.reservoir.offer(counted.members(chosen))
 
     def embed(self, samples: Samples, *, vectors: Scratch | None = None) -> Embedded:
         """Return where samples are: vectors, in that memory if given, z and cells. O(n D)."""
@@ -236,29 +267,60 @@ class Sketch:
         located = self._on_device.partition.locate(latent)
         return Embedded(preprocessed, latent, *located, samples)
 
+    def count(self, embedded: Embedded, times: torch.Tensor | None = None) -> Block:
+        """Count samples in their cells, each once or times, and offer them to no pool yet.
+
+        Returns
+        -------
+        Block
+            The samples with their z and the slots of their cells.
+        """
+        vectors, latent, keys, runners_up, samples = embedded
+        if runners_up is not None:
+            self.witnesses.update(keys, runners_up, times)
+        num_cells = len(self.table)
+        slots = self.table.update(keys, latent, vectors, times)
+        if len(self.table) > num_cells:
+            self.graph.occupy(self.table.occupied())
+        self.num_applied += len(samples) if times is None else int(times.sum())
+        return Block(slots, latent, vectors, samples)
+
     def keys_of(self, members: list[Member]) -> IntArray:
         """Return the key of each member's cell, of shape (n,), int64."""
         z = torch.from_numpy(latents(members, self.generation.encoder.dim)).to(self.device)
         return np.asarray(self._on_device.partition.locate(z).keys.cpu().numpy())
 
-    def take_out(self, members: list[Member]) -> None:
-        """Take samples that have been applied, held or dropped, out of everything. O(n D)."""
+    def take_out(self, members: Sequence[Member]) -> None:
+        """Take samples that have been applied, held or dropped, out of everything. O(n D).
+
+        Where sums are estimates they stay: what a sample has given to them is not known.
+        """
         if not members:
             return
-        table, keys = self.table, self.keys_of(members)
-        for key in np.unique(keys).tolist():
-            slot = int(torch.nonzero(table.keys == key))
-            chosen = [members[row] for row in np.flatnonzero(keys == key)]
-            self.pools.forget(slot, chosen, int(table.counts[slot]))
-        vectors, latent, located, runners_up, _ = self.embed(
-            samples_from(members, self.generation.schema)
-        )
+        samples = samples_from(members, self.generation.schema)
+        vectors, latent, keys, runners_up, _ = self.embed(samples)
+        slots = self.table.find(keys).cpu().numpy()
+        for slot in np.unique(slots).tolist():
+            gone = [member for member, of in zip(members, slots, strict=True) if of == slot]
+            offered = int(self.table.counts[slot]) - int(self.pools.absent[slot])
+            self.pools.forget(slot, gone, offered)
+        if self.is_approximate:
+            np.add.at(self.pools.absent, slots, 1)
+            return
         if runners_up is not None:
-            self.witnesses.subtract(located, runners_up)
-        table.subtract(located, latent, vectors)
-        self._num_applied -= len(members)
+            self.witnesses.subtract(keys, runners_up)
+        self.table.subtract(keys, latent, vectors)
+        self.num_applied -= len(members)
         for member in members:
             self.forgotten.add(member.id, [member])
+
+    def _rewatch(self, other: "Sketch") -> None:
+        """Go on watching after a merge, from the counts of now."""
+        watches = [side.watch for side in (self, other) if side.watch is not None]
+        if watches:
+            self.watch = min(watches, key=lambda watch: watch.radius).looked(
+                self.n, self.reservoir.members, self.generation.partition
+            )
 
     def _check_mergeable(self, other: "Sketch") -> None:
         """Refuse a sketch of another generation or configuration."""

@@ -10,6 +10,7 @@ from echo_stream.bounded_pool import BoundedPool
 from echo_stream.buffer import SampleBuffer
 from echo_stream.cells import CellTable
 from echo_stream.config import EngineConfig
+from echo_stream.drift import Watch
 from echo_stream.generation import Generation
 from echo_stream.members import (
     Member,
@@ -29,15 +30,17 @@ def sketch_to_state(sketch: Sketch) -> State:
 
     O(size of the sketch). The arrays are copies.
     """
-    pools, members = sketch.pools, sketch.pools.distinct_members()
+    pools, members = sketch.pools, sketch.members()
     number = {id(member): row for row, member in enumerate(members)}
     held = samples_from(members, sketch.generation.schema)
     arrays = {f"table.{name}": column for name, column in sketch.table.to_arrays().items()}
     arrays |= {
         "epoch_counts": pools.epoch_counts.copy(),
+        "absent": pools.absent.copy(),
         "witnesses": sketch.witnesses.rows(),
         "members.x": held.x,
         "members.latent": latents(members, sketch.generation.encoder.dim),
+        "reservoir.members": np.array([number[id(m)] for m in sketch.reservoir.members], np.int64),
     }
     for name, side in pools.ordered.items():
         arrays |= {f"{name}.{key}": column for key, column in side.to_arrays().items()}
@@ -50,7 +53,10 @@ def sketch_to_state(sketch: Sketch) -> State:
         "quota": [r if math.isfinite(r) else None for r in (pools.rounds, pools.support_rounds)],
         "members": columns_to_json(held),
         "drop_proofs": {name: side.drop_proofs() for name, side in pools.ordered.items()},
-        "reservoir": sketch.reservoir.to_json(),
+        "reservoir_limit": sketch.reservoir.limit_to_json(),
+        "approximate": sketch.is_approximate,
+        "former_generations": list(sketch.former_generations),
+        "watch": None if sketch.watch is None else sketch.watch.to_json(),
         "forgotten": sketch.forgotten.to_json(),
     }
     tail = sketch.tail.peek()
@@ -72,6 +78,7 @@ def sketch_from_state(
     pools = sketch.pools
     pools.set_quota(*(math.inf if rounds is None else rounds for rounds in meta["quota"]))
     pools.epoch_counts = np.array(arrays["epoch_counts"])
+    pools.absent = np.array(arrays["absent"])
     for name, side in pools.ordered.items():
         held_by = _members_by_slot(arrays[f"{name}.members"], members, len(sketch.table))
         side.restore(with_prefix(arrays, f"{name}."), meta["drop_proofs"][name], held_by)
@@ -79,12 +86,16 @@ def sketch_from_state(
         ends = meta["hash_ends"]
         pools.hashed.ends = {slot: tie_from_json(tie) for slot, tie in ends}
         pools.hashed.fill(_members_by_slot(arrays["hashed.members"], members, len(sketch.table)))
-    sketch.reservoir.restore(meta["reservoir"])
+    chosen = [members[number] for number in arrays["reservoir.members"].tolist()]
+    sketch.reservoir.restore(chosen, meta["reservoir_limit"])
+    sketch.is_approximate = meta["approximate"]
+    sketch.former_generations = list(meta["former_generations"])
+    sketch.watch = None if meta["watch"] is None else Watch.from_json(meta["watch"])
     sketch.witnesses.restore(arrays["witnesses"])
     sketch.forgotten.restore(meta["forgotten"])
     if "tail" in meta:
         sketch.tail = SampleBuffer(samples_from_json(arrays["tail.x"], meta["tail"]))
-    sketch._num_applied = int(sketch.table.counts.sum())
+    sketch.num_applied = int(sketch.table.counts.sum())
     return sketch
 
 

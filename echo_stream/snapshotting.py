@@ -9,6 +9,7 @@ import numpy as np
 from echo_stream._version import __version__
 from echo_stream.cells import CellStatistics
 from echo_stream.choice import Choice, choose
+from echo_stream.distance_pools import DistancePools
 from echo_stream.errors import ConfigError
 from echo_stream.graph import PCGraph
 from echo_stream.members import Member, samples_from
@@ -37,7 +38,7 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
     has more than one component.
     """
     sketch = sketch.settled()
-    statistics = sketch.table.statistics()
+    statistics = sketch.statistics()
     centroids = statistics.centroids
     graph = sketch.graph.draw(statistics, sketch.witnesses)
     order = order_cells(graph.degrees, statistics.counts)
@@ -62,7 +63,7 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
 def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
     """Return what is proven and what is in doubt in one cell; see `EchoCoreset.explain`."""
     sketch = sketch.settled()
-    statistics, partition = sketch.table.statistics(), sketch.generation.partition
+    statistics, partition = sketch.statistics(), sketch.generation.partition
     cells = [partition.cell(key) for key in statistics.keys.tolist()]
     if tuple(cell) not in cells:
         msg = f"cell {tuple(cell)} is not occupied; snapshot().cells.cells lists those that are"
@@ -73,17 +74,29 @@ def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
     choice = choose(sketch.pools, statistics, order, sketch.config)
     pools = sketch.pools
     core = [pick for pick in choice.core if pick.cell == position]
-    bound = bound_of(pools.nearest, statistics, position, statistics.latent_sums)
+    bound = _bound(sketch, pools.nearest, statistics, position, statistics.latent_sums)
     told = {
         "cell": list(cell),
         "count": int(statistics.counts[position]),
+        "approximate": sketch.is_approximate,
         "core": explain(core, bound),
     }
     if pools.support is not None:
         support = [pick for pick in choice.support if pick.cell == position]
-        bound = bound_of(pools.support, statistics, position, statistics.input_sums)
+        bound = _bound(sketch, pools.support, statistics, position, statistics.input_sums)
         told["support"] = explain(support, bound)
     return told
+
+
+def _bound(
+    sketch: Sketch,
+    pools: DistancePools | None,
+    statistics: CellStatistics,
+    cell: int,
+    sums: FloatArray,
+) -> float | None:
+    """Return the bound on all that a cell's pool has dropped; None where it is not known."""
+    return None if sketch.is_approximate else bound_of(pools, statistics, cell, sums)
 
 
 def _rows(
@@ -151,6 +164,9 @@ def _manifest(
         "format_version": FORMAT_VERSION,
         "echo_stream_version": __version__,
         "generation": sketch.generation.id,
+        "former_generations": list(sketch.former_generations),
+        "regenerations": len(sketch.former_generations),
+        "approximate": sketch.is_approximate,
         "config": sketch.config.to_json(),
         "schema": sketch.generation.schema.to_json(),
         "partition": sketch.generation.partition.describe(),
@@ -158,7 +174,7 @@ def _manifest(
         "num_cells": len(cells.cells),
         "num_retained": sketch.num_retained,
         "labels": {role: label_counts(labels[rows.roles == role]) for role in ("core", "support")},
-        "labels_reservoir": label_counts(sketch.reservoir.labels()),
+        "labels_reservoir": label_counts(sketch.reservoir.labels(sketch.config.budget)),
         "num_substituted": num_substituted,
         "num_forgotten": sketch.forgotten.num_removed,
         "num_forget_missed": sketch.forgotten.num_missed,

@@ -35,10 +35,17 @@ class Witnesses:
         """Bytes of the pairs and their counts."""
         return PAIR_BYTES * len(self._counts)
 
-    def update(self, nearest: torch.Tensor, second: torch.Tensor) -> None:
-        """Count samples by their two nearest cells, each of shape (n,), int64. O(n)."""
+    def update(
+        self, nearest: torch.Tensor, second: torch.Tensor, times: torch.Tensor | None = None
+    ) -> None:
+        """Count samples by their two nearest cells, each of shape (n,), int64. O(n log n).
+
+        times, of shape (n,), int64, says how often each counts; by default once.
+        """
         low, high = torch.minimum(nearest, second), torch.maximum(nearest, second)
-        pairs, counts = torch.unique(low * self._num_keys + high, return_counts=True)
+        pairs, places = torch.unique(low * self._num_keys + high, return_inverse=True)
+        addends = torch.ones_like(places) if times is None else times
+        counts = torch.zeros_like(pairs).index_add_(0, places, addends)
         for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
             self._counts[pair] = self._counts.get(pair, 0) + count
 

@@ -125,7 +125,7 @@ def tie(sample_id: str) -> tuple[int, str]:
     if number is None or str(number) != sample_id:
         digest = hashlib.blake2b(sample_id.encode(), digest_size=8).digest()
         number = int.from_bytes(digest, "big")
-    return _splitmix64(_splitmix64(number % 2**64)), sample_id
+    return splitmix64(splitmix64(number % 2**64)), sample_id
 
 
 def _as_int64(text: str) -> int | None:
@@ -137,7 +137,7 @@ def _as_int64(text: str) -> int | None:
     return number if -(2**63) <= number < 2**63 else None
 
 
-def _splitmix64(state: int) -> int:
+def splitmix64(state: int) -> int:
     """Return what the generator of Steele, Lea & Flood (2014) makes of a state."""
     z = (state + 0x9E3779B97F4A7C15) % 2**64
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64

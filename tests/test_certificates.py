@@ -35,7 +35,7 @@ EXAMPLES = int(os.environ.get("ECHO_STREAM_FUZZ_EXAMPLES", "150"))
 
 @pytest.fixture(autouse=True, scope="module")
 def small_blocks() -> Iterator[None]:
-    """Cut blocks of 16, so that small clouds have many blocks and epochs.
+    """Cut blocks of 16 and keep small reservoirs: small clouds have epochs and drop samples.
 
     One thread: on a busy machine, threads that wait for each other take ten times as long.
     """
@@ -43,6 +43,8 @@ def small_blocks() -> Iterator[None]:
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sketch, "BLOCK_SIZE", 16)
+        patch.setattr("echo_stream.reservoir.MIN_SIZE", 32)
+        patch.setattr("echo_stream.reservoir.SAMPLES_PER_CODEWORD", 2)
         yield
     torch.set_num_threads(threads)
 

@@ -71,7 +71,7 @@ def test_a_dropped_sample_is_a_miss(x: Array, generation: Generation) -> None:
     """It cannot be told from one never seen: nothing changes but the count of misses."""
     engine = EchoCoreset(20, generation=generation).partial_fit(x)
     sketch = engine._current.settled_sketch()
-    held = {member.id for member in sketch.pools.distinct_members()}
+    held = {member.id for member in sketch.members()}
     dropped = next(row for row in range(N // 2) if str(row) not in held)
     before = content(engine.snapshot())
     assert engine.forget(dropped) == engine.forget("never seen") == 0

@@ -349,6 +349,7 @@ OTHER = {
     "epochs": 1,
     "standardise": True,
     "features": "encoders:image",
+    "auto_regenerate": True,
     "seed": 6,
 }
 
