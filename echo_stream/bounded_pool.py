@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import groupby, takewhile
 
 from sortedcontainers import SortedKeyList
 
 from echo_stream.members import Member, Tie
+
+FIRST_TIE: Tie = (-1, "", 0)  # before that of any sample
 
 
 class BoundedPool:
@@ -38,6 +41,16 @@ class BoundedPool:
         elif key <= self.limit(capacity):
             self._entries.add((key, member))
             self._entries.pop()
+
+    def tied(self, key: float) -> list[Member]:
+        """Return the members of a key, in order of tie. O(log n), and O(n) where many tie."""
+        first = self._entries.bisect_key_left((key, FIRST_TIE))
+        return [member for _, member in takewhile(lambda e: e[0] == key, self._entries[first:])]
+
+    def ties(self) -> Iterator[list[Member]]:
+        """Yield the members of each key, in order of tie."""
+        for _, entries in groupby(self._entries, key=lambda entry: entry[0]):
+            yield [member for _, member in entries]
 
     def cut(self, capacity: float) -> None:
         """Drop the largest until at most capacity are left."""

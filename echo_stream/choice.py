@@ -24,7 +24,8 @@ class Choice(NamedTuple):
     core, support : list of Pick
         In order of selection.
     num_substituted : int
-        Slots that were dealt to a sample which is not held; another one fills them.
+        Slots that were dealt to a sample which is not held; another one fills them, if the
+        rule allows for another.
     cells_in_doubt : set of int
         Positions of the cells of which a chosen sample is not certified, or not held.
     """
@@ -36,7 +37,7 @@ class Choice(NamedTuple):
 
     @classmethod
     def of(cls, core: list[Pick], support: list[Pick], missing: list[int]) -> "Choice":
-        """Return the choice of picks, where slots of the cells in missing were substituted."""
+        """Return the choice of picks; missing has the cell of each slot without its sample."""
         doubtful = {pick.cell for pick in core + support if not pick.is_certified}
         return cls(core, support, len(missing), doubtful | set(missing))
 
@@ -66,18 +67,15 @@ def choose(
         return best_core(pools, statistics, cell, number)
 
     offered = statistics.counts - pools.absent[statistics.slots]
-    core, missing = _fill(nearest, offered, order, config.core_slots)
+    core, missing, dealt = _fill(nearest, offered, order, config.core_slots)
     if pools.support is None:
         return Choice.of(core, [], missing)
     if config.support_size:
-        farthest = pools.support
-        chosen = [
-            pick
-            for cell in order.tolist()
-            for pick in best_by_distance(
-                farthest, statistics, cell, config.support_size, statistics.input_sums
-            )
-        ]
+        size, sums, chosen = config.support_size, statistics.input_sums, []
+        for cell in order.tolist():
+            picks = best_by_distance(pools.support, statistics, cell, size, sums)
+            missing += [cell] * (min(size, int(offered[cell])) - len(picks))
+            chosen += picks
         return Choice.of(core, chosen, missing)
     taken: list[list[Pick]] = [[] for _ in order]
     for pick in core:
@@ -86,15 +84,17 @@ def choose(
     def others(cell: int, number: int) -> list[Pick]:
         return best_support(pools, statistics, cell, number, taken[cell])
 
-    left = offered - np.array([len(picks) for picks in taken])
-    support, more_missing = _fill(others, left, order, config.support_slots)
+    support, more_missing, _ = _fill(others, offered - dealt, order, config.support_slots)
     return Choice.of(core, support, missing + more_missing)
 
 
 def _fill(
     best: Best, counts: IntArray, order: IntArray, slots: int
-) -> tuple[list[Pick], list[int]]:
-    """Return the picks for slots dealt by rounds, and the cells of those that had none."""
+) -> tuple[list[Pick], list[int], IntArray]:
+    """Return the picks for slots dealt by rounds, and the cells of slots that had none.
+
+    Also how many slots each cell was dealt, of shape (M,), int64.
+    """
     cells, ranks = deal_slots(counts, order, slots)
     dealt = np.bincount(cells, minlength=len(counts))
     picks = {cell: best(cell, dealt[cell]) for cell in np.unique(cells).tolist()}
@@ -103,7 +103,7 @@ def _fill(
     missing = [cell for cell, rank in dealt_slots if rank > len(picks[cell])]
     if missing:
         filled += _substitutes(best, dealt, order, len(missing))
-    return filled, missing
+    return filled, missing, dealt
 
 
 def _substitutes(best: Best, dealt: IntArray, order: IntArray, missing: int) -> list[Pick]:

@@ -1,10 +1,11 @@
 """One pool per cell, ordered by distance to the cell's centre, with proof of what it drops.
 
 Within an *epoch* of a cell the reference that distances are taken to is fixed; when
-the cell's count has doubled, the reference moves to the centre of then and the pool
+the cell has grown enough, the reference moves to the centre of then and the pool
 is ordered anew.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -49,6 +50,10 @@ class DistancePools:
     ----------
     capacity : float
         Members that a pool may hold.
+    needed : float
+        Ranks of a cell that can ever be asked for. Of samples with the same payload, twins,
+        so many are held, the first by tie: the others can never be chosen, wherever the
+        centre moves, and so need no bound.
     points_of, farthest
         As given.
     pools : list of BoundedPool
@@ -75,6 +80,7 @@ class DistancePools:
         farthest: bool,
     ) -> None:
         self.capacity: float = np.inf
+        self.needed: float = np.inf
         self.pools: list[BoundedPool] = []
         self.references = torch.zeros((0, dim), dtype=dtype, device=device)
         self.seen = np.zeros(0, dtype=np.int64)
@@ -83,6 +89,7 @@ class DistancePools:
         self._limits = torch.zeros(0, dtype=dtype, device=device)
         self._closed: list[list[Drop]] = []
         self._dropped_before = np.zeros(0, dtype=np.int64)
+        self._twins = np.zeros(0, dtype=np.int64)
         self._scratch = Scratch(dtype, device)
         # k squares sum with a relative error below (k + 2) eps / 2, and the root taken and
         # undone adds three; twice that is safe.
@@ -92,7 +99,7 @@ class DistancePools:
     def size_bytes(self) -> int:
         """Bytes of references, limits and bounds; payloads are counted with the members."""
         bounds = sum(drop.reference.nbytes + 8 for drops in self._closed for drop in drops)
-        arrays = self.seen.nbytes + self._dropped_before.nbytes
+        arrays = self.seen.nbytes + self._dropped_before.nbytes + self._twins.nbytes
         return self.references.nbytes + self._limits.nbytes + arrays + bounds
 
     def extend(self, num_cells: int) -> None:
@@ -105,6 +112,7 @@ class DistancePools:
         zeros = np.zeros(missing, dtype=np.int64)
         self.seen = np.append(self.seen, zeros)
         self._dropped_before = np.append(self._dropped_before, zeros)
+        self._twins = np.append(self._twins, zeros)
         more = self.references.new_zeros((missing, self.references.shape[1]))
         self.references = torch.cat([self.references, more])
         self._limits = torch.cat([self._limits, self._limits.new_zeros(missing)])
@@ -125,7 +133,8 @@ class DistancePools:
         references = self.references[torch.from_numpy(slots).to(self.references.device)]
         keys = self._keys(points, references.cpu().numpy()).tolist()
         for slot, member, key in zip(slots.tolist(), members, keys, strict=True):
-            self.pools[slot].offer(key, member, self.capacity)
+            if not self._is_spare_twin(slot, key, member):
+                self.pools[slot].offer(key, member, self.capacity)
         self.refresh_limits(np.unique(slots).tolist())
 
     def renew(self, slots: Sequence[int], centres: torch.Tensor) -> None:
@@ -137,8 +146,9 @@ class DistancePools:
         self._fill(slots, [list(self.pools[slot]) for slot in slots])
 
     def cut(self) -> None:
-        """Cut every pool to the capacity, which has been lowered."""
-        for pool in self.pools:
+        """Cut every pool to the capacity and the twins needed, which have been lowered."""
+        for slot, pool in enumerate(self.pools):
+            self._thin(slot)
             pool.cut(self.capacity)
         self.refresh_limits(range(len(self.pools)))
 
@@ -154,17 +164,31 @@ class DistancePools:
         drop = Drop(reference, distance, last.tie if distance == 0 else None)
         return [*closed, drop]
 
-    def absorb(self, slot: int, other: "DistancePools", theirs: int) -> None:
-        """Unite a cell's pool with that of another; `renew` must order it anew.
+    def absorb(self, slot: int, other: "DistancePools", theirs: int, *, is_theirs: bool) -> None:
+        """Unite a cell's pool with that of another; `reorder` must then order it.
 
-        What both have dropped stays bounded by the bounds of both.
+        What both have dropped stays bounded by the bounds of both. The open epoch of one
+        of them goes on, theirs if is_theirs: what it drops stays behind the last one kept,
+        since the united pool is no smaller.
         """
-        drops = [*self.drops(slot), *other.drops(theirs)]
-        dropped = self._dropped(slot) + other._dropped(theirs)
+        if is_theirs:
+            closed = [*other._closed[theirs], *self.drops(slot)]
+            before = other._dropped_before[theirs] + self._dropped(slot)
+            self.references[slot] = other.references[theirs].to(self.references)
+        else:
+            closed = [*self._closed[slot], *other.drops(theirs)]
+            before = self._dropped_before[slot] + other._dropped(theirs)
         members = [*self.pools[slot], *other.pools[theirs]]
         self.pools[slot] = BoundedPool((0.0, member) for member in members)
         self.seen[slot] += other.seen[theirs]
-        self._closed[slot], self._dropped_before[slot] = drops, dropped
+        self._twins[slot] += other._twins[theirs]
+        self._closed[slot], self._dropped_before[slot] = closed, before
+
+    def reorder(self, slots: Sequence[int], centres: FloatArray) -> None:
+        """Order pools that were united; of too many bounds, some become one at the centres."""
+        self._fill(slots, [list(self.pools[slot]) for slot in slots])
+        for slot, centre in zip(slots, centres, strict=True):
+            self._closed[slot] = collapsed(self._closed[slot], centre, farthest=self.farthest)
 
     def forget(self, slot: int, members: Sequence[Member]) -> None:
         """Take samples of a cell out, whether held or dropped. O(pool).
@@ -173,6 +197,7 @@ class DistancePools:
         on that is closed first.
         """
         self.close(slot)
+        self.bound_twins(slot)
         self.pools[slot].remove(members)
         self.seen[slot] -= len(members)
         self._dropped_before[slot] = self._dropped(slot)
@@ -190,6 +215,20 @@ class DistancePools:
         self._closed[slot] = collapsed(self.drops(slot), at.copy(), farthest=self.farthest)
         self._dropped_before[slot] = self._dropped(slot)
 
+    def bound_twins(self, slot: int) -> None:
+        """Stop to leave twins out: those that have been dropped may be asked for now.
+
+        Nobody knows where they were, so nothing of the cell is proven any more.
+        """
+        if self._twins[slot]:
+            reference = self.references[slot].double().cpu().numpy().copy()
+            anywhere = Drop(reference, np.inf if self.farthest else 0.0)
+            self._twins[slot] = 0
+            self._closed[slot] = collapsed(
+                [*self._closed[slot], anywhere], reference, farthest=self.farthest
+            )
+            self._dropped_before[slot] = self._dropped(slot)
+
     def settle(
         self, slot: int, members: Sequence[Member], centre: FloatArray, last: Standing
     ) -> None:
@@ -205,7 +244,7 @@ class DistancePools:
             Of the last of the members: what is not among them stands behind it.
         """
         self.references[slot] = torch.from_numpy(centre).to(self.references)
-        self.seen[slot] = last.num_samples
+        self.seen[slot], self._twins[slot] = last.num_samples, 0
         self.pools[slot] = BoundedPool()
         self._fill([slot], [list(members)])
         self._dropped_before[slot] = self._dropped(slot)
@@ -220,6 +259,7 @@ class DistancePools:
         target.references = self.references.clone()
         target.seen = self.seen.copy()
         target._dropped_before = self._dropped_before.copy()
+        target.needed, target._twins = self.needed, self._twins.copy()
         target._closed = [list(drops) for drops in self._closed]
         target._fill(range(len(self.pools)), [list(pool) for pool in self.pools])
 
@@ -232,8 +272,38 @@ class DistancePools:
         self._limits[index] = torch.from_numpy(limits).to(self._limits)
 
     def _dropped(self, slot: int) -> int:
-        """Return how many samples of a cell are not held."""
-        return int(self.seen[slot]) - len(self.pools[slot])
+        """Return how many samples of a cell are not held, but for spare twins."""
+        return int(self.seen[slot]) - len(self.pools[slot]) - int(self._twins[slot])
+
+    def _thin(self, slot: int) -> None:
+        """Take the spare twins out of a pool that was filled when more were needed. O(pool)."""
+        spare: list[Member] = []
+        for tied in self.pools[slot].ties():
+            if len(tied) > self.needed:
+                held: Counter[bytes] = Counter()
+                for member in tied:
+                    held[member.x.tobytes()] += 1
+                    spare += [member] if held[member.x.tobytes()] > self.needed else []
+        if spare:
+            self.pools[slot].remove(spare)
+            self._twins[slot] += len(spare)
+
+    def _is_spare_twin(self, slot: int, key: float, member: Member) -> bool:
+        """Tell whether as many of its twins as are needed precede a sample.
+
+        If so many are held, but it precedes some of them, the last of those makes room.
+        """
+        tied = self.pools[slot].tied(key)
+        if len(tied) < self.needed:
+            return False
+        twins = [held for held in tied if np.array_equal(held.x, member.x)]
+        if len(twins) < self.needed:
+            return False
+        self._twins[slot] += 1
+        if member.tie > twins[-1].tie:
+            return True
+        self.pools[slot].remove(twins[-1:])
+        return False
 
     def _fill(self, slots: Sequence[int], members: Sequence[list[Member]]) -> None:
         """Order members of cells by their distance to the cells' references, and cut."""
@@ -246,6 +316,7 @@ class DistancePools:
                 chosen, held, np.split(keys, np.cumsum(sizes)[:-1]), strict=True
             ):
                 self.pools[slot] = BoundedPool(zip(part.tolist(), side, strict=True))
+                self._thin(slot)
                 self.pools[slot].cut(self.capacity)
         self.refresh_limits(slots)
 
@@ -263,6 +334,7 @@ class DistancePools:
             "references": self.references.cpu().numpy().copy(),
             "seen": self.seen.copy(),
             "dropped_before": self._dropped_before.copy(),
+            "twins": self._twins.copy(),
             "drop_slots": np.array([slot for slot, _ in drops], dtype=np.int64),
             "drop_distances": np.array([drop.distance for _, drop in drops], dtype=np.float64),
             "drop_references": np.array(references, dtype=np.float64).reshape(-1, dim),
@@ -290,6 +362,7 @@ class DistancePools:
         self.references = torch.from_numpy(np.array(arrays["references"])).to(self.references)
         self.seen = np.array(arrays["seen"])
         self._dropped_before = np.array(arrays["dropped_before"])
+        self._twins = np.array(arrays["twins"])
         columns = (arrays["drop_slots"], arrays["drop_references"], arrays["drop_distances"])
         for slot, reference, distance, (tie, last) in zip(*columns, proofs, strict=True):
             self._closed[slot].append(

@@ -30,15 +30,15 @@ def best_core(pools: Pools, statistics: CellStatistics, cell: int, number: int) 
     nearest is.
     """
     sums, hashed = statistics.latent_sums, pools.hashed
-    by_distance = number if hashed is None else min(number, 1)
-    first = (
-        []
-        if pools.nearest is None
-        else best_by_distance(pools.nearest, statistics, cell, by_distance, sums)
-    )
+    first: list[Pick] = []
+    by_distance = 0 if pools.nearest is None else number if hashed is None else min(number, 1)
+    if pools.nearest is not None:
+        first = best_by_distance(pools.nearest, statistics, cell, by_distance, sums)
     if hashed is None:
         return first
-    is_proven = statistics.is_exact and all(pick.is_certified for pick in first)
+    # Where all that could be nearest are forgotten, nobody knows who is.
+    is_known = len(first) == by_distance and all(pick.is_certified for pick in first)
+    is_proven = statistics.is_exact and is_known
     taken = {id(pick.member) for pick in first}
     held = hashed.pools[int(statistics.slots[cell])]
     others = [member for member in held if id(member) not in taken]
