@@ -124,6 +124,8 @@ def resolve_features(given: object) -> tuple[str, FeatureFunction]:
     """
     if isinstance(given, Features):  # those of a generation, for the next one
         return given.name, given.function
+    if isinstance(given, Features):
+        return given.name, given.function
     name = feature_name(given)
     found = given
     if isinstance(given, str):

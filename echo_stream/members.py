@@ -30,6 +30,8 @@ class Member:
     tie : tuple
         Breaks ties of distance. Row numbers and offsets are the order of arrival, so
         the id alone would favour the first comers: its hash comes first.
+    vector : ndarray of shape (D,), float32, or None
+        What the user's features made of it; None where x itself is measured.
     """
 
     id: str
@@ -38,6 +40,13 @@ class Member:
     label: Label
     origin: Origin | None
     tie: Tie
+    vector: Array | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the payload and of where it is."""
+        vector = 0 if self.vector is None else self.vector.nbytes
+        return int(self.x.nbytes + self.latent.nbytes + vector)
 
     @classmethod
     def create(
@@ -48,23 +57,31 @@ class Member:
         label: Label,
         origin: Origin | None,
         hashed: int | None = None,
+        vector: Array | None = None,
     ) -> "Member":
         """Copy a sample out of its batch and give it its tie; hashed is its id's, where known."""
         payload = np.array(x, order="C")
         rest = digest(payload.data, repr((label, origin)).encode())
         first = int(hash_ids([sample_id])[0]) if hashed is None else hashed
-        return cls(sample_id, payload, np.array(latent), label, origin, (first, sample_id, rest))
+        tie, kept = (first, sample_id, rest), None if vector is None else np.array(vector)
+        return cls(sample_id, payload, np.array(latent), label, origin, tie, kept)
 
 
-def members_from(samples: Samples, latent: FloatArray) -> list[Member]:
-    """Return a member for each row of samples; latent has shape (n, d), float64."""
+def members_from(
+    samples: Samples, latent: FloatArray, vectors: Array | None = None
+) -> list[Member]:
+    """Return a member for each row of samples.
+
+    latent has shape (n, d), float64; vectors, where members are to keep them, (n, D).
+    """
     labels = [None] * len(samples) if samples.labels is None else samples.labels.tolist()
     origins = [None] * len(samples) if samples.origins is None else samples.origins
     hashes = hash_ids(samples.ids).tolist()
+    kept = [None] * len(samples) if vectors is None else vectors
     return [
-        Member.create(str(sample_id), x, z, label_of(label), origin, hashed)
-        for sample_id, x, z, label, origin, hashed in zip(
-            samples.ids.tolist(), samples.x, latent, labels, origins, hashes, strict=True
+        Member.create(str(sample_id), x, z, label_of(label), origin, hashed, vector)
+        for sample_id, x, z, label, origin, hashed, vector in zip(
+            samples.ids.tolist(), samples.x, latent, labels, origins, hashes, kept, strict=True
         )
     ]
 

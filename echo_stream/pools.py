@@ -42,6 +42,8 @@ class Block:
     inputs : tensor of shape (n, D), float32
     samples : Samples
         The n payloads with ids, labels and origins.
+    keeps_inputs : bool
+        Whether members keep their inputs, since features are dear to make again.
     made : dict of int to Member
         Rows that have been copied out of the batch: each once, whoever holds it.
     """
@@ -50,6 +52,7 @@ class Block:
     latent: torch.Tensor
     inputs: torch.Tensor
     samples: Samples
+    keeps_inputs: bool = False
     made: dict[int, Member] = field(default_factory=dict)
 
     @cached_property
@@ -60,8 +63,11 @@ class Block:
     def members(self, rows: IntArray) -> list[Member]:
         """Return rows as members; one that was returned before is the same object again."""
         new = np.array([row for row in rows.tolist() if row not in self.made], dtype=np.int64)
-        latent = self.latent[torch.from_numpy(new).to(self.latent.device)].cpu().numpy()
-        self.made.update(zip(new.tolist(), members_from(self.samples[new], latent), strict=True))
+        index = torch.from_numpy(new).to(self.latent.device)
+        latent = self.latent[index].cpu().numpy()
+        inputs = self.inputs[index].cpu().numpy() if self.keeps_inputs else None
+        members = members_from(self.samples[new], latent, inputs)
+        self.made.update(zip(new.tolist(), members, strict=True))
         return [self.made[row] for row in rows.tolist()]
 
 
@@ -340,10 +346,12 @@ def latents(members: Sequence[Member], dim: int) -> FloatArray:
     return np.array([member.latent for member in members]).reshape(len(members), dim)
 
 
-def _vectors(members: Sequence[Member], generation: Generation) -> Array:
-    """Return the preprocessed payloads of members, of shape (n, D), float32."""
+def vectors_of(members: Sequence[Member], generation: Generation) -> Array:
+    """Return the vectors of members, of shape (n, D), float32: what was kept, or made again."""
     if not members:
         return np.zeros((0, generation.num_features), dtype=np.float32)
+    if generation.features is not None:
+        return np.stack([member.vector for member in members if member.vector is not None])
     return generation.vectors(np.stack([member.x for member in members])).numpy()
 
 
@@ -358,7 +366,7 @@ def _nearest(generation: Generation, device: torch.device) -> DistancePools:
 def _farthest(generation: Generation, device: torch.device) -> DistancePools:
     """Return empty pools of the members farthest from each cell's mean in input space."""
     return DistancePools(
-        lambda members: _vectors(members, generation),
+        lambda members: vectors_of(members, generation),
         generation.num_features,
         torch.float32,
         device,

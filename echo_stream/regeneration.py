@@ -179,8 +179,10 @@ def _moved(members: Sequence[Member], new: Sketch) -> tuple[IntArray, list[Membe
     for _, part in _chunks(members):
         embedded = new.embed(samples_from(part, new.generation.schema))
         slots.append(new.table.find(embedded.keys).cpu().numpy())
-        points = embedded.latent.cpu().numpy()
-        heirs += [replace(m, latent=z.copy()) for m, z in zip(part, points, strict=True)]
+        points, inputs = embedded.latent.cpu().numpy(), embedded.vectors.cpu().numpy()
+        for member, z, vector in zip(part, points, inputs, strict=True):
+            kept = None if member.vector is None else vector.copy()
+            heirs.append(replace(member, latent=z.copy(), vector=kept))
     return np.concatenate(slots), heirs
 
 
@@ -191,12 +193,13 @@ def _offer(new: Sketch, slots: IntArray, heirs: Sequence[Member]) -> None:
     new.pools.expect(new.table, offered)
     for _, part in _chunks(placed):
         members = [heir for _, heir in part]
-        embedded = new.embed(samples_from(members, new.generation.schema))
+        embedded = new.placed(members)
         block = Block(
             slots=torch.tensor([slot for slot, _ in part], device=new.device),
             latent=embedded.latent,
             inputs=embedded.vectors,
             samples=embedded.samples,
+            keeps_inputs=new.generation.features is not None,
             made=dict(enumerate(members)),
         )
         new.pools.update(new.table, block)

@@ -10,7 +10,7 @@ from echo_stream.choice import choose
 from echo_stream.errors import ConfigError
 from echo_stream.hash_pools import HashPools
 from echo_stream.hashes import hash_ids
-from echo_stream.members import Member, members_from
+from echo_stream.members import Member
 from echo_stream.repair_pools import RankedPools
 from echo_stream.selection import order_cells
 from echo_stream.sketch import Embedded, Sketch
@@ -84,9 +84,9 @@ def _read_forgotten(
         is_forgotten = _forgotten_rows(sketch, block)
         np.add.at(counts, block.keys.cpu().numpy()[~is_forgotten], 1)
         rows = np.flatnonzero(is_forgotten)
-        found += members_from(block.samples[rows], block.latent.cpu().numpy()[rows])
+        found += sketch.members_of(block, rows)
     pending = sketch.forgotten.pending(found)
-    np.add.at(counts, sketch.keys_of(pending), 1)
+    np.add.at(counts, sketch.placed(pending).keys.cpu().numpy(), 1)
     return pending, _differences(sketch, counts)
 
 
@@ -136,7 +136,7 @@ class _Cells:
         for block in _read(sketch, source):
             is_kept = torch.from_numpy(~_forgotten_rows(sketch, block)).to(sketch.device)
             np.add.at(counts, block.keys[is_kept].cpu().numpy(), 1)
-            self._offer(block, is_kept & (self._number[block.keys] >= 0))
+            self._offer(sketch, block, is_kept & (self._number[block.keys] >= 0))
         return _differences(sketch, counts)
 
     def install(self, sketch: Sketch) -> None:
@@ -149,7 +149,7 @@ class _Cells:
                 sketch.pools.hashed.settle(slot, list(self._hashed.pools[number]))
             sketch.pools.epoch_counts[slot] = self._counts[number]
 
-    def _offer(self, block: Embedded, is_wanted: torch.Tensor) -> None:
+    def _offer(self, sketch: Sketch, block: Embedded, is_wanted: torch.Tensor) -> None:
         """Offer the wanted rows of a block to the pools of their cells."""
         rows = torch.nonzero(is_wanted).squeeze(1)
         cells = self._number[block.keys[rows]]
@@ -160,7 +160,7 @@ class _Cells:
         for name, ranked in self._ranked.items():
             passed |= ranked.passes(cells, points[name])
         chosen, numbers = rows[passed].cpu().numpy(), cells[passed].cpu().numpy()
-        members = members_from(block.samples[chosen], block.latent[rows[passed]].cpu().numpy())
+        members = sketch.members_of(block, chosen)
         for name, ranked in self._ranked.items():
             ranked.offer(numbers, members, points[name][passed].cpu().numpy())
         if self._hashed is not None:

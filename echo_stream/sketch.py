@@ -20,8 +20,8 @@ from echo_stream.drift import Watch
 from echo_stream.errors import ConfigError
 from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Generation
-from echo_stream.members import Member, members_of, samples_from
-from echo_stream.pools import Block, Pools, latents
+from echo_stream.members import Member, members_from, members_of, samples_from
+from echo_stream.pools import Block, Pools, latents, vectors_of
 from echo_stream.reservoir import Reservoir, reservoir_size
 from echo_stream.samples import Samples
 from echo_stream.scratch import Scratch, rows_at_once
@@ -119,7 +119,7 @@ class Sketch:
     @property
     def size_bytes(self) -> int:
         """Bytes of sums, references, retained payloads and the memory to work in."""
-        payloads = sum(m.x.nbytes + m.latent.nbytes for m in self.members())
+        payloads = sum(member.size_bytes for member in self.members())
         tables = self.table.size_bytes + self.pools.size_bytes + self.witnesses.size_bytes
         waiting = self.tail.size_bytes + self._scratch_bytes
         return tables + payloads + waiting + self.forgotten.size_bytes
@@ -133,6 +133,8 @@ class Sketch:
         generation, pools = self.generation, self.pools
         max_cells, dim = generation.partition.max_cells, generation.encoder.dim
         payload = generation.schema.size_bytes + FLOAT64_BYTES * dim
+        if generation.features is not None:
+            payload += FLOAT32_BYTES * generation.num_features
         per_cell = sum(side.capacity for side in pools.all())
         # While a quota is infinite all that was counted is held: fewer than the budget, and
         # where support has a share of it, a sample more a cell.
@@ -283,12 +285,23 @@ class Sketch:
         if len(self.table) > num_cells:
             self.graph.occupy(self.table.occupied())
         self.num_applied += len(samples) if times is None else int(times.sum())
-        return Block(slots, latent, vectors, samples)
+        keeps_inputs = self.generation.features is not None
+        return Block(slots, latent, vectors, samples, keeps_inputs)
 
-    def keys_of(self, members: list[Member]) -> IntArray:
-        """Return the key of each member's cell, of shape (n,), int64."""
-        z = torch.from_numpy(latents(members, self.generation.encoder.dim)).to(self.device)
-        return np.asarray(self._on_device.partition.locate(z).keys.cpu().numpy())
+    def members_of(self, embedded: Embedded, rows: IntArray) -> list[Member]:
+        """Return rows of samples that have been embedded as members."""
+        index = torch.from_numpy(rows).to(self.device)
+        keeps_inputs = self.generation.features is not None
+        inputs = embedded.vectors[index].cpu().numpy() if keeps_inputs else None
+        return members_from(embedded.samples[rows], embedded.latent[index].cpu().numpy(), inputs)
+
+    def placed(self, members: Sequence[Member]) -> Embedded:
+        """Return where members were when they were counted. O(n D)."""
+        generation = self.generation
+        z = torch.from_numpy(latents(members, generation.encoder.dim)).to(self.device)
+        vectors = torch.from_numpy(vectors_of(members, generation)).to(self.device)
+        located = self._on_device.partition.locate(z)
+        return Embedded(vectors, z, *located, samples_from(members, generation.schema))
 
     def take_out(self, members: Sequence[Member]) -> None:
         """Take samples that have been applied, held or dropped, out of everything. O(n D).
@@ -297,8 +310,7 @@ class Sketch:
         """
         if not members:
             return
-        samples = samples_from(members, self.generation.schema)
-        vectors, latent, keys, runners_up, _ = self.embed(samples)
+        vectors, latent, keys, runners_up, _ = self.placed(members)
         slots = self.table.find(keys).cpu().numpy()
         for slot in np.unique(slots).tolist():
             gone = [member for member, of in zip(members, slots, strict=True) if of == slot]

@@ -19,7 +19,7 @@ from echo_stream.members import (
     tie_from_json,
     tie_to_json,
 )
-from echo_stream.pools import latents
+from echo_stream.pools import latents, vectors_of
 from echo_stream.samples import Origin, Samples, as_objects, label_of
 from echo_stream.sketch import Sketch
 from echo_stream.typing import Array, State
@@ -42,6 +42,8 @@ def sketch_to_state(sketch: Sketch) -> State:
         "members.latent": latents(members, sketch.generation.encoder.dim),
         "reservoir.members": np.array([number[id(m)] for m in sketch.reservoir.members], np.int64),
     }
+    if sketch.generation.features is not None:
+        arrays["members.vectors"] = vectors_of(members, sketch.generation)
     for name, side in pools.ordered.items():
         arrays |= {f"{name}.{key}": column for key, column in side.to_arrays().items()}
         arrays[f"{name}.members"] = _pool_rows(side.pools, number)
@@ -74,7 +76,7 @@ def sketch_from_state(
     sketch = Sketch(generation, config, device)
     sketch.table = CellTable.from_arrays(with_prefix(arrays, "table."), generation, device)
     held = samples_from_json(arrays["members.x"], meta["members"])
-    members = members_from(held, arrays["members.latent"])
+    members = members_from(held, arrays["members.latent"], arrays.get("members.vectors"))
     pools = sketch.pools
     pools.set_quota(*(math.inf if rounds is None else rounds for rounds in meta["quota"]))
     pools.epoch_counts = np.array(arrays["epoch_counts"])

@@ -158,3 +158,23 @@ def test_a_module_is_left_in_its_mode(x: Array) -> None:
     engine = EchoCoreset(10, features=module).fit(x[:200])
     assert module.training
     assert engine.coreset().x.dtype == np.uint8
+
+
+def test_features_of_what_is_held_are_not_made_again(x: Array) -> None:
+    """They are dear, and may have other last bits: members keep theirs, in the state as well."""
+    made: list[int] = []
+
+    def counted(images: Array) -> Array:
+        made.append(len(images))
+        return halves(images)
+
+    engine = EchoCoreset(10, features=counted, warmup=500, support_share=0.5)
+    engine.partial_fit(x[:2_048])
+    engine = EchoCoreset.from_state(engine.to_state(), features=counted)
+    before = len(made)
+    engine.snapshot()
+    assert engine.forget(engine.coreset().ids[0]) == 1
+    engine.snapshot()
+    assert len(made) == before
+    manifest = engine.snapshot().manifest
+    assert manifest["state_bytes"] <= manifest["state_bytes_bound"]
