@@ -21,7 +21,7 @@ from echo_stream.certificates import (
     standing_from_json,
     standing_to_json,
 )
-from echo_stream.members import Member, tie_from_json, tie_to_json
+from echo_stream.members import Member, own, tie_from_json, tie_to_json
 from echo_stream.scratch import Scratch, chunks
 from echo_stream.selection import distance_of
 from echo_stream.typing import Array, FloatArray
@@ -161,7 +161,7 @@ class DistancePools:
         key, last = self.pools[slot].last()
         distance = float(np.sqrt(abs(key)))
         reference = self.references[slot].double().cpu().numpy().copy()
-        drop = Drop(reference, distance, last.tie if distance == 0 else None)
+        drop = Drop(reference, distance, own(last.tie) if distance == 0 else None)
         return [*closed, drop]
 
     def absorb(self, slot: int, other: "DistancePools", theirs: int, *, is_theirs: bool) -> None:

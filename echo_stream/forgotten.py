@@ -59,7 +59,7 @@ class Forgotten:
     def add(self, sample_id: object, removed: Sequence[Member]) -> None:
         """Note which samples of an id have been taken out, perhaps none."""
         digests = self._removed.setdefault(_hashed(sample_id), [])
-        digests += [member.tie[2] for member in removed]
+        digests += [int(member.tie[2]) for member in removed]
 
     def pending(self, members: Sequence[Member]) -> list[Member]:
         """Return those of forgotten ids, all read again, that are still in the sums."""
@@ -92,9 +92,10 @@ class Forgotten:
 def _crossed_off(member: Member, removed: dict[bytes, list[int]]) -> bool:
     """Cross a sample off those that have been taken out; False if it is none of them."""
     digests = removed[_hashed(member.id)]
-    if member.tie[2] not in digests:
+    digest = int(member.tie[2])
+    if digest not in digests:
         return False
-    digests.remove(member.tie[2])
+    digests.remove(digest)
     return True
 
 

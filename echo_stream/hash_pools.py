@@ -13,7 +13,7 @@ import torch
 
 from echo_stream.bounded_pool import BoundedPool
 from echo_stream.hashes import LATEST
-from echo_stream.members import Member, Tie
+from echo_stream.members import Member, Tie, own
 from echo_stream.typing import Array
 
 HALF = 2**63
@@ -91,7 +91,7 @@ class HashPools:
     def close(self, slot: int) -> None:
         """Take in nothing any more that is later than the last member: such were dropped."""
         if len(self.pools[slot]):
-            last = self.pools[slot].last()[1].tie
+            last = own(self.pools[slot].last()[1].tie)
             self.ends[slot] = min(last, self.ends.get(slot, last))
             self._refresh_limits([slot])
 

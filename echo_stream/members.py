@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import total_ordering
+from typing import Any
 
 import numpy as np
 
@@ -10,8 +12,49 @@ from echo_stream.samples import Origin, Samples, as_objects, label_of
 from echo_stream.typing import Array, FloatArray, Label
 from echo_stream.validation import SampleSchema
 
-Tie = tuple[int, str, int]
-"""Hash of the id, the id, hash of all else: orders samples independently of arrival."""
+Tie = tuple[int, str, Any]
+"""Hash of the id, the id, digest of all else: orders samples independently of arrival."""
+
+
+@total_ordering
+class Digest:
+    """64 bits of BLAKE2b of a payload, label and origin, made when they are asked for.
+
+    They decide between samples of the same id, which are rare; to make them takes longer
+    than all else that a sample costs on its way into a pool.
+
+    Examples
+    --------
+    >>> one, other = (Digest(np.zeros(2), label, None) for label in (1, 2))
+    >>> one == one, one == other, one < other or other < one, one == int(one)
+    (True, False, True, True)
+    """
+
+    __slots__ = ("_content", "_value")
+
+    def __init__(self, x: Array, label: Label, origin: Origin | None) -> None:
+        self._content: tuple[Array, Label, Origin | None] | None = (x, label, origin)
+        self._value = 0
+
+    def __int__(self) -> int:
+        """Return the digest. O(size of x), once; the sample is let go of then."""
+        if self._content is not None:
+            x, label, origin = self._content
+            self._value = digest(x.data, repr((label, origin)).encode())
+            self._content = None
+        return self._value
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether two digests, or a digest and its number, are the same."""
+        return isinstance(other, (Digest, int)) and int(self) == int(other)
+
+    def __lt__(self, other: "Digest | int") -> bool:
+        """Tell whether this one is the smaller."""
+        return int(self) < int(other)
+
+    def __hash__(self) -> int:
+        """Return the hash of the number."""
+        return hash(int(self))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,9 +104,9 @@ class Member:
     ) -> "Member":
         """Copy a sample out of its batch and give it its tie; hashed is its id's, where known."""
         payload = np.array(x, order="C")
-        rest = digest(payload.data, repr((label, origin)).encode())
         first = int(hash_ids([sample_id])[0]) if hashed is None else hashed
-        tie, kept = (first, sample_id, rest), None if vector is None else np.array(vector)
+        tie = (first, sample_id, Digest(payload, label, origin))
+        kept = None if vector is None else np.array(vector)
         return cls(sample_id, payload, np.array(latent), label, origin, tie, kept)
 
 
@@ -101,9 +144,14 @@ def samples_from(members: Sequence[Member], schema: SampleSchema) -> Samples:
     )
 
 
+def own(tie: Tie) -> Tie:
+    """Return a tie that can outlive its sample, which may have to be forgotten."""
+    return tie[0], tie[1], int(tie[2])
+
+
 def tie_to_json(tie: Tie) -> list[str]:
     """Return a tie as JSON: its hashes do not fit JSON numbers."""
-    return [str(part) for part in tie]
+    return [str(tie[0]), tie[1], str(int(tie[2]))]
 
 
 def tie_from_json(stored: Sequence[str]) -> Tie:

@@ -9,7 +9,7 @@ import torch
 from echo_stream.bounded_pool import BoundedPool
 from echo_stream.certificates import Standing
 from echo_stream.distance_pools import TINY
-from echo_stream.members import Member
+from echo_stream.members import Member, own
 from echo_stream.selection import rank_keys
 from echo_stream.typing import Array, FloatArray, IntArray
 
@@ -70,7 +70,7 @@ class RankedPools:
     def last(self, cell: int) -> Standing:
         """Return where the last member of a cell stands: all others stand behind it."""
         key, member = self.pools[cell].last()
-        return Standing(key, member.tie, int(self._counts[cell]))
+        return Standing(key, own(member.tie), int(self._counts[cell]))
 
     def _limit(self, cell: int) -> float:
         """Return the squared distance beyond which nothing can enter a cell's pool."""

@@ -12,7 +12,7 @@ import numpy as np
 from sortedcontainers import SortedKeyList
 
 from echo_stream.hashes import LATEST, seeded
-from echo_stream.members import Member, Tie, tie_from_json, tie_to_json
+from echo_stream.members import Member, Tie, own, tie_from_json, tie_to_json
 from echo_stream.partition import Partition
 from echo_stream.typing import Array, Label
 
@@ -143,7 +143,10 @@ class Reservoir:
     def _reach(self) -> Place | None:
         """Return the place up to which all samples are held; None where all are."""
         # Whatever lies beyond the limit has never been taken in.
-        return self._entries[-1][0] if len(self._entries) == self.size else self._limit
+        if len(self._entries) < self.size:
+            return self._limit
+        hashed, tie = self._entries[-1][0]
+        return hashed, own(tie)
 
     def _last_hash(self) -> int:
         """Return the largest hash that may enter."""

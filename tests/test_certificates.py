@@ -105,7 +105,8 @@ def claims(snapshot: Snapshot) -> dict[Row, bool]:
 def truth(points: Array, empty: EchoCoreset, ids: Array | None = None) -> set[Row]:
     """Return the batch choice of an engine's settings, from pools that drop nothing."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("echo_stream.pools.SLACK", 10 * len(points))
+        for slack in ("SLACK", "SUPPORT_SLACK"):
+            patch.setattr(f"echo_stream.pools.{slack}", 10 * len(points))
         patch.setattr(sketch, "BLOCK_SIZE", len(points))
         engine = EchoCoreset.from_config(empty.config, generation=empty.generation_)
         return set(claims(engine.partial_fit(points, ids=ids).snapshot()))

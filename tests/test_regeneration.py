@@ -139,7 +139,8 @@ def test_regeneration_is_exact_when_all_is_held(clusters: Array, share: float) -
     before = engine.generation_.id
     engine.regenerate()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("echo_stream.pools.SLACK", len(x))
+        for slack in ("SLACK", "SUPPORT_SLACK"):
+            patch.setattr(f"echo_stream.pools.{slack}", len(x))
         expected = streamed(x, support_share=share, generation=engine.generation_).snapshot()
     snapshot = engine.snapshot()
     assert engine.generation_.id != before
