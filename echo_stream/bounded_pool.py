@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from itertools import groupby, takewhile
+from itertools import groupby
 
 from sortedcontainers import SortedKeyList
 
@@ -43,9 +43,13 @@ class BoundedPool:
             self._entries.pop()
 
     def tied(self, key: float) -> list[Member]:
-        """Return the members of a key, in order of tie. O(log n), and O(n) where many tie."""
-        first = self._entries.bisect_key_left((key, FIRST_TIE))
-        return [member for _, member in takewhile(lambda e: e[0] == key, self._entries[first:])]
+        """Return the members of a key, in order of tie. O(log n) for each of them."""
+        entries, found = self._entries, []
+        for place in range(entries.bisect_key_left((key, FIRST_TIE)), len(entries)):
+            if entries[place][0] != key:
+                break
+            found.append(entries[place][1])
+        return found
 
     def ties(self) -> Iterator[list[Member]]:
         """Yield the members of each key, in order of tie."""

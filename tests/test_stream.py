@@ -115,7 +115,7 @@ def test_memory_stays_within_the_bound(x: Array, generation: Generation, budget:
             assert all(len(pool) <= side.capacity for pool in side.pools)
         assert sketch.pools.core.capacity == 2 * rounds + 16
         assert sketch.pools.support is not None
-        assert sketch.pools.support.capacity == 2 + 32
+        assert sketch.pools.support.capacity == 2 + 24
 
 
 @settings(max_examples=20)
