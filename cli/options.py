@@ -76,13 +76,15 @@ _ENGINE_OPTIONS = {
     "standardise": option("--standardise/--no-standardise", default=False,
                           help="Centre and scale each feature."),
     "warmup": option("--warmup", type=int, default=10_000,
-                     help="Samples of a stream that the generation is trained on."),
+                     help="Samples that the generation is trained on: a stream's first, or a "
+                          "uniform sample of a build's."),
     "expected_n": option("--expected-n", type=int,
                          help="Samples a stream is expected to bring; sets the grid's side."),
     "features": features_option,
     "auto_regenerate": option("--auto-regenerate/--no-auto-regenerate", default=None,
                               show_default=False,
-                              help="Train anew when a stream has drifted; default: by preset."),
+                              help="Train anew when a stream has drifted, unless --generation "
+                                   "names what to keep; default: not under --preset paper."),
     "seed": seed_option,
 }  # fmt: skip
 

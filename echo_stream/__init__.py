@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from echo_stream.errors import EchoStreamError
     from echo_stream.generation import Generation
     from echo_stream.snapshot import Snapshot
+    from echo_stream.source import ArraySource
 
 _MODULES = {
+    "ArraySource": "echo_stream.source",
     "EchoCoreset": "echo_stream.engine",
     "EchoStreamError": "echo_stream.errors",
     "EngineConfig": "echo_stream.config",
@@ -25,6 +27,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "ArraySource",
     "EchoCoreset",
     "EchoStreamError",
     "EngineConfig",

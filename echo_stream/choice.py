@@ -99,11 +99,13 @@ def _fill(
     dealt = np.bincount(cells, minlength=len(counts))
     picks = {cell: best(cell, dealt[cell]) for cell in np.unique(cells).tolist()}
     dealt_slots = list(zip(cells.tolist(), ranks.tolist(), strict=True))
-    filled = [picks[cell][rank - 1] for cell, rank in dealt_slots if rank <= len(picks[cell])]
     missing = [cell for cell, rank in dealt_slots if rank > len(picks[cell])]
-    if missing:
-        filled += _substitutes(best, dealt, order, len(missing))
-    return filled, missing, dealt
+    others = iter(_substitutes(best, dealt, order, len(missing)) if missing else [])
+    filled = [
+        picks[cell][rank - 1] if rank <= len(picks[cell]) else next(others, None)
+        for cell, rank in dealt_slots
+    ]
+    return [pick for pick in filled if pick is not None], missing, dealt
 
 
 def _substitutes(best: Best, dealt: IntArray, order: IntArray, missing: int) -> list[Pick]:

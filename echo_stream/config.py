@@ -103,6 +103,8 @@ class EngineConfig:
         if self.seed > MAX_SEED:
             msg = f"seed must be at most {MAX_SEED}; got {self.seed}"
             raise ConfigError(msg)
+        for name in ("standardise", "auto_regenerate"):
+            _check_bool(name, getattr(self, name))
         if self.expected_n is not None:
             _check_at_least("expected_n", self.expected_n, 1)
         for name, choices in _CHOICES.items():
@@ -189,6 +191,13 @@ def _check_share(value: object) -> None:
         raise ConfigError(msg)
     if not 0 <= value <= MAX_SHARE:
         msg = f"support_share must be between 0 and {MAX_SHARE}; got {value}"
+        raise ConfigError(msg)
+
+
+def _check_bool(name: str, value: object) -> None:
+    """Refuse what is no truth value; a word such as "no" would count as true."""
+    if not isinstance(value, bool):
+        msg = f"{name} must be True or False; got {value!r}"
         raise ConfigError(msg)
 
 

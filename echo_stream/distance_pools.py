@@ -26,6 +26,7 @@ from echo_stream.scratch import Scratch, chunks
 from echo_stream.selection import distance_of
 from echo_stream.typing import Array, FloatArray
 
+SPARE_TWINS = 4  # beyond those needed: others take the places of forgotten ones
 TINY = 1e-37  # squares below float32's normal range lose precision
 RUN_MEMBERS = 256  # points held at a time when pools are ordered anew
 PointsOf = Callable[[Sequence[Member]], Array]
@@ -52,8 +53,8 @@ class DistancePools:
         Members that a pool may hold.
     needed : float
         Ranks of a cell that can ever be asked for. Of samples with the same payload, twins,
-        so many are held, the first by tie: the others can never be chosen, wherever the
-        centre moves, and so need no bound.
+        so many are held, the first by tie, and a few to spare for those that are forgotten:
+        the others can never be chosen, wherever the centre moves, and so need no bound.
     points_of, farthest
         As given.
     pools : list of BoundedPool
@@ -279,11 +280,12 @@ class DistancePools:
         """Take the spare twins out of a pool that was filled when more were needed. O(pool)."""
         spare: list[Member] = []
         for tied in self.pools[slot].ties():
-            if len(tied) > self.needed:
+            if len(tied) > self.needed + SPARE_TWINS:
                 held: Counter[bytes] = Counter()
                 for member in tied:
                     held[member.x.tobytes()] += 1
-                    spare += [member] if held[member.x.tobytes()] > self.needed else []
+                    is_spare = held[member.x.tobytes()] > self.needed + SPARE_TWINS
+                    spare += [member] if is_spare else []
         if spare:
             self.pools[slot].remove(spare)
             self._twins[slot] += len(spare)
@@ -294,10 +296,10 @@ class DistancePools:
         If so many are held, but it precedes some of them, the last of those makes room.
         """
         tied = self.pools[slot].tied(key)
-        if len(tied) < self.needed:
+        if len(tied) < self.needed + SPARE_TWINS:
             return False
         twins = [held for held in tied if np.array_equal(held.x, member.x)]
-        if len(twins) < self.needed:
+        if len(twins) < self.needed + SPARE_TWINS:
             return False
         self._twins[slot] += 1
         if member.tie > twins[-1].tie:

@@ -17,7 +17,7 @@ from echo_stream.samples import Samples
 from echo_stream.sampling import check_feature_names, row_numbers, take_rows
 from echo_stream.snapshot import Snapshot
 from echo_stream.snapshotting import explain_cell, take_snapshot
-from echo_stream.source import ArraySource, Rereadable
+from echo_stream.source import ArraySource, Rereadable, as_source
 from echo_stream.typing import Array, Cell, FloatArray, IntArray, Label
 from echo_stream.validation import as_samples
 
@@ -122,12 +122,13 @@ class EchoCoreset(EngineEstimator):
         """Do what `fit` does, for those who already have `Samples`."""
         return self.fit_source(ArraySource(samples), on_epoch=on_epoch)
 
-    def fit_source(self, source: Rereadable, *, on_epoch: OnEpoch | None = None) -> Self:
+    def fit_source(self, source: Rereadable | Array, *, on_epoch: OnEpoch | None = None) -> Self:
         """Do what `fit` does with a source, of which no more than a batch is ever held.
 
         Three readings: for the training, the bounded pass of a stream, and the repair of
         what that has left in doubt.
         """
+        source = as_source(source)
         if source.num_samples == 0:
             msg = "there are no samples to build a coreset of; give at least one"
             raise DataError(msg)
@@ -211,10 +212,13 @@ class EchoCoreset(EngineEstimator):
         Raises
         ------
         ConfigError
-            If generations or settings differ, naming what differs, or it is this engine.
+            If generations or settings differ, naming what differs, or it is this engine, or none.
         WarmupError
             If one of the two is still warming up.
         """
+        if not isinstance(other, EchoCoreset):
+            msg = f"only an EchoCoreset can be merged; got {type(other).__name__}"
+            raise ConfigError(msg)
         if other is self:
             msg = "an engine cannot absorb itself; give another one"
             raise ConfigError(msg)
@@ -222,7 +226,7 @@ class EchoCoreset(EngineEstimator):
         self._progress.settled_sketch().merge(other._current.settled_sketch())
 
     def forget(self, sample_id: object) -> int:
-        """Take the samples of an id out, exactly, as if they had never been.
+        """Take the samples of an id out of counts, sums, witnesses and pools, exactly.
 
         Parameters
         ----------
@@ -233,31 +237,34 @@ class EchoCoreset(EngineEstimator):
         int
             How many were taken out. 0: none is held. A sample that was dropped cannot be
             told from one never seen; it stays in the sums, and the snapshot's manifest
-            counts the id as missed, until the source is read again.
+            counts the id as missed, until the source is read again. So it does where sums
+            are estimates since a generation was trained anew: only payloads go then.
 
         Notes
         -----
-        O(retained). The id's hash is kept, and later readings of the source skip it.
+        O(retained). The id's hash is kept: later readings of the source skip it, and take
+        out what has been sent again under it.
         """
         self._progress = self._current
         return self._progress.forget(str(sample_id))
 
-    def repair(self, source: Rereadable) -> RepairReport:
+    def repair(self, source: Rereadable | Array) -> RepairReport:
         """Read the source again, and make exact what the stream has left in doubt.
 
         Parameters
         ----------
-        source : Rereadable
+        source : Rereadable, or array of shape (n, ...)
             Holds what was counted, from its first sample on, in any order; what comes
-            after as many samples is not read.
+            after as many samples is not read. The rows of an array are named by their
+            numbers; `ArraySource` names them otherwise.
 
         Returns
         -------
         RepairReport
             The pools of cells with an uncertified row are filled anew, and all rows are
-            certified. If the source holds another number of samples for any cell, nothing
-            is changed, and the report has the differences. Samples of forgotten ids that
-            were still in the sums are taken out.
+            certified. If the source holds other samples in any cell (their number and sums
+            are compared), nothing is changed, and the report has the differences. Samples
+            of forgotten ids that were still in the sums are taken out.
 
         Raises
         ------
@@ -268,10 +275,23 @@ class EchoCoreset(EngineEstimator):
         -----
         O(N D). Where sums are no longer exact nothing can be certified, or is read.
         """
-        return repair(self._current.settled_sketch(), source)
+        return repair(self._current.settled_sketch(), as_source(source))
+
+    def memory_bound(self) -> int:
+        """Return the most bytes that the state can reach, whatever arrives.
+
+        The configuration alone decides, but for the hashes of ids that are forgotten. The
+        manifest of a snapshot has it beside the bytes in use.
+
+        Raises
+        ------
+        WarmupError
+            While the engine warms up: the number of cells is not known yet.
+        """
+        return self._current.settled_sketch().memory_bound
 
     def regenerate(
-        self, source: Rereadable | None = None, *, on_epoch: OnEpoch | None = None
+        self, source: Rereadable | Array | None = None, *, on_epoch: OnEpoch | None = None
     ) -> None:
         """Train a new generation on kept samples, and go on with it.
 
@@ -291,7 +311,7 @@ class EchoCoreset(EngineEstimator):
         WarmupError
             While the engine warms up, or before it has seen a sample.
         """
-        self._current.regenerate(source, on_epoch)
+        self._current.regenerate(None if source is None else as_source(source), on_epoch)
 
     def snapshot(self) -> Snapshot:
         """Return the coreset of everything counted, with its cells and graph.
@@ -318,10 +338,9 @@ class EchoCoreset(EngineEstimator):
         Returns
         -------
         dict
-            "approximate": whether counts are estimates, which prove nothing. For "core" and
-            "support": samples held and dropped; the bound on the distance
-            of everything dropped; ids that are certified; samples in doubt, with rank and
-            distance: nothing proves that no dropped sample precedes them.
+            For "core" and "support": ids that are certified; those in doubt, with rank and
+            distance; the bound on the distance of everything dropped; how many samples
+            pools hold and have dropped; and why some are in doubt, if any are.
 
         Raises
         ------

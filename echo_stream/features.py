@@ -38,7 +38,7 @@ class Features:
         gradients and in its evaluation mode; any other callable gets payloads as they
         arrived.
     probe : ndarray of shape (1, ...)
-        A payload that the generation was trained on.
+        Median of some of the payloads that the generation was trained on.
     expected : ndarray of shape (1, D'), float32
         What the function made of it.
     device : torch.device
@@ -63,9 +63,12 @@ class Features:
 
     @classmethod
     def fit(cls, given: object, x: Array, device: torch.device) -> Self:
-        """Return the features that were given, with the first of payloads x as their example."""
+        """Return the features that were given, with an example like payloads x (n, ...).
+
+        It is their median, which is nobody's sample, so that none outlives its forgetting.
+        """
         name, function = resolve_features(given)
-        probe = np.array(x[:1])
+        probe = np.median(np.array(x[:BLOCK_ROWS]), axis=0)[None].astype(x.dtype)
         return cls(name, function, probe, _call(name, function, probe, device), device)
 
     @classmethod

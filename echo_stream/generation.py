@@ -311,9 +311,9 @@ def _restored_partition(described: dict[str, Any], tensors: dict[str, torch.Tens
 
 def check_format(meta: dict[str, Any], version: int, what: str) -> None:
     """Raise StateError unless a stored description has the format version that we read."""
-    if meta["format_version"] != version:
+    if meta.get("format_version") != version:
         msg = (
-            f"the {what} has format version {meta['format_version']}; this version of "
+            f"the {what} has format version {meta.get('format_version')}; this version of "
             f"echo-stream reads {version}"
         )
         raise StateError(msg)

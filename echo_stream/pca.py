@@ -22,8 +22,10 @@ def fit_pca(x: Array, preprocess: Preprocessing, *, seed: int) -> Encoder:
     mean = torch.from_numpy(vectors.mean(axis=0, dtype=np.float64))
     if np.ptp(vectors, axis=0).any():
         components = PCA(min(MAX_COMPONENTS, *vectors.shape), random_state=seed)
+        # A power of two changes no bit of the components, and keeps squares within float32.
+        scale = np.float32(2.0 ** -np.frexp(np.abs(vectors).max())[1])
         with threadpool_limits(1):  # the number of cores must not decide the components
-            components.fit(vectors)
+            components.fit(vectors * scale)
         weight = torch.from_numpy(components.components_.astype(np.float64))
     else:
         # Equal samples have no components; the first feature does as well as any.

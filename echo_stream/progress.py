@@ -9,6 +9,7 @@ from echo_stream.buffer import SampleBuffer
 from echo_stream.config import EngineConfig
 from echo_stream.drift import Watch
 from echo_stream.errors import ConfigError, WarmupError
+from echo_stream.features import Features
 from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Generation, OnEpoch, check_features, train_generation
 from echo_stream.hashes import hash_ids
@@ -128,6 +129,9 @@ class Progress:
         if self.schema is not None:
             self.schema.check(samples.x)
         missing = max(self.warmup_missing, 0)
+        if self.features is not None and self.sketch is None and len(samples):
+            # What fails now has not been held back yet.
+            Features.fit(self.features, samples.x, self.device)(samples.x[:missing])
         self.waiting.append(samples[:missing])
         if self.sketch is None and len(self.waiting) >= self.config.warmup:
             self.end_warmup(on_epoch)

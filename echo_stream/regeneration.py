@@ -16,6 +16,7 @@ from echo_stream.grid import grid_side
 from echo_stream.members import Member, members_of, samples_from
 from echo_stream.partition import MAX_CELLS
 from echo_stream.pools import Block
+from echo_stream.repair import repair
 from echo_stream.samples import Samples
 from echo_stream.sketch import Sketch
 from echo_stream.source import Rereadable, read_again
@@ -124,6 +125,7 @@ def reread(sketch: Sketch, source: Rereadable, *, on_epoch: OnEpoch | None = Non
             "give the data that was streamed"
         )
         raise SourceError(msg)
+    repair(new, source)
     _watch_on(new, old)
     return new
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from echo_stream.cells import CellStatistics, CellTable
 from echo_stream.choice import choose
 from echo_stream.errors import ConfigError
 from echo_stream.hash_pools import HashPools
@@ -16,6 +17,8 @@ from echo_stream.selection import order_cells
 from echo_stream.sketch import Embedded, Sketch
 from echo_stream.source import Rereadable, read_again
 from echo_stream.typing import Array, Cell, IntArray
+
+SAME = 1e-4  # relative deviation of sums of features that are made again
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,8 @@ class RepairReport:
         Samples of forgotten ids that were still in the sums, and have been taken out.
     differences : list of (cell, int, int)
         Cells of which the source does not hold what was counted: the cell, samples
-        counted, samples found. Where there are any, nothing has been changed.
+        counted, samples found; where the numbers are equal, the samples are others. Where
+        there are any, nothing has been changed.
     """
 
     num_cells: int = 0
@@ -57,13 +61,11 @@ def repair(sketch: Sketch, source: Rereadable) -> RepairReport:
         raise ConfigError(msg)
     sketch.settle()
     num_forgotten = 0
-    if sketch.forgotten.num_missed:
+    if len(sketch.forgotten):
         pending, differences = _read_forgotten(sketch, source)
         if differences:
             return RepairReport(differences=differences)
-        sketch.take_out(pending)
-        num_forgotten = len(pending)
-    if len(sketch.forgotten):
+        num_forgotten = _take_out(sketch, pending)
         sketch.pools.renew_quota(sketch.table.counts.cpu().numpy())
     cells = _Cells.in_doubt(sketch)
     if not len(cells.positions):
@@ -79,15 +81,77 @@ def _read_forgotten(
     sketch: Sketch, source: Rereadable
 ) -> tuple[list[Member], list[tuple[Cell, int, int]]]:
     """Return the samples of forgotten ids that are still in the sums, and differences."""
-    counts, found = _no_counts(sketch), []
+    recount, found = _Recount(sketch), []
     for block in _read(sketch, source):
         is_forgotten = _forgotten_rows(sketch, block)
-        np.add.at(counts, block.keys.cpu().numpy()[~is_forgotten], 1)
-        rows = np.flatnonzero(is_forgotten)
-        found += sketch.members_of(block, rows)
+        recount.add(block, np.flatnonzero(~is_forgotten))
+        found += sketch.members_of(block, np.flatnonzero(is_forgotten))
     pending = sketch.forgotten.pending(found)
-    np.add.at(counts, sketch.placed(pending).keys.cpu().numpy(), 1)
-    return pending, _differences(sketch, counts)
+    recount.add(sketch.placed(pending), np.arange(len(pending)))
+    return pending, recount.differences(sketch)
+
+
+def _take_out(sketch: Sketch, pending: list[Member]) -> int:
+    """Take samples out that were read again: those that are held first, then the others."""
+    held = sum(sketch.forget(name) for name in {member.id for member in pending})
+    dropped = sketch.forgotten.pending(pending)
+    sketch.take_out(dropped)
+    return held + len(dropped)
+
+
+class _Recount:
+    """Counts and sums of what is read again, to be compared with those of the sketch."""
+
+    def __init__(self, sketch: Sketch) -> None:
+        self._table = CellTable(sketch.generation, sketch.device)
+        self._device = sketch.device
+
+    def add(self, embedded: Embedded, rows: IntArray) -> None:
+        """Count rows of samples that have been embedded. O(n D)."""
+        index = torch.from_numpy(rows).to(self._device)
+        vectors, latent, keys, *_ = embedded
+        self._table.update(keys[index], latent[index], vectors[index])
+
+    def differences(self, sketch: Sketch) -> list[tuple[Cell, int, int]]:
+        """Return the cells that hold other samples: with both numbers, which may be equal."""
+        mine, theirs = self._table.statistics(), sketch.table.statistics()
+        partition, differences = sketch.generation.partition, []
+        for key in np.union1d(mine.keys, theirs.keys).tolist():
+            here, there = _find(mine, key), _find(theirs, key)
+            if not _is_same(sketch, mine, here, theirs, there):
+                counted = 0 if there is None else int(theirs.counts[there])
+                found = 0 if here is None else int(mine.counts[here])
+                differences.append((partition.cell(key), counted, found))
+        return differences
+
+
+def _find(statistics: CellStatistics, key: int) -> int | None:
+    """Return the position of a cell, None where it is not occupied."""
+    position = int(np.searchsorted(statistics.keys, key))
+    is_there = position < len(statistics.keys) and statistics.keys[position] == key
+    return position if is_there else None
+
+
+def _is_same(
+    sketch: Sketch,
+    mine: CellStatistics,
+    here: int | None,
+    theirs: CellStatistics,
+    there: int | None,
+) -> bool:
+    """Tell whether a cell has the same count and sums twice."""
+    if here is None or there is None or mine.counts[here] != theirs.counts[there]:
+        return False
+    if not (mine.is_exact and theirs.is_exact):
+        return True  # sums depend on their order then
+    sums = (
+        (mine.latent_sums[here], theirs.latent_sums[there]),
+        (mine.input_sums[here], theirs.input_sums[there]),
+    )
+    if sketch.generation.features is None:
+        return all(np.array_equal(a, b) for a, b in sums)
+    # A network's last bits may differ with the row at which a sample stood in its block.
+    return all(np.allclose(a, b, rtol=SAME, atol=SAME * np.abs(b).max()) for a, b in sums)
 
 
 class _Cells:
@@ -132,12 +196,13 @@ class _Cells:
 
     def fill(self, sketch: Sketch, source: Rereadable) -> list[tuple[Cell, int, int]]:
         """Read the source into the pools; return the cells that have other counts there."""
-        counts = _no_counts(sketch)
+        recount = _Recount(sketch)
         for block in _read(sketch, source):
-            is_kept = torch.from_numpy(~_forgotten_rows(sketch, block)).to(sketch.device)
-            np.add.at(counts, block.keys[is_kept].cpu().numpy(), 1)
+            is_forgotten = _forgotten_rows(sketch, block)
+            recount.add(block, np.flatnonzero(~is_forgotten))
+            is_kept = torch.from_numpy(~is_forgotten).to(sketch.device)
             self._offer(sketch, block, is_kept & (self._number[block.keys] >= 0))
-        return _differences(sketch, counts)
+        return recount.differences(sketch)
 
     def install(self, sketch: Sketch) -> None:
         """Put what has been collected in the place of the sketch's pools."""
@@ -179,18 +244,3 @@ def _forgotten_rows(sketch: Sketch, block: Embedded) -> Array:
     if not len(sketch.forgotten):
         return np.zeros(len(block.samples), dtype=bool)
     return np.array([name in sketch.forgotten for name in block.samples.ids], dtype=bool)
-
-
-def _no_counts(sketch: Sketch) -> IntArray:
-    """Return a count of zero for each cell that there can be."""
-    return np.zeros(sketch.generation.partition.max_cells, dtype=np.int64)
-
-
-def _differences(sketch: Sketch, found: IntArray) -> list[tuple[Cell, int, int]]:
-    """Return the cells whose number of samples is not the one found."""
-    counted = _no_counts(sketch)
-    counted[sketch.table.keys.cpu().numpy()] = sketch.table.counts.cpu().numpy()
-    return [
-        (sketch.generation.partition.cell(key), int(counted[key]), int(found[key]))
-        for key in np.flatnonzero(counted != found).tolist()
-    ]

@@ -110,10 +110,9 @@ class Reservoir:
         return heir
 
     def agrees_with(self, other: "Reservoir") -> bool:
-        """Tell whether both may be of the same samples: the ids that come first are the same."""
-        mine, theirs = ([member.id for member in side.members] for side in (self, other))
-        shorter = min(len(mine), len(theirs))
-        return mine[:shorter] == theirs[:shorter]
+        """Tell whether both may be of the same samples: those that come first are the same."""
+        shared = zip(self.members, other.members, strict=False)
+        return all(a.id == b.id and np.array_equal(a.x, b.x) for a, b in shared)
 
     def labels(self, number: int) -> list[Label]:
         """Return the labels of a uniform sample of number, or of all when fewer are held."""

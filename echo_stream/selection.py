@@ -122,7 +122,7 @@ def row_weights(counts: IntArray, rows_per_cell: IntArray, centroids: FloatArray
     Returns
     -------
     ndarray of shape (M,), float64
-        0 for a cell without rows.
+        0 for a cell without rows, and for all where there is no row at all.
 
     Examples
     --------
@@ -131,6 +131,8 @@ def row_weights(counts: IntArray, rows_per_cell: IntArray, centroids: FloatArray
     """
     taken = np.flatnonzero(rows_per_cell)
     represented = counts.astype(np.float64) * (rows_per_cell > 0)
+    if len(taken) == 0:
+        return np.zeros(len(counts))
     for cell in np.flatnonzero(rows_per_cell == 0):
         represented[_nearest(centroids[cell], centroids, taken)] += counts[cell]
     return np.divide(represented, rows_per_cell, out=np.zeros(len(counts)), where=rows_per_cell > 0)

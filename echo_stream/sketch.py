@@ -5,7 +5,7 @@ content does not depend on how the caller cuts the stream into batches.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -162,14 +162,27 @@ class Sketch:
         return blocks * BLOCK_SIZE - len(self.tail)
 
     def update(self, samples: Samples) -> None:
-        """Count samples of the generation's schema. O(n D)."""
-        for block in self._blocks(samples):
-            self._apply(block)
+        """Count samples of the generation's schema, all of them or, where features fail, none.
+
+        O(n D).
+        """
+        blocks, tail = self._cut(samples)
+        if self.generation.features is not None:
+            made = [self.embed(block) for block in blocks]
+            self.tail = tail
+            for embedded in made:
+                self._apply(embedded)
+            return
+        self.tail = tail
+        for block in blocks:
+            self._apply(self.embed(block, vectors=self._vectors))
 
     def settle(self) -> None:
         """Apply the tail as a short block: what comes later starts a new one."""
-        if len(self.tail):
-            self._apply(self.tail.drain())
+        waiting = self.tail.peek()
+        if waiting is not None:
+            self._apply(self.embed(waiting))
+            self.tail = SampleBuffer()
 
     def settled(self) -> "Sketch":
         """Return this sketch with its tail applied; a copy if there is one."""
@@ -206,6 +219,7 @@ class Sketch:
         self.witnesses.merge(other.witnesses)
         self.forgotten.merge(other.forgotten)
         self.num_applied += other.num_applied
+        self._keep_out()
         self.is_approximate |= other.is_approximate
         self.former_generations = max(
             self.former_generations, other.former_generations, key=lambda ids: (len(ids), ids)
@@ -241,23 +255,24 @@ class Sketch:
         copy.watch = self.watch
         return copy
 
-    def _blocks(self, samples: Samples) -> Iterator[Samples]:
-        """Yield full blocks of tail and samples; leave the rest as the new tail."""
-        start = 0
-        if len(self.tail):
-            start = BLOCK_SIZE - len(self.tail)
-            self.tail.append(samples[:start])
-            if len(self.tail) < BLOCK_SIZE:
-                return
-            yield self.tail.drain()
-        while len(samples) - start >= BLOCK_SIZE:
-            yield samples[start : start + BLOCK_SIZE]
-            start += BLOCK_SIZE
-        self.tail.append(samples[start:])
+    def _cut(self, samples: Samples) -> tuple[list[Samples], SampleBuffer]:
+        """Return the full blocks of tail and samples, and the rest as the next tail."""
+        missing = BLOCK_SIZE - len(self.tail)
+        if len(samples) < missing:
+            self.tail.append(samples)
+            return [], self.tail
+        waiting = self.tail.peek()
+        first = [] if waiting is None else [waiting]
+        blocks = [Samples.concatenate([*first, samples[:missing]])]
+        whole = missing + (len(samples) - missing) // BLOCK_SIZE * BLOCK_SIZE
+        blocks += [samples[at : at + BLOCK_SIZE] for at in range(missing, whole, BLOCK_SIZE)]
+        tail = SampleBuffer()
+        tail.append(samples[whole:])
+        return blocks, tail
 
-    def _apply(self, block: Samples) -> None:
-        """Embed, locate, count and offer one block."""
-        counted = self.count(self.embed(block, vectors=self._vectors))
+    def _apply(self, block: Embedded) -> None:
+        """Count and offer one block."""
+        counted = self.count(block)
         self.pools.update(self.table, counted)
         chosen = np.flatnonzero(self.reservoir.passes(counted.hashes))
         self.reservoir.offer(counted.members(chosen))
@@ -325,6 +340,12 @@ class Sketch:
         self.num_applied -= len(members)
         for member in members:
             self.forgotten.add(member.id, [member])
+
+    def _keep_out(self) -> None:
+        """Take out what one side of a merge has forgotten and the other side holds."""
+        if len(self.forgotten):
+            for name in {member.id for member in self.members() if member.id in self.forgotten}:
+                self.forget(name)
 
     def _rewatch(self, other: "Sketch") -> None:
         """Go on watching after a merge, from the counts of now."""

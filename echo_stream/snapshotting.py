@@ -65,27 +65,41 @@ def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
     sketch = sketch.settled()
     statistics, partition = sketch.statistics(), sketch.generation.partition
     cells = [partition.cell(key) for key in statistics.keys.tolist()]
-    if tuple(cell) not in cells:
-        msg = f"cell {tuple(cell)} is not occupied; snapshot().cells.cells lists those that are"
+    index = tuple(cell) if isinstance(cell, (tuple, list)) else (cell,)
+    if index not in cells:
+        msg = f"cell {index} is not occupied; snapshot().cells.cells lists those that are"
         raise ConfigError(msg)
-    position = cells.index(tuple(cell))
+    position = cells.index(index)
     graph = sketch.graph.draw(statistics, sketch.witnesses)
     order = order_cells(graph.degrees, statistics.counts)
     choice = choose(sketch.pools, statistics, order, sketch.config)
     pools = sketch.pools
+    slot, count = int(statistics.slots[position]), int(statistics.counts[position])
     core = [pick for pick in choice.core if pick.cell == position]
+    held = len({id(m) for side in (pools.nearest, pools.hashed) if side for m in side.pools[slot]})
+    doubt = _doubt(sketch, statistics)
     bound = _bound(sketch, pools.nearest, statistics, position, statistics.latent_sums)
     told = {
-        "cell": list(cell),
-        "count": int(statistics.counts[position]),
+        "cell": list(index),
+        "count": count,
         "approximate": sketch.is_approximate,
-        "core": explain(core, bound),
+        "core": explain(core, bound, held=held, dropped=count - held, doubt=doubt),
     }
     if pools.support is not None:
         support = [pick for pick in choice.support if pick.cell == position]
         bound = _bound(sketch, pools.support, statistics, position, statistics.input_sums)
-        told["support"] = explain(support, bound)
+        held = len(pools.support.pools[slot])
+        told["support"] = explain(support, bound, held=held, dropped=count - held, doubt=doubt)
     return told
+
+
+def _doubt(sketch: Sketch, statistics: CellStatistics) -> str | None:
+    """Return why nothing is proven of any cell; None where something can be."""
+    if sketch.is_approximate:
+        return "counts are estimates since the generation was trained anew; read the source again"
+    if not statistics.is_exact:
+        return "values far beyond the warm-up's largest have taken sums beyond exact addition"
+    return None
 
 
 def _bound(
@@ -179,7 +193,7 @@ def _manifest(
         "num_forgotten": sketch.forgotten.num_removed,
         "num_forget_missed": sketch.forgotten.num_missed,
         "num_distinct": int(np.count_nonzero(rows.weights)),
-        "certified_fraction": float(np.mean(rows.certified.astype(bool))),
+        "certified_fraction": float(rows.certified.astype(bool).sum() / max(len(rows), 1)),
         "sums_are_exact": sketch.table.is_exact,
         "state_bytes": sketch.size_bytes,
         "state_bytes_bound": sketch.memory_bound,

@@ -9,7 +9,7 @@ import numpy as np
 from echo_stream.errors import DataError, SourceError
 from echo_stream.samples import Origin, Samples
 from echo_stream.typing import Array, IntArray
-from echo_stream.validation import SampleSchema
+from echo_stream.validation import SampleSchema, as_samples
 
 BATCH_SAMPLES = 4_096  # asked of a source at a time when it is read again
 
@@ -100,6 +100,16 @@ class Rereadable(Source, Protocol):
 
     def payloads(self, rows: IntArray | None) -> Array:
         """Return x of some rows, ascending, or of all; mapped where it may not fit in memory."""
+
+
+def as_source(given: object) -> Rereadable:
+    """Return a source: what is given, or an array, tensor or data frame as one."""
+    if isinstance(given, Samples):
+        return ArraySource(given)
+    if hasattr(given, "rewind") and hasattr(given, "next_batch"):
+        source: Rereadable = given  # type: ignore[assignment]  # by its two main methods
+        return source
+    return ArraySource(as_samples(given))
 
 
 def read_again(source: Rereadable, num_samples: int) -> Iterator[Samples]:

@@ -326,6 +326,8 @@ def test_explain_says_what_is_proven_and_what_is_in_doubt() -> None:
         for role in ("core", "support"):
             rows = {row[3]: proven for row, proven in claims(snapshot).items()
                     if row[:2] == (cell, role)}  # fmt: skip
+            assert told[role]["held"] + told[role]["dropped"] == told["count"]
+            assert (told[role]["why"] is None) == (not told[role]["in_doubt"])
             assert set(told[role]["certified"]) == {i for i, proven in rows.items() if proven}
             assert {doubt["id"] for doubt in told[role]["in_doubt"]} == {
                 i for i, proven in rows.items() if not proven

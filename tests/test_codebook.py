@@ -222,3 +222,12 @@ def test_the_number_of_threads_does_not_decide_a_generation(preset: Preset) -> N
     finally:
         torch.set_num_threads(threads)
     assert ids[0] == ids[1]
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_components_do_not_depend_on_the_scale(scale: float) -> None:
+    """Squares of large values overflow float32; the components are those of small ones."""
+    x = np.random.default_rng(0).normal(size=(2_000, 6)).astype(np.float32)
+    power = np.float32(2.0 ** round(np.log2(scale)))
+    one, other = EchoCoreset(20, warmup=500).fit(x), EchoCoreset(20, warmup=500).fit(x * power)
+    assert one.indices_.tolist() == other.indices_.tolist()

@@ -178,3 +178,33 @@ def test_features_of_what_is_held_are_not_made_again(x: Array) -> None:
     assert len(made) == before
     manifest = engine.snapshot().manifest
     assert manifest["state_bytes"] <= manifest["state_bytes_bound"]
+
+
+@pytest.mark.parametrize(("first", "worst"), [(100, 300), (1_500, 2_000)])
+def test_nothing_is_counted_where_features_fail(x: Array, first: int, worst: int) -> None:
+    """In the warm-up or in a block after it: the same call can come again."""
+    is_down = False
+
+    def flaky(images: Array) -> Array:
+        if is_down and (images == x[worst]).all(axis=(1, 2)).any():
+            msg = "down"
+            raise RuntimeError(msg)
+        return halves(images)
+
+    settings = {"features": flaky, "warmup": 500}
+    engine = EchoCoreset(10, **settings).partial_fit(x[:first])  # type: ignore[arg-type]
+    is_down = True
+    with pytest.raises(DataError, match="RuntimeError: down"):
+        engine.partial_fit(x[first:])
+    assert engine.n_seen_ == first
+    is_down = False
+    engine.partial_fit(x[first:])
+    straight = EchoCoreset(10, **settings).partial_fit(x)  # type: ignore[arg-type]
+    assert engine.snapshot().id == straight.snapshot().id
+
+
+def test_the_example_is_nobodys_sample(x: Array) -> None:
+    """A generation outlives what is forgotten, so it holds no sample."""
+    engine = EchoCoreset(10, features=halves, warmup=500).partial_fit(x)
+    probe = engine.generation_.to_state()[0]["probe"]
+    assert not (x == probe).all(axis=(1, 2)).any()

@@ -169,3 +169,48 @@ def test_an_engine_that_warms_up_has_nothing_to_repair() -> None:
     points = np.zeros((5, 2), dtype=np.float32)
     with pytest.raises(WarmupError):
         EchoCoreset(5).partial_fit(points).repair(source(points))
+
+
+def test_other_samples_in_the_same_cells_are_told() -> None:
+    """Not numbers alone are compared but sums as well: nothing foreign is certified."""
+    points = np.random.default_rng(0).random((3_000, 2)).astype(np.float32)
+    points = points[np.argsort(points[:, 0])]
+    engine = any_engine(30, "center", 2, identity_generation(2, 3)).partial_fit(points)
+    before = engine.snapshot()
+    moved = np.clip(points + 1e-4, 0, 0.999).astype(np.float32)
+    same_cells = (np.floor(points * 3) == np.floor(moved * 3)).all(axis=1)
+    others = np.where(same_cells[:, None], moved, points)
+    differences = engine.repair(source(others)).differences
+    assert differences
+    assert all(counted == found for _, counted, found in differences)
+    assert engine.snapshot().id == before.id
+
+
+def test_ids_that_come_twice_are_taken_out_whole() -> None:
+    """Held or dropped, before the id was forgotten or sent again under it since."""
+    rng = np.random.default_rng(0)
+    points = rng.random((4_000, 2)).astype(np.float32)
+    points = points[np.argsort(points[:, 0])]
+    ids = rng.permutation(np.arange(4_000) // 2)
+    engine = any_engine(20, "center", 2, identity_generation(2, 3)).partial_fit(points, ids=ids)
+    gone = [int(name) for name in engine.coreset().ids[:4]]
+    for name in gone:
+        assert engine.forget(name) >= 1
+    again = points[:2]
+    engine.partial_fit(again, ids=gone[:2])
+    everything, names = np.concatenate([points, again]), np.concatenate([ids, gone[:2]])
+    assert engine.repair(source(everything, names)).is_accepted
+    left = ~np.isin(names, gone)
+    assert engine.n_seen_ == left.sum()
+    assert not set(gone) & {int(name) for name in engine.coreset().ids}
+    assert engine.snapshot().certified_fraction == 1.0
+
+
+def test_arrays_are_sources_too() -> None:
+    """Their rows are named by their numbers, as those of `fit` are."""
+    points = np.random.default_rng(0).random((3_000, 2)).astype(np.float32)
+    points = points[np.argsort(points[:, 0])]
+    engine = any_engine(30, "center", 2, identity_generation(2, 3)).partial_fit(points)
+    assert engine.repair(points).is_accepted
+    assert engine.snapshot().certified_fraction == 1.0
+    assert engine.memory_bound() == engine.snapshot().manifest["state_bytes_bound"]
