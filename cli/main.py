@@ -1,7 +1,7 @@
 """The command group, and the one place where errors become exit codes.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 source or broker unavailable,
-4 state incompatible or in use.
+4 state incompatible or in use, 5 too many bad messages.
 """
 
 import logging
@@ -11,12 +11,19 @@ import click
 
 from echo_stream._version import __version__
 from echo_stream.cli import build, demo, forget, produce, query, run, snapshots, train
-from echo_stream.errors import ConfigError, EchoStreamError, SourceError, StateError
+from echo_stream.errors import (
+    BadMessagesError,
+    ConfigError,
+    EchoStreamError,
+    SourceError,
+    StateError,
+)
 
 EXIT_CODES: tuple[tuple[type[EchoStreamError], int], ...] = (
     (ConfigError, 2),
     (SourceError, 3),
     (StateError, 4),
+    (BadMessagesError, 5),
     (EchoStreamError, 1),
 )
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it

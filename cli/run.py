@@ -65,6 +65,11 @@ schedule_options = together(
            help="Likewise; the last snapshot is always written."),
     option("--retrain-every", callback=parse_every, default="never",
            help="Likewise: train --model on a new snapshot, in a process of its own."),
+    option("--max-bad-share", type=click.FloatRange(0, 1), default=0.5,
+           help="Stop, exit code 5, when more of the last --bad-window messages, or all of a "
+                "shorter stream, are no samples; 1: never."),
+    option("--bad-window", type=click.IntRange(1), default=1_000,
+           help="Messages that --max-bad-share is a share of."),
 )  # fmt: skip
 
 
@@ -104,13 +109,14 @@ def run(
     from echo_stream.connectors.consumer import consume  # noqa: PLC0415 - imports torch
     from echo_stream.runtime import RunConfig  # noqa: PLC0415
 
-    schedule = ("checkpoint_every", "snapshot_every", "retrain_every", "max_samples")
+    names = ("checkpoint_every", "snapshot_every", "retrain_every", "max_samples",
+             "max_bad_share", "bad_window")  # fmt: skip
     with watched(values["max_samples"]) as observer:
         report = consume(
             open_source,
             state,
             engine_config,
-            RunConfig(**{name: values[name] for name in schedule}),
+            RunConfig(**{name: values[name] for name in names}),
             generation=generation,
             device=device,
             trainer=child_trainer(state, values) if values["retrain_every"] else None,

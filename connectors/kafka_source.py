@@ -220,13 +220,13 @@ class KafkaSource:
         """Turn records into samples of one schema, and into rejected ones."""
         samples: list[tuple[Decoded, Origin]] = []
         rejected: list[RejectedSample] = []
-        for record in records:
+        for place, record in enumerate(records):
             origin = Origin(record.topic, record.partition, record.offset, record.timestamp)
             try:
                 decoded = decode(record.key, record.value, record.headers, self._config.codec)
                 self._check_schema(decoded)
             except (DecodeError, ShapeError) as err:
-                rejected.append(_rejected(record, origin, err))
+                rejected.append(_rejected(record, origin, err, place))
             else:
                 samples.append((decoded, origin))
         return Batch(_as_batch(samples), rejected)
@@ -263,7 +263,9 @@ def _as_batch(samples: list[tuple[Decoded, Origin]]) -> Samples | None:
     )
 
 
-def _rejected(record: Any, origin: Origin, err: DecodeError | ShapeError) -> RejectedSample:
+def _rejected(
+    record: Any, origin: Origin, err: DecodeError | ShapeError, place: int
+) -> RejectedSample:
     """Return a record that is no sample, as it arrived."""
     return RejectedSample(
         reason=err.reason if isinstance(err, DecodeError) else "schema",
@@ -272,6 +274,7 @@ def _rejected(record: Any, origin: Origin, err: DecodeError | ShapeError) -> Rej
         value=record.value,
         headers=tuple(record.headers),
         origin=origin,
+        place=place,
     )
 
 

@@ -29,6 +29,10 @@ class SourceError(EchoStreamError, OSError):
     """Report a file, broker or topic that is not there or does not answer."""
 
 
+class BadMessagesError(EchoStreamError):
+    """Report a stream of which too much is no samples."""
+
+
 class StateError(EchoStreamError):
     """Report a state folder that is in use, damaged, or of another configuration."""
 

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from echo_stream.breaker import Breaker
 from echo_stream.engine import EchoCoreset
-from echo_stream.errors import SourceError
+from echo_stream.errors import BadMessagesError, ConfigError, SourceError
 from echo_stream.schedule import Every, Schedule
 from echo_stream.snapshot import Snapshot
 from echo_stream.source import RejectedSample, Source
@@ -82,12 +83,27 @@ class RunConfig:
         None: only at the end (checkpoint and snapshot), or never (retraining).
     max_samples : int or None
         Stop when so many samples have been counted by this run.
+    max_bad_share : float
+        Stop with an error when more than this share of the last `bad_window` messages were
+        no samples, or all of a stream that is shorter; 1: never.
+    bad_window : int
     """
 
     checkpoint_every: Every | None = None
     snapshot_every: Every | None = None
     retrain_every: Every | None = None
     max_samples: int | None = None
+    max_bad_share: float = 0.5
+    bad_window: int = 1_000
+
+    def __post_init__(self) -> None:
+        """Refuse settings out of range, naming the setting and what was given."""
+        if not 0 <= self.max_bad_share <= 1:
+            msg = f"max_bad_share must be a number from 0 to 1; got {self.max_bad_share}"
+            raise ConfigError(msg)
+        if self.bad_window < 1:
+            msg = f"bad_window must be at least 1; got {self.bad_window}"
+            raise ConfigError(msg)
 
 
 @dataclass(slots=True)
@@ -162,6 +178,7 @@ class Run:
         self._checkpoint_schedule = Schedule(config.checkpoint_every, n=n, now=now)
         self._snapshot_schedule = Schedule(config.snapshot_every, n=n, now=now)
         self._retrain_schedule = Schedule(config.retrain_every, n=n, now=now)
+        self._breaker = Breaker(config.max_bad_share, config.bad_window)
 
     def stop(self) -> None:
         """Ask the run to end after the batch at hand. Safe in a signal handler."""
@@ -174,8 +191,8 @@ class Run:
     def run(self) -> RunReport:
         """Consume until the source ends, enough has been counted, or a stop is asked for.
 
-        Ends with a checkpoint and a snapshot. When the source fails, a checkpoint is
-        written before the error goes on.
+        Ends with a checkpoint and a snapshot. When the source fails, or too much of it is
+        no samples, a checkpoint is written before the error goes on.
         """
         is_whole = False
         try:
@@ -190,7 +207,7 @@ class Run:
         """Run the loop, and write the last checkpoint and snapshot."""
         try:
             self._loop()
-        except SourceError:
+        except (BadMessagesError, SourceError):
             self._checkpoint()
             raise
         except _StoppedTrainingError:
@@ -212,6 +229,8 @@ class Run:
             self._take_batch()
             self._do_what_is_due()
         if self._source.is_exhausted:
+            if self.report.n == 0:
+                self._breaker.end()
             self._engine.end_warmup(on_epoch=self._epoch)
 
     def _epoch(self, done: int, total: int) -> None:
@@ -231,14 +250,16 @@ class Run:
         if self._engine.is_warming_up:
             limits.append(self._engine.warmup_missing)
         batch = self._source.next_batch(int(min(BATCH_SAMPLES, self._samples_left(), *limits)))
+        num_samples = 0 if batch.samples is None else len(batch.samples)
         if batch.rejected:
             self._dead_letters.write(batch.rejected)
             self.report.rejected += len(batch.rejected)
         if batch.samples is not None:
-            self.report.samples += len(batch.samples)
-            self.report.n += len(batch.samples)
+            self.report.samples += num_samples
+            self.report.n += num_samples
             self._engine.update(batch.samples, on_epoch=self._epoch)
         self._observer.batch(self.report)
+        self._breaker.update(num_samples + len(batch.rejected), batch.rejected)
 
     def _do_what_is_due(self) -> None:
         """Checkpoint, take a snapshot, start a training: each if its time has come."""

@@ -30,6 +30,9 @@ class RejectedSample:
     headers : tuple of (str, bytes or None)
     origin : Origin or None
         Where in Kafka it came from.
+    place : int
+        Messages of the same batch, good and bad, that came before it; 0 where a source
+        does not know: then it counts as soon as those rejected before it.
     """
 
     reason: RejectReason
@@ -38,6 +41,7 @@ class RejectedSample:
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
     origin: Origin | None
+    place: int = 0
 
 
 class Batch(NamedTuple):
@@ -48,7 +52,7 @@ class Batch(NamedTuple):
     samples : Samples or None
         None: nothing yet, or nothing left.
     rejected : sequence of RejectedSample
-        Positions pass over these as well.
+        In the order of their places. Positions pass over these as well.
     """
 
     samples: Samples | None

@@ -85,7 +85,8 @@ class Diary:
 class Tape(ArraySource):
     """The points as a source that hands out little at a time, fails and refuses as told.
 
-    A batch takes a second. Where a batch holds a row of `bad`, a message is refused.
+    A batch takes a second. The first `junk` ones are a bad message each. Before each row of
+    `bad` there is a message that is refused with it.
     """
 
     def __init__(
@@ -103,8 +104,14 @@ class Tape(ArraySource):
         super().__init__(as_samples(points(n)))
         self.diary, self.clock, self.cap = diary, clock, cap
         self.fails_at, self.error, self.idle, self.bad = fails_at, error, idle, bad
+        self.junk = 0
         self.asked: list[int] = []
         self.committed: dict[str, int] | None = None
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Return whether all has been handed out, junk included."""
+        return super().is_exhausted and len(self.asked) >= self.junk
 
     def next_batch(self, max_samples: int) -> Batch:
         """Return a batch, or nothing yet, or fail."""
@@ -115,10 +122,14 @@ class Tape(ArraySource):
         self.clock.now += 1
         if len(self.asked) <= self.idle:
             return Batch(None)
+        if len(self.asked) <= self.junk:
+            return Batch(None, [refused(-len(self.asked))])
         before = self.position()["row"]
         samples = super().next_batch(min(max_samples, self.cap)).samples
         rows = range(before, self.position()["row"])
-        return Batch(samples, [refused(row) for row in self.bad if row in rows])
+        bad = [row for row in self.bad if row in rows]
+        rejected = [refused(row, row - before + place) for place, row in enumerate(bad)]
+        return Batch(samples, rejected)
 
     def commit(self) -> None:
         """Take the position in."""
@@ -126,9 +137,9 @@ class Tape(ArraySource):
         self.committed = self.position()
 
 
-def refused(row: int) -> RejectedSample:
+def refused(row: int, place: int = 0) -> RejectedSample:
     """Return a message that could not be decoded."""
-    return RejectedSample("decode", "no sample", None, str(row).encode(), (), None)
+    return RejectedSample("decode", "no sample", None, str(row).encode(), (), None, place)
 
 
 @dataclass

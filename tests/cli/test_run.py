@@ -252,6 +252,27 @@ def test_bad_messages_are_kept_aside(broker: Broker, make_topic: MakeTopic, stat
     assert dead_letters(state) == letters
 
 
+@pytest.mark.kafka
+def test_too_many_bad_messages_stop_the_run(
+    broker: Broker, make_topic: MakeTopic, state: Path
+) -> None:
+    """Bad ones in turn with good ones are half, and pass; three of four are too many."""
+    topic, good, bad = make_topic(), b'{"x": [1, 2]}', b"junk"
+    words = [
+        "run", *on(broker, topic), "--until-end", "--state", state, *TINY,
+        "--message-format", "json", "--bad-window", 4, "--warmup", 2, "--latent", "identity",
+    ]  # fmt: skip
+    send(broker, topic, [good, bad] * 4)
+    assert answer(*words)["rejected"] == 4
+    send(broker, topic, [bad, bad, good, bad])
+    line = refusal(*words, exit_code=5)
+    assert "3 of the last 4 messages are no samples (decode: 3), more than max_bad_share" in line
+    assert len(dead_letters(state)) == 7
+    # They have been passed: the next run finds nothing new.
+    report = answer(*words)
+    assert (report["n"], report["rejected"]) == (5, 0)
+
+
 @pytest.fixture
 def running(
     broker: Broker, make_topic: MakeTopic, data: Path, state: Path
