@@ -4,16 +4,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
+from echo_stream.cli.command import Command
 from echo_stream.cli.options import data_argument, engine_options, option, state_option
 from echo_stream.cli.output import emit, progress, say
+from echo_stream.cli.settings import is_flag
 
 if TYPE_CHECKING:
     from echo_stream.config import EngineConfig
 
 
-@click.command()
+@click.command(cls=Command)
 @data_argument
 @option("--out", type=click.Path(path_type=Path), help="Write one snapshot to this folder.")
 @state_option
@@ -37,9 +38,12 @@ def build(
     Example:
       echo-stream build train.npz --budget 600 --preset paper --out coreset
     """
-    context = click.get_current_context()
-    if out is not None and context.get_parameter_source("state") is ParameterSource.ENVIRONMENT:
-        state = None  # what is asked for here goes before what is set for all commands
+    if out is not None and state is not None:
+        # What is asked for here goes before what is set for all commands.
+        if not is_flag("state"):
+            state = None
+        elif not is_flag("out"):
+            out = None
     if (out is None) == (state is None):
         msg = "give either --out DIR (one snapshot) or --state DIR (snapshot and generation)"
         raise click.UsageError(msg)

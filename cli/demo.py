@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from echo_stream.cli.command import Command
 from echo_stream.cli.options import option, seed_option
 from echo_stream.cli.output import emit, say, watched
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 QUERY = "SELECT label, count(*) AS n FROM coreset WHERE role = 'core' GROUP BY label ORDER BY label"
 
 
-@click.command()
+@click.command(cls=Command)
 @option("--out", type=click.Path(path_type=Path), default="echo-demo", help="New folder to use.")
 @option("--budget", type=int, default=60, help="Samples in the core.")
 @seed_option

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from echo_stream.cli.command import Command
 from echo_stream.cli.options import (
     allow_local_modules,
     device_option,
@@ -13,7 +14,7 @@ from echo_stream.cli.options import (
 from echo_stream.cli.output import emit, say
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("sample_id", metavar="ID")
 @state_option
 @features_option

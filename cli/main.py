@@ -10,7 +10,18 @@ import sys
 import click
 
 from echo_stream._version import __version__
-from echo_stream.cli import build, demo, forget, produce, query, run, snapshots, train
+from echo_stream.cli import (
+    build,
+    config,
+    demo,
+    forget,
+    produce,
+    query,
+    run,
+    snapshots,
+    train,
+)
+from echo_stream.cli.command import Group, config_option
 from echo_stream.errors import (
     BadMessagesError,
     ConfigError,
@@ -29,7 +40,11 @@ EXIT_CODES: tuple[tuple[type[EchoStreamError], int], ...] = (
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Group,
+    params=[config_option],
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="echo-stream")
 @click.option("-v", "--verbose", is_flag=True, help="Log what happens inside, on stderr.")
 def cli(*, verbose: bool) -> None:
@@ -51,6 +66,7 @@ def cli(*, verbose: bool) -> None:
 
 for command in (
     build.build,
+    config.config,
     demo.demo,
     forget.forget,
     produce.produce,

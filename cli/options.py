@@ -1,6 +1,7 @@
 """Options that several commands share, with their environment variables.
 
-A variable is ECHO_STREAM_<OPTION>, the same for every command.
+A variable is ECHO_STREAM_<OPTION>, the same for every command; in a settings file the
+option has the same name, in lower case and without the prefix.
 """
 
 import os
@@ -12,6 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
+from echo_stream.cli.settings import Setting
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
 
@@ -21,7 +24,8 @@ def option(*names: str, **settings: Any) -> Decorator[Any]:
     long_name = next(name for name in names if name.startswith("--"))
     variable = long_name.removeprefix("--").split("/")[0].replace("-", "_").upper()
     settings.setdefault("show_default", True)
-    return click.option(*names, envvar=f"ECHO_STREAM_{variable}", show_envvar=True, **settings)
+    variable = f"ECHO_STREAM_{variable}"
+    return click.option(*names, cls=Setting, envvar=variable, show_envvar=True, **settings)
 
 
 def together(*decorators: Decorator[Any]) -> Decorator[Any]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from echo_stream.cli.command import Command
 from echo_stream.cli.options import data_argument, option, servers_option
 from echo_stream.cli.output import emit, progress
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from echo_stream.connectors.codecs import Format
 
 
-@click.command()
+@click.command(cls=Command)
 @data_argument
 @servers_option
 @option("--topic", help="Topic to send to; created if it does not exist.")

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
+from echo_stream.cli.command import Command
 from echo_stream.cli.options import format_option, snapshot_option, state_option
 from echo_stream.cli.output import emit_rows
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("sql")
 @state_option
 @snapshot_option

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from echo_stream.cli.command import Command
 from echo_stream.cli.options import (
     allow_local_modules,
     engine_options,
@@ -15,30 +16,17 @@ from echo_stream.cli.options import (
     together,
 )
 from echo_stream.cli.output import emit, say, watched
+from echo_stream.cli.parameters import Interval, Shape
+from echo_stream.cli.settings import is_flag, settings_file
 from echo_stream.cli.train import (
     model_options,
-    parse_shape,
     train_config,
 )
 
 if TYPE_CHECKING:
     from echo_stream.config import EngineConfig
     from echo_stream.runtime import Trainer
-    from echo_stream.schedule import Every
     from echo_stream.source import Source
-
-
-def parse_every(_: object, __: object, text: str | None) -> "Every | None":
-    """Read an interval such as 20000 or 30s; "never" is none."""
-    from echo_stream.errors import ConfigError  # noqa: PLC0415
-    from echo_stream.schedule import Every  # noqa: PLC0415
-
-    if text is None or text == "never":
-        return None
-    try:
-        return Every.parse(text)
-    except ConfigError as err:
-        raise click.BadParameter(str(err)) from err
 
 
 source_options = together(
@@ -54,16 +42,16 @@ source_options = together(
         help="Format of messages without a content-type header.",
     ),
     option("--dtype", help="Of raw messages without a dtype header, such as float32."),
-    option("--shape", callback=parse_shape, help="Of raw messages, such as 28,28."),
+    option("--shape", type=Shape(), help="Of raw messages, such as 28,28."),
 )  # fmt: skip
 
 schedule_options = together(
     option("--max-samples", type=click.IntRange(1), help="Stop when so many have been counted."),
-    option("--checkpoint-every", callback=parse_every, default="30s",
+    option("--checkpoint-every", type=Interval(), default="30s",
            help="Samples such as 20000, a time such as 30s, or never (only at the end)."),
-    option("--snapshot-every", callback=parse_every, default="10m",
+    option("--snapshot-every", type=Interval(), default="10m",
            help="Likewise; the last snapshot is always written."),
-    option("--retrain-every", callback=parse_every, default="never",
+    option("--retrain-every", type=Interval(), default="never",
            help="Likewise: train --model on a new snapshot, in a process of its own."),
     option("--max-bad-share", type=click.FloatRange(0, 1), default=0.5,
            help="Stop, exit code 5, when more of the last --bad-window messages, or all of a "
@@ -73,7 +61,7 @@ schedule_options = together(
 )  # fmt: skip
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("data", type=click.Path(path_type=Path), required=False)
 @source_options
 @state_option
@@ -134,6 +122,8 @@ def run(
 def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[], Source]":
     """Return what opens the source that the options name."""
     topics, servers = values["topics"], values["bootstrap_servers"]
+    if data is not None and not is_flag("topics"):
+        topics = ()  # set for all commands, where DATA is asked for here
     if (data is None) == (not topics):
         msg = "give either DATA or --topic (with --bootstrap-servers)"
         raise click.UsageError(msg)
@@ -163,6 +153,9 @@ def child_trainer(state: Path, values: dict[str, Any]) -> "Trainer":
     check_spec(values["model"])
     arguments = ["--model", values["model"], "--train-epochs", str(values["train_epochs"])]
     arguments += ["--threads", "1"]  # ingestion keeps the other cores
+    settings = settings_file(click.get_current_context())
+    if settings is not None:
+        arguments += ["--config", str(settings)]
     if values["train_steps"] is not None:
         arguments += ["--train-steps", str(values["train_steps"])]
     if values["test"] is not None:

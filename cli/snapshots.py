@@ -5,11 +5,12 @@ from typing import Any
 
 import click
 
+from echo_stream.cli.command import Group
 from echo_stream.cli.options import format_option, option, snapshot_option, state_option
 from echo_stream.cli.output import emit, emit_rows
 
 
-@click.group()
+@click.group(cls=Group)
 def snapshots() -> None:
     """List, show, export and draw snapshots.
 

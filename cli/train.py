@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from echo_stream.cli.command import Command
 from echo_stream.cli.options import (
     allow_local_modules,
     device_option,
@@ -17,20 +18,10 @@ from echo_stream.cli.options import (
     together,
 )
 from echo_stream.cli.output import emit, progress, say
+from echo_stream.cli.parameters import Shape
 
 if TYPE_CHECKING:
     from echo_stream.train_config import TrainConfig
-
-
-def parse_shape(_: object, __: object, text: str | None) -> tuple[int, ...] | None:
-    """Read a shape such as 1,28,28."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(length) for length in text.split(","))
-    except ValueError as err:
-        msg = f"a shape is whole numbers with commas, such as 1,28,28; got {text!r}"
-        raise click.BadParameter(msg) from err
 
 
 model_options = together(
@@ -42,11 +33,13 @@ model_options = together(
     ),
     option(
         "--input-shape",
-        callback=parse_shape,
+        type=Shape(),
         help="Shape in which the model takes a sample, such as 1,28,28.",
     ),
-    option("--train-epochs", type=int, default=200, help="Passes over the core."),
-    option("--train-steps", type=int, help="Optimiser steps, instead of --train-epochs."),
+    option("--train-epochs", type=click.IntRange(1), default=200, help="Passes over the core."),
+    option(
+        "--train-steps", type=click.IntRange(1), help="Optimiser steps, instead of --train-epochs."
+    ),
 )
 
 
@@ -63,7 +56,7 @@ def train_config(values: dict[str, Any], **more: Any) -> "TrainConfig":
     )
 
 
-@click.command()
+@click.command(cls=Command)
 @state_option
 @snapshot_option
 @option("--out", type=click.Path(path_type=Path), help="Folder for models; default: the state's.")

@@ -266,7 +266,7 @@ def test_too_many_bad_messages_stop_the_run(
     assert answer(*words)["rejected"] == 4
     send(broker, topic, [bad, bad, good, bad])
     line = refusal(*words, exit_code=5)
-    assert "3 of the last 4 messages are no samples (decode: 3), more than max_bad_share" in line
+    assert "3 of the last 4 messages are no samples (decode: 3), more than --max-bad-share" in line
     assert len(dead_letters(state)) == 7
     # They have been passed: the next run finds nothing new.
     report = answer(*words)

@@ -137,7 +137,7 @@ def test_divergence_is_told(folder: Path) -> None:
         (("--model", "os:sep"), 2, "not callable"),
         (("--lr", 0), 2, "lr must be a number above 0"),
         (("--batch-size", 0), 2, "at least 1; got 0"),
-        (("--train-epochs", 0), 2, "at least 1; got 0"),
+        (("--train-epochs", 0), 2, "0 is not in the range x>=1"),
         (("--input-shape", "wide"), 2, "such as 1,28,28; got 'wide'"),
         (("--input-shape", "3,3"), 2, "(3, 3)"),
         (("--device", "cuda:99"), 2, "cuda:99 is not available"),

@@ -1,0 +1,54 @@
+"""Commands that take a settings file, and whose errors name options as they were written."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from echo_stream.cli.settings import settings_of, use_settings
+from echo_stream.errors import BadMessagesError, ConfigError
+
+config_option = click.Option(
+    ["--config"],
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="ECHO_STREAM_CONFIG",
+    show_envvar=True,
+    is_eager=True,  # the other options need what it brings
+    expose_value=False,
+    callback=use_settings,
+    help="TOML file with settings, before or after the command's name.",
+)
+
+
+class Command(click.Command):
+    """A command that takes --config."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.params.append(config_option)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors name options as the user wrote them."""
+        try:
+            return super().invoke(ctx)
+        except (BadMessagesError, ConfigError) as err:
+            raise type(err)(_as_written(str(err), ctx)) from err
+
+
+class Group(click.Group):
+    """A group of such commands."""
+
+    command_class = Command
+
+
+def _as_written(message: str, ctx: click.Context) -> str:
+    """Return a message of the library with its settings named as they were given.
+
+    The library's errors begin "NAME must be ..."; elsewhere in a message only a name with
+    an underscore is surely a setting, and no word, unless it is quoted or part of a path.
+    """
+    written = {str(each.name): each.as_written(ctx) for each in settings_of(ctx.command).values()}
+    names = [rf"^{name}(?= must be )" for name in written]
+    names += [rf"(?<!['\w/.-]){name}(?!['\w/.-])" for name in written if "_" in name]
+    return re.sub("|".join(names), lambda found: written[found[0]], message) if names else message
