@@ -3,11 +3,12 @@
 import base64
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from echo_stream.errors import StateError
+from echo_stream.samples import Origin
 from echo_stream.source import RejectedSample
 
 FILE_NAME = "dead-letters.jsonl"
@@ -69,6 +70,46 @@ class DeadLetterFile:
         return StateError(f"cannot write {self._path}: {err.strerror}; nothing has been skipped")
 
 
+def read_dead_letters(folder: Path) -> Iterator[tuple[int, RejectedSample | None]]:
+    """Yield number and message of each line; blank ones are passed over.
+
+    Parameters
+    ----------
+    folder : Path
+        The state's `dead-letters`; where it is not there, nothing has been rejected.
+
+    Yields
+    ------
+    tuple of (int, RejectedSample or None)
+        The line's number in the file, from 1, and its message; None where the line is cut,
+        by a crash or by a run that is still writing it.
+    """
+    path = folder / FILE_NAME
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield number, _from_json(line)
+
+
+def _from_json(line: bytes) -> RejectedSample | None:
+    """Return the message that a line holds; None for half a line."""
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        return None
+    origin = fields["origin"]
+    return RejectedSample(
+        reason=fields["reason"],
+        message=fields["message"],
+        key=_decoded(fields["key"]),
+        value=_decoded(fields["value"]),
+        headers=tuple((name, _decoded(value)) for name, value in fields["headers"]),
+        origin=None if origin is None else Origin(**origin),
+    )
+
+
 def _as_json(message: RejectedSample) -> dict[str, Any]:
     """Return a message as a JSON object."""
     return {
@@ -84,3 +125,8 @@ def _as_json(message: RejectedSample) -> dict[str, Any]:
 def _encoded(data: bytes | None) -> str | None:
     """Return bytes as base64 text."""
     return None if data is None else base64.b64encode(data).decode()
+
+
+def _decoded(text: str | None) -> bytes | None:
+    """Return the bytes that base64 text stands for."""
+    return None if text is None else base64.b64decode(text, validate=True)

@@ -15,6 +15,13 @@ REQUIRED = ("id", "time", "n", "num_cells", "num_distinct", "certified_fraction"
 """What every manifest has, of what `echo-stream snapshots list` shows."""
 
 
+def check_state(folder: Path) -> None:
+    """Raise SnapshotError if there is no state folder."""
+    if not folder.is_dir():
+        msg = f"there is no state at {folder}; create one with `echo-stream run --state {folder}`"
+        raise SnapshotError(msg)
+
+
 def list_snapshots(folder: Path) -> list[Path]:
     """Return the snapshots of a state folder, oldest first; damaged ones are skipped.
 
@@ -23,9 +30,7 @@ def list_snapshots(folder: Path) -> list[Path]:
     SnapshotError
         If the folder does not exist.
     """
-    if not folder.is_dir():
-        msg = f"there is no state at {folder}; create one with `echo-stream run --state {folder}`"
-        raise SnapshotError(msg)
+    check_state(folder)
     found = []
     for unit in list_units(folder / "snapshots"):
         try:

@@ -56,7 +56,7 @@ def help_of(*path: str) -> str:
     return " ".join(result.stdout.split())
 
 
-@pytest.mark.parametrize("group", [(), ("config",), ("snapshots",)])
+@pytest.mark.parametrize("group", [(), ("config",), ("dlq",), ("snapshots",)])
 def test_help_lists_every_command(group: tuple[str, ...]) -> None:
     """Whoever asks for help sees what there is."""
     command = COMMANDS[group]

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echo_stream.connectors.dead_letters import FILE_NAME, DeadLetterFile
+from echo_stream.connectors.dead_letters import FILE_NAME, DeadLetterFile, read_dead_letters
 from echo_stream.errors import StateError
 from echo_stream.samples import Origin
 from echo_stream.source import RejectedSample
@@ -73,22 +73,6 @@ def values(path: Path) -> list[bytes]:
     return [base64.b64decode(line["value"]) for line in lines(path)]
 
 
-def as_message(line: dict[str, Any]) -> RejectedSample:
-    """Return the message that a line holds."""
-
-    def decoded(text: str | None) -> bytes | None:
-        return None if text is None else base64.b64decode(text, validate=True)
-
-    return RejectedSample(
-        reason=line["reason"],
-        message=line["message"],
-        key=decoded(line["key"]),
-        value=decoded(line["value"]),
-        headers=tuple((name, decoded(value)) for name, value in line["headers"]),
-        origin=None if line["origin"] is None else Origin(**line["origin"]),
-    )
-
-
 @settings(max_examples=40)
 @given(st.lists(st.lists(messages, max_size=3), max_size=4))
 def test_messages_come_back_whole(batches: list[list[RejectedSample]]) -> None:
@@ -96,8 +80,7 @@ def test_messages_come_back_whole(batches: list[list[RejectedSample]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for batch in batches:
             write(Path(folder), *batch)
-        path = Path(folder, FILE_NAME)
-        found = [as_message(line) for line in lines(path)] if path.exists() else []
+        found = [message for _, message in read_dead_letters(Path(folder))]
     assert found == [message for batch in batches for message in batch]
 
 
@@ -167,6 +150,7 @@ def test_cut_line_does_not_spoil_the_next(tmp_path: Path, size: int) -> None:
     assert cut == whole.decode()[:size]
     assert json.loads(first)["value"] == "MQ=="
     assert [json.loads(line)["value"] for line in rest] == ["Mg=="]
+    assert list(read_dead_letters(tmp_path)) == [(1, letter(b"1")), (2, None), (3, letter(b"2"))]
 
 
 def test_folder_in_the_way(tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+"""`echo-stream dlq`: what was kept of messages that were no samples can be read."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from echo_stream.connectors.dead_letters import FILE_NAME, DeadLetterFile
+from echo_stream.samples import Origin
+from echo_stream.source import RejectedSample
+from tests.cli.commands import answer, refusal, run_command
+
+TEXT = RejectedSample(
+    "decode", "no JSON", b"k", b'{"x": ', (("id", b"7"), ("empty", None)), Origin("t", 1, 42, 5)
+)
+BYTES = RejectedSample("schema", "x is ragged", None, b"\xff\x00", (), None)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """Return a state with two dead letters, of two runs."""
+    for letter in (TEXT, BYTES):
+        with closing(DeadLetterFile(tmp_path / "dead-letters")) as letters:
+            letters.write([letter])
+    return tmp_path
+
+
+def test_list_tells_what_was_wrong_and_where(state: Path) -> None:
+    """A row a message, numbered by its line in the file."""
+    text, other = answer("dlq", "list", "--state", state)
+    assert text == {
+        "line": 1,
+        "reason": "decode",
+        "topic": "t",
+        "partition": 1,
+        "offset": 42,
+        "timestamp": 5,
+        "size_bytes": 6,
+        "message": "no JSON",
+    }
+    assert (other["line"], other["reason"], other["topic"]) == (3, "schema", None)
+    table = run_command("dlq", "list", "--state", state, "--format", "table").stdout
+    assert "no JSON" in table
+    assert "x is ragged" in table
+
+
+def test_show_has_every_byte(state: Path) -> None:
+    """Text as it is, and other bytes in base64."""
+    shown = answer("dlq", "show", 1, "--state", state)
+    assert (shown["key"], shown["value"]) == ("k", '{"x": ')
+    assert shown["headers"] == [["id", "7"], ["empty", None]]
+    assert answer("dlq", "show", 3, "--state", state)["value"] == "/wA="
+
+
+def test_line_that_is_cut_is_told(state: Path) -> None:
+    """Half a line hides none of the others."""
+    path = state / "dead-letters" / FILE_NAME
+    path.write_bytes(path.read_bytes() + b'{"reason": "dec')
+    result = run_command("dlq", "list", "--state", state)
+    assert [row["line"] for row in result.json()] == [1, 3]
+    assert "left out: line 4" in result.stderr
+    assert "line 4 holds no dead letter" in refusal("dlq", "show", 4, "--state", state, exit_code=2)
+
+
+def test_state_without_dead_letters(tmp_path: Path) -> None:
+    """Nothing was rejected; a state that is not there is another matter."""
+    assert answer("dlq", "list", "--state", tmp_path) == []
+    missing = tmp_path / "missing"
+    assert "there is no state" in refusal("dlq", "list", "--state", missing, exit_code=4)
+    assert "give --state" in refusal("dlq", "list", exit_code=2)
