@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echo_stream.cli.command import Group
-from echo_stream.cli.options import format_option, state_option
+from echo_stream.cli.options import format_option, option, servers_option, state_option
 from echo_stream.cli.output import emit, emit_rows, say
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def dlq() -> None:
-    """List and show dead letters, the messages that were no samples.
+    """List, show and replay dead letters, the messages that were no samples.
 
     \b
     Example:
@@ -68,6 +68,41 @@ def show(*, line: int, state: Path | None) -> None:
             "headers": [[name, _as_text(value)] for name, value in message.headers],
         }
     )
+
+
+@dlq.command()
+@click.argument("lines", metavar="[LINE]...", type=click.IntRange(1), nargs=-1)
+@state_option
+@servers_option
+@option("--topic", help="Topic to send to; created if it does not exist.")
+def replay(
+    *, lines: tuple[int, ...], state: Path | None, bootstrap_servers: str | None, topic: str | None
+) -> None:
+    """Send dead letters to a topic, those of the LINEs given, or all.
+
+    Key, value and headers are the original bytes. A message that a crash has left there
+    twice is sent once. Dead letters stay where they are: to replay again sends them again.
+
+    \b
+    Example:
+      echo-stream dlq replay --state DIR --bootstrap-servers localhost:9092 --topic events
+    """
+    letters = _letters(state)
+    if bootstrap_servers is None or topic is None:
+        msg = "give --bootstrap-servers HOST:PORT and --topic NAME"
+        raise click.UsageError(msg)
+    from echo_stream.connectors.kafka_sink import (  # noqa: PLC0415
+        ProduceConfig,
+        produce_messages,
+    )
+    from echo_stream.connectors.replay import replayable  # noqa: PLC0415
+
+    config = ProduceConfig(topic, bootstrap_servers)
+    messages, num_left_out = replayable(letters, lines)
+    if num_left_out:
+        say(f"{num_left_out} left out: there twice, cut by a crash, or without key and value")
+    sent = produce_messages(messages, config)
+    emit({"topic": topic, "messages": sent})
 
 
 def _letters(state: Path | None) -> "Iterator[tuple[int, RejectedSample | None]]":

@@ -1,9 +1,9 @@
 """Samples to a topic, one message each."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import TopicAlreadyExistsError
@@ -23,6 +23,9 @@ BATCH_BYTES = 256 * 1024
 MAX_REQUEST_BYTES = 16 * 1024**2
 FLUSH_SECONDS = 60
 REPORT_EVERY = 1_000  # messages
+
+Message: TypeAlias = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
+"""Key, value and headers. Kafka takes no message that has neither key nor value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,20 @@ def produce_samples(
     """Send samples in their order, and return their number when all are acknowledged.
 
     A batch is asked for when the one before has been handed over. Key and header `id` are
-    the id, header `label` the label. All replicas acknowledge, and a retry makes no
-    duplicate.
+    the id, header `label` the label. See `produce_messages`.
+    """
+    return produce_messages(_messages(batches, config), config, on_sent=on_sent)
+
+
+def produce_messages(
+    messages: Iterable[Message],
+    config: ProduceConfig,
+    *,
+    on_sent: Callable[[int], None] | None = None,
+) -> int:
+    """Send messages in their order, and return their number when all are acknowledged.
+
+    All replicas acknowledge, and a retry makes no duplicate.
 
     Raises
     ------
@@ -89,25 +104,25 @@ def produce_samples(
             **COMMON_OPTIONS,
         )
         try:
-            return _send_all(producer, batches, config, on_sent)
+            return _send_all(producer, messages, config, on_sent)
         finally:
             producer.close()
 
 
 def _send_all(
     producer: KafkaProducer,
-    batches: Iterable[Samples],
+    messages: Iterable[Message],
     config: ProduceConfig,
     on_sent: Callable[[int], None] | None,
 ) -> int:
-    """Send every sample, at the rate asked for, and wait for the acknowledgements."""
+    """Send every message, at the rate asked for, and wait for the acknowledgements."""
     failures: list[Exception] = []
     started = time.monotonic()
     n = 0
-    for key, value, headers in _messages(batches, config):
+    for key, value, headers in messages:
         if config.rate is not None:
             time.sleep(max(0.0, started + n / config.rate - time.monotonic()))
-        sent = producer.send(config.topic, value=value, key=key, headers=headers)
+        sent = producer.send(config.topic, value=value, key=key, headers=list(headers))
         sent.add_errback(failures.append)
         if on_sent is not None and n % REPORT_EVERY == 0:
             on_sent(n)
@@ -121,9 +136,7 @@ def _send_all(
     return n
 
 
-def _messages(
-    batches: Iterable[Samples], config: ProduceConfig
-) -> Iterator[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]:
+def _messages(batches: Iterable[Samples], config: ProduceConfig) -> Iterator[Message]:
     """Yield key, value and headers of every sample."""
     for samples in batches:
         for row in range(len(samples)):

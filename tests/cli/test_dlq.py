@@ -8,7 +8,10 @@ import pytest
 from echo_stream.connectors.dead_letters import FILE_NAME, DeadLetterFile
 from echo_stream.samples import Origin
 from echo_stream.source import RejectedSample
+from tests.broker import Broker
 from tests.cli.commands import answer, refusal, run_command
+from tests.cli.test_produce import received
+from tests.conftest import MakeTopic
 
 TEXT = RejectedSample(
     "decode", "no JSON", b"k", b'{"x": ', (("id", b"7"), ("empty", None)), Origin("t", 1, 42, 5)
@@ -68,3 +71,27 @@ def test_state_without_dead_letters(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     assert "there is no state" in refusal("dlq", "list", "--state", missing, exit_code=4)
     assert "give --state" in refusal("dlq", "list", exit_code=2)
+
+
+@pytest.mark.kafka
+def test_replay_sends_the_original_bytes(
+    broker: Broker, make_topic: MakeTopic, state: Path
+) -> None:
+    """All, or those of a line; they stay where they are."""
+    topic = make_topic()
+    on = ["--state", state, "--bootstrap-servers", broker.bootstrap, "--topic", topic]
+    assert answer("dlq", "replay", *on) == {"topic": topic, "messages": 2}
+    assert answer("dlq", "replay", 3, *on)["messages"] == 1
+    records = [(each.key, each.value, list(each.headers)) for each in received(broker, topic)]
+    # The client sends no header without a value.
+    text = (b"k", b'{"x": ', [("id", b"7"), ("empty", b"")])
+    assert records == [text, (None, b"\xff\x00", []), (None, b"\xff\x00", [])]
+    assert len(answer("dlq", "list", "--state", state)) == 2
+
+
+def test_replay_needs_a_topic_and_lines_that_there_are(state: Path) -> None:
+    """Both are wrong usage, before a broker is asked."""
+    assert "--topic" in refusal("dlq", "replay", "--state", state, exit_code=2)
+    to = ["--bootstrap-servers", "127.0.0.1:1", "--topic", "t"]
+    line = refusal("dlq", "replay", 2, "--state", state, *to, exit_code=2)
+    assert "line 2 holds no dead letter" in line
