@@ -1,10 +1,11 @@
-"""Kinds of option values that click does not have: intervals and shapes."""
+"""Kinds of option values that click does not have: intervals, starts and shapes."""
 
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from echo_stream.connectors.kafka_start import Start as KafkaStart
     from echo_stream.schedule import Every
 
 
@@ -24,6 +25,26 @@ class Interval(click.ParamType):  # type: ignore[type-arg]  # generic in newer c
             return None if value == "never" else value
         try:
             return Every.parse(str(value))
+        except ConfigError as err:
+            self.fail(str(err), param, ctx)
+
+
+class Start(click.ParamType):  # type: ignore[type-arg]  # as above
+    """Where a new state begins: earliest, latest, a time, or offsets."""
+
+    name = "start"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> "KafkaStart":
+        """Read a start position, or refuse the text as a wrong parameter."""
+        from echo_stream.connectors.kafka_start import parse_start  # noqa: PLC0415
+        from echo_stream.errors import ConfigError  # noqa: PLC0415
+
+        if not isinstance(value, (str, int)):
+            return value  # type: ignore[no-any-return]  # it has been read already
+        try:
+            return parse_start(str(value))
         except ConfigError as err:
             self.fail(str(err), param, ctx)
 

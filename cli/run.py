@@ -16,7 +16,7 @@ from echo_stream.cli.options import (
     together,
 )
 from echo_stream.cli.output import emit, say, watched
-from echo_stream.cli.parameters import Interval, Shape
+from echo_stream.cli.parameters import Interval, Shape, Start
 from echo_stream.cli.settings import is_flag, settings_file
 from echo_stream.cli.train import (
     model_options,
@@ -33,8 +33,13 @@ source_options = together(
     option("--topic", "topics", multiple=True, help="Topic to read; may be repeated."),
     servers_option,
     option(
-        "--start", type=click.Choice(["earliest", "latest"]), default="earliest",
-        help="Where a partition that the state does not know begins.",
+        "--start", type=Start(), default="earliest",
+        metavar="earliest|latest|TIME|TOPIC:PARTITION:OFFSET,...",
+        help="Where a new state begins; a time is ISO 8601 (UTC) or epoch milliseconds.",
+    ),
+    option(
+        "--accept-source", is_flag=True,
+        help="Go on though a topic was recreated, the cluster is another, or offsets are gone.",
     ),
     option("--until-end", is_flag=True, help="Stop at the end of the topics as it is now."),
     option(
@@ -138,7 +143,14 @@ def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[], So
     from echo_stream.connectors.kafka_source import KafkaConfig, KafkaSource  # noqa: PLC0415
 
     codec = CodecConfig(values["message_format"], values["dtype"], values["shape"])
-    config = KafkaConfig(topics, servers, codec, values["start"], values["until_end"])
+    config = KafkaConfig(
+        topics,
+        servers,
+        codec,
+        values["start"],
+        until_end=values["until_end"],
+        accept_source=values["accept_source"],
+    )
     return lambda: KafkaSource(config)
 
 

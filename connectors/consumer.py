@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from types import FrameType
@@ -16,7 +16,7 @@ from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.generation import Generation, check_partition, refuse_too_fine
 from echo_stream.runtime import Observer, Run, RunConfig, RunReport, Trainer
-from echo_stream.source import Source
+from echo_stream.source import Skipped, Source
 
 SIGNAL_EXIT_BASE = 128  # exit code of a process that a signal has ended, as shells count
 
@@ -56,6 +56,8 @@ def consume(
     ------
     StateError
         If the state is in use, of another configuration or source, or damaged.
+    PositionError
+        If the source has lost what the state would count next.
     SourceError
         If the source is not there, or fails. What was counted is in the state.
     """
@@ -72,13 +74,7 @@ def consume(
                 closing(DeadLetterFile(state / "dead-letters")) as dead_letters,
             ):
                 engine = _engine(checkpoint, trained, engine_config, device=device, state=state)
-                if checkpoint is not None:
-                    _check_same_source(checkpoint, source, state)
-                    source.seek(checkpoint.position)
-                elif any(source.position().values()):
-                    # A start that is not the beginning must outlive a crash before the
-                    # first checkpoint, or what came after it would be passed over.
-                    store.save_checkpoint(engine, source.position(), source.describe())
+                skipped = _begin(checkpoint, source, engine, store)
                 if engine.schema is not None:
                     source.expect(engine.schema)
                 run = Run(
@@ -90,6 +86,7 @@ def consume(
                     clock=time.monotonic,
                     trainer=trainer,
                     observer=observer,
+                    skipped=skipped,
                 )
                 signals.steer(run)
                 return run.run()
@@ -120,20 +117,26 @@ def _engine(
     return engine
 
 
-def _check_same_source(checkpoint: Checkpoint, source: Source, state: Path) -> None:
-    """Refuse to go on with another source than the one counted so far."""
-    given = source.describe()
-    if _identity(checkpoint.source) != _identity(given):
-        msg = (
-            f"{state} has counted {dict(checkpoint.source)}, but the source is {given}; "
-            "give another --state"
-        )
-        raise StateError(msg)
+def _begin(
+    checkpoint: Checkpoint | None, source: Source, engine: EchoCoreset, store: StateStore
+) -> Skipped:
+    """Let the source begin, or go on after a checkpoint; return what has been skipped so far.
 
-
-def _identity(description: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what tells one source from another; a file may have been moved."""
-    return {name: value for name, value in description.items() if name != "path"}
+    A start that could be another one the next time, or a source that is accepted in place
+    of another, is stored before its first sample: it must outlive a crash.
+    """
+    if checkpoint is None:
+        skipped, is_known = Skipped(), False
+    else:
+        source.recognise(checkpoint.source)
+        source.seek(checkpoint.position)
+        position = source.position()
+        gaps = sum(max(position[name] - checkpoint.position.get(name, 0), 0) for name in position)
+        skipped = checkpoint.skipped._replace(gaps=checkpoint.skipped.gaps + gaps)
+        is_known = (checkpoint.position, checkpoint.source) == (position, source.describe())
+    if not (is_known or source.has_fixed_start):
+        store.save_checkpoint(engine, source.position(), source.describe(), skipped)
+    return skipped
 
 
 class _Signals:

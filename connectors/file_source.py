@@ -13,7 +13,7 @@ import numpy as np
 from echo_stream.connectors.file_errors import naming
 from echo_stream.errors import DataError, SourceError
 from echo_stream.samples import Samples
-from echo_stream.source import Batch
+from echo_stream.source import Batch, refuse_other_source
 from echo_stream.typing import Array, IntArray
 from echo_stream.validation import SampleSchema, as_samples
 
@@ -105,6 +105,11 @@ class FileSource:
     def is_exhausted(self) -> bool:
         """Return whether all rows have been handed out."""
         return self._row >= self.num_samples
+
+    @property
+    def has_fixed_start(self) -> bool:
+        """Return True: there is one first row."""
+        return True
 
     def next_batch(self, max_samples: int) -> Batch:
         """Return the next rows, at most max_samples and never beyond a chunk.
@@ -198,6 +203,10 @@ class FileSource:
             "sha256": self._checksum,
             "n": self.num_samples,
         }
+
+    def recognise(self, description: Mapping[str, Any]) -> None:
+        """Raise StateError unless the data are described so; they may have been moved."""
+        refuse_other_source(description, self.describe())
 
     def close(self) -> None:
         """Let go of files; the next batch opens them again."""

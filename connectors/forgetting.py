@@ -68,7 +68,7 @@ def forget_sample(
             raise StateError(msg)
         engine = checkpoint.engine
         removed = engine.forget(sample_id)
-        store.save_checkpoint(engine, checkpoint.position, checkpoint.source)
+        store.save_checkpoint(engine, checkpoint.position, checkpoint.source, checkpoint.skipped)
     snapshots = [unit.name for unit in list_snapshots(state) if sample_id in _snapshot_ids(unit)]
     return ForgetReport(
         id=sample_id,

@@ -5,25 +5,27 @@ Partitions are assigned by hand and positions are numbers that the caller keeps
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 
-from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, decode
+from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.kafka_client import (
     COMMON_OPTIONS,
     check_servers,
     check_topic,
     errors_for_people,
 )
-from echo_stream.errors import ShapeError, SourceError, StateError
-from echo_stream.samples import Origin, Samples, as_objects
-from echo_stream.source import Batch, RejectedSample
+from echo_stream.connectors.kafka_identity import Identity, IdentityClient, warn_of_unknown
+from echo_stream.connectors.kafka_offsets import Offsets, resume_offsets
+from echo_stream.connectors.kafka_records import RecordDecoder
+from echo_stream.connectors.kafka_start import Start, check_start
+from echo_stream.errors import EchoStreamError, SourceError
+from echo_stream.source import Batch, refuse_other_source
 from echo_stream.validation import SampleSchema
 
 logger = logging.getLogger(__name__)
@@ -41,20 +43,25 @@ class KafkaConfig:
     Attributes
     ----------
     topics : tuple of str
+        In any order.
     bootstrap_servers : str
         Comma-separated HOST:PORT.
     codec : CodecConfig
-    start : "earliest" or "latest"
-        Where a partition without a known position begins.
+    start : Start
+        Where a new stream begins; partitions that it does not name begin where their logs do.
     until_end : bool
         Stop at the end of each partition as it is when the source is opened.
+    accept_source : bool
+        Go on from a position of another cluster or of a topic that has been recreated, or
+        at offsets that are not there any more.
     """
 
     topics: tuple[str, ...]
     bootstrap_servers: str
     codec: CodecConfig = field(default_factory=CodecConfig)
-    start: Literal["earliest", "latest"] = "earliest"
+    start: Start = "earliest"
     until_end: bool = False
+    accept_source: bool = False
 
     def __post_init__(self) -> None:
         """Refuse names that no broker could have."""
@@ -79,13 +86,15 @@ class KafkaSource:
 
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
-        self._schema: SampleSchema | None = None
+        self._topics = sorted(set(config.topics))
+        self._decoder = RecordDecoder(config.codec)
         self._exhausted = False
+        self._verified: dict[TopicPartition, int] = {}
         with self._errors("connect to the broker"):
             self._consumer = KafkaConsumer(
                 bootstrap_servers=config.bootstrap_servers.split(","),
                 client_id="echo-stream",
-                group_id=f"echo-stream.{'.'.join(config.topics)}",
+                group_id=f"echo-stream.{'.'.join(self._topics)}",
                 enable_auto_commit=False,
                 auto_offset_reset="none",
                 allow_auto_create_topics=False,
@@ -95,60 +104,74 @@ class KafkaSource:
                 fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
                 **COMMON_OPTIONS,
             )
-        self._partitions = self._assign()
-        self._next = self._limits(config.start)
-        self._ends = self._limits("latest")
-        self._seek_all()
+        try:
+            self._partitions = self._assign()
+            self._ids = IdentityClient(config.bootstrap_servers, self._topics)
+        except EchoStreamError:
+            self._consumer.close()
+            raise
+        try:
+            self._identity = self._ids.ask()
+            warn_of_unknown(self._identity)
+            self._same_topics = set(self._topics)
+            self._ends = self._limits("latest")
+            self._read_from(self._start())
+        except EchoStreamError:
+            self.close()
+            raise
 
     @property
     def name(self) -> str:
         """What to call the source in messages."""
-        return f"topic {', '.join(self._config.topics)}"
+        return f"topic {', '.join(self._topics)}"
 
     @property
     def is_exhausted(self) -> bool:
         """Whether every partition has reached the end that was known at the start."""
         return self._exhausted
 
+    @property
+    def has_fixed_start(self) -> bool:
+        """Return False: logs lose their beginnings, and `latest` is another offset each time."""
+        return False
+
     def next_batch(self, max_samples: int) -> Batch:
-        """Wait up to a quarter of a second for messages, and decode at most max_samples."""
-        with self._errors("read"):
-            polled = self._consumer.poll(timeout_ms=POLL_TIMEOUT_MS, max_records=max_samples)
-        # The client's order of partitions is arbitrary.
-        records = [record for partition in sorted(polled) for record in polled[partition]]
-        batch = self._decode([record for record in records if self._is_next(record)])
+        """Wait up to a quarter of a second for messages, and decode at most max_samples.
+
+        Raises
+        ------
+        PositionError
+            If the log has lost the messages that come next.
+        """
+        polled = self._poll(max_samples)
+        samples, rejected = self._decoder.decode(
+            record
+            for partition in sorted(polled)  # the client's order is arbitrary
+            for record in polled[partition]
+            if self._offsets.take(partition, record.offset)
+        )
         self._notice_the_end()
-        return batch
+        return Batch(samples, rejected, self._offsets.take_skipped())
 
     def position(self) -> dict[str, int]:
         """Return the next offset of each "topic/partition"."""
-        return {f"{tp.topic}/{tp.partition}": offset for tp, offset in sorted(self._next.items())}
+        return self._offsets.position()
 
     def seek(self, position: Mapping[str, int]) -> None:
         """Continue from a position. Partitions that it does not name begin at their beginning.
 
         Raises
         ------
-        StateError
-            If an offset is not in the log any more, or not yet.
+        PositionError
+            If an offset is not in its log, and the configuration does not accept that.
         """
-        first, last = self._limits("earliest"), self._limits("latest")
-        for partition in self._partitions:
-            offset = position.get(f"{partition.topic}/{partition.partition}", first[partition])
-            if not first[partition] <= offset <= last[partition]:
-                msg = (
-                    f"the state continues {partition.topic}/{partition.partition} at offset "
-                    f"{offset}, but the topic holds {first[partition]} to {last[partition]}; it "
-                    "was recreated or its retention is too short: start with another --state"
-                )
-                raise StateError(msg)
-            self._next[partition] = offset
-        self._exhausted = False
-        self._seek_all()
+        self._read_from(self._resume(position, accept=self._config.accept_source))
 
     def commit(self) -> None:
         """Mirror the positions to the group, for lag monitors. A failure is only logged."""
-        offsets = {tp: OffsetAndMetadata(offset, "", -1) for tp, offset in self._next.items()}
+        offsets = {
+            tp: OffsetAndMetadata(offset, "", -1) for tp, offset in self._offsets.following.items()
+        }
         try:
             self._consumer.commit_async(offsets, callback=_log_failure)
         except KafkaError as err:
@@ -156,14 +179,50 @@ class KafkaSource:
 
     def expect(self, schema: SampleSchema) -> None:
         """Reject messages of any other schema from now on."""
-        self._schema = schema
+        self._decoder.schema = schema
 
     def describe(self) -> dict[str, Any]:
-        """Return what identifies the source."""
-        return {"kind": "kafka", "topics": list(self._config.topics)}
+        """Return the ids of cluster and topics, which are asked for anew if there was news.
+
+        So offsets in a topic that was recreated meanwhile are never stored under the name of
+        the old one. A broker that is away is asked again the next time.
+
+        Raises
+        ------
+        StateError
+            If a topic has been recreated.
+        """
+        if self._offsets.following != self._verified:
+            try:
+                now = self._ids.ask()
+            except SourceError as err:
+                logger.info("ids of cluster and topics were not checked: %s", err)
+            else:
+                self._identity.refuse_changes(now)
+                self._identity = now.completed_by(self._identity)
+                self._verified = self._offsets.following.copy()
+        return self._identity.to_json()
+
+    def recognise(self, description: Mapping[str, Any]) -> None:
+        """Raise StateError unless the description is of the same topics of the same cluster.
+
+        What the broker does not report, now or then, is taken to be the same. Other ids are
+        passed over where the configuration accepts them.
+        """
+        stored = Identity.from_json(description) if description["kind"] == "kafka" else None
+        if stored is None or stored.topics.keys() != self._identity.topics.keys():
+            refuse_other_source(description, self._identity.to_json())
+            return
+        if not self._config.accept_source:
+            stored.refuse_changes(self._identity)
+            self._identity = self._identity.completed_by(stored)
+        self._same_topics = {
+            topic for topic in self._topics if stored.is_same_topic(self._identity, topic)
+        }
 
     def close(self) -> None:
-        """Close the client."""
+        """Close the clients."""
+        self._ids.close()
         with self._errors("close the client"):
             self._consumer.close()
 
@@ -174,7 +233,7 @@ class KafkaSource:
     def _assign(self) -> list[TopicPartition]:
         """Take all partitions of all topics."""
         found = []
-        for topic in self._config.topics:
+        for topic in self._topics:
             with self._errors("look up the topic"):
                 numbers = self._consumer.partitions_for_topic(topic)
             if not numbers:
@@ -187,7 +246,6 @@ class KafkaSource:
         """Return the error for a topic that does not exist."""
         with self._errors("list the topics"):
             known = sorted(self._consumer.topics())
-        self._consumer.close()
         return SourceError(
             f"topic {topic} does not exist at {self._config.bootstrap_servers}; "
             f"topics there: {', '.join(known) or 'none'}"
@@ -201,81 +259,58 @@ class KafkaSource:
         with self._errors("ask for offsets"):
             return dict(ask(self._partitions))
 
-    def _seek_all(self) -> None:
+    def _start(self) -> dict[TopicPartition, int]:
+        """Return the offsets at which a new stream begins."""
+        start = self._config.start
+        if start == "latest":
+            return dict(self._ends)
+        if isinstance(start, int):
+            return self._since(start)
+        first = self._limits("earliest")
+        if isinstance(start, Mapping):
+            check_start(start, first, self._ends)
+            first |= {TopicPartition(*partition): offset for partition, offset in start.items()}
+        return first
+
+    def _since(self, time_ms: int) -> dict[TopicPartition, int]:
+        """Return the offset of each partition's first message since a time, or its end."""
+        with self._errors("ask for the offsets of a time"):
+            found = self._consumer.offsets_for_times(dict.fromkeys(self._partitions, time_ms))
+        return {
+            partition: end if found[partition] is None else found[partition].offset
+            for partition, end in self._ends.items()
+        }
+
+    def _resume(self, position: Mapping[str, int], *, accept: bool) -> dict[TopicPartition, int]:
+        """Return where to read on from a position, in the logs as they are now."""
+        first, last = self._limits("earliest"), self._limits("latest")
+        return resume_offsets(position, first, last, same_topics=self._same_topics, accept=accept)
+
+    def _read_from(self, following: Mapping[TopicPartition, int]) -> None:
         """Tell the client where to read on."""
-        for partition, offset in self._next.items():
+        self._offsets = Offsets(following)
+        self._verified = self._offsets.following.copy()
+        for partition, offset in following.items():
             self._consumer.seek(partition, offset)
+        self._exhausted = False
         self._notice_the_end()
 
-    def _is_next(self, record: Any) -> bool:
-        """Move the position past a record; False for one that has been counted already."""
-        partition = TopicPartition(record.topic, record.partition)
-        if record.offset < self._next[partition]:
-            logger.warning("record below the position dropped: %s/%s", partition, record.offset)
-            return False
-        self._next[partition] = record.offset + 1
-        return True
-
-    def _decode(self, records: Sequence[Any]) -> Batch:
-        """Turn records into samples of one schema, and into rejected ones."""
-        samples: list[tuple[Decoded, Origin]] = []
-        rejected: list[RejectedSample] = []
-        for place, record in enumerate(records):
-            origin = Origin(record.topic, record.partition, record.offset, record.timestamp)
+    def _poll(self, max_records: int) -> dict[TopicPartition, list[Any]]:
+        """Return the next records; where the log has lost them, say so."""
+        with self._errors("read"):
             try:
-                decoded = decode(record.key, record.value, record.headers, self._config.codec)
-                self._check_schema(decoded)
-            except (DecodeError, ShapeError) as err:
-                rejected.append(_rejected(record, origin, err, place))
-            else:
-                samples.append((decoded, origin))
-        return Batch(_as_batch(samples), rejected)
-
-    def _check_schema(self, decoded: Decoded) -> None:
-        """Refuse a sample unlike those before it; the first one decides."""
-        x = decoded.x[np.newaxis]
-        if self._schema is None:
-            self._schema = SampleSchema.of(x)
-        self._schema.check(x)
+                return dict(self._consumer.poll(POLL_TIMEOUT_MS, max_records))
+            except OffsetOutOfRangeError:
+                self._resume(self.position(), accept=False)
+                raise  # they are there after all: the broker was wrong, or is another one
 
     def _notice_the_end(self) -> None:
         """Tell whether all partitions have reached their ends; markers count as read."""
         if self._config.until_end and not self._exhausted:
             self._exhausted = all(
-                max(self._next[partition], self._consumer.position(partition)) >= end
+                max(self._offsets.following[partition], self._consumer.position(partition)) >= end
                 for partition, end in self._ends.items()
             )
-
-
-def _as_batch(samples: list[tuple[Decoded, Origin]]) -> Samples | None:
-    """Put decoded samples side by side; None if there are none."""
-    if not samples:
-        return None
-    ids = [
-        decoded.id or f"{origin.topic}-{origin.partition}-{origin.offset}"
-        for decoded, origin in samples
-    ]
-    return Samples(
-        x=np.stack([decoded.x for decoded, _ in samples]),
-        ids=as_objects(ids),
-        labels=as_objects([decoded.label for decoded, _ in samples]),
-        origins=as_objects([origin for _, origin in samples]),
-    )
-
-
-def _rejected(
-    record: Any, origin: Origin, err: DecodeError | ShapeError, place: int
-) -> RejectedSample:
-    """Return a record that is no sample, as it arrived."""
-    return RejectedSample(
-        reason=err.reason if isinstance(err, DecodeError) else "schema",
-        message=str(err),
-        key=record.key,
-        value=record.value,
-        headers=tuple(record.headers),
-        origin=origin,
-        place=place,
-    )
 
 
 def _log_failure(_offsets: object, result: object) -> None:

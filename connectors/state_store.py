@@ -27,6 +27,7 @@ from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.generation import check_format
 from echo_stream.snapshot import Snapshot
+from echo_stream.source import Skipped
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Checkpoint:
     engine: EchoCoreset
     position: Mapping[str, int]
     source: Mapping[str, Any]
+    skipped: Skipped
 
 
 class StateStore:
@@ -105,7 +107,9 @@ class StateStore:
         unit, manifest = found
         _check_fingerprint(stored_config(manifest), config, self.folder)
         engine = read_engine(unit, manifest, config, device=device)
-        return Checkpoint(engine, manifest["position"], manifest["source"])
+        # Checkpoints of before these were counted have none.
+        skipped = Skipped(manifest.get("gaps", 0), manifest.get("replayed", 0))
+        return Checkpoint(engine, manifest["position"], manifest["source"], skipped)
 
     def _whole_checkpoints(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Yield the checkpoints that are whole, with their manifests, newest first.
@@ -130,7 +134,11 @@ class StateStore:
             raise StateError(msg)
 
     def save_checkpoint(
-        self, engine: EchoCoreset, position: Mapping[str, int], source: Mapping[str, Any]
+        self,
+        engine: EchoCoreset,
+        position: Mapping[str, int],
+        source: Mapping[str, Any],
+        skipped: Skipped = Skipped(),  # noqa: B008 - immutable
     ) -> None:
         """Write engine and position as one atomic unit, and drop the oldest checkpoints."""
         parent, self._sequence = self._sequence, self._sequence + 1
@@ -143,6 +151,7 @@ class StateStore:
             "n": engine.n_seen_,
             "position": dict(position),
             "source": dict(source),
+            **skipped._asdict(),
         }
         write_checkpoint(engine, manifest, target)
         if not engine.is_warming_up:

@@ -37,6 +37,10 @@ class StateError(EchoStreamError):
     """Report a state folder that is in use, damaged, or of another configuration."""
 
 
+class PositionError(StateError):
+    """Report a position that its source does not have any more, or one that went back."""
+
+
 class SnapshotError(StateError):
     """Report a snapshot that does not exist or cannot be read."""
 

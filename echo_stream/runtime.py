@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 from echo_stream.breaker import Breaker
 from echo_stream.engine import EchoCoreset
-from echo_stream.errors import BadMessagesError, ConfigError, SourceError
+from echo_stream.errors import BadMessagesError, ConfigError, PositionError, SourceError
 from echo_stream.schedule import Every, Schedule
 from echo_stream.snapshot import Snapshot
-from echo_stream.source import RejectedSample, Source
+from echo_stream.source import RejectedSample, Skipped, Source
 
 BATCH_SAMPLES = 4_096  # samples asked of the source at a time
 
@@ -18,7 +18,11 @@ class Store(Protocol):
     """Where checkpoints and snapshots go. Both are durable when the call returns."""
 
     def save_checkpoint(
-        self, engine: EchoCoreset, position: Mapping[str, int], source: Mapping[str, Any]
+        self,
+        engine: EchoCoreset,
+        position: Mapping[str, int],
+        source: Mapping[str, Any],
+        skipped: Skipped,
     ) -> None:
         """Write engine and position as one atomic unit."""
 
@@ -116,6 +120,9 @@ class RunReport:
         Samples counted since the stream began.
     samples, rejected : int
         Counted, and refused, by this run.
+    gaps, replayed : int
+        Offsets without a message, and messages dropped since they came again, since the
+        stream began.
     checkpoints, retrainings : int
     snapshots : list of str
         Ids, in order.
@@ -126,6 +133,8 @@ class RunReport:
     n: int = 0
     samples: int = 0
     rejected: int = 0
+    gaps: int = 0
+    replayed: int = 0
     checkpoints: int = 0
     retrainings: int = 0
     snapshots: list[str] = field(default_factory=list)
@@ -149,9 +158,11 @@ class Run:
     trainer : Trainer, optional
         Needed when retrain_every is set.
     observer : Observer, optional
+    skipped : Skipped
+        What was skipped before the source's position.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything that a run is between
         self,
         source: Source,
         engine: EchoCoreset,
@@ -162,9 +173,11 @@ class Run:
         clock: Callable[[], float],
         trainer: Trainer | None = None,
         observer: Observer | None = None,
+        skipped: Skipped = Skipped(),  # noqa: B008 - immutable
     ) -> None:
-        self.report = RunReport(n=engine.n_seen_)
+        self.report = RunReport(engine.n_seen_, gaps=skipped.gaps, replayed=skipped.replayed)
         self._source = source
+        self._position = source.position()
         self._engine = engine
         self._store = store
         self._dead_letters = dead_letters
@@ -207,7 +220,7 @@ class Run:
         """Run the loop, and write the last checkpoint and snapshot."""
         try:
             self._loop()
-        except (BadMessagesError, SourceError):
+        except (BadMessagesError, PositionError, SourceError):
             self._checkpoint()
             raise
         except _StoppedTrainingError:
@@ -251,6 +264,8 @@ class Run:
             limits.append(self._engine.warmup_missing)
         batch = self._source.next_batch(int(min(BATCH_SAMPLES, self._samples_left(), *limits)))
         num_samples = 0 if batch.samples is None else len(batch.samples)
+        self.report.gaps += batch.skipped.gaps
+        self.report.replayed += batch.skipped.replayed
         if batch.rejected:
             self._dead_letters.write(batch.rejected)
             self.report.rejected += len(batch.rejected)
@@ -282,8 +297,12 @@ class Run:
 
     def _checkpoint(self) -> None:
         """Write a checkpoint, in the three steps of the class's description."""
+        position = self._source.position()
+        _check_monotone(self._position, position)
         self._dead_letters.flush()
-        self._store.save_checkpoint(self._engine, self._source.position(), self._source.describe())
+        skipped = Skipped(self.report.gaps, self.report.replayed)
+        self._store.save_checkpoint(self._engine, position, self._source.describe(), skipped)
+        self._position = position
         self._source.commit()
         self._checkpoint_schedule.done(self.report.n, self._clock())
         self.report.checkpoints += 1
@@ -307,3 +326,14 @@ class Run:
         if self._config.max_samples is None:
             return float("inf")
         return max(self._config.max_samples - self.report.samples, 0)
+
+
+def _check_monotone(before: Mapping[str, int], after: Mapping[str, int]) -> None:
+    """Raise PositionError if a position has gone back, so that it is not written."""
+    for name, offset in before.items():
+        if after.get(name, -1) < offset:
+            msg = (
+                f"the position of {name} went back from {offset} to {after.get(name)}, which "
+                "would count samples twice; start again from the last checkpoint"
+            )
+            raise PositionError(msg)

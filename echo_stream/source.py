@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from echo_stream.errors import DataError, SourceError
+from echo_stream.errors import DataError, SourceError, StateError
 from echo_stream.samples import Origin, Samples
 from echo_stream.typing import Array, IntArray
 from echo_stream.validation import SampleSchema, as_samples
@@ -44,6 +44,21 @@ class RejectedSample:
     place: int = 0
 
 
+class Skipped(NamedTuple):
+    """Offsets of a log that were passed over.
+
+    Attributes
+    ----------
+    gaps : int
+        Offsets at which nothing is, or is any more: compaction, transactions, retention.
+    replayed : int
+        Messages that came again, below the position, and were dropped.
+    """
+
+    gaps: int = 0
+    replayed: int = 0
+
+
 class Batch(NamedTuple):
     """What one call of `Source.next_batch` brings.
 
@@ -53,10 +68,12 @@ class Batch(NamedTuple):
         None: nothing yet, or nothing left.
     rejected : sequence of RejectedSample
         In the order of their places. Positions pass over these as well.
+    skipped : Skipped
     """
 
     samples: Samples | None
     rejected: Sequence[RejectedSample] = ()
+    skipped: Skipped = Skipped()
 
 
 class Source(Protocol):
@@ -69,6 +86,10 @@ class Source(Protocol):
     @property
     def is_exhausted(self) -> bool:
         """Return whether no further sample can come."""
+
+    @property
+    def has_fixed_start(self) -> bool:
+        """Return whether it begins at the same sample whenever it is opened."""
 
     def next_batch(self, max_samples: int) -> Batch:
         """Return at most max_samples of the next samples."""
@@ -86,7 +107,13 @@ class Source(Protocol):
         """Raise ShapeError if samples of this source cannot have the schema."""
 
     def describe(self) -> dict[str, Any]:
-        """Return what identifies the source; `json.dumps` takes it."""
+        """Return what identifies the source; `json.dumps` takes it.
+
+        Raises StateError if it has become another one since it was opened.
+        """
+
+    def recognise(self, description: Mapping[str, Any]) -> None:
+        """Raise StateError unless `describe` of the same source returned the description."""
 
     def close(self) -> None:
         """Let go of connections and files."""
@@ -114,6 +141,26 @@ def as_source(given: object) -> Rereadable:
         source: Rereadable = given  # type: ignore[assignment]  # by its two main methods
         return source
     return ArraySource(as_samples(given))
+
+
+def refuse_other_source(stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse to go on with another source than the one counted so far; a file may have moved.
+
+    Raises
+    ------
+    StateError
+    """
+    if _without_path(stored) != _without_path(given):
+        msg = (
+            f"the state has counted {dict(stored)}, but the source is {dict(given)}; "
+            "give another --state"
+        )
+        raise StateError(msg)
+
+
+def _without_path(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tells one source from another."""
+    return {name: value for name, value in description.items() if name != "path"}
 
 
 def read_again(source: Rereadable, num_samples: int) -> Iterator[Samples]:
@@ -189,6 +236,11 @@ class ArraySource:
         return Batch(samples)
 
     @property
+    def has_fixed_start(self) -> bool:
+        """Return True: there is one first row."""
+        return True
+
+    @property
     def num_samples(self) -> int:
         """Return how many samples there are."""
         return len(self._samples)
@@ -229,6 +281,10 @@ class ArraySource:
     def describe(self) -> dict[str, Any]:
         """Return what identifies the samples."""
         return dict(self._description)
+
+    def recognise(self, description: Mapping[str, Any]) -> None:
+        """Raise StateError unless the samples are described so."""
+        refuse_other_source(description, self._description)
 
     def close(self) -> None:
         """Do nothing: the memory is the caller's."""

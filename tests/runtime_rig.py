@@ -9,7 +9,7 @@ import numpy as np
 
 from echo_stream import EchoCoreset, EngineConfig, Snapshot
 from echo_stream.runtime import Run, RunConfig, RunReport
-from echo_stream.source import ArraySource, Batch, RejectedSample
+from echo_stream.source import ArraySource, Batch, RejectedSample, Skipped
 from echo_stream.typing import Array
 from echo_stream.validation import as_samples
 from tests.strategies import identity_generation
@@ -85,8 +85,8 @@ class Diary:
 class Tape(ArraySource):
     """The points as a source that hands out little at a time, fails and refuses as told.
 
-    A batch takes a second. The first `junk` ones are a bad message each. Before each row of
-    `bad` there is a message that is refused with it.
+    A batch takes a second, and skips `skips`. The first `junk` ones are a bad message each.
+    Before each row of `bad` there is a message that is refused with it.
     """
 
     def __init__(
@@ -105,6 +105,7 @@ class Tape(ArraySource):
         self.diary, self.clock, self.cap = diary, clock, cap
         self.fails_at, self.error, self.idle, self.bad = fails_at, error, idle, bad
         self.junk = 0
+        self.skips = Skipped()
         self.asked: list[int] = []
         self.committed: dict[str, int] | None = None
 
@@ -129,7 +130,7 @@ class Tape(ArraySource):
         rows = range(before, self.position()["row"])
         bad = [row for row in self.bad if row in rows]
         rejected = [refused(row, row - before + place) for place, row in enumerate(bad)]
-        return Batch(samples, rejected)
+        return Batch(samples, rejected, self.skips)
 
     def commit(self) -> None:
         """Take the position in."""
@@ -148,12 +149,17 @@ class Memory:
 
     diary: Diary
     checkpoints: list[tuple[Any, dict[str, int]]] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     letters: list[str] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
 
     def save_checkpoint(
-        self, engine: EchoCoreset, position: Mapping[str, int], source: Mapping[str, Any]
+        self,
+        engine: EchoCoreset,
+        position: Mapping[str, int],
+        source: Mapping[str, Any],
+        skipped: Skipped,
     ) -> None:
         """Keep the state as bytes would."""
         self.diary.note(f"checkpoint {engine.n_seen_}")
@@ -161,6 +167,7 @@ class Memory:
         arrays, meta = engine.to_state()
         copies = {name: array.copy() for name, array in arrays.items()}
         self.checkpoints.append(((copies, json.loads(json.dumps(meta))), dict(position)))
+        self.skipped.append(skipped)
 
     def save_snapshot(self, snapshot: Snapshot, position: Mapping[str, int]) -> str:
         """Keep the snapshot."""

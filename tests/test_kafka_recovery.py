@@ -16,9 +16,9 @@ from echo_stream.connectors.files import read_file
 from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples
 from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import find_snapshot
-from echo_stream.connectors.units import list_units, read_manifest
 from echo_stream.snapshot import Snapshot
 from tests.broker import Broker
+from tests.cli.commands import newest_checkpoint
 from tests.conftest import MakeTopic
 
 pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
@@ -67,17 +67,11 @@ def kill_half_way(topic: str, state: Path, broker: Broker, *more: str) -> int:
     command = consumer(topic, state, broker, *more)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + START_SECONDS
-        while counted(state) < N // 2:
+        while newest_checkpoint(state)["n"] < N // 2:
             assert process.poll() is None, process.stderr and process.stderr.read()
             assert time.monotonic() < deadline
         os.kill(process.pid, signal.SIGKILL)
-    return counted(state)
-
-
-def counted(state: Path) -> int:
-    """Return N of the newest checkpoint."""
-    units = list_units(state / "checkpoints")
-    return int(read_manifest(units[-1])["n"]) if units else 0
+    return int(newest_checkpoint(state)["n"])
 
 
 def rows_of(snapshot: Snapshot) -> list[tuple[str, str, float]]:

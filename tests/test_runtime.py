@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from echo_stream import EchoCoreset
 from echo_stream.runtime import BATCH_SAMPLES, RunConfig
 from echo_stream.schedule import Every
+from echo_stream.source import Skipped
 from tests.runtime_rig import CAP, WARMUP, CrashError, Diary, Ear, N, rig, settled, warming
 
 
@@ -214,3 +215,14 @@ def test_no_refused_message_is_passed_over() -> None:
     assert strict.memory.letters == [str(row) for row in bad]
     assert strict.run.report.rejected == len(bad)
     assert moment > 3 * N / 5
+
+
+def test_skipped_offsets_are_counted_and_checkpointed() -> None:
+    """Each checkpoint has all that was skipped before it, the last one what is reported."""
+    skipping = rig(RunConfig(checkpoint_every=Every(samples=20)))
+    skipping.source.skips = Skipped(2, 1)
+    report = skipping.run.run()
+    batches = len(skipping.source.asked)
+    assert (report.gaps, report.replayed) == (2 * batches, batches)
+    assert skipping.memory.skipped == sorted(skipping.memory.skipped)
+    assert skipping.memory.skipped[-1] == (report.gaps, report.replayed)

@@ -2,10 +2,22 @@
 
 import pytest
 
-from echo_stream.errors import SourceError
+from echo_stream.errors import PositionError, SourceError
 from echo_stream.runtime import RunConfig
 from echo_stream.schedule import Every
-from tests.runtime_rig import CAP, CrashError, Diary, Memory, N, Rig, comparable, rig, warming
+from tests.runtime_rig import (
+    CAP,
+    CrashError,
+    Diary,
+    Ear,
+    Memory,
+    N,
+    Rig,
+    comparable,
+    rig,
+    settled,
+    warming,
+)
 
 BUSY = RunConfig(checkpoint_every=Every(samples=20), snapshot_every=Every(samples=30))
 
@@ -94,3 +106,21 @@ def test_other_errors_leave_no_checkpoint() -> None:
     with pytest.raises(CrashError):
         broken.run.run()
     assert broken.memory.diary.entries == []
+
+
+def test_position_that_is_gone_leaves_a_checkpoint() -> None:
+    """What was counted before the log lost what comes next is kept, so the gap is no wider."""
+    broken = rig(fails_at=3, error=PositionError("fell off the log"))
+    with pytest.raises(PositionError, match="fell off"):
+        broken.run.run()
+    assert broken.memory.diary.entries == ["flush", "checkpoint 21", "commit"]
+
+
+def test_position_never_goes_back() -> None:
+    """A source that would count samples twice is not believed, and nothing is written."""
+    ear = Ear(at=2, do=lambda: broken.source.seek({"row": 0}))
+    config = RunConfig(max_samples=2 * CAP)
+    broken = rig(config, engine=settled(50), position={"row": 50}, ear=ear)
+    with pytest.raises(PositionError, match="of row went back from 50 to 0"):
+        broken.run.run()
+    assert broken.memory.checkpoints == []

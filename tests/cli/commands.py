@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,11 @@ from unittest import mock
 
 import numpy as np
 import torch
+from kafka import KafkaProducer
 
 from echo_stream.cli.main import main
+from echo_stream.connectors.units import list_units, read_manifest
+from tests.broker import Broker
 
 TINY = ("--preset", "paper", "--budget", 20, "--epochs", 0)
 """Options under which a few hundred samples take well under a second."""
@@ -148,6 +151,37 @@ def content(folder: Path) -> dict[str, bytes]:
 def units(folder: Path) -> list[str]:
     """Return the names of the units in a folder, in order; none where there is no folder."""
     return sorted(path.parent.name for path in folder.glob("[!.]*/manifest.json"))
+
+
+def newest_checkpoint(state: Path) -> dict[str, Any]:
+    """Return the manifest of the newest checkpoint; where there is none, that N is 0."""
+    found = list_units(state / "checkpoints")
+    return read_manifest(found[-1]) if found else {"n": 0}
+
+
+def on(broker: Broker, *topics: str) -> list[object]:
+    """Return the options that name topics on the broker."""
+    named = [word for topic in topics for word in ("--topic", topic)]
+    return ["--bootstrap-servers", broker.bootstrap, *named]
+
+
+def send(broker: Broker, topic: str, values: Sequence[bytes | None], **where: Any) -> None:
+    """Send plain messages, as a producer that knows nothing of echo-stream does.
+
+    Parameters
+    ----------
+    broker : Broker
+    topic : str
+    values : sequence of bytes or None
+    where
+        `partition` and `timestamp_ms`, as the client takes them.
+    """
+    with KafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
+        for value in values:
+            # The client sends no tombstone without a key.
+            key = b"\xff" if value is None else None
+            producer.send(topic, value=value, key=key, **where)
+        producer.flush()
 
 
 @contextmanager

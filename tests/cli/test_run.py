@@ -4,13 +4,12 @@ import base64
 import json
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from kafka import KafkaProducer
 
 from tests.broker import Broker
 from tests.cli.commands import (
@@ -20,8 +19,11 @@ from tests.cli.commands import (
     command_process,
     content,
     finish,
+    newest_checkpoint,
+    on,
     refusal,
     run_command,
+    send,
     units,
     wait_until,
     write_data,
@@ -142,21 +144,6 @@ def test_retraining_that_fails_is_only_told(data: Path, state: Path) -> None:
     assert (result.exit_code, result.json()["n"]) == (0, N)
     (line,) = result.stderr.splitlines()
     assert "the training ended with exit code 2: Error: lenet takes square images" in line
-
-
-def on(broker: Broker, *topics: str) -> list[object]:
-    """Return the options that name topics on the broker."""
-    named = [word for topic in topics for word in ("--topic", topic)]
-    return ["--bootstrap-servers", broker.bootstrap, *named]
-
-
-def send(broker: Broker, topic: str, values: Sequence[bytes | None]) -> None:
-    """Send plain messages, as a producer that knows nothing of echo-stream does."""
-    with KafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
-        for value in values:
-            # The client sends no tombstone without a key.
-            producer.send(topic, value=value, key=b"\xff" if value is None else None)
-        producer.flush()
 
 
 def dead_letters(state: Path) -> list[dict[str, Any]]:
@@ -282,7 +269,7 @@ def running(
     answer("produce", data, *on(broker, topic))
     words: list[object] = ["run", *on(broker, topic), "--state", state, *TINY, "--warmup", 100]
     with command_process(*words, "--checkpoint-every", N) as process:
-        wait_until(lambda: units(state / "checkpoints"), process)
+        wait_until(lambda: newest_checkpoint(state)["n"] == N, process)
         yield words, process
 
 

@@ -1,0 +1,139 @@
+"""Which log a topic's name stands for: the cluster's id and the topic's."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaAdminClient
+
+from echo_stream.connectors.kafka_client import COMMON_OPTIONS, errors_for_people
+from echo_stream.errors import StateError
+
+logger = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT_MS = 2_000  # a broker that is silent must not hold up a checkpoint
+NO_ID = "00000000-0000-0000-0000-000000000000"  # what a broker before topic ids answers
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells a topic from another one of the same name.
+
+    Attributes
+    ----------
+    cluster : str or None
+        The cluster's id; None where the broker does not report it.
+    topics : mapping of str to (str or None)
+        Each topic's id, likewise.
+    """
+
+    cluster: str | None
+    topics: Mapping[str, str | None]
+
+    @classmethod
+    def from_json(cls, description: Mapping[str, Any]) -> "Identity":
+        """Return the identity in a source's description, of early ones the names alone."""
+        topics = description["topics"]
+        if not isinstance(topics, Mapping):
+            topics = dict.fromkeys(topics)
+        return cls(description.get("cluster"), topics)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the description of a source; `json.dumps` takes it."""
+        return {"kind": "kafka", "cluster": self.cluster, "topics": dict(self.topics)}
+
+    def is_same_topic(self, other: "Identity", topic: str) -> bool:
+        """Tell whether a topic is known to be the same log in both."""
+        return self.topics[topic] is not None and self.topics[topic] == other.topics[topic]
+
+    def completed_by(self, other: "Identity") -> "Identity":
+        """Return this identity with what is known only of the other."""
+        topics = {name: found or other.topics.get(name) for name, found in self.topics.items()}
+        return Identity(self.cluster or other.cluster, topics)
+
+    def refuse_changes(self, other: "Identity") -> None:
+        """Refuse another identity, where both are known.
+
+        Raises
+        ------
+        StateError
+            Naming what differs, and what to do.
+        """
+        changes = [
+            f"the id of {what} was {before} and is {after}"
+            for what, before, after in (
+                ("the cluster", self.cluster, other.cluster),
+                *((f"topic {name}", self.topics[name], other.topics[name]) for name in self.topics),
+            )
+            if before and after and before != after
+        ]
+        if changes:
+            msg = (
+                f"the log is another one than the state has counted: {'; '.join(changes)}; give "
+                "--accept-source to go on with the new one, or another --state"
+            )
+            raise StateError(msg)
+
+
+class IdentityClient:
+    """Ask a broker for the ids of its cluster and of topics, as often as wanted.
+
+    Parameters
+    ----------
+    servers : str
+        Comma-separated HOST:PORT.
+    topics : sequence of str
+
+    Raises
+    ------
+    SourceError
+        If no broker answers.
+    """
+
+    def __init__(self, servers: str, topics: Sequence[str]) -> None:
+        self._servers = servers
+        self._topics = list(topics)
+        options = {**COMMON_OPTIONS, "request_timeout_ms": REQUEST_TIMEOUT_MS}
+        with self._errors():
+            self._admin = KafkaAdminClient(bootstrap_servers=servers.split(","), **options)
+
+    def ask(self) -> Identity:
+        """Return the ids as they are now.
+
+        Raises
+        ------
+        SourceError
+            If the broker does not answer: at once while it is away, and for up to
+            `RECONNECT_BACKOFF_MAX_MS` after it is back.
+        """
+        with self._errors():
+            cluster = self._admin.describe_cluster()["cluster_id"]
+            described = self._admin.describe_topics(self._topics)
+        found = {topic["name"]: _topic_id(topic) for topic in described}
+        return Identity(cluster or None, {name: found.get(name) for name in self._topics})
+
+    def close(self) -> None:
+        """Close the client."""
+        with self._errors():
+            self._admin.close()
+
+    def _errors(self) -> Any:
+        """Return the guard that turns the client's errors into ours."""
+        return errors_for_people(self._servers, "ask for the ids of cluster and topics")
+
+
+def warn_of_unknown(identity: Identity) -> None:
+    """Say which topics cannot be told from others of their names."""
+    unknown = [name for name, found in identity.topics.items() if found is None]
+    if unknown:
+        logger.warning(
+            "the broker reports no id of topic %s: were it recreated, nobody would notice",
+            ", ".join(unknown),
+        )
+
+
+def _topic_id(described: Mapping[str, Any]) -> str | None:
+    """Return a topic's id, if the broker reports one."""
+    found = str(described.get("topic_id") or NO_ID)
+    return None if found == NO_ID else found

@@ -1,0 +1,148 @@
+"""Book-keeping of offsets: which record is next, what was passed over, what is gone."""
+
+import logging
+from collections.abc import Container, Mapping, Sequence
+from typing import NamedTuple
+
+from kafka import TopicPartition
+
+from echo_stream.errors import PositionError
+from echo_stream.source import Skipped
+
+logger = logging.getLogger(__name__)
+
+
+def partition_name(partition: TopicPartition) -> str:
+    """Return what a position calls a partition."""
+    return f"{partition.topic}/{partition.partition}"
+
+
+class Offsets:
+    """The next offset of each partition, which only ever grows.
+
+    Parameters
+    ----------
+    following : mapping
+        Partition to next offset.
+
+    Examples
+    --------
+    >>> partition = TopicPartition("events", 0)
+    >>> offsets = Offsets({partition: 5})
+    >>> [offsets.take(partition, offset) for offset in (5, 5, 8)]
+    [True, False, True]
+    >>> offsets.following[partition], offsets.take_skipped(), offsets.take_skipped()
+    (9, Skipped(gaps=2, replayed=1), Skipped(gaps=0, replayed=0))
+    """
+
+    def __init__(self, following: Mapping[TopicPartition, int]) -> None:
+        self.following = dict(following)
+        self._gaps = self._replayed = 0
+
+    def take(self, partition: TopicPartition, offset: int) -> bool:
+        """Move past a record; False if it lies below, so that it must not be counted. O(1)."""
+        following = self.following[partition]
+        if offset < following:
+            self._replayed += 1
+            return False
+        self._gaps += offset - following
+        self.following[partition] = offset + 1
+        return True
+
+    def take_skipped(self) -> Skipped:
+        """Return what was skipped since the last call."""
+        skipped = Skipped(self._gaps, self._replayed)
+        self._gaps = self._replayed = 0
+        return skipped
+
+    def position(self) -> dict[str, int]:
+        """Return the next offset of each "topic/partition"."""
+        return {partition_name(each): offset for each, offset in sorted(self.following.items())}
+
+
+def resume_offsets(
+    position: Mapping[str, int],
+    first: Mapping[TopicPartition, int],
+    last: Mapping[TopicPartition, int],
+    *,
+    same_topics: Container[str],
+    accept: bool,
+) -> dict[TopicPartition, int]:
+    """Return where to read on from a position, in logs that may have changed since.
+
+    Parameters
+    ----------
+    position : mapping
+        Next offset of each "topic/partition"; one that it does not name begins where its log does.
+    first, last : mapping
+        Of each partition the first offset in its log, and the one after its last.
+    same_topics : container of str
+        Topics that are known to be the logs that the position is of.
+    accept : bool
+        Go on where an offset is not in its log: from the beginning of the log. Only one
+        beyond the end of a log that is known to be the same goes on from its end.
+
+    Raises
+    ------
+    PositionError
+        Unless accept, if an offset is not in its log.
+
+    Examples
+    --------
+    >>> partition = TopicPartition("events", 0)
+    >>> def resume(offset, same=()):
+    ...     stored = {"events/0": offset}
+    ...     logs = ({partition: 5}, {partition: 9})
+    ...     return resume_offsets(stored, *logs, same_topics=same, accept=True)[partition]
+    >>> resume(7), resume(2), resume(12), resume(12, same={"events"})
+    (7, 5, 5, 9)
+    """
+    following: dict[TopicPartition, int] = {}
+    lost: list[_Lost] = []
+    for partition, begin in first.items():
+        name, end = partition_name(partition), last[partition]
+        following[partition] = offset = position.get(name, begin)
+        if begin <= offset <= end:
+            continue
+        is_truncated = offset > end and partition.topic in same_topics
+        following[partition] = end if is_truncated else begin
+        log = f"its log now begins at {begin} and ends before {end}"
+        lost.append(_Lost(name, offset, log, f"from {following[partition]}"))
+    names = set(map(partition_name, first))
+    lost += [
+        _Lost(name, offset, "it is not there any more", "without it")
+        for name, offset in sorted(position.items())
+        if name not in names
+    ]
+    if accept:
+        _warn(lost)
+    elif lost:
+        raise _refusal(lost)
+    return following
+
+
+class _Lost(NamedTuple):
+    """An offset that is not in its log, and how to go on without it."""
+
+    name: str
+    offset: int
+    log: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.name} is counted up to offset {self.offset}, but {self.log}"
+
+
+def _warn(lost: Sequence[_Lost]) -> None:
+    """Say where reading does not go on at the offset that was counted up to."""
+    for each in lost:
+        logger.warning("%s; going on %s", each, each.remedy)
+
+
+def _refusal(lost: Sequence[_Lost]) -> PositionError:
+    """Return the error of offsets that are not in their logs."""
+    more = f", and {len(lost) - 1} more partitions likewise" if len(lost) > 1 else ""
+    return PositionError(
+        f"{lost[0]}{more}; give --accept-source to go on {lost[0].remedy}, counting what is "
+        "missing as a gap, or another --state"
+    )

@@ -1,0 +1,114 @@
+"""Topics that change while they are read."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import numpy as np
+import pytest
+from kafka import KafkaAdminClient, TopicPartition
+
+from echo_stream.connectors.codecs import CodecConfig
+from echo_stream.connectors.kafka_source import KafkaConfig, KafkaSource
+from echo_stream.errors import ConfigError, PositionError, StateError
+from tests.broker import Broker
+from tests.cli.commands import send
+from tests.conftest import MakeTopic
+
+pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+
+VALUE = np.ones(2, np.float32).tobytes()
+KEPT = {"retention.ms": "-1"}  # messages of 1970 would be deleted at once
+CODEC = CodecConfig("raw", "float32", (2,))
+
+
+@pytest.fixture
+def admin(broker: Broker) -> Iterator[KafkaAdminClient]:
+    """Yield a client that may change topics."""
+    with KafkaAdminClient(bootstrap_servers=broker.bootstrap) as client:
+        yield client
+
+
+def opened(broker: Broker, *topics: str, start: object = "earliest") -> KafkaSource:
+    """Open topics."""
+    return KafkaSource(KafkaConfig(topics, broker.bootstrap, CODEC, start))  # type: ignore[arg-type]  # parsed elsewhere
+
+
+def read(source: KafkaSource, number: int) -> None:
+    """Read so many samples."""
+    while number:
+        samples = source.next_batch(number).samples
+        number -= 0 if samples is None else len(samples)
+
+
+def test_log_that_loses_its_beginning_while_it_is_read(
+    broker: Broker, make_topic: MakeTopic, admin: KafkaAdminClient
+) -> None:
+    """A reader that is too slow is told what is gone, not sent to another offset."""
+    topic = make_topic()
+    send(broker, topic, [VALUE] * 10)
+    with closing(opened(broker, topic)) as source:
+        admin.delete_records({TopicPartition(topic, 0): 6})
+        with pytest.raises(PositionError, match=r"/0 is counted up to offset 0, .* begins at 6 "):
+            source.next_batch(100)
+        assert source.position() == {f"{topic}/0": 0}
+
+
+def test_topic_recreated_while_it_is_read(
+    broker: Broker, make_topic: MakeTopic, admin: KafkaAdminClient
+) -> None:
+    """Before offsets are stored, the broker is asked whether the topic is still the same."""
+    topic = make_topic()
+    send(broker, topic, [VALUE] * 10)
+    with closing(opened(broker, topic)) as source:
+        before = source.describe()
+        read(source, 5)
+        assert source.describe() == before
+        read(source, 1)
+        admin.delete_topics([topic])
+        admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
+        with pytest.raises(StateError, match=f"the id of topic {topic} was"):
+            source.describe()
+
+
+def test_order_of_topics_does_not_matter(broker: Broker, make_topic: MakeTopic) -> None:
+    """Nor do repetitions: it is the same source."""
+    one, two = make_topic(), make_topic()
+    with (
+        closing(opened(broker, one, two)) as source,
+        closing(opened(broker, two, one, two)) as turned,
+    ):
+        assert turned.describe() == source.describe()
+        assert (turned.name, turned.position()) == (source.name, source.position())
+        turned.recognise(source.describe())
+
+
+def test_other_topics_are_another_source(broker: Broker, make_topic: MakeTopic) -> None:
+    """One more, one less, or a file: a state is of the topics that it was begun with."""
+    one, two = make_topic(), make_topic()
+    with closing(opened(broker, one)) as source, closing(opened(broker, one, two)) as both:
+        for description in (both.describe(), {"kind": "file", "path": "x", "sha256": "0"}):
+            with pytest.raises(StateError, match="give another --state"):
+                source.recognise(description)
+
+
+def test_start_at_a_time_or_an_offset(broker: Broker, make_topic: MakeTopic) -> None:
+    """A partition without anything so late begins at its end, one without an offset at its own."""
+    topic = make_topic(partitions=3, configs=KEPT)
+    for partition in (0, 1):
+        for second in range(5 * (partition + 1)):
+            send(broker, topic, [VALUE], partition=partition, timestamp_ms=1_000 * (second + 1))
+    starts = {
+        "earliest": [0, 0, 0],
+        "latest": [5, 10, 0],
+        1_000: [0, 0, 0],
+        3_001: [3, 3, 0],
+        5_001: [5, 5, 0],
+        10_001: [5, 10, 0],
+    }
+    for start, offsets in starts.items():
+        with closing(opened(broker, topic, start=start)) as source:
+            assert list(source.position().values()) == offsets, start
+    with closing(opened(broker, topic, start={(topic, 1): 7})) as source:
+        assert source.position() == {f"{topic}/0": 0, f"{topic}/1": 7, f"{topic}/2": 0}
+    with pytest.raises(ConfigError, match="give one from 0 to 10"):
+        opened(broker, topic, start={(topic, 1): 11})
