@@ -1,6 +1,7 @@
 """A bounded, ordered set of members: the support heap of the method, and its core twin."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
@@ -21,10 +22,12 @@ class BoundedPool:
     (0, inf)
     """
 
-    __slots__ = ("_entries",)
+    __slots__ = ("_entries", "_keys")
 
     def __init__(self, entries: Iterable[tuple[float, Member]] = ()) -> None:
         self._entries: SortedKeyList = SortedKeyList(entries, key=_sort_key)
+        # How many members have each key: whether any tie is asked for every sample offered.
+        self._keys = Counter(key for key, _ in self._entries)
 
     def __len__(self) -> int:
         """Return the number of members."""
@@ -37,14 +40,16 @@ class BoundedPool:
     def offer(self, key: float, member: Member, capacity: float) -> None:
         """Take a member in, and the largest out if there are then too many. O(log n)."""
         if len(self._entries) < capacity:
-            self._entries.add((key, member))
+            self._add(key, member)
         elif key <= self.limit(capacity):
-            self._entries.add((key, member))
-            self._entries.pop()
+            self._add(key, member)
+            self._pop()
 
     def tied(self, key: float) -> list[Member]:
-        """Return the members of a key, in order of tie. O(log n) for each of them."""
+        """Return the members of a key, in order of tie. O(1), or O(log n) for each of them."""
         entries, found = self._entries, []
+        if not self._keys.get(key):
+            return []
         for place in range(entries.bisect_key_left((key, FIRST_TIE)), len(entries)):
             if entries[place][0] != key:
                 break
@@ -59,13 +64,14 @@ class BoundedPool:
     def cut(self, capacity: float) -> None:
         """Drop the largest until at most capacity are left."""
         while len(self._entries) > capacity:
-            self._entries.pop()
+            self._pop()
 
     def remove(self, members: Iterable[Member]) -> None:
         """Take out the members that are held, the very same objects. O(pool)."""
         gone = {id(member) for member in members}
         kept = [entry for entry in self._entries if id(entry[1]) not in gone]
         self._entries = SortedKeyList(kept, key=_sort_key)
+        self._keys = Counter(key for key, _ in kept)
 
     def last(self) -> tuple[float, Member]:
         """Return the largest key with its member. The pool must not be empty."""
@@ -77,6 +83,20 @@ class BoundedPool:
         if len(entries) < capacity:
             return math.inf
         return entries[-1][0] if entries else -math.inf
+
+    def _add(self, key: float, member: Member) -> None:
+        """Take a member in."""
+        self._entries.add((key, member))
+        self._keys[key] = self._keys.get(key, 0) + 1
+
+    def _pop(self) -> None:
+        """Drop the largest."""
+        key = self._entries.pop()[0]
+        left = self._keys[key] - 1
+        if left:
+            self._keys[key] = left
+        else:
+            del self._keys[key]
 
 
 def _sort_key(entry: tuple[float, Member]) -> tuple[float, Tie]:
