@@ -34,6 +34,7 @@ POLL_TIMEOUT_MS = 250  # a stop that is asked for waits at most this long
 MAX_PARTITION_FETCH_BYTES = 8 * 1024**2
 FETCH_MIN_BYTES = 64 * 1024
 FETCH_MAX_WAIT_MS = 100
+LAST_COMMIT_MS = 2_000  # the mirror is a courtesy: closing waits no longer for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,8 @@ class KafkaSource:
         self._decoder = RecordDecoder(config.codec)
         self._exhausted = False
         self._verified: dict[TopicPartition, int] = {}
+        self._mirrored: dict[TopicPartition, OffsetAndMetadata] = {}
+        self._commit: Any = None  # the client's future of that
         with self._errors("connect to the broker"):
             self._consumer = KafkaConsumer(
                 bootstrap_servers=config.bootstrap_servers.split(","),
@@ -169,13 +172,13 @@ class KafkaSource:
 
     def commit(self) -> None:
         """Mirror the positions to the group, for lag monitors. A failure is only logged."""
-        offsets = {
+        self._mirrored = {
             tp: OffsetAndMetadata(offset, "", -1) for tp, offset in self._offsets.following.items()
         }
         try:
-            self._consumer.commit_async(offsets, callback=_log_failure)
+            self._commit = self._consumer.commit_async(self._mirrored, callback=_log_failure)
         except KafkaError as err:
-            _log_failure(offsets, err)
+            _log_failure(self._mirrored, err)
 
     def expect(self, schema: SampleSchema) -> None:
         """Reject messages of any other schema from now on."""
@@ -221,10 +224,23 @@ class KafkaSource:
         }
 
     def close(self) -> None:
-        """Close the clients."""
+        """Close the clients, once the last commit has arrived or two seconds have passed."""
         self._ids.close()
         with self._errors("close the client"):
+            self._finish_the_mirror()
             self._consumer.close()
+
+    def _finish_the_mirror(self) -> None:
+        """Commit again, and wait, where the last commit is still under way.
+
+        The client sends nothing more once it is closed; what is under way would be lost.
+        """
+        if self._commit is None or self._commit.is_done:
+            return
+        try:
+            self._consumer.commit(self._mirrored, timeout_ms=LAST_COMMIT_MS)
+        except KafkaError as err:
+            _log_failure(self._mirrored, err)
 
     def _errors(self, doing: str) -> Any:
         """Return the guard that turns the client's errors into ours."""
