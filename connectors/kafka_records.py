@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, decode
 from echo_stream.errors import ShapeError
 from echo_stream.samples import Origin, Samples, as_objects
@@ -31,7 +29,7 @@ class RecordDecoder:
 
     def decode(self, records: Iterable[Any]) -> tuple[Samples | None, list[RejectedSample]]:
         """Return the samples of records, None if there are none, and the rejected records."""
-        samples: list[tuple[Decoded, Origin]] = []
+        parts: list[Samples] = []
         rejected: list[RejectedSample] = []
         for place, record in enumerate(records):
             origin = Origin(record.topic, record.partition, record.offset, record.timestamp)
@@ -41,31 +39,31 @@ class RecordDecoder:
             except (DecodeError, ShapeError) as err:
                 rejected.append(_rejected(record, origin, err, place))
             else:
-                samples.append((decoded, origin))
-        return _side_by_side(samples), rejected
+                parts.append(_samples(decoded, origin))
+        return (Samples.concatenate(parts) if parts else None), rejected
 
     def _check_schema(self, decoded: Decoded) -> None:
-        """Refuse a sample unlike those before it; the first one decides."""
-        x = decoded.x[np.newaxis]
+        """Refuse samples unlike those before them; the first ones decide."""
         if self.schema is None:
-            self.schema = SampleSchema.of(x)
-        self.schema.check(x)
+            self.schema = SampleSchema.of(decoded.x)
+        self.schema.check(decoded.x)
 
 
-def _side_by_side(samples: list[tuple[Decoded, Origin]]) -> Samples | None:
-    """Put decoded samples side by side; None if there are none."""
-    if not samples:
-        return None
-    ids = [
-        decoded.id or f"{origin.topic}-{origin.partition}-{origin.offset}"
-        for decoded, origin in samples
-    ]
+def _samples(decoded: Decoded, origin: Origin) -> Samples:
+    """Return what a message holds as samples that know where they come from."""
+    n = len(decoded.x)
     return Samples(
-        x=np.stack([decoded.x for decoded, _ in samples]),
-        ids=as_objects(ids),
-        labels=as_objects([decoded.label for decoded, _ in samples]),
-        origins=as_objects([origin for _, origin in samples]),
+        x=decoded.x,
+        ids=as_objects([id or _name(origin, decoded, row) for row, id in enumerate(decoded.ids)]),
+        labels=as_objects(decoded.labels),
+        origins=as_objects([origin] * n),
     )
+
+
+def _name(origin: Origin, decoded: Decoded, row: int) -> str:
+    """Return what to call a sample without an id: by its place in the log."""
+    name = f"{origin.topic}-{origin.partition}-{origin.offset}"
+    return f"{name}-{row}" if decoded.is_batch else name
 
 
 def _rejected(

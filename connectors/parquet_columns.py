@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from echo_stream.connectors._formats import Layout, raw_layout
+from echo_stream.connectors.codecs.layouts import Layout, raw_layout
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.samples import as_objects
 from echo_stream.typing import Array

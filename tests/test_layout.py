@@ -21,7 +21,8 @@ LINKS = {"echo_stream/connectors", "echo_stream/cli"}
 
 def sources(folder: str) -> list[Path]:
     """Return the modules of a folder, not following the links."""
-    return sorted(path for path in (ROOT / folder).glob("*.py"))
+    found = set((ROOT / folder).rglob("*.py"))
+    return sorted(found - {path for link in LINKS for path in (ROOT / link).rglob("*.py")})
 
 
 def imports(path: Path) -> set[str]:

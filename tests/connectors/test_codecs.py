@@ -2,7 +2,7 @@
 
 import io
 import json
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pytest
@@ -49,6 +49,24 @@ def npy_bytes(x: Any) -> bytes:
     return buffer.getvalue()
 
 
+class Sample(NamedTuple):
+    """The sample of a message that holds one."""
+
+    x: np.ndarray[Any, Any]
+    id: str | None
+    label: Label
+
+
+def only_sample(
+    key: bytes | None, value: bytes | None, headers: Headers, config: CodecConfig
+) -> Sample:
+    """Decode a message of one sample."""
+    decoded = decode(key, value, headers, config)
+    (x,), (id,), (label,) = decoded.x, decoded.ids, decoded.labels
+    assert not decoded.is_batch
+    return Sample(x, id, label)
+
+
 def refused(value: bytes | None, headers: Headers = (), config: CodecConfig = AUTO) -> DecodeError:
     """Return the error that a message brings, of one line."""
     with pytest.raises(DecodeError) as caught:
@@ -68,7 +86,7 @@ def test_decode_inverts_encode(
 ) -> None:
     """Any array, id and label survive any format."""
     key, value, headers = encode(x, id, label, format)
-    decoded = decode(key, value, headers, AUTO)
+    decoded = only_sample(key, value, headers, AUTO)
     np.testing.assert_array_equal(decoded.x, x)
     assert decoded.x.dtype == x.dtype
     assert decoded.id == id
@@ -119,7 +137,7 @@ def test_content_type_goes_before_everything() -> None:
     value = b"\x93NUMPY\x01\x00"
     headers = [("content-type", b"application/octet-stream")]
     config = CodecConfig(format="json", dtype="uint8", shape=(8,))
-    assert decode(None, value, headers, config).x.tobytes() == value
+    assert only_sample(None, value, headers, config).x.tobytes() == value
 
 
 @pytest.mark.parametrize(
@@ -127,7 +145,7 @@ def test_content_type_goes_before_everything() -> None:
 )
 def test_content_type_may_have_parameters(content_type: bytes) -> None:
     """Capitals and parameters do not matter."""
-    assert decode(None, b'{"x": [1]}', [("content-type", content_type)], AUTO).x == [1]
+    assert only_sample(None, b'{"x": [1]}', [("content-type", content_type)], AUTO).x == [1]
 
 
 def test_unknown_content_type_is_named() -> None:
@@ -141,7 +159,7 @@ def test_unknown_content_type_is_named() -> None:
 def test_configured_format_goes_before_magic_bytes() -> None:
     """Who configures raw gets raw."""
     config = CodecConfig(format="raw", dtype="uint8", shape=(10,))
-    assert decode(None, b'{"x": [1]}', [], config).x.shape == (10,)
+    assert only_sample(None, b'{"x": [1]}', [], config).x.shape == (10,)
 
 
 def test_magic_bytes_tell_npy_and_json() -> None:
@@ -149,14 +167,14 @@ def test_magic_bytes_tell_npy_and_json() -> None:
     x = np.ones((2, 3), np.float32)
     config = CodecConfig(dtype="float32", shape=(2, 3))
     for value in (npy_bytes(x), b' \n{ "x": [[1, 1, 1], [1, 1, 1]]} \n', x.tobytes()):
-        np.testing.assert_array_equal(decode(None, value, [], config).x, x)
+        np.testing.assert_array_equal(only_sample(None, value, [], config).x, x)
 
 
 @given(st.binary(min_size=15, max_size=15).filter(lambda tail: not tail.rstrip().endswith(b"}")))
 def test_raw_value_that_begins_with_a_brace_is_raw(tail: bytes) -> None:
     """An image whose first pixel is 123 is no JSON, unless it ends like JSON as well."""
     config = CodecConfig(dtype="uint8", shape=(16,))
-    assert decode(None, b"{" + tail, [], config).x.tobytes() == b"{" + tail
+    assert only_sample(None, b"{" + tail, [], config).x.tobytes() == b"{" + tail
 
 
 def test_unknown_layout_says_what_to_declare() -> None:
@@ -199,9 +217,11 @@ def test_reason_tells_what_kind_of_error_it_is(value: bytes, headers: Headers, r
 def test_raw_headers_go_before_the_configuration() -> None:
     """Each header on its own replaces what is configured."""
     config = CodecConfig(format="raw", dtype="uint8", shape=(8,))
-    assert decode(None, b"\0" * 8, [("dtype", b"int16"), ("shape", b"4,")], config).x.shape == (4,)
-    assert decode(None, b"\0" * 8, [("shape", b"2,4")], config).x.dtype == np.uint8
-    assert decode(None, b"\0" * 8, [("shape", b"2,2,2"), ("dtype", None)], config).x.ndim == 3
+    assert only_sample(
+        None, b"\0" * 8, [("dtype", b"int16"), ("shape", b"4,")], config
+    ).x.shape == (4,)
+    assert only_sample(None, b"\0" * 8, [("shape", b"2,4")], config).x.dtype == np.uint8
+    assert only_sample(None, b"\0" * 8, [("shape", b"2,2,2"), ("dtype", None)], config).x.ndim == 3
 
 
 @pytest.mark.parametrize(
@@ -215,7 +235,7 @@ def test_raw_headers_go_before_the_configuration() -> None:
 )
 def test_json_takes_the_declared_dtype(dtype: str | None, headers: Headers, expected: str) -> None:
     """That of the header, else of the configuration, else float32."""
-    decoded = decode(None, b'{"x": [[1, 2], [3, 4]]}', headers, CodecConfig(dtype=dtype)).x
+    decoded = only_sample(None, b'{"x": [[1, 2], [3, 4]]}', headers, CodecConfig(dtype=dtype)).x
     assert decoded.dtype == np.dtype(expected)
     assert decoded.tolist() == [[1, 2], [3, 4]]
 
@@ -238,7 +258,7 @@ def test_id_is_the_headers_then_the_fields_then_the_key(
 ) -> None:
     """The most explicit wins; a key that is no text is no id."""
     value = json.dumps({"x": [1], "id": json_id}).encode()
-    assert decode(key, value, headers, AUTO).id == expected
+    assert only_sample(key, value, headers, AUTO).id == expected
 
 
 @pytest.mark.parametrize(
@@ -267,14 +287,14 @@ def test_id_is_the_headers_then_the_fields_then_the_key(
 )
 def test_label_header_is_a_number_or_text(text: bytes, expected: Label) -> None:
     """Only what a number would be written as is one."""
-    label = decode(None, b'{"x": [1], "y": 5}', [("label", text)], AUTO).label
+    label = only_sample(None, b'{"x": [1], "y": 5}', [("label", text)], AUTO).label
     assert (label, type(label)) == (expected, type(expected))
 
 
 @pytest.mark.parametrize("label", [3, 2.5, "3", "cat", None])
 def test_json_label_keeps_its_type(label: Label) -> None:
     """JSON knows integers, floats, text and null."""
-    decoded = decode(None, json.dumps({"x": [1], "y": label}).encode(), [], AUTO)
+    decoded = only_sample(None, json.dumps({"x": [1], "y": label}).encode(), [], AUTO)
     assert (decoded.label, type(decoded.label)) == (label, type(label))
 
 

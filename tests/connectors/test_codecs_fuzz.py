@@ -63,8 +63,9 @@ def decodes_or_refuses(
     assert decoded.x.dtype.isnative
     assert 0 < decoded.x.size <= config.max_elements
     assert np.isfinite(decoded.x.astype(np.float32)).all()
-    assert decoded.id is None or decoded.id.encode() is not None
-    encode(decoded.x, decoded.id, decoded.label, "json")
+    for x, id, label in zip(decoded.x, decoded.ids, decoded.labels, strict=True):
+        assert id is None or id.encode() is not None
+        encode(x, id, label, "json")
 
 
 @settings(max_examples=400)

@@ -1,0 +1,72 @@
+"""Samples as messages."""
+
+import io
+import json
+
+import numpy as np
+
+from echo_stream.connectors.codecs.config import CONTENT_TYPES, Format
+from echo_stream.connectors.codecs.fields import TEXT_LABEL, number_or_text
+from echo_stream.errors import DataError
+from echo_stream.samples import label_of
+from echo_stream.typing import Array, Label
+from echo_stream.validation import as_samples
+
+
+def encode(
+    x: Array, id: str | None, label: Label, format: Format
+) -> tuple[bytes | None, bytes, list[tuple[str, bytes]]]:
+    """Return the key, value and headers of a message that holds one sample.
+
+    Parameters
+    ----------
+    x : ndarray of at least one axis
+    id : str or None
+    label : int, float, str or None
+        A header holds text: one more says so where text looks like a number. JSON, which
+        has no label header, keeps types.
+    format : {"npy", "raw", "json"}
+
+    Raises
+    ------
+    DataError
+        `decode` would refuse the message.
+
+    Examples
+    --------
+    >>> from echo_stream.connectors.codecs import CodecConfig, decode
+    >>> key, value, headers = encode(np.array([1.0, 2.5], np.float32), "7", 3, "json")
+    >>> value, headers[0]
+    (b'{"x": [1.0, 2.5], "id": "7", "y": 3}', ('content-type', b'application/json'))
+    >>> decode(key, value, headers, CodecConfig()).x
+    array([[1. , 2.5]], dtype=float32)
+    """
+    checked = as_samples(x[np.newaxis], [label], None if id is None else [id])
+    sample, known = checked.x[0], label_of(label)
+    headers = [("content-type", CONTENT_TYPES[format])]
+    if format != "npy":
+        headers.append(("dtype", sample.dtype.str.encode()))
+    if format == "raw":
+        headers.append(("shape", ",".join(map(str, sample.shape)).encode()))
+    if id is not None:
+        headers.append(("id", id.encode()))
+    if known is not None and format != "json":
+        headers.append(("label", str(known).encode()))
+        if isinstance(known, str) and number_or_text(known) != known:
+            headers.append(TEXT_LABEL)
+    return None if id is None else id.encode(), _write(sample, id, known, format), headers
+
+
+def _write(x: Array, id: str | None, label: Label, format: Format) -> bytes:
+    if format == "raw":
+        return x.tobytes()
+    if format == "npy":
+        buffer = io.BytesIO()
+        np.lib.format.write_array(buffer, x, allow_pickle=False)
+        return buffer.getvalue()
+    numbers = x.astype(np.uint8) if x.dtype.kind == "b" else x
+    try:
+        return json.dumps({"x": numbers.tolist(), "id": id, "y": label}, allow_nan=False).encode()
+    except ValueError as err:
+        msg = f"label is {label}; use a finite number, text or None"
+        raise DataError(msg) from err

@@ -1,0 +1,93 @@
+"""Ids and labels, out of headers, JSON and keys."""
+
+import math
+import re
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any
+
+import numpy as np
+
+from echo_stream.connectors.codecs.messages import DecodeError, Named
+from echo_stream.typing import Label
+
+TEXT_LABEL = ("label-type", b"text")
+"""The header of a label that is text and looks like a number."""
+
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_FLOAT = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?")
+_INT64 = np.iinfo(np.int64)
+
+
+def id_of(key: bytes | None, named: Named, fields: Mapping[str, Any]) -> str | None:
+    """Return the id of the header, else of the JSON field, else the key if it is text.
+
+    Raises
+    ------
+    DecodeError
+        The header or the field is neither valid text nor an integer.
+    """
+    header = named.get("id")
+    if header is not None:
+        return _text(header, "id")
+    id = fields.get("id")
+    if isinstance(id, str):
+        return _text(id, "id")
+    if id is not None:
+        if type(id) is int:
+            return str(id)
+        msg = f"id is of type {type(id).__name__}; use text or an integer"
+        raise DecodeError(msg)
+    try:
+        return None if key is None else key.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def label_in(named: Named, fields: Mapping[str, Any]) -> Label:
+    """Return the label of the header, else of the JSON field; likewise."""
+    header = named.get("label")
+    if header is not None:
+        text = _text(header, "label")
+        return text if named.get(TEXT_LABEL[0]) == TEXT_LABEL[1] else number_or_text(text)
+    label = fields.get("y")
+    if isinstance(label, str):
+        return _text(label, "y")
+    if isinstance(label, int) and _INT64.min <= label <= _INT64.max:
+        return int(label)  # true and false are 1 and 0
+    if isinstance(label, float) and not math.isfinite(label):
+        msg = f"y is {label}; use a finite number, text or null"
+        raise DecodeError(msg, "nonfinite")
+    if isinstance(label, (float, NoneType)):
+        return label
+    msg = "y is neither a 64-bit integer, a float, text nor null"
+    raise DecodeError(msg)
+
+
+def number_or_text(text: str) -> Label:
+    """Return a number where the text is how `encode` writes one, so that labels survive.
+
+    Examples
+    --------
+    >>> number_or_text("7"), number_or_text("0.5"), number_or_text("007")
+    (7, 0.5, '007')
+    """
+    if _INTEGER.fullmatch(text) and _INT64.min <= int(text) <= _INT64.max:
+        return int(text)
+    if _FLOAT.fullmatch(text) and repr(float(text)) == text:
+        return float(text)
+    return text
+
+
+def shown(text: bytes | str) -> str:
+    """Return untrusted text as it fits into a one-line message."""
+    return ascii(text[:80])
+
+
+def _text(text: bytes | str, name: str) -> str:
+    """Return text that UTF-8 can hold; JSON may bring half a surrogate pair."""
+    try:
+        return text.decode() if isinstance(text, bytes) else text.encode().decode()
+    except UnicodeError as err:
+        msg = f"{name} {shown(text)} is not valid UTF-8"
+        raise DecodeError(msg) from err
