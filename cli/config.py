@@ -9,7 +9,7 @@ from click.core import ParameterSource
 from echo_stream.cli.command import Group
 from echo_stream.cli.options import format_option
 from echo_stream.cli.output import emit_rows
-from echo_stream.cli.parameters import Interval, Shape
+from echo_stream.cli.parameters import ClientOptions, Interval, Shape, redacted
 from echo_stream.cli.settings import Setting, settings_file, settings_of
 
 
@@ -77,7 +77,8 @@ def _value(option: Setting, ctx: click.Context) -> Any:
     """Return a value as its command gets it, but an interval or a shape as it was written."""
     written, _ = option.consume_value(ctx, {})
     is_text = isinstance(option.type, Interval | Shape) and isinstance(written, str | int)
-    return written if is_text else ctx.params[str(option.name)]
+    value = written if is_text else ctx.params[str(option.name)]
+    return redacted(value) if isinstance(option.type, ClientOptions) and value else value
 
 
 def _origin(option: Setting, ctx: click.Context) -> str:

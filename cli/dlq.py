@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from echo_stream.cli.client_options import client_options
 from echo_stream.cli.command import Group
 from echo_stream.cli.options import format_option, option, servers_option, state_option
 from echo_stream.cli.output import emit, emit_rows, say
 
 if TYPE_CHECKING:
+    from echo_stream.connectors.client_config import ClientConfig
     from echo_stream.source import RejectedSample
 
 
@@ -75,8 +77,14 @@ def show(*, line: int, state: Path | None) -> None:
 @state_option
 @servers_option
 @option("--topic", help="Topic to send to; created if it does not exist.")
+@client_options
 def replay(
-    *, lines: tuple[int, ...], state: Path | None, bootstrap_servers: str | None, topic: str | None
+    *,
+    lines: tuple[int, ...],
+    state: Path | None,
+    bootstrap_servers: str | None,
+    topic: str | None,
+    client: "ClientConfig",
 ) -> None:
     """Send dead letters to a topic, those of the LINEs given, or all.
 
@@ -97,7 +105,7 @@ def replay(
     )
     from echo_stream.connectors.replay import replayable  # noqa: PLC0415
 
-    config = ProduceConfig(topic, bootstrap_servers)
+    config = ProduceConfig(topic, bootstrap_servers, client=client)
     messages, num_left_out = replayable(letters, lines)
     if num_left_out:
         say(f"{num_left_out} left out: there twice, cut by a crash, or without key and value")

@@ -1,5 +1,7 @@
-"""Kinds of option values that click does not have: intervals, starts and shapes."""
+"""Kinds of option values that click does not have: intervals, starts, shapes, client options."""
 
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -65,3 +67,53 @@ class Shape(click.ParamType):  # type: ignore[type-arg]  # as above
         except ValueError:
             words = f"a shape is whole numbers with commas, such as 1,28,28; got {value!r}"
             self.fail(words, param, ctx)
+
+
+class ClientOptions(click.ParamType):  # type: ignore[type-arg]  # as above
+    """Options of the Kafka client, as NAME=VALUE with commas between, or a table of a file."""
+
+    name = "client options"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, Any]:
+        """Read options and check them against the client's own."""
+        from echo_stream.connectors.client_config import check_options  # noqa: PLC0415
+        from echo_stream.errors import ConfigError  # noqa: PLC0415
+
+        if isinstance(value, dict):
+            options = value
+        else:
+            pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+            if not all(equals for _, equals, _ in pairs):
+                self.fail("options are NAME=VALUE, with commas between", param, ctx)
+            options = {name.strip(): _scalar(text.strip()) for name, _, text in pairs}
+        try:
+            check_options(options)
+        except ConfigError as err:
+            self.fail(str(err), param, ctx)
+        return options
+
+
+def redacted(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options with the login of a proxy's address left out."""
+    return {
+        name: re.sub(r"//[^/@]*@", "//***@", value) if isinstance(value, str) else value
+        for name, value in options.items()
+    }
+
+
+def _scalar(text: str) -> bool | int | float | str:
+    """Return what a text means: truth, a number, or the text itself.
+
+    Examples
+    --------
+    >>> _scalar("true"), _scalar("10"), _scalar("0.5"), _scalar("rack-1")
+    (True, 10, 0.5, 'rack-1')
+    """
+    if text in {"true", "false"}:
+        return text == "true"
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text

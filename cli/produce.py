@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from echo_stream.cli.client_options import client_options
 from echo_stream.cli.command import Command
 from echo_stream.cli.options import data_argument, option, servers_option
 from echo_stream.cli.output import emit, progress
 
 if TYPE_CHECKING:
+    from echo_stream.connectors.client_config import ClientConfig
     from echo_stream.connectors.codecs import Format
 
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     "--message-format", type=click.Choice(["npy", "raw", "json"]), default="npy",
     help="How a message holds its sample.",
 )  # fmt: skip
+@client_options
 def produce(
     *,
     data: Path,
@@ -31,6 +34,7 @@ def produce(
     partitions: int,
     rate: float | None,
     message_format: "Format",
+    client: "ClientConfig",
 ) -> None:
     """Send the samples of DATA to a topic, one message each.
 
@@ -54,6 +58,7 @@ def produce(
         message_format=message_format,
         partitions=partitions,
         rate=rate,
+        client=client,
     )
     source = file_source(data)
     source.check()

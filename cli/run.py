@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from echo_stream.cli.client_options import client_options
 from echo_stream.cli.command import Command
 from echo_stream.cli.options import (
     allow_local_modules,
@@ -69,6 +70,7 @@ schedule_options = together(
 @click.command(cls=Command)
 @click.argument("data", type=click.Path(path_type=Path), required=False)
 @source_options
+@client_options
 @state_option
 @engine_options
 @schedule_options
@@ -150,6 +152,7 @@ def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[], So
         values["start"],
         until_end=values["until_end"],
         accept_source=values["accept_source"],
+        client=values["client"],
     )
     return lambda: KafkaSource(config)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from kafka import KafkaAdminClient
 
-from echo_stream.connectors.kafka_client import COMMON_OPTIONS, errors_for_people
+from echo_stream.connectors.client_config import ClientConfig
+from echo_stream.connectors.kafka_client import errors_for_people
 from echo_stream.errors import StateError
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class IdentityClient:
     servers : str
         Comma-separated HOST:PORT.
     topics : sequence of str
+    client : ClientConfig
 
     Raises
     ------
@@ -91,12 +93,17 @@ class IdentityClient:
         If no broker answers.
     """
 
-    def __init__(self, servers: str, topics: Sequence[str]) -> None:
+    def __init__(
+        self,
+        servers: str,
+        topics: Sequence[str],
+        client: ClientConfig = ClientConfig(),  # noqa: B008 - immutable
+    ) -> None:
         self._servers = servers
         self._topics = list(topics)
-        options = {**COMMON_OPTIONS, "request_timeout_ms": REQUEST_TIMEOUT_MS}
+        options = client.for_client(KafkaAdminClient, servers)
         with self._errors():
-            self._admin = KafkaAdminClient(bootstrap_servers=servers.split(","), **options)
+            self._admin = KafkaAdminClient(**{**options, "request_timeout_ms": REQUEST_TIMEOUT_MS})
 
     def ask(self) -> Identity:
         """Return the ids as they are now.

@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, get_args
 
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import TopicAlreadyExistsError
 
+from echo_stream.connectors.client_config import ClientConfig
 from echo_stream.connectors.codecs import Format, encode
 from echo_stream.connectors.kafka_client import (
-    COMMON_OPTIONS,
     check_servers,
     check_topic,
     errors_for_people,
@@ -42,6 +42,8 @@ class ProduceConfig:
     partitions : int
     rate : float or None
         Messages a second; None: as fast as it goes.
+    client : ClientConfig
+        How to connect.
     """
 
     topic: str
@@ -49,6 +51,7 @@ class ProduceConfig:
     message_format: Format = "npy"
     partitions: int = 1
     rate: float | None = None
+    client: ClientConfig = field(default_factory=ClientConfig)
 
     def __post_init__(self) -> None:
         """Refuse what no broker could do."""
@@ -96,13 +99,14 @@ def produce_messages(
     """
     with errors_for_people(config.bootstrap_servers, f"send to topic {config.topic}"):
         _ensure_topic(config)
-        producer = KafkaProducer(
-            bootstrap_servers=config.bootstrap_servers.split(","),
+        options = config.client.for_client(
+            KafkaProducer,
+            config.bootstrap_servers,
             linger_ms=LINGER_MS,
             batch_size=BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,
-            **COMMON_OPTIONS,
         )
+        producer = KafkaProducer(**options)
         try:
             return _send_all(producer, messages, config, on_sent)
         finally:
@@ -147,9 +151,8 @@ def _messages(batches: Iterable[Samples], config: ProduceConfig) -> Iterator[Mes
 def _ensure_topic(config: ProduceConfig) -> None:
     """Create the topic unless it exists."""
     topic: dict[str, Any] = {"num_partitions": config.partitions, "replication_factor": -1}
-    with KafkaAdminClient(
-        bootstrap_servers=config.bootstrap_servers.split(","), **COMMON_OPTIONS
-    ) as admin:
+    options = config.client.for_client(KafkaAdminClient, config.bootstrap_servers)
+    with KafkaAdminClient(**options) as admin:
         if config.topic in admin.list_topics():
             return
         try:

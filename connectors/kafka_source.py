@@ -13,9 +13,9 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 
+from echo_stream.connectors.client_config import ClientConfig
 from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.kafka_client import (
-    COMMON_OPTIONS,
     check_servers,
     check_topic,
     errors_for_people,
@@ -55,6 +55,8 @@ class KafkaConfig:
     accept_source : bool
         Go on from a position of another cluster or of a topic that has been recreated, or
         at offsets that are not there any more.
+    client : ClientConfig
+        How to connect.
     """
 
     topics: tuple[str, ...]
@@ -63,6 +65,7 @@ class KafkaConfig:
     start: Start = "earliest"
     until_end: bool = False
     accept_source: bool = False
+    client: ClientConfig = field(default_factory=ClientConfig)
 
     def __post_init__(self) -> None:
         """Refuse names that no broker could have."""
@@ -94,8 +97,9 @@ class KafkaSource:
         self._mirrored: dict[TopicPartition, OffsetAndMetadata] = {}
         self._commit: Any = None  # the client's future of that
         with self._errors("connect to the broker"):
-            self._consumer = KafkaConsumer(
-                bootstrap_servers=config.bootstrap_servers.split(","),
+            options = config.client.for_client(
+                KafkaConsumer,
+                config.bootstrap_servers,
                 client_id="echo-stream",
                 group_id=f"echo-stream.{'.'.join(self._topics)}",
                 enable_auto_commit=False,
@@ -105,11 +109,11 @@ class KafkaSource:
                 max_partition_fetch_bytes=MAX_PARTITION_FETCH_BYTES,
                 fetch_min_bytes=FETCH_MIN_BYTES,
                 fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
-                **COMMON_OPTIONS,
             )
+            self._consumer = KafkaConsumer(**options)
         try:
             self._partitions = self._assign()
-            self._ids = IdentityClient(config.bootstrap_servers, self._topics)
+            self._ids = IdentityClient(config.bootstrap_servers, self._topics, config.client)
         except EchoStreamError:
             self._consumer.close()
             raise
