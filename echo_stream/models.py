@@ -11,6 +11,7 @@ from torch import nn
 from echo_stream.errors import ConfigError, DataError, ShapeError
 from echo_stream.importing import import_attribute, said
 from echo_stream.preprocessing import UINT8_MAX
+from echo_stream.resnet import resnet18
 from echo_stream.typing import Array
 
 Shape: TypeAlias = tuple[int, ...]
@@ -32,11 +33,12 @@ def build_model(spec: str, input_shape: Shape, num_classes: int) -> nn.Module:
     Parameters
     ----------
     spec : str
-        `lenet`, `mlp`, or `module:factory`, called with (input_shape, num_classes).
+        `lenet`, `resnet18`, `mlp`, `logistic`, or `module:factory`, called with
+        (input_shape, num_classes).
     input_shape : tuple of int
         Of one sample. An image (h, w) becomes (1, h, w), see `model_shape`.
     num_classes : int
-        Logits to give, at least 1.
+        Logits to give, at least 1; for regression 1, the number itself.
 
     Raises
     ------
@@ -111,7 +113,17 @@ def mlp(input_shape: Shape, num_classes: int) -> nn.Sequential:
     )
 
 
-_BUILT_IN: dict[str, Factory] = {"lenet": lenet, "mlp": mlp}
+def logistic(input_shape: Shape, num_classes: int) -> nn.Sequential:
+    """Return logistic regression, or a linear one: the head for features of the user's."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(input_shape), num_classes))
+
+
+_BUILT_IN: dict[str, Factory] = {
+    "lenet": lenet,
+    "resnet18": resnet18,
+    "mlp": mlp,
+    "logistic": logistic,
+}
 
 
 def model_shape(sample_shape: Shape) -> Shape:

@@ -92,7 +92,7 @@ def test_a_factory_is_imported_and_called(plugin: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("resnet", "lenet, mlp or module:factory; got 'resnet'"),
+        ("resnet", "lenet, resnet18, mlp, logistic or module:factory; got 'resnet'"),
         (":factory", "module:factory"),
         ("..relative:factory", "module:factory"),
         ("echo_test_absent:make", "importing echo_test_absent failed: ModuleNotFoundError"),
