@@ -47,11 +47,18 @@ def emit_rows(rows: Sequence[Mapping[str, Any]], output_format: str) -> None:
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar on a terminal, and nothing elsewhere; yields show(done, total)."""
+def progress(title: str) -> Iterator[Callable[..., None]]:
+    """Show a progress bar with the time left on a terminal, and nothing elsewhere.
+
+    Yields show(done, total, title=None), whose title goes before the one at the start.
+    """
     with _bar() as bar:
         task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def show(done: int, total: int, title: str | None = None) -> None:
+            bar.update(task, completed=done, total=total, description=title)
+
+        yield show
 
 
 @contextmanager

@@ -19,10 +19,7 @@ from echo_stream.cli.options import (
 from echo_stream.cli.output import emit, say, watched
 from echo_stream.cli.parameters import Interval, Shape, Start
 from echo_stream.cli.settings import is_flag, settings_file
-from echo_stream.cli.train import (
-    model_options,
-    train_config,
-)
+from echo_stream.cli.train_options import model_options, train_config
 
 if TYPE_CHECKING:
     from echo_stream.config import EngineConfig

@@ -3,7 +3,7 @@
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,45 +15,9 @@ from echo_stream.cli.options import (
     seed_option,
     snapshot_option,
     state_option,
-    together,
 )
 from echo_stream.cli.output import emit, progress, say
-from echo_stream.cli.parameters import Shape
-
-if TYPE_CHECKING:
-    from echo_stream.train_config import TrainConfig
-
-
-model_options = together(
-    option("--model", default="lenet", help="lenet, mlp or module:factory."),
-    option(
-        "--test",
-        type=click.Path(path_type=Path),
-        help="Labelled data to score on, as for build.",
-    ),
-    option(
-        "--input-shape",
-        type=Shape(),
-        help="Shape in which the model takes a sample, such as 1,28,28.",
-    ),
-    option("--train-epochs", type=click.IntRange(1), default=200, help="Passes over the core."),
-    option(
-        "--train-steps", type=click.IntRange(1), help="Optimiser steps, instead of --train-epochs."
-    ),
-)
-
-
-def train_config(values: dict[str, Any], **more: Any) -> "TrainConfig":
-    """Return the training's settings from the values of `model_options`."""
-    from echo_stream.train_config import TrainConfig  # noqa: PLC0415 - imports torch
-
-    return TrainConfig(
-        model=values["model"],
-        input_shape=values["input_shape"],
-        epochs=values["train_epochs"],
-        steps=values["train_steps"],
-        **more,
-    )
+from echo_stream.cli.train_options import model_options, recipe_config, recipe_options
 
 
 @click.command(cls=Command)
@@ -61,12 +25,7 @@ def train_config(values: dict[str, Any], **more: Any) -> "TrainConfig":
 @snapshot_option
 @option("--out", type=click.Path(path_type=Path), help="Folder for models; default: the state's.")
 @model_options
-@option("--batch-size", type=int, default=256, help="Core samples a step.")
-@option("--lr", type=float, default=0.1, help="Learning rate; falls to 0 along a cosine.")
-@option("--structure-weight", type=float, default=0.5, help="The paper's lambda.")
-@option("--margin", type=float, default=1.0, help="The paper's m.")
-@option("--support-per-step", type=int, default=64, help="The paper's K.")
-@option("--threads", type=int, help="CPU threads; default: all.")
+@recipe_options
 @device_option
 @seed_option
 def train(*, state: Path | None, snapshot: str | None, out: Path | None, **values: Any) -> None:
@@ -84,9 +43,9 @@ def train(*, state: Path | None, snapshot: str | None, out: Path | None, **value
     from echo_stream.connectors.training_job import train_on_snapshot  # noqa: PLC0415
 
     allow_local_modules()
-    names = ("batch_size", "lr", "structure_weight", "margin", "support_per_step", "threads",
-             "device", "seed")  # fmt: skip
-    config = train_config(values, **{name: values[name] for name in names})
+    config = recipe_config(values)
+    if config.task == "regression" and config.structure_weight > 0:
+        say("regression has no pairs of equal labels; the structural loss is off")
     unit = find_snapshot(state, snapshot)
     # What a user's model prints is not part of the result.
     with progress("training") as show, contextlib.redirect_stdout(sys.stderr):
@@ -95,7 +54,7 @@ def train(*, state: Path | None, snapshot: str | None, out: Path | None, **value
             config,
             test=values["test"],
             models=models,
-            progress=lambda done, total, _: show(done, total),
+            progress=lambda done, total, *scores: show(done, total, _words(*scores)),
         )
     metrics = trained.result.metrics
     if metrics["num_unlabelled"]:
@@ -103,3 +62,9 @@ def train(*, state: Path | None, snapshot: str | None, out: Path | None, **value
     if metrics["diverged"]:
         say("the training diverged; lower --lr")
     emit({"model": str(trained.folder), "snapshot": trained.snapshot_id, **metrics})
+
+
+def _words(loss: float, share_right: float | None) -> str:
+    """Return how a step went, for the progress bar."""
+    words = f"training, loss {loss:.3f}"
+    return words if share_right is None else f"{words}, {share_right:.0%} of the batch right"

@@ -11,7 +11,8 @@ from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.labelled import LabelledSet
 from echo_stream.samples import Samples
 from echo_stream.train_config import TrainConfig
-from echo_stream.training import Progress, TrainResult, train
+from echo_stream.training import TrainResult, train
+from echo_stream.training_loop import Progress
 
 
 class Trained(NamedTuple):

@@ -59,17 +59,24 @@ def reproducible(device: torch.device, *, seed: int, threads: int | None = None)
     before = torch.get_num_threads(), cudnn.deterministic, cudnn.benchmark
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
-            # torch.manual_seed would seed every GPU, and those not forked for good.
-            torch.default_generator.manual_seed(seed)
-            if device.type == "cuda":
-                with torch.cuda.device(device):
-                    torch.cuda.manual_seed(seed)
+            seed_torch(device, seed)
             torch.set_num_threads(before[0] if threads is None else threads)
             cudnn.deterministic, cudnn.benchmark = True, False
             yield
         finally:
             torch.set_num_threads(before[0])
             cudnn.deterministic, cudnn.benchmark = before[1:]
+
+
+def seed_torch(device: torch.device, seed: int) -> None:
+    """Seed torch's global random state on the host, and on the device if it is a GPU.
+
+    torch.manual_seed would seed every GPU.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
 
 
 def _parse(name: str) -> torch.device:

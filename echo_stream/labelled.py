@@ -19,6 +19,11 @@ class LabelledSet:
         Labels; None or NaN where unknown.
     ids : ndarray of shape (n,), any dtype
         Compared as text. Rows of one id carry one label between them.
+    weights : ndarray of shape (n,), floating point, or None
+        Samples that each row stands for.
+    means : ndarray of shape (n, D), floating point, or None
+        Of all samples in a row's cell, as a model sees samples: flat, and uint8 divided by
+        255. Needed to move support beyond its samples or towards the mean, by gamma.
 
     Examples
     --------
@@ -31,10 +36,13 @@ class LabelledSet:
     x: Array
     y: Array
     ids: Array
+    weights: Array | None = None
+    means: Array | None = None
 
     def __post_init__(self) -> None:
         """Refuse columns of unequal length."""
-        lengths = [len(self.x), len(self.y), len(self.ids)]
+        columns = (self.x, self.y, self.ids, self.weights, self.means)
+        lengths = [len(column) for column in columns if column is not None]
         if len(set(lengths)) > 1:
             msg = f"x, y and ids must have equal lengths; got {lengths}"
             raise ShapeError(msg)
@@ -45,7 +53,13 @@ class LabelledSet:
 
     def __getitem__(self, rows: slice | Sequence[int]) -> "LabelledSet":
         """Return some of the rows."""
-        return LabelledSet(self.x[rows], self.y[rows], self.ids[rows])
+        return LabelledSet(
+            self.x[rows],
+            self.y[rows],
+            self.ids[rows],
+            None if self.weights is None else self.weights[rows],
+            None if self.means is None else self.means[rows],
+        )
 
     def labelled(self) -> "LabelledSet":
         """Return the rows whose label is known."""

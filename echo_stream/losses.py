@@ -3,12 +3,18 @@
 Source: the ECHO paper, section IV-D, equations 11-13.
 """
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+TaskLoss: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""Maps outputs (n, k), targets (n,) and weights (n,) or None to a loss of shape ()."""
 
-def task_loss(outputs: Tensor, labels: Tensor) -> Tensor:
+
+def classification_loss(outputs: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the mean cross-entropy of a batch (eq. 11). O(n classes).
 
     Parameters
@@ -17,8 +23,34 @@ def task_loss(outputs: Tensor, labels: Tensor) -> Tensor:
         Logits.
     labels : tensor of shape (n,), int64
         Positions of the true classes.
+    weights : tensor of shape (n,), float, optional
+        Of the samples in the mean, at least 0; equal by default.
+
+    Examples
+    --------
+    >>> logits = torch.tensor([[0.0, 0.0], [0.0, 99.0]])
+    >>> labels = torch.tensor([0, 1])
+    >>> classification_loss(logits, labels), classification_loss(logits, labels, torch.eye(2)[0])
+    (tensor(0.3466), tensor(0.6931))
     """
-    return functional.cross_entropy(outputs, labels)
+    if weights is None:
+        return functional.cross_entropy(outputs, labels)
+    return _weighted_mean(functional.cross_entropy(outputs, labels, reduction="none"), weights)
+
+
+def regression_loss(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the mean squared error of a batch (eq. 11). O(n).
+
+    Parameters
+    ----------
+    outputs : tensor of shape (n, 1), float
+    targets : tensor of shape (n,), float
+    weights : tensor of shape (n,), float, optional
+        As for `classification_loss`.
+    """
+    if weights is None:
+        return functional.mse_loss(outputs[:, 0], targets)
+    return _weighted_mean((outputs[:, 0] - targets).square(), weights)
 
 
 def structural_loss(outputs: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor:
@@ -65,3 +97,8 @@ def _mean_where(mask: Tensor, values: Tensor) -> Tensor:
     No value leaves the device, so a GPU is not waited for.
     """
     return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def _weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted mean of losses, 0 when no weight is above 0."""
+    return (losses * weights).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)

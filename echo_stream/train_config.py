@@ -3,9 +3,18 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from echo_stream.errors import ConfigError
+
+Task: TypeAlias = Literal["classification", "regression"]
+Psi: TypeAlias = Literal["concatenate", "mixup"]
+OptimiserName: TypeAlias = Literal["sgd", "adam", "adamw"]
+ScheduleName: TypeAlias = Literal["cosine", "linear", "constant"]
+Augmentation: TypeAlias = Literal["crop", "flip"]
+
+DEFAULT_LR: dict[OptimiserName, float] = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}
+"""The paper's rate for its optimiser, and the customary one for the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,23 +24,49 @@ class TrainConfig:
     Attributes
     ----------
     model : str
-        `lenet`, `mlp` or `module:factory`, see `echo_stream.models.build_model`.
+        `lenet`, `resnet18`, `mlp`, `logistic` or `module:factory`, see
+        `echo_stream.models.build_model`.
+    task : {"classification", "regression"}
+        For regression the paper defines no pairs: the structural loss is left out.
     epochs : int
         Passes over the core.
     batch_size : int
         Core samples a step, at most.
+    optimiser : {"sgd", "adam", "adamw"}
+    schedule : {"cosine", "linear", "constant"}
+        How lr falls to 0: along a half cosine, evenly, or not at all.
     lr, momentum, weight_decay : float
-        Of stochastic gradient descent; lr falls to 0 along a half cosine.
+        Learning rate, see `DEFAULT_LR`; momentum is for sgd alone.
     structure_weight : float
         The paper's lambda. 0 leaves the structural loss out.
     margin : float
         The paper's m, see `echo_stream.losses.structural_loss`.
     support_per_step : int
         The paper's K, to which it gives no value: support samples that join each step.
+    psi : {"concatenate", "mixup"}
+        How they join: as they are, or each sample of the joined batch mixed with another
+        of it. Pairs of the structural loss are of samples before they are mixed.
+    mixup_alpha : float
+        Shares of a mixture are drawn from Beta(alpha, alpha).
+    gamma : float
+        Where support lies on the line from the mean of its cell: 1 is the sample itself.
+    sample_weights : bool
+        Whether the task's loss weighs samples by what they stand for.
+    augment : tuple of {"crop", "flip"}
+        See `echo_stream.augmentation.augment`.
+    features : str or None
+        `module:attribute` that makes the vectors that the model takes of samples, as
+        `echo_stream.features` has it; it is not trained.
+    mixed_precision : bool
+        Whether forward passes of the training are in bfloat16 where torch holds that safe.
+    compile : bool
+        Whether torch compiles the model first, which pays off for long trainings.
     steps : int or None
         Optimiser steps to take, exactly; None takes those of `epochs`.
+    evaluations : int
+        Points of the learning curve, evenly spread; the model is measured at each.
     seed : int
-        Fixes initial weights, batches and draws of support.
+        Fixes initial weights, batches, draws of support, mixtures and augmentation.
     device : str
         See `echo_stream.device.resolve_device`.
     input_shape : tuple of int or None
@@ -48,15 +83,27 @@ class TrainConfig:
     """
 
     model: str = "lenet"
+    task: Task = "classification"
     epochs: int = 200
     batch_size: int = 256
+    optimiser: OptimiserName = "sgd"
+    schedule: ScheduleName = "cosine"
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
     structure_weight: float = 0.5
     margin: float = 1.0
     support_per_step: int = 64
+    psi: Psi = "concatenate"
+    mixup_alpha: float = 1.0
+    gamma: float = 1.0
+    sample_weights: bool = False
+    augment: tuple[Augmentation, ...] = ()
+    features: str | None = None
+    mixed_precision: bool = False
+    compile: bool = False
     steps: int | None = None
+    evaluations: int = 20
     seed: int = 0
     device: str = "auto"
     input_shape: tuple[int, ...] | None = None
@@ -71,14 +118,28 @@ class TrainConfig:
                     msg = f"{name} must be {needed}; got {value}"
                     raise ConfigError(msg)
 
+    @property
+    def has_structure(self) -> bool:
+        """Whether the structural loss is part of the objective."""
+        return self.task == "classification" and self.structure_weight > 0
+
 
 _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
-    ("a whole number of at least 1", "epochs batch_size steps threads", lambda n: _is_whole(n, 1)),
+    (
+        "a whole number of at least 1",
+        "epochs batch_size steps threads evaluations",
+        lambda n: _is_whole(n, 1),
+    ),
     ("a whole number of at least 0", "support_per_step seed", lambda n: _is_whole(n, 0)),
-    ("a number above 0", "lr margin", lambda value: 0 < value < math.inf),
-    ("a number of at least 0", "structure_weight", lambda value: 0 <= value < math.inf),
+    ("a number above 0", "lr margin mixup_alpha", lambda value: 0 < value < math.inf),
+    ("a number of at least 0", "structure_weight gamma", lambda value: 0 <= value < math.inf),
     ("a number from 0 to 1", "momentum weight_decay", lambda value: 0 <= value <= 1),
     ("lengths of at least 1", "input_shape", lambda shape: min(shape, default=1) >= 1),
+    ("some of crop and flip", "augment", lambda names: set(names) <= set(get_args(Augmentation))),
+    ("classification or regression", "task", lambda name: name in get_args(Task)),
+    ("concatenate or mixup", "psi", lambda name: name in get_args(Psi)),
+    ("sgd, adam or adamw", "optimiser", lambda name: name in get_args(OptimiserName)),
+    ("cosine, linear or constant", "schedule", lambda name: name in get_args(ScheduleName)),
 )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from echo_stream.losses import structural_loss, task_loss
+from echo_stream.losses import classification_loss, structural_loss
 
 # Multiples of 1/8: outputs coincide often, and squares are exact.
 coordinates = st.integers(-24, 24).map(lambda eighths: eighths / 8)
@@ -102,5 +102,5 @@ def test_structural_loss_ignores_the_order_of_the_batch() -> None:
 
 def test_task_loss_is_the_mean_cross_entropy() -> None:
     """Equal logits of 4 classes cost ln 4 a sample."""
-    loss = task_loss(torch.zeros(5, 4), torch.tensor([0, 1, 2, 3, 0])).item()
+    loss = classification_loss(torch.zeros(5, 4), torch.tensor([0, 1, 2, 3, 0])).item()
     assert loss == pytest.approx(math.log(4), rel=1e-6)

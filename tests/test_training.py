@@ -13,7 +13,7 @@ from torch import nn
 from echo_stream.errors import ConfigError, DataError, ShapeError, TrainingError
 from echo_stream.evaluation import evaluate
 from echo_stream.labelled import LabelledSet
-from echo_stream.losses import structural_loss, task_loss
+from echo_stream.losses import classification_loss, structural_loss
 from echo_stream.models import build_model, to_input
 from echo_stream.train_config import TrainConfig
 from echo_stream.training import train
@@ -124,7 +124,7 @@ def test_train_without_structure_is_plain_cross_entropy() -> None:
     velocities = [torch.zeros_like(parameter) for parameter in parameters]
     for step in range(steps):
         rate = 0.05 * (1 + math.cos(math.pi * step / steps))
-        gradients = torch.autograd.grad(task_loss(model(x), y), parameters)
+        gradients = torch.autograd.grad(classification_loss(model(x), y), parameters)
         for parameter, velocity, gradient in zip(parameters, velocities, gradients, strict=True):
             velocity.mul_(0.9).add_(gradient + 5e-4 * parameter.detach())
             parameter.data -= rate * velocity
@@ -141,7 +141,7 @@ def test_train_minimises_the_joint_objective() -> None:
         model = build_model("mlp", (4,), 3)
     outputs = model(to_input(np.concatenate([core.x, support.x]), (4,)))
     labels = torch.tensor([*core.y, *support.y])
-    expected = task_loss(outputs, labels) + 0.5 * structural_loss(outputs, labels)
+    expected = classification_loss(outputs, labels) + 0.5 * structural_loss(outputs, labels)
     assert losses == pytest.approx([expected.item()], rel=1e-5)  # float32, another order
 
 

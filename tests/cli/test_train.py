@@ -131,7 +131,7 @@ def test_divergence_is_told(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "exit_code", "words"),
     [
-        (("--model", "resnet"), 2, "lenet, mlp or module:factory"),
+        (("--model", "resnet"), 2, "lenet, resnet18, mlp, logistic or module:factory"),
         (("--model", "no_such_module:make"), 2, "No module named 'no_such_module'"),
         (("--model", "os:no_such_name"), 2, "os has no no_such_name"),
         (("--model", "os:sep"), 2, "not callable"),

@@ -1,0 +1,143 @@
+"""The labelled rows that a training draws its batches from."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from echo_stream.errors import ConfigError, DataError, TrainingError
+from echo_stream.features import Features
+from echo_stream.labelled import LabelledSet
+from echo_stream.models import Shape, model_shape, to_input
+from echo_stream.targets import Targets, known_labels
+from echo_stream.train_config import TrainConfig
+
+
+class Parts(NamedTuple):
+    """What a training is given; empty sets where there is none."""
+
+    core: LabelledSet
+    support: LabelledSet
+    test: LabelledSet
+
+    def map(self, change: Callable[[LabelledSet], LabelledSet]) -> "Parts":
+        """Return the three, each changed."""
+        return Parts(*map(change, self))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """The labelled core rows, then the labelled support rows, on one device.
+
+    Attributes
+    ----------
+    x : tensor of shape (n, *input_shape), float32
+    y : tensor of shape (n,), int64 or float32
+        See `Targets.encode`.
+    weights : tensor of shape (n,), float32, or None
+        Of mean 1; None where samples count equally.
+    ids : list of str
+    num_core : int
+    targets : Targets
+    """
+
+    x: Tensor
+    y: Tensor
+    weights: Tensor | None
+    ids: list[str]
+    num_core: int
+    targets: Targets
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.ids)
+
+    @property
+    def num_support(self) -> int:
+        """Rows that batches draw K from."""
+        return len(self) - self.num_core
+
+
+def measured_by(parts: Parts, config: TrainConfig, device: torch.device) -> Parts:
+    """Return the samples as the vectors that the features make; as they are without any."""
+    if config.features is None or len(parts.core) == 0:
+        return parts
+    features = Features.fit(config.features, parts.core.x, device)
+    return parts.map(lambda part: replace(part, x=features(part.x)))
+
+
+def input_shape(core: LabelledSet, config: TrainConfig) -> Shape:
+    """Return the shape in which the model is to take a sample."""
+    kept: Shape = core.x.shape[1:]
+    asked = config.input_shape or kept
+    if math.prod(asked) != math.prod(kept):
+        msg = f"input_shape {asked} does not hold the values of a sample of shape {kept}"
+        raise ConfigError(msg)
+    return model_shape(asked)
+
+
+def check_same_scale(core: LabelledSet, test: LabelledSet) -> None:
+    """Refuse bytes to train on and other numbers to test on: only bytes are divided by 255."""
+    if len(test) and (core.x.dtype == np.uint8) != (test.x.dtype == np.uint8):
+        msg = f"training samples are {core.x.dtype}, test samples {test.x.dtype}; convert one"
+        raise DataError(msg)
+
+
+def gather(parts: Parts, shape: Shape, config: TrainConfig, device: torch.device) -> Pool:
+    """Return the labelled rows of core and support on the device.
+
+    Raises
+    ------
+    TrainingError
+        When no core sample has a label.
+    ConfigError, DataError
+        When means or weights are needed and not there, or a row does not fit the model.
+    """
+    core, support = parts.core.labelled(), parts.support.labelled()
+    if len(core) == 0:
+        msg = f"no core sample has a label, of {len(parts.core)}; label some, then train"
+        raise TrainingError(msg)
+    labels = known_labels([*core.y, *support.y])
+    targets = Targets.of(labels, config.task)
+    return Pool(
+        x=torch.cat([to_input(core.x, shape), _moved(support, shape, config.gamma)]).to(device),
+        y=targets.encode(labels).to(device),
+        weights=_weights([core, support], device) if config.sample_weights else None,
+        ids=[str(name) for part in (core, support) for name in part.ids],
+        num_core=len(core),
+        targets=targets,
+    )
+
+
+def _moved(support: LabelledSet, shape: Shape, gamma: float) -> Tensor:
+    """Return support on the line from its cell's mean: mu + gamma (x - mu), eq. 10."""
+    x = to_input(support.x, shape)
+    if gamma == 1 or len(support) == 0:
+        return x
+    if support.means is None:
+        msg = (
+            f"gamma {gamma} needs the means of the support's cells, which are not known: they "
+            "are in snapshots of samples that no features measure, of this version or later; "
+            "build it anew, or leave gamma at 1"
+        )
+        raise ConfigError(msg)
+    means = torch.from_numpy(support.means).to(x.dtype).reshape(x.shape)
+    return means + gamma * (x - means)
+
+
+def _weights(parts: list[LabelledSet], device: torch.device) -> Tensor:
+    """Return the rows' weights, scaled to the mean 1; equal ones where all are 0."""
+    found = [part.weights for part in parts if len(part)]
+    known = [weights for weights in found if weights is not None]
+    if len(known) < len(found):
+        msg = "sample_weights needs the weight of each row; give it, or leave sample_weights out"
+        raise ConfigError(msg)
+    weights = np.concatenate(known)
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
+        msg = "sample_weights needs weights that are at least 0, and one above; correct them"
+        raise DataError(msg)
+    return torch.from_numpy(weights / weights.mean()).float().to(device)

@@ -1,0 +1,205 @@
+"""The steps of a training, one after another.
+
+Source: the ECHO paper, Algorithm 1, lines 11-16.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from echo_stream.augmentation import augment, check_augmentable
+from echo_stream.device import seed_torch
+from echo_stream.errors import TrainingError
+from echo_stream.importing import said
+from echo_stream.losses import structural_loss
+from echo_stream.mixing import mix
+from echo_stream.optimisation import make_optimiser, rate
+from echo_stream.train_config import TrainConfig
+from echo_stream.training_data import Pool
+from echo_stream.training_state import Course, Keeper
+from echo_stream.typing import Array
+
+Progress: TypeAlias = Callable[[int, int, float, float | None], None]
+"""Called after each step with the steps taken, the steps to take, the step's loss, and the
+share of its batch that the model got right; None for regression."""
+
+Measure: TypeAlias = Callable[[nn.Module], dict[str, Any]]
+"""Measures a model on the test set."""
+
+EPOCHS, STEPS, TORCH = range(3)  # what a random stream is for
+
+
+def fit(
+    model: nn.Module,
+    pool: Pool,
+    config: TrainConfig,
+    measure: Measure,
+    *,
+    progress: Progress | None = None,
+    keeper: Keeper | None = None,
+) -> dict[str, Any]:
+    """Train a model in place, from where the keeper has it, and return what it took.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        On the device of the pool.
+    pool : Pool
+    config : TrainConfig
+    measure : callable
+        What to measure at each point of the curve.
+    progress, keeper : optional
+        As in `echo_stream.training.train`.
+
+    Returns
+    -------
+    dict
+        `labels_used`, `steps`, `epochs`, `loss`, `curve`, `structure_used` and `diverged`,
+        as in `echo_stream.training.TrainResult`.
+    """
+    check_augmentable(config.augment, pool.x.shape[1:])
+    optimiser = make_optimiser(model, config)
+    stored = None if keeper is None else keeper.load()
+    course = Course(used=torch.zeros(len(pool), dtype=torch.bool))
+    if stored is not None:
+        course = Course.from_state(stored, model, optimiser)
+    if config.compile:
+        model.compile()
+    epoch_steps = math.ceil(pool.num_core / config.batch_size)
+    total = config.epochs * epoch_steps if config.steps is None else config.steps
+    points = _points(total, config.evaluations)
+    model.train()
+    while course.steps < total:
+        # 12-13. Draw K support samples afresh, and join them to the batch.
+        rng = _generator(config, STEPS, course.steps)
+        rows = _joined_rows(pool, config, course.steps, epoch_steps, rng)
+        course.used[rows] = True
+        # 14-15. The losses, over the joined batch.
+        seed_torch(pool.x.device, int(_stream(config, TORCH, course.steps)[0] >> 1))
+        objective, share_right = _objective(model, pool, rows.to(pool.x.device), config, rng)
+        course.loss = objective.item()
+        if not math.isfinite(course.loss):
+            break
+        # 16. Update the model.
+        for group in optimiser.param_groups:
+            group["lr"] = rate(config, course.steps, total)
+        optimiser.zero_grad()
+        objective.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        optimiser.step()
+        course.steps += 1
+        course.loss_sum += course.loss
+        if course.steps in points:
+            _add_point(course, measure(model), epoch_steps)
+        if progress is not None:
+            progress(course.steps, total, course.loss, share_right)
+        if keeper is not None:
+            keeper.offer(course.steps, lambda: course.to_state(model, optimiser))
+    return _taken(course, model, pool, config, total=total, epoch_steps=epoch_steps)
+
+
+def _joined_rows(
+    pool: Pool, config: TrainConfig, step: int, epoch_steps: int, rng: np.random.Generator
+) -> Tensor:
+    """Return the rows of a step: a batch of its epoch's shuffled core, and K of support."""
+    epoch, place = divmod(step, epoch_steps)
+    order = _generator(config, EPOCHS, epoch).permutation(pool.num_core)
+    core = order[place * config.batch_size :][: config.batch_size]
+    drawn = rng.choice(
+        pool.num_support, min(config.support_per_step, pool.num_support), replace=False
+    )
+    return torch.from_numpy(np.concatenate([core, pool.num_core + drawn]))
+
+
+def _objective(
+    model: nn.Module, pool: Pool, rows: Tensor, config: TrainConfig, rng: np.random.Generator
+) -> tuple[Tensor, float | None]:
+    """Return the task loss plus lambda times the structural one (eq. 13), and the share right."""
+    x, y = augment(pool.x[rows], config.augment, rng), pool.y[rows]
+    weights = None if pool.weights is None else pool.weights[rows]
+    has_structure = config.has_structure
+    if config.psi == "mixup":
+        mixture = mix(x, config.mixup_alpha, rng)
+        outputs = _outputs(
+            model, torch.cat([mixture.x, x] if has_structure else [mixture.x]), config
+        )
+        mixed, whole = outputs[: len(x)], outputs[len(x) :]
+        loss = mixture.loss(pool.targets.loss, mixed, y, weights)
+        right = torch.where(mixture.share >= 0.5, y, y[mixture.partner])
+    else:
+        mixed = whole = _outputs(model, x, config)
+        loss, right = pool.targets.loss(mixed, y, weights), y
+    if config.has_structure:
+        loss = loss + config.structure_weight * structural_loss(whole, y, config.margin)
+    if config.task == "regression":
+        return loss, None
+    return loss, (mixed.argmax(dim=1) == right).float().mean().item()
+
+
+def _outputs(model: nn.Module, x: Tensor, config: TrainConfig) -> Tensor:
+    """Return the model's outputs in float32, whatever it is computed in."""
+    try:
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=config.mixed_precision):
+            outputs: Tensor = model(x)
+    except Exception as err:
+        if not config.compile:
+            raise
+        msg = f"torch cannot compile the model: {said(err)}; leave --compile out"
+        raise TrainingError(msg) from err
+    return outputs.float()
+
+
+def _add_point(course: Course, measured: dict[str, Any], epoch_steps: int) -> None:
+    """Add a point to the learning curve, in place."""
+    before = course.curve[-1]["steps"] if course.curve else 0
+    scores = {name: measured[name] for name in ("accuracy", "ece", "rmse") if name in measured}
+    mean_loss = course.loss_sum / (course.steps - before)
+    epochs = course.steps / epoch_steps
+    course.curve.append({"steps": course.steps, "epochs": epochs, "loss": mean_loss} | scores)
+    course.loss_sum = 0.0
+
+
+def _taken(
+    course: Course,
+    model: nn.Module,
+    pool: Pool,
+    config: TrainConfig,
+    *,
+    total: int,
+    epoch_steps: int,
+) -> dict[str, Any]:
+    """Return what a training took."""
+    is_finite = all(p.isfinite().all() for p in model.parameters())
+    return {
+        "labels_used": len({pool.ids[row] for row in course.used.nonzero().flatten().tolist()}),
+        "steps": course.steps,
+        "epochs": math.ceil(course.steps / epoch_steps),
+        "loss": course.loss if math.isfinite(course.loss) else None,
+        "curve": course.curve,
+        "structure_used": config.has_structure,
+        "diverged": course.steps < total or not is_finite,
+    }
+
+
+def _points(total: int, count: int) -> set[int]:
+    """Return the steps after which the model is measured, evenly spread, the last included.
+
+    Examples
+    --------
+    >>> sorted(_points(10, 4)), sorted(_points(2, 4))
+    ([3, 5, 8, 10], [1, 2])
+    """
+    return {math.ceil(total * point / count) for point in range(1, count + 1)} - {0}
+
+
+def _generator(config: TrainConfig, purpose: int, number: int) -> np.random.Generator:
+    """Return the random numbers of one step or epoch, the same whenever it is asked for."""
+    return np.random.default_rng([config.seed, purpose, number])
+
+
+def _stream(config: TrainConfig, purpose: int, number: int) -> Array:
+    """Return one random uint64 of a step, as an array of shape (1,)."""
+    return np.random.SeedSequence([config.seed, purpose, number]).generate_state(1, np.uint64)

@@ -1,0 +1,87 @@
+"""How far a training has come, to go on from after an interruption.
+
+Everything random in a step follows from the seed and the number of the step, so weights,
+the optimiser's memory and a few sums are all that there is to keep.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from echo_stream.typing import Array, State
+
+MODEL, OPTIMISER = "model.", "optimiser."
+
+
+class Keeper(Protocol):
+    """Where the state of a training is kept between interruptions."""
+
+    def load(self) -> State | None:
+        """Return what was kept last; None where there is nothing."""
+
+    def offer(self, steps: int, to_state: Callable[[], State]) -> None:
+        """Keep what to_state() returns, if that is due after so many steps."""
+
+
+@dataclass(slots=True, eq=False)
+class Course:
+    """What a training has done so far.
+
+    Attributes
+    ----------
+    used : tensor of shape (n,), bool, on the host
+        Rows of the pool that have entered a loss.
+    steps : int
+        Steps taken.
+    loss : float
+        Of the last step.
+    loss_sum : float
+        Sum of the losses since the last point of the curve.
+    curve : list of dict
+        Measurements so far.
+    """
+
+    used: Tensor
+    steps: int = 0
+    loss: float = float("nan")
+    loss_sum: float = 0.0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_state(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> State:
+        """Return everything that the rest of the training depends on."""
+        arrays: dict[str, Array] = {"used": self.used.numpy()}
+        for name, tensor in model.state_dict().items():
+            arrays[MODEL + name] = tensor.cpu().numpy()
+        for index, memory in optimiser.state_dict()["state"].items():
+            for name, tensor in memory.items():
+                if tensor is not None:
+                    arrays[f"{OPTIMISER}{index}.{name}"] = tensor.cpu().numpy()
+        meta = {
+            "steps": self.steps,
+            "loss": self.loss,
+            "loss_sum": self.loss_sum,
+            "curve": self.curve,
+        }
+        return arrays, meta
+
+    @classmethod
+    def from_state(
+        cls, state: State, model: nn.Module, optimiser: torch.optim.Optimizer
+    ) -> "Course":
+        """Put model and optimiser where they were, in place, and return the course."""
+        arrays, meta = state
+        tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        model.load_state_dict(
+            {name.removeprefix(MODEL): t for name, t in tensors.items() if name.startswith(MODEL)}
+        )
+        memories: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith(OPTIMISER):
+                index, _, what = name.removeprefix(OPTIMISER).partition(".")
+                memories.setdefault(int(index), {})[what] = tensor
+        groups = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": memories, "param_groups": groups})
+        return cls(used=tensors["used"], **meta)
