@@ -185,7 +185,7 @@ class FileSource:
             pass
         self.rewind()
 
-    def commit(self) -> None:
+    def commit(self, position: Mapping[str, int]) -> None:
         """Do nothing: nobody outside waits for the position."""
 
     def expect(self, schema: SampleSchema) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,10 @@ class _LastWarnings(logging.Handler):
         self.messages.append(record.getMessage())
 
 
+_lock = threading.Lock()
+_listeners: list[_LastWarnings] = []
+
+
 @contextmanager
 def errors_for_people(servers: str, doing: str) -> Iterator[None]:
     """Turn an error of the client into a `SourceError` of one line.
@@ -66,18 +71,30 @@ def errors_for_people(servers: str, doing: str) -> Iterator[None]:
         What was tried, such as "read topic events".
     """
     warnings = _LastWarnings()
-    logger = logging.getLogger("kafka")
-    logger.addHandler(warnings)
-    # An outage logs several lines a second; ours says it once.
-    propagate, logger.propagate = logger.propagate, False
     try:
-        yield
+        with _listening(warnings):
+            yield
     except EchoStreamError:
         raise  # not of the client: samples that a caller reads meanwhile
     except (KafkaError, ValueError) as err:
         reason = warnings.messages[-1] if warnings.messages else str(err) or type(err).__name__
         msg = f"cannot {doing} at {servers}: {reason.splitlines()[0]}; is the broker up?"
         raise SourceError(msg) from err
+
+
+@contextmanager
+def _listening(warnings: _LastWarnings) -> Iterator[None]:
+    """Hear the client's warnings, and keep them from everybody else; threads may do so at once."""
+    logger = logging.getLogger("kafka")
+    with _lock:
+        # An outage logs several lines a second; our error says it once.
+        _listeners.append(warnings)
+        logger.propagate = False
+        logger.addHandler(warnings)
+    try:
+        yield
     finally:
-        logger.propagate = propagate
-        logger.removeHandler(warnings)
+        with _lock:
+            _listeners.remove(warnings)
+            logger.removeHandler(warnings)
+            logger.propagate = not _listeners

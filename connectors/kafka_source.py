@@ -21,20 +21,27 @@ from echo_stream.connectors.kafka_client import (
     errors_for_people,
 )
 from echo_stream.connectors.kafka_identity import Identity, IdentityClient, warn_of_unknown
-from echo_stream.connectors.kafka_offsets import Offsets, resume_offsets
+from echo_stream.connectors.kafka_offsets import Offsets, partition_name, resume_offsets
+from echo_stream.connectors.kafka_poller import KafkaPoller
 from echo_stream.connectors.kafka_records import RecordDecoder
 from echo_stream.connectors.kafka_start import Start, check_start
+from echo_stream.connectors.record_queue import Chunk, RecordQueue
+from echo_stream.connectors.run_stats import RunStats
 from echo_stream.errors import EchoStreamError, SourceError
 from echo_stream.source import Batch, refuse_other_source
 from echo_stream.validation import SampleSchema
 
 logger = logging.getLogger(__name__)
 
-POLL_TIMEOUT_MS = 250  # a stop that is asked for waits at most this long
+WAIT_SECONDS = 0.25  # for a message; a stop that is asked for waits at most this long
 MAX_PARTITION_FETCH_BYTES = 8 * 1024**2
+FETCH_MAX_BYTES = 16 * 1024**2  # what each broker may send ahead, beside the queue
 FETCH_MIN_BYTES = 64 * 1024
 FETCH_MAX_WAIT_MS = 100
 LAST_COMMIT_MS = 2_000  # the mirror is a courtesy: closing waits no longer for it
+QUEUE_BYTES = 64 * 1024**2
+QUEUE_RECORDS = 50_000
+BROKER_TIMEOUT_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,10 @@ class KafkaConfig:
         at offsets that are not there any more.
     client : ClientConfig
         How to connect.
+    queue_bytes, queue_records : int
+        Messages that may wait to be counted; fetching pauses while so much waits.
+    broker_timeout : float
+        Seconds without any answer of a broker, after which reading fails.
     """
 
     topics: tuple[str, ...]
@@ -66,6 +77,9 @@ class KafkaConfig:
     until_end: bool = False
     accept_source: bool = False
     client: ClientConfig = field(default_factory=ClientConfig)
+    queue_bytes: int = QUEUE_BYTES
+    queue_records: int = QUEUE_RECORDS
+    broker_timeout: float = BROKER_TIMEOUT_SECONDS
 
     def __post_init__(self) -> None:
         """Refuse names that no broker could have."""
@@ -76,6 +90,16 @@ class KafkaConfig:
 
 class KafkaSource:
     """Read topics partition by partition, each in its order.
+
+    A thread polls, and messages wait in a bounded queue until they are asked for. Memory
+    holds the queue, one poll more, and what the client has fetched ahead: at most
+    `FETCH_MAX_BYTES` from each broker, or one larger message.
+
+    Parameters
+    ----------
+    config : KafkaConfig
+    stats : RunStats, optional
+        Told how the thread and the queue do.
 
     Raises
     ------
@@ -88,34 +112,23 @@ class KafkaSource:
     Messages that are no samples come out as `RejectedSample`; positions pass over them.
     """
 
-    def __init__(self, config: KafkaConfig) -> None:
+    def __init__(self, config: KafkaConfig, stats: RunStats | None = None) -> None:
         self._config = config
         self._topics = sorted(set(config.topics))
         self._decoder = RecordDecoder(config.codec)
         self._exhausted = False
         self._verified: dict[TopicPartition, int] = {}
         self._mirrored: dict[TopicPartition, OffsetAndMetadata] = {}
-        self._commit: Any = None  # the client's future of that
+        self._commit: Any = None  # the client's future of that; both are the poller's
+        stats = stats or RunStats()
+        self._records = RecordQueue(config.queue_records, config.queue_bytes, stats)
         with self._errors("connect to the broker"):
-            options = config.client.for_client(
-                KafkaConsumer,
-                config.bootstrap_servers,
-                client_id="echo-stream",
-                group_id=f"echo-stream.{'.'.join(self._topics)}",
-                enable_auto_commit=False,
-                auto_offset_reset="none",
-                allow_auto_create_topics=False,
-                isolation_level="read_committed",
-                max_partition_fetch_bytes=MAX_PARTITION_FETCH_BYTES,
-                fetch_min_bytes=FETCH_MIN_BYTES,
-                fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
-            )
-            self._consumer = KafkaConsumer(**options)
+            self._poller = KafkaPoller(self._connect, self._records, stats)
         try:
             self._partitions = self._assign()
             self._ids = IdentityClient(config.bootstrap_servers, self._topics, config.client)
         except EchoStreamError:
-            self._consumer.close()
+            self._close_consumer()
             raise
         try:
             self._identity = self._ids.ask()
@@ -126,6 +139,24 @@ class KafkaSource:
         except EchoStreamError:
             self.close()
             raise
+
+    def _connect(self) -> KafkaConsumer:
+        """Return a client that leaves everything to us."""
+        options = self._config.client.for_client(
+            KafkaConsumer,
+            self._config.bootstrap_servers,
+            client_id="echo-stream",
+            group_id=f"echo-stream.{'.'.join(self._topics)}",
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            allow_auto_create_topics=False,
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=MAX_PARTITION_FETCH_BYTES,
+            fetch_max_bytes=FETCH_MAX_BYTES,
+            fetch_min_bytes=FETCH_MIN_BYTES,
+            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+        )
+        return KafkaConsumer(**options)
 
     @property
     def name(self) -> str:
@@ -149,12 +180,13 @@ class KafkaSource:
         ------
         PositionError
             If the log has lost the messages that come next.
+        SourceError
+            If no broker has answered for longer than the configuration allows.
         """
-        polled = self._poll(max_samples)
         samples, rejected = self._decoder.decode(
             record
-            for partition in sorted(polled)  # the client's order is arbitrary
-            for record in polled[partition]
+            for partition, records in self._take(max_samples)
+            for record in records
             if self._offsets.take(partition, record.offset)
         )
         self._notice_the_end()
@@ -174,15 +206,20 @@ class KafkaSource:
         """
         self._read_from(self._resume(position, accept=self._config.accept_source))
 
-    def commit(self) -> None:
-        """Mirror the positions to the group, for lag monitors. A failure is only logged."""
-        self._mirrored = {
-            tp: OffsetAndMetadata(offset, "", -1) for tp, offset in self._offsets.following.items()
+    def commit(self, position: Mapping[str, int]) -> None:
+        """Mirror a position to the group, for lag monitors, soon. A failure is only logged."""
+        offsets = {
+            tp: OffsetAndMetadata(position[partition_name(tp)], "", -1) for tp in self._partitions
         }
-        try:
-            self._commit = self._consumer.commit_async(self._mirrored, callback=_log_failure)
-        except KafkaError as err:
-            _log_failure(self._mirrored, err)
+
+        def mirror(consumer: KafkaConsumer) -> None:
+            self._mirrored = offsets
+            try:
+                self._commit = consumer.commit_async(offsets, callback=_log_failure)
+            except KafkaError as err:
+                _log_failure(offsets, err)
+
+        self._poller.post(mirror)
 
     def expect(self, schema: SampleSchema) -> None:
         """Reject messages of any other schema from now on."""
@@ -230,11 +267,14 @@ class KafkaSource:
     def close(self) -> None:
         """Close the clients, once the last commit has arrived or two seconds have passed."""
         self._ids.close()
-        with self._errors("close the client"):
-            self._finish_the_mirror()
-            self._consumer.close()
+        self._close_consumer()
 
-    def _finish_the_mirror(self) -> None:
+    def _close_consumer(self) -> None:
+        """End the poller."""
+        with self._errors("close the client"):
+            self._poller.close(self._finish_the_mirror)
+
+    def _finish_the_mirror(self, consumer: KafkaConsumer) -> None:
         """Commit again, and wait, where the last commit is still under way.
 
         The client sends nothing more once it is closed; what is under way would be lost.
@@ -242,7 +282,7 @@ class KafkaSource:
         if self._commit is None or self._commit.is_done:
             return
         try:
-            self._consumer.commit(self._mirrored, timeout_ms=LAST_COMMIT_MS)
+            consumer.commit(self._mirrored, timeout_ms=LAST_COMMIT_MS)
         except KafkaError as err:
             _log_failure(self._mirrored, err)
 
@@ -255,17 +295,21 @@ class KafkaSource:
         found = []
         for topic in self._topics:
             with self._errors("look up the topic"):
-                numbers = self._consumer.partitions_for_topic(topic)
+                numbers = self._partition_numbers(topic)
             if not numbers:
                 raise self._unknown(topic)
             found += [TopicPartition(topic, number) for number in sorted(numbers)]
-        self._consumer.assign(found)
+        self._poller.call(lambda consumer: consumer.assign(found))
         return found
+
+    def _partition_numbers(self, topic: str) -> set[int]:
+        """Return the numbers of a topic's partitions; none if there is no such topic."""
+        return set(self._poller.call(lambda consumer: consumer.partitions_for_topic(topic)) or ())
 
     def _unknown(self, topic: str) -> SourceError:
         """Return the error for a topic that does not exist."""
         with self._errors("list the topics"):
-            known = sorted(self._consumer.topics())
+            known = sorted(self._poller.call(KafkaConsumer.topics))
         return SourceError(
             f"topic {topic} does not exist at {self._config.bootstrap_servers}; "
             f"topics there: {', '.join(known) or 'none'}"
@@ -273,11 +317,10 @@ class KafkaSource:
 
     def _limits(self, which: Literal["earliest", "latest"]) -> dict[TopicPartition, int]:
         """Return the first or the next offset of each partition, as the broker says it now."""
-        ask = (
-            self._consumer.beginning_offsets if which == "earliest" else self._consumer.end_offsets
-        )
+        is_first = which == "earliest"
+        ask = KafkaConsumer.beginning_offsets if is_first else KafkaConsumer.end_offsets
         with self._errors("ask for offsets"):
-            return dict(ask(self._partitions))
+            return dict(self._poller.call(lambda consumer: ask(consumer, self._partitions)))
 
     def _start(self) -> dict[TopicPartition, int]:
         """Return the offsets at which a new stream begins."""
@@ -295,7 +338,8 @@ class KafkaSource:
     def _since(self, time_ms: int) -> dict[TopicPartition, int]:
         """Return the offset of each partition's first message since a time, or its end."""
         with self._errors("ask for the offsets of a time"):
-            found = self._consumer.offsets_for_times(dict.fromkeys(self._partitions, time_ms))
+            times = dict.fromkeys(self._partitions, time_ms)
+            found = self._poller.call(lambda consumer: consumer.offsets_for_times(times))
         return {
             partition: end if found[partition] is None else found[partition].offset
             for partition, end in self._ends.items()
@@ -310,27 +354,36 @@ class KafkaSource:
         """Tell the client where to read on."""
         self._offsets = Offsets(following)
         self._verified = self._offsets.following.copy()
-        for partition, offset in following.items():
-            self._consumer.seek(partition, offset)
+        self._poller.begin(self._offsets.following)
         self._exhausted = False
         self._notice_the_end()
 
-    def _poll(self, max_records: int) -> dict[TopicPartition, list[Any]]:
-        """Return the next records; where the log has lost them, say so."""
+    def _take(self, max_records: int) -> list[Chunk]:
+        """Return the next records; where the log has lost them, or the broker is away, say so."""
         with self._errors("read"):
             try:
-                return dict(self._consumer.poll(POLL_TIMEOUT_MS, max_records))
+                taken = self._records.take(max_records, WAIT_SECONDS)
             except OffsetOutOfRangeError:
                 self._resume(self.position(), accept=False)
                 raise  # they are there after all: the broker was wrong, or is another one
+        silent, limit = self._poller.silent_seconds(), self._config.broker_timeout
+        if not taken and silent > limit:
+            msg = (
+                f"no broker at {self._config.bootstrap_servers} has answered for {silent:.0f} s "
+                f"({self.name}); what was counted is kept; start again when it is back"
+            )
+            raise SourceError(msg)
+        return taken
 
     def _notice_the_end(self) -> None:
         """Tell whether all partitions have reached their ends; markers count as read."""
-        if self._config.until_end and not self._exhausted:
-            self._exhausted = all(
-                max(self._offsets.following[partition], self._consumer.position(partition)) >= end
-                for partition, end in self._ends.items()
-            )
+        if not self._config.until_end or self._exhausted:
+            return
+        positions = self._poller.positions  # first: later ones may be beyond what is queued then
+        self._exhausted = self._records.is_empty and all(
+            max(self._offsets.following[partition], positions[partition]) >= end
+            for partition, end in self._ends.items()
+        )
 
 
 def _log_failure(_offsets: object, result: object) -> None:

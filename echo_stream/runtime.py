@@ -303,7 +303,7 @@ class Run:
         skipped = Skipped(self.report.gaps, self.report.replayed)
         self._store.save_checkpoint(self._engine, position, self._source.describe(), skipped)
         self._position = position
-        self._source.commit()
+        self._source.commit(position)
         self._checkpoint_schedule.done(self.report.n, self._clock())
         self.report.checkpoints += 1
 

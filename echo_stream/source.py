@@ -100,8 +100,8 @@ class Source(Protocol):
     def seek(self, position: Mapping[str, int]) -> None:
         """Continue from a position that `position` returned."""
 
-    def commit(self) -> None:
-        """Tell the outside that all up to the position is stored durably."""
+    def commit(self, position: Mapping[str, int]) -> None:
+        """Tell the outside that all up to a position is stored durably; any thread may."""
 
     def expect(self, schema: SampleSchema) -> None:
         """Raise ShapeError if samples of this source cannot have the schema."""
@@ -271,7 +271,7 @@ class ArraySource:
             raise SourceError(msg)
         self._row = row
 
-    def commit(self) -> None:
+    def commit(self, position: Mapping[str, int]) -> None:
         """Do nothing: nobody outside waits for the position."""
 
     def expect(self, schema: SampleSchema) -> None:

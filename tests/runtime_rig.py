@@ -132,10 +132,10 @@ class Tape(ArraySource):
         rejected = [refused(row, row - before + place) for place, row in enumerate(bad)]
         return Batch(samples, rejected, self.skips)
 
-    def commit(self) -> None:
+    def commit(self, position: Mapping[str, int]) -> None:
         """Take the position in."""
         self.diary.note("commit")
-        self.committed = self.position()
+        self.committed = dict(position)
 
 
 def refused(row: int, place: int = 0) -> RejectedSample:

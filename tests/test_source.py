@@ -97,6 +97,6 @@ def test_commit_and_close_change_nothing() -> None:
     """Nobody outside holds a position of an array."""
     source = make_source(3)
     source.next_batch(2)
-    source.commit()
+    source.commit(source.position())
     source.close()
     assert source.position() == {"row": 2}

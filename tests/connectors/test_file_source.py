@@ -154,7 +154,7 @@ def test_keeps_the_contract_of_a_source(tmp_path: Path, write: Write) -> None:
     as_source: Source = source
     assert as_source.name == str(path)
     assert source.position() == {"row": 0}
-    source.commit()
+    source.commit(source.position())
     source.next_batch(2)
     source.close()
     assert len(read_in_steps(source, [5])) == 3

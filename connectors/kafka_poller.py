@@ -1,0 +1,208 @@
+"""The one thread that owns a Kafka consumer: it polls, whatever else goes on."""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from echo_stream.connectors.kafka_offsets import partition_name
+from echo_stream.connectors.record_queue import RecordQueue
+from echo_stream.connectors.run_stats import RunStats
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+Command = Callable[[KafkaConsumer], Any]
+
+POLL_TIMEOUT_MS = 100  # a command waits at most this long
+PAUSED_TIMEOUT_MS = 20  # likewise, and how soon fetching goes on once there is room
+POLL_RECORDS = 4_096
+PROBE_AFTER_S = 2.0  # without a record: then the broker is asked whether it is there
+PROBE_TIMEOUT_MS = 2_000
+RETRY_SECONDS = 1.0  # after an error that may pass
+
+
+class KafkaPoller:
+    """Poll a consumer into a queue, in a thread that makes all calls on it.
+
+    While the queue is full all partitions are paused and polling goes on, so that the
+    consumer stays a member of its group and notices what happens. Fetching goes on when
+    the queue is half empty. Polling begins with `begin`.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the consumer; called in the thread.
+    queue : RecordQueue
+    stats : RunStats
+
+    Raises
+    ------
+    KafkaError
+        If the consumer cannot be made; there is no thread then.
+    """
+
+    def __init__(
+        self, make: Callable[[], KafkaConsumer], records: RecordQueue, stats: RunStats
+    ) -> None:
+        self._records, self._stats = records, stats
+        self._commands: queue.SimpleQueue[tuple[Command, Future[Any]]] = queue.SimpleQueue()
+        self._is_polling = self._is_closed = False
+        self._is_paused = False
+        self._next_probe = 0.0
+        self.positions: dict[TopicPartition, int] = {}
+        made: Future[None] = Future()
+        # A daemon: whoever ends the process at once does not wait for a broker.
+        self._thread = threading.Thread(
+            target=self._run, args=(make, made), name="echo-stream-poller", daemon=True
+        )
+        self._thread.start()
+        made.result()
+
+    def call(self, command: Callable[[KafkaConsumer], Result]) -> Result:
+        """Return what a command does with the consumer; its errors are raised here."""
+        return self._put(command).result()
+
+    def post(self, command: Callable[[KafkaConsumer], object]) -> None:
+        """Let a command that reports its own errors run soon."""
+        self._put(command)
+
+    def begin(self, positions: dict[TopicPartition, int]) -> None:
+        """Read on from these offsets, and forget what waits from others."""
+
+        def seek(consumer: KafkaConsumer) -> None:
+            self._records.clear()
+            for partition, offset in positions.items():
+                consumer.seek(partition, offset)
+            self.positions = dict(positions)
+            self._stats.last_answer = time.monotonic()
+            self._is_polling = True
+
+        self.call(seek)
+
+    def silent_seconds(self) -> float:
+        """Return for how long no broker has given a sign."""
+        return time.monotonic() - self._stats.last_answer
+
+    def close(self, last: Command) -> None:
+        """Run a last command, close the consumer, and end the thread; a second call does nothing.
+
+        Raises
+        ------
+        KafkaError
+            Of the two; the thread has ended all the same.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            self.call(last)
+            self.call(lambda consumer: consumer.close())
+        finally:
+            self.post(_end)
+            self._thread.join()
+
+    def _put(self, command: Callable[[KafkaConsumer], Result]) -> "Future[Result]":
+        """Queue a command."""
+        result: Future[Result] = Future()
+        self._commands.put((command, result))
+        return result
+
+    def _run(self, make: Callable[[], KafkaConsumer], made: "Future[None]") -> None:
+        """Make the consumer, and serve until told to end."""
+        try:
+            consumer = make()
+        except Exception as err:
+            made.set_exception(err)
+            return
+        made.set_result(None)
+        try:
+            while True:
+                self._serve(consumer)
+                if self._is_polling:
+                    self._poll(consumer)
+        except _End:
+            pass
+
+    def _serve(self, consumer: KafkaConsumer) -> None:
+        """Run the commands that wait; where nothing is polled, wait for one."""
+        while not (self._is_polling and self._commands.empty()):
+            command, result = self._commands.get()
+            try:
+                result.set_result(command(consumer))
+            except _End:
+                raise
+            except Exception as err:
+                result.set_exception(err)
+
+    def _poll(self, consumer: KafkaConsumer) -> None:
+        """Poll once, and hand over what came."""
+        self._balance(consumer)
+        limit = max(min(POLL_RECORDS, self._records.free_records), 1)
+        try:
+            timeout_ms = PAUSED_TIMEOUT_MS if self._is_paused else POLL_TIMEOUT_MS
+            polled = consumer.poll(timeout_ms, limit)
+            if polled:
+                self._stats.last_answer = time.monotonic()
+                self._records.put(polled)
+            self._look_around(consumer)
+        except KafkaError as err:
+            self._meet(err)
+        except Exception as err:
+            self._fail(err)
+        self._stats.polls += 1
+        self._stats.last_poll = time.monotonic()
+
+    def _balance(self, consumer: KafkaConsumer) -> None:
+        """Pause what is assigned while the queue is full; resume it once there is room."""
+        assigned = consumer.assignment()
+        if self._records.is_full or (self._is_paused and not self._records.has_room):
+            # Again each time: partitions that were assigned meanwhile are not paused yet.
+            consumer.pause(*assigned - consumer.paused())
+            self._is_paused = True
+        elif self._is_paused:
+            consumer.resume(*assigned)
+            self._is_paused = False
+        self._stats.paused_partitions = len(assigned) if self._is_paused else 0
+
+    def _look_around(self, consumer: KafkaConsumer) -> None:
+        """Note positions and ends; ask a broker that has sent nothing for a while."""
+        assigned = sorted(consumer.assignment())
+        ends = {partition: consumer.highwater(partition) for partition in assigned}
+        now = time.monotonic()
+        if now >= max(self._next_probe, self._stats.last_answer + PROBE_AFTER_S):
+            self._next_probe = now + PROBE_AFTER_S
+            ends = dict(consumer.end_offsets(assigned, timeout_ms=PROBE_TIMEOUT_MS))
+            self._stats.last_answer = time.monotonic()
+        found = {partition_name(each): end for each, end in ends.items() if end is not None}
+        self._stats.ends = {**self._stats.ends, **found}
+        # After the records before them have been put: who finds the queue empty has had them.
+        self.positions = {partition: consumer.position(partition) for partition in assigned}
+
+    def _meet(self, err: KafkaError) -> None:
+        """Try again after an error that may pass; what will not is for who takes records."""
+        if not err.retriable:
+            self._fail(err)
+            return
+        logger.info("polling goes on after an error: %s", err)
+        time.sleep(RETRY_SECONDS)
+
+    def _fail(self, err: Exception) -> None:
+        """Poll no more, and let the one who takes records know why."""
+        self._is_polling = False
+        self._records.fail(err)
+
+
+class _End(Exception):
+    """The thread is to end."""
+
+
+def _end(_: KafkaConsumer) -> None:
+    """End the thread."""
+    raise _End

@@ -1,0 +1,53 @@
+"""What a run can be asked about from outside, while it goes on."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class RunStats:
+    """Counters of the threads of a run. Each field is written by one thread; any may read.
+
+    Attributes
+    ----------
+    queue_records, queue_bytes : int
+        Records polled that wait to be counted, and their size.
+    queue_peak_records, queue_peak_bytes : int
+        The most that have waited at once.
+    paused_partitions : int
+        Partitions that are not fetched from, since the queue is full.
+    polls : int
+        Calls of the client's poll that have returned.
+    last_poll, last_answer : float
+        Seconds of the monotonic clock: the end of the last poll, and the last sign of a broker.
+    ends : mapping of str to int
+        Next offset of each "topic/partition" in its log, as far as the broker has told.
+    checkpoint_seconds, checkpoint_bytes : float, int
+        What the last checkpoint took to write beside the run, and its size.
+    checkpoint_stall_seconds, max_checkpoint_stall_seconds : float
+        What the last checkpoint has held the run up for, and the most that one has.
+    checkpoint_failures : int
+    snapshot_seconds : float
+        What the last snapshot took to select and to write.
+    retrainings_pending : int
+        1 while a retraining that was due waits for the one under way.
+    end_reason : str or None
+        Why the run has ended: `end of stream`, `signal`, `max samples` or `error`.
+    """
+
+    queue_records: int = 0
+    queue_bytes: int = 0
+    queue_peak_records: int = 0
+    queue_peak_bytes: int = 0
+    paused_partitions: int = 0
+    polls: int = 0
+    last_poll: float = 0.0
+    last_answer: float = 0.0
+    ends: dict[str, int] = field(default_factory=dict)
+    checkpoint_seconds: float = 0.0
+    checkpoint_bytes: int = 0
+    checkpoint_stall_seconds: float = 0.0
+    max_checkpoint_stall_seconds: float = 0.0
+    checkpoint_failures: int = 0
+    snapshot_seconds: float = 0.0
+    retrainings_pending: int = 0
+    end_reason: str | None = None
