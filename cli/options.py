@@ -93,6 +93,14 @@ _ENGINE_OPTIONS = {
 }  # fmt: skip
 
 
+def needed_state(state: Path | None) -> Path:
+    """Return the folder of --state, or say that it must be given."""
+    if state is None:
+        msg = "give --state DIR"
+        raise click.UsageError(msg)
+    return state
+
+
 def engine_options(command: Any) -> Any:
     """Add the options of the engine; the command gets them as `engine_config`."""
 

@@ -54,6 +54,8 @@ schedule_options = together(
            help="Samples such as 20000, a time such as 30s, or never (only at the end)."),
     option("--snapshot-every", type=Interval(), default="10m",
            help="Likewise; the last snapshot is always written."),
+    option("--keep-snapshots", type=click.IntRange(1),
+           help="Prune snapshots but so many of the newest, and the pinned; default: none."),
     option("--retrain-every", type=Interval(), default="never",
            help="Likewise: train --model on a new snapshot, in a process of its own."),
     option("--max-bad-share", type=click.FloatRange(0, 1), default=0.5,
@@ -102,7 +104,7 @@ def run(
     from echo_stream.runtime import RunConfig  # noqa: PLC0415
 
     names = ("checkpoint_every", "snapshot_every", "retrain_every", "max_samples",
-             "max_bad_share", "bad_window")  # fmt: skip
+             "max_bad_share", "bad_window", "keep_snapshots")  # fmt: skip
     with watched(values["max_samples"]) as observer:
         report = consume(
             open_source,

@@ -1,4 +1,4 @@
-"""`echo-stream snapshots`: what there is, one in full, exports and pictures."""
+"""`echo-stream snapshots`: what there is, one in full, exports, pictures and upkeep."""
 
 from pathlib import Path
 from typing import Any
@@ -6,18 +6,29 @@ from typing import Any
 import click
 
 from echo_stream.cli.command import Group
-from echo_stream.cli.options import format_option, option, snapshot_option, state_option
+from echo_stream.cli.options import (
+    format_option,
+    needed_state,
+    option,
+    snapshot_option,
+    state_option,
+)
 from echo_stream.cli.output import emit, emit_rows
+from echo_stream.cli.retention import pin, prune, unpin, verify
 
 
 @click.group(cls=Group)
 def snapshots() -> None:
-    """List, show, export and draw snapshots.
+    """List, show, export, draw, verify, pin and prune snapshots.
 
     \b
     Example:
       echo-stream snapshots list --state DIR
     """
+
+
+for command in (pin, prune, unpin, verify):
+    snapshots.add_command(command)
 
 
 @snapshots.command("list")
@@ -30,18 +41,9 @@ def list_(*, state: Path | None, output_format: str) -> None:
     Example:
       echo-stream snapshots list --state DIR --format table
     """
-    from echo_stream.connectors.snapshots import (  # noqa: PLC0415
-        REQUIRED,
-        list_snapshots,
-        snapshot_manifest,
-    )
+    from echo_stream.connectors.snapshots import describe_snapshots  # noqa: PLC0415
 
-    if state is None:
-        msg = "give --state DIR"
-        raise click.UsageError(msg)
-    manifests = [snapshot_manifest(unit) for unit in list_snapshots(state)]
-    rows = [{name: manifest[name] for name in REQUIRED} for manifest in manifests]
-    emit_rows(rows, output_format)
+    emit_rows(describe_snapshots(needed_state(state)), output_format)
 
 
 @snapshots.command()
@@ -55,11 +57,12 @@ def show(*, state: Path | None, snapshot: str | None) -> None:
       echo-stream snapshots show --state DIR
     """
     from echo_stream.connectors.snapshots import (  # noqa: PLC0415
-        find_snapshot,
+        open_snapshot,
         snapshot_manifest,
     )
 
-    emit(snapshot_manifest(find_snapshot(state, snapshot)))
+    with open_snapshot(state, snapshot) as unit:
+        emit(snapshot_manifest(unit))
 
 
 @snapshots.command()
@@ -98,9 +101,10 @@ def plot(*, target: Path, state: Path | None, snapshot: str | None, overwrite: b
 def _read(state: Path | None, snapshot: str | None) -> Any:
     """Read the snapshot that the options name."""
     from echo_stream.connectors.snapshot_files import read_snapshot  # noqa: PLC0415
-    from echo_stream.connectors.snapshots import find_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.snapshots import open_snapshot  # noqa: PLC0415
 
-    return read_snapshot(find_snapshot(state, snapshot))
+    with open_snapshot(state, snapshot) as unit:
+        return read_snapshot(unit)
 
 
 def _written(path: Path) -> dict[str, str]:

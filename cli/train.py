@@ -39,16 +39,19 @@ def train(*, state: Path | None, snapshot: str | None, out: Path | None, **value
     if models is None:
         msg = "give --state DIR, or --snapshot PATH with --out DIR"
         raise click.UsageError(msg)
-    from echo_stream.connectors.snapshots import find_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.snapshots import open_snapshot  # noqa: PLC0415
     from echo_stream.connectors.training_job import train_on_snapshot  # noqa: PLC0415
 
     allow_local_modules()
     config = recipe_config(values)
     if config.task == "regression" and config.structure_weight > 0:
         say("regression has no pairs of equal labels; the structural loss is off")
-    unit = find_snapshot(state, snapshot)
     # What a user's model prints is not part of the result.
-    with progress("training") as show, contextlib.redirect_stdout(sys.stderr):
+    with (
+        open_snapshot(state, snapshot) as unit,
+        progress("training") as show,
+        contextlib.redirect_stdout(sys.stderr),
+    ):
         trained = train_on_snapshot(
             unit,
             config,

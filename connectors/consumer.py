@@ -67,7 +67,7 @@ def consume(
             if generation is None
             else read_generation(generation, features=engine_config.features)
         )
-        with StateStore(state) as store:
+        with StateStore(state, keep_snapshots=run_config.keep_snapshots) as store:
             checkpoint = store.load_checkpoint(engine_config, device=device)
             with (
                 closing(open_source()) as source,

@@ -1,9 +1,12 @@
 """Which snapshots a state folder holds, for whoever reads while the consumer writes."""
 
 import logging
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from echo_stream.connectors.unit_locks import held
 from echo_stream.connectors.units import list_units, read_manifest
 from echo_stream.errors import ConfigError, SnapshotError, StateError
 
@@ -13,6 +16,8 @@ FORMAT_VERSION = 1  # of snapshots, that we read
 
 REQUIRED = ("id", "time", "n", "num_cells", "num_distinct", "certified_fraction", "generation")
 """What every manifest has, of what `echo-stream snapshots list` shows."""
+
+PIN = "pinned"  # a file beside a snapshot's own, which keeps it from being pruned
 
 
 def check_state(folder: Path) -> None:
@@ -30,14 +35,39 @@ def list_snapshots(folder: Path) -> list[Path]:
     SnapshotError
         If the folder does not exist.
     """
+    return [unit for unit, _ in read_manifests(folder)]
+
+
+def read_manifests(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Return the snapshots of a state folder with their manifests, as `list_snapshots` does."""
     check_state(folder)
     found = []
     for unit in list_units(folder / "snapshots"):
         try:
-            found.append((snapshot_manifest(unit)["time"], unit))
+            found.append((unit, snapshot_manifest(unit)))
         except SnapshotError as err:
-            logger.warning("snapshot skipped: %s", err)
-    return [unit for _, unit in sorted(found)]
+            if unit.exists():  # else it has been pruned just now
+                logger.warning("snapshot skipped: %s", err)
+    return sorted(found, key=lambda pair: (pair[1]["time"], pair[0]))
+
+
+def describe_snapshots(folder: Path) -> list[dict[str, Any]]:
+    """Return a line on each snapshot of a state folder, oldest first.
+
+    It has what `REQUIRED` names, and whether the snapshot is pinned. Raises as
+    `list_snapshots` does.
+    """
+    return [describe(unit, manifest) for unit, manifest in read_manifests(folder)]
+
+
+def describe(unit: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the line on one snapshot."""
+    return {name: manifest[name] for name in REQUIRED} | {"pinned": is_pinned(unit)}
+
+
+def is_pinned(unit: Path) -> bool:
+    """Tell whether a snapshot is never to be pruned."""
+    return (unit / PIN).exists()
 
 
 def snapshot_manifest(unit: Path) -> dict[str, Any]:
@@ -88,3 +118,34 @@ def find_snapshot(folder: Path | None, name: str | None) -> Path:
     known = ", ".join(unit.name for unit in units[-3:]) or "none"
     msg = f"{folder} holds no snapshot {name}; the newest are {known}"
     raise SnapshotError(msg)
+
+
+@contextmanager
+def open_snapshot(folder: Path | None, name: str | None) -> Iterator[Path]:
+    """Yield a snapshot that nobody prunes until the block ends; parameters as `find_snapshot`.
+
+    Raises
+    ------
+    ConfigError, SnapshotError
+        As `find_snapshot` does, and where there is nothing at a path.
+    """
+    with ExitStack() as stack:
+        yield _held_snapshot(folder, name, stack)
+
+
+def _held_snapshot(folder: Path | None, name: str | None, stack: ExitStack) -> Path:
+    """Return a snapshot that stays until the stack is closed.
+
+    The newest, while it was looked for, can have become one of the older ones, and have
+    been pruned: then there is a newer one.
+    """
+    while True:
+        unit = find_snapshot(folder, name)
+        try:
+            stack.enter_context(held(unit))
+        except StateError as err:
+            is_newest_gone = name is None and not unit.exists()
+            if not is_newest_gone:
+                raise SnapshotError(str(err)) from err
+        else:
+            return unit

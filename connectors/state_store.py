@@ -16,6 +16,7 @@ from echo_stream.connectors.engine_files import (
     write_checkpoint,
     write_generation,
 )
+from echo_stream.connectors.retention import prune_snapshots
 from echo_stream.connectors.snapshot_files import write_snapshot
 from echo_stream.connectors.units import (
     list_units,
@@ -61,6 +62,8 @@ class StateStore:
     ----------
     folder : Path
         Created when it does not exist.
+    keep_snapshots : int, optional
+        Snapshots that stay when one is written, besides the pinned; None: all.
 
     Raises
     ------
@@ -68,8 +71,9 @@ class StateStore:
         If another process holds the lock, or the folder cannot be written to.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, keep_snapshots: int | None = None) -> None:
         self.folder = folder
+        self._keep_snapshots = keep_snapshots
         self._lock = _lock(folder)
         for name in ("checkpoints", "generations", "snapshots"):
             remove_leftovers(folder / name)
@@ -170,6 +174,8 @@ class StateStore:
         remove_broken(target)
         if not target.exists():
             write_snapshot(snapshot, target, time=timestamp(), position=position)
+        if self._keep_snapshots is not None:
+            prune_snapshots(self.folder, keep=self._keep_snapshots)
         return snapshot.id
 
 

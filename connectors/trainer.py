@@ -7,8 +7,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
+
+from echo_stream.connectors.unit_locks import held
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +23,7 @@ class ChildTrainer:
     """Run `echo-stream train` on snapshots of a state, in a process of its own.
 
     The child can crash or hang without touching the stream; it is ended with the run.
+    Meanwhile its snapshot is not pruned.
 
     Parameters
     ----------
@@ -43,6 +47,8 @@ class ChildTrainer:
         self._command = [
             sys.executable, "-m", "echo_stream", "train", "--state", str(state), *arguments,
         ]  # fmt: skip
+        self._snapshots = state / "snapshots"
+        self._reading = ExitStack()
         self._on_trained = on_trained
         self._on_failed = on_failed
         self._child: subprocess.Popen[bytes] | None = None
@@ -55,6 +61,9 @@ class ChildTrainer:
         if self._child is not None:
             logger.info("training on %s left out: the one before is still under way", snapshot_id)
             return False
+        unit = self._snapshots / snapshot_id
+        if unit.is_dir():  # else the child says what is wrong
+            self._reading.enter_context(held(unit))
         # Files, not pipes: a child that writes much is never held up by a parent that is busy.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
@@ -107,7 +116,8 @@ class ChildTrainer:
             self._on_trained(result)
 
     def _forget(self) -> None:
-        """Close the files of a child that has ended."""
+        """Let go of the snapshot and the files of a child that has ended."""
+        self._reading.close()
         for file in (self._output, self._errors):
             if file is not None:
                 file.close()

@@ -91,6 +91,8 @@ class RunConfig:
         Stop with an error when more than this share of the last `bad_window` messages were
         no samples, or all of a stream that is shorter; 1: never.
     bad_window : int
+    keep_snapshots : int or None
+        Snapshots that stay when one is written, besides the pinned; None: all.
     """
 
     checkpoint_every: Every | None = None
@@ -99,6 +101,7 @@ class RunConfig:
     max_samples: int | None = None
     max_bad_share: float = 0.5
     bad_window: int = 1_000
+    keep_snapshots: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, naming the setting and what was given."""
@@ -107,6 +110,9 @@ class RunConfig:
             raise ConfigError(msg)
         if self.bad_window < 1:
             msg = f"bad_window must be at least 1; got {self.bad_window}"
+            raise ConfigError(msg)
+        if self.keep_snapshots is not None and self.keep_snapshots < 1:
+            msg = f"keep_snapshots must be at least 1; got {self.keep_snapshots}"
             raise ConfigError(msg)
 
 

@@ -1,0 +1,96 @@
+"""Readers keep a unit where it is while they read it; what nobody reads can be removed.
+
+A reader holds a shared lock (flock) on the unit's folder; who removes units takes the
+exclusive one, without waiting, and leaves a unit alone that it cannot have. Locks end
+with their process, so a reader that was killed holds up nobody.
+"""
+
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from echo_stream.connectors.units import TEMPORARY_PREFIX
+from echo_stream.errors import StateError
+
+
+@contextmanager
+def held(unit: Path) -> Iterator[None]:
+    """Keep a unit from being removed until the block ends.
+
+    Raises
+    ------
+    StateError
+        If it is not there, or has just been removed.
+    """
+    handle = _opened(unit)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        if not _is_still(unit, handle):
+            raise _gone(unit)
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove_unit(unit: Path, *, is_kept: Callable[[Path], bool] | None = None) -> bool:
+    """Remove a unit, unless somebody reads it; tell whether it is gone.
+
+    It takes a temporary name first, so that nobody ever finds a part of it.
+
+    Parameters
+    ----------
+    unit : Path
+    is_kept : callable, optional
+        Asked when no reader can come any more; if it says so, the unit stays.
+
+    Raises
+    ------
+    StateError
+        If the disk refuses.
+    """
+    try:
+        handle = _opened(unit)
+    except StateError:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_kept is not None and is_kept(unit):
+            return False
+        doomed = unit.with_name(f"{TEMPORARY_PREFIX}{unit.name}-{uuid.uuid4().hex}")
+        if _is_still(unit, handle):
+            unit.rename(doomed)
+            shutil.rmtree(doomed)
+    except BlockingIOError:
+        return False
+    except OSError as err:
+        msg = f"cannot remove {unit}: {err.strerror or err}; remove it by hand"
+        raise StateError(msg) from err
+    finally:
+        os.close(handle)
+    return True
+
+
+def _opened(unit: Path) -> int:
+    """Open a unit's folder."""
+    try:
+        return os.open(unit, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as err:
+        msg = f"cannot read {unit}: {err.strerror}"
+        raise StateError(msg) from err
+
+
+def _is_still(unit: Path, handle: int) -> bool:
+    """Tell whether the folder that was opened is the one of that name now."""
+    try:
+        return os.path.samestat(unit.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+def _gone(unit: Path) -> StateError:
+    """Return the error for a unit that somebody has removed."""
+    return StateError(f"{unit} has been removed; `echo-stream snapshots list` shows what is there")
