@@ -1,13 +1,31 @@
 """Records of Kafka, as samples and as messages that are none."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import compress
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, decode
+from echo_stream.connectors.codecs.blocks import Block, Blocks
+from echo_stream.connectors.codecs.fields import id_of, label_in
+from echo_stream.connectors.codecs.messages import Named
 from echo_stream.errors import ShapeError
 from echo_stream.samples import Origin, Samples, as_objects
-from echo_stream.source import RejectedSample
-from echo_stream.validation import SampleSchema
+from echo_stream.source import Batch, RejectedSample
+from echo_stream.typing import Array, Label
+from echo_stream.validation import SampleSchema, finite_rows
+
+_NO_HEADERS: Named = {}
+
+
+class _Message(NamedTuple):
+    """A record, its headers by name, and how many records of the batch came before it."""
+
+    record: Any
+    named: Named
+    place: int
 
 
 class RecordDecoder:
@@ -21,49 +39,137 @@ class RecordDecoder:
     ----------
     schema : SampleSchema or None
         What every sample must have; the first one decides where nobody has before.
+
+    Notes
+    -----
+    Messages of one layout that follow one another are decoded as a block. What comes out
+    is what would if each was decoded by itself.
     """
 
     def __init__(self, codec: CodecConfig) -> None:
         self._codec = codec
+        self._blocks = Blocks(codec)
         self.schema: SampleSchema | None = None
 
-    def decode(self, records: Iterable[Any]) -> tuple[Samples | None, list[RejectedSample]]:
-        """Return the samples of records, None if there are none, and the rejected records."""
-        parts: list[Samples] = []
-        rejected: list[RejectedSample] = []
-        for place, record in enumerate(records):
+    def decode(self, records: Iterator[Any], max_samples: int) -> Batch:
+        """Take records until they have brought max_samples, or there are no more.
+
+        A message is never split: where the last one holds many samples, they can be more.
+        """
+        found = _Found()
+        block: Block | None = None
+        run: list[_Message] = []
+        while found.num_samples + len(run) < max_samples:
+            record = next(records, None)
+            if record is None:
+                break
+            named = dict(record.headers) if record.headers else _NO_HEADERS
+            its_block = None if record.value is None else self._blocks.of(record.value, named)
+            if its_block is None or its_block is not block:
+                self._take_run(block, run, found)
+                block, run = its_block, []
+            run.append(_Message(record, named, found.num_messages))
+            found.num_messages += 1
+            if its_block is None:
+                self._take_each(run, found)
+                run = []
+        self._take_run(block, run, found)
+        return found.as_batch()
+
+    def _take_run(self, block: Block | None, run: Sequence[_Message], found: "_Found") -> None:
+        """Decode messages of one block together, but for those that are no samples."""
+        if block is None or not run:
+            return
+        x = block.read([message.record.value for message in run])
+        schema = SampleSchema.of(x)
+        if self.schema not in (None, schema):
+            self._take_each(run, found)
+            return
+        fields = list(map(_fields_of, run))
+        is_good = finite_rows(x) & np.array([each is not None for each in fields])
+        if not is_good.all():
+            self._take_each(list(compress(run, ~is_good)), found)
+            x, run = x[is_good], list(compress(run, is_good))
+            fields = list(compress(fields, is_good))
+        if run:
+            self.schema = schema
+            found.add(_side_by_side(x, run, [each for each in fields if each is not None]))
+
+    def _take_each(self, messages: Sequence[_Message], found: "_Found") -> None:
+        """Decode messages one by one."""
+        for message in messages:
+            record = message.record
             origin = Origin(record.topic, record.partition, record.offset, record.timestamp)
             try:
                 decoded = decode(record.key, record.value, record.headers, self._codec)
-                self._check_schema(decoded)
+                if self.schema is None:
+                    self.schema = SampleSchema.of(decoded.x)
+                self.schema.check(decoded.x)
             except (DecodeError, ShapeError) as err:
-                rejected.append(_rejected(record, origin, err, place))
+                found.rejected.append(_rejected(record, origin, err, message.place))
             else:
-                parts.append(_samples(decoded, origin))
-        return (Samples.concatenate(parts) if parts else None), rejected
+                found.add(_samples(decoded, origin))
 
-    def _check_schema(self, decoded: Decoded) -> None:
-        """Refuse samples unlike those before them; the first ones decide."""
-        if self.schema is None:
-            self.schema = SampleSchema.of(decoded.x)
-        self.schema.check(decoded.x)
+
+@dataclass(slots=True)
+class _Found:
+    """What records have brought so far."""
+
+    parts: list[Samples] = field(default_factory=list)
+    rejected: list[RejectedSample] = field(default_factory=list)
+    num_samples: int = 0
+    num_messages: int = 0
+
+    def add(self, samples: Samples) -> None:
+        """Take in the next samples."""
+        self.parts.append(samples)
+        self.num_samples += len(samples)
+
+    def as_batch(self) -> Batch:
+        """Return all of it; what was skipped is not known here."""
+        samples = Samples.concatenate(self.parts) if self.parts else None
+        return Batch(samples, self.rejected, num_messages=self.num_messages)
+
+
+def _fields_of(message: _Message) -> tuple[str | None, Label] | None:
+    """Return id and label of a message whose value has neither; None if they are illegible."""
+    try:
+        return id_of(message.record.key, message.named, {}), label_in(message.named, {})
+    except DecodeError:  # which decoding it by itself raises again
+        return None
+
+
+def _side_by_side(
+    x: Array, run: Sequence[_Message], fields: Sequence[tuple[str | None, Label]]
+) -> Samples:
+    """Return messages of one sample each, which lie in one array."""
+    origins = [
+        Origin(record.topic, record.partition, record.offset, record.timestamp)
+        for record, _, _ in run
+    ]
+    ids = [id or _name(origin) for (id, _), origin in zip(fields, origins, strict=True)]
+    return Samples(
+        x, as_objects(ids), as_objects([label for _, label in fields]), as_objects(origins)
+    )
 
 
 def _samples(decoded: Decoded, origin: Origin) -> Samples:
     """Return what a message holds as samples that know where they come from."""
-    n = len(decoded.x)
+    name = _name(origin)
+    ids = [
+        id or (f"{name}-{row}" if decoded.is_batch else name) for row, id in enumerate(decoded.ids)
+    ]
     return Samples(
-        x=decoded.x,
-        ids=as_objects([id or _name(origin, decoded, row) for row, id in enumerate(decoded.ids)]),
+        x=decoded.x if decoded.x.flags.writeable else decoded.x.copy(),  # let go of the message
+        ids=as_objects(ids),
         labels=as_objects(decoded.labels),
-        origins=as_objects([origin] * n),
+        origins=as_objects([origin] * len(ids)),
     )
 
 
-def _name(origin: Origin, decoded: Decoded, row: int) -> str:
-    """Return what to call a sample without an id: by its place in the log."""
-    name = f"{origin.topic}-{origin.partition}-{origin.offset}"
-    return f"{name}-{row}" if decoded.is_batch else name
+def _name(origin: Origin) -> str:
+    """Return what to call a sample without an id: by its place in its log."""
+    return f"{origin.topic}-{origin.partition}-{origin.offset}"
 
 
 def _rejected(

@@ -5,7 +5,8 @@ Partitions are assigned by hand and positions are numbers that the caller keeps
 """
 
 import logging
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -116,6 +117,7 @@ class KafkaSource:
         self._config = config
         self._topics = sorted(set(config.topics))
         self._decoder = RecordDecoder(config.codec)
+        self._waiting: deque[tuple[TopicPartition, Any]] = deque()  # taken, not decoded yet
         self._exhausted = False
         self._verified: dict[TopicPartition, int] = {}
         self._mirrored: dict[TopicPartition, OffsetAndMetadata] = {}
@@ -176,6 +178,8 @@ class KafkaSource:
     def next_batch(self, max_samples: int) -> Batch:
         """Wait up to a quarter of a second for messages, and decode at most max_samples.
 
+        Where a message holds many samples, all those of the last one come.
+
         Raises
         ------
         PositionError
@@ -183,14 +187,19 @@ class KafkaSource:
         SourceError
             If no broker has answered for longer than the configuration allows.
         """
-        samples, rejected = self._decoder.decode(
-            record
-            for partition, records in self._take(max_samples)
-            for record in records
-            if self._offsets.take(partition, record.offset)
-        )
+        if not self._waiting:
+            for partition, records in self._take(max_samples):
+                self._waiting.extend((partition, record) for record in records)
+        batch = self._decoder.decode(self._next_records(), max_samples)
         self._notice_the_end()
-        return Batch(samples, rejected, self._offsets.take_skipped())
+        return batch._replace(skipped=self._offsets.take_skipped())
+
+    def _next_records(self) -> Iterator[Any]:
+        """Yield records and move past each; those that are not asked for go on waiting."""
+        while self._waiting:
+            partition, record = self._waiting.popleft()
+            if self._offsets.take(partition, record.offset):
+                yield record
 
     def position(self) -> dict[str, int]:
         """Return the next offset of each "topic/partition"."""
@@ -355,6 +364,7 @@ class KafkaSource:
         self._offsets = Offsets(following)
         self._verified = self._offsets.following.copy()
         self._poller.begin(self._offsets.following)
+        self._waiting.clear()
         self._exhausted = False
         self._notice_the_end()
 
@@ -380,9 +390,13 @@ class KafkaSource:
         if not self._config.until_end or self._exhausted:
             return
         positions = self._poller.positions  # first: later ones may be beyond what is queued then
-        self._exhausted = self._records.is_empty and all(
-            max(self._offsets.following[partition], positions[partition]) >= end
-            for partition, end in self._ends.items()
+        self._exhausted = (
+            not self._waiting
+            and self._records.is_empty
+            and all(
+                max(self._offsets.following[partition], positions[partition]) >= end
+                for partition, end in self._ends.items()
+            )
         )
 
 

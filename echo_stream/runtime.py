@@ -280,7 +280,10 @@ class Run:
             self.report.n += num_samples
             self._engine.update(batch.samples, on_epoch=self._epoch)
         self._observer.batch(self.report)
-        self._breaker.update(num_samples + len(batch.rejected), batch.rejected)
+        num_messages = batch.num_messages
+        if num_messages is None:
+            num_messages = num_samples + len(batch.rejected)
+        self._breaker.update(num_messages, batch.rejected)
 
     def _do_what_is_due(self) -> None:
         """Checkpoint, take a snapshot, start a training: each if its time has come."""

@@ -69,11 +69,14 @@ class Batch(NamedTuple):
     rejected : sequence of RejectedSample
         In the order of their places. Positions pass over these as well.
     skipped : Skipped
+    num_messages : int or None
+        Good and bad. None: as many as samples and rejected messages, one sample each.
     """
 
     samples: Samples | None
     rejected: Sequence[RejectedSample] = ()
     skipped: Skipped = Skipped()
+    num_messages: int | None = None
 
 
 class Source(Protocol):
@@ -92,7 +95,10 @@ class Source(Protocol):
         """Return whether it begins at the same sample whenever it is opened."""
 
     def next_batch(self, max_samples: int) -> Batch:
-        """Return at most max_samples of the next samples."""
+        """Return at most max_samples of the next samples.
+
+        Where a message of a source holds several, all of the last one come.
+        """
 
     def position(self) -> dict[str, int]:
         """Return where the next sample comes from; `json.dumps` takes it."""

@@ -11,6 +11,9 @@ Array: TypeAlias = NDArray[Any]
 FloatArray: TypeAlias = NDArray[np.float64]
 """A float64 array: sums, centroids, distances."""
 
+BoolArray: TypeAlias = NDArray[np.bool_]
+"""An array of booleans; docstrings give its shape."""
+
 IntArray: TypeAlias = NDArray[np.int64]
 """An int64 array: cell indices, counts, row numbers."""
 

@@ -7,6 +7,7 @@ order must change.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, Self
@@ -15,7 +16,7 @@ import numpy as np
 
 from echo_stream.errors import DataError, DataTypeError, ShapeError
 from echo_stream.samples import Samples
-from echo_stream.typing import Array
+from echo_stream.typing import Array, BoolArray
 
 _INT64 = np.iinfo(np.int64)
 _ID_TYPES = (int, np.integer, str)
@@ -182,10 +183,9 @@ def check_finite(x: Array, *, first_row: int = 0) -> None:
     """
     if x.dtype.kind != "f":
         return
-    step = max(1, _CHUNK // max(1, x[:1].size))
-    for start in range(0, len(x), step):
-        if not is_finite(x[start : start + step]):
-            _raise_nonfinite(x[start : start + step], first_row + start)
+    for rows in _chunks(x):
+        if not is_finite(x[rows]):
+            _raise_nonfinite(x[rows], first_row + rows.start)
 
 
 def is_finite(x: Array) -> bool:
@@ -201,6 +201,25 @@ def is_finite(x: Array) -> bool:
     return bool(np.isfinite(_as_float32(x)).all())
 
 
+def finite_rows(x: Array) -> BoolArray:
+    """Return which rows of x, of shape (n, ...), are finite as float32; of shape (n,).
+
+    O(size of x), in chunks of rows, as `check_finite`; only a chunk with a bad value is
+    looked at row by row.
+
+    Examples
+    --------
+    >>> finite_rows(np.array([[1.0], [np.inf], [1e39]])).tolist()
+    [True, False, False]
+    """
+    good = np.ones(len(x), bool)
+    if x.dtype.kind == "f":
+        for rows in _chunks(x):
+            if not is_finite(x[rows]):
+                good[rows] = [is_finite(row) for row in x[rows]]
+    return good
+
+
 def is_usable(dtype: np.dtype[Any]) -> bool:
     """Return whether samples may have this dtype: boolean, integer or float up to 64 bits."""
     return dtype.kind in "buif" and dtype.itemsize <= _MAX_ITEM_BYTES
@@ -209,6 +228,12 @@ def is_usable(dtype: np.dtype[Any]) -> bool:
 def first_line(err: BaseException) -> str:
     """Return what an exception says, in one line, to be quoted in another message."""
     return (str(err).strip().splitlines() or [type(err).__name__])[0]
+
+
+def _chunks(x: Array) -> Iterator[slice]:
+    """Yield rows of x that stay in the cache, all of them in the end."""
+    step = max(1, _CHUNK // max(1, x[:1].size))
+    return (slice(start, start + step) for start in range(0, len(x), step))
 
 
 def _as_array(values: Any, name: str) -> Array:

@@ -1,21 +1,18 @@
 """From the bytes of a message to its samples: which format it is, and what is wrong with it."""
 
-import re
 from typing import Any
 
-from echo_stream.connectors.codecs.config import CONTENT_TYPES, CodecConfig, Format
-from echo_stream.connectors.codecs.fields import id_of, label_in, shown
+from echo_stream.connectors.codecs.config import CodecConfig
+from echo_stream.connectors.codecs.fields import id_of, label_in
+from echo_stream.connectors.codecs.formats import format_of
 from echo_stream.connectors.codecs.json import read_json
 from echo_stream.connectors.codecs.layouts import raw_layout
 from echo_stream.connectors.codecs.messages import Decoded, DecodeError, Headers, Named
-from echo_stream.connectors.codecs.npy import NPY_MAGIC, read_npy
+from echo_stream.connectors.codecs.npy import read_npy
 from echo_stream.connectors.codecs.raw import read_raw
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.typing import Array
 from echo_stream.validation import is_finite
-
-_FORMATS = {content_type: format for format, content_type in CONTENT_TYPES.items()}
-_JSON_START = re.compile(rb'\s*\{\s*"')
 
 
 def decode(
@@ -73,7 +70,7 @@ def decode(
 
 def _parse(value: bytes, named: Named, config: CodecConfig) -> tuple[Array, dict[str, Any]]:
     """Return x, and the fields of JSON."""
-    format = _format_of(value, named, config)
+    format = format_of(value, named, config)
     if format == "npy":
         return read_npy(value, config.max_elements), {}
     dtype, shape = named.get("dtype") or config.dtype, named.get("shape") or config.shape
@@ -84,34 +81,3 @@ def _parse(value: bytes, named: Named, config: CodecConfig) -> tuple[Array, dict
         msg = "raw value without dtype and shape; declare both, or send them as headers"
         raise DecodeError(msg)
     return read_raw(value, raw_layout(dtype, shape), config.max_elements), {}
-
-
-def _format_of(value: bytes, named: Named, config: CodecConfig) -> Format:
-    """Return the declared format, else what the value looks like."""
-    content_type = named.get("content-type")
-    if content_type is not None:
-        return _FORMATS.get(content_type) or _declared_format(content_type)
-    if config.format != "auto":
-        return config.format
-    if value.startswith(NPY_MAGIC):
-        return "npy"
-    # One raw value in 256 begins with a brace: where its layout is known, only what
-    # begins and ends as an object does is taken for JSON.
-    if _JSON_START.match(value) and value.rstrip().endswith(b"}"):
-        return "json"
-    if (named.get("dtype") or config.dtype) and (named.get("shape") or config.shape):
-        return "raw"
-    if value.lstrip().startswith(b"{"):
-        return "json"
-    msg = "unknown format; declare dtype and shape for raw values, or send a content-type header"
-    raise DecodeError(msg)
-
-
-def _declared_format(content_type: bytes) -> Format:
-    """Return the format of a content type with parameters or capitals."""
-    format = _FORMATS.get(content_type.split(b";")[0].strip().lower())
-    if format is None:
-        names = b", ".join(_FORMATS).decode()
-        msg = f"content type {shown(content_type)} is not supported; use {names}"
-        raise DecodeError(msg)
-    return format

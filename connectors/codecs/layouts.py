@@ -84,7 +84,7 @@ def shape_in(text: str) -> tuple[int, ...]:
     return tuple(map(int, axes))
 
 
-def as_array(value: bytes, layout: Layout, start: int, max_elements: int) -> Array:
+def as_array(value: bytes | bytearray, layout: Layout, start: int, max_elements: int) -> Array:
     """Return the elements from start on, a view where their byte order is native."""
     if layout.num_elements > max_elements:
         msg = f"x has {layout.num_elements} elements, more than the limit of {max_elements}"

@@ -1,0 +1,142 @@
+"""Messages of one layout, decoded together: raw values, and `.npy` of one header.
+
+What a message costs in Python is more than what its bytes cost in numpy, so a run of
+messages is joined and looked at as one array.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from echo_stream.connectors.codecs.config import CodecConfig
+from echo_stream.connectors.codecs.formats import MAGIC_STARTS, declared_format, likely_format
+from echo_stream.connectors.codecs.layouts import Layout, as_array, raw_layout
+from echo_stream.connectors.codecs.messages import DecodeError, Named
+from echo_stream.connectors.codecs.npy import header_of, npy_layout
+from echo_stream.errors import DataError
+from echo_stream.typing import Array
+
+_MAX_HEADER = 100  # bytes of a header that describes a value; longer ones are odd
+_NO_HEADERS: tuple[bytes | None, ...] = (None, None, None)
+
+
+class Block(NamedTuple):
+    """How each message of a run holds its sample.
+
+    Attributes
+    ----------
+    layout : Layout
+    header : bytes
+        What comes before the elements.
+    """
+
+    layout: Layout
+    header: bytes
+
+    def read(self, values: Sequence[bytes]) -> Array:
+        """Return the samples of messages that `Blocks.of` found to be of this block.
+
+        Returns
+        -------
+        ndarray of shape (n, ...)
+            In native byte order, contiguous and writable; values need not be finite.
+
+        Notes
+        -----
+        O(bytes), with a handful of calls of numpy whatever n is.
+        """
+        n, layout = len(values), self.layout
+        content = bytearray().join(values)
+        if self.header:
+            rows = np.frombuffer(content, np.uint8).reshape(n, -1)
+            content = bytearray(np.ascontiguousarray(rows[:, len(self.header) :]).data)
+        size = n * layout.num_elements
+        whole = layout._replace(shape=(n, *layout.shape), num_elements=size)
+        return as_array(content, whole, 0, size)
+
+
+class Blocks:
+    """Tell which messages can be decoded together.
+
+    Parameters
+    ----------
+    config : CodecConfig
+
+    Examples
+    --------
+    >>> blocks = Blocks(CodecConfig("raw", "uint8", (2,)))
+    >>> block = blocks.of(b"ab", {})
+    >>> block == blocks.of(b"cd", {}), blocks.of(b"abc", {}) is None
+    (True, True)
+    >>> block.read([b"ab", b"cd"]).tolist()
+    [[97, 98], [99, 100]]
+    """
+
+    def __init__(self, config: CodecConfig) -> None:
+        self._config = config
+        self._plan = lru_cache(maxsize=256)(self._new_plan)
+        self._npy: Block | None = None  # of the last `.npy`
+
+    def of(self, value: bytes, named: Named) -> Block | None:
+        """Return the block that a message is of; None where it has to be decoded alone.
+
+        So has every message that `decode` would refuse for its size or layout. O(1), but
+        for headers that have not been seen before.
+        """
+        declared = _NO_HEADERS
+        if named:
+            declared = (named.get("content-type"), named.get("dtype"), named.get("shape"))
+            if max(len(text or b"") for text in declared) > _MAX_HEADER:
+                return None
+        format, raw = self._plan(*declared, len(value))
+        if format == "auto":
+            if raw is not None and value[:1] not in MAGIC_STARTS:
+                return raw
+            format = likely_format(value, named, self._config)
+        if format == "npy":
+            return self._npy_block(value)
+        return raw if format == "raw" else None
+
+    def _new_plan(
+        self, content_type: bytes | None, dtype: bytes | None, shape: bytes | None, size: int
+    ) -> tuple[str | None, Block | None]:
+        """Return the format of messages declared so, and their block if they are raw."""
+        if size > self._config.max_bytes:
+            return None, None
+        try:
+            format = declared_format({"content-type": content_type}, self._config) or "auto"
+        except DecodeError:  # which `decode` raises too
+            return None, None
+        return format, self._raw_block(
+            dtype or self._config.dtype, shape or self._config.shape, size
+        )
+
+    def _raw_block(
+        self, dtype: bytes | str | None, shape: bytes | tuple[int, ...] | None, size: int
+    ) -> Block | None:
+        """Return the block of raw values of a size, if that is what their layout needs."""
+        if dtype is None or shape is None:
+            return None
+        try:
+            layout = raw_layout(dtype, shape)
+        except DataError:  # likewise
+            return None
+        return Block(layout, b"") if self._fits(layout, size) else None
+
+    def _npy_block(self, value: bytes) -> Block | None:
+        """Return the block of a `.npy`; the header's length is in the header."""
+        if self._npy is None or not value.startswith(self._npy.header):
+            try:
+                header = header_of(value)
+                self._npy = Block(npy_layout(header), header)
+            except DataError:  # likewise
+                return None
+        size = len(value) - len(self._npy.header)
+        return self._npy if self._fits(self._npy.layout, size) else None
+
+    def _fits(self, layout: Layout, size: int) -> bool:
+        """Tell whether elements of so many bytes are a whole sample that may be read."""
+        is_plain = layout.order == "C" or len(layout.shape) == 1
+        return is_plain and layout.size == size and layout.num_elements <= self._config.max_elements

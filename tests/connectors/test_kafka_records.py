@@ -1,0 +1,176 @@
+"""Records as samples: decoded as blocks, with what comes out if each is decoded alone."""
+
+import io
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from echo_stream.connectors.codecs import CodecConfig, Headers
+from echo_stream.connectors.kafka_records import RecordDecoder
+from echo_stream.samples import Samples
+from echo_stream.source import Batch, RejectedSample
+
+RAW = CodecConfig("raw", "float32", (2,))
+
+
+class Record(NamedTuple):
+    """What the decoder looks at of a record of the client's."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    offset: int
+    topic: str = "events"
+    partition: int = 3
+    timestamp: int = 1_700_000_000_000
+
+
+def records(*messages: tuple[bytes | None, bytes | None, Headers]) -> list[Record]:
+    """Return messages as records, one offset after another."""
+    return [Record(*message, offset) for offset, message in enumerate(messages)]
+
+
+def raw(*values: float) -> bytes:
+    """Return float32 numbers as raw bytes."""
+    return np.array(values, np.float32).tobytes()
+
+
+def together(given: list[Record], config: CodecConfig) -> Batch:
+    """Decode records as a source does."""
+    return RecordDecoder(config).decode(iter(given), len(given) + 1)
+
+
+def one_by_one(given: list[Record], config: CodecConfig) -> tuple[list[Samples], list[Any]]:
+    """Decode records, no two of which are in a block."""
+    decoder = RecordDecoder(config)
+    batches = [decoder.decode(iter([record]), 1) for record in given]
+    return (
+        [batch.samples for batch in batches if batch.samples is not None],
+        [rejected for batch in batches for rejected in batch.rejected],
+    )
+
+
+def without_place(rejected: RejectedSample) -> tuple[Any, ...]:
+    """Return all of a rejected message but for its place in the batch."""
+    return (rejected.reason, rejected.message, rejected.key, rejected.headers, rejected.origin)
+
+
+def assert_same_as_one_by_one(given: list[Record], config: CodecConfig) -> None:
+    """Assert that blocks change nothing of what comes out."""
+    batch, (parts, rejected) = together(given, config), one_by_one(given, config)
+    assert batch.num_messages == len(given)
+    assert list(map(without_place, batch.rejected)) == list(map(without_place, rejected))
+    offsets = [each.origin.offset for each in batch.rejected if each.origin is not None]
+    assert [each.place for each in batch.rejected] == offsets
+    assert (batch.samples is None) == (not parts)
+    if batch.samples is not None:
+        expected = Samples.concatenate(parts)
+        assert batch.samples.x.dtype == expected.x.dtype
+        np.testing.assert_array_equal(batch.samples.x, expected.x)
+        for column in ("ids", "labels", "origins"):
+            ours, theirs = getattr(batch.samples, column), getattr(expected, column)
+            assert ours.tolist() == theirs.tolist()
+            assert list(map(type, ours)) == list(map(type, theirs))
+
+
+NUMBERS = [0.0, 1.5, -2.0, float("nan"), float("inf"), 3e38]
+SHAPES = [(2,), (1, 2), (3,)]
+DTYPES = ["float32", "float64", ">f4", "uint8", "bool"]
+HEADERS: list[tuple[str, bytes | None]] = [
+    *(("id", b"9"), ("id", b"\xff"), ("id", b""), ("label", b"5"), ("label", b"cat")),
+    *(("label", b"\xff"), ("label-type", b"text"), ("shape", b"x"), ("dtype", None)),
+    *(("content-type", b"text/plain"), ("content-type", b"application/json")),
+]
+ODD = [b"", b"{", b'{"x": [1, 2]}', b'{"x"}   ', b"abcdefgh", b"\x93NUMPY..", b"\xff" * 8, None]
+
+
+def npy(x: np.ndarray[Any, Any]) -> bytes:
+    """Return an array as a `.npy` file."""
+    buffer = io.BytesIO()
+    np.save(buffer, x)
+    return buffer.getvalue()
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> tuple[bytes | None, bytes | None, Headers]:
+    """Draw a message that is good, or bad in one way or another."""
+    key = draw(st.sampled_from([None, b"k", b"\xff"]))
+    extra = draw(st.lists(st.sampled_from(HEADERS), max_size=1))
+    kind = draw(st.sampled_from(["plain", "raw", "npy", "fortran", "odd"]))
+    if kind == "odd":
+        return key, draw(st.sampled_from(ODD)), extra
+    shape, dtype = draw(st.sampled_from(SHAPES)), draw(st.sampled_from(DTYPES))
+    size = int(np.prod(shape))
+    numbers = draw(st.lists(st.sampled_from(NUMBERS), min_size=size, max_size=size))
+    with np.errstate(all="ignore"):
+        x = np.array(numbers).astype(dtype).reshape(shape)
+    if kind == "plain":
+        return key, x.tobytes(), extra
+    if kind == "raw":
+        layout = [("dtype", x.dtype.str.encode()), ("shape", ",".join(map(str, shape)).encode())]
+        return key, x.tobytes(), [*layout, *extra]
+    return key, npy(np.asfortranarray(x) if kind == "fortran" else x), extra
+
+
+@settings(max_examples=300)
+@given(
+    drawn=st.lists(st.tuples(messages(), st.integers(1, 4)), max_size=8),
+    format=st.sampled_from(["auto", "raw", "npy"]),
+    layout=st.sampled_from([(None, None), ("float32", (2,)), ("uint8", (8,))]),
+    max_elements=st.sampled_from([2, 100]),
+)
+def test_blocks_change_nothing(
+    drawn: list[Any], format: Any, layout: tuple[Any, Any], max_elements: int
+) -> None:
+    """Runs of good and bad messages bring the samples and the rejections of each alone."""
+    config = CodecConfig(format, *layout, max_elements=max_elements)
+    given = records(*(message for message, times in drawn for _ in range(times)))
+    assert_same_as_one_by_one(given, config)
+
+
+def test_bad_messages_within_a_run_come_out_alone() -> None:
+    """The others around them are one array, which does not hold on to the messages."""
+    given = records(
+        (b"a", raw(1, 2), []),
+        (b"b", raw(1, float("nan")), []),
+        (b"c", raw(3, 4), [("label", b"\xff")]),
+        (b"d", raw(5, 6), [("label", b"cat")]),
+        (b"e", raw(7), []),
+        (b"f", raw(8, 9), []),
+    )
+    batch = together(given, RAW)
+    assert batch.samples is not None
+    assert batch.samples.x.tolist() == [[1, 2], [5, 6], [8, 9]]
+    assert batch.samples.x.flags.writeable
+    assert batch.samples.labels is not None
+    assert batch.samples.labels.tolist() == [None, "cat", None]
+    assert [(each.reason, each.place) for each in batch.rejected] == [
+        ("nonfinite", 1),
+        ("decode", 2),
+        ("schema", 4),
+    ]
+    assert_same_as_one_by_one(given, RAW)
+
+
+def test_no_more_records_are_taken_than_asked_for() -> None:
+    """What is not asked for stays with the source, whatever the messages are."""
+    given = records(*[(None, raw(1, 2), [])] * 3, (None, b"?", []), *[(None, raw(1, 2), [])] * 3)
+    source = iter(given)
+    decoder = RecordDecoder(RAW)
+    batches = [decoder.decode(source, 2) for _ in range(4)]
+    taken = [
+        (batch.num_messages, 0 if batch.samples is None else len(batch.samples))
+        for batch in batches
+    ]
+    assert taken == [(2, 2), (3, 2), (2, 2), (0, 0)]
+
+
+@pytest.mark.parametrize("value", [raw(1, 2), npy(np.ones(2, np.float32))])
+def test_samples_without_id_are_called_by_their_place(value: bytes) -> None:
+    """Topic, partition and offset."""
+    batch = together(records(*[(None, value, [])] * 3), CodecConfig("auto", "float32", (2,)))
+    assert batch.samples is not None
+    assert batch.samples.ids.tolist() == ["events-3-0", "events-3-1", "events-3-2"]
