@@ -7,7 +7,8 @@ import click
 
 from echo_stream.cli.command import Command
 from echo_stream.cli.options import option, seed_option
-from echo_stream.cli.output import emit, say, watched
+from echo_stream.cli.output import emit, say
+from echo_stream.cli.watching import watched
 
 if TYPE_CHECKING:
     from echo_stream.connectors.demo import Scores
@@ -32,8 +33,8 @@ def demo(*, out: Path, budget: int, seed: int) -> None:
     from echo_stream.connectors import demo as story  # noqa: PLC0415 - imports torch
 
     say("1. digits arrive one after another; every 500 a snapshot is written")
-    with watched(story.STREAM_SAMPLES) as observer:
-        report = story.stream(out, budget=budget, seed=seed, observer=observer)
+    with watched(story.STREAM_SAMPLES) as monitor:
+        report = story.stream(out, budget=budget, seed=seed, monitor=monitor)
     say(f"   {report.n} samples counted, {len(report.snapshots)} snapshots in {out}/snapshots")
 
     say(f"2. a question to the newest snapshot:\n   {QUERY}")
@@ -45,8 +46,8 @@ def demo(*, out: Path, budget: int, seed: int) -> None:
     _say_scores(scores)
 
     say("4. the same stream under the paper's preset, whose grid and support can be seen")
-    with watched(story.STREAM_SAMPLES) as observer:
-        story.stream(out / "paper", budget=budget, seed=seed, preset="paper", observer=observer)
+    with watched(story.STREAM_SAMPLES) as monitor:
+        story.stream(out / "paper", budget=budget, seed=seed, preset="paper", monitor=monitor)
     paper_scores = story.compare(out / "paper", seed=seed)
     _say_scores(paper_scores)
     pictures = [story.draw(out), story.draw(out / "paper")]

@@ -20,6 +20,7 @@ from echo_stream.cli import (
     query,
     run,
     snapshots,
+    status,
     train,
 )
 from echo_stream.cli.command import Group, config_option
@@ -75,6 +76,7 @@ for command in (
     query.query,
     run.run,
     snapshots.snapshots,
+    status.status,
     train.train,
 ):
     cli.add_command(command)

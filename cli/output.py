@@ -13,9 +13,7 @@ import click
 PIPE_WIDTH = 1_000
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
-    from echo_stream.runtime import Observer, RunReport
+    from rich.progress import Progress
 
 
 def say(words: str) -> None:
@@ -59,33 +57,6 @@ def progress(title: str) -> Iterator[Callable[..., None]]:
             bar.update(task, completed=done, total=total, description=title)
 
         yield show
-
-
-@contextmanager
-def watched(total: int | None) -> "Iterator[Observer]":
-    """Show how a run goes on, on a terminal. Yields the run's observer."""
-    with _bar() as bar:
-        yield _Bars(bar, bar.add_task("counting", total=total))
-
-
-class _Bars:
-    """Two bars: samples counted, and epochs of the encoder's training while there is one."""
-
-    def __init__(self, bar: "Progress", samples: "TaskID") -> None:
-        self._bar = bar
-        self._samples = samples
-        self._epochs: TaskID | None = None
-
-    def batch(self, report: "RunReport") -> None:
-        """Move the bar of samples."""
-        words = f"{report.n:,} counted, {report.rejected:,} rejected"
-        self._bar.update(self._samples, completed=report.samples, description=words)
-
-    def epoch(self, done: int, total: int) -> None:
-        """Move the bar of epochs."""
-        if self._epochs is None:
-            self._epochs = self._bar.add_task("training the encoder", total=total)
-        self._bar.update(self._epochs, completed=done, visible=done < total)
 
 
 def _bar() -> "Progress":

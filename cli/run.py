@@ -16,13 +16,15 @@ from echo_stream.cli.options import (
     state_option,
     together,
 )
-from echo_stream.cli.output import emit, say, watched
+from echo_stream.cli.output import emit, say
 from echo_stream.cli.parameters import Interval, Shape, Start
 from echo_stream.cli.settings import is_flag, settings_file
 from echo_stream.cli.train_options import model_options, train_config
+from echo_stream.cli.watching import watched
 
 if TYPE_CHECKING:
     from echo_stream.config import EngineConfig
+    from echo_stream.connectors.run_monitor import RunMonitor
     from echo_stream.runtime import Trainer
     from echo_stream.source import Source
 
@@ -105,7 +107,7 @@ def run(
 
     names = ("checkpoint_every", "snapshot_every", "retrain_every", "max_samples",
              "max_bad_share", "bad_window", "keep_snapshots")  # fmt: skip
-    with watched(values["max_samples"]) as observer:
+    with watched(values["max_samples"]) as monitor:
         report = consume(
             open_source,
             state,
@@ -113,8 +115,8 @@ def run(
             RunConfig(**{name: values[name] for name in names}),
             generation=generation,
             device=device,
-            trainer=child_trainer(state, values) if values["retrain_every"] else None,
-            observer=observer,
+            trainer=child_trainer(state, values, monitor) if values["retrain_every"] else None,
+            monitor=monitor,
         )
     if report.training_abandoned:
         say("stopped while the generation was being trained; the next run trains it")
@@ -156,7 +158,7 @@ def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[], So
     return lambda: KafkaSource(config)
 
 
-def child_trainer(state: Path, values: dict[str, Any]) -> "Trainer":
+def child_trainer(state: Path, values: dict[str, Any], monitor: "RunMonitor") -> "Trainer":
     """Return what trains a model on each snapshot that is due for it."""
     from echo_stream.connectors.trainer import ChildTrainer  # noqa: PLC0415
     from echo_stream.models import check_spec  # noqa: PLC0415
@@ -176,12 +178,21 @@ def child_trainer(state: Path, values: dict[str, Any]) -> "Trainer":
         arguments += ["--test", str(values["test"])]
     if values["input_shape"] is not None:
         arguments += ["--input-shape", ",".join(map(str, values["input_shape"]))]
+
+    def trained(result: dict[str, Any]) -> None:
+        monitor.training_ended("trained")
+        say(
+            f"trained on {result['snapshot']}: accuracy {result['accuracy']}, "
+            f"{result['labels_used']} labels; {result['model']}"
+        )
+
+    def failed(reason: str) -> None:
+        monitor.training_ended("failed")
+        say(reason)
+
     return ChildTrainer(
         state,
         arguments,
-        on_trained=lambda result: say(
-            f"trained on {result['snapshot']}: accuracy {result['accuracy']}, "
-            f"{result['labels_used']} labels; {result['model']}"
-        ),
-        on_failed=say,
+        on_trained=trained,
+        on_failed=failed,
     )

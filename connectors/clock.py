@@ -1,8 +1,14 @@
 """The time of day, for manifests."""
 
+import time
 from datetime import UTC, datetime
 
 
 def timestamp() -> str:
     """Return the time of now in UTC, to the microsecond, as ISO 8601 text that sorts."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def now_s() -> float:
+    """Return the time of now, seconds since 1970."""
+    return time.time()

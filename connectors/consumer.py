@@ -11,11 +11,14 @@ from typing import Any
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.dead_letters import DeadLetterFile
 from echo_stream.connectors.engine_files import read_generation
+from echo_stream.connectors.run_monitor import RunMonitor
+from echo_stream.connectors.run_status import STATUS_FILE, StatusFile
+from echo_stream.connectors.snapshots import newest_manifest
 from echo_stream.connectors.state_store import Checkpoint, StateStore
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.generation import Generation, check_partition, refuse_too_fine
-from echo_stream.runtime import Observer, Run, RunConfig, RunReport, Trainer
+from echo_stream.runtime import Run, RunConfig, RunReport, Trainer
 from echo_stream.source import Skipped, Source
 
 SIGNAL_EXIT_BASE = 128  # exit code of a process that a signal has ended, as shells count
@@ -30,7 +33,7 @@ def consume(
     generation: Path | None = None,
     device: str = "auto",
     trainer: Trainer | None = None,
-    observer: Observer | None = None,
+    monitor: RunMonitor | None = None,
 ) -> RunReport:
     """Consume a source into a state folder, from where the state left off.
 
@@ -50,7 +53,8 @@ def consume(
         A trained generation for a new state.
     device : str
     trainer : Trainer, optional
-    observer : Observer, optional
+    monitor : RunMonitor, optional
+        Who hears of everything; STATE/status.json is written whether there is one or not.
 
     Raises
     ------
@@ -67,7 +71,11 @@ def consume(
             if generation is None
             else read_generation(generation, features=engine_config.features)
         )
-        with StateStore(state, keep_snapshots=run_config.keep_snapshots) as store:
+        monitor = RunMonitor() if monitor is None else monitor
+        with (
+            StateStore(state, keep_snapshots=run_config.keep_snapshots) as store,
+            StatusFile(state / STATUS_FILE, monitor),
+        ):
             checkpoint = store.load_checkpoint(engine_config, device=device)
             with (
                 closing(open_source()) as source,
@@ -85,9 +93,14 @@ def consume(
                     config=run_config,
                     clock=time.monotonic,
                     trainer=trainer,
-                    observer=observer,
+                    observer=monitor,
                     skipped=skipped,
                 )
+                monitor.resumed(
+                    {} if checkpoint is None else checkpoint.position,
+                    newest_manifest(state),
+                )
+                monitor.watch(source)
                 signals.steer(run)
                 return run.run()
 

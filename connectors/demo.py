@@ -11,12 +11,13 @@ from echo_stream.config import EngineConfig, Preset
 from echo_stream.connectors.consumer import consume
 from echo_stream.connectors.plot import plot_map
 from echo_stream.connectors.query import query_snapshot
+from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import find_snapshot
 from echo_stream.connectors.training_job import labelled, train_on_snapshot
 from echo_stream.connectors.units import check_free
 from echo_stream.evaluation import evaluate
-from echo_stream.runtime import Observer, RunConfig, RunReport
+from echo_stream.runtime import RunConfig, RunReport
 from echo_stream.samples import Samples
 from echo_stream.schedule import Every
 from echo_stream.source import ArraySource
@@ -48,7 +49,7 @@ def stream(
     budget: int,
     seed: int,
     preset: Preset = "default",
-    observer: Observer | None = None,
+    monitor: RunMonitor | None = None,
 ) -> RunReport:
     """Let the digits flow through the runtime of `echo-stream run` into a new state folder.
 
@@ -70,7 +71,7 @@ def stream(
         checkpoint_every=Every(samples=SNAPSHOT_EVERY), snapshot_every=Every(samples=SNAPSHOT_EVERY)
     )
     arriving, _ = _digits(seed)
-    return consume(lambda: ArraySource(arriving), folder, config, schedule, observer=observer)
+    return consume(lambda: ArraySource(arriving), folder, config, schedule, monitor=monitor)
 
 
 def ask(folder: Path, sql: str) -> list[dict[str, Any]]:

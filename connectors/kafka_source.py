@@ -24,6 +24,7 @@ from echo_stream.connectors.kafka_client import (
 from echo_stream.connectors.kafka_identity import Identity, IdentityClient, warn_of_unknown
 from echo_stream.connectors.kafka_offsets import Offsets, partition_name, resume_offsets
 from echo_stream.connectors.kafka_poller import KafkaPoller
+from echo_stream.connectors.kafka_progress import ReadRecords
 from echo_stream.connectors.kafka_records import RecordDecoder
 from echo_stream.connectors.kafka_start import Start, check_start
 from echo_stream.connectors.record_queue import Chunk, RecordQueue
@@ -31,6 +32,7 @@ from echo_stream.connectors.run_stats import RunStats
 from echo_stream.errors import EchoStreamError, SourceError
 from echo_stream.source import Batch, refuse_other_source
 from echo_stream.validation import SampleSchema
+from echo_stream.watching import PartitionProgress
 
 logger = logging.getLogger(__name__)
 
@@ -119,10 +121,11 @@ class KafkaSource:
         self._decoder = RecordDecoder(config.codec)
         self._waiting: deque[tuple[TopicPartition, Any]] = deque()  # taken, not decoded yet
         self._exhausted = False
+        self._read = ReadRecords()
         self._verified: dict[TopicPartition, int] = {}
         self._mirrored: dict[TopicPartition, OffsetAndMetadata] = {}
         self._commit: Any = None  # the client's future of that; both are the poller's
-        stats = stats or RunStats()
+        self._stats = stats = stats or RunStats()
         self._records = RecordQueue(config.queue_records, config.queue_bytes, stats)
         with self._errors("connect to the broker"):
             self._poller = KafkaPoller(self._connect, self._records, stats)
@@ -188,7 +191,9 @@ class KafkaSource:
             If no broker has answered for longer than the configuration allows.
         """
         if not self._waiting:
-            for partition, records in self._take(max_samples):
+            taken = self._take(max_samples)
+            self._read.take(taken)
+            for partition, records in taken:
                 self._waiting.extend((partition, record) for record in records)
         batch = self._decoder.decode(self._next_records(), max_samples)
         self._notice_the_end()
@@ -204,6 +209,17 @@ class KafkaSource:
     def position(self) -> dict[str, int]:
         """Return the next offset of each "topic/partition"."""
         return self._offsets.position()
+
+    def progress(self) -> dict[str, PartitionProgress]:
+        """Return how far each partition has been read, and where the broker says it ends."""
+        return {
+            partition_name(each): self._read.progress(each, self._end(each))
+            for each in self._partitions
+        }
+
+    def _end(self, partition: TopicPartition) -> int:
+        """Return the end of a partition as the last answer of the broker had it."""
+        return self._stats.ends.get(partition_name(partition), self._ends[partition])
 
     def seek(self, position: Mapping[str, int]) -> None:
         """Continue from a position. Partitions that it does not name begin at their beginning.

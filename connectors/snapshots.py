@@ -93,6 +93,12 @@ def snapshot_manifest(unit: Path) -> dict[str, Any]:
     return manifest
 
 
+def newest_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a state's newest snapshot; empty where there is none."""
+    units = list_snapshots(folder)
+    return snapshot_manifest(units[-1]) if units else {}
+
+
 def find_snapshot(folder: Path | None, name: str | None) -> Path:
     """Return a snapshot: by path, by id within a state folder, or the newest there.
 

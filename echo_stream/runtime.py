@@ -10,6 +10,7 @@ from echo_stream.errors import BadMessagesError, ConfigError, PositionError, Sou
 from echo_stream.schedule import Every, Schedule
 from echo_stream.snapshot import Snapshot
 from echo_stream.source import RejectedSample, Skipped, Source
+from echo_stream.watching import Observer, Silence
 
 BATCH_SAMPLES = 4_096  # samples asked of the source at a time
 
@@ -53,28 +54,8 @@ class Trainer(Protocol):
         """Wait for the training under way while may_wait() holds; then end it."""
 
 
-class Observer(Protocol):
-    """Who is told how a run goes on."""
-
-    def batch(self, report: "RunReport") -> None:
-        """Hear of a batch that has been counted; the report is the run's own."""
-
-    def epoch(self, done: int, total: int) -> None:
-        """Hear of an epoch of the encoder's training."""
-
-
 class _StoppedTrainingError(Exception):
     """A stop was asked for while the generation was being trained."""
-
-
-class _Silence:
-    """The observer of a run that nobody watches."""
-
-    def batch(self, report: "RunReport") -> None:
-        """Do nothing."""
-
-    def epoch(self, done: int, total: int) -> None:
-        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +171,7 @@ class Run:
         self._trainer = trainer
         self._config = config
         self._clock = clock
-        self._observer = observer or _Silence()
+        self._observer = observer or Silence()
         self._stop_asked = False
         self._snapshot_asked = False
         n, now = engine.n_seen_, clock()
@@ -226,6 +207,7 @@ class Run:
         """Run the loop, and write the last checkpoint and snapshot."""
         try:
             self._loop()
+            self._observer.phase("stopping")
         except (BadMessagesError, PositionError, SourceError):
             self._checkpoint()
             raise
@@ -245,6 +227,7 @@ class Run:
         if self._engine.is_warming_up and self._engine.warmup_missing <= 0:
             self._engine.end_warmup(on_epoch=self._epoch)
         while not self._is_over():
+            self._observer.phase("warming up" if self._engine.is_warming_up else "running")
             self._take_batch()
             self._do_what_is_due()
         if self._source.is_exhausted:
@@ -256,6 +239,7 @@ class Run:
         """Pass on an epoch of training, unless a stop has been asked for."""
         if self._stop_asked:
             raise _StoppedTrainingError
+        self._observer.phase("training")
         self._observer.epoch(done, total)
 
     def _is_over(self) -> bool:
@@ -279,7 +263,7 @@ class Run:
             self.report.samples += num_samples
             self.report.n += num_samples
             self._engine.update(batch.samples, on_epoch=self._epoch)
-        self._observer.batch(self.report)
+        self._observer.batch(self.report, batch)
         num_messages = batch.num_messages
         if num_messages is None:
             num_messages = num_samples + len(batch.rejected)
@@ -306,7 +290,7 @@ class Run:
 
     def _checkpoint(self) -> None:
         """Write a checkpoint, in the three steps of the class's description."""
-        position = self._source.position()
+        began, position = self._clock(), self._source.position()
         _check_monotone(self._position, position)
         self._dead_letters.flush()
         skipped = Skipped(self.report.gaps, self.report.replayed)
@@ -315,14 +299,17 @@ class Run:
         self._source.commit(position)
         self._checkpoint_schedule.done(self.report.n, self._clock())
         self.report.checkpoints += 1
+        self._observer.checkpoint(position, self._clock() - began)
 
     def _snapshot(self) -> None:
         """Write a snapshot of the state that has just been checkpointed."""
-        snapshot_id = self._store.save_snapshot(self._engine.snapshot(), self._source.position())
+        snapshot = self._engine.snapshot()
+        snapshot_id = self._store.save_snapshot(snapshot, self._source.position())
         if snapshot_id not in self.report.snapshots[-1:]:
             self.report.snapshots.append(snapshot_id)
         self._snapshot_schedule.done(self.report.n, self._clock())
         self._snapshot_asked = False
+        self._observer.snapshot(snapshot)
 
     def _retrain(self) -> None:
         """Start a training on the snapshot that has just been taken."""

@@ -12,6 +12,7 @@ from echo_stream.runtime import Run, RunConfig, RunReport
 from echo_stream.source import ArraySource, Batch, RejectedSample, Skipped
 from echo_stream.typing import Array
 from echo_stream.validation import as_samples
+from echo_stream.watching import Silence
 from tests.strategies import identity_generation
 
 N = 100
@@ -194,7 +195,7 @@ class Memory:
         return EchoCoreset.from_state(state, device="cpu"), position
 
 
-class Ear:
+class Ear(Silence):
     """An observer that writes down what it hears, and does something at a batch."""
 
     def __init__(self, at: int = 0, do: Callable[[], None] | None = None) -> None:
@@ -202,7 +203,7 @@ class Ear:
         self.epochs: list[tuple[int, int]] = []
         self.do, self._at = do, at
 
-    def batch(self, report: RunReport) -> None:
+    def batch(self, report: RunReport, _: Batch) -> None:
         """Hear of a batch."""
         self.heard.append(report.n)
         if self.do is not None and len(self.heard) == self._at:

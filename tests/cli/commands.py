@@ -26,6 +26,7 @@ import torch
 from kafka import KafkaProducer
 
 from echo_stream.cli.main import main
+from echo_stream.connectors.run_status import STATUS_FILE
 from echo_stream.connectors.units import list_units, read_manifest
 from tests.broker import Broker
 
@@ -143,8 +144,12 @@ def write_data(path: Path, n: int = N, **columns: Any) -> Path:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Return every file below a folder, to be compared with later."""
-    files = (path for path in folder.rglob("*") if path.is_file())
+    """Return every file below a folder, to be compared with later.
+
+    But for a state's status file: of a run that is refused, it says so.
+    """
+    found = (path for path in folder.rglob("*") if path.is_file())
+    files = [path for path in found if path.name != STATUS_FILE]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 

@@ -1,0 +1,51 @@
+"""`echo-stream status`: how a run goes on, asked from another shell."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from echo_stream.cli.command import Command
+from echo_stream.cli.options import format_option, state_option
+from echo_stream.cli.output import emit, emit_rows, say
+
+
+@click.command(cls=Command)
+@state_option
+@format_option
+def status(*, state: Path | None, output_format: str) -> None:
+    """Show how the run over a state goes on, or how the last one ended.
+
+    `life` is alive, ended, gone (it died without a word; the next run goes on from the
+    newest checkpoint), or never (no run has begun yet).
+
+    \b
+    Example:
+      echo-stream status --state DIR --format table
+    """
+    from echo_stream.connectors.status_reader import read_status  # noqa: PLC0415
+
+    if state is None:
+        msg = "give --state DIR"
+        raise click.UsageError(msg)
+    found = read_status(state)
+    if found["life"] != "alive":
+        say(_no_run(state, found))
+    if output_format == "json":
+        emit(found)
+    else:
+        emit_rows([{"what": name, "value": value} for name, value in found.items()], "table")
+
+
+def _no_run(state: Path, found: dict[str, Any]) -> str:
+    """Return what to say where no run lives."""
+    if found["life"] == "never":
+        return f"no run has begun over {state} yet"
+    if found["life"] == "ended":
+        return (
+            f"no run lives over {state}; the last one stopped at {found['updated']}: {found['why']}"
+        )
+    return (
+        f"no run lives over {state}; the last one (pid {found['pid']} on {found['host']}) died "
+        f"after {found['updated']}, and the next one goes on from its newest checkpoint"
+    )

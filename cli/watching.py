@@ -1,0 +1,108 @@
+"""How a run is shown while it goes on: one line on a terminal, log lines elsewhere."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from echo_stream.connectors.run_monitor import RunMonitor
+
+logger = logging.getLogger("echo_stream.status")
+
+REFRESH_HZ = 4
+LOG_EVERY_S = 60.0
+
+
+@contextmanager
+def watched(total: int | None) -> "Iterator[RunMonitor]":
+    """Show how a run goes on, on stderr. Yields the monitor that has to hear of the run.
+
+    Parameters
+    ----------
+    total : int or None
+        Samples after which the run ends, if it is known.
+    """
+    from rich.console import Console  # noqa: PLC0415 - slow to import
+    from rich.live import Live  # noqa: PLC0415
+
+    from echo_stream.connectors.run_monitor import RunMonitor  # noqa: PLC0415 - imports torch
+
+    monitor, console = RunMonitor(), Console(stderr=True)
+    if not console.is_terminal:
+        with _logged(monitor):
+            yield monitor
+        return
+    with Live(
+        get_renderable=lambda: _line(monitor, total),
+        console=console,
+        refresh_per_second=REFRESH_HZ,
+        transient=True,
+        redirect_stdout=False,
+    ):
+        yield monitor
+
+
+@contextmanager
+def _logged(monitor: "RunMonitor") -> Iterator[None]:
+    """Log a line a minute."""
+    over = threading.Event()
+
+    def log() -> None:
+        while not over.wait(LOG_EVERY_S):
+            logger.info("%s", monitor.current_phase, extra=_numbers(monitor))
+
+    thread = threading.Thread(target=log, name="status-log", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _line(monitor: "RunMonitor", total: int | None) -> "RenderableType":
+    """Return the line of a moment, with a bar where an end is known."""
+    from rich.progress_bar import ProgressBar  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    done, end = monitor.report.samples, total
+    if monitor.current_phase == "training":
+        done, end = monitor.epochs
+    grid = Table.grid(padding=(0, 1))
+    cells: list[RenderableType] = [status_line(monitor)]
+    if end:
+        cells.append(ProgressBar(total=end, completed=min(done, end), width=20))
+    grid.add_row(*cells)
+    return grid
+
+
+def status_line(monitor: "RunMonitor") -> str:
+    """Return phase, rate, lag, coreset and certified share in one line."""
+    numbers = _numbers(monitor)
+    words = [f"{numbers['n']:,} counted", f"{numbers['rate']:,.0f}/s"]
+    if "lag_records" in numbers:
+        words.append(f"lag {numbers['lag_records']:,} ({numbers['lag_seconds']:.1f} s)")
+    if "coreset_size" in numbers:
+        share = numbers["certified_fraction"]
+        words.append(f"coreset {numbers['coreset_size']:,}, {share:.1%} certified")
+    if numbers["rejected"]:
+        words.append(f"{numbers['rejected']:,} rejected")
+    return f"{monitor.current_phase}: " + ", ".join(words)
+
+
+def _numbers(monitor: "RunMonitor") -> dict[str, Any]:
+    """Return what the line says, by name; without what is not known yet."""
+    from echo_stream.connectors.run_status import status_of  # noqa: PLC0415
+
+    status = status_of(monitor)
+    found = {name: status[name] for name in ("n", "rate", "rejected")}
+    if monitor.reading.partitions:
+        found["lag_records"] = status["lag_records_total"]
+        found["lag_seconds"] = status["lag_seconds_max"]
+    if status["coreset_size"] is not None:
+        found |= {name: status[name] for name in ("coreset_size", "certified_fraction")}
+    return found

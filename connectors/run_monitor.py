@@ -1,0 +1,195 @@
+"""How a run goes on, for status files, metrics, health checks and the terminal."""
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from prometheus_client import Histogram
+
+from echo_stream.connectors.clock import now_s, timestamp
+from echo_stream.runtime import RunReport
+from echo_stream.snapshot import Snapshot
+from echo_stream.source import Batch, RejectReason, Source
+from echo_stream.watching import PartitionProgress, Phase, Watchable
+
+SAMPLE_S = 0.25  # how often the source is asked how far it is
+RATE_WINDOW_S = 10.0  # the rate is of so many last seconds
+DURATION_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How far the source was at a moment.
+
+    Attributes
+    ----------
+    position : mapping of str to int
+        What comes next, of each partition.
+    partitions : mapping of str to PartitionProgress
+        Empty where the source cannot tell.
+    """
+
+    position: Mapping[str, int] = field(default_factory=dict)
+    partitions: Mapping[str, PartitionProgress] = field(default_factory=dict)
+
+    def lag_records(self) -> dict[str, int]:
+        """Return the messages of each partition that are not counted yet."""
+        return {
+            name: max(each.end - self.position[name], 0)
+            for name, each in self.partitions.items()
+            if each.end is not None
+        }
+
+    def lag_seconds(self, now_s: float) -> dict[str, float]:
+        """Return the age of the newest counted message where there are others; else 0.
+
+        A partition of which this run has read nothing yet has none.
+        """
+        found = {}
+        for name, behind in self.lag_records().items():
+            newest_ms = self.partitions[name].timestamp_ms
+            if not behind:
+                found[name] = 0.0
+            elif newest_ms is not None:
+                found[name] = max(now_s - newest_ms / 1_000, 0.0)
+        return found
+
+
+class RunMonitor:
+    """The observer of a run: keeps what others ask for, and may be read from any thread.
+
+    Attributes
+    ----------
+    current_phase : Phase
+    why : str or None
+        Why the run has ended; None before.
+    report : RunReport
+        The run's own.
+    reading : Reading
+        The newest one, replaced as a whole.
+    rejected : dict of str to int
+        Messages of this run that were no samples, by reason; all reasons are there.
+    snapshot_manifest : mapping
+        Of the newest snapshot; empty before there is one.
+    checkpoint_position : mapping
+    checkpoint_time_s : float or None
+        When the newest checkpoint became durable, seconds since 1970.
+    checkpoint_seconds, batch_seconds : Histogram
+        How long checkpoints took, and batches from one to the next.
+    epochs : tuple of (int, int)
+        Epochs of the encoder's training: done, and in all.
+    trainings : dict of str to int
+        Models trained in this run, by outcome.
+    """
+
+    def __init__(self) -> None:
+        self.started = timestamp()
+        self.current_phase: Phase = "starting"
+        self.why: str | None = None
+        self.report = RunReport()
+        self.reading = Reading()
+        self.rejected = dict.fromkeys(get_args(RejectReason), 0)
+        self.snapshot_manifest: Mapping[str, Any] = {}
+        self.checkpoint_position: Mapping[str, int] = {}
+        self.checkpoint_time_s: float | None = None
+        self.checkpoint_seconds = _durations("checkpoint_duration", "to write a checkpoint")
+        self.batch_seconds = _durations("batch_duration", "from one batch to the next")
+        self.epochs = (0, 0)
+        self.trainings = {"trained": 0, "failed": 0}
+        self._source: Source | None = None
+        self._source_name = ""
+        self._beat_s = self._sampled_s = time.monotonic()
+        self._counted: deque[tuple[float, int]] = deque([(self._beat_s, 0)])
+
+    @property
+    def source_name(self) -> str:
+        """What the run reads; empty before it is opened."""
+        return self._source_name
+
+    @property
+    def is_training(self) -> bool:
+        """Whether a model is being trained beside the stream."""
+        return self.report.retrainings > sum(self.trainings.values())
+
+    def watch(self, source: Source) -> None:
+        """Watch a source from now on; only ever from the run's own thread."""
+        self._source, self._source_name = source, source.name
+        self._sample()
+
+    def resumed(self, position: Mapping[str, int], snapshot_manifest: Mapping[str, Any]) -> None:
+        """Hear of what the state held at the start."""
+        self.checkpoint_position, self.snapshot_manifest = dict(position), snapshot_manifest
+
+    def ended(self, why: str) -> None:
+        """Hear why the run has ended; the first word stands."""
+        self.why = self.why or why
+        self._source = None
+        self.phase("stopped")
+
+    def training_ended(self, outcome: str) -> None:
+        """Hear that a model has been trained, or that it failed."""
+        self.trainings[outcome] += 1
+
+    def beat_age_s(self) -> float:
+        """Return the seconds since the run was last heard of."""
+        return time.monotonic() - self._beat_s
+
+    def rate(self) -> float:
+        """Return samples counted a second, over the last ten seconds."""
+        now, counted = time.monotonic(), list(self._counted)
+        recent = [one for one in counted if now - one[0] <= RATE_WINDOW_S] or counted[-1:]
+        first_s, first = recent[0]
+        return (self.report.samples - first) / max(now - first_s, SAMPLE_S)
+
+    def phase(self, phase: Phase) -> None:
+        """Hear of what the run does from now on."""
+        self.current_phase = phase
+        self._beat_s = time.monotonic()
+
+    def batch(self, report: RunReport, batch: Batch) -> None:
+        """Count a batch; now and then ask the source how far it is."""
+        now = time.monotonic()
+        self.batch_seconds.observe(now - self._beat_s)
+        self.report, self._beat_s = report, now
+        for message in batch.rejected:
+            self.rejected[message.reason] += 1
+        if now - self._sampled_s >= SAMPLE_S:
+            self._sample()
+
+    def epoch(self, done: int, total: int) -> None:
+        """Take in an epoch of training."""
+        self.epochs, self._beat_s = (done, total), time.monotonic()
+
+    def checkpoint(self, position: Mapping[str, int], seconds: float) -> None:
+        """Take in a checkpoint."""
+        self.checkpoint_position, self.checkpoint_time_s = dict(position), now_s()
+        self.checkpoint_seconds.observe(seconds)
+        self._sample()
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        """Take in a snapshot."""
+        self.snapshot_manifest = {**snapshot.manifest, "time": timestamp()}
+        self._beat_s = time.monotonic()
+
+    def _sample(self) -> None:
+        """Ask the source how far it is."""
+        self._sampled_s = time.monotonic()
+        self._counted.append((self._sampled_s, self.report.samples))
+        while self._sampled_s - self._counted[0][0] > RATE_WINDOW_S:
+            self._counted.popleft()
+        if self._source is not None:
+            position = self._source.position()
+            partitions = self._source.progress() if isinstance(self._source, Watchable) else {}
+            self.reading = Reading(position, partitions)
+
+
+def _durations(name: str, what: str) -> Histogram:
+    """Return a histogram of seconds that no registry knows."""
+    return Histogram(
+        f"echo_stream_{name}_seconds",
+        f"Seconds {what}.",
+        buckets=DURATION_BUCKETS_S,
+        registry=None,
+    )

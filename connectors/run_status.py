@@ -1,0 +1,132 @@
+"""STATE/status.json: how the run over a state goes on, for whoever cannot ask it."""
+
+import json
+import logging
+import os
+import socket
+import threading
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+
+from echo_stream._version import __version__
+from echo_stream.connectors.clock import now_s, timestamp
+from echo_stream.connectors.run_monitor import RunMonitor
+
+logger = logging.getLogger(__name__)
+
+STATUS_FILE = "status.json"
+FORMAT_VERSION = 1
+WRITE_EVERY_S = 1.0
+RATE_DIGITS = 1
+
+
+def status_of(monitor: RunMonitor) -> dict[str, Any]:
+    """Return everything that is known of a run, as JSON. O(partitions)."""
+    report, reading, now = monitor.report, monitor.reading, now_s()
+    lag_records, lag_seconds = reading.lag_records(), reading.lag_seconds(now)
+    process = psutil.Process()
+    return {
+        "format_version": FORMAT_VERSION,
+        "phase": monitor.current_phase,
+        "why": monitor.why,
+        "pid": process.pid,
+        "process_started_s": process.create_time(),
+        "host": socket.gethostname(),
+        "version": __version__,
+        "started": monitor.started,
+        "updated": timestamp(),
+        "updated_s": now,
+        "source": monitor.source_name,
+        "rate": round(monitor.rate(), RATE_DIGITS),
+        "n": report.n,
+        "samples": report.samples,
+        "rejected": report.rejected,
+        "rejected_by_reason": dict(monitor.rejected),
+        "gaps": report.gaps,
+        "replayed": report.replayed,
+        "position": dict(reading.position),
+        "lag_records": lag_records,
+        "lag_seconds": lag_seconds,
+        "lag_records_total": sum(lag_records.values()),
+        "lag_seconds_max": max(lag_seconds.values(), default=0.0),
+        "checkpoints": report.checkpoints,
+        "checkpoint_position": dict(monitor.checkpoint_position),
+        "checkpoint_time_s": monitor.checkpoint_time_s,
+        "snapshots": len(report.snapshots),
+        **_of_the_snapshot(monitor),
+        "resident_bytes": process.memory_info().rss,
+        "epochs": list(monitor.epochs),
+        "is_training": monitor.is_training,
+        "retrainings": report.retrainings,
+        "trainings": dict(monitor.trainings),
+    }
+
+
+def _of_the_snapshot(monitor: RunMonitor) -> dict[str, Any]:
+    """Return what the newest snapshot says; null where there is none yet."""
+    manifest = monitor.snapshot_manifest
+    return {
+        "snapshot": manifest.get("id"),
+        "snapshot_time": manifest.get("time"),
+        "coreset_size": manifest.get("num_distinct"),
+        "certified_fraction": manifest.get("certified_fraction"),
+        "state_bytes": manifest.get("state_bytes"),
+        "state_bytes_bound": manifest.get("state_bytes_bound"),
+    }
+
+
+class StatusFile:
+    """Keep a status file up to date, once a second, inside a `with` block.
+
+    The end of the block writes it for the last time, with the reason of the end. A disk
+    that refuses is logged once, and does not end the run.
+
+    Parameters
+    ----------
+    path : Path
+        In a folder that exists; only for who holds its lock.
+    monitor : RunMonitor
+    """
+
+    def __init__(self, path: Path, monitor: RunMonitor) -> None:
+        self._path = path
+        self._monitor = monitor
+        self._over = threading.Event()
+        self._is_refused = False
+        self._thread = threading.Thread(target=self._keep, name="status-file", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Write the file, and begin to keep it."""
+        self._write()
+        self._thread.start()
+        return self
+
+    def __exit__(self, _: object, err: BaseException | None, __: object) -> None:
+        """Write for the last time."""
+        self._over.set()
+        self._thread.join()
+        self._monitor.ended("finished" if err is None else str(err) or type(err).__name__)
+        self._write()
+
+    def _keep(self) -> None:
+        """Write until it is over."""
+        while not self._over.wait(WRITE_EVERY_S):
+            self._write()
+
+    def _write(self) -> None:
+        """Replace the file as a whole, readable for its owner alone."""
+        temporary = self._path.with_name(f".tmp-{self._path.name}")
+        content = json.dumps(status_of(self._monitor), indent=2, allow_nan=False) + "\n"
+        try:
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(content)
+            temporary.replace(self._path)
+        except OSError as err:
+            if not self._is_refused:
+                logger.warning("cannot write %s: %s; the run goes on", self._path, err.strerror)
+            self._is_refused = True
+        else:
+            self._is_refused = False

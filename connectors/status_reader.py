@@ -1,0 +1,86 @@
+"""Read the status of a run from another process, and tell whether it still lives."""
+
+import json
+import socket
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import psutil
+
+from echo_stream.connectors.clock import now_s
+from echo_stream.connectors.run_status import FORMAT_VERSION, STATUS_FILE
+from echo_stream.connectors.snapshots import check_state
+from echo_stream.errors import StateError
+
+SAME_PROCESS_S = 1.0  # clocks of the kernel give a process's start to a hundredth of a second
+STALE_S = 15.0  # a run on another host, unheard of for so long, is taken to be gone
+
+Life: TypeAlias = Literal["alive", "ended", "gone", "never"]
+"""Of a run: going on, ended in order, died without a word, or none so far."""
+
+
+def read_status(state: Path) -> dict[str, Any]:
+    """Return what the newest run over a state has said of itself, and whether it lives.
+
+    Returns
+    -------
+    dict
+        `life`; what the status file holds; `age_s`, seconds since it was written; and
+        `checkpoint_age_s`, where this run has written one. Only `life`, "never", where
+        no run has ever begun.
+
+    Raises
+    ------
+    SnapshotError
+        If there is no state folder.
+    StateError
+        If the file cannot be read.
+    """
+    check_state(state)
+    path = state / STATUS_FILE
+    if not path.exists():
+        return {"life": "never"}
+    status = _parsed(path)
+    now, written_s = now_s(), status["checkpoint_time_s"]
+    return {
+        "life": _life(status, now),
+        **status,
+        "age_s": max(now - status["updated_s"], 0.0),
+        "checkpoint_age_s": None if written_s is None else max(now - written_s, 0.0),
+    }
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    """Return the content of a status file."""
+    try:
+        status = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        msg = f"cannot read {path}: {err.strerror}"
+        raise StateError(msg) from err
+    except ValueError as err:
+        msg = f"{path} is damaged: it is not JSON ({err}); the next run writes it anew"
+        raise StateError(msg) from err
+    version = status.get("format_version") if isinstance(status, dict) else None
+    if version != FORMAT_VERSION:
+        msg = f"{path} has format version {version}; this echo-stream reads {FORMAT_VERSION}"
+        raise StateError(msg)
+    return dict(status)
+
+
+def _life(status: dict[str, Any], now: float) -> Life:
+    """Tell whether the run that wrote a status lives."""
+    if status["phase"] == "stopped":
+        return "ended"
+    if status["host"] != socket.gethostname():
+        return "alive" if now - status["updated_s"] < STALE_S else "gone"
+    return "alive" if _is_process(status["pid"], status["process_started_s"]) else "gone"
+
+
+def _is_process(pid: int, started_s: float) -> bool:
+    """Tell whether a process lives, and is not another one with the same number."""
+    try:
+        process = psutil.Process(pid)
+        is_zombie = process.status() == psutil.STATUS_ZOMBIE
+        return not is_zombie and abs(process.create_time() - started_s) < SAME_PROCESS_S
+    except psutil.NoSuchProcess:
+        return False

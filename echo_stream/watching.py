@@ -1,0 +1,79 @@
+"""Who is told how a run goes on, and what a source can say of its partitions."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+if TYPE_CHECKING:
+    from echo_stream.runtime import RunReport
+    from echo_stream.snapshot import Snapshot
+    from echo_stream.source import Batch
+
+Phase: TypeAlias = Literal[
+    "starting", "warming up", "training", "running", "waiting for broker", "stopping", "stopped"
+]
+"""What a run is doing."""
+
+
+class Observer(Protocol):
+    """Who is told how a run goes on. All of it in the run's own thread, which it must not stop."""
+
+    def phase(self, phase: Phase) -> None:
+        """Hear of what the run does from now on."""
+
+    def batch(self, report: "RunReport", batch: "Batch") -> None:
+        """Hear of a batch that has been counted; the report is the run's own."""
+
+    def epoch(self, done: int, total: int) -> None:
+        """Hear of an epoch of the encoder's training."""
+
+    def checkpoint(self, position: Mapping[str, int], seconds: float) -> None:
+        """Hear of a checkpoint that is durable, and of the seconds that it took."""
+
+    def snapshot(self, snapshot: "Snapshot") -> None:
+        """Hear of a snapshot that is durable."""
+
+
+class Silence:
+    """The observer of a run that nobody watches; a base for those who hear only some things."""
+
+    def phase(self, phase: Phase) -> None:
+        """Do nothing."""
+
+    def batch(self, report: "RunReport", batch: "Batch") -> None:
+        """Do nothing."""
+
+    def epoch(self, done: int, total: int) -> None:
+        """Do nothing."""
+
+    def checkpoint(self, position: Mapping[str, int], seconds: float) -> None:
+        """Do nothing."""
+
+    def snapshot(self, snapshot: "Snapshot") -> None:
+        """Do nothing."""
+
+
+class PartitionProgress(NamedTuple):
+    """How far a source has read one partition.
+
+    Attributes
+    ----------
+    end : int or None
+        Offset after the last message that the broker is known to have.
+    timestamp_ms : int or None
+        Of the newest message handed out, milliseconds since 1970.
+    records, size_bytes : int
+        Messages handed out by this run, and the bytes of their keys and values.
+    """
+
+    end: int | None
+    timestamp_ms: int | None
+    records: int
+    size_bytes: int
+
+
+@runtime_checkable
+class Watchable(Protocol):
+    """A source that can tell how far it has read."""
+
+    def progress(self) -> Mapping[str, PartitionProgress]:
+        """Return the progress of each partition, by the names of its position. O(partitions)."""

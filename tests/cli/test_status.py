@@ -1,0 +1,166 @@
+"""`echo-stream status`: what another shell hears of a run, living or not."""
+
+import json
+import os
+import signal
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from echo_stream.connectors.run_status import STATUS_FILE
+from tests.broker import Broker
+from tests.cli.commands import (
+    TINY,
+    N,
+    answer,
+    command_process,
+    finish,
+    on,
+    refusal,
+    run_command,
+    send,
+    wait_until,
+    write_data,
+)
+from tests.conftest import MakeTopic
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Return a small labelled data file."""
+    return write_data(tmp_path / "data.npz")
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """Return a state folder that does not exist yet."""
+    return tmp_path / "state"
+
+
+def status(state: Path) -> Any:
+    """Return what the command says."""
+    return answer("status", "--state", state)
+
+
+def rewrite(state: Path, **changes: Any) -> None:
+    """Change what the status file says."""
+    path = state / STATUS_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_run_that_has_ended_says_what_it_did(data: Path, state: Path) -> None:
+    """Counts, positions, coreset and memory are those of the run's report and snapshot."""
+    report = answer("run", data, "--state", state, *TINY)
+    found = status(state)
+    assert (found["life"], found["phase"], found["why"]) == ("ended", "stopped", "finished")
+    assert (found["n"], found["samples"], found["rejected"]) == (N, N, 0)
+    assert found["snapshot"] == report["snapshots"][-1]
+    manifest = answer("snapshots", "show", "--state", state)
+    assert found["coreset_size"] == manifest["num_distinct"]
+    assert found["certified_fraction"] == manifest["certified_fraction"]
+    assert 0 < found["state_bytes"] <= found["state_bytes_bound"]
+    assert found["checkpoint_position"] == found["position"] == {"row": N}
+    assert found["checkpoint_age_s"] >= 0
+    assert found["resident_bytes"] > 1_000_000
+
+
+def test_the_status_file_is_the_owners_alone(data: Path, state: Path) -> None:
+    """It tells of hosts and topics, so nobody else reads it; no half of one is left behind."""
+    answer("run", data, "--state", state, *TINY)
+    assert stat.S_IMODE((state / STATUS_FILE).stat().st_mode) == 0o600
+    assert not list(state.glob(".tmp-*"))
+
+
+def test_the_table_has_a_row_for_everything(data: Path, state: Path) -> None:
+    """People get the same, one line each."""
+    answer("run", data, "--state", state, *TINY)
+    table = run_command("status", "--state", state, "--format", "table")
+    assert table.exit_code == 0
+    assert all(name in table.stdout for name in status(state))
+
+
+def test_a_run_that_fails_says_why(tmp_path: Path, state: Path) -> None:
+    """The reason of the end is the error's line."""
+    bad = write_data(tmp_path / "bad.npz", x=np.full((N, 4), np.nan, np.float32))
+    error = refusal("run", bad, "--state", state, *TINY, exit_code=1)
+    assert status(state)["why"] == error.removeprefix("Error: ")
+
+
+def test_a_state_without_a_run_says_so(state: Path) -> None:
+    """An empty folder is no error; a missing one is."""
+    state.mkdir()
+    result = run_command("status", "--state", state)
+    assert (result.exit_code, result.json()) == (0, {"life": "never"})
+    assert "no run has begun" in result.stderr
+    assert "there is no state" in refusal("status", "--state", state / "other", exit_code=4)
+
+
+def test_a_run_that_was_killed_is_gone(data: Path, state: Path) -> None:
+    """A process that is not there, or another one with its number, is no run."""
+    answer("run", data, "--state", state, *TINY)
+    rewrite(state, phase="running", process_started_s=1.0, pid=os.getpid())
+    result = run_command("status", "--state", state)
+    assert result.json()["life"] == "gone"
+    assert "goes on from its newest checkpoint" in result.stderr
+
+
+@pytest.mark.parametrize(("age_s", "life"), [(1, "alive"), (60, "gone")])
+def test_a_run_elsewhere_lives_while_it_writes(
+    data: Path, state: Path, age_s: float, life: str
+) -> None:
+    """On a shared disk there is no process to ask, only the age of the file."""
+    answer("run", data, "--state", state, *TINY)
+    updated_s = json.loads((state / STATUS_FILE).read_text())["updated_s"]
+    rewrite(state, phase="running", host=f"not-{socket.gethostname()}", updated_s=updated_s - age_s)
+    assert status(state)["life"] == life
+
+
+def test_a_damaged_file_is_an_error_of_one_line(data: Path, state: Path) -> None:
+    """The line says that the next run mends it."""
+    answer("run", data, "--state", state, *TINY)
+    (state / STATUS_FILE).write_text('{"phase": ')
+    assert "is damaged" in refusal("status", "--state", state, exit_code=4)
+    answer("run", data, "--state", state, *TINY)
+    assert status(state)["life"] == "ended"
+
+
+def test_a_second_run_leaves_the_status_of_the_first(data: Path, state: Path) -> None:
+    """Who is refused by the lock writes nothing."""
+    other = write_data(state.parent / "other.npz")
+    answer("run", data, "--state", state, *TINY)
+    rewrite(state, phase="running")
+    import fcntl  # noqa: PLC0415 - only here
+
+    with (state / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refusal("run", other, "--state", state, *TINY, exit_code=4)
+    assert json.loads((state / STATUS_FILE).read_text())["phase"] == "running"
+
+
+@pytest.mark.kafka
+def test_a_living_run_tells_its_position_and_lag(
+    broker: Broker, make_topic: MakeTopic, state: Path
+) -> None:
+    """From another process: offsets, lag and phase move with the messages; SIGTERM is seen."""
+    topic = make_topic(partitions=2)
+    message = json.dumps({"x": [1.0, 2.0]}).encode()
+    send(broker, topic, [message] * 30, partition=0)
+    with command_process(
+        "run", *on(broker, topic), "--state", state, "--warmup", 100, *TINY
+    ) as process:
+        wait_until((state / STATUS_FILE).exists, process)
+        wait_until(lambda: status(state)["position"].get(f"{topic}/0") == 30, process)
+        found = status(state)
+        assert (found["life"], found["phase"], found["pid"]) == (
+            "alive", "warming up", process.pid,
+        )  # fmt: skip
+        assert found["position"] == {f"{topic}/0": 30, f"{topic}/1": 0}
+        assert found["lag_records"] == {f"{topic}/0": 0, f"{topic}/1": 0}
+        assert found["lag_seconds_max"] == 0
+        process.send_signal(signal.SIGTERM)
+        assert finish(process).exit_code == 0
+    assert status(state)["life"] == "ended"
