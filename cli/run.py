@@ -25,6 +25,7 @@ from echo_stream.cli.watching import watched
 if TYPE_CHECKING:
     from echo_stream.config import EngineConfig
     from echo_stream.connectors.run_monitor import RunMonitor
+    from echo_stream.connectors.run_stats import RunStats
     from echo_stream.runtime import Trainer
     from echo_stream.source import Source
 
@@ -109,7 +110,7 @@ def run(
              "max_bad_share", "bad_window", "keep_snapshots")  # fmt: skip
     with watched(values["max_samples"]) as monitor:
         report = consume(
-            open_source,
+            lambda: open_source(monitor.stats),
             state,
             engine_config,
             RunConfig(**{name: values[name] for name in names}),
@@ -127,7 +128,7 @@ def run(
     emit({"state": str(state), **asdict(report)})
 
 
-def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[], Source]":
+def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[RunStats], Source]":
     """Return what opens the source that the options name."""
     topics, servers = values["topics"], values["bootstrap_servers"]
     if data is not None and not is_flag("topics"):
@@ -138,7 +139,7 @@ def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[], So
     if data is not None:
         from echo_stream.connectors.files import file_source  # noqa: PLC0415
 
-        return lambda: file_source(data)
+        return lambda _: file_source(data)
     if servers is None:
         msg = "--topic needs --bootstrap-servers HOST:PORT"
         raise click.UsageError(msg)
@@ -155,7 +156,7 @@ def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[], So
         accept_source=values["accept_source"],
         client=values["client"],
     )
-    return lambda: KafkaSource(config)
+    return lambda stats: KafkaSource(config, stats)
 
 
 def child_trainer(state: Path, values: dict[str, Any], monitor: "RunMonitor") -> "Trainer":

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from prometheus_client import Histogram
 
 from echo_stream.connectors.clock import now_s, timestamp
+from echo_stream.connectors.run_stats import RunStats
 from echo_stream.runtime import RunReport
 from echo_stream.snapshot import Snapshot
 from echo_stream.source import Batch, RejectReason, Source
@@ -67,6 +68,8 @@ class RunMonitor:
         Why the run has ended; None before.
     report : RunReport
         The run's own.
+    stats : RunStats
+        Of the run's threads, which write into it.
     reading : Reading
         The newest one, replaced as a whole.
     rejected : dict of str to int
@@ -89,6 +92,7 @@ class RunMonitor:
         self.current_phase: Phase = "starting"
         self.why: str | None = None
         self.report = RunReport()
+        self.stats = RunStats()
         self.reading = Reading()
         self.rejected = dict.fromkeys(get_args(RejectReason), 0)
         self.snapshot_manifest: Mapping[str, Any] = {}
