@@ -1,6 +1,7 @@
 """Generations and checkpoints as units on disk: safetensors and JSON, no pickle."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,17 @@ def read_generation(unit: Path, *, features: str | None = None) -> Generation:
     return Generation.from_state((read_tensors(unit / ENCODER_FILE), meta), features=features)
 
 
-def write_checkpoint(engine: EchoCoreset, manifest: Mapping[str, Any], target: Path) -> None:
+def write_checkpoint(
+    engine: EchoCoreset,
+    manifest: Mapping[str, Any],
+    target: Path,
+    *,
+    publishing: AbstractContextManager[None] | None = None,
+) -> None:
     """Write the engine's state, and what manifest says beside it, as one atomic unit."""
     arrays, meta = engine.to_state()
-    write_unit(target, {SKETCH_FILE: tensors_writer(arrays)}, {**manifest, "engine": meta})
+    files = {SKETCH_FILE: tensors_writer(arrays)}
+    write_unit(target, files, {**manifest, "engine": meta}, publishing=publishing)
 
 
 def stored_config(manifest: Mapping[str, Any]) -> EngineConfig:

@@ -7,7 +7,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from echo_stream.connectors.group_forgetting import forget_in_group
+from echo_stream.connectors.group_record import GroupRecord
 from echo_stream.connectors.model_files import METRICS_FILE
+from echo_stream.connectors.segments import versions
 from echo_stream.connectors.snapshots import list_snapshots
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.connectors.units import list_units, read_manifest
@@ -42,6 +45,8 @@ def forget_sample(
 ) -> ForgetReport:
     """Take a sample out of the newest checkpoint, and write the next one without it.
 
+    Where a group shares the state: out of all its segments.
+
     Parameters
     ----------
     state : Path
@@ -58,6 +63,27 @@ def forget_sample(
     if not state.is_dir():
         msg = f"there is no state at {state}"
         raise StateError(msg)
+    record = GroupRecord.read(state)
+    if record is None:
+        removed, n = _forget_in_checkpoint(state, sample_id, features=features, device=device)
+    else:
+        config = replace(record.config, features=features)
+        removed, n = forget_in_group(state, record, sample_id, config, device=device)
+    snapshots = [unit.name for unit in list_snapshots(state) if sample_id in _snapshot_ids(unit)]
+    return ForgetReport(
+        id=sample_id,
+        removed=removed,
+        n=n,
+        snapshots=snapshots,
+        checkpoints=_checkpoints_with(state, sample_id),
+        models=_models_of(state, snapshots),
+    )
+
+
+def _forget_in_checkpoint(
+    state: Path, sample_id: str, *, features: str | None, device: str
+) -> tuple[int, int]:
+    """Write the next checkpoint without a sample; return samples taken out, and counted."""
     with StateStore(state) as store:
         stored, checkpoint = store.stored_config(), None
         if stored is not None:
@@ -69,15 +95,7 @@ def forget_sample(
         engine = checkpoint.engine
         removed = engine.forget(sample_id)
         store.save_checkpoint(engine, checkpoint.position, checkpoint.source, checkpoint.skipped)
-    snapshots = [unit.name for unit in list_snapshots(state) if sample_id in _snapshot_ids(unit)]
-    return ForgetReport(
-        id=sample_id,
-        removed=removed,
-        n=engine.n_seen_,
-        snapshots=snapshots,
-        checkpoints=_checkpoints_with(state, sample_id),
-        models=_models_of(state, snapshots),
-    )
+    return removed, engine.n_seen_
 
 
 def _snapshot_ids(unit: Path) -> set[str]:
@@ -87,9 +105,10 @@ def _snapshot_ids(unit: Path) -> set[str]:
 
 
 def _checkpoints_with(state: Path, sample_id: str) -> list[str]:
-    """Return the checkpoints that hold a sample."""
+    """Return the checkpoints, and versions of a group's segments, that hold a sample."""
     units = list_units(state / "checkpoints")
-    return [unit.name for unit in units if _holds(read_manifest(unit)["engine"], sample_id)]
+    found = [(unit.name, read_manifest(unit)) for unit in units] + versions(state / "segments")
+    return [name for name, manifest in found if _holds(manifest["engine"], sample_id)]
 
 
 def _holds(part: Mapping[str, Any], sample_id: str) -> bool:

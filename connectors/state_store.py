@@ -1,12 +1,11 @@
 """A state folder: checkpoints, generations and snapshots of one stream, and its lock."""
 
-import fcntl
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.clock import timestamp
@@ -18,8 +17,10 @@ from echo_stream.connectors.engine_files import (
 )
 from echo_stream.connectors.retention import prune_snapshots
 from echo_stream.connectors.snapshot_files import write_snapshot
+from echo_stream.connectors.state_locks import lock_state
 from echo_stream.connectors.units import (
     list_units,
+    read_manifest,
     remove_broken,
     remove_leftovers,
     verify_unit,
@@ -33,6 +34,7 @@ from echo_stream.source import Skipped
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
+GROUP_MANIFEST = "group.json"  # only where a consumer group shares the state
 KEPT_CHECKPOINTS = 3  # a damaged one falls back on the one before it
 SEQUENCE_DIGITS = 12
 
@@ -68,13 +70,15 @@ class StateStore:
     Raises
     ------
     StateError
-        If another process holds the lock, or the folder cannot be written to.
+        If another process holds the lock, a group shares the state, or the folder cannot be
+        written to.
     """
 
     def __init__(self, folder: Path, *, keep_snapshots: int | None = None) -> None:
         self.folder = folder
         self._keep_snapshots = keep_snapshots
-        self._lock = _lock(folder)
+        refuse_group(folder)
+        self._lock = lock_state(folder)
         for name in ("checkpoints", "generations", "snapshots"):
             remove_leftovers(folder / name)
         self._checkpoints = folder / "checkpoints"
@@ -109,7 +113,7 @@ class StateStore:
         if found is None:
             return None
         unit, manifest = found
-        _check_fingerprint(stored_config(manifest), config, self.folder)
+        check_fingerprint(stored_config(manifest), config, self.folder)
         engine = read_engine(unit, manifest, config, device=device)
         # Checkpoints of before these were counted have none.
         skipped = Skipped(manifest.get("gaps", 0), manifest.get("replayed", 0))
@@ -170,33 +174,39 @@ class StateStore:
 
     def save_snapshot(self, snapshot: Snapshot, position: Mapping[str, int]) -> str:
         """Write a snapshot and return its id; the same one twice is written once."""
-        target = self.folder / "snapshots" / snapshot.id
-        remove_broken(target)
-        if not target.exists():
-            write_snapshot(snapshot, target, time=timestamp(), position=position)
-        if self._keep_snapshots is not None:
-            prune_snapshots(self.folder, keep=self._keep_snapshots)
-        return snapshot.id
+        return save_snapshot(self.folder, snapshot, position, keep=self._keep_snapshots)
 
 
-def _lock(folder: Path) -> IO[str]:
-    """Take the lock of a state folder; it goes with the process."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / "lock").open("w", encoding="utf-8")
-    except OSError as err:
-        msg = f"cannot use {folder} as a state: {err.strerror}"
-        raise StateError(msg) from err
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as err:
-        handle.close()
-        msg = f"{folder} is in use by another process; stop it, or give another --state"
-        raise StateError(msg) from err
-    return handle
+def save_snapshot(
+    folder: Path, snapshot: Snapshot, position: Mapping[str, int], *, keep: int | None
+) -> str:
+    """Write a snapshot into a state folder, and keep as many; None: all.
+
+    Only for who holds a lock against others.
+    """
+    target = folder / "snapshots" / snapshot.id
+    remove_broken(target)
+    if not target.exists():
+        write_snapshot(snapshot, target, time=timestamp(), position=position)
+    if keep is not None:
+        prune_snapshots(folder, keep=keep)
+    return snapshot.id
 
 
-def _check_fingerprint(stored: EngineConfig, given: EngineConfig, folder: Path) -> None:
+def refuse_group(folder: Path) -> None:
+    """Refuse a state that a consumer group shares, whether a member is running or not.
+
+    Raises
+    ------
+    StateError
+    """
+    if (folder / GROUP_MANIFEST).exists():
+        group = read_manifest(folder, manifest_name=GROUP_MANIFEST)["group"]
+        msg = f"{folder} is shared by group {group}; give --group {group}, or another --state"
+        raise StateError(msg)
+
+
+def check_fingerprint(stored: EngineConfig, given: EngineConfig, folder: Path) -> None:
     """Refuse to go on with a state that was made with other settings."""
     different = stored.differences(given)
     listed = [

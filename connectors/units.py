@@ -11,6 +11,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def write_unit(
     manifest: Mapping[str, Any],
     *,
     manifest_name: str = MANIFEST,
+    publishing: AbstractContextManager[None] | None = None,
 ) -> None:
     """Write a unit at target, atomically and durably.
 
@@ -43,6 +45,8 @@ def write_unit(
     manifest : mapping
         What the unit says of itself, as JSON; the key "files" is added.
     manifest_name : str
+    publishing : context manager, optional
+        Entered for the renaming alone; what it raises before leaves nothing behind.
 
     Raises
     ------
@@ -56,12 +60,13 @@ def write_unit(
         temporary.mkdir(parents=True)
         for name, write in files.items():
             write(temporary / name)
-            _flush(temporary / name)
+            flush(temporary / name)
         write_manifest(temporary / manifest_name, manifest, list(files))
-        _flush(temporary / manifest_name)
-        _flush(temporary)
-        temporary.rename(target)
-        _flush(target.parent)
+        flush(temporary / manifest_name)
+        flush(temporary)
+        with publishing or nullcontext():
+            temporary.rename(target)
+            flush(target.parent)
     except OSError as err:
         msg = f"cannot write {target}: {err.strerror or err}; free space or give another folder"
         raise StateError(msg) from err
@@ -169,8 +174,8 @@ def _describe(path: Path) -> dict[str, Any]:
     return {"size": path.stat().st_size, "sha256": digest}
 
 
-def _flush(path: Path) -> None:
-    """Make a file or folder durable."""
+def flush(path: Path) -> None:
+    """Make a file or folder durable: what has been written, or which names it has."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

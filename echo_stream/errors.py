@@ -37,6 +37,10 @@ class StateError(EchoStreamError):
     """Report a state folder that is in use, damaged, or of another configuration."""
 
 
+class FencedError(StateError):
+    """Report that a process would write of partitions that another one has taken over."""
+
+
 class PositionError(StateError):
     """Report a position that its source does not have any more, or one that went back."""
 

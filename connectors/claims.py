@@ -1,0 +1,124 @@
+"""Who may count a partition: claims, of which the newest holds.
+
+A claim is a file of its own, created exclusively and never changed:
+`claims/<topic>/<partition>/<epoch>.json`. It names the segment that the partition's
+samples go into from an offset on. Whoever takes a partition over writes the next epoch, and
+from then on nothing more can be published under the one before.
+"""
+
+import json
+import os
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from echo_stream.connectors.units import TEMPORARY_PREFIX, flush
+from echo_stream.errors import FencedError, StateError
+
+EPOCH_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One term of a partition.
+
+    Attributes
+    ----------
+    epoch : int
+        Grows by one with each claim of the partition; the first is 1.
+    segment : str or None
+        What its samples are counted into; None: its holder has given it up.
+    member : str
+        The process that wrote it.
+    group_generation : int
+        Kafka's number of the assignment that it was written for.
+    begin : int
+        First offset that is counted under it.
+    """
+
+    epoch: int
+    segment: str | None
+    member: str
+    group_generation: int
+    begin: int
+
+
+class Claims:
+    """The claims of a state. Only for who holds the group's lock.
+
+    Parameters
+    ----------
+    folder : Path
+        The state's `claims`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def newest(self, partition: str) -> Claim | None:
+        """Return the claim of a "topic/partition" that holds; None before the first. O(1).
+
+        Raises
+        ------
+        StateError
+            If it cannot be read.
+        """
+        epochs = self._epochs(partition)
+        if not epochs:
+            return None
+        path = epochs[-1]
+        try:
+            return Claim(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as err:
+            msg = f"{path} is damaged: {err}; stop all members and remove it"
+            raise StateError(msg) from err
+
+    def write(
+        self,
+        partition: str,
+        *,
+        segment: str | None,
+        member: str,
+        group_generation: int,
+        begin: int,
+    ) -> None:
+        """Write the next claim of a partition, and remove those that it replaces.
+
+        Raises
+        ------
+        FencedError
+            If another process has written it at the same time.
+        StateError
+            If the disk refuses.
+        """
+        before = self._epochs(partition)
+        epoch = int(before[-1].stem) + 1 if before else 1
+        claim = Claim(epoch, segment, member, group_generation, begin)
+        target = self._folder / partition / f"{epoch:0{EPOCH_DIGITS}d}.json"
+        try:
+            _create(target, json.dumps(asdict(claim)) + "\n")
+            for path in before:
+                path.unlink()
+        except FileExistsError as err:
+            msg = f"{target} has been written by another process; this one does not own {partition}"
+            raise FencedError(msg) from err
+        except OSError as err:
+            msg = f"cannot write {target}: {err.strerror}"
+            raise StateError(msg) from err
+
+    def _epochs(self, partition: str) -> list[Path]:
+        """Return the claims of a partition, oldest first."""
+        return sorted((self._folder / partition).glob("[0-9]*.json"))
+
+
+def _create(target: Path, content: str) -> None:
+    """Create a file whole and durably, or raise FileExistsError."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+    try:
+        temporary.write_text(content, encoding="utf-8")
+        flush(temporary)
+        os.link(temporary, target)
+        flush(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)

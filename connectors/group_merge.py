@@ -1,0 +1,151 @@
+"""The coreset of a whole group: the merge of its segments, and their compaction."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from echo_stream.config import EngineConfig
+from echo_stream.connectors.group_state import GroupState
+from echo_stream.connectors.offset_ranges import union
+from echo_stream.connectors.segments import Segment
+from echo_stream.connectors.state_locks import short_lock
+from echo_stream.connectors.state_store import save_snapshot
+from echo_stream.connectors.units import remove_leftovers
+from echo_stream.engine import EchoCoreset
+from echo_stream.errors import FencedError, StateError
+from echo_stream.source import Skipped
+
+logger = logging.getLogger(__name__)
+
+COMPACTED_ABOVE = 4  # segments that do not change any more; each costs a merge per snapshot
+ATTEMPTS = 5  # to read segments that their writers replace meanwhile
+
+
+class Merged(NamedTuple):
+    """What all members have counted together.
+
+    Attributes
+    ----------
+    engine : EchoCoreset or None
+        None where nothing has been counted.
+    position : dict of str to int
+        Where each partition goes on.
+    skipped : Skipped
+    """
+
+    engine: EchoCoreset | None
+    position: dict[str, int]
+    skipped: Skipped
+
+
+def merge_group(state: GroupState, config: EngineConfig, *, device: str) -> Merged:
+    """Merge all segments of a group as they are now. O(segments (M D + pools)).
+
+    Raises
+    ------
+    StateError
+        If segments overlap, leave a gap, or are damaged.
+    """
+    for _ in range(ATTEMPTS - 1):
+        segments = state.current()
+        try:
+            return _merged(state, segments, config, device=device)
+        except StateError as err:
+            if state.current() == segments:
+                raise
+            logger.info("segments have changed while they were merged: %s", err)
+    return _merged(state, state.current(), config, device=device)
+
+
+def take_group_snapshot(
+    state: GroupState, config: EngineConfig, *, device: str, keep: int | None = None
+) -> str | None:
+    """Write a snapshot of all segments; return its id, or None where nothing was counted.
+
+    Old segments are merged into one first, where there are many. The same snapshot is
+    written once, whoever takes it.
+
+    Raises
+    ------
+    StateError
+        If segments overlap, leave a gap, or are damaged.
+    """
+    with short_lock(state.folder / "snapshot.lock"):
+        remove_leftovers(state.folder / "snapshots")
+        compact(state, config, device=device)
+        merged = merge_group(state, config, device=device)
+        if merged.engine is None or not merged.engine.can_snapshot:
+            return None
+        snapshot = merged.engine.snapshot()
+        return save_snapshot(state.folder, snapshot, merged.position, keep=keep)
+
+
+def compact(
+    state: GroupState, config: EngineConfig, *, device: str, above: int = COMPACTED_ABOVE
+) -> int:
+    """Merge segments that do not change any more into one, if there are more than some.
+
+    The new segment names those that it replaces and takes their place in one step; they are
+    removed afterwards, by the next one to come here if this process dies. Only for one
+    process at a time: `take_group_snapshot` sees to that.
+
+    Returns
+    -------
+    int
+        How many have been replaced.
+    """
+    with state.locked():
+        live = state.live()
+        state.segments.tidy(live)
+        old = [segment for segment in state.segments.read() if segment.id not in live]
+    if len(old) <= above:
+        return 0
+    engine = _engine(old, config, device=device)
+    state.segments.write(
+        state.new_segment(),
+        engine,
+        union(segment.covers for segment in old),
+        {"member": state.member, "group_generation": None, "source": dict(state.record().source)},
+        skipped=_skipped(old),
+        replaces=[segment.id for segment in old],
+        publishing=_replacing(state, old),
+    )
+    with state.locked():
+        state.segments.tidy(state.live())
+    return len(old)
+
+
+@contextmanager
+def _replacing(state: GroupState, old: Sequence[Segment]) -> Iterator[None]:
+    """Hold the lock while segments are replaced, if they are still what they were."""
+    with state.locked():
+        now = state.segments.read()
+        if any(segment not in now for segment in old):
+            msg = "segments have been merged by another process meanwhile; nothing is lost"
+            raise FencedError(msg)
+        yield
+
+
+def _merged(
+    state: GroupState, segments: Sequence[Segment], config: EngineConfig, *, device: str
+) -> Merged:
+    """Merge segments that are one whole."""
+    covered = union(segment.covers for segment in segments)
+    position = {**state.record().start, **{name: each[-1][1] for name, each in covered.items()}}
+    engine = _engine(segments, config, device=device) if segments else None
+    return Merged(engine, position, _skipped(segments))
+
+
+def _engine(segments: Sequence[Segment], config: EngineConfig, *, device: str) -> EchoCoreset:
+    """Return the merge of segments, of which one at a time is read."""
+    engine = segments[0].load(config, device=device)
+    for segment in segments[1:]:
+        engine.merge(segment.load(config, device=device))
+    return engine
+
+
+def _skipped(segments: Iterable[Segment]) -> Skipped:
+    """Return what was passed over in all segments."""
+    each = [segment.skipped for segment in segments]
+    return Skipped(sum(s.gaps for s in each), sum(s.replayed for s in each))

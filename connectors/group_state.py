@@ -1,0 +1,325 @@
+"""A state that the members of a consumer group share: who counts what, from where.
+
+Whatever changes the state (a claim, the publication of a segment, a compaction) happens
+under one short lock. What it decides by is on disk: the newest claim of each partition, and
+the ranges that the segments cover. So a process that was stopped and comes back late
+finds that its claims are not the newest, and can publish nothing.
+"""
+
+import os
+import socket
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from echo_stream.config import EngineConfig
+from echo_stream.connectors.claims import Claim, Claims
+from echo_stream.connectors.engine_files import read_generation, write_generation
+from echo_stream.connectors.group_record import GroupRecord
+from echo_stream.connectors.offset_ranges import ends_of, union
+from echo_stream.connectors.segments import Segment, SegmentFolder
+from echo_stream.connectors.state_locks import hold, is_held, lock_state, short_lock
+from echo_stream.connectors.state_store import check_fingerprint
+from echo_stream.connectors.units import list_units
+from echo_stream.errors import FencedError, StateError
+from echo_stream.generation import Generation
+
+
+class GroupState:
+    """One member's access to the state of a group, until it is closed or the process dies.
+
+    Parameters
+    ----------
+    folder : Path
+        Created when it does not exist.
+    group : str
+        Name of the consumer group.
+    exclusive : bool
+        Refuse to share it with members that are running.
+
+    Attributes
+    ----------
+    member : str
+        Name of this process, unlike any other.
+
+    Raises
+    ------
+    StateError
+        If a consumer without a group, or another group, uses the state.
+    """
+
+    def __init__(self, folder: Path, group: str, *, exclusive: bool = False) -> None:
+        self.folder = folder
+        self.group = group
+        self.member = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.segments = SegmentFolder(folder / "segments")
+        self.claims = Claims(folder / "claims")
+        self._num_segments = 0
+        self._lock = lock_state(folder, shared=not exclusive)
+        try:
+            self._refuse_others()
+            with self.locked():
+                self._alive = hold(self._member_lock(self.member))
+        except StateError:
+            self._lock.close()
+            raise
+
+    def close(self) -> None:
+        """Leave the state to the others."""
+        self._member_lock(self.member).unlink(missing_ok=True)
+        self._alive.close()
+        self._lock.close()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep everybody else from changing the state within the block; keep it short."""
+        with short_lock(self.folder / "group.lock"):
+            yield
+
+    def record(self) -> GroupRecord:
+        """Return what the members have agreed on.
+
+        Raises
+        ------
+        StateError
+            If the group has not begun.
+        """
+        found = GroupRecord.read(self.folder)
+        if found is None:
+            msg = f"{self.folder} has no group yet; `run --group {self.group}` begins it"
+            raise StateError(msg)
+        return found
+
+    def begin(
+        self,
+        config: EngineConfig,
+        source: Mapping[str, Any],
+        start: Callable[[], Mapping[str, int]],
+        generation: Generation | None,
+    ) -> GroupRecord:
+        """Agree with the other members; the first one decides.
+
+        Parameters
+        ----------
+        config : EngineConfig
+        source : mapping
+            What identifies the source.
+        start : callable
+            Returns the first offset of each partition; only asked where nobody has been.
+        generation : Generation or None
+            A trained one to begin with.
+
+        Raises
+        ------
+        StateError
+            If the group has begun with other settings, or without the generation.
+        """
+        with self.locked():
+            known = GroupRecord.read(self.folder)
+            if known is None:
+                known = GroupRecord(self.group, config, source, start(), None)
+                known.write(self.folder)
+            check_fingerprint(known.config, config, self.folder)
+            if generation is not None:
+                self._settle(generation)
+            return self.record()
+
+    def generation(self, features: str | None) -> Generation | None:
+        """Return the group's generation; None until there is one."""
+        name = self.record().generation
+        if name is None:
+            return None
+        return read_generation(self.folder / "generations" / name, features=features)
+
+    def settle_generation(self, generation: Generation) -> None:
+        """Let the group go on with a generation, unless it has another one already.
+
+        Raises
+        ------
+        FencedError
+            If it has: what was counted with this one cannot be merged with the rest.
+        """
+        with self.locked():
+            self._settle(generation)
+
+    def ends(self) -> dict[str, int]:
+        """Return the offset that each partition goes on at.
+
+        Raises
+        ------
+        StateError
+            If the segments overlap, or leave a gap. Segments that are damaged are such.
+        """
+        with self.locked():
+            return self._ends()
+
+    def claim(
+        self,
+        start: Mapping[str, int],
+        *,
+        group_generation: int,
+        by_force: bool = False,
+    ) -> "tuple[str, dict[str, int]] | None":
+        """Take partitions over into a new segment.
+
+        Parameters
+        ----------
+        start : mapping
+            The partitions, with the offset to begin at where the group has recorded none.
+        group_generation : int
+            Kafka's number of the assignment.
+        by_force : bool
+            Do not wait until a living member has handed its partitions over.
+
+        Returns
+        -------
+        (str, dict) or None
+            The segment's id and where each partition goes on; None: wait.
+
+        Raises
+        ------
+        FencedError
+            If a living member has claimed one for a later assignment.
+        """
+        with self.locked():
+            if any(self._must_wait(name, group_generation, by_force=by_force) for name in start):
+                return None
+            record = self.record()
+            if start.keys() - record.start.keys():
+                record.starting_at(start).write(self.folder)
+            begins = {name: end for name, end in self._ends().items() if name in start}
+            segment = self.new_segment()
+            for name, begin in begins.items():
+                self.claims.write(
+                    name,
+                    segment=segment,
+                    member=self.member,
+                    group_generation=group_generation,
+                    begin=begin,
+                )
+            return segment, begins
+
+    def release(self, segment: str, partitions: Collection[str]) -> None:
+        """Give up the claims of a segment that still hold, so that nobody waits for them."""
+        with self.locked():
+            for name in partitions:
+                claim = self.claims.newest(name)
+                if claim is not None and claim.segment == segment:
+                    self._give_up(name, claim)
+
+    def check_claims(self, segment: str, partitions: Collection[str]) -> None:
+        """Raise FencedError unless all claims of a segment still hold. Only under the lock."""
+        for name in partitions:
+            claim = self.claims.newest(name)
+            if claim is None or claim.segment != segment:
+                by = "nobody" if claim is None else claim.member
+                msg = (
+                    f"{name} has been taken over by {by} from offset "
+                    f"{'?' if claim is None else claim.begin} on; what this process has counted "
+                    "since is dropped, and counted there"
+                )
+                raise FencedError(msg)
+
+    @contextmanager
+    def publishing(self, segment: str, partitions: Collection[str]) -> Iterator[None]:
+        """Hold the lock while a version of a segment takes its place, if its claims hold.
+
+        Raises
+        ------
+        FencedError
+            If one does not.
+        """
+        with self.locked():
+            self.check_claims(segment, partitions)
+            yield
+
+    def live(self) -> set[str]:
+        """Return the segments that a claim names: they may still change. Under the lock."""
+        newest = (self.claims.newest(name) for name in self.record().start)
+        return {claim.segment for claim in newest if claim is not None and claim.segment}
+
+    def current(self) -> list[Segment]:
+        """Return the segments that count, checked to be one whole."""
+        with self.locked():
+            self._ends()
+            return self.segments.read()
+
+    def others_alive(self) -> bool:
+        """Tell whether another member is running; forget those that are not."""
+        own = self._member_lock(self.member)
+        with self.locked():
+            others = [path for path in own.parent.glob("*.lock") if path != own]
+            dead = [path for path in others if not is_held(path)]
+            for path in dead:
+                path.unlink()
+        return len(dead) < len(others)
+
+    def new_segment(self) -> str:
+        """Return an id that no segment has had."""
+        self._num_segments += 1
+        return f"{self.member}-{self._num_segments:06d}"
+
+    def _ends(self) -> dict[str, int]:
+        """Return where each partition goes on."""
+        covered = union(segment.covers for segment in self.segments.read())
+        return ends_of(covered, self.record().start)
+
+    def _must_wait(self, name: str, group_generation: int, *, by_force: bool) -> bool:
+        """Tell whether a partition's holder is still to hand it over."""
+        claim = self.claims.newest(name)
+        if claim is None or claim.segment is None or claim.member == self.member:
+            return False
+        if not is_held(self._member_lock(claim.member)):
+            return False
+        if claim.group_generation > group_generation:
+            msg = (
+                f"{name} was assigned to {claim.member} after this process (assignment "
+                f"{claim.group_generation} after {group_generation})"
+            )
+            raise FencedError(msg)
+        return not by_force
+
+    def _give_up(self, name: str, claim: Claim) -> None:
+        """Write that nobody counts a partition."""
+        begin = self._ends()[name]
+        self.claims.write(
+            name,
+            segment=None,
+            member=self.member,
+            group_generation=claim.group_generation,
+            begin=begin,
+        )
+
+    def _settle(self, generation: Generation) -> None:
+        """Record a generation where there is none."""
+        record = self.record()
+        if record.generation == generation.id:
+            return
+        if record.generation is not None:
+            msg = (
+                f"{self.folder} counts with generation {record.generation}, not with "
+                f"{generation.id}; leave --generation out, or give another --state"
+            )
+            raise FencedError(msg)
+        write_generation(generation, self.folder / "generations")
+        replace(record, generation=generation.id).write(self.folder)
+
+    def _refuse_others(self) -> None:
+        """Refuse a state of a plain run, or of another group."""
+        if list_units(self.folder / "checkpoints"):
+            msg = f"{self.folder} was begun without --group; leave it out, or give another --state"
+            raise StateError(msg)
+        known = GroupRecord.read(self.folder)
+        if known is not None and known.group != self.group:
+            msg = (
+                f"{self.folder} is shared by group {known.group}; give --group {known.group}, "
+                "or another --state"
+            )
+            raise StateError(msg)
+
+    def _member_lock(self, member: str) -> Path:
+        """Return the lock that shows that a member lives."""
+        return self.folder / "members" / f"{member}.lock"

@@ -1,0 +1,93 @@
+"""One term of a member: the segment that it counts its partitions into, until they change."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from echo_stream.config import EngineConfig
+from echo_stream.connectors.group_merge import take_group_snapshot
+from echo_stream.connectors.group_state import GroupState
+from echo_stream.engine import EchoCoreset
+from echo_stream.errors import FencedError, StateError
+from echo_stream.source import Skipped
+
+
+class Term:
+    """The store of a run that counts partitions of a group.
+
+    Its checkpoints are versions of a segment of its own, and none is published once a
+    partition has been taken over. While the engine warms up none is written: a warm-up
+    is read again by whoever trains the generation next.
+
+    Parameters
+    ----------
+    state : GroupState
+    segment : str
+    begins : mapping of str to int
+        Where each "topic/partition" goes on; claimed for the segment.
+    group_generation : int
+        Kafka's number of the assignment.
+    device : str
+    """
+
+    def __init__(
+        self,
+        state: GroupState,
+        segment: str,
+        begins: Mapping[str, int],
+        *,
+        group_generation: int,
+        device: str,
+    ) -> None:
+        self.begins = dict(begins)
+        self._state = state
+        self._segment = segment
+        self._group_generation = group_generation
+        self._device = device
+        self._published = dict(begins)
+
+    def save_checkpoint(
+        self,
+        engine: EchoCoreset,
+        position: Mapping[str, int],
+        source: Mapping[str, Any],
+        skipped: Skipped,
+    ) -> None:
+        """Publish what has been counted, unless nothing has been since the last time.
+
+        Raises
+        ------
+        FencedError
+            If another process has taken a partition over.
+        """
+        if engine.is_warming_up or position == self._published:
+            return
+        self._state.settle_generation(engine.generation_)
+        try:
+            self._state.segments.write(
+                self._segment,
+                engine,
+                {name: [(begin, position[name])] for name, begin in self.begins.items()},
+                {
+                    "member": self._state.member,
+                    "group_generation": self._group_generation,
+                    "source": dict(source),
+                },
+                skipped=skipped,
+                publishing=self._state.publishing(self._segment, self.begins),
+            )
+        except FencedError:
+            raise
+        except StateError:
+            # Whoever has taken over may have cleared away what was half written.
+            with self._state.locked():
+                self._state.check_claims(self._segment, self.begins)
+            raise
+        self._published = dict(position)
+
+    def save_snapshot(self, config: EngineConfig) -> str | None:
+        """Write a snapshot of all that the group has counted; see `take_group_snapshot`."""
+        return take_group_snapshot(self._state, config, device=self._device)
+
+    def end(self) -> None:
+        """Give the partitions up, so that the next to own them need not wait."""
+        self._state.release(self._segment, self.begins)

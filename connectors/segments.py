@@ -1,0 +1,204 @@
+"""Segments: what the members of a group have counted, each its own ranges of offsets.
+
+A segment is a folder `segments/<id>/` of one writer, and each version of it a unit: a sketch
+and the ranges that it covers. Segments that no claim names any more never change;
+several of them can be merged into one, which names those that it replaces.
+"""
+
+import logging
+import shutil
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from echo_stream.config import EngineConfig
+from echo_stream.connectors.clock import timestamp
+from echo_stream.connectors.engine_files import read_engine, write_checkpoint
+from echo_stream.connectors.offset_ranges import Range, Ranges
+from echo_stream.connectors.units import list_units, read_manifest, remove_leftovers, verify_unit
+from echo_stream.engine import EchoCoreset
+from echo_stream.errors import StateError
+from echo_stream.generation import check_format
+from echo_stream.source import Skipped
+
+logger = logging.getLogger(__name__)
+
+FORMAT_VERSION = 1
+KEPT_VERSIONS = 2  # a damaged one falls back on the one before it
+SEQUENCE_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The newest whole version of a segment.
+
+    Attributes
+    ----------
+    id : str
+    unit : Path
+    n : int
+        Samples counted into it.
+    covers : mapping of str to list of (int, int)
+        The offsets that have been counted into it, by "topic/partition".
+    replaces : tuple of str
+        Segments that have been merged into it.
+    skipped : Skipped
+        What was passed over within the ranges.
+    """
+
+    id: str
+    unit: Path
+    n: int
+    covers: Mapping[str, list[Range]]
+    replaces: tuple[str, ...]
+    skipped: Skipped
+
+    @classmethod
+    def verified(cls, unit: Path) -> "Segment":
+        """Return a version whose files are whole.
+
+        Raises
+        ------
+        StateError
+            If one is not.
+        """
+        manifest = verify_unit(unit)
+        name = unit.parent.name
+        check_format(manifest, FORMAT_VERSION, f"segment {name}")
+        covers = {
+            partition: [(begin, end) for begin, end in ranges]
+            for partition, ranges in manifest["covers"].items()
+        }
+        skipped = Skipped(manifest["gaps"], manifest["replayed"])
+        return cls(name, unit, manifest["n"], covers, tuple(manifest["replaces"]), skipped)
+
+    def load(self, config: EngineConfig, *, device: str) -> EchoCoreset:
+        """Return the engine that has counted the ranges.
+
+        Raises
+        ------
+        StateError
+            If the version is not there any more, or damaged.
+        """
+        return read_engine(self.unit, read_manifest(self.unit), config, device=device)
+
+
+class SegmentFolder:
+    """The segments of a state.
+
+    Parameters
+    ----------
+    folder : Path
+        The state's `segments`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[Path, Segment] = {}
+
+    def read(self) -> list[Segment]:
+        """Return the segments that count, in order of id. Only for who holds the lock.
+
+        Those that another one replaces do not count. Each file's checksum is looked at once.
+
+        Raises
+        ------
+        StateError
+            If all versions of a segment are damaged.
+        """
+        names = sorted(path.name for path in self._folder.glob("*") if path.is_dir())
+        found = [self._newest(name) for name in names if _versions(self._folder / name)]
+        self._known = {segment.unit: segment for segment in found}
+        replaced = {name for segment in found for name in segment.replaces}
+        return [segment for segment in found if segment.id not in replaced]
+
+    def write(
+        self,
+        name: str,
+        engine: EchoCoreset,
+        covers: Ranges,
+        about: Mapping[str, Any],
+        *,
+        skipped: Skipped,
+        replaces: Iterable[str] = (),
+        publishing: AbstractContextManager[None] | None = None,
+    ) -> None:
+        """Write the next version of a segment. Only for its one writer.
+
+        Parameters
+        ----------
+        name : str
+        engine : EchoCoreset
+            Has counted exactly what the segment covers.
+        covers : mapping
+            Ranges of each "topic/partition".
+        about : mapping
+            What else the manifest is to say: who wrote it, and the source.
+        skipped : Skipped
+            Within the ranges.
+        replaces : iterable of str
+            Segments that have been merged into this one.
+        publishing : context manager, optional
+            Entered while the version takes its place; see `write_unit`.
+        """
+        folder = self._folder / name
+        before = _versions(folder)
+        sequence = int(before[-1].name) + 1 if before else 1
+        manifest = {
+            "format_version": FORMAT_VERSION,
+            "segment": name,
+            "sequence": sequence,
+            "time": timestamp(),
+            "n": engine.n_seen_,
+            "covers": {partition: list(map(list, each)) for partition, each in covers.items()},
+            "replaces": sorted(replaces),
+            **skipped._asdict(),
+            **about,
+        }
+        target = folder / f"{sequence:0{SEQUENCE_DIGITS}d}"
+        write_checkpoint(engine, manifest, target, publishing=publishing)
+        for unit in _versions(folder)[:-KEPT_VERSIONS]:
+            shutil.rmtree(unit)
+
+    def tidy(self, live: Collection[str]) -> None:
+        """Remove segments that were replaced, and what dead writers have left.
+
+        Only for who holds the lock.
+
+        Parameters
+        ----------
+        live : collection of str
+            Segments that a process may be writing a version of.
+        """
+        kept = {segment.id for segment in self.read()}
+        for folder in sorted(self._folder.glob("*")):
+            if folder.name in kept - set(live):
+                remove_leftovers(folder)
+            elif folder.name not in live:
+                shutil.rmtree(folder)
+
+    def _newest(self, name: str) -> Segment:
+        """Return the newest version of a segment that is whole."""
+        versions = _versions(self._folder / name)
+        for unit in reversed(versions):
+            try:
+                if unit not in self._known:
+                    self._known[unit] = Segment.verified(unit)
+                return self._known[unit]
+            except StateError as err:
+                logger.warning("version of a segment skipped: %s", err)
+        msg = f"all {len(versions)} versions of segment {name} are damaged; use another state"
+        raise StateError(msg)
+
+
+def versions(folder: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Return name and manifest of every version of every segment in a state's `segments`."""
+    units = [unit for segment in sorted(folder.glob("*")) for unit in _versions(segment)]
+    return [(f"{unit.parent.name}/{unit.name}", read_manifest(unit)) for unit in units]
+
+
+def _versions(folder: Path) -> list[Path]:
+    """Return the versions of a segment, oldest first."""
+    return [unit for unit in list_units(folder) if unit.name.isdecimal() and unit.name.isascii()]

@@ -1,0 +1,97 @@
+"""Locks of a state folder. Each goes with the process that holds it, however that ends."""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from echo_stream.errors import StateError
+
+WAIT_LIMIT_S = 60.0  # what a lock protects takes milliseconds
+STEP_S = 0.01
+
+
+def lock_state(folder: Path, *, shared: bool = False) -> IO[str]:
+    """Take the lock of a state folder: alone, or together with the members of a group.
+
+    Raises
+    ------
+    StateError
+        If another process has it, or the folder cannot be written to.
+    """
+    handle = _open(folder / "lock", folder)
+    try:
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except OSError as err:
+        handle.close()
+        msg = f"{folder} is in use by another process; stop it, or give another --state"
+        raise StateError(msg) from err
+    return handle
+
+
+def hold(path: Path) -> IO[str]:
+    """Take a lock that nobody else wants, to show that this process lives.
+
+    Raises
+    ------
+    StateError
+        If the folder cannot be written to.
+    """
+    handle = _open(path, path.parent)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    return handle
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether a living process holds a lock."""
+    try:
+        with path.open("r", encoding="utf-8") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+@contextmanager
+def short_lock(path: Path) -> Iterator[None]:
+    """Hold a lock within a block, waiting for it up to a minute.
+
+    Raises
+    ------
+    StateError
+        If it is not free by then.
+    """
+    deadline = time.monotonic() + WAIT_LIMIT_S
+    with _open(path, path.parent) as handle:
+        while not _try(handle):
+            if time.monotonic() > deadline:
+                msg = (
+                    f"{path} has been locked for {WAIT_LIMIT_S:g} s; look for a member of the "
+                    "group that is stopped, and end it"
+                )
+                raise StateError(msg)
+            time.sleep(STEP_S)
+        yield
+
+
+def _try(handle: IO[str]) -> bool:
+    """Take a lock if it is free."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _open(path: Path, folder: Path) -> IO[str]:
+    """Open a lock's file, creating it and its folder."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a", encoding="utf-8")
+    except OSError as err:
+        msg = f"cannot use {folder} as a state: {err.strerror}"
+        raise StateError(msg) from err
