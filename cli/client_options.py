@@ -1,6 +1,5 @@
 """Options of the Kafka clients: TLS, SASL, and what is passed through."""
 
-import os
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ import click
 
 from echo_stream.cli.options import option, together
 from echo_stream.cli.parameters import ClientOptions
+from echo_stream.cli.secrets import secret
 
 if TYPE_CHECKING:
     from echo_stream.connectors.client_config import ClientConfig
@@ -62,28 +62,5 @@ def _client(values: dict[str, Any]) -> "ClientConfig":
     from echo_stream.connectors.client_config import ClientConfig  # noqa: PLC0415 - imports kafka
 
     for name in ("ssl_key_password", "sasl_password"):
-        values[name] = _secret(name, values.pop(f"{name}_file"))
+        values[name] = secret(name, values.pop(f"{name}_file"))
     return ClientConfig(options=values.pop("kafka") or {}, **values)
-
-
-def _secret(name: str, path: Path | None) -> str | None:
-    """Return a password from its file or its variable, the only places where one may be."""
-    variable = f"ECHO_STREAM_{name.upper()}"
-    given = os.environ.get(variable) or None
-    if path is None:
-        return given
-    from echo_stream.errors import ConfigError  # noqa: PLC0415
-
-    if given is not None:
-        msg = f"give either {variable} or {name}_file, not both"
-        raise ConfigError(msg)
-    try:
-        found = path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as err:
-        reason = err.strerror if isinstance(err, OSError) else "it is no UTF-8 text"
-        msg = f"{name}_file {path} cannot be read: {reason}"
-        raise ConfigError(msg) from None  # a decoding error holds what it could not decode
-    if not found:
-        msg = f"{name}_file {path} is empty; write the password into it"
-        raise ConfigError(msg)
-    return found

@@ -8,6 +8,7 @@ import click
 
 from echo_stream.cli.client_options import client_options
 from echo_stream.cli.command import Command
+from echo_stream.cli.http_options import http_config, http_options, served
 from echo_stream.cli.options import (
     allow_local_modules,
     engine_options,
@@ -23,6 +24,8 @@ from echo_stream.cli.train_options import model_options, train_config
 from echo_stream.cli.watching import watched
 
 if TYPE_CHECKING:
+    from fastapi import APIRouter
+
     from echo_stream.config import EngineConfig
     from echo_stream.connectors.run_monitor import RunMonitor
     from echo_stream.connectors.run_stats import RunStats
@@ -77,6 +80,7 @@ schedule_options = together(
 @engine_options
 @schedule_options
 @model_options
+@http_options
 def run(
     *,
     data: Path | None,
@@ -108,7 +112,11 @@ def run(
 
     names = ("checkpoint_every", "snapshot_every", "retrain_every", "max_samples",
              "max_bad_share", "bad_window", "keep_snapshots")  # fmt: skip
-    with watched(values["max_samples"]) as monitor:
+    http = http_config(values["http"], values["http_token_file"])
+    with (
+        watched(values["max_samples"]) as monitor,
+        served(http, lambda: run_routers(monitor)),
+    ):
         report = consume(
             lambda: open_source(monitor.stats),
             state,
@@ -126,6 +134,13 @@ def run(
     if report.rejected:
         say(f"{report.rejected} messages were no samples; they are in {state / 'dead-letters'}")
     emit({"state": str(state), **asdict(report)})
+
+
+def run_routers(monitor: "RunMonitor") -> "list[APIRouter]":
+    """Return what the HTTP app of a run answers."""
+    from echo_stream.connectors.http import health_router, metrics_router  # noqa: PLC0415
+
+    return [health_router(monitor), metrics_router(monitor)]
 
 
 def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[RunStats], Source]":

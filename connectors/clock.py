@@ -12,3 +12,8 @@ def timestamp() -> str:
 def now_s() -> float:
     """Return the time of now, seconds since 1970."""
     return time.time()
+
+
+def epoch_s(text: str) -> float:
+    """Return the seconds since 1970 of a time as `timestamp` writes it."""
+    return datetime.fromisoformat(text).timestamp()

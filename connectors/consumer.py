@@ -76,7 +76,9 @@ def consume(
             StateStore(state, keep_snapshots=run_config.keep_snapshots) as store,
             StatusFile(state / STATUS_FILE, monitor),
         ):
+            began = time.monotonic()
             checkpoint = store.load_checkpoint(engine_config, device=device)
+            restored_s = time.monotonic() - began
             with (
                 closing(open_source()) as source,
                 closing(DeadLetterFile(state / "dead-letters")) as dead_letters,
@@ -99,6 +101,7 @@ def consume(
                 monitor.resumed(
                     {} if checkpoint is None else checkpoint.position,
                     newest_manifest(state),
+                    restored_s,
                 )
                 monitor.watch(source)
                 signals.steer(run)

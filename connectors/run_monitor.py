@@ -17,6 +17,7 @@ from echo_stream.watching import PartitionProgress, Phase, Watchable
 
 SAMPLE_S = 0.25  # how often the source is asked how far it is
 RATE_WINDOW_S = 10.0  # the rate is of so many last seconds
+PHASES: tuple[Phase, ...] = get_args(Phase)
 DURATION_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
@@ -81,6 +82,8 @@ class RunMonitor:
         When the newest checkpoint became durable, seconds since 1970.
     checkpoint_seconds, batch_seconds : Histogram
         How long checkpoints took, and batches from one to the next.
+    restore_seconds : float or None
+        What reading the state has taken.
     epochs : tuple of (int, int)
         Epochs of the encoder's training: done, and in all.
     trainings : dict of str to int
@@ -100,6 +103,7 @@ class RunMonitor:
         self.checkpoint_time_s: float | None = None
         self.checkpoint_seconds = _durations("checkpoint_duration", "to write a checkpoint")
         self.batch_seconds = _durations("batch_duration", "from one batch to the next")
+        self.restore_seconds: float | None = None
         self.epochs = (0, 0)
         self.trainings = {"trained": 0, "failed": 0}
         self._source: Source | None = None
@@ -122,8 +126,11 @@ class RunMonitor:
         self._source, self._source_name = source, source.name
         self._sample()
 
-    def resumed(self, position: Mapping[str, int], snapshot_manifest: Mapping[str, Any]) -> None:
-        """Hear of what the state held at the start."""
+    def resumed(
+        self, position: Mapping[str, int], snapshot_manifest: Mapping[str, Any], seconds: float
+    ) -> None:
+        """Hear of what the state held at the start, and of the seconds that reading it took."""
+        self.restore_seconds = seconds
         self.checkpoint_position, self.snapshot_manifest = dict(position), snapshot_manifest
 
     def ended(self, why: str) -> None:

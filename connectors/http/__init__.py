@@ -1,0 +1,8 @@
+"""One FastAPI app over a run or a state: health, metrics, and whatever routers are added."""
+
+from echo_stream.connectors.http.app import create_app
+from echo_stream.connectors.http.health import health_router
+from echo_stream.connectors.http.metrics import metrics_router
+from echo_stream.connectors.http.server import HttpConfig, HttpServer
+
+__all__ = ["HttpConfig", "HttpServer", "create_app", "health_router", "metrics_router"]

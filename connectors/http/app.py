@@ -1,0 +1,39 @@
+"""The app, and who may ask it."""
+
+from collections.abc import Iterable
+
+from fastapi import APIRouter, FastAPI
+
+from echo_stream._version import __version__
+from echo_stream.connectors.http.guard import Guard
+
+
+def create_app(
+    routers: Iterable[APIRouter], *, token: str | None = None, open_paths: Iterable[str] = ()
+) -> FastAPI:
+    """Return the app that serves some routers.
+
+    Parameters
+    ----------
+    routers : iterable of APIRouter
+        `health_router`, `metrics_router`, and those of the query API.
+    token : str or None
+        Asked of every request, but for health checks and `open_paths`; None: requests must
+        name this machine's loopback as their host.
+    open_paths : iterable of str
+        Paths that need no token, since they tell nothing of the state.
+
+    Examples
+    --------
+    >>> from echo_stream.connectors.http import health_router
+    >>> from echo_stream.connectors.run_monitor import RunMonitor
+    >>> app = create_app([health_router(RunMonitor())])
+    >>> sorted(app.openapi()["paths"])
+    ['/healthz', '/readyz', '/status']
+    """
+    # The pages that FastAPI makes of the description load scripts from elsewhere.
+    app = FastAPI(title="echo-stream", version=__version__, docs_url=None, redoc_url=None)
+    for router in routers:
+        app.include_router(router)
+    app.add_middleware(Guard, token=token, open_paths=frozenset(open_paths))
+    return app

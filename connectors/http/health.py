@@ -1,0 +1,66 @@
+"""Whether a run is alive, and whether it is ready."""
+
+import time
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from echo_stream.connectors.run_monitor import RunMonitor
+from echo_stream.connectors.run_status import status_of
+
+# A batch, a snapshot's selection or an epoch each take seconds; five minutes are a hang.
+LOOP_LIMIT_S = 300.0
+POLL_LIMIT_S = 60.0
+BROKER_LIMIT_S = 15.0  # a broker that is silent is asked every two seconds
+UNAVAILABLE = 503
+
+
+def health_router(monitor: RunMonitor) -> APIRouter:
+    """Return `/healthz` and `/readyz`, which answer 200 or 503 and why, and `/status`."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/healthz", summary="Whether the loop and the poller are moving")
+    def healthz() -> JSONResponse:
+        return _answer(liveness(monitor))
+
+    @router.get("/readyz", summary="Whether the run counts: opened, broker there, not stopping")
+    def readyz() -> JSONResponse:
+        return _answer(readiness(monitor))
+
+    @router.get("/status", summary="What `echo-stream status` prints")
+    def status() -> dict[str, Any]:
+        return status_of(monitor)
+
+    return router
+
+
+def liveness(monitor: RunMonitor) -> dict[str, bool]:
+    """Return what has to move, and whether it does."""
+    return {
+        "loop": monitor.beat_age_s() < LOOP_LIMIT_S,
+        "poller": _age_s(monitor.stats.last_poll) < POLL_LIMIT_S,
+    }
+
+
+def readiness(monitor: RunMonitor) -> dict[str, bool]:
+    """Return what has to be so that the run counts, and whether it is."""
+    phase, is_open = monitor.current_phase, bool(monitor.source_name)
+    return {
+        "state_loaded": is_open,
+        "assigned": bool(monitor.reading.position),
+        "broker": phase != "waiting for broker"
+        and _age_s(monitor.stats.last_answer) < BROKER_LIMIT_S,
+        "not_draining": phase not in {"stopping", "stopped"},
+    }
+
+
+def _age_s(moment: float) -> float:
+    """Return the seconds since a moment of the monotonic clock; 0 where there is no poller."""
+    return time.monotonic() - moment if moment else 0.0
+
+
+def _answer(checks: dict[str, bool]) -> JSONResponse:
+    """Return the answer of some checks."""
+    is_well = all(checks.values())
+    return JSONResponse({"ok": is_well, "checks": checks}, 200 if is_well else UNAVAILABLE)

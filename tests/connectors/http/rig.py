@@ -1,0 +1,52 @@
+"""An app that listens on a free port, and requests to it as a program makes them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import Message
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from echo_stream.connectors.http import (
+    HttpConfig,
+    HttpServer,
+    create_app,
+    health_router,
+    metrics_router,
+)
+from echo_stream.connectors.run_monitor import RunMonitor
+
+LIMIT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server has answered."""
+
+    code: int
+    headers: Message
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body as JSON."""
+        return json.loads(self.body)
+
+
+def ask(url: str, headers: Mapping[str, str] = {}) -> Answer:
+    """Ask for a URL; an error is an answer too."""
+    try:
+        with urlopen(Request(url, headers=dict(headers)), timeout=LIMIT_S) as response:
+            return Answer(response.status, response.headers, response.read())
+    except HTTPError as err:
+        with err:
+            return Answer(err.code, err.headers, err.read())
+
+
+@contextmanager
+def served(monitor: RunMonitor, token: str | None = None) -> Iterator[str]:
+    """Serve a monitor's app on loopback; yields the URL."""
+    app = create_app([health_router(monitor), metrics_router(monitor)], token=token)
+    with HttpServer(app, HttpConfig("127.0.0.1", 0, token)) as server:
+        yield f"http://{server.address}"

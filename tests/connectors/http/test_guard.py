@@ -1,0 +1,87 @@
+"""Who may ask the app."""
+
+import pytest
+
+from echo_stream.connectors.http import HttpConfig
+from echo_stream.connectors.run_monitor import RunMonitor
+from echo_stream.errors import ConfigError
+from tests.connectors.http.rig import ask, served
+
+TOKEN = "correct-horse-battery"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:80", "[::1]:80", "127.8.9.1"])
+def test_this_machine_may_ask(host: str) -> None:
+    """Without a token, requests to a loopback name are answered."""
+    with served(RunMonitor()) as url:
+        assert ask(f"{url}/status", {"Host": host}).code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "[::2]", "", "10.0.0.1"]
+)
+def test_a_foreign_page_may_not(host: str) -> None:
+    """A site whose name was pointed at this machine sends its own name, and learns nothing."""
+    with served(RunMonitor()) as url:
+        for path in ("/status", "/metrics", "/openapi.json", "/nonsense"):
+            answer = ask(url + path, {"Host": host})
+            assert answer.code == 421
+            assert b"phase" not in answer.body
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": TOKEN},
+        {"Authorization": f"Basic {TOKEN}"},
+        {"Authorization": f"Bearer {TOKEN}x"},
+        {"Authorization": f"Bearer {TOKEN[:-1]}"},
+        {"Authorization": "Bearer "},
+        {"Authorization": "Bearer \xe9\xff"},
+    ],
+)
+def test_without_the_token_nothing_is_told(headers: dict[str, str]) -> None:
+    """Every path but the health checks asks for it."""
+    with served(RunMonitor(), TOKEN) as url:
+        for path in ("/status", "/metrics", "/openapi.json"):
+            answer = ask(url + path, headers)
+            assert (answer.code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+        assert ask(f"{url}/healthz", headers).code == 200
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+def test_the_token_opens(scheme: str) -> None:
+    """Whoever bears it is answered, whatever name the machine was called by."""
+    with served(RunMonitor(), TOKEN) as url:
+        headers = {"Authorization": f"{scheme} {TOKEN}", "Host": "consumer.example"}
+        assert ask(f"{url}/status", headers).json()["phase"] == "starting"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "consumer.example"])
+def test_other_addresses_need_a_token(host: str) -> None:
+    """A metrics port that all the network can read is a choice, not a default."""
+    with pytest.raises(ConfigError, match="must be on a loopback address"):
+        HttpConfig(host, 8080)
+    assert TOKEN not in repr(HttpConfig(host, 8080, TOKEN))
+
+
+@pytest.mark.parametrize("token", ["", "short", "with a blank inside it", "ümlauts-everywhere"])
+def test_weak_tokens_are_refused(token: str) -> None:
+    """A token that can be guessed, or cannot be sent in a header, is none."""
+    with pytest.raises(ConfigError, match="16 or more characters") as caught:
+        HttpConfig("0.0.0.0", 8080, token)
+    assert token == "" or token not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["8080", "localhost", ":8080", "localhost:http", "a:65536", ""])
+def test_an_address_has_host_and_port(address: str) -> None:
+    """What is neither is refused, with an example."""
+    with pytest.raises(ConfigError, match="HOST:PORT, such as"):
+        HttpConfig.parse(address)
+
+
+def test_addresses_of_both_kinds_are_read() -> None:
+    """Brackets are those of IPv6."""
+    assert HttpConfig.parse("[::1]:80") == HttpConfig("::1", 80)
+    assert HttpConfig.parse("localhost:0") == HttpConfig("localhost", 0)
