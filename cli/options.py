@@ -50,6 +50,10 @@ format_option = option(
     "--format", "output_format", type=click.Choice(["json", "table"]), default="json",
     help="JSON for programs, a table for people.",
 )  # fmt: skip
+data_format_option = option(
+    "--format", "output_format", type=click.Choice(["json", "table", "csv", "parquet"]),
+    default="json", help="JSON, CSV or Parquet for programs, a table for people.",
+)  # fmt: skip
 servers_option = option(
     "--bootstrap-servers", metavar="HOST:PORT[,...]", help="Kafka brokers to connect to first."
 )

@@ -1,11 +1,14 @@
 """Results go to stdout as JSON or a table; words and progress go to stderr."""
 
 import base64
+import csv
+import io
 import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +16,7 @@ import click
 PIPE_WIDTH = 1_000
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from rich.progress import Progress
 
 
@@ -28,9 +32,14 @@ def emit(result: Any) -> None:
 
 
 def emit_rows(rows: Sequence[Mapping[str, Any]], output_format: str) -> None:
-    """Print rows with the same keys, as JSON or as a table."""
+    """Print rows with the same keys, as JSON, as CSV or as a table."""
     if output_format == "json":
         emit(rows)
+        return
+    if output_format == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(rows[0] if rows else ())
+        writer.writerows([_as_text(value) for value in row.values()] for row in rows)
         return
     from rich.console import Console  # noqa: PLC0415 - slow to import, not needed for JSON
     from rich.table import Table  # noqa: PLC0415
@@ -42,6 +51,19 @@ def emit_rows(rows: Sequence[Mapping[str, Any]], output_format: str) -> None:
         table.add_row(*(_as_text(value) for value in row.values()))
     # What goes into a pipe or a file is never cut.
     Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
+
+
+def emit_parquet(table: "pa.Table") -> None:
+    """Write an Arrow table to stdout as Parquet."""
+    import pyarrow.parquet as pq  # noqa: PLC0415 - slow to import
+
+    if sys.stdout.isatty():
+        msg = "--format parquet is no text; send it to a file: > rows.parquet"
+        raise click.UsageError(msg)
+    content = io.BytesIO()  # Parquet is not written to a pipe
+    pq.write_table(table, content)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content.getbuffer())
 
 
 @contextmanager
@@ -69,9 +91,11 @@ def _bar() -> "Progress":
 
 
 def _finite(value: Any) -> Any:
-    """Return a result without NaN and infinities, which JSON has no words for: they are null."""
+    """Return a result in numbers of JSON, which has no words for NaN and infinities: null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        return float(value)
     if isinstance(value, Mapping):
         return {name: _finite(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -88,6 +112,5 @@ def _as_text(value: Any) -> str:
     """Return a value as it stands in a table."""
     if value is None:
         return ""
-    return (
-        str(value) if isinstance(value, str | int | float) else json.dumps(value, default=_as_json)
-    )
+    is_nested = isinstance(value, list | tuple | dict)
+    return json.dumps(value, default=_as_json) if is_nested else _as_json(value)

@@ -71,9 +71,9 @@ def unpin(*, state: Path | None, snapshot: str | None) -> None:
 
 @click.command(cls=Command)
 @state_option
-@option("--keep", type=click.IntRange(1), required=True, help="How many of the newest stay.")
+@option("--keep", type=click.IntRange(1), help="How many of the newest stay.")
 @option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
-def prune(*, state: Path | None, keep: int, dry_run: bool) -> None:
+def prune(*, state: Path | None, keep: int | None, dry_run: bool) -> None:
     """Remove all snapshots but the newest, those that are pinned and those being read.
 
     A consumer may be running: `run --keep-snapshots N` does the same after each snapshot.
@@ -82,6 +82,9 @@ def prune(*, state: Path | None, keep: int, dry_run: bool) -> None:
     Example:
       echo-stream snapshots prune --state DIR --keep 10 --dry-run
     """
+    if keep is None:
+        msg = "give --keep N, how many of the newest stay"
+        raise click.UsageError(msg)
     from dataclasses import asdict  # noqa: PLC0415
 
     from echo_stream.connectors.retention import prune_snapshots  # noqa: PLC0415

@@ -1,53 +1,182 @@
-"""SQL over the tables of a snapshot."""
+"""SQL over the tables of snapshots: it reads them, and can do nothing else."""
 
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from echo_stream.connectors.snapshot_files import read_tables
+from echo_stream.connectors.sql_tables import open_tables
 from echo_stream.errors import QueryError
 from echo_stream.validation import first_line
 
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-def query_snapshot(unit: Path, sql: str) -> list[dict[str, Any]]:
-    """Run SQL over the tables coreset, cells and edges of a snapshot.
+TIMEOUT_S = 30.0
+MAX_ROWS = 1_000_000  # of a result, which is held in memory
+FETCHED_ROWS = 10_000  # at a time
 
-    SQL cannot read or write files, nor load extensions.
+
+def query_snapshot(
+    unit: Path, sql: str, *, state: Path | None = None, timeout_s: float = TIMEOUT_S
+) -> list[dict[str, Any]]:
+    """Run SQL over a snapshot and the history of its state.
+
+    Parameters
+    ----------
+    unit : Path
+        The snapshot that the tables coreset, cells and edges are of; see `open_snapshot`.
+    sql : str
+        One SELECT, or what only reads likewise: WITH, FROM, VALUES, SHOW, DESCRIBE, SUMMARIZE.
+    state : Path, optional
+        Whose snapshots are in the tables snapshots, coreset_history, cells_history and
+        edges_history; without it only the one is.
+    timeout_s : float
+        Seconds that the query may take.
+
+    Returns
+    -------
+    list of dict
+        Rows by name of column, in Python's own types.
 
     Raises
     ------
     SnapshotError
-        If there is no such snapshot.
+        If there is no such snapshot, or it is damaged.
     QueryError
-        If the database refuses the SQL.
+        If the database refuses the SQL, if it takes too long or gives more than a million
+        rows.
+
+    Notes
+    -----
+    SQL cannot write, and reads neither files of its own choice nor the network.
     """
-    tables = read_tables(unit)
-    with duckdb.connect() as connection:
-        for name, table in tables.items():
-            connection.register(name, table)
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET python_enable_replacements = false")
-        connection.execute("SET lock_configuration = true")
-        try:
-            cursor = connection.execute(sql)
-            if not cursor or cursor.description is None:
-                msg = "the query is empty; give a SELECT"
-                raise QueryError(msg)
-            names = _distinct([column[0] for column in cursor.description])
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        # SQL that is no UTF-8, or a value that Python has no room for, is no duckdb.Error.
-        except (duckdb.Error, RuntimeError, OverflowError, ValueError) as err:
-            if isinstance(err, QueryError):
-                raise
-            msg = f"the query failed: {first_line(err)}"
-            raise QueryError(msg) from err
+    with _database(unit, state, sql, timeout_s) as run:
+        cursor = run.connection.execute(sql)
+        names = distinct([column[0] for column in cursor.description])
+        rows: list[tuple[Any, ...]] = []
+        while batch := cursor.fetchmany(FETCHED_ROWS):
+            rows += batch
+            run.check(len(rows))
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _distinct(names: list[str]) -> list[str]:
+def query_table(
+    unit: Path, sql: str, *, state: Path | None = None, timeout_s: float = TIMEOUT_S
+) -> "pa.Table":
+    """Do what `query_snapshot` does, and return an Arrow table, typed as in the database."""
+    import pyarrow as pa  # noqa: PLC0415 - not needed for rows
+
+    with _database(unit, state, sql, timeout_s) as run:
+        reader = pa.RecordBatchReader.from_stream(run.connection.sql(sql))
+        batches, num_rows = [], 0
+        for batch in reader:
+            batches.append(batch)
+            num_rows += len(batch)
+            run.check(num_rows)
+        table = pa.Table.from_batches(batches, reader.schema)
+        return table.rename_columns(distinct(table.column_names))
+
+
+def distinct(names: Sequence[str]) -> list[str]:
     """Return names with equal ones numbered, so that no column hides another: a, a_1."""
     found: list[str] = []
     for name in names:
         candidates = (name, *(f"{name}_{number}" for number in range(1, len(names) + 1)))
         found.append(next(candidate for candidate in candidates if candidate not in found))
     return found
+
+
+class _Run:
+    """A query under way: its database, and its limits."""
+
+    def __init__(self, connection: Any, timeout_s: float) -> None:
+        self.connection = connection
+        self._timeout_s = timeout_s
+        self._is_late = threading.Event()
+        self._timer = threading.Timer(timeout_s, self._interrupt)
+        self._timer.daemon = True
+
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """Interrupt the query when its time is over, and put errors into words."""
+        self._timer.start()
+        try:
+            yield
+        # SQL that is no UTF-8, a value that Python has no room for, or what Arrow makes of an
+        # interrupt is no duckdb.Error.
+        except (duckdb.Error, OSError, RuntimeError, OverflowError, ValueError) as err:
+            if isinstance(err, QueryError):
+                raise
+            raise self._too_late() if self._is_late.is_set() else refused(err) from err
+        finally:
+            self._timer.cancel()
+
+    def check(self, num_rows: int) -> None:
+        """Stop when the time is over, or there are too many rows."""
+        if self._is_late.is_set():
+            raise self._too_late()
+        if num_rows > MAX_ROWS:
+            msg = f"the query failed: it gives more than {MAX_ROWS:,} rows; add a LIMIT"
+            raise QueryError(msg)
+
+    def _interrupt(self) -> None:
+        """End the query."""
+        self._is_late.set()
+        self.connection.interrupt()
+
+    def _too_late(self) -> QueryError:
+        """Return the error for a query that takes too long."""
+        return QueryError(
+            f"the query failed: it took longer than {self._timeout_s:g} s; ask for less, or "
+            "allow more with --timeout"
+        )
+
+
+@contextmanager
+def _database(unit: Path, state: Path | None, sql: str, timeout_s: float) -> Iterator[_Run]:
+    """Yield a database to run checked SQL in, within limits."""
+    with ExitStack() as stack:
+        connection = open_tables(unit, state, sql, stack)
+        run = _Run(connection, timeout_s)
+        stack.enter_context(run.limited())
+        sql.encode()  # fails in words where text is no UTF-8, which the parser does not
+        _check(connection.extract_statements(sql))
+        yield run
+
+
+def _check(statements: Sequence[Any]) -> None:
+    """Refuse all SQL but one statement that reads."""
+    if not statements:
+        msg = "the query is empty; give a SELECT"
+        raise QueryError(msg)
+    if len(statements) > 1:
+        msg = f"the query failed: give one statement; got {len(statements)}"
+        raise QueryError(msg)
+    kind = statements[0].type
+    # EXPLAIN is none: with ANALYZE it runs what it explains, COPY among others.
+    if kind != duckdb.StatementType.SELECT:
+        msg = f"the query failed: only SELECT and its like may run; got {kind.name}"
+        raise QueryError(msg)
+
+
+def refused(err: Exception) -> QueryError:
+    r"""Return what the database says of SQL, in one line with a caret where it is wrong.
+
+    Examples
+    --------
+    >>> refused(ValueError("Parser Error: no\n\nLINE 1: SELEC 1\n        ^^^^^")).args[0]
+    'the query failed: Parser Error: no, in line 1: ^SELEC 1'
+    """
+    lines = str(err).splitlines()
+    words = f"the query failed: {first_line(err)}"
+    for place, line in enumerate(lines[:-1]):
+        head, colon, text = line.partition(": ")
+        column = lines[place + 1].find("^") - len(head + colon)
+        if head.startswith("LINE ") and column >= 0:
+            marked = f"{text[:column]}^{text[column:]}".strip()
+            return QueryError(f"{words}, in {head.lower()}: {marked}")
+    return QueryError(words)

@@ -1,8 +1,12 @@
 """`echo-stream query`: SQL over a snapshot."""
 
 import base64
+import io
+import subprocess
+import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.cli.commands import TINY, N, answer, content, refusal, run_command, write_data
@@ -131,3 +135,37 @@ def test_empty_query_is_refused(state: Path) -> None:
 def test_nothing_named_is_wrong_usage() -> None:
     """Without a state and a snapshot there is nothing to ask."""
     assert "give --state DIR, or --snapshot PATH" in refusal("query", "SELECT 1", exit_code=2)
+
+
+def test_csv(state: Path) -> None:
+    """Columns have a header; lists are JSON, unknown values empty, quotes doubled."""
+    sql = "SELECT 'say \"hi\", you' AS word, NULL AS nothing, [1, 2] AS list, 0.5 AS half"
+    result = run_command("query", sql, "--state", state, "--format", "csv")
+    assert result.stdout == 'word,nothing,list,half\n"say ""hi"", you",,"[1, 2]",0.5\n'
+
+
+def test_parquet_goes_to_a_file(state: Path) -> None:
+    """What the shell redirects is a Parquet file with the types of the database."""
+    sql = "SELECT id, weight, z FROM coreset ORDER BY position"
+    command = ("query", sql, "--state", state)
+    words = [sys.executable, "-m", "echo_stream", *map(str, command), "--format", "parquet"]
+    result = subprocess.run(words, capture_output=True, check=True)
+    assert result.stderr == b""
+    assert pq.read_table(io.BytesIO(result.stdout)).to_pylist() == answer(*command)
+
+
+def test_history_is_one_query(state: Path) -> None:
+    """All snapshots of the state, beside the one that is asked."""
+    sql = "SELECT snapshot_id AS id, sum(count)::INT AS n FROM cells_history GROUP BY 1 ORDER BY 1"
+    listed = answer("snapshots", "list", "--state", state)
+    expected = [{"id": line["id"], "n": line["n"]} for line in listed]
+    assert answer("query", sql, "--state", state) == expected
+    assert answer("query", "SELECT id, n FROM snapshots ORDER BY n", "--state", state) == expected
+
+
+def test_time_limit(state: Path) -> None:
+    """A query that takes too long is ended, exit code 1."""
+    sql = "SELECT max(range) FROM range(1000000000000)"
+    line = refusal("query", sql, "--state", state, "--timeout", "0.2", exit_code=1)
+    assert "longer than 0.2 s" in line
+    refusal("query", sql, "--state", state, "--timeout", 0, exit_code=2)

@@ -2,15 +2,20 @@
 
 import http.server
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from echo_stream import EchoCoreset, Snapshot
-from echo_stream.connectors.query import query_snapshot
+from echo_stream.connectors.query import MAX_ROWS, query_snapshot, query_table
 from echo_stream.connectors.snapshot_files import write_snapshot
+from echo_stream.connectors.sql_tables import open_tables
 from echo_stream.errors import QueryError, SnapshotError
 from tests.strategies import identity_generation
 
@@ -82,9 +87,8 @@ def test_unknown_labels_are_null(snapshot: Snapshot, unit: Path) -> None:
 
 
 def test_no_rows(unit: Path) -> None:
-    """Nothing found is an answer, as is a statement without one."""
+    """Nothing found is an answer."""
     assert query_snapshot(unit, "SELECT * FROM coreset WHERE false") == []
-    assert query_snapshot(unit, "CREATE TABLE mine (n INT)") == []
 
 
 def test_columns_of_one_name(unit: Path) -> None:
@@ -101,10 +105,50 @@ def test_empty_query(unit: Path, sql: str) -> None:
         query_snapshot(unit, sql)
 
 
-def test_last_statement_answers(unit: Path) -> None:
-    """Several statements may prepare a question; each call begins anew."""
-    sql = "CREATE TABLE mine AS SELECT 7 AS n; SELECT n FROM mine"
-    assert query_snapshot(unit, sql) == query_snapshot(unit, sql) == [{"n": 7}]
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE mine (n INT)",
+        "INSERT INTO coreset SELECT * FROM coreset",
+        "DROP VIEW coreset",
+        "EXPLAIN ANALYZE CREATE TABLE mine AS SELECT 1",
+        "PREPARE one AS SELECT 1",
+        "BEGIN",
+        "CHECKPOINT",
+        "PRAGMA version",
+        "PRAGMA database_list",
+        "CALL pragma_version()",
+        "SET threads = 1",
+        "USE memory",
+    ],
+)
+def test_only_what_reads_may_run(unit: Path, sql: str) -> None:
+    """A query is a question."""
+    with pytest.raises(QueryError, match=r"only SELECT and its like may run; got [A-Z]+"):
+        query_snapshot(unit, sql)
+
+
+def test_one_statement(unit: Path) -> None:
+    """A second one would hide what the first has given."""
+    with pytest.raises(QueryError, match="give one statement; got 2"):
+        query_snapshot(unit, "SELECT 1; SELECT 2")
+    assert query_snapshot(unit, "SELECT 7 AS n;") == [{"n": 7}]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "WITH one AS (SELECT 1 AS n) FROM one",
+        "FROM coreset",
+        "VALUES (1)",
+        "SHOW TABLES",
+        "DESCRIBE coreset",
+        "SUMMARIZE cells",
+    ],
+)
+def test_what_reads_may_run(unit: Path, sql: str) -> None:
+    """Not SELECT alone."""
+    assert query_snapshot(unit, sql)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +162,6 @@ def test_last_statement_answers(unit: Path) -> None:
         ("SELECT error('one\ntwo')", "one"),
         ("SELECT ?", "Values were not provided"),
         ("SELECT 1; SELEC 2", "Parser Error"),
-        ("INSERT INTO coreset SELECT * FROM coreset", "coreset"),
     ],
 )
 def test_wrong_sql(unit: Path, sql: str, words: str) -> None:
@@ -130,55 +173,102 @@ def test_wrong_sql(unit: Path, sql: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "sql",
+    ("sql", "marked"),
     [
-        "SELECT * FROM '{file}'",
-        "SELECT * FROM read_csv('{file}')",
-        "SELECT * FROM read_csv_auto('{file}')",
-        "SELECT * FROM sniff_csv('{file}')",
-        "SELECT * FROM read_json('{file}')",
-        "SELECT * FROM read_text('{file}')",
-        "SELECT * FROM read_blob('{file}')",
-        "SELECT * FROM read_parquet('/etc/passwd')",
-        "SELECT * FROM parquet_metadata('{folder}/coreset.parquet')",
-        "SELECT * FROM glob('{folder}/*')",
-        "COPY mine FROM '{file}'",
-        "COPY coreset TO '{file}'",
-        "COPY coreset TO '{folder}/new.csv'",
-        "COPY (SELECT 1) TO '{folder}/new.parquet'",
-        "EXPORT DATABASE '{folder}/new'",
-        "IMPORT DATABASE '{folder}'",
-        "ATTACH '{folder}/new.db'",
-        "ATTACH '{file}' AS other (TYPE sqlite)",
-        "INSTALL httpfs",
-        "FORCE INSTALL spatial FROM '{folder}'",
-        "LOAD httpfs",
-        "LOAD '{file}'",
-        "CREATE PERSISTENT SECRET s (TYPE s3)",
-        "SET enable_external_access = true",
-        "SET GLOBAL enable_external_access = true",
-        "RESET enable_external_access",
-        "PRAGMA enable_external_access = true",
-        "SET lock_configuration = false",
-        "SET python_enable_replacements = true",
-        "SET python_scan_all_frames = true",
-        "SET allowed_directories = ['{folder}']",
-        "SET log_query_path = '{folder}/new.log'",
-        "SET temp_directory = '{folder}/new'",
-        "PRAGMA profiling_output = '{folder}/new.json'",
-        "SELECT getenv('HOME')",
+        ("SELEC 1", 'syntax error at or near "SELEC", in line 1: ^SELEC 1'),
+        ("SELECT id,\n colour\nFROM coreset", "in line 2: ^colour"),
+        ("SELECT 'cat'::INT", "in line 1: SELECT 'cat'^::INT"),
     ],
 )
+def test_caret_is_where_it_is_wrong(unit: Path, sql: str, marked: str) -> None:
+    """The line of SQL is quoted with a caret before what the database does not like."""
+    with pytest.raises(QueryError) as caught:
+        query_snapshot(unit, sql)
+    assert str(caught.value).endswith(marked)
+
+
+REACHING_FILES = [
+    "SELECT * FROM '{file}'",
+    "SELECT * FROM read_csv('{file}')",
+    "SELECT * FROM read_csv_auto('{file}')",
+    "SELECT * FROM sniff_csv('{file}')",
+    "SELECT * FROM read_json('{file}')",
+    "SELECT * FROM read_text('{file}')",
+    "SELECT * FROM read_blob('{file}')",
+    "SELECT * FROM read_parquet('/etc/passwd')",
+    "SELECT * FROM parquet_metadata('{folder}/coreset.parquet')",
+    "SELECT * FROM glob('{folder}/*')",
+    "COPY mine FROM '{file}'",
+    "COPY coreset TO '{file}'",
+    "COPY coreset TO '{folder}/new.csv'",
+    "COPY (SELECT 1) TO '{folder}/new.parquet'",
+    "EXPORT DATABASE '{folder}/new'",
+    "IMPORT DATABASE '{folder}'",
+    "ATTACH '{folder}/new.db'",
+    "ATTACH '{file}' AS other (TYPE sqlite)",
+    "INSTALL httpfs",
+    "FORCE INSTALL spatial FROM '{folder}'",
+    "LOAD httpfs",
+    "LOAD '{file}'",
+    "CREATE PERSISTENT SECRET s (TYPE s3)",
+    "SET enable_external_access = true",
+    "SET GLOBAL enable_external_access = true",
+    "RESET enable_external_access",
+    "PRAGMA enable_external_access = true",
+    "SET lock_configuration = false",
+    "SET python_enable_replacements = true",
+    "SET python_scan_all_frames = true",
+    "SET allowed_directories = ['{folder}']",
+    "SET log_query_path = '{folder}/new.log'",
+    "SET temp_directory = '{folder}/new'",
+    "PRAGMA profiling_output = '{folder}/new.json'",
+    "SELECT getenv('HOME')",
+    "EXPLAIN ANALYZE COPY (SELECT 1) TO '{folder}/new.csv'",
+    "WITH word AS (SELECT * FROM read_text('{file}')) FROM word",
+    "SELECT (SELECT content FROM read_text('{file}'))",
+    "DESCRIBE SELECT * FROM '{file}'",
+    "SUMMARIZE SELECT * FROM '{file}'",
+]
+
+
+@pytest.mark.parametrize("sql", REACHING_FILES)
 def test_sql_reaches_no_file(unit: Path, tmp_path: Path, sql: str) -> None:
     """Not to read, to write, to attach or to load; nor can it allow itself to."""
     file = tmp_path / "secret.csv"
     file.write_text("word\nsesame\n")
-    query = "CREATE TABLE mine (word TEXT); " + sql.format(file=file, folder=tmp_path)
     with pytest.raises(QueryError) as caught:
-        query_snapshot(unit, query)
+        query_snapshot(unit, sql.format(file=file, folder=tmp_path))
     assert len(str(caught.value).splitlines()) == 1
     assert list(tmp_path.iterdir()) == [file]
     assert file.read_text() == "word\nsesame\n"
+
+
+@pytest.mark.parametrize("sql", REACHING_FILES)
+def test_database_itself_reaches_no_file(unit: Path, tmp_path: Path, sql: str) -> None:
+    """Were another kind of statement let through, it would find everything locked."""
+    file = tmp_path / "secret.csv"
+    file.write_text("word\nsesame\n")
+    with ExitStack() as stack:
+        connection = open_tables(unit, None, "", stack)
+        connection.execute("CREATE TABLE mine (word TEXT)")
+        with pytest.raises(duckdb.Error):
+            connection.execute(sql.format(file=file, folder=tmp_path)).fetchall()
+    assert list(tmp_path.iterdir()) == [file]
+    assert file.read_text() == "word\nsesame\n"
+
+
+def test_sql_cannot_write_over_the_tables(unit: Path) -> None:
+    """Their files are open to be read, and only for that."""
+    before = {path.name: path.read_bytes() for path in unit.iterdir()}
+    for sql in (
+        "COPY (SELECT 1) TO '{file}'",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '{file}'",
+        "WITH a AS (COPY (SELECT 1) TO '{file}') SELECT 1",
+        "SELECT * FROM (COPY (SELECT 1) TO '{file}')",
+    ):
+        with pytest.raises(QueryError):
+            query_snapshot(unit, sql.format(file=unit / "coreset.parquet"))
+    assert {path.name: path.read_bytes() for path in unit.iterdir()} == before
 
 
 @pytest.fixture(scope="module")
@@ -231,22 +321,6 @@ def test_sql_reaches_no_python_variable(unit: Path, name: str) -> None:
         query_snapshot(unit, f'SELECT * FROM "{name}"')
 
 
-def test_snapshot_is_left_as_it_is(unit: Path) -> None:
-    """Whatever SQL does to the tables, it does to a copy."""
-    before = {path.name: path.read_bytes() for path in unit.iterdir()}
-    for sql in (
-        "DROP VIEW coreset",
-        "CREATE OR REPLACE TABLE edges AS SELECT 1",
-        "DROP VIEW cells",
-    ):
-        try:
-            query_snapshot(unit, sql)
-        except QueryError:
-            continue
-    assert {path.name: path.read_bytes() for path in unit.iterdir()} == before
-    assert query_snapshot(unit, "SELECT count(*) > 1 AS ok FROM edges") == [{"ok": True}]
-
-
 def overwrite(path: Path) -> None:
     """Put something else into a file."""
     path.write_bytes(b"PAR1 but not really PAR1")
@@ -269,3 +343,97 @@ def test_no_snapshot(tmp_path: Path) -> None:
     """A path that leads nowhere is named."""
     with pytest.raises(SnapshotError, match="nothing"):
         query_snapshot(tmp_path / "nothing", "SELECT 1")
+
+
+@pytest.mark.parametrize("ask", [query_snapshot, query_table])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range * b.range % 7 = 1",
+        "SELECT max(a.range) FROM range(1000000000000) a",
+    ],
+)
+def test_time_limit(unit: Path, sql: str, ask: Callable[..., object]) -> None:
+    """A query that would run for ever ends soon after its time, and says so."""
+    start = time.monotonic()
+    with pytest.raises(QueryError, match=r"it took longer than 0\.2 s; .* --timeout"):
+        ask(unit, sql, timeout_s=0.2)
+    assert time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize("ask", [query_snapshot, query_table])
+def test_too_many_rows(unit: Path, ask: Callable[..., object]) -> None:
+    """A result that would fill the memory is refused before it does."""
+    with pytest.raises(QueryError, match="gives more than 1,000,000 rows; add a LIMIT"):
+        ask(unit, f"SELECT * FROM range({MAX_ROWS * 1_000_000})")
+
+
+def test_table_has_types(unit: Path) -> None:
+    """As Arrow the result keeps them, without rows too; equal names are numbered."""
+    table = query_table(unit, "SELECT id, weight, z, x, 1 AS id FROM coreset WHERE false")
+    assert (table.num_rows, table.column_names) == (0, ["id", "weight", "z", "x", "id_1"])
+    assert table.schema.types[:4] == [
+        pa.string(),
+        pa.float64(),
+        pa.list_(pa.field("l", pa.float32())),
+        pa.binary(),
+    ]
+    rows = query_table(unit, "SELECT id, label, weight FROM coreset").to_pylist()
+    assert rows == query_snapshot(unit, "SELECT id, label, weight FROM coreset")
+
+
+def test_history(tmp_path: Path) -> None:
+    """All snapshots of a state can be asked at once, whatever kind their labels are of."""
+    x = np.random.default_rng(0).random((30, 2)).astype(np.float32)
+    labels = {10: None, 20: [row % 2 for row in range(20)], 30: ["a", "b", "c"] * 10}
+    ids = {}
+    for n, y in labels.items():
+        engine = EchoCoreset(4, generation=identity_generation(2, 4), cells="grid", device="cpu")
+        snapshot = engine.fit(x[:n], y).snapshot()
+        ids[n] = snapshot.id
+        day = f"2026-01-{n}T12:00:00+00:00"
+        write_snapshot(snapshot, tmp_path / "snapshots" / snapshot.id, time=day, position={})
+    unit = tmp_path / "snapshots" / ids[20]
+    sql = (
+        "SELECT snapshot_id, month(snapshot_time) AS month, count(*) AS n, max(label) AS label "
+        "FROM coreset_history GROUP BY ALL ORDER BY snapshot_id"
+    )
+    assert query_snapshot(unit, sql, state=tmp_path) == [
+        {"snapshot_id": ids[10], "month": 1, "n": 4, "label": None},
+        {"snapshot_id": ids[20], "month": 1, "n": 4, "label": "1"},
+        {"snapshot_id": ids[30], "month": 1, "n": 4, "label": "c"},
+    ]
+    sql = "SELECT id, n, day(time) AS day, pinned, manifest->>'$.config.budget' AS budget "
+    assert query_snapshot(unit, sql + "FROM snapshots ORDER BY n", state=tmp_path) == [
+        {"id": ids[n], "n": n, "day": n, "pinned": False, "budget": "4"} for n in labels
+    ]
+    sql = (
+        "SELECT n, sum(count)::INT AS counted, (SELECT count(*) FROM edges_history AS e "
+        "WHERE e.snapshot_id = s.id) > 0 AS linked, (SELECT count(*) FROM cells) AS cells "
+        "FROM cells_history JOIN snapshots AS s ON s.id = snapshot_id GROUP BY n, s.id ORDER BY n"
+    )
+    history = query_snapshot(unit, sql, state=tmp_path)
+    assert [(row["n"], row["counted"], row["linked"]) for row in history] == [
+        (n, n, True) for n in labels
+    ]
+    (alone,) = query_snapshot(unit, sql)
+    assert alone == history[1]
+
+
+def test_history_of_a_weird_path(tmp_path: Path, snapshot: Snapshot) -> None:
+    """A folder may have any name, and no other file is taken for the table's."""
+    for name in ("it's [a] *.?", "it's a x"):
+        write_snapshot(snapshot, tmp_path / name / "snapshots" / "s", time="", position={})
+    (tmp_path / "it's a x" / "snapshots" / "s" / "coreset.parquet").write_bytes(b"no")
+    state = tmp_path / "it's [a] *.?"
+    sql = "SELECT (SELECT count(*) FROM coreset) AS a, (SELECT count(*) FROM coreset_history) AS b"
+    n = len(snapshot.rows)
+    assert query_snapshot(state / "snapshots" / "s", sql, state=state) == [{"a": n, "b": n}]
+
+
+def test_tables_are_named(unit: Path) -> None:
+    """Whoever asks sees what can be asked."""
+    assert [row["name"] for row in query_snapshot(unit, "SHOW TABLES")] == [
+        "cells", "cells_history", "coreset", "coreset_history", "edges", "edges_history",
+        "snapshots",
+    ]  # fmt: skip

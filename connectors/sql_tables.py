@@ -1,0 +1,147 @@
+"""The tables that SQL sees: those of one snapshot, and the history of all in its state."""
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from echo_stream.connectors.snapshots import is_pinned, read_manifests, snapshot_manifest
+from echo_stream.connectors.unit_locks import held
+from echo_stream.errors import SnapshotError, StateError
+from echo_stream.validation import first_line
+
+PARTS = ("coreset", "cells", "edges")
+"""Tables of one snapshot. With `_history` at the end, their rows of all snapshots."""
+
+TABLES = (*PARTS, "snapshots", *(f"{part}_history" for part in PARTS))
+
+_SNAPSHOTS = {
+    "id": "VARCHAR", "time": "TIMESTAMP", "n": "BIGINT", "num_cells": "BIGINT",
+    "num_distinct": "BIGINT", "num_retained": "BIGINT", "certified_fraction": "DOUBLE",
+    "generation": "VARCHAR", "approximate": "BOOLEAN", "state_bytes": "BIGINT",
+    "pinned": "BOOLEAN", "manifest": "VARCHAR",
+}  # fmt: skip
+"""Columns of the table snapshots: from manifests, but the last two; times are UTC."""
+
+MEMORY_LIMIT = "2GB"  # of a query: a consumer may run beside it
+
+Found = tuple[Path, dict[str, Any]]
+
+
+def open_tables(unit: Path, state: Path | None, sql: str, stack: ExitStack) -> Any:
+    """Return a database with the tables that SQL may ask for, and with nothing else.
+
+    Parameters
+    ----------
+    unit : Path
+        The snapshot, which stays meanwhile.
+    state : Path or None
+        Whose snapshots are the history; None: the one is all.
+    sql : str
+        Only the tables that it names are opened; all of them if it names none.
+    stack : ExitStack
+        Closes the database, and lets go of the snapshots of the history.
+
+    Returns
+    -------
+    duckdb.DuckDBPyConnection
+        It reaches no file but those of the tables, no network and no Python variable.
+
+    Raises
+    ------
+    SnapshotError
+        If a snapshot is damaged.
+    """
+    wanted = [table for table in TABLES if table in sql.lower()] or list(TABLES)
+    found = _found(unit, state, wanted, stack)
+    parts = [part for part in PARTS if part in wanted]
+    histories = [part for part in PARTS if f"{part}_history" in wanted]
+    files = [_file(unit, part) for part in parts]
+    files += [_file(one, part) for part in histories for one, _ in found]
+    connection = stack.enter_context(duckdb.connect())
+    _lock(connection, files)
+    try:
+        for part in parts:
+            source = _read([_file(unit, part)])
+            connection.execute(f"CREATE VIEW {part} AS SELECT * FROM {source}")
+        if "snapshots" in wanted or histories:
+            _create_snapshots(connection, found)
+        for part in histories:
+            _create_history(connection, part, found)
+    except duckdb.Error as err:
+        msg = f"cannot read the snapshot {unit}: {first_line(err)}"
+        raise SnapshotError(msg) from err
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def _found(unit: Path, state: Path | None, wanted: Sequence[str], stack: ExitStack) -> list[Found]:
+    """Return the snapshots of the history with their manifests; they stay meanwhile."""
+    manifest = snapshot_manifest(unit)
+    if state is None or not set(wanted) - set(PARTS):
+        return [(unit, manifest)]
+    found = []
+    for one, its_manifest in read_manifests(state):
+        try:
+            stack.enter_context(held(one))
+        except StateError:
+            if one.exists():
+                raise
+            continue  # it has been pruned just now
+        found.append((one, its_manifest))
+    return found or [(unit, manifest)]
+
+
+def _lock(connection: Any, files: Sequence[str]) -> None:
+    """Let SQL reach the files of the tables, and nothing else of the outside."""
+    allowed = ", ".join(map(_quoted, files))
+    connection.execute("SET temp_directory = ''")
+    connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+    connection.execute(f"SET allowed_paths = [{allowed}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET python_enable_replacements = false")
+
+
+def _create_snapshots(connection: Any, found: Sequence[Found]) -> None:
+    """Make the table snapshots, and its twin that history is joined with."""
+    columns = ", ".join(f"{name} {kind}" for name, kind in _SNAPSHOTS.items())
+    connection.execute(f"CREATE TABLE snapshots ({columns})")
+    places = ", ".join("TRY_CAST(? AS TIMESTAMP)" if n == "time" else "?" for n in _SNAPSHOTS)
+    for unit, manifest in found:
+        more = {"pinned": is_pinned(unit), "manifest": json.dumps(manifest)}
+        row = [(manifest | more).get(name) for name in _SNAPSHOTS]
+        connection.execute(f"INSERT INTO snapshots VALUES ({places})", row)
+
+
+def _create_history(connection: Any, part: str, found: Sequence[Found]) -> None:
+    """Make a view of one table's rows in all snapshots, with the id and time of each."""
+    files = [_file(unit, part) for unit, _ in found]
+    ids = ", ".join(
+        f"({_quoted(file)}, {_quoted(str(manifest['id']))})"
+        for file, (_, manifest) in zip(files, found, strict=True)
+    )
+    connection.execute(
+        f"CREATE VIEW {part}_history AS "
+        "SELECT snapshot_id, snapshots.time AS snapshot_time, rows.* EXCLUDE (file) "
+        f"FROM {_read(files, more=', union_by_name = true, filename = file')} AS rows "
+        f"JOIN (VALUES {ids}) AS named (file, snapshot_id) USING (file) "
+        "JOIN snapshots ON snapshots.id = snapshot_id"
+    )
+
+
+def _file(unit: Path, part: str) -> str:
+    """Return the path of one table's file."""
+    return str((unit / f"{part}.parquet").absolute())
+
+
+def _read(files: Sequence[str], more: str = "") -> str:
+    """Return the SQL that reads files."""
+    return f"read_parquet([{', '.join(map(_quoted, files))}]{more})"
+
+
+def _quoted(text: str) -> str:
+    """Return text as SQL has it."""
+    return "'" + text.replace("'", "''") + "'"
