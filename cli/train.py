@@ -17,6 +17,7 @@ from echo_stream.cli.options import (
     state_option,
 )
 from echo_stream.cli.output import emit, progress, say
+from echo_stream.cli.parameters import Interval
 from echo_stream.cli.train_options import model_options, recipe_config, recipe_options
 
 
@@ -24,6 +25,12 @@ from echo_stream.cli.train_options import model_options, recipe_config, recipe_o
 @state_option
 @snapshot_option
 @option("--out", type=click.Path(path_type=Path), help="Folder for models; default: the state's.")
+@option(
+    "--train-checkpoint-every",
+    type=Interval(),
+    default="30s",
+    help="Steps, or a time such as 30s, after which an interrupted training can go on; or never.",
+)
 @model_options
 @recipe_options
 @device_option
@@ -58,6 +65,8 @@ def train(*, state: Path | None, snapshot: str | None, out: Path | None, **value
             test=values["test"],
             models=models,
             progress=lambda done, total, *scores: show(done, total, _words(*scores)),
+            on_resume=lambda steps: say(f"going on after step {steps} of an interrupted training"),
+            every=values["train_checkpoint_every"],
         )
     metrics = trained.result.metrics
     if metrics["num_unlabelled"]:

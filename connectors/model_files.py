@@ -1,38 +1,91 @@
-"""Trained models as units on disk: safetensors and JSON."""
+"""Trained models as units on disk: safetensors, JSON and a picture."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from echo_stream.connectors.clock import timestamp
-from echo_stream.connectors.engine_files import tensors_writer
-from echo_stream.connectors.units import write_unit
+from echo_stream.connectors.curve_plot import plot_curve
+from echo_stream.connectors.engine_files import read_tensors, tensors_writer
+from echo_stream.connectors.units import verify_unit, write_unit
+from echo_stream.errors import ConfigError, StateError
+from echo_stream.models import BUILT_IN, build_model
 from echo_stream.training import TrainResult
 
 METRICS_FILE = "metrics.json"
 WEIGHTS_FILE = "model.safetensors"
+CURVE_FILE = "curve.png"
 DIGEST_BYTES = 4
+INHERITED = ("generation", "config", "n")
 
 
-def write_model(result: TrainResult, parent: Path, *, snapshot_id: str) -> Path:
-    """Write weights and metrics as parent/<time>-<digest>, and return the folder.
+def write_model(result: TrainResult, parent: Path, *, snapshot: Mapping[str, Any]) -> Path:
+    """Write weights, metrics and learning curve as parent/<time>-<digest>; return the folder.
 
-    The metrics name the snapshot, the classes in the order of the logits, and the shape
-    in which the model takes a sample.
+    Parameters
+    ----------
+    result : TrainResult
+    parent : Path
+    snapshot : mapping
+        Manifest of the snapshot that it was trained on. The metrics name its id, generation
+        and configuration; also the classes in the order of the logits, or mean and scale of
+        the target, and the shape in which the model takes a sample.
     """
     weights = {name: tensor.cpu().numpy() for name, tensor in result.model.state_dict().items()}
+    targets = result.targets
     manifest: dict[str, Any] = {
         "time": timestamp(),
-        "snapshot": snapshot_id,
+        "snapshot": snapshot["id"],
+        "coreset": {name: snapshot[name] for name in INHERITED},
         "classes": list(result.classes),
+        "target_mean": targets.mean if targets.task == "regression" else None,
+        "target_scale": targets.scale if targets.task == "regression" else None,
         "input_shape": list(result.input_shape),
         **result.metrics,
     }
     digest = hashlib.blake2b(json.dumps(manifest).encode(), digest_size=DIGEST_BYTES).hexdigest()
     moment = "".join(character for character in manifest["time"][:19] if character.isalnum())
     target = parent / f"{moment}-{digest}"
-    write_unit(
-        target, {WEIGHTS_FILE: tensors_writer(weights)}, manifest, manifest_name=METRICS_FILE
-    )
+    files = {
+        WEIGHTS_FILE: tensors_writer(weights),
+        CURVE_FILE: lambda path: plot_curve(result.metrics, path),
+    }
+    write_unit(target, files, manifest, manifest_name=METRICS_FILE)
     return target
+
+
+def read_model(unit: Path, *, factory: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
+    """Return a stored model in evaluation mode, on the host, and its metrics.
+
+    Parameters
+    ----------
+    unit : Path
+    factory : str, optional
+        The `module:factory` that made the model, where it is none of echo-stream's own: what
+        a file says is not imported.
+
+    Raises
+    ------
+    StateError
+        If it is not there, damaged, or its weights are those of another model.
+    ConfigError
+        If a factory is needed and was not given, or is another than the one stored.
+    """
+    metrics = verify_unit(unit, manifest_name=METRICS_FILE)
+    spec = metrics["config"]["model"]
+    if spec not in BUILT_IN and factory != spec:
+        msg = f"{unit} was made by {spec!r}; give it as factory, to have it imported"
+        raise ConfigError(msg)
+    model = build_model(spec, tuple(metrics["input_shape"]), max(len(metrics["classes"]), 1))
+    arrays = read_tensors(unit / WEIGHTS_FILE)
+    try:
+        model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+    except RuntimeError as err:
+        msg = f"{unit / WEIGHTS_FILE} holds no weights of {spec!r}; was it changed since?"
+        raise StateError(msg) from err
+    return model.eval(), metrics

@@ -159,6 +159,7 @@ def _cells_table(cells: CellRows) -> pa.Table:
             "centroid": _vector_column(cells.centroids, pa.float64()),
             "map": _vector_column(cells.maps),
             "degree": pa.array(cells.degrees, pa.int32()),
+            "mean": _mean_column(cells.means),
         }
     )
 
@@ -172,7 +173,25 @@ def _cell_rows(table: pa.Table) -> CellRows:
         degrees=np.array(columns["degree"], dtype=np.int64),
         centroids=_vectors(columns["centroid"]),
         maps=_vectors(columns["map"]),
+        means=_means(table),
     )
+
+
+def _mean_column(means: Array) -> pa.Array:
+    """Return the cells' means as lists; null where there are none."""
+    if means.shape[1] == 0:
+        return pa.nulls(len(means), pa.large_list(pa.float32()))
+    # Large: cells times features may be more than an int32 can count.
+    offsets = np.arange(len(means) + 1, dtype=np.int64) * means.shape[1]
+    return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(means.reshape(-1)))
+
+
+def _means(table: pa.Table) -> Array:
+    """Undo `_mean_column`; snapshots of before it have no such column."""
+    column = table.column("mean").combine_chunks() if "mean" in table.column_names else None
+    if column is None or column.null_count == len(column):
+        return np.zeros((len(table), 0), dtype=np.float32)
+    return np.array(column.flatten(), dtype=np.float32).reshape(len(table), -1)
 
 
 def _edges_table(edges: EdgeRows) -> pa.Table:

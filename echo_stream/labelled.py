@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
 
 from echo_stream.errors import ShapeError
 from echo_stream.samples import label_of
+from echo_stream.snapshot import Role, Snapshot
 from echo_stream.typing import Array
 
 
@@ -64,3 +68,22 @@ class LabelledSet:
     def labelled(self) -> "LabelledSet":
         """Return the rows whose label is known."""
         return self[[row for row, value in enumerate(self.y) if label_of(value) is not None]]
+
+    @classmethod
+    def of_snapshot(cls, snapshot: Snapshot, role: Role, *, with_means: bool = False) -> Self:
+        """Return the rows of one role, weights included, and means of cells if asked for.
+
+        Means stay None where the snapshot has none. O(rows D).
+        """
+        samples, rows = snapshot.select(role), np.flatnonzero(snapshot.rows.roles == role)
+        means = None
+        if with_means and snapshot.cells.means.shape[1]:
+            place = {cell: position for position, cell in enumerate(snapshot.cells.cells)}
+            means = snapshot.cells.means[[place[snapshot.rows.cells[row]] for row in rows]]
+        return cls(
+            samples.x,
+            np.full(len(samples), None, dtype=object) if samples.labels is None else samples.labels,
+            samples.ids,
+            snapshot.rows.weights[rows],
+            means,
+        )

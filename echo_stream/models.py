@@ -54,8 +54,8 @@ def build_model(spec: str, input_shape: Shape, num_classes: int) -> nn.Module:
     if math.prod(shape) < 1 or num_classes < 1:
         msg = f"a model needs input and classes; got shape {shape} and {num_classes} classes"
         raise ConfigError(msg)
-    if spec in _BUILT_IN:
-        return _BUILT_IN[spec](shape, num_classes)
+    if spec in BUILT_IN:
+        return BUILT_IN[spec](shape, num_classes)
     model = _call_factory(spec, shape, num_classes)
     _check_outputs(spec, model, shape, num_classes)
     return model
@@ -63,7 +63,7 @@ def build_model(spec: str, input_shape: Shape, num_classes: int) -> nn.Module:
 
 def check_spec(spec: str) -> None:
     """Raise ConfigError unless a model of this name can be found; nothing is built."""
-    if spec not in _BUILT_IN:
+    if spec not in BUILT_IN:
         _import_factory(spec)
 
 
@@ -118,12 +118,13 @@ def logistic(input_shape: Shape, num_classes: int) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(input_shape), num_classes))
 
 
-_BUILT_IN: dict[str, Factory] = {
+BUILT_IN: dict[str, Factory] = {
     "lenet": lenet,
     "resnet18": resnet18,
     "mlp": mlp,
     "logistic": logistic,
 }
+"""Models that need no code of the user's, by name."""
 
 
 def model_shape(sample_shape: Shape) -> Shape:
@@ -201,7 +202,7 @@ def _check_lenet_shape(shape: Shape) -> None:
 
 def _import_factory(spec: str) -> Factory:
     """Return the factory that `module:factory` names."""
-    choices = f"{', '.join(_BUILT_IN)} or module:factory"
+    choices = f"{', '.join(BUILT_IN)} or module:factory"
     factory: Factory = import_attribute(spec, "model", choices)
     if not callable(factory):
         name = spec.partition(":")[2]

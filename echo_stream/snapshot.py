@@ -67,6 +67,9 @@ class CellRows:
     counts, degrees : ndarray of shape (M,), int64
     centroids : ndarray of shape (M, d), float64
     maps : ndarray of shape (M, 2), float64
+    means : ndarray of shape (M, D), float32
+        Means of all samples counted, as a model sees samples: flat, uint8 divided by 255.
+        D is 0 where they are not kept: without support, or where features measure samples.
     """
 
     cells: list[Cell]
@@ -74,6 +77,7 @@ class CellRows:
     degrees: IntArray
     centroids: FloatArray
     maps: FloatArray
+    means: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)

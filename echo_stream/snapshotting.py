@@ -25,7 +25,7 @@ from echo_stream.snapshot import (
     Snapshot,
     label_counts,
 )
-from echo_stream.typing import Cell, FloatArray, IntArray
+from echo_stream.typing import Array, Cell, FloatArray, IntArray
 
 FORMAT_VERSION = 1
 ID_DIGEST_BYTES = 4
@@ -50,6 +50,7 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
         degrees=graph.degrees,
         centroids=centroids,
         maps=_map_axes(centroids, statistics, centroids),
+        means=_means(sketch, statistics) if choice.support else _no_means(statistics),
     )
     edges = EdgeRows(
         left=[cells.cells[position] for position in graph.edges[:, 0]],
@@ -138,6 +139,23 @@ def _rows(
         latents=z,
         maps=_map_axes(z, statistics, statistics.centroids),
     )
+
+
+def _means(sketch: Sketch, statistics: CellStatistics) -> Array:
+    """Return the cells' means mu_j as a model sees samples: standardisation undone."""
+    generation = sketch.generation
+    if generation.features is not None:
+        return _no_means(statistics)
+    means = statistics.input_sums / statistics.counts[:, None]
+    scale, mean = generation.preprocess.scale, generation.preprocess.mean
+    if scale is not None and mean is not None:
+        means = means * scale.cpu().double().numpy() + mean.cpu().double().numpy()
+    return means.astype(np.float32)
+
+
+def _no_means(statistics: CellStatistics) -> Array:
+    """Return the means of a snapshot that keeps none."""
+    return np.zeros((len(statistics.keys), 0), dtype=np.float32)
 
 
 def _weights(statistics: CellStatistics, positions: IntArray, members: list[Member]) -> FloatArray:

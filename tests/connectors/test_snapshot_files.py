@@ -159,7 +159,7 @@ def test_what_is_read_is_what_was_written(
     assert same(theirs.latents, as_float32(ours.latents))
     assert same(theirs.maps, as_float32(ours.maps))
 
-    for name in ("counts", "degrees", "centroids"):
+    for name in ("counts", "degrees", "centroids", "means"):
         assert same(getattr(read.cells, name), getattr(snapshot.cells, name)), name
     assert read.cells.cells == snapshot.cells.cells
     assert same(read.cells.maps, as_float32(snapshot.cells.maps))

@@ -1,0 +1,178 @@
+"""State of a training under way, so that one that is interrupted goes on where it was.
+
+It lies beside the models, in a folder named after all that the training depends on: the
+same command finds it again, and another one does not. Each state is a unit of its own;
+a lock tells whether somebody is at work on it.
+"""
+
+import fcntl
+import hashlib
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import torch
+
+from echo_stream._version import __version__
+from echo_stream.connectors.engine_files import read_tensors, tensors_writer
+from echo_stream.connectors.units import TEMPORARY_PREFIX, list_units, verify_unit, write_unit
+from echo_stream.errors import StateError
+from echo_stream.labelled import LabelledSet
+from echo_stream.samples import label_of
+from echo_stream.schedule import Every, Schedule
+from echo_stream.train_config import TrainConfig
+from echo_stream.typing import State
+
+logger = logging.getLogger(__name__)
+
+PREFIX = f"{TEMPORARY_PREFIX}training-"
+STATE_FILE = "state.safetensors"
+LOCK_FILE = "lock"
+DIGEST_BYTES = 8
+SEQUENCE_DIGITS = 12
+ABANDONED_AFTER_S = 7 * 86_400.0  # then nobody is expected to take a training up again
+
+
+class CheckpointedTraining:
+    """Keep the state of one training in a folder; an `echo_stream.training_state.Keeper`.
+
+    Parameters
+    ----------
+    folder : Path
+        Of this training, there already and locked, see `checkpointed`.
+    every : Every or None
+        Steps or seconds between two states; None: none is kept.
+    on_resume : callable, optional
+        Called with the steps taken when a state is found.
+    """
+
+    def __init__(
+        self, folder: Path, every: Every | None, on_resume: Callable[[int], None] | None = None
+    ) -> None:
+        self._folder = folder
+        self._every = every
+        self._on_resume = on_resume
+        self._schedule = Schedule(every, n=0, now=time.monotonic())
+
+    def load(self) -> State | None:
+        """Return the newest state that is whole; None where there is none."""
+        for unit in reversed(list_units(self._folder)):
+            try:
+                manifest = verify_unit(unit)
+                state = read_tensors(unit / STATE_FILE), manifest["state"]
+            except StateError as err:
+                logger.warning("state of a training skipped: %s", err)
+                continue
+            steps = manifest["state"]["steps"]
+            self._schedule = Schedule(self._every, n=steps, now=time.monotonic())
+            if self._on_resume is not None:
+                self._on_resume(steps)
+            return state
+        return None
+
+    def offer(self, steps: int, to_state: Callable[[], State]) -> None:
+        """Write the state if it is due, and remove the one before it."""
+        now = time.monotonic()
+        if not self._schedule.is_due(steps, now):
+            return
+        arrays, meta = to_state()
+        before = list_units(self._folder)
+        target = self._folder / f"{steps:0{SEQUENCE_DIGITS}d}"
+        write_unit(target, {STATE_FILE: tensors_writer(arrays)}, {"state": meta})
+        for unit in before:
+            shutil.rmtree(unit)
+        self._schedule.done(steps, time.monotonic())
+
+
+@contextmanager
+def checkpointed(
+    models: Path,
+    sets: tuple[LabelledSet, ...],
+    config: TrainConfig,
+    *,
+    every: Every | None,
+    on_resume: Callable[[int], None] | None = None,
+) -> Iterator[CheckpointedTraining]:
+    """Hold the folder of a training's states; it goes when the block ends well.
+
+    Parameters
+    ----------
+    models : Path
+        Folder that the model will be written to.
+    sets : tuple of LabelledSet
+        All that the training sees.
+    config : TrainConfig
+    every, on_resume
+        See `CheckpointedTraining`.
+
+    Raises
+    ------
+    StateError
+        If the same training is under way in another process, or the disk refuses.
+    """
+    _remove_abandoned(models)
+    folder = models / f"{PREFIX}{_digest(sets, config)}"
+    with _lock(folder):
+        is_done = False
+        try:
+            yield CheckpointedTraining(folder, every, on_resume)
+            is_done = True
+        finally:
+            if is_done or not list_units(folder):
+                shutil.rmtree(folder)
+
+
+def _digest(sets: tuple[LabelledSet, ...], config: TrainConfig) -> str:
+    """Return a digest of everything that a training depends on."""
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    versions = [__version__, torch.__version__]
+    digest.update(json.dumps([asdict(config), versions]).encode())
+    for part in sets:
+        rows = [[str(i), repr(label_of(y))] for i, y in zip(part.ids, part.y, strict=True)]
+        digest.update(json.dumps([rows, part.x.dtype.str, part.x.shape]).encode())
+        for column in (part.x, part.weights, part.means):
+            if column is not None:
+                digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a training's folder, which goes with the process."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / LOCK_FILE).open("w", encoding="utf-8")
+    except OSError as err:
+        msg = f"cannot write {folder}: {err.strerror}; give another folder"
+        raise StateError(msg) from err
+    with handle:
+        if not _locked(handle):
+            msg = f"the same training is under way in another process; wait for it ({folder})"
+            raise StateError(msg)
+        yield
+
+
+def _locked(handle: IO[str]) -> bool:
+    """Take a lock if it is free, and tell whether it was."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _remove_abandoned(models: Path) -> None:
+    """Remove trainings that were interrupted a week ago or more, and not taken up again."""
+    for folder in models.glob(f"{PREFIX}*") if models.is_dir() else ():
+        # One that goes meanwhile has been removed by its owner, or by another training.
+        with suppress(FileNotFoundError), (folder / LOCK_FILE).open("a") as handle:
+            age = time.time() - max(path.stat().st_mtime for path in folder.iterdir())
+            if age > ABANDONED_AFTER_S and _locked(handle):
+                shutil.rmtree(folder)
