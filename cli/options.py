@@ -93,6 +93,10 @@ _ENGINE_OPTIONS = {
                               show_default=False,
                               help="Train anew when a stream has drifted, unless --generation "
                                    "names what to keep; default: not under --preset paper."),
+    "on_duplicate": option(
+        "--on-duplicate", default="count",
+        help="count, or replace: a sample takes the place of one of its id that is held.",
+    ),
     "seed": seed_option,
 }  # fmt: skip
 

@@ -41,7 +41,8 @@ SEQUENCE_DIGITS = 12
 # Settings that make another coreset. Any other setting may change on restart.
 FINGERPRINT = (
     "budget", "preset", "cells", "latent", "rank", "support", "support_share", "encoder",
-    "objective", "latent_dim", "epochs", "standardise", "features", "auto_regenerate", "seed",
+    "objective", "latent_dim", "epochs", "standardise", "features", "auto_regenerate",
+    "on_duplicate", "seed",
 )  # fmt: skip
 
 

@@ -73,6 +73,14 @@ class BoundedPool:
         self._entries = SortedKeyList(kept, key=_sort_key)
         self._keys = Counter(key for key, _ in kept)
 
+    def swap(self, old: Member, new: Member) -> None:
+        """Put another object of the same tie in a member's place, if it is held. O(pool)."""
+        for entry in self._entries:
+            if entry[1] is old:
+                self._entries.remove(entry)
+                self._entries.add((entry[0], new))
+                return
+
     def last(self) -> tuple[float, Member]:
         """Return the largest key with its member. The pool must not be empty."""
         return self._entries[-1]  # type: ignore[no-any-return]  # sortedcontainers has no types

@@ -1,28 +1,45 @@
 """Samples that wait: a warm-up's, or those of a block that is not full yet."""
 
+from bisect import bisect_right
+from collections.abc import Sequence
+
 import numpy as np
 
 from echo_stream.samples import Samples
+from echo_stream.typing import Label
 
 
 class SampleBuffer:
     """Samples of one schema in order of arrival, copied on the way in.
 
+    Those of an id are found by an index, which is made when it is first asked for. What
+    is done to them is noted, and done to all at once when they are looked at.
+
     Examples
     --------
     >>> buffer = SampleBuffer()
     >>> buffer.append(Samples(x=np.zeros((2, 3)), ids=np.arange(2)))
+    >>> buffer.label("1", "cat"), buffer.label("7", "cat"), buffer.peek().labels
+    (True, False, array([None, 'cat'], dtype=object))
     >>> len(buffer), len(buffer.drain()), len(buffer)
     (2, 2, 0)
     """
 
     def __init__(self, samples: Samples | None = None) -> None:
         self._parts: list[Samples] = [] if samples is None else [samples]
-        self._length = 0 if samples is None else len(samples)
+        self._starts = [0] if self._parts else []  # row of each part's first sample
+        self._num_rows = 0 if samples is None else len(samples)
+        self._rows: dict[str, list[int]] | None = None  # of each id that waits
+        self._gone: set[int] = set()
+        self._late: dict[int, Label] = {}
 
     def __len__(self) -> int:
         """Return the number of samples that wait."""
-        return self._length
+        return self._num_rows - len(self._gone)
+
+    def __contains__(self, sample_id: str) -> bool:
+        """Tell whether a sample of an id waits. O(1) but for those that came since the last."""
+        return sample_id in self._index()
 
     @property
     def size_bytes(self) -> int:
@@ -33,7 +50,10 @@ class SampleBuffer:
         """Take a copy of samples. O(samples), whatever waits already."""
         if len(samples):
             self._parts.append(samples[np.arange(len(samples))])
-            self._length += len(samples)
+            self._starts.append(self._num_rows)
+            if self._rows is not None:
+                _add_rows(self._rows, samples.ids.tolist(), self._num_rows)
+            self._num_rows += len(samples)
 
     def first(self) -> Samples | None:
         """Return a batch of what waits, to look at its schema. O(1)."""
@@ -43,27 +63,67 @@ class SampleBuffer:
         """Return all that waits, as one batch; None if nothing does."""
         if not self._parts:
             return None
-        self._parts = [Samples.concatenate(self._parts)]
-        return self._parts[0]
+        whole = Samples.concatenate(self._parts).relabelled(self._late)
+        if self._gone:
+            whole = whole[np.setdiff1d(np.arange(len(whole)), list(self._gone))]
+            self._rows = None  # by numbers of before
+        self._parts, self._starts, self._num_rows = [whole], [0], len(whole)
+        self._gone, self._late = set(), {}
+        return whole
 
     def remove(self, sample_id: str) -> Samples | None:
-        """Take out the samples of an id and return them; None if there are none. O(waiting)."""
-        waiting = self.peek()
-        if waiting is None:
+        """Take out the samples of an id and return them; None if there are none."""
+        rows = self._index().pop(sample_id, None)
+        if rows is None:
             return None
-        is_meant = np.array([str(name) == sample_id for name in waiting.ids])
-        if not is_meant.any():
-            return None
-        self._parts = [waiting[~is_meant]] if not is_meant.all() else []
-        self._length -= int(is_meant.sum())
-        return waiting[is_meant]
+        removed = Samples.concatenate([self._row(row) for row in rows])
+        late = {at: self._late[row] for at, row in enumerate(rows) if row in self._late}
+        self._gone.update(rows)
+        for row in rows:
+            self._late.pop(row, None)
+        if not len(self):
+            self._clear()
+        return removed.relabelled(late)
+
+    def label(self, sample_id: str, label: Label) -> bool:
+        """Give the samples of an id another label; return whether there are any."""
+        rows = self._index().get(sample_id, ())
+        self._late.update(dict.fromkeys(rows, label))
+        return len(rows) > 0
 
     def drain(self) -> Samples:
         """Return all that waits, as one batch, and be empty. At least one sample must wait."""
-        samples = Samples.concatenate(self._parts)
-        self._parts, self._length = [], 0
+        samples = self.peek()
+        assert samples is not None
+        self._clear()
         return samples
 
     def copy(self) -> "SampleBuffer":
         """Return a buffer with the same samples, which never change."""
         return SampleBuffer(self.peek())
+
+    def _clear(self) -> None:
+        """Be empty."""
+        self._parts, self._starts, self._num_rows = [], [], 0
+        self._rows, self._gone, self._late = None, set(), {}
+
+    def _index(self) -> dict[str, list[int]]:
+        """Return the rows of each id that waits."""
+        if self._rows is None:
+            self.peek()  # so that nothing is gone
+            self._rows = {}
+            for part in self._parts:
+                _add_rows(self._rows, part.ids.tolist(), 0)
+        return self._rows
+
+    def _row(self, row: int) -> Samples:
+        """Return one sample, with the label that it came with."""
+        number = bisect_right(self._starts, row) - 1
+        at = row - self._starts[number]
+        return self._parts[number][at : at + 1]
+
+
+def _add_rows(rows: dict[str, list[int]], ids: Sequence[object], first_row: int) -> None:
+    """Put ids into an index of their rows, which are numbered from first_row."""
+    for row, sample_id in enumerate(ids, first_row):
+        rows.setdefault(str(sample_id), []).append(row)

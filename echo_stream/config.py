@@ -13,6 +13,7 @@ Preset = Literal["default", "paper"]
 Cells = Literal["grid", "grid-budget", "codebook"]
 Latent = Literal["encoder", "pca", "identity"]
 Rank = Literal["center", "uniform", "mixed"]
+OnDuplicate = Literal["count", "replace"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,9 @@ class EngineConfig:
     auto_regenerate : bool
         Whether a stream that trained its own generation trains another from kept samples
         when it has drifted from its warm-up. Default: yes, and no under `paper`.
+    on_duplicate : "count" or "replace"
+        What a sample does to those of the same id that are held: it counts beside them, or
+        they are taken out first, exactly. One that was counted but is not held stays counted.
     seed : int
         Fixes the encoder's initial weights, its batches and the reservoir.
 
@@ -90,6 +94,7 @@ class EngineConfig:
     expected_n: int | None = None
     features: str | None = None
     auto_regenerate: bool | None = None
+    on_duplicate: OnDuplicate = "count"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -181,6 +186,7 @@ _CHOICES = {
     "rank": get_args(Rank),
     "encoder": get_args(Architecture),
     "objective": get_args(Objective),
+    "on_duplicate": get_args(OnDuplicate),
 }
 
 

@@ -5,6 +5,7 @@ from typing import Any, Self
 from echo_stream.errors import ConfigError, DataError, WarmupError
 from echo_stream.estimator import EngineEstimator
 from echo_stream.generation import OnEpoch
+from echo_stream.labelling import late_labels
 from echo_stream.named_features import (
     Features,
     cast_to,
@@ -209,6 +210,9 @@ class EchoCoreset(EngineEstimator):
     def merge(self, other: "EchoCoreset") -> None:
         """Absorb an engine of the same generation and settings, which is left unchanged.
 
+        Of an id that both hold, and to which a label came late, all samples get the larger of
+        those labels, numbers before text.
+
         Raises
         ------
         ConfigError
@@ -247,6 +251,35 @@ class EchoCoreset(EngineEstimator):
         """
         self._progress = self._current
         return self._progress.forget(str(sample_id))
+
+    def label(self, ids: Any, labels: Any) -> int:
+        """Set the labels of samples that came before, wherever they are held.
+
+        Parameters
+        ----------
+        ids : int, str, or array of shape (n,)
+        labels : int, float, str, or array of shape (n,)
+            None of them unknown. Of several for one id the last one counts.
+
+        Returns
+        -------
+        int
+            For how many of the ids a sample is held. The others are counted as missed, in
+            the manifests of snapshots.
+
+        Raises
+        ------
+        DataError, ShapeError
+            If ids or labels cannot be used; nothing has been labelled then.
+
+        Notes
+        -----
+        O(retained + n pool). Labels never choose: the coreset has the same rows, with the
+        same weights and certificates. Samples keep them through regeneration and repair.
+        """
+        pairs = late_labels(ids, labels)
+        self._progress = self._current
+        return sum([self._progress.label(name, label) for name, label in pairs])
 
     def repair(self, source: Rereadable | Array) -> RepairReport:
         """Read the source again, and make exact what the stream has left in doubt.

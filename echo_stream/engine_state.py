@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from echo_stream.buffer import SampleBuffer
+from echo_stream.changes import ChangeCounts
 from echo_stream.config import EngineConfig
 from echo_stream.errors import ConfigError
 from echo_stream.generation import Generation, check_format
@@ -28,6 +29,7 @@ def pack_engine(progress: Progress, feature_names: Array | None) -> State:
         "format_version": FORMAT_VERSION,
         "config": progress.config.to_json(),
         "forgotten": progress.forgotten.to_json(),
+        "changes": progress.changes.to_json(),
     }
     if feature_names is not None:
         meta["feature_names"] = feature_names.tolist()
@@ -66,6 +68,7 @@ def unpack_engine(
         raise ConfigError(msg)
     progress = Progress(kept, device, features=features)
     progress.forgotten.restore(meta["forgotten"])
+    progress.changes = ChangeCounts.from_json(meta.get("changes", {}))
     if "sketch" in meta:
         generation = Generation.from_state(_part(arrays, meta, "generation"), features=features)
         part = _part(arrays, meta, "sketch")

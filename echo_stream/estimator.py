@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
-from echo_stream.config import Cells, EngineConfig, Latent, Preset, Rank
+from echo_stream.config import Cells, EngineConfig, Latent, OnDuplicate, Preset, Rank
 from echo_stream.device import resolve_device
 from echo_stream.encoder_training import Architecture, Objective
 from echo_stream.engine_state import pack_engine, unpack_engine
@@ -68,6 +68,7 @@ class EngineEstimator(BaseEstimator):
         expected_n: int | None = None,
         features: object = None,
         auto_regenerate: bool | None = None,
+        on_duplicate: OnDuplicate = "count",
         seed: int = 0,
         generation: Generation | None = None,
         device: str = "auto",
@@ -88,6 +89,7 @@ class EngineEstimator(BaseEstimator):
         self.expected_n = expected_n
         self.features = features
         self.auto_regenerate = auto_regenerate
+        self.on_duplicate = on_duplicate
         self.seed = seed
         self.generation = generation
         self.device = device

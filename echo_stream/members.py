@@ -1,14 +1,14 @@
 """Retained samples, and the order in which ties between them are broken."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import total_ordering
 from typing import Any
 
 import numpy as np
 
 from echo_stream.hashes import digest, hash_ids
-from echo_stream.samples import Origin, Samples, as_objects, label_of
+from echo_stream.samples import Origin, Samples, as_objects, is_same_label, label_of
 from echo_stream.typing import Array, FloatArray, Label
 from echo_stream.validation import SampleSchema
 
@@ -69,12 +69,16 @@ class Member:
     latent : ndarray of shape (d,), float64
         Its z.
     label : int, float, str or None
+        As it is known now.
     origin : Origin or None
     tie : tuple
         Breaks ties of distance. Row numbers and offsets are the order of arrival, so
         the id alone would favour the first comers: its hash comes first.
     vector : ndarray of shape (D,), float32, or None
         What the user's features made of it; None where x itself is measured.
+    sent_label : int, float, str or None
+        The label as it arrived: the tie is made of it, so that one that comes later
+        chooses nothing.
     """
 
     id: str
@@ -84,6 +88,12 @@ class Member:
     origin: Origin | None
     tie: Tie
     vector: Array | None = None
+    sent_label: Label = None
+
+    @property
+    def is_relabelled(self) -> bool:
+        """Whether another label has come after the sample."""
+        return not is_same_label(self.label, self.sent_label)
 
     @property
     def size_bytes(self) -> int:
@@ -107,7 +117,11 @@ class Member:
         first = int(hash_ids([sample_id])[0]) if hashed is None else hashed
         tie = (first, sample_id, Digest(payload, label, origin))
         kept = None if vector is None else np.array(vector)
-        return cls(sample_id, payload, np.array(latent), label, origin, tie, kept)
+        return cls(sample_id, payload, np.array(latent), label, origin, tie, kept, label)
+
+    def relabelled(self, label: Label) -> "Member":
+        """Return the same sample with a label that came later."""
+        return replace(self, label=label)
 
 
 def members_from(
@@ -118,14 +132,20 @@ def members_from(
     latent has shape (n, d), float64; vectors, where members are to keep them, (n, D).
     """
     labels = [None] * len(samples) if samples.labels is None else samples.labels.tolist()
+    sent = labels if samples.sent_labels is None else samples.sent_labels.tolist()
     origins = [None] * len(samples) if samples.origins is None else samples.origins
     hashes = hash_ids(samples.ids).tolist()
     kept = [None] * len(samples) if vectors is None else vectors
-    return [
+    members = [
         Member.create(str(sample_id), x, z, label_of(label), origin, hashed, vector)
         for sample_id, x, z, label, origin, hashed, vector in zip(
-            samples.ids.tolist(), samples.x, latent, labels, origins, hashes, kept, strict=True
+            samples.ids.tolist(), samples.x, latent, sent, origins, hashes, kept, strict=True
         )
+    ]
+    if sent is labels:
+        return members
+    return [
+        member.relabelled(label_of(label)) for member, label in zip(members, labels, strict=True)
     ]
 
 
@@ -141,7 +161,15 @@ def samples_from(members: Sequence[Member], schema: SampleSchema) -> Samples:
         ids=as_objects([member.id for member in members]),
         labels=as_objects([member.label for member in members]),
         origins=as_objects([member.origin for member in members]),
+        sent_labels=_sent_labels(members),
     )
+
+
+def _sent_labels(members: Sequence[Member]) -> Array | None:
+    """Return the labels that arrived, None where they are those of now."""
+    if not any(member.is_relabelled for member in members):
+        return None
+    return as_objects([member.sent_label for member in members])
 
 
 def own(tie: Tie) -> Tie:

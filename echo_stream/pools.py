@@ -217,6 +217,11 @@ class Pools:
             has_dropped = count > len(self.hashed.pools[slot])
             self.hashed.forget(slot, members, has_dropped=has_dropped)
 
+    def swap(self, slot: int, old: Member, new: Member) -> None:
+        """Put another object of the same tie in the place of a member of a cell. O(pool)."""
+        for side in self.all():
+            side.pools[slot].swap(old, new)
+
     def renew_quota(self, counts: Array) -> None:
         """Recompute R and R_s, which can have risen where samples were forgotten.
 

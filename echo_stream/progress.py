@@ -6,8 +6,10 @@ import numpy as np
 import torch
 
 from echo_stream.buffer import SampleBuffer
+from echo_stream.changes import ChangeCounts
 from echo_stream.config import EngineConfig
 from echo_stream.drift import Watch
+from echo_stream.duplicates import append_replacing
 from echo_stream.errors import ConfigError, WarmupError
 from echo_stream.features import Features
 from echo_stream.forgotten import Forgotten
@@ -19,7 +21,7 @@ from echo_stream.repair import repair
 from echo_stream.samples import Samples
 from echo_stream.sketch import Sketch
 from echo_stream.source import Rereadable, read_again
-from echo_stream.typing import Array, IntArray
+from echo_stream.typing import Array, IntArray, Label
 from echo_stream.validation import SampleSchema
 
 
@@ -36,7 +38,9 @@ class Progress:
     waiting : SampleBuffer
         What the warm-up holds back.
     forgotten : Forgotten
-        What has been taken out of the warm-up; the sketch knows what was taken out of it.
+    changes : ChangeCounts
+        What has been taken out of the warm-up, and labelled there; the sketch knows what was
+        done to it.
     features : module, callable, str or None
         What makes the vectors that a generation is trained on.
 
@@ -53,6 +57,7 @@ class Progress:
     sketch: Sketch | None = None
     waiting: SampleBuffer = field(default_factory=SampleBuffer)
     forgotten: Forgotten = field(default_factory=Forgotten)
+    changes: ChangeCounts = field(default_factory=ChangeCounts)
     features: object = None
 
     @classmethod
@@ -94,8 +99,9 @@ class Progress:
     @property
     def num_rows(self) -> int:
         """Samples that have arrived: those counted, and those taken out again."""
-        forgotten = self.forgotten if self.sketch is None else self.sketch.forgotten
-        return self.n + forgotten.num_removed
+        if self.sketch is not None:
+            return self.sketch.num_arrived
+        return self.n + self.forgotten.num_removed + self.changes.num_replaced
 
     @property
     def is_warming_up(self) -> bool:
@@ -132,11 +138,11 @@ class Progress:
         if self.features is not None and self.sketch is None and len(samples):
             # What fails now has not been held back yet.
             Features.fit(self.features, samples.x, self.device)(samples.x[:missing])
-        self.waiting.append(samples[:missing])
+        held_back = self._hold_back(samples)
         if self.sketch is None and len(self.waiting) >= self.config.warmup:
             self.end_warmup(on_epoch)
         if self.sketch is not None:
-            self.sketch = count(self.sketch, samples[missing:])
+            self.sketch = count(self.sketch, samples[held_back:])
 
     def end_warmup(self, on_epoch: OnEpoch | None = None) -> None:
         """Train the generation on what waits, and count it; do nothing when nothing does."""
@@ -146,6 +152,7 @@ class Progress:
         expected_n = max(len(waiting), self.config.expected_n or 0)
         sketch = self._trained(waiting.x, expected_n, on_epoch)
         sketch.forgotten.merge(self.forgotten)
+        sketch.changes.merge(self.changes)
         if self.config.auto_regenerate:
             sketch.watch = Watch.begin(sketch.generation, waiting.x, seed=self.config.seed)
         sketch.update(waiting)
@@ -167,6 +174,14 @@ class Progress:
         self.forgotten.add(sample_id, removed)
         return len(removed)
 
+    def label(self, sample_id: str, label: Label) -> bool:
+        """Give the samples of an id another label; return whether any is held."""
+        if self.sketch is not None:
+            return self.sketch.label(sample_id, label)
+        is_met = self.waiting.label(sample_id, label)
+        self.changes.note_label(is_met=is_met)
+        return is_met
+
     def settled_sketch(self) -> Sketch:
         """Return the sketch, or raise WarmupError if there is none yet."""
         if self.sketch is None:
@@ -180,6 +195,14 @@ class Progress:
             raise self._warmup_error()
         order = np.argsort(hash_ids(waiting.ids), kind="stable")
         return waiting[order[: self.config.budget]]
+
+    def _hold_back(self, samples: Samples) -> int:
+        """Let samples wait until the warm-up is full; return how many it took."""
+        if self.config.on_duplicate == "replace":
+            return append_replacing(_Warmup(self), samples)
+        missing = max(self.warmup_missing, 0)
+        self.waiting.append(samples[:missing])
+        return min(missing, len(samples))
 
     def _trained(self, x: Array, expected_n: int, on_epoch: OnEpoch | None) -> Sketch:
         """Return an empty sketch of a generation trained on x."""
@@ -199,6 +222,31 @@ class Progress:
             f"still warming up: {len(self.waiting)} of {self.config.warmup} samples have "
             "arrived; call end_warmup() if there are no more, or lower warmup"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Warmup:
+    """What a warm-up holds back, as a keeper of samples that others replace."""
+
+    progress: Progress
+
+    @property
+    def room(self) -> int:
+        """Samples that are missing."""
+        return max(self.progress.warmup_missing, 0)
+
+    def __contains__(self, sample_id: str) -> bool:
+        """Tell whether a sample of an id waits."""
+        return sample_id in self.progress.waiting
+
+    def append(self, samples: Samples) -> None:
+        """Let samples wait."""
+        self.progress.waiting.append(samples)
+
+    def replace(self, sample_id: str) -> None:
+        """Take out the samples of an id, since another comes."""
+        removed = self.progress.waiting.remove(sample_id)
+        self.progress.changes.num_replaced += 0 if removed is None else len(removed)
 
 
 def _training_rows(n: int, config: EngineConfig) -> IntArray | None:

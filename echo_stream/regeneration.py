@@ -13,6 +13,7 @@ from echo_stream.errors import SourceError, WarmupError
 from echo_stream.forgotten import Forgotten
 from echo_stream.generation import OnEpoch, train_generation
 from echo_stream.grid import grid_side
+from echo_stream.labelling import LateLabels
 from echo_stream.members import Member, members_of, samples_from
 from echo_stream.partition import MAX_CELLS
 from echo_stream.pools import Block
@@ -36,7 +37,10 @@ def count(sketch: Sketch, samples: Samples) -> Sketch:
         if len(samples) < due:
             break
         sketch.update(samples[:due])
-        sketch, samples = _looked_at(sketch, sketch.watch), samples[due:]
+        samples = samples[due:]
+        # Where samples were replaced, N has not come so far.
+        if sketch.num_applied >= sketch.watch.next_look:
+            sketch = _looked_at(sketch, sketch.watch)
     sketch.update(samples)
     return sketch
 
@@ -109,10 +113,11 @@ def reread(sketch: Sketch, source: Rereadable, *, on_epoch: OnEpoch | None = Non
     new = _trained(old, on_epoch)
     source.expect(new.generation.schema)
     new.forgotten = old.forgotten.same_ids()
-    arrived = old.n + old.forgotten.num_removed
+    new.changes.num_replaced = 0
+    arrived = old.num_arrived
     for samples in read_again(source, arrived):
         new.update(_remembered(samples, new.forgotten))
-    read = new.n + new.forgotten.num_removed
+    read = new.num_arrived
     if read < arrived:
         msg = (
             f"{source.name} has brought {read} of the {arrived} samples that arrived before; "
@@ -126,6 +131,7 @@ def reread(sketch: Sketch, source: Rereadable, *, on_epoch: OnEpoch | None = Non
         )
         raise SourceError(msg)
     repair(new, source)
+    LateLabels(old.members()).put_on(new.held)
     _watch_on(new, old)
     return new
 
@@ -158,6 +164,7 @@ def _trained(old: Sketch, on_epoch: OnEpoch | None) -> Sketch:
     new = Sketch(generation, old.config, old.device)
     new.former_generations = [*old.former_generations, old.generation.id]
     new.forgotten.merge(old.forgotten)
+    new.changes.merge(old.changes)
     return new
 
 

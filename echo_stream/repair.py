@@ -11,6 +11,7 @@ from echo_stream.choice import choose
 from echo_stream.errors import ConfigError
 from echo_stream.hash_pools import HashPools
 from echo_stream.hashes import hash_ids
+from echo_stream.labelling import LateLabels
 from echo_stream.members import Member
 from echo_stream.repair_pools import RankedPools
 from echo_stream.selection import order_cells
@@ -67,6 +68,7 @@ def repair(sketch: Sketch, source: Rereadable) -> RepairReport:
             return RepairReport(differences=differences)
         num_forgotten = _take_out(sketch, pending)
         sketch.pools.renew_quota(sketch.table.counts.cpu().numpy())
+        sketch.release_index()
     cells = _Cells.in_doubt(sketch)
     if not len(cells.positions):
         return RepairReport(num_forgotten=num_forgotten)
@@ -95,7 +97,8 @@ def _take_out(sketch: Sketch, pending: list[Member]) -> int:
     """Take samples out that were read again: those that are held first, then the others."""
     held = sum(sketch.forget(name) for name in {member.id for member in pending})
     dropped = sketch.forgotten.pending(pending)
-    sketch.take_out(dropped)
+    for member in sketch.take_out(dropped):
+        sketch.forgotten.add(member.id, [member])
     return held + len(dropped)
 
 
@@ -160,6 +163,7 @@ class _Cells:
     def __init__(self, sketch: Sketch, positions: IntArray) -> None:
         statistics, pools = sketch.table.statistics(), sketch.pools
         self.positions = positions
+        self._late = LateLabels(sketch.members())
         self._slots = statistics.slots[positions]
         self._counts = statistics.counts[positions]
         totals = {"nearest": statistics.latent_sums, "support": statistics.input_sums}
@@ -213,6 +217,7 @@ class _Cells:
             if self._hashed is not None and sketch.pools.hashed is not None:
                 sketch.pools.hashed.settle(slot, list(self._hashed.pools[number]))
             sketch.pools.epoch_counts[slot] = self._counts[number]
+        sketch.release_index()
 
     def _offer(self, sketch: Sketch, block: Embedded, is_wanted: torch.Tensor) -> None:
         """Offer the wanted rows of a block to the pools of their cells."""
@@ -225,7 +230,7 @@ class _Cells:
         for name, ranked in self._ranked.items():
             passed |= ranked.passes(cells, points[name])
         chosen, numbers = rows[passed].cpu().numpy(), cells[passed].cpu().numpy()
-        members = sketch.members_of(block, chosen)
+        members = self._late.on(sketch.members_of(block, chosen))
         for name, ranked in self._ranked.items():
             ranked.offer(numbers, members, points[name][passed].cpu().numpy())
         if self._hashed is not None:
@@ -234,8 +239,7 @@ class _Cells:
 
 def _read(sketch: Sketch, source: Rereadable) -> Iterator[Embedded]:
     """Read again and embed as many samples as have arrived."""
-    num_rows = sketch.n + sketch.forgotten.num_removed
-    for samples in read_again(source, num_rows):
+    for samples in read_again(source, sketch.num_arrived):
         yield sketch.embed(samples)
 
 

@@ -6,12 +6,13 @@ data using bottom-k sketches", PODC.
 """
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, TypeAlias
 
 import numpy as np
 from sortedcontainers import SortedKeyList
 
-from echo_stream.hashes import LATEST, seeded
+from echo_stream.hashes import LATEST, hash_ids, seeded
 from echo_stream.members import Member, Tie, own, tie_from_json, tie_to_json
 from echo_stream.partition import Partition
 from echo_stream.typing import Array, Label
@@ -76,11 +77,19 @@ class Reservoir:
             self._add((hashed, member.tie), member)
 
     def forget(self, sample_id: str) -> None:
-        """Take the samples of an id out; what is later than all of now stays out. O(size)."""
-        if len(self._entries) == self.size:
+        """Take the samples of an id out; what is later than all of now stays out. O(log size)."""
+        gone = self._of(sample_id)
+        if gone and len(self._entries) == self.size:
             self._limit = self._reach()
-        kept = [entry for entry in self._entries if entry[1].id != sample_id]
-        self._entries = SortedKeyList(kept, key=_place)
+        for entry in gone:
+            self._entries.remove(entry)
+
+    def swap(self, old: Member, new: Member) -> None:
+        """Put another object of the same tie in a member's place, if it is held. O(log size)."""
+        for entry in self._of(old.id):
+            if entry[1] is old:
+                self._entries.remove(entry)
+                self._entries.add((entry[0], new))
 
     def merge(self, other: "Reservoir") -> None:
         """Absorb other, which is left unchanged: the reservoir of both streams. O(size)."""
@@ -130,6 +139,13 @@ class Reservoir:
         if limit is not None:
             self._limit = (int(limit[0]), tie_from_json(limit[1:]))
         self.offer(members)
+
+    def _of(self, sample_id: str) -> list[tuple[Place, Member]]:
+        """Return the entries of an id."""
+        hashes = hash_ids([sample_id])
+        first: Place = (int(seeded(hashes, self._seed)[0]), (int(hashes[0]), sample_id, 0))
+        following = self._entries.islice(self._entries.bisect_key_left(first))
+        return list(takewhile(lambda entry: entry[1].id == sample_id, following))
 
     def _add(self, place: Place, member: Member) -> None:
         """Take one sample in, and the last out if there are then too many."""

@@ -1,7 +1,7 @@
 """Batches of samples: the columns that travel from a source to the sketch."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -41,6 +41,8 @@ class Samples:
         Integers, floats, text, or object with None where a label is unknown.
     origins : ndarray of shape (n,), object, or None
         `Origin` of each sample; None outside Kafka.
+    sent_labels : ndarray of shape (n,), object, or None
+        Labels as they arrived, where others have come later; None: labels are.
 
     Examples
     --------
@@ -53,6 +55,7 @@ class Samples:
     ids: Array
     labels: Array | None = None
     origins: Array | None = None
+    sent_labels: Array | None = None
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -65,7 +68,19 @@ class Samples:
             ids=self.ids[rows],
             labels=None if self.labels is None else self.labels[rows],
             origins=None if self.origins is None else self.origins[rows],
+            sent_labels=None if self.sent_labels is None else self.sent_labels[rows],
         )
+
+    def relabelled(self, late: Mapping[int, Label]) -> "Samples":
+        """Return the samples with other labels, given by row; those that arrived are kept."""
+        if not late:
+            return self
+        known = [None] * len(self) if self.labels is None else self.labels.tolist()
+        labels = as_objects(known)
+        sent = labels.copy() if self.sent_labels is None else self.sent_labels
+        for row, label in late.items():
+            labels[row] = label
+        return replace(self, labels=labels, sent_labels=sent)
 
     @classmethod
     def concatenate(cls, parts: Sequence["Samples"]) -> "Samples":
@@ -77,6 +92,7 @@ class Samples:
             ids=_join([part.ids for part in parts]),
             labels=_join_optional([part.labels for part in parts], parts),
             origins=_join_optional([part.origins for part in parts], parts),
+            sent_labels=_join_sent(parts),
         )
 
 
@@ -110,6 +126,23 @@ def sorted_labels(labels: Iterable[Label]) -> tuple[Label, ...]:
     return tuple(sorted(labels, key=lambda label: (isinstance(label, str), label)))
 
 
+def is_same_label(a: Label, b: Label) -> bool:
+    """Tell whether two labels are the same, type and all: 1 and 1.0 are not."""
+    return type(a) is type(b) and a == b
+
+
+def larger_label(labels: Iterable[Label]) -> Label:
+    """Return the last label in order: None, numbers, text; of 1 and 1.0 the float.
+
+    Examples
+    --------
+    >>> larger_label([3, "a", None, "B"]), larger_label([1, None])
+    ('a', 1)
+    """
+    known = [label for label in labels if label is not None]
+    return max(known, key=lambda y: (isinstance(y, str), y, isinstance(y, float)), default=None)
+
+
 def as_objects(values: Sequence[object]) -> Array:
     """Return values as a one-dimensional object array, tuples kept whole."""
     column = np.empty(len(values), dtype=object)
@@ -122,6 +155,14 @@ def _join(columns: Sequence[Array]) -> Array:
     if len({column.dtype for column in columns}) > 1:
         columns = [column.astype(object) for column in columns]
     return np.concatenate(columns)
+
+
+def _join_sent(parts: Sequence[Samples]) -> Array | None:
+    """Concatenate the labels that arrived, where any of them are not the labels of now."""
+    if all(part.sent_labels is None for part in parts):
+        return None
+    columns = [part.labels if part.sent_labels is None else part.sent_labels for part in parts]
+    return _join_optional(columns, parts)
 
 
 def _join_optional(columns: Sequence[Array | None], parts: Sequence[Samples]) -> Array | None:

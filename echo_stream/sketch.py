@@ -4,7 +4,6 @@ Its memory is bounded by the configuration, never by the number of samples, and 
 content does not depend on how the caller cuts the stream into batches.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -12,27 +11,28 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from echo_stream import sketch_size
 from echo_stream.buffer import SampleBuffer
 from echo_stream.cell_graph import CellGraph
 from echo_stream.cells import CellStatistics, CellTable
+from echo_stream.changes import ChangeCounts
 from echo_stream.config import EngineConfig
 from echo_stream.drift import Watch
-from echo_stream.errors import ConfigError
+from echo_stream.duplicates import append_replacing
 from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Generation
+from echo_stream.held import Held
+from echo_stream.labelling import merged_labels
 from echo_stream.members import Member, members_from, members_of, samples_from
+from echo_stream.mergeable import check_mergeable
 from echo_stream.pools import Block, Pools, latents, vectors_of
 from echo_stream.reservoir import Reservoir, reservoir_size
 from echo_stream.samples import Samples
-from echo_stream.scratch import Scratch, rows_at_once
-from echo_stream.typing import IntArray
-from echo_stream.witnesses import PAIR_BYTES, Witnesses
+from echo_stream.scratch import Scratch
+from echo_stream.typing import IntArray, Label
+from echo_stream.witnesses import Witnesses
 
-FLOAT32_BYTES = 4
-FLOAT64_BYTES = 8
 BLOCK_SIZE = 1_024  # samples; epochs end at block ends, so blocks are cut by position alone
-# The rest shapes the generation only.
-SKETCH_SETTINGS = ("budget", "preset", "rank", "support", "support_share", "seed")
 
 
 class Embedded(NamedTuple):
@@ -78,6 +78,8 @@ class Sketch:
         Samples that wait for their block.
     forgotten : Forgotten
         Ids that were asked to be forgotten.
+    changes : ChangeCounts
+        Late labels, and samples replaced.
     is_approximate : bool
         Whether counts and sums were estimated from kept samples, since a new generation
         began in the midst of a stream that has not been read again.
@@ -98,10 +100,12 @@ class Sketch:
         self.graph = CellGraph(generation.partition)
         self.tail = SampleBuffer()
         self.forgotten = Forgotten()
+        self.changes = ChangeCounts()
         self.is_approximate = False
         self.former_generations: list[str] = []
         self.watch: Watch | None = None
         self.num_applied = 0
+        self._held: Held | None = None
         self._on_device = generation.to(device)
         self._vectors = Scratch(torch.float32, device)
         self._exact = Scratch(torch.float64, device)
@@ -118,43 +122,34 @@ class Sketch:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of sums, references, retained payloads and the memory to work in."""
-        payloads = sum(member.size_bytes for member in self.members())
-        tables = self.table.size_bytes + self.pools.size_bytes + self.witnesses.size_bytes
-        waiting = self.tail.size_bytes + self._scratch_bytes
-        return tables + payloads + waiting + self.forgotten.size_bytes
+        """Bytes in use: see `echo_stream.sketch_size`."""
+        return sketch_size.size_bytes(self, block_size=BLOCK_SIZE)
 
     @property
     def memory_bound(self) -> int:
-        """Most bytes that `size_bytes` can reach, whatever arrives (R only falls from here).
-
-        Only hashes of ids that will be forgotten come on top.
-        """
-        generation, pools = self.generation, self.pools
-        max_cells, dim = generation.partition.max_cells, generation.encoder.dim
-        payload = generation.schema.size_bytes + FLOAT64_BYTES * dim
-        if generation.features is not None:
-            payload += FLOAT32_BYTES * generation.num_features
-        per_cell = sum(side.capacity for side in pools.all())
-        # While a quota is infinite all that was counted is held: fewer than the budget, and
-        # where support has a share of it, a sample more a cell.
-        unbounded = self.config.budget + max_cells
-        members = max_cells * per_cell if math.isfinite(per_cell) else unbounded
-        members += self.reservoir.size
-        sums = FLOAT64_BYTES * max_cells * 9 * (generation.num_features + dim)
-        pairs = max_cells * (max_cells - 1) // 2 if generation.partition.kind == "codebook" else 0
-        fixed = sums + self._scratch_bytes + PAIR_BYTES * pairs + self.forgotten.size_bytes
-        return int((members + BLOCK_SIZE) * payload + fixed)
+        """Most bytes that `size_bytes` can reach, whatever arrives."""
+        return sketch_size.memory_bound(self, block_size=BLOCK_SIZE)
 
     @property
-    def _scratch_bytes(self) -> int:
-        """Bytes of the memory that blocks are worked on in, whether it is in use yet or not."""
-        num_features, rows = self.generation.num_features, rows_at_once(BLOCK_SIZE, self.device)
-        vectors = FLOAT32_BYTES * BLOCK_SIZE * num_features
-        exact = 2 * FLOAT64_BYTES * rows * num_features  # for the encoder, and for the sums
-        to_means = FLOAT32_BYTES * rows * num_features
-        to_centroids = FLOAT64_BYTES * rows * self.generation.encoder.dim
-        return vectors + exact + to_means + to_centroids
+    def num_arrived(self) -> int:
+        """Samples that have arrived: those counted, and those taken out again."""
+        return self.n + self.forgotten.num_removed + self.changes.num_replaced
+
+    @property
+    def room(self) -> int:
+        """Samples that the tail still takes before pools change."""
+        return BLOCK_SIZE - len(self.tail)
+
+    def __contains__(self, sample_id: str) -> bool:
+        """Tell whether a sample of an id is held."""
+        return sample_id in self.tail or sample_id in self.held
+
+    @property
+    def held(self) -> Held:
+        """What pools and reservoir hold, by id. O(retained) after a block, else O(1)."""
+        if self._held is None:
+            self._held = Held(self.pools, self.reservoir)
+        return self._held
 
     def samples_until(self, n: int) -> int:
         """Return how many samples are missing until the first block end at n or beyond."""
@@ -166,6 +161,16 @@ class Sketch:
 
         O(n D).
         """
+        if self.config.on_duplicate == "count":
+            self.append(samples)
+            return
+        if self.generation.features is not None:
+            for start in range(0, len(samples), BLOCK_SIZE):
+                self.embed(samples[start : start + BLOCK_SIZE])  # fails before any is counted
+        append_replacing(self, samples)
+
+    def append(self, samples: Samples) -> None:
+        """Count samples, whether others of their ids are held or not."""
         blocks, tail = self._cut(samples)
         if self.generation.features is not None:
             made = [self.embed(block) for block in blocks]
@@ -210,16 +215,21 @@ class Sketch:
         ConfigError
             If the two differ in generation or configuration, naming what differs.
         """
-        self._check_mergeable(other)
+        check_mergeable(self, other)
         other = other.settled()
         self.settle()
+        labels = merged_labels(self.members(), other.members())
         slots = self.table.merge(other.table)
         self.pools.merge(self.table, other.pools, slots.cpu().numpy())
         self.reservoir.merge(other.reservoir)
         self.witnesses.merge(other.witnesses)
         self.forgotten.merge(other.forgotten)
+        self.changes.merge(other.changes)
         self.num_applied += other.num_applied
+        self.release_index()
         self._keep_out()
+        for name, label in labels.items():
+            self.held.label(name, label)
         self.is_approximate |= other.is_approximate
         self.former_generations = max(
             self.former_generations, other.former_generations, key=lambda ids: (len(ids), ids)
@@ -232,12 +242,32 @@ class Sketch:
         O(retained). 0: none is held, so none can be told from one never seen. From sums
         that are estimates nothing can be taken out: the id is missed there.
         """
-        waiting = members_of(self.tail.remove(sample_id))
-        held = [member for member in self.members() if member.id == sample_id]
-        self.forgotten.add(sample_id, waiting)
-        self.take_out(held)
-        self.reservoir.forget(sample_id)
-        return len(waiting) + len(held)
+        removed, num_held = self._remove(sample_id)
+        self.forgotten.add(sample_id, removed)
+        return num_held
+
+    def replace(self, sample_id: str) -> None:
+        """Take the samples of an id out, exactly, since another comes; O(pool).
+
+        Where sums are estimates those stay in them, and are not counted as replaced.
+        """
+        removed, _ = self._remove(sample_id)
+        self.changes.num_replaced += len(removed)
+
+    def label(self, sample_id: str, label: Label) -> bool:
+        """Give the samples of an id another label; return whether any is held.
+
+        O(pool) after a first call since the last block, which is O(retained). Labels choose
+        nothing: pools, their order and what is proven of them stay as they are.
+        """
+        is_waiting = self.tail.label(sample_id, label)
+        is_met = self.held.label(sample_id, label) or is_waiting
+        self.changes.note_label(is_met=is_met)
+        return is_met
+
+    def release_index(self) -> None:
+        """Forget where members are, since pools have changed."""
+        self._held = None
 
     def copy(self) -> "Sketch":
         """Return an independent copy; payloads, which never change, are shared."""
@@ -247,6 +277,7 @@ class Sketch:
         copy.reservoir = self.reservoir.copy()
         copy.witnesses.merge(self.witnesses)
         copy.forgotten.merge(self.forgotten)
+        copy.changes.merge(self.changes)
         copy.graph = self.graph.copy()
         copy.tail = self.tail.copy()
         copy.num_applied = self.num_applied
@@ -276,6 +307,7 @@ class Sketch:
         self.pools.update(self.table, counted)
         chosen = np.flatnonzero(self.reservoir.passes(counted.hashes))
         self.reservoir.offer(counted.members(chosen))
+        self.release_index()
 
     def embed(self, samples: Samples, *, vectors: Scratch | None = None) -> Embedded:
         """Return where samples are: vectors, in that memory if given, z and cells. O(n D)."""
@@ -318,13 +350,17 @@ class Sketch:
         located = self._on_device.partition.locate(z)
         return Embedded(vectors, z, *located, samples_from(members, generation.schema))
 
-    def take_out(self, members: Sequence[Member]) -> None:
+    def take_out(self, members: Sequence[Member]) -> Sequence[Member]:
         """Take samples that have been applied, held or dropped, out of everything. O(n D).
 
-        Where sums are estimates they stay: what a sample has given to them is not known.
+        Returns
+        -------
+        sequence of Member
+            Those that are in the sums no more: all of them, or none where sums are
+            estimates, since what a sample has given to those is not known.
         """
         if not members:
-            return
+            return ()
         vectors, latent, keys, runners_up, _ = self.placed(members)
         slots = self.table.find(keys).cpu().numpy()
         for slot in np.unique(slots).tolist():
@@ -333,13 +369,21 @@ class Sketch:
             self.pools.forget(slot, gone, offered)
         if self.is_approximate:
             np.add.at(self.pools.absent, slots, 1)
-            return
+            return ()
         if runners_up is not None:
             self.witnesses.subtract(keys, runners_up)
         self.table.subtract(keys, latent, vectors)
         self.num_applied -= len(members)
-        for member in members:
-            self.forgotten.add(member.id, [member])
+        return members
+
+    def _remove(self, sample_id: str) -> tuple[list[Member], int]:
+        """Take the samples of an id out; return those out of the sums, and how many were held."""
+        waiting = members_of(self.tail.remove(sample_id))
+        held = self.held.of(sample_id)
+        removed = [*waiting, *self.take_out(held)]
+        self.reservoir.forget(sample_id)
+        self.held.remove(sample_id)
+        return removed, len(waiting) + len(held)
 
     def _keep_out(self) -> None:
         """Take out what one side of a merge has forgotten and the other side holds."""
@@ -354,21 +398,3 @@ class Sketch:
             self.watch = min(watches, key=lambda watch: watch.radius).looked(
                 self.n, self.reservoir.members, self.generation.partition
             )
-
-    def _check_mergeable(self, other: "Sketch") -> None:
-        """Refuse a sketch of another generation or configuration."""
-        if self.generation.id != other.generation.id:
-            msg = (
-                f"cannot merge sketches of generations {self.generation.id} and "
-                f"{other.generation.id}; give both engines the same generation"
-            )
-            raise ConfigError(msg)
-        different = {
-            name: values
-            for name, values in self.config.differences(other.config).items()
-            if name in SKETCH_SETTINGS
-        }
-        if different:
-            listed = ", ".join(f"{k}: {a!r} and {b!r}" for k, (a, b) in different.items())
-            msg = f"cannot merge sketches of different configurations ({listed})"
-            raise ConfigError(msg)

@@ -9,6 +9,7 @@ import torch
 from echo_stream.bounded_pool import BoundedPool
 from echo_stream.buffer import SampleBuffer
 from echo_stream.cells import CellTable
+from echo_stream.changes import ChangeCounts
 from echo_stream.config import EngineConfig
 from echo_stream.drift import Watch
 from echo_stream.generation import Generation
@@ -22,7 +23,7 @@ from echo_stream.members import (
 from echo_stream.pools import latents, vectors_of
 from echo_stream.samples import Origin, Samples, as_objects, label_of
 from echo_stream.sketch import Sketch
-from echo_stream.typing import Array, State
+from echo_stream.typing import Array, Label, State
 
 
 def sketch_to_state(sketch: Sketch) -> State:
@@ -60,6 +61,7 @@ def sketch_to_state(sketch: Sketch) -> State:
         "former_generations": list(sketch.former_generations),
         "watch": None if sketch.watch is None else sketch.watch.to_json(),
         "forgotten": sketch.forgotten.to_json(),
+        "changes": sketch.changes.to_json(),
     }
     tail = sketch.tail.peek()
     if tail is not None:
@@ -95,6 +97,8 @@ def sketch_from_state(
     sketch.watch = None if meta["watch"] is None else Watch.from_json(meta["watch"])
     sketch.witnesses.restore(arrays["witnesses"])
     sketch.forgotten.restore(meta["forgotten"])
+    # States of before there were changes have none.
+    sketch.changes = ChangeCounts.from_json(meta.get("changes", {}))
     if "tail" in meta:
         sketch.tail = SampleBuffer(samples_from_json(arrays["tail.x"], meta["tail"]))
     sketch.num_applied = int(sketch.table.counts.sum())
@@ -102,24 +106,33 @@ def sketch_from_state(
 
 
 def columns_to_json(samples: Samples) -> dict[str, Any]:
-    """Return ids, labels and origins of samples as JSON."""
-    labels, origins = samples.labels, samples.origins
-    return {
+    """Return ids, labels and origins of samples as JSON; sent labels where they are others."""
+    origins = samples.origins
+    columns = {
         "ids": [str(sample_id) for sample_id in samples.ids],
-        "labels": None if labels is None else [label_of(label) for label in labels],
+        "labels": _labels_to_json(samples.labels),
         "origins": None if origins is None else [o and list(o) for o in origins],
     }
+    if samples.sent_labels is not None:
+        columns["sent_labels"] = _labels_to_json(samples.sent_labels)
+    return columns
 
 
 def samples_from_json(x: Array, columns: dict[str, Any]) -> Samples:
     """Return the samples whose columns were written by `columns_to_json`."""
-    origins = columns["origins"]
+    origins, sent_labels = columns["origins"], columns.get("sent_labels")
     return Samples(
         x=x,
         ids=as_objects(columns["ids"]),
         labels=None if columns["labels"] is None else as_objects(columns["labels"]),
         origins=None if origins is None else as_objects([o and Origin(*o) for o in origins]),
+        sent_labels=None if sent_labels is None else as_objects(sent_labels),
     )
+
+
+def _labels_to_json(labels: Array | None) -> list[Label] | None:
+    """Return labels as JSON."""
+    return None if labels is None else [label_of(label) for label in labels]
 
 
 def _pool_rows(pools: list[BoundedPool], number: dict[int, int]) -> Array:

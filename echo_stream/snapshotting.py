@@ -210,6 +210,7 @@ def _manifest(
         "num_substituted": num_substituted,
         "num_forgotten": sketch.forgotten.num_removed,
         "num_forget_missed": sketch.forgotten.num_missed,
+        **sketch.changes.to_json(),
         "num_distinct": int(np.count_nonzero(rows.weights)),
         "certified_fraction": float(rows.certified.astype(bool).sum() / max(len(rows), 1)),
         "sums_are_exact": sketch.table.is_exact,

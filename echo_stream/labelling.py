@@ -1,0 +1,83 @@
+"""Labels that come after their samples, and what becomes of them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from echo_stream.errors import DataError
+from echo_stream.held import Held
+from echo_stream.members import Member
+from echo_stream.samples import label_of, larger_label
+from echo_stream.typing import Label
+from echo_stream.validation import as_samples
+
+
+def late_labels(ids: Any, labels: Any) -> list[tuple[str, Label]]:
+    """Return checked pairs of id, as text, and label; of one id, or of as many as there are.
+
+    Raises
+    ------
+    ShapeError
+        If there are not as many labels as ids.
+    DataError
+        If an id or a label cannot be used; a label that is unknown, None or NaN, says nothing.
+    """
+    if np.ndim(ids) == 0:
+        ids, labels = [ids], [labels]
+    named = as_samples(np.zeros((len(ids), 1)), labels, ids)
+    assert named.labels is not None
+    known = [label_of(label) for label in named.labels.tolist()]
+    if None in known:
+        msg = f"the label in row {known.index(None)} is unknown; leave out ids without a label"
+        raise DataError(msg)
+    return [(str(name), label) for name, label in zip(named.ids.tolist(), known, strict=True)]
+
+
+class LateLabels:
+    """The labels that came after samples which are held, by sample.
+
+    They go on to the same samples where these are read again from their source, which
+    knows nothing of them.
+    """
+
+    def __init__(self, members: Iterable[Member]) -> None:
+        self._labels: dict[str, list[tuple[int, Label]]] = {}
+        for member in members:
+            if member.is_relabelled:
+                known = self._labels.setdefault(member.id, [])
+                known.append((int(member.tie[2]), member.label))
+
+    def __len__(self) -> int:
+        """Return the number of ids."""
+        return len(self._labels)
+
+    def on(self, members: Sequence[Member]) -> list[Member]:
+        """Return members that were made of a source, with the labels that came late."""
+        return [self._labelled(member) for member in members]
+
+    def put_on(self, held: Held) -> None:
+        """Give labels to those members held that are the same samples."""
+        for name in self._labels:
+            for member in held.of(name):
+                held.swap(member, self._labelled(member))
+
+    def _labelled(self, member: Member) -> Member:
+        """Return a member with its late label, if it has one."""
+        for digest, label in self._labels.get(member.id, ()):
+            if member.tie[2] == digest:
+                return member.relabelled(label)
+        return member
+
+
+def merged_labels(mine: Sequence[Member], theirs: Sequence[Member]) -> dict[str, Label]:
+    """Return the labels of ids that two engines hold, where a label came late to either.
+
+    Of several the larger one, numbers before text: which came last nobody knows.
+    """
+    shared = {member.id for member in mine} & {member.id for member in theirs}
+    late: dict[str, list[Label]] = {}
+    for member in (*mine, *theirs):
+        if member.is_relabelled and member.id in shared:
+            late.setdefault(member.id, []).append(member.label)
+    return {name: larger_label(labels) for name, labels in late.items()}

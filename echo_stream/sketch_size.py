@@ -1,0 +1,54 @@
+"""Bytes of a sketch: what it has in use, and the most that it can ever have."""
+
+import math
+from typing import TYPE_CHECKING
+
+from echo_stream.scratch import rows_at_once
+from echo_stream.witnesses import PAIR_BYTES
+
+if TYPE_CHECKING:
+    from echo_stream.sketch import Sketch
+
+FLOAT32_BYTES = 4
+FLOAT64_BYTES = 8
+
+
+def size_bytes(sketch: "Sketch", *, block_size: int) -> int:
+    """Return the bytes of sums, references, retained payloads and the memory to work in."""
+    payloads = sum(member.size_bytes for member in sketch.members())
+    tables = sketch.table.size_bytes + sketch.pools.size_bytes + sketch.witnesses.size_bytes
+    waiting = sketch.tail.size_bytes + _scratch_bytes(sketch, block_size)
+    return tables + payloads + waiting + sketch.forgotten.size_bytes
+
+
+def memory_bound(sketch: "Sketch", *, block_size: int) -> int:
+    """Return the most bytes that can be in use, whatever arrives (R only falls from here).
+
+    Only hashes of ids that will be forgotten come on top.
+    """
+    generation, pools = sketch.generation, sketch.pools
+    max_cells, dim = generation.partition.max_cells, generation.encoder.dim
+    payload = generation.schema.size_bytes + FLOAT64_BYTES * dim
+    if generation.features is not None:
+        payload += FLOAT32_BYTES * generation.num_features
+    per_cell = sum(side.capacity for side in pools.all())
+    # While a quota is infinite all that was counted is held: fewer than the budget, and
+    # where support has a share of it, a sample more a cell.
+    unbounded = sketch.config.budget + max_cells
+    members = max_cells * per_cell if math.isfinite(per_cell) else unbounded
+    members += sketch.reservoir.size
+    sums = FLOAT64_BYTES * max_cells * 9 * (generation.num_features + dim)
+    pairs = max_cells * (max_cells - 1) // 2 if generation.partition.kind == "codebook" else 0
+    scratch = _scratch_bytes(sketch, block_size)
+    fixed = sums + scratch + PAIR_BYTES * pairs + sketch.forgotten.size_bytes
+    return int((members + block_size) * payload + fixed)
+
+
+def _scratch_bytes(sketch: "Sketch", block_size: int) -> int:
+    """Return the bytes that blocks are worked on in, whether they are in use yet or not."""
+    num_features, rows = sketch.generation.num_features, rows_at_once(block_size, sketch.device)
+    vectors = FLOAT32_BYTES * block_size * num_features
+    exact = 2 * FLOAT64_BYTES * rows * num_features  # for the encoder, and for the sums
+    to_means = FLOAT32_BYTES * rows * num_features
+    to_centroids = FLOAT64_BYTES * rows * sketch.generation.encoder.dim
+    return vectors + exact + to_means + to_centroids
