@@ -1,7 +1,7 @@
 """`echo-stream produce`: send a data set to a topic, as a user's producer would."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -12,7 +12,7 @@ from echo_stream.cli.output import emit, progress
 
 if TYPE_CHECKING:
     from echo_stream.connectors.client_config import ClientConfig
-    from echo_stream.connectors.codecs import Format
+    from echo_stream.connectors.codecs import SampleFormat
 
 
 @click.command(cls=Command)
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 @option("--partitions", type=int, default=1, help="Partitions of a topic that is created.")
 @option("--rate", type=float, help="Messages a second; default: as fast as it goes.")
 @option(
-    "--message-format", type=click.Choice(["npy", "raw", "json"]), default="npy",
-    help="How a message holds its sample.",
+    "--message-format", type=click.Choice(["npy", "raw", "json", "arrow"]),
+    help="How a message holds its sample; default: npy, or arrow for several.",
 )  # fmt: skip
+@option("--samples-per-message", type=int, default=1, help="More than one are sent as Arrow.")
 @client_options
 def produce(
     *,
@@ -33,14 +34,15 @@ def produce(
     topic: str | None,
     partitions: int,
     rate: float | None,
-    message_format: "Format",
+    message_format: "SampleFormat | Literal['arrow'] | None",
+    samples_per_message: int,
     client: "ClientConfig",
 ) -> None:
-    """Send the samples of DATA to a topic, one message each.
+    """Send the samples of DATA to a topic, one message each, or several in an Arrow message.
 
     DATA is .npz, .npy, .parquet, or a folder of .parquet files or of images, and checked
     whole before its first sample is sent. The row number (or the id in DATA) becomes header
-    `id` and the key, the label header `label`.
+    `id` and the key, the label header `label`; Arrow has columns for them, and no key.
 
     \b
     Example:
@@ -55,9 +57,10 @@ def produce(
     config = ProduceConfig(
         topic=topic,
         bootstrap_servers=bootstrap_servers,
-        message_format=message_format,
+        message_format=message_format or ("npy" if samples_per_message == 1 else "arrow"),
         partitions=partitions,
         rate=rate,
+        samples_per_message=samples_per_message,
         client=client,
     )
     source = file_source(data)
@@ -66,6 +69,6 @@ def produce(
         sent = produce_samples(
             source.batches(),
             config,
-            on_sent=lambda done: show(done, source.num_samples),
+            on_sent=lambda done: show(done * samples_per_message, source.num_samples),
         )
     emit({"topic": topic, "messages": sent})

@@ -47,11 +47,20 @@ source_options = together(
     ),
     option("--until-end", is_flag=True, help="Stop at the end of the topics as it is now."),
     option(
-        "--message-format", type=click.Choice(["auto", "npy", "raw", "json"]), default="auto",
+        "--message-format", default="auto",
+        type=click.Choice(["auto", "npy", "raw", "json", "arrow", "image"]),
         help="Format of messages without a content-type header.",
     ),
     option("--dtype", help="Of raw messages without a dtype header, such as float32."),
     option("--shape", type=Shape(), help="Of raw messages, such as 28,28."),
+    option("--codec", metavar="MODULE:FACTORY",
+           help="Makes an object whose decode(value, headers, key) reads all messages."),
+    option("--max-message-bytes", type=click.IntRange(1), default=16 * 1024**2,
+           help="Larger messages are refused, also once they are uncompressed."),
+    option("--max-elements", type=click.IntRange(1), default=16_777_216,
+           help="Likewise those of more values, of all their samples."),
+    option("--max-pixels", type=click.IntRange(1), default=16_777_216,
+           help="Likewise images of more pixels."),
 )  # fmt: skip
 
 schedule_options = together(
@@ -158,10 +167,19 @@ def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[RunSt
     if servers is None:
         msg = "--topic needs --bootstrap-servers HOST:PORT"
         raise click.UsageError(msg)
-    from echo_stream.connectors.codecs import CodecConfig  # noqa: PLC0415
+    from echo_stream.connectors.codecs import CodecConfig, load_codec  # noqa: PLC0415
     from echo_stream.connectors.kafka_source import KafkaConfig, KafkaSource  # noqa: PLC0415
 
-    codec = CodecConfig(values["message_format"], values["dtype"], values["shape"])
+    allow_local_modules()
+    codec = CodecConfig(
+        values["message_format"],
+        values["dtype"],
+        values["shape"],
+        max_bytes=values["max_message_bytes"],
+        max_elements=values["max_elements"],
+        max_pixels=values["max_pixels"],
+        codec=None if values["codec"] is None else load_codec(values["codec"]),
+    )
     config = KafkaConfig(
         topics,
         servers,

@@ -1,15 +1,14 @@
 """Image folders: one file a sample, the sub-folder its class."""
 
 import os
-import warnings
 from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from echo_stream.connectors.file_errors import naming
 from echo_stream.connectors.file_source import Chunk
+from echo_stream.connectors.pixels import read_pixels
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.samples import as_objects
 from echo_stream.typing import Array
@@ -20,7 +19,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 # Only these decoders are tried, whatever a file turns out to be.
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
-_GREY_MODES = ("1", "L", "LA")
 
 
 class ImageReader:
@@ -56,9 +54,9 @@ class ImageReader:
             raise DataError(msg)
         self.num_samples = len(self.names)
         self._has_classes = any("/" in name for name in self.names)
-        self._mode: str | None = None
+        self._is_grey: bool | None = None
         first = self._decode(self.names[0])
-        self._mode = "L" if first.ndim == 2 else "RGB"
+        self._is_grey = first.ndim == 2
         self.schema = SampleSchema(first.shape, first.dtype.name)
 
     @property
@@ -88,11 +86,8 @@ class ImageReader:
 
     def _decode(self, name: str) -> Array:
         """Return an ndarray of shape (height, width) or (height, width, 3), uint8."""
-        with naming(name), warnings.catch_warnings():
-            # Pillow warns from its limit on, and refuses at twice that.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(self._folder / name, formats=_FORMATS) as image:
-                return np.asarray(_convert(image, self._mode))
+        with naming(name):
+            return read_pixels(self._folder / name, _FORMATS, is_grey=self._is_grey)
 
     def _labels(self, names: tuple[str, ...]) -> Array | None:
         """Return the first folder of each name; None beside the class folders."""
@@ -116,13 +111,3 @@ def _image_names(folder: Path) -> Generator[str, None, None]:
 def _raise(err: OSError) -> None:
     """Let a folder that may not be listed be an error, which `os.walk` would pass over."""
     raise err
-
-
-def _convert(image: Image.Image, mode: str | None) -> Image.Image:
-    """Return an image as grey or RGB; without a mode, whichever is its own."""
-    if image.mode.startswith(("I", "F")):
-        msg = f"has more than 8 bits a value (mode {image.mode}); save it with 8, or x as .npy"
-        raise DataError(msg)
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # Pillow warns of the direct way
-    return image.convert(mode or ("L" if image.mode in _GREY_MODES else "RGB"))

@@ -101,7 +101,7 @@ class RecordDecoder:
             record = message.record
             origin = Origin(record.topic, record.partition, record.offset, record.timestamp)
             try:
-                decoded = decode(record.key, record.value, record.headers, self._codec)
+                decoded = decode(record.key, record.value, record.headers, self._codec, self.schema)
                 if self.schema is None:
                     self.schema = SampleSchema.of(decoded.x)
                 self.schema.check(decoded.x)

@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import TopicAlreadyExistsError
 
+from echo_stream.buffer import SampleBuffer
 from echo_stream.connectors.client_config import ClientConfig
-from echo_stream.connectors.codecs import Format, encode
+from echo_stream.connectors.codecs import SampleFormat, encode, encode_batch
 from echo_stream.connectors.kafka_client import (
     check_servers,
     check_topic,
@@ -38,27 +39,39 @@ class ProduceConfig:
         Created, with so many partitions, if it does not exist.
     bootstrap_servers : str
         Comma-separated HOST:PORT.
-    message_format : "npy", "raw" or "json"
+    message_format : "npy", "raw", "json" or "arrow"
     partitions : int
     rate : float or None
         Messages a second; None: as fast as it goes.
+    samples_per_message : int
+        Arrow takes more than one.
     client : ClientConfig
         How to connect.
     """
 
     topic: str
     bootstrap_servers: str
-    message_format: Format = "npy"
+    message_format: SampleFormat | Literal["arrow"] = "npy"
     partitions: int = 1
     rate: float | None = None
+    samples_per_message: int = 1
     client: ClientConfig = field(default_factory=ClientConfig)
 
     def __post_init__(self) -> None:
         """Refuse what no broker could do."""
         check_servers(self.bootstrap_servers)
         check_topic(self.topic)
-        if self.message_format not in get_args(Format):
-            msg = f"message_format must be npy, raw or json; got {self.message_format!r}"
+        if self.message_format not in (*get_args(SampleFormat), "arrow"):
+            msg = f"message_format must be npy, raw, json or arrow; got {self.message_format!r}"
+            raise ConfigError(msg)
+        if self.samples_per_message < 1:
+            msg = f"samples_per_message must be at least 1; got {self.samples_per_message}"
+            raise ConfigError(msg)
+        if self.samples_per_message > 1 and self.message_format != "arrow":
+            msg = (
+                f"message_format {self.message_format} has one sample in a message; with "
+                "samples_per_message use arrow"
+            )
             raise ConfigError(msg)
         if self.partitions < 1:
             msg = f"partitions must be at least 1; got {self.partitions}"
@@ -74,10 +87,10 @@ def produce_samples(
     *,
     on_sent: Callable[[int], None] | None = None,
 ) -> int:
-    """Send samples in their order, and return their number when all are acknowledged.
+    """Send samples in their order; return the number of messages when all are acknowledged.
 
     A batch is asked for when the one before has been handed over. Key and header `id` are
-    the id, header `label` the label. See `produce_messages`.
+    the id, header `label` the label; Arrow has columns for them. See `produce_messages`.
     """
     return produce_messages(_messages(batches, config), config, on_sent=on_sent)
 
@@ -141,11 +154,30 @@ def _send_all(
 
 
 def _messages(batches: Iterable[Samples], config: ProduceConfig) -> Iterator[Message]:
-    """Yield key, value and headers of every sample."""
+    """Yield key, value and headers of every message."""
+    if config.message_format == "arrow":
+        for samples in _regrouped(batches, config.samples_per_message):
+            yield from encode_batch(samples)
+        return
     for samples in batches:
         for row in range(len(samples)):
             label = None if samples.labels is None else label_of(samples.labels[row])
             yield encode(samples.x[row], str(samples.ids[row]), label, config.message_format)
+
+
+def _regrouped(batches: Iterable[Samples], n: int) -> Iterator[Samples]:
+    """Yield the same samples n at a time, and the rest."""
+    waiting = SampleBuffer()
+    for samples in batches:
+        rest = samples
+        while len(rest):
+            missing = n - len(waiting)
+            waiting.append(rest[:missing])
+            rest = rest[missing:]
+            if len(waiting) == n:
+                yield waiting.drain()
+    if len(waiting):
+        yield waiting.drain()
 
 
 def _ensure_topic(config: ProduceConfig) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from echo_stream.connectors.codecs.layouts import Layout, raw_layout
+from echo_stream.connectors.layouts import Layout, as_rows, raw_layout
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.samples import as_objects
 from echo_stream.typing import Array
@@ -183,8 +183,7 @@ def _unpack(column: pa.Array, layout: Layout, row: int) -> Array:
             f"{layout.words()} has {layout.size}"
         )
         raise ShapeError(msg)
-    values = np.frombuffer(b"".join(column.to_pylist()), layout.dtype)
-    return values.reshape(-1, *layout.shape)
+    return as_rows(b"".join(column.to_pylist()), layout, len(column))
 
 
 def _unnest(column: pa.Array, row: int, shape: tuple[int, ...] | None) -> Array:

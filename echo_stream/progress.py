@@ -140,7 +140,13 @@ class Progress:
             Features.fit(self.features, samples.x, self.device)(samples.x[:missing])
         held_back = self._hold_back(samples)
         if self.sketch is None and len(self.waiting) >= self.config.warmup:
-            self.end_warmup(on_epoch)
+            try:
+                self.end_warmup(on_epoch)
+            except BaseException:
+                # All of a batch is held back, so that whoever stores this state has counted
+                # whole messages.
+                self.waiting.append(samples[missing:])
+                raise
         if self.sketch is not None:
             self.sketch = count(self.sketch, samples[held_back:])
 
@@ -149,14 +155,17 @@ class Progress:
         waiting = self.waiting.peek()
         if waiting is None:
             return
-        expected_n = max(len(waiting), self.config.expected_n or 0)
-        sketch = self._trained(waiting.x, expected_n, on_epoch)
+        # More than the warm-up waits where its training was stopped: it goes on as it would have.
+        first = waiting[: self.config.warmup]
+        expected_n = max(len(first), self.config.expected_n or 0)
+        sketch = self._trained(first.x, expected_n, on_epoch)
         sketch.forgotten.merge(self.forgotten)
         sketch.changes.merge(self.changes)
         if self.config.auto_regenerate:
-            sketch.watch = Watch.begin(sketch.generation, waiting.x, seed=self.config.seed)
-        sketch.update(waiting)
-        self.sketch, self.waiting = sketch, SampleBuffer()
+            sketch.watch = Watch.begin(sketch.generation, first.x, seed=self.config.seed)
+        sketch.update(first)
+        self.sketch = count(sketch, waiting[len(first) :])
+        self.waiting = SampleBuffer()
 
     def regenerate(self, source: Rereadable | None, on_epoch: OnEpoch | None = None) -> None:
         """Train a new generation and go on with it; see `EchoCoreset.regenerate`."""

@@ -4,9 +4,24 @@ Nothing in a message is trusted: limits are checked before it is decoded, and
 whatever is wrong ends in a `DecodeError` with a reason.
 """
 
-from echo_stream.connectors.codecs.config import CodecConfig, Format
+from echo_stream.connectors.codecs.arrow_encoding import encode_batch
+from echo_stream.connectors.codecs.config import CodecConfig, Format, SampleFormat
+from echo_stream.connectors.codecs.custom import load_codec
 from echo_stream.connectors.codecs.decoding import decode
 from echo_stream.connectors.codecs.encoding import encode
-from echo_stream.connectors.codecs.messages import Decoded, DecodeError, Headers
+from echo_stream.connectors.codecs.messages import Codec, Decoded, DecodeError, Headers, Sample
 
-__all__ = ["CodecConfig", "DecodeError", "Decoded", "Format", "Headers", "decode", "encode"]
+__all__ = [
+    "Codec",
+    "CodecConfig",
+    "DecodeError",
+    "Decoded",
+    "Format",
+    "Headers",
+    "Sample",
+    "SampleFormat",
+    "decode",
+    "encode",
+    "encode_batch",
+    "load_codec",
+]

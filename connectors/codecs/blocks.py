@@ -12,9 +12,9 @@ import numpy as np
 
 from echo_stream.connectors.codecs.config import CodecConfig
 from echo_stream.connectors.codecs.formats import MAGIC_STARTS, declared_format, likely_format
-from echo_stream.connectors.codecs.layouts import Layout, as_array, raw_layout
 from echo_stream.connectors.codecs.messages import DecodeError, Named
 from echo_stream.connectors.codecs.npy import header_of, npy_layout
+from echo_stream.connectors.layouts import Layout, as_rows, raw_layout
 from echo_stream.errors import DataError
 from echo_stream.typing import Array
 
@@ -47,14 +47,12 @@ class Block(NamedTuple):
         -----
         O(bytes), with a handful of calls of numpy whatever n is.
         """
-        n, layout = len(values), self.layout
+        n = len(values)
         content = bytearray().join(values)
         if self.header:
             rows = np.frombuffer(content, np.uint8).reshape(n, -1)
             content = bytearray(np.ascontiguousarray(rows[:, len(self.header) :]).data)
-        size = n * layout.num_elements
-        whole = layout._replace(shape=(n, *layout.shape), num_elements=size)
-        return as_array(content, whole, 0, size)
+        return as_rows(content, self.layout, n)
 
 
 class Blocks:
@@ -85,6 +83,8 @@ class Blocks:
         So has every message that `decode` would refuse for its size or layout. O(1), but
         for headers that have not been seen before.
         """
+        if self._config.codec is not None:
+            return None
         declared = _NO_HEADERS
         if named:
             declared = (named.get("content-type"), named.get("dtype"), named.get("shape"))
@@ -94,7 +94,10 @@ class Blocks:
         if format == "auto":
             if raw is not None and value[:1] not in MAGIC_STARTS:
                 return raw
-            format = likely_format(value, named, self._config)
+            try:
+                format = likely_format(value, named, self._config)
+            except DataError:  # which `decode` raises too
+                return None
         if format == "npy":
             return self._npy_block(value)
         return raw if format == "raw" else None
@@ -107,7 +110,7 @@ class Blocks:
             return None, None
         try:
             format = declared_format({"content-type": content_type}, self._config) or "auto"
-        except DecodeError:  # which `decode` raises too
+        except DecodeError:  # likewise
             return None, None
         return format, self._raw_block(
             dtype or self._config.dtype, shape or self._config.shape, size

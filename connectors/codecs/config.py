@@ -3,18 +3,28 @@
 from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeAlias, get_args
 
-from echo_stream.connectors.codecs.layouts import DTYPES, MAX_AXES
+from echo_stream.connectors.codecs.messages import Codec
+from echo_stream.connectors.layouts import DTYPES, MAX_AXES
 from echo_stream.errors import ConfigError
 
-Format: TypeAlias = Literal["npy", "raw", "json"]
+Format: TypeAlias = Literal["npy", "raw", "json", "arrow", "image"]
 """How the value of a message holds samples."""
 
-CONTENT_TYPES: dict[Format, bytes] = {
-    "npy": b"application/x-npy",
-    "raw": b"application/octet-stream",
-    "json": b"application/json",
+SampleFormat: TypeAlias = Literal["npy", "raw", "json"]
+"""A format that is written, one sample a message."""
+
+ARROW_STREAM = b"application/vnd.apache.arrow.stream"
+
+CONTENT_TYPES: dict[bytes, Format] = {
+    b"application/x-npy": "npy",
+    b"application/octet-stream": "raw",
+    b"application/json": "json",
+    ARROW_STREAM: "arrow",
+    b"application/vnd.apache.arrow.file": "arrow",
+    b"image/png": "image",
+    b"image/jpeg": "image",
 }
-"""What a header `content-type` says of each format."""
+"""What a header `content-type` may say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +33,18 @@ class CodecConfig:
 
     Attributes
     ----------
-    format : {"auto", "npy", "raw", "json"}
+    format : {"auto", "npy", "raw", "json", "arrow", "image"}
         Of messages without a content-type header. "auto" looks at the first bytes.
     dtype : str or None
         Of raw messages and JSON without a dtype header. None: float32 for JSON.
     shape : tuple of int or None
         Of raw messages without a shape header.
-    max_bytes, max_elements : int
-        Limits of one message, checked before it is decoded.
+    max_bytes, max_elements, max_pixels : int
+        Limits of one message, checked before it is decoded: its bytes, also once they are
+        uncompressed; the values of all its samples; the pixels of its image, of which
+        Pillow's own limit allows 89 million.
+    codec : Codec or None
+        Decodes all messages, whatever they say.
     """
 
     format: Format | Literal["auto"] = "auto"
@@ -38,6 +52,8 @@ class CodecConfig:
     shape: tuple[int, ...] | None = None
     max_bytes: int = 16 * 1024**2  # 16 MiB; brokers take 1 MiB unless told otherwise
     max_elements: int = 16_777_216  # 64 MiB of float32
+    max_pixels: int = 16_777_216  # 4096 × 4096
+    codec: Codec | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings that no message could satisfy."""
@@ -47,7 +63,7 @@ class CodecConfig:
             _refuse(f"dtype must be one such as float32 or uint8; got {self.dtype!r}")
         if self.shape is not None and not (0 < len(self.shape) <= MAX_AXES and min(self.shape) > 0):
             _refuse(f"shape must be 1 to {MAX_AXES} positive numbers; got {self.shape}")
-        for name in ("max_bytes", "max_elements"):
+        for name in ("max_bytes", "max_elements", "max_pixels"):
             if getattr(self, name) < 1:
                 _refuse(f"{name} must be at least 1; got {getattr(self, name)}")
 

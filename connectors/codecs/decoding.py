@@ -1,39 +1,53 @@
-"""From the bytes of a message to its samples: which format it is, and what is wrong with it."""
+"""From the bytes of a message to its samples, and what is wrong with it."""
 
 from typing import Any
 
+import numpy as np
+
+from echo_stream.connectors.codecs.arrow import read_arrow
 from echo_stream.connectors.codecs.config import CodecConfig
+from echo_stream.connectors.codecs.custom import read_custom
 from echo_stream.connectors.codecs.fields import id_of, label_in
 from echo_stream.connectors.codecs.formats import format_of
+from echo_stream.connectors.codecs.image import read_image
 from echo_stream.connectors.codecs.json import read_json
-from echo_stream.connectors.codecs.layouts import raw_layout
 from echo_stream.connectors.codecs.messages import Decoded, DecodeError, Headers, Named
 from echo_stream.connectors.codecs.npy import read_npy
 from echo_stream.connectors.codecs.raw import read_raw
+from echo_stream.connectors.layouts import raw_layout
 from echo_stream.errors import DataError, ShapeError
-from echo_stream.typing import Array
-from echo_stream.validation import is_finite
+from echo_stream.validation import SampleSchema, finite_rows
 
 
 def decode(
-    key: bytes | None, value: bytes | None, headers: Headers, config: CodecConfig
+    key: bytes | None,
+    value: bytes | None,
+    headers: Headers,
+    config: CodecConfig,
+    schema: SampleSchema | None = None,
 ) -> Decoded:
     """Return the samples that a message holds.
 
     Parameters
     ----------
     key : bytes or None
-        The id, when neither the headers nor JSON have one and the key is UTF-8.
+        The id of a single sample, when neither the headers nor JSON have one and the key
+        is UTF-8.
     value : bytes or None
     headers : sequence of (str, bytes or None)
         ``content-type``, ``dtype`` and ``shape`` describe the value; ``id`` and ``label``
-        go before those inside it. A label written as a number is one.
+        go before those inside JSON. A label written as a number is one. Arrow has columns
+        for these.
     config : CodecConfig
+    schema : SampleSchema, optional
+        What samples have been so far: tells whether images are grey. Otherwise it is the
+        caller's to check.
 
     Raises
     ------
     DecodeError
-        The message holds nothing that can be used. No other exception comes out of one.
+        The message holds nothing that can be used, or one sample of many cannot. No other
+        exception comes out of one.
 
     Notes
     -----
@@ -52,32 +66,53 @@ def decode(
     if len(value) > config.max_bytes:
         msg = f"value has {len(value)} bytes, more than the limit of {config.max_bytes}"
         raise DecodeError(msg)
-    named = dict(headers)
     try:
-        x, fields = _parse(value, named, config)
-        sample = Decoded(x[None], (id_of(key, named, fields),), (label_in(named, fields),))
+        if config.codec is None:
+            decoded = _decode(key, value, dict(headers), config, schema)
+        else:
+            decoded = read_custom(config.codec, value, headers, key, config)
     except DecodeError:
         raise
     except ShapeError as err:
         raise DecodeError(str(err), "schema") from err
     except DataError as err:
         raise DecodeError(str(err)) from err
-    if not is_finite(x):
-        msg = "x is not finite as float32; remove or impute such values"
-        raise DecodeError(msg, "nonfinite")
-    return sample
+    _check_finite(decoded)
+    return decoded
 
 
-def _parse(value: bytes, named: Named, config: CodecConfig) -> tuple[Array, dict[str, Any]]:
-    """Return x, and the fields of JSON."""
+def _decode(
+    key: bytes | None,
+    value: bytes,
+    named: Named,
+    config: CodecConfig,
+    schema: SampleSchema | None,
+) -> Decoded:
+    """Return the samples of a message of one of our formats."""
     format = format_of(value, named, config)
-    if format == "npy":
-        return read_npy(value, config.max_elements), {}
+    if format == "arrow":
+        return read_arrow(value, config)
+    fields: dict[str, Any] = {}
     dtype, shape = named.get("dtype") or config.dtype, named.get("shape") or config.shape
-    if format == "json":
+    if format == "npy":
+        x = read_npy(value, config.max_elements)
+    elif format == "image":
+        x = read_image(value, config, schema)
+    elif format == "json":
         name = dtype.decode("latin-1") if isinstance(dtype, bytes) else dtype
-        return read_json(value, name or "float32", config.max_elements)
-    if dtype is None or shape is None:
+        x, fields = read_json(value, name or "float32", config.max_elements)
+    elif dtype is None or shape is None:
         msg = "raw value without dtype and shape; declare both, or send them as headers"
         raise DecodeError(msg)
-    return read_raw(value, raw_layout(dtype, shape), config.max_elements), {}
+    else:
+        x = read_raw(value, raw_layout(dtype, shape), config.max_elements)
+    return Decoded(x[np.newaxis], (id_of(key, named, fields),), (label_in(named, fields),))
+
+
+def _check_finite(decoded: Decoded) -> None:
+    """Refuse a message with a value that is not finite as float32."""
+    good = finite_rows(decoded.x)
+    if not good.all():
+        where = f" in row {int(np.argmin(good))}" if decoded.is_batch else ""
+        msg = f"x is not finite as float32{where}; remove or impute such values"
+        raise DecodeError(msg, "nonfinite")

@@ -5,16 +5,18 @@ import json
 
 import numpy as np
 
-from echo_stream.connectors.codecs.config import CONTENT_TYPES, Format
+from echo_stream.connectors.codecs.config import CONTENT_TYPES, SampleFormat
 from echo_stream.connectors.codecs.fields import TEXT_LABEL, number_or_text
 from echo_stream.errors import DataError
 from echo_stream.samples import label_of
 from echo_stream.typing import Array, Label
 from echo_stream.validation import as_samples
 
+_CONTENT_TYPES = {format: name for name, format in reversed(CONTENT_TYPES.items())}
+
 
 def encode(
-    x: Array, id: str | None, label: Label, format: Format
+    x: Array, id: str | None, label: Label, format: SampleFormat
 ) -> tuple[bytes | None, bytes, list[tuple[str, bytes]]]:
     """Return the key, value and headers of a message that holds one sample.
 
@@ -43,7 +45,7 @@ def encode(
     """
     checked = as_samples(x[np.newaxis], [label], None if id is None else [id])
     sample, known = checked.x[0], label_of(label)
-    headers = [("content-type", CONTENT_TYPES[format])]
+    headers = [("content-type", _CONTENT_TYPES[format])]
     if format != "npy":
         headers.append(("dtype", sample.dtype.str.encode()))
     if format == "raw":
@@ -57,7 +59,7 @@ def encode(
     return None if id is None else id.encode(), _write(sample, id, known, format), headers
 
 
-def _write(x: Array, id: str | None, label: Label, format: Format) -> bytes:
+def _write(x: Array, id: str | None, label: Label, format: SampleFormat) -> bytes:
     if format == "raw":
         return x.tobytes()
     if format == "npy":

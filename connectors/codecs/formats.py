@@ -2,16 +2,21 @@
 
 import re
 
+from echo_stream.connectors.codecs.arrow import FILE_MAGIC, STREAM_MAGIC
 from echo_stream.connectors.codecs.config import CONTENT_TYPES, CodecConfig, Format
 from echo_stream.connectors.codecs.fields import shown
+from echo_stream.connectors.codecs.image import JPEG_MAGIC, PNG_MAGIC
 from echo_stream.connectors.codecs.messages import DecodeError, Named
 from echo_stream.connectors.codecs.npy import NPY_MAGIC
+from echo_stream.connectors.layouts import raw_layout
 
-_FORMATS = {content_type: format for format, content_type in CONTENT_TYPES.items()}
 _JSON_START = re.compile(rb'\s*\{\s*"')
 
-MAGIC_STARTS = frozenset(byte.to_bytes() for byte in NPY_MAGIC[:1] + b"{ \t\n\r\v\f")
-"""First bytes of values that are another format though their size is that of a raw one."""
+_MAGIC: dict[bytes, Format] = {NPY_MAGIC: "npy", PNG_MAGIC: "image", FILE_MAGIC: "arrow"}
+_WEAK_MAGIC: dict[bytes, Format] = {JPEG_MAGIC: "image", STREAM_MAGIC: "arrow"}
+
+MAGIC_STARTS = frozenset({*(magic[:1] for magic in _MAGIC), *map(bytes, zip(b"{ \t\n\r\v\f"))})
+"""First bytes of values that can be another format though their size is that of a raw one."""
 
 
 def declared_format(named: Named, config: CodecConfig) -> Format | None:
@@ -25,11 +30,11 @@ def declared_format(named: Named, config: CodecConfig) -> Format | None:
     content_type = named.get("content-type")
     if content_type is None:
         return None if config.format == "auto" else config.format
-    format = _FORMATS.get(content_type)
+    format = CONTENT_TYPES.get(content_type)
     if format is None:
-        format = _FORMATS.get(content_type.split(b";")[0].strip().lower())
+        format = CONTENT_TYPES.get(content_type.split(b";")[0].strip().lower())
     if format is None:
-        names = b", ".join(_FORMATS).decode()
+        names = b", ".join(CONTENT_TYPES).decode()
         msg = f"content type {shown(content_type)} is not supported; use {names}"
         raise DecodeError(msg)
     return format
@@ -51,15 +56,30 @@ def format_of(value: bytes, named: Named, config: CodecConfig) -> Format:
 
 
 def likely_format(value: bytes, named: Named, config: CodecConfig) -> Format | None:
-    """Return the format that the first bytes, and the last, belong to; None for no format."""
-    if value.startswith(NPY_MAGIC):
-        return "npy"
+    """Return the format that the first bytes, and the last, belong to; None for no format.
+
+    What is as large as a raw value that is declared can begin as anything: only what is
+    rare among numbers is not raw then.
+
+    Raises
+    ------
+    DataError
+        A layout of raw values is declared, and illegible.
+    """
+    for magic, format in _MAGIC.items():
+        if value.startswith(magic):
+            return format
     # One raw value in 256 begins with a brace: where its layout is known, only what
     # begins and ends as an object does is taken for JSON.
     if _JSON_START.match(value) and value.rstrip().endswith(b"}"):
         return "json"
-    if (named.get("dtype") or config.dtype) and (named.get("shape") or config.shape):
+    dtype, shape = named.get("dtype") or config.dtype, named.get("shape") or config.shape
+    is_raw = dtype is not None and shape is not None
+    if is_raw and raw_layout(dtype, shape).size == len(value):
         return "raw"
-    if value.lstrip().startswith(b"{"):
-        return "json"
-    return None
+    for magic, format in _WEAK_MAGIC.items():
+        if value.startswith(magic):
+            return format
+    if is_raw:
+        return "raw"
+    return "json" if value.lstrip().startswith(b"{") else None

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from echo_stream.connectors.codecs.layouts import MAX_AXES, dtype_named
+from echo_stream.connectors.layouts import MAX_AXES, dtype_named
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.typing import Array
 from echo_stream.validation import first_line

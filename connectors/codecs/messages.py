@@ -1,11 +1,13 @@
 """What a message holds once it is decoded, and the error of one that holds nothing."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from echo_stream.errors import DataError
+from echo_stream.errors import DataError, EchoStreamError
 from echo_stream.source import RejectReason
 from echo_stream.typing import Array, Label
+from echo_stream.validation import first_line
 
 Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
 """Headers of a message; of equal names the last one counts."""
@@ -47,3 +49,64 @@ class Decoded(NamedTuple):
     ids: Sequence[str | None]
     labels: Sequence[Label]
     is_batch: bool = False
+
+
+class Sample(NamedTuple):
+    """A sample, as a codec of the user's returns it.
+
+    Attributes
+    ----------
+    x : array-like of at least one axis
+        Finite numbers, of the same shape and dtype in all samples of a stream.
+    id : str, int or None
+        None: topic, partition, offset and the place in the message.
+    label : int, float, str or None
+    """
+
+    x: Any
+    id: str | int | None = None
+    label: Label = None
+
+
+class Codec(Protocol):
+    """What reads messages of a format that is not ours."""
+
+    def decode(self, value: bytes, headers: Headers, key: bytes | None) -> Sequence[Sample]:
+        """Return the samples of a message, at least one.
+
+        Parameters
+        ----------
+        value : bytes
+            Not larger than the limit.
+        headers : sequence of (str, bytes or None)
+        key : bytes or None
+
+        Raises
+        ------
+        Exception
+            Any: the message is no sample then, and becomes a dead letter.
+        """
+
+
+@contextmanager
+def legible(what: str) -> Iterator[None]:
+    """Turn whatever a library raises of bytes that it cannot read into a DecodeError.
+
+    Errors of our own go through, and so does what is no `Exception`.
+
+    Examples
+    --------
+    >>> with legible("Arrow"):
+    ...     raise OSError("truncated")
+    Traceback (most recent call last):
+    echo_stream.connectors.codecs.messages.DecodeError: illegible Arrow (truncated)
+    """
+    try:
+        yield
+    except EchoStreamError:
+        raise
+    # Arrow and Pillow raise a dozen unrelated classes of damaged bytes, KeyError,
+    # SyntaxError and NotImplementedError among them.
+    except Exception as err:
+        msg = f"illegible {what} ({first_line(err)})"
+        raise DecodeError(msg) from err

@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-from echo_stream.connectors.codecs.layouts import Layout, array_layout, as_array, shape_in
+from echo_stream.connectors.layouts import Layout, array_layout, as_array, shape_in
 from echo_stream.errors import DataError
 from echo_stream.typing import Array
 

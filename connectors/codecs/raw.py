@@ -1,6 +1,6 @@
 """Raw values: the elements of one sample, in C order, and nothing else."""
 
-from echo_stream.connectors.codecs.layouts import Layout, as_array
+from echo_stream.connectors.layouts import Layout, as_array
 from echo_stream.errors import ShapeError
 from echo_stream.typing import Array
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from echo_stream.connectors.codecs import (
     CodecConfig,
     DecodeError,
-    Format,
     Headers,
+    SampleFormat,
     decode,
     encode,
 )
@@ -31,7 +31,7 @@ def fortran_npy() -> bytes:
 GOOD = [
     *(
         encode(np.arange(6, dtype=np.float32).reshape(2, 3), "id", "cat", f)
-        for f in get_args(Format)
+        for f in get_args(SampleFormat)
     ),
     (None, fortran_npy(), []),
     (b"key", b'{"id": 7, "x": [[1, 2.5e3], [-3, 4]], "y": null}', []),

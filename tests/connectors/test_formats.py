@@ -8,8 +8,8 @@ import pytest
 
 from echo_stream.connectors.codecs import raw
 from echo_stream.connectors.codecs.json import read_json
-from echo_stream.connectors.codecs.layouts import raw_layout
 from echo_stream.connectors.codecs.npy import read_npy
+from echo_stream.connectors.layouts import raw_layout
 from echo_stream.errors import DataError, ShapeError
 
 MANY = 1_000  # elements, more than any test has

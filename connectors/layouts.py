@@ -95,3 +95,10 @@ def as_array(value: bytes | bytearray, layout: Layout, start: int, max_elements:
     elif not layout.dtype.isnative:
         x = x.astype(layout.dtype.newbyteorder("="))
     return x.reshape(layout.shape, order=layout.order)
+
+
+def as_rows(content: bytes | bytearray, layout: Layout, n: int) -> Array:
+    """Return n samples of a layout in C order that lie one after another, of shape (n, ...)."""
+    size = n * layout.num_elements
+    whole = layout._replace(shape=(n, *layout.shape), num_elements=size)
+    return as_array(content, whole, 0, size)

@@ -1,0 +1,74 @@
+"""Codecs of the user's own: `module:factory`, whose object decodes messages."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from echo_stream.connectors.codecs.batches import as_decoded, check_size
+from echo_stream.connectors.codecs.config import CodecConfig
+from echo_stream.connectors.codecs.messages import Codec, Decoded, DecodeError, Headers, Sample
+from echo_stream.errors import ConfigError, ShapeError
+from echo_stream.importing import import_attribute, said
+from echo_stream.samples import as_objects
+from echo_stream.validation import first_line
+
+
+def load_codec(spec: str) -> Codec:
+    """Return the codec that the factory `module:factory` makes.
+
+    Raises
+    ------
+    ConfigError
+        The factory cannot be imported or fails, or what it returns cannot decode.
+    """
+    factory = import_attribute(spec, "codec", "module:factory")
+    try:
+        codec: Codec = factory()
+    except Exception as err:  # the user's factory may raise anything
+        msg = f"codec {spec!r}: {spec}() failed: {said(err)}"
+        raise ConfigError(msg) from err
+    if not callable(getattr(codec, "decode", None)):
+        msg = f"codec {spec!r}: {spec}() returned {type(codec).__name__}, which has no decode()"
+        raise ConfigError(msg)
+    return codec
+
+
+def read_custom(
+    codec: Codec, value: bytes, headers: Headers, key: bytes | None, config: CodecConfig
+) -> Decoded:
+    """Return the samples that a codec finds in a message; values need not be finite.
+
+    Raises
+    ------
+    DecodeError
+        The codec fails, or returns something else than samples.
+    DataError
+        Samples have different shapes, or are none.
+    """
+    try:
+        samples = list(codec.decode(value, headers, key))
+    except Exception as err:  # the user's codec may raise anything
+        msg = f"codec failed: {said(err)}"
+        raise DecodeError(msg) from err
+    if not samples or not all(isinstance(sample, Sample) for sample in samples):
+        names = ", ".join(sorted({type(sample).__name__ for sample in samples})) or "nothing"
+        msg = f"codec returned {names}; return a list of at least one Sample"
+        raise DecodeError(msg)
+    return _side_by_side(samples, config)
+
+
+def _side_by_side(samples: Sequence[Sample], config: CodecConfig) -> Decoded:
+    """Return samples of one shape and dtype as one array."""
+    try:
+        arrays = [np.asarray(sample.x) for sample in samples]
+    except Exception as err:  # x may be anything
+        msg = f"codec returned an x that is no array ({first_line(err)}); use numbers"
+        raise ShapeError(msg) from err
+    kinds = sorted({f"shape {x.shape} and dtype {x.dtype}" for x in arrays})
+    if len(kinds) > 1:
+        msg = f"codec returned samples of {' and of '.join(kinds[:2])}; a message holds one kind"
+        raise ShapeError(msg)
+    check_size(sum(x.size for x in arrays), config)
+    x = np.stack(arrays)
+    ids = [sample.id for sample in samples]
+    return as_decoded(x, ids, as_objects([sample.label for sample in samples]), config)
