@@ -26,7 +26,8 @@ def cloud(n: int, seed: int = 5) -> Array:
 
 def replacing(budget: int = 20, **settings: Any) -> EchoCoreset:
     """Return an engine that replaces, with a generation unless settings say otherwise."""
-    return EchoCoreset(budget, **{"generation": GENERATION, "on_duplicate": "replace"} | settings)
+    chosen: dict[str, Any] = {"generation": GENERATION, "on_duplicate": "replace", **settings}
+    return EchoCoreset(budget, **chosen)
 
 
 def comparable(engine: EchoCoreset) -> tuple[dict[str, bytes], str]:
