@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 source or broker unavailable,
 4 state incompatible or in use, 5 too many bad messages.
 """
 
-import logging
 import sys
 
 import click
@@ -24,6 +23,7 @@ from echo_stream.cli import (
     train,
 )
 from echo_stream.cli.command import Group, config_option
+from echo_stream.cli.logs import use_logs
 from echo_stream.errors import (
     BadMessagesError,
     ConfigError,
@@ -56,14 +56,7 @@ def cli(*, verbose: bool) -> None:
     Example:
       echo-stream demo
     """
-    handler = logging.StreamHandler(sys.stderr)
-    # During an outage the Kafka client logs several lines a second; our errors quote the last.
-    handler.addFilter(lambda record: verbose or not record.name.startswith("kafka"))
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        handlers=[handler],
-    )
+    use_logs(None, is_verbose=verbose)
 
 
 for command in (

@@ -9,6 +9,7 @@ import click
 from echo_stream.cli.client_options import client_options
 from echo_stream.cli.command import Command
 from echo_stream.cli.http_options import http_config, http_options, served
+from echo_stream.cli.logs import log_options, use_logs
 from echo_stream.cli.options import (
     allow_local_modules,
     engine_options,
@@ -90,6 +91,7 @@ schedule_options = together(
 @schedule_options
 @model_options
 @http_options
+@log_options
 def run(
     *,
     data: Path | None,
@@ -110,6 +112,8 @@ def run(
     Example:
       echo-stream run --bootstrap-servers localhost:9092 --topic events --state DIR --budget 300
     """
+    is_verbose = click.get_current_context().find_root().params.get("verbose", False)
+    use_logs(values["log_level"], values["log_format"], is_verbose=is_verbose)
     if state is None:
         msg = "give --state DIR, the folder that keeps what has been counted"
         raise click.UsageError(msg)

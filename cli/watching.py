@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from echo_stream.cli.logs import STATUS_LOGGER
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from echo_stream.connectors.run_monitor import RunMonitor
 
-logger = logging.getLogger("echo_stream.status")
+logger = logging.getLogger(STATUS_LOGGER)
+logger.setLevel(logging.INFO)  # the handler decides
 
 REFRESH_HZ = 4
 LOG_EVERY_S = 60.0
@@ -53,7 +56,7 @@ def _logged(monitor: "RunMonitor") -> Iterator[None]:
 
     def log() -> None:
         while not over.wait(LOG_EVERY_S):
-            logger.info("%s", monitor.current_phase, extra=_numbers(monitor))
+            logger.info("status", extra={"phase": monitor.current_phase, **_numbers(monitor)})
 
     thread = threading.Thread(target=log, name="status-log", daemon=True)
     thread.start()

@@ -1,5 +1,6 @@
 """How a run goes on, for status files, metrics, health checks and the terminal."""
 
+import logging
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from echo_stream.runtime import RunReport
 from echo_stream.snapshot import Snapshot
 from echo_stream.source import Batch, RejectReason, Source
 from echo_stream.watching import PartitionProgress, Phase, Watchable
+
+logger = logging.getLogger(__name__)
 
 SAMPLE_S = 0.25  # how often the source is asked how far it is
 RATE_WINDOW_S = 10.0  # the rate is of so many last seconds
@@ -156,6 +159,8 @@ class RunMonitor:
 
     def phase(self, phase: Phase) -> None:
         """Hear of what the run does from now on."""
+        if phase != self.current_phase:
+            logger.info("the run is %s", phase, extra={"phase": phase, "n": self.report.n})
         self.current_phase = phase
         self._beat_s = time.monotonic()
 
@@ -177,11 +182,20 @@ class RunMonitor:
         """Take in a checkpoint."""
         self.checkpoint_position, self.checkpoint_time_s = dict(position), now_s()
         self.checkpoint_seconds.observe(seconds)
+        fields = {"n": self.report.n, "seconds": round(seconds, 3)}
+        logger.info("checkpoint is durable", extra=fields)
         self._sample()
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Take in a snapshot."""
         self.snapshot_manifest = {**snapshot.manifest, "time": timestamp()}
+        names = {
+            "snapshot": "id",
+            "coreset_size": "num_distinct",
+            "certified": "certified_fraction",
+        }
+        fields = {name: snapshot.manifest[key] for name, key in names.items()}
+        logger.info("snapshot is durable", extra=fields)
         self._beat_s = time.monotonic()
 
     def _sample(self) -> None:

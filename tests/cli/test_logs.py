@@ -1,0 +1,117 @@
+"""`run --log-level` and `--log-format`: what is logged, and how a line looks."""
+
+import json
+import logging
+import re
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from echo_stream.cli.watching import watched
+from tests.cli.commands import TINY, N, Result, run_command, write_data
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Return what runs over a small file, with further options."""
+    data = write_data(tmp_path / "data.npz")
+
+    def run_with(*words: object) -> Result:
+        result = run_command("run", data, "--state", tmp_path / "state", *TINY, *words)
+        assert result.exit_code == 0, result.stderr
+        return result
+
+    return run_with
+
+
+def lines(result: Result) -> list[Any]:
+    """Return the log as JSON, line by line."""
+    return [json.loads(line) for line in result.stderr.splitlines()]
+
+
+def test_a_short_run_is_silent(run: Run) -> None:
+    """What went well needs no words."""
+    assert run().stderr == ""
+
+
+def test_info_tells_what_happens(run: Run) -> None:
+    """Phases, checkpoint and snapshot have a line each, with time, level and fields."""
+    found = run("--log-level", "info").stderr.splitlines()
+    form = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 INFO echo_stream\.\S+ "
+    assert all(re.match(form, line) for line in found), found
+    assert any(line.endswith('the run is warming up phase="warming up" n=0') for line in found)
+    (checkpoint,) = [line for line in found if "checkpoint is durable" in line]
+    assert re.search(rf" n={N} seconds=\d", checkpoint)
+    assert any(re.search(r"snapshot is durable snapshot=\S+ coreset_size=\d+", x) for x in found)
+
+
+def test_json_has_an_object_a_line(run: Run) -> None:
+    """Fields keep their types; times are of UTC."""
+    found = lines(run("--log-level", "info", "--log-format", "json"))
+    (checkpoint,) = [each for each in found if each["message"] == "checkpoint is durable"]
+    assert (checkpoint["level"], checkpoint["n"]) == ("info", N)
+    assert datetime.fromisoformat(checkpoint["time"]).utcoffset() is not None
+    assert checkpoint["logger"] == "echo_stream.connectors.run_monitor"
+
+
+def test_the_environment_sets_them(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As any other option."""
+    monkeypatch.setenv("ECHO_STREAM_LOG_LEVEL", "info")
+    monkeypatch.setenv("ECHO_STREAM_LOG_FORMAT", "json")
+    assert len(lines(run())) > 2
+
+
+@pytest.mark.parametrize(
+    ("words", "passes"),
+    [
+        ([], ["echo_stream.x WARNING", "echo_stream.status INFO"]),
+        (["--log-level", "error"], []),
+        (
+            ["--log-level", "info"],
+            ["echo_stream.x INFO", "echo_stream.x WARNING", "echo_stream.status INFO",
+             "kafka.client WARNING"],
+        ),
+        (
+            ["--log-level", "debug"],
+            ["echo_stream.x INFO", "echo_stream.x WARNING", "echo_stream.status INFO",
+             "kafka.client INFO", "kafka.client WARNING"],
+        ),
+    ],
+)  # fmt: skip
+def test_levels_are_of_ours_and_of_the_client(
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: list[str], passes: list[str]
+) -> None:
+    """The client's lines are there on demand; the status line unless told otherwise."""
+    from echo_stream.connectors import consumer  # noqa: PLC0415 - only here
+
+    def speak(*arguments: Any, **options: Any) -> Any:
+        for name in ("echo_stream.x", "echo_stream.status", "kafka.client"):
+            logger = logging.getLogger(name)
+            logger.info("here")
+            if name != "echo_stream.status":
+                logger.warning("here")
+        return loud(*arguments, **options)
+
+    loud = consumer.consume
+    monkeypatch.setattr(consumer, "consume", speak)
+    found = re.findall(r"(\w+) (\S+) here$", run(*words).stderr, re.M)
+    assert sorted(f"{name} {level}" for level, name in found) == sorted(passes)
+
+
+def test_a_line_a_minute_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has the numbers that a terminal shows, as fields."""
+    monkeypatch.setattr("echo_stream.cli.watching.LOG_EVERY_S", 0.01)
+    caplog.set_level(logging.INFO)
+    with watched(None):
+        while not caplog.records:
+            pass
+    record = vars(caplog.records[0])
+    assert (record["name"], record["phase"]) == ("echo_stream.status", "starting")
+    assert (record["n"], record["rate"], record["rejected"]) == (0, 0.0, 0)
