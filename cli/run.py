@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from echo_stream.config import EngineConfig
     from echo_stream.connectors.run_monitor import RunMonitor
-    from echo_stream.connectors.run_stats import RunStats
+    from echo_stream.run_stats import RunStats
     from echo_stream.runtime import Trainer
     from echo_stream.source import Source
 

@@ -1,18 +1,17 @@
 """The long-running consumer: a source, a state folder, and the run between them."""
 
-import signal
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.dead_letters import DeadLetterFile
 from echo_stream.connectors.engine_files import read_generation
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.connectors.run_status import STATUS_FILE, StatusFile
+from echo_stream.connectors.shutdown import Signals
 from echo_stream.connectors.snapshots import newest_manifest
 from echo_stream.connectors.state_store import Checkpoint, StateStore
 from echo_stream.engine import EchoCoreset
@@ -20,8 +19,6 @@ from echo_stream.errors import StateError
 from echo_stream.generation import Generation, check_partition, refuse_too_fine
 from echo_stream.runtime import Run, RunConfig, RunReport, Trainer
 from echo_stream.source import Skipped, Source
-
-SIGNAL_EXIT_BASE = 128  # exit code of a process that a signal has ended, as shells count
 
 
 def consume(
@@ -37,9 +34,10 @@ def consume(
 ) -> RunReport:
     """Consume a source into a state folder, from where the state left off.
 
-    SIGTERM and SIGINT end the run after the batch at hand, with a checkpoint and a
-    snapshot; a second one, or one before the run has begun, ends the process at once,
-    which loses nothing. SIGUSR1 asks for a snapshot.
+    SIGTERM and SIGINT end the run after the batch at hand, with a checkpoint and, if there
+    is time, a snapshot, and the process with exit code 0 when the budget for that is spent;
+    a second one, or one before the run has begun, ends the process at once, which loses
+    nothing. SIGUSR1 asks for a snapshot. Checkpoints and snapshots are written in threads.
 
     Parameters
     ----------
@@ -65,7 +63,7 @@ def consume(
     SourceError
         If the source is not there, or fails. What was counted is in the state.
     """
-    with _Signals() as signals:
+    with Signals(run_config.shutdown_budget) as signals:
         trained = (
             None
             if generation is None
@@ -80,6 +78,7 @@ def consume(
             checkpoint = store.load_checkpoint(engine_config, device=device)
             restored_s = time.monotonic() - began
             with (
+                _writers() as executor,
                 closing(open_source()) as source,
                 closing(DeadLetterFile(state / "dead-letters")) as dead_letters,
             ):
@@ -97,6 +96,8 @@ def consume(
                     trainer=trainer,
                     observer=monitor,
                     skipped=skipped,
+                    executor=executor,
+                    stats=monitor.stats,
                 )
                 monitor.resumed(
                     {} if checkpoint is None else checkpoint.position,
@@ -106,6 +107,20 @@ def consume(
                 monitor.watch(source)
                 signals.steer(run)
                 return run.run()
+
+
+@contextmanager
+def _writers() -> Iterator[Executor]:
+    """Yield two threads that write: one checkpoint, and one snapshot.
+
+    Nobody waits for them at the end: a run leaves nothing behind but a snapshot that it has
+    given up.
+    """
+    executor = ThreadPoolExecutor(2, thread_name_prefix="echo-stream-writer")
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=False)
 
 
 def _engine(
@@ -153,49 +168,3 @@ def _begin(
     if not (is_known or source.has_fixed_start):
         store.save_checkpoint(engine, source.position(), source.describe(), skipped)
     return skipped
-
-
-class _Signals:
-    """Let signals steer a run, also while it is still being set up.
-
-    What signals did before is restored at the end.
-    """
-
-    def __init__(self) -> None:
-        self._run: Run | None = None
-        self._is_stop_asked = self._is_snapshot_asked = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "_Signals":
-        """Take the signals over."""
-        handlers = {
-            signal.SIGTERM: self._stop,
-            signal.SIGINT: self._stop,
-            signal.SIGUSR1: self._snapshot,
-        }
-        self._before = {number: signal.signal(number, what) for number, what in handlers.items()}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Give the signals back."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def steer(self, run: Run) -> None:
-        """Steer a run from now on; it hears of what has been asked for so far."""
-        self._run = run
-        if self._is_snapshot_asked:
-            run.ask_snapshot()
-
-    def _stop(self, number: int, _: FrameType | None) -> None:
-        """End the run; the second time, or while there is none yet, end the process."""
-        if self._is_stop_asked or self._run is None:
-            raise SystemExit(SIGNAL_EXIT_BASE + number)
-        self._is_stop_asked = True
-        self._run.stop()
-
-    def _snapshot(self, _: int, __: FrameType | None) -> None:
-        """Ask for a snapshot."""
-        self._is_snapshot_asked = True
-        if self._run is not None:
-            self._run.ask_snapshot()

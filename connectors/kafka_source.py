@@ -28,8 +28,8 @@ from echo_stream.connectors.kafka_progress import ReadRecords
 from echo_stream.connectors.kafka_records import RecordDecoder
 from echo_stream.connectors.kafka_start import Start, check_start
 from echo_stream.connectors.record_queue import Chunk, RecordQueue
-from echo_stream.connectors.run_stats import RunStats
 from echo_stream.errors import EchoStreamError, SourceError
+from echo_stream.run_stats import RunStats
 from echo_stream.source import Batch, refuse_other_source
 from echo_stream.validation import SampleSchema
 from echo_stream.watching import PartitionProgress

@@ -7,7 +7,7 @@ from typing import Any
 
 from kafka import TopicPartition
 
-from echo_stream.connectors.run_stats import RunStats
+from echo_stream.run_stats import RunStats
 
 Chunk = tuple[TopicPartition, Sequence[Any]]
 """Records of one partition, in the order of their offsets."""

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from prometheus_client import Histogram
 
 from echo_stream.connectors.clock import now_s, timestamp
-from echo_stream.connectors.run_stats import RunStats
+from echo_stream.run_stats import RunStats
 from echo_stream.runtime import RunReport
 from echo_stream.snapshot import Snapshot
 from echo_stream.source import Batch, RejectReason, Source

@@ -148,8 +148,11 @@ class StateStore:
         position: Mapping[str, int],
         source: Mapping[str, Any],
         skipped: Skipped = Skipped(),  # noqa: B008 - immutable
-    ) -> None:
-        """Write engine and position as one atomic unit, and drop the oldest checkpoints."""
+    ) -> int:
+        """Write engine and position as one atomic unit, and drop the oldest checkpoints.
+
+        Returns the size of the new one in bytes.
+        """
         parent, self._sequence = self._sequence, self._sequence + 1
         target = self._checkpoints / f"{self._sequence:0{SEQUENCE_DIGITS}d}"
         manifest = {
@@ -167,6 +170,7 @@ class StateStore:
             write_generation(engine.generation_, self.folder / "generations")
         for unit in self._list_checkpoints()[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(unit)
+        return sum(path.stat().st_size for path in target.iterdir())
 
     def _list_checkpoints(self) -> list[Path]:
         """Return the checkpoints, oldest first; what somebody has put beside them is none."""

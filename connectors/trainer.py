@@ -51,6 +51,7 @@ class ChildTrainer:
         self._reading = ExitStack()
         self._on_trained = on_trained
         self._on_failed = on_failed
+        self._waiting: str | None = None  # a snapshot that has been told to wait
         self._child: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
         self._errors: IO[bytes] | None = None
@@ -59,7 +60,9 @@ class ChildTrainer:
         """Begin to train on a snapshot; False if a training is still under way."""
         self.poll()
         if self._child is not None:
-            logger.info("training on %s left out: the one before is still under way", snapshot_id)
+            if snapshot_id != self._waiting:
+                logger.info("training on %s waits for the one that is under way", snapshot_id)
+            self._waiting = snapshot_id
             return False
         unit = self._snapshots / snapshot_id
         if unit.is_dir():  # else the child says what is wrong

@@ -38,8 +38,9 @@ class Digest:
 
     def __int__(self) -> int:
         """Return the digest. O(size of x), once; the sample is let go of then."""
-        if self._content is not None:
-            x, label, origin = self._content
+        content = self._content  # another thread may ask at the same time
+        if content is not None:
+            x, label, origin = content
             self._value = digest(x.data, repr((label, origin)).encode())
             self._content = None
         return self._value

@@ -1,6 +1,6 @@
 """How far an engine has come: a warm-up that holds samples back, and then a sketch."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -112,6 +112,13 @@ class Progress:
     def warmup_missing(self) -> int:
         """Samples that the warm-up still waits for; 0 when it is over, or full."""
         return 0 if self.sketch is not None else self.config.warmup - len(self.waiting)
+
+    def copy(self) -> "Progress":
+        """Return an independent copy; payloads, which never change, are shared."""
+        sketch = None if self.sketch is None else self.sketch.copy()
+        forgotten = Forgotten()
+        forgotten.merge(self.forgotten)
+        return replace(self, sketch=sketch, waiting=self.waiting.copy(), forgotten=forgotten)
 
     def fit(self, source: Rereadable, on_epoch: OnEpoch | None = None) -> None:
         """Count all of a source; without a generation one is trained on it first."""

@@ -1,44 +1,22 @@
 """The loop of the long-running consumer: poll, count, checkpoint, snapshot, retrain."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from echo_stream.breaker import Breaker
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import BadMessagesError, ConfigError, PositionError, SourceError
+from echo_stream.recording import AtOnce, DeadLetters, RecordedCheckpoint, Recorder, Store
+from echo_stream.run_stats import RunStats
 from echo_stream.schedule import Every, Schedule
-from echo_stream.snapshot import Snapshot
-from echo_stream.source import RejectedSample, Skipped, Source
+from echo_stream.source import Skipped, Source
 from echo_stream.watching import Observer, Silence
 
 BATCH_SAMPLES = 4_096  # samples asked of the source at a time
-
-
-class Store(Protocol):
-    """Where checkpoints and snapshots go. Both are durable when the call returns."""
-
-    def save_checkpoint(
-        self,
-        engine: EchoCoreset,
-        position: Mapping[str, int],
-        source: Mapping[str, Any],
-        skipped: Skipped,
-    ) -> None:
-        """Write engine and position as one atomic unit."""
-
-    def save_snapshot(self, snapshot: Snapshot, position: Mapping[str, int]) -> str:
-        """Write a snapshot and return its id."""
-
-
-class DeadLetters(Protocol):
-    """Where messages go that are no samples."""
-
-    def write(self, rejected: Sequence[RejectedSample]) -> None:
-        """Take messages in."""
-
-    def flush(self) -> None:
-        """Make everything taken in durable."""
+LOOK_SECONDS = 0.1  # how often whoever waits for the disk looks whether there is time left
+OPTIONAL_SHARE = 0.6  # of the shutdown's budget: then the last snapshot is given up
 
 
 class Trainer(Protocol):
@@ -74,6 +52,9 @@ class RunConfig:
     bad_window : int
     keep_snapshots : int or None
         Snapshots that stay when one is written, besides the pinned; None: all.
+    shutdown_budget : float
+        Seconds from a stop that is asked for to the end. The last snapshot is given up
+        when they become short; the last checkpoint never is.
     """
 
     checkpoint_every: Every | None = None
@@ -83,6 +64,7 @@ class RunConfig:
     max_bad_share: float = 0.5
     bad_window: int = 1_000
     keep_snapshots: int | None = None
+    shutdown_budget: float = 25.0
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, naming the setting and what was given."""
@@ -94,6 +76,9 @@ class RunConfig:
             raise ConfigError(msg)
         if self.keep_snapshots is not None and self.keep_snapshots < 1:
             msg = f"keep_snapshots must be at least 1; got {self.keep_snapshots}"
+            raise ConfigError(msg)
+        if self.shutdown_budget <= 0:
+            msg = f"shutdown_budget must be more than 0 seconds; got {self.shutdown_budget}"
             raise ConfigError(msg)
 
 
@@ -115,6 +100,10 @@ class RunReport:
         Ids, in order.
     training_abandoned : bool
         Whether a stop came while the generation was being trained; the next run trains it.
+    snapshot_abandoned : bool
+        Whether a stop left no time for the last snapshot.
+    end_reason : str or None
+        Why the run has ended: `end of stream`, `max samples`, `stopped` or `error`.
     """
 
     n: int = 0
@@ -126,14 +115,17 @@ class RunReport:
     retrainings: int = 0
     snapshots: list[str] = field(default_factory=list)
     training_abandoned: bool = False
+    snapshot_abandoned: bool = False
+    end_reason: str | None = None
 
 
 class Run:
     """One run of the consumer over a source.
 
-    A checkpoint is: 1. make dead letters durable, 2. write engine and position as one
-    unit, 3. commit the source. A snapshot is only ever taken of a state that has been
-    checkpointed, so that no crash can make one of a future that did not happen.
+    Checkpoints and snapshots are written by a `Recorder`, of copies of the state. One that
+    is due at a time while another is being written waits for the end of a later batch.
+    What is due at a number of samples is of that very number in every run: counting waits
+    for the one before.
 
     Parameters
     ----------
@@ -147,6 +139,11 @@ class Run:
     observer : Observer, optional
     skipped : Skipped
         What was skipped before the source's position.
+    executor : Executor, optional
+        Writes checkpoints and snapshots in two threads of its own; without it, counting
+        waits for them.
+    stats : RunStats, optional
+        Told how that goes.
     """
 
     def __init__(  # noqa: PLR0913 - everything that a run is between
@@ -161,18 +158,27 @@ class Run:
         trainer: Trainer | None = None,
         observer: Observer | None = None,
         skipped: Skipped = Skipped(),  # noqa: B008 - immutable
+        executor: Executor | None = None,
+        stats: RunStats | None = None,
     ) -> None:
         self.report = RunReport(engine.n_seen_, gaps=skipped.gaps, replayed=skipped.replayed)
         self._source = source
-        self._position = source.position()
         self._engine = engine
-        self._store = store
-        self._dead_letters = dead_letters
+        self._recorder = Recorder(
+            source,
+            store,
+            dead_letters,
+            executor=executor or AtOnce(),
+            clock=clock,
+            stats=stats or RunStats(),
+        )
         self._trainer = trainer
+        self._to_train: str | None = None  # a snapshot whose training has not begun
         self._config = config
         self._clock = clock
         self._observer = observer or Silence()
         self._stop_asked = False
+        self._stop_time = 0.0
         self._snapshot_asked = False
         n, now = engine.n_seen_, clock()
         self._checkpoint_schedule = Schedule(config.checkpoint_every, n=n, now=now)
@@ -182,6 +188,7 @@ class Run:
 
     def stop(self) -> None:
         """Ask the run to end after the batch at hand. Safe in a signal handler."""
+        self._stop_time = self._clock()
         self._stop_asked = True
 
     def ask_snapshot(self) -> None:
@@ -199,8 +206,11 @@ class Run:
             self._consume()
             is_whole = True
         finally:
+            if not is_whole:
+                self.report.end_reason = "error"
+                self._let_finish()
             if self._trainer is not None:
-                self._trainer.finish(lambda: is_whole and not self._stop_asked)
+                self._finish_training(lambda: is_whole and not self._stop_asked)
         return self.report
 
     def _consume(self) -> None:
@@ -209,14 +219,19 @@ class Run:
             self._loop()
             self._observer.phase("stopping")
         except (BadMessagesError, PositionError, SourceError):
-            self._checkpoint()
+            self._record_last(wants_snapshot=False)
             raise
         except _StoppedTrainingError:
             # Nothing is lost: all that was held back for it is in the checkpoint.
             self.report.training_abandoned = True
-        self._checkpoint()
-        if self._engine.can_snapshot:
-            self._snapshot()
+        self.report.end_reason = self._reason()
+        self._record_last(wants_snapshot=self._engine.can_snapshot)
+
+    def _reason(self) -> str:
+        """Return why the loop has ended."""
+        if self._stop_asked:
+            return "stopped"
+        return "end of stream" if self._source.is_exhausted else "max samples"
 
     def _loop(self) -> None:
         """Consume until it is over. A batch never reaches beyond the warm-up.
@@ -257,7 +272,7 @@ class Run:
         self.report.gaps += batch.skipped.gaps
         self.report.replayed += batch.skipped.replayed
         if batch.rejected:
-            self._dead_letters.write(batch.rejected)
+            self._recorder.reject(batch.rejected)
             self.report.rejected += len(batch.rejected)
         if batch.samples is not None:
             self.report.samples += num_samples
@@ -271,6 +286,7 @@ class Run:
 
     def _do_what_is_due(self) -> None:
         """Checkpoint, take a snapshot, start a training: each if its time has come."""
+        self._collect()
         n, now = self.report.n, self._clock()
         wants_snapshot = self._snapshot_asked or self._snapshot_schedule.is_due(n, now)
         wants_training = self._retrain_schedule.is_due(n, now)
@@ -279,57 +295,108 @@ class Run:
             wants_snapshot = wants_training = False
             self._snapshot_schedule.done(n, now)
             self._retrain_schedule.done(n, now)
-        if wants_snapshot or wants_training or self._checkpoint_schedule.is_due(n, now):
-            self._checkpoint()
-        if wants_snapshot or wants_training:
-            self._snapshot()
+        wants_snapshot |= wants_training
+        if wants_snapshot or self._checkpoint_schedule.is_due(n, now):
+            self._record(wants_snapshot=wants_snapshot, wants_training=wants_training)
         if self._trainer is not None:
             self._trainer.poll()
+            self._retrain(self._trainer)
+
+    def _record(self, *, wants_snapshot: bool, wants_training: bool) -> None:
+        """Begin a checkpoint and what follows it, unless one before is still being written."""
+        n = self.report.n
+        if any(
+            schedule.is_reached(n) for schedule in (self._snapshot_schedule, self._retrain_schedule)
+        ):
+            self._await(self._is_recording, may_go_on=lambda: not self._stop_asked)
+        elif self._checkpoint_schedule.is_reached(n):
+            self._await(
+                lambda: self._recorder.is_checkpointing, may_go_on=lambda: not self._stop_asked
+            )
+        if self._recorder.is_checkpointing:
+            return
+        if self._recorder.is_selecting:
+            if not self._checkpoint_schedule.is_due(n, self._clock()):
+                return
+            wants_snapshot = wants_training = False
+        self._begin(wants_snapshot=wants_snapshot, wants_training=wants_training)
+
+    def _begin(self, *, wants_snapshot: bool, wants_training: bool) -> None:
+        """Begin a checkpoint, and the next interval of all that it brings."""
+        n, skipped = self.report.n, Skipped(self.report.gaps, self.report.replayed)
+        self._recorder.begin(
+            self._engine, skipped, wants_snapshot=wants_snapshot, wants_training=wants_training
+        )
+        now = self._clock()
+        self._checkpoint_schedule.done(n, now)
+        if wants_snapshot:
+            self._snapshot_asked = False
+            self._snapshot_schedule.done(n, now)
         if wants_training:
-            self._retrain()
+            self._retrain_schedule.done(n, now)
+        self._collect()
 
-    def _checkpoint(self) -> None:
-        """Write a checkpoint, in the three steps of the class's description."""
-        began, position = self._clock(), self._source.position()
-        _check_monotone(self._position, position)
-        self._dead_letters.flush()
-        skipped = Skipped(self.report.gaps, self.report.replayed)
-        self._store.save_checkpoint(self._engine, position, self._source.describe(), skipped)
-        self._position = position
-        self._source.commit(position)
-        self._checkpoint_schedule.done(self.report.n, self._clock())
-        self.report.checkpoints += 1
-        self._observer.checkpoint(position, self._clock() - began)
+    def _record_last(self, *, wants_snapshot: bool) -> None:
+        """Write the last checkpoint, and the last snapshot if there is time for one."""
+        self._await(lambda: self._recorder.is_checkpointing)
+        self._begin(wants_snapshot=wants_snapshot, wants_training=False)
+        self._await(lambda: self._recorder.is_checkpointing)
+        if wants_snapshot:
+            self._await(self._is_recording, may_go_on=self._has_time)
+            self.report.snapshot_abandoned = self._recorder.is_selecting
 
-    def _snapshot(self) -> None:
-        """Write a snapshot of the state that has just been checkpointed."""
-        snapshot = self._engine.snapshot()
-        snapshot_id = self._store.save_snapshot(snapshot, self._source.position())
-        if snapshot_id not in self.report.snapshots[-1:]:
-            self.report.snapshots.append(snapshot_id)
-        self._snapshot_schedule.done(self.report.n, self._clock())
-        self._snapshot_asked = False
-        self._observer.snapshot(snapshot)
+    def _let_finish(self) -> None:
+        """Wait, as long as there is time, for what is being written while an error goes on."""
+        while self._recorder.is_running and self._has_time():
+            self._recorder.wait(LOOK_SECONDS)
 
-    def _retrain(self) -> None:
-        """Start a training on the snapshot that has just been taken."""
-        self._retrain_schedule.done(self.report.n, self._clock())
-        if self._trainer is not None and self._trainer.start(self.report.snapshots[-1]):
+    def _await(
+        self, is_so: Callable[[], bool], *, may_go_on: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Wait while something is so, and take in what becomes durable meanwhile."""
+        while is_so() and may_go_on():
+            self._recorder.wait(LOOK_SECONDS)
+            self._collect()
+
+    def _is_recording(self) -> bool:
+        """Tell whether something is being written."""
+        return self._recorder.is_checkpointing or self._recorder.is_selecting
+
+    def _has_time(self) -> bool:
+        """Tell whether there is time for what a shutdown can do without."""
+        limit = self._stop_time + OPTIONAL_SHARE * self._config.shutdown_budget
+        return not self._stop_asked or self._clock() < limit
+
+    def _collect(self) -> None:
+        """Take in what has become durable."""
+        for recorded in self._recorder.collect():
+            if isinstance(recorded, RecordedCheckpoint):
+                self.report.checkpoints += 1
+                self._observer.checkpoint(recorded.position, recorded.seconds)
+                continue
+            snapshot_id = recorded.snapshot.id
+            if snapshot_id not in self.report.snapshots[-1:]:
+                self.report.snapshots.append(snapshot_id)
+            if recorded.wants_training:
+                self._to_train = snapshot_id
+            self._observer.snapshot(recorded.snapshot)
+
+    def _retrain(self, trainer: Trainer) -> None:
+        """Start the training that is due; while one is under way, the newest snapshot waits."""
+        if self._to_train is not None and trainer.start(self._to_train):
+            self._to_train = None
             self.report.retrainings += 1
+
+    def _finish_training(self, may_wait: Callable[[], bool]) -> None:
+        """Wait for the training under way and the one that is due, or end what there is."""
+        assert self._trainer is not None
+        self._trainer.finish(may_wait)
+        if self._to_train is not None and may_wait():
+            self._retrain(self._trainer)
+            self._trainer.finish(may_wait)
 
     def _samples_left(self) -> float:
         """Return how many samples this run may still count."""
         if self._config.max_samples is None:
             return float("inf")
         return max(self._config.max_samples - self.report.samples, 0)
-
-
-def _check_monotone(before: Mapping[str, int], after: Mapping[str, int]) -> None:
-    """Raise PositionError if a position has gone back, so that it is not written."""
-    for name, offset in before.items():
-        if after.get(name, -1) < offset:
-            msg = (
-                f"the position of {name} went back from {offset} to {after.get(name)}, which "
-                "would count samples twice; start again from the last checkpoint"
-            )
-            raise PositionError(msg)

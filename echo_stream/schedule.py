@@ -73,11 +73,15 @@ class Schedule:
 
     def is_due(self, n: int, now: float) -> bool:
         """Tell whether the interval has passed."""
-        return n >= self._next_n or now >= self._next_time
+        return self.is_reached(n) or now >= self._next_time
+
+    def is_reached(self, n: int) -> bool:
+        """Tell whether it is due for the number of samples."""
+        return n >= self._next_n
 
     def samples_left(self, n: int) -> float:
-        """Return the samples until it is due, at least 1; infinite where samples do not count."""
-        return max(self._next_n - n, 1)
+        """Return the samples until it is due; infinite where it is, or samples do not count."""
+        return math.inf if self.is_reached(n) else self._next_n - n
 
     def done(self, n: int, now: float) -> None:
         """Begin the next interval."""

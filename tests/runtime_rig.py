@@ -161,7 +161,7 @@ class Memory:
         position: Mapping[str, int],
         source: Mapping[str, Any],
         skipped: Skipped,
-    ) -> None:
+    ) -> int:
         """Keep the state as bytes would."""
         self.diary.note(f"checkpoint {engine.n_seen_}")
         assert source == {"kind": "array", "n": N}
@@ -169,6 +169,7 @@ class Memory:
         copies = {name: array.copy() for name, array in arrays.items()}
         self.checkpoints.append(((copies, json.loads(json.dumps(meta))), dict(position)))
         self.skipped.append(skipped)
+        return sum(array.nbytes for array in arrays.values())
 
     def save_snapshot(self, snapshot: Snapshot, position: Mapping[str, int]) -> str:
         """Keep the snapshot."""
@@ -249,6 +250,7 @@ class Coach:
         self.may_wait.append(may_wait())
         self.while_waiting()
         self.may_wait.append(may_wait())
+        self._busy = 0
 
 
 @dataclass

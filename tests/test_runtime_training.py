@@ -42,15 +42,24 @@ def test_training_on_the_snapshot_just_written() -> None:
     assert coach.polls == len(trained.source.asked)
 
 
-def test_training_under_way_is_not_counted_again() -> None:
-    """A trainer that is busy says so; its next turn is the next multiple."""
+def test_training_that_is_due_waits_for_the_one_under_way() -> None:
+    """It begins when that has ended, the last one too; of several that wait, the newest."""
     diary = Diary()
     coach = Coach(diary, busy_for=5)
     busy = rig(RunConfig(retrain_every=Every(samples=20)), diary=diary, coach=coach)
     report = busy.run.run()
-    assert [n_of(name) for name in coach.started] == [20, 60, 100]
-    assert [n_of(name) for name in coach.refused] == [40, 80]
-    assert report.retrainings == 3
+    assert [n_of(name) for name in coach.started] == [20, 40, 80, 100]
+    assert {n_of(name) for name in coach.refused} == {40, 60, 80, 100}
+    assert report.retrainings == 4
+
+
+def test_training_that_waits_is_dropped_by_a_stop() -> None:
+    """Nobody has asked for it in time."""
+    coach, ear = Coach(Diary(), busy_for=50), Ear(at=7)
+    config = RunConfig(retrain_every=Every(samples=20))
+    stopped = rig(config, coach=coach, ear=ear)
+    ear.do = stopped.run.stop
+    assert stopped.run.run().retrainings == 1
 
 
 def test_training_waits_for_the_warmup() -> None:

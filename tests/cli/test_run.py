@@ -122,17 +122,18 @@ def test_generation_of_another_state_is_refused(tmp_path: Path, data: Path, stat
 
 
 def test_retraining_beside_the_stream(data: Path, state: Path) -> None:
-    """A child trains on a snapshot meanwhile; the ones due before it is done are left out."""
+    """A child trains on a snapshot meanwhile, and then on the newest that has become due."""
     result = run_command(
         "-v", "run", data, "--state", state, *TINY, "--warmup", 50, "--retrain-every", 100,
         "--model", "mlp", "--train-steps", 5, "--test", data,
     )  # fmt: skip
     report = result.json()
-    assert (report["n"], report["retrainings"]) == (N, 1)
-    assert f"trained on {report['snapshots'][0]}: accuracy 0." in result.stderr
+    assert (report["n"], report["retrainings"]) == (N, 2)
+    for trained_on in (report["snapshots"][0], report["snapshots"][-1]):
+        assert f"trained on {trained_on}: accuracy 0." in result.stderr
     assert "INFO echo_stream.connectors.trainer" in result.stderr
-    (metrics,) = (state / "models").glob("*/metrics.json")
-    assert json.loads(metrics.read_text())["test_samples"] == N
+    models = [json.loads(path.read_text()) for path in (state / "models").glob("*/metrics.json")]
+    assert [model["test_samples"] for model in models] == [N, N]
 
 
 def test_retraining_that_fails_is_only_told(data: Path, state: Path) -> None:
@@ -142,8 +143,10 @@ def test_retraining_that_fails_is_only_told(data: Path, state: Path) -> None:
         "--model", "lenet",
     )  # fmt: skip
     assert (result.exit_code, result.json()["n"]) == (0, N)
-    (line,) = result.stderr.splitlines()
-    assert "the training ended with exit code 2: Error: lenet takes square images" in line
+    lines = result.stderr.splitlines()
+    assert len(lines) == result.json()["retrainings"] == 2
+    for line in lines:
+        assert "the training ended with exit code 2: Error: lenet takes square images" in line
 
 
 def dead_letters(state: Path) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ import pytest
 
 from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.kafka_source import KafkaConfig, KafkaSource
-from echo_stream.connectors.run_stats import RunStats
 from echo_stream.errors import SourceError
+from echo_stream.run_stats import RunStats
 from tests.broker import Broker
 from tests.cli.commands import send, silent_broker
 from tests.conftest import MakeTopic

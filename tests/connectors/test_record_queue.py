@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from kafka import TopicPartition
 
 from echo_stream.connectors.record_queue import RECORD_BYTES, RecordQueue
-from echo_stream.connectors.run_stats import RunStats
 from echo_stream.errors import SourceError
+from echo_stream.run_stats import RunStats
 
 PARTITIONS = [TopicPartition("t", number) for number in range(3)]
 

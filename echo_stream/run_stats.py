@@ -28,10 +28,6 @@ class RunStats:
     checkpoint_failures : int
     snapshot_seconds : float
         What the last snapshot took to select and to write.
-    retrainings_pending : int
-        1 while a retraining that was due waits for the one under way.
-    end_reason : str or None
-        Why the run has ended: `end of stream`, `signal`, `max samples` or `error`.
     """
 
     queue_records: int = 0
@@ -49,5 +45,3 @@ class RunStats:
     max_checkpoint_stall_seconds: float = 0.0
     checkpoint_failures: int = 0
     snapshot_seconds: float = 0.0
-    retrainings_pending: int = 0
-    end_reason: str | None = None

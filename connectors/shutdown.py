@@ -1,0 +1,88 @@
+"""Signals that steer a run, and the time that it has left once it is told to stop."""
+
+import logging
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from echo_stream.runtime import Run
+
+logger = logging.getLogger(__name__)
+
+SIGNAL_EXIT_BASE = 128  # exit code of a process that a signal has ended, as shells count
+
+
+class Signals:
+    """Let signals steer a run, also while it is still being set up.
+
+    SIGTERM and SIGINT stop the run. A second one, or one before the run has begun, ends
+    the process at once, and so does a shutdown that outlasts its budget, with exit code 0:
+    either loses nothing but work that has to be done again, as a crash would. SIGUSR1
+    asks for a snapshot. What signals did before is restored at the end.
+
+    Parameters
+    ----------
+    budget_s : float
+        Seconds from the first signal to the end of the process.
+    """
+
+    def __init__(self, budget_s: float) -> None:
+        self._budget_s = budget_s
+        self._run: Run | None = None
+        self._is_snapshot_asked = False
+        self._before: dict[int, Any] = {}
+        self._stopped, self._ended = threading.Event(), threading.Event()
+        # Begun now: a signal handler can interrupt anything, and had better start no thread.
+        self._watchdog = threading.Thread(target=self._watch, name="echo-stream-shutdown")
+        self._watchdog.daemon = True
+
+    def __enter__(self) -> "Signals":
+        """Take the signals over."""
+        handlers = {
+            signal.SIGTERM: self._stop,
+            signal.SIGINT: self._stop,
+            signal.SIGUSR1: self._snapshot,
+        }
+        self._watchdog.start()
+        self._before = {number: signal.signal(number, what) for number, what in handlers.items()}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._ended.set()
+        self._stopped.set()
+        self._watchdog.join()
+
+    def steer(self, run: Run) -> None:
+        """Steer a run from now on; it hears of what has been asked for so far."""
+        self._run = run
+        if self._is_snapshot_asked:
+            run.ask_snapshot()
+
+    def _watch(self) -> None:
+        """End a shutdown that takes too long."""
+        self._stopped.wait()
+        if not self._ended.wait(self._budget_s):
+            logger.warning(
+                "the shutdown took longer than %g s and was cut off; the next run counts again "
+                "what the last checkpoint does not have",
+                self._budget_s,
+            )
+            os._exit(0)
+
+    def _stop(self, number: int, _: FrameType | None) -> None:
+        """End the run; the second time, or while there is none yet, end the process."""
+        if self._stopped.is_set() or self._run is None:
+            os._exit(SIGNAL_EXIT_BASE + number)
+        self._run.stop()
+        self._stopped.set()
+
+    def _snapshot(self, _: int, __: FrameType | None) -> None:
+        """Ask for a snapshot."""
+        self._is_snapshot_asked = True
+        if self._run is not None:
+            self._run.ask_snapshot()

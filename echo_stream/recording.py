@@ -1,0 +1,244 @@
+"""Checkpoints and snapshots of a run, written while it goes on."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
+
+from echo_stream.engine import EchoCoreset
+from echo_stream.errors import PositionError
+from echo_stream.run_stats import RunStats
+from echo_stream.snapshot import Snapshot
+from echo_stream.source import RejectedSample, Skipped, Source
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+class Store(Protocol):
+    """Where checkpoints and snapshots go. Both are durable when the call returns.
+
+    The two calls may come from two threads at once.
+    """
+
+    def save_checkpoint(
+        self,
+        engine: EchoCoreset,
+        position: Mapping[str, int],
+        source: Mapping[str, Any],
+        skipped: Skipped,
+    ) -> int:
+        """Write engine and position as one atomic unit; return its size in bytes."""
+
+    def save_snapshot(self, snapshot: Snapshot, position: Mapping[str, int]) -> str:
+        """Write a snapshot and return its id."""
+
+
+class DeadLetters(Protocol):
+    """Where messages go that are no samples. No two calls are made at once."""
+
+    def write(self, rejected: Sequence[RejectedSample]) -> None:
+        """Take messages in."""
+
+    def flush(self) -> None:
+        """Make everything taken in durable."""
+
+
+class AtOnce(Executor):
+    """Do what is submitted before `submit` returns."""
+
+    def submit(
+        self, fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
+    ) -> "Future[Result]":
+        """Call a function, and return its result or error as a future that is done."""
+        done: Future[Result] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as err:
+            done.set_exception(err)
+        return done
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A state of a run that stands still, and what is to become of it.
+
+    Attributes
+    ----------
+    engine : EchoCoreset
+        A copy: it has counted exactly what lies before the position.
+    position : mapping
+    skipped : Skipped
+    wants_snapshot, wants_training : bool
+        Whether a snapshot follows the checkpoint, and whether it is to be trained on.
+    """
+
+    engine: EchoCoreset
+    position: Mapping[str, int]
+    skipped: Skipped
+    wants_snapshot: bool
+    wants_training: bool
+
+
+class RecordedCheckpoint(NamedTuple):
+    """A checkpoint that has become durable.
+
+    Attributes
+    ----------
+    position : mapping
+    seconds : float
+        What it took to write.
+    """
+
+    position: Mapping[str, int]
+    seconds: float
+
+
+class RecordedSnapshot(NamedTuple):
+    """A snapshot that has become durable, and whether it is to be trained on."""
+
+    snapshot: Snapshot
+    wants_training: bool
+
+
+class Recorder:
+    """Write moments of a run, at most one checkpoint and one snapshot at a time.
+
+    A checkpoint is: 1. make dead letters durable, 2. write engine and position as one
+    unit, 3. commit the source. A snapshot is only ever taken of a moment whose checkpoint
+    is durable, so that no crash can make one of a future that did not happen.
+
+    Parameters
+    ----------
+    source, store, dead_letters
+    executor : Executor
+        Does the writing; one of two threads lets a snapshot hold up no checkpoint.
+    clock : callable
+        Returns seconds that only grow; called in those threads too.
+    stats : RunStats
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        store: Store,
+        dead_letters: DeadLetters,
+        *,
+        executor: Executor,
+        clock: Callable[[], float],
+        stats: RunStats,
+    ) -> None:
+        self._source, self._store, self._dead_letters = source, store, dead_letters
+        self._executor, self._clock, self._stats = executor, clock, stats
+        self._position = source.position()
+        self._letters = threading.Lock()
+        self._writing: tuple[Moment, Future[float]] | None = None
+        self._selecting: tuple[Moment, Future[Snapshot]] | None = None
+        self._next: Moment | None = None  # durable, and waits for its turn to become a snapshot
+
+    @property
+    def is_checkpointing(self) -> bool:
+        """Whether a checkpoint is under way, or has ended and was not collected yet."""
+        return self._writing is not None
+
+    @property
+    def is_selecting(self) -> bool:
+        """Whether a snapshot is under way or waits for its checkpoint."""
+        is_due = self._writing is not None and self._writing[0].wants_snapshot
+        return self._selecting is not None or self._next is not None or is_due
+
+    @property
+    def is_running(self) -> bool:
+        """Whether something is being written at this moment."""
+        return not all(future.done() for future in self._under_way())
+
+    def reject(self, rejected: Sequence[RejectedSample]) -> None:
+        """Hand messages over to the dead letters; waits while these are being flushed."""
+        with self._letters:
+            self._dead_letters.write(rejected)
+
+    def begin(
+        self, engine: EchoCoreset, skipped: Skipped, *, wants_snapshot: bool, wants_training: bool
+    ) -> None:
+        """Begin to write a checkpoint of now, and a snapshot after it if one is wanted.
+
+        Raises
+        ------
+        PositionError
+            If the source's position has gone back; nothing is written then.
+        """
+        started, position = self._clock(), self._source.position()
+        _check_monotone(self._position, position)
+        self._position = position
+        moment = Moment(engine.copy(), position, skipped, wants_snapshot, wants_training)
+        self._writing = moment, self._executor.submit(self._checkpoint, moment)
+        stall = self._stats.checkpoint_stall_seconds = self._clock() - started
+        longest = self._stats.max_checkpoint_stall_seconds
+        self._stats.max_checkpoint_stall_seconds = max(stall, longest)
+
+    def collect(self) -> list[RecordedCheckpoint | RecordedSnapshot]:
+        """Return what has become durable since the last call, and begin what was waiting for it.
+
+        An error of the writing is raised here.
+        """
+        found: list[RecordedCheckpoint | RecordedSnapshot] = []
+        while True:
+            if self._writing is not None and self._writing[1].done():
+                (moment, written), self._writing = self._writing, None
+                found.append(RecordedCheckpoint(moment.position, written.result()))
+                self._next = moment if moment.wants_snapshot else self._next
+            elif self._selecting is not None and self._selecting[1].done():
+                (moment, selected), self._selecting = self._selecting, None
+                found.append(RecordedSnapshot(selected.result(), moment.wants_training))
+            elif self._next is not None and self._selecting is None:
+                moment, self._next = self._next, None
+                self._selecting = moment, self._executor.submit(self._snapshot, moment)
+            else:
+                return found
+
+    def wait(self, seconds: float) -> None:
+        """Wait until one of what is under way has ended, or so long."""
+        wait(self._under_way(), seconds, "FIRST_COMPLETED")
+
+    def _under_way(self) -> list[Future[Any]]:
+        """Return what is being written, or has been and was not collected yet."""
+        return [each[1] for each in (self._writing, self._selecting) if each is not None]
+
+    def _checkpoint(self, moment: Moment) -> float:
+        """Write a checkpoint, in the three steps of the class's description; return the seconds."""
+        started = self._clock()
+        try:
+            with self._letters:
+                self._dead_letters.flush()
+            # Asked for after the position was taken, so that it is of a log that holds it.
+            source = self._source.describe()
+            size = self._store.save_checkpoint(
+                moment.engine, moment.position, source, moment.skipped
+            )
+        except BaseException:
+            self._stats.checkpoint_failures += 1
+            raise
+        self._source.commit(moment.position)
+        self._stats.checkpoint_bytes = size
+        self._stats.checkpoint_seconds = seconds = self._clock() - started
+        return seconds
+
+    def _snapshot(self, moment: Moment) -> Snapshot:
+        """Select from a state whose checkpoint is durable, and write what was selected."""
+        started = self._clock()
+        snapshot = moment.engine.snapshot()
+        self._store.save_snapshot(snapshot, moment.position)
+        self._stats.snapshot_seconds = self._clock() - started
+        return snapshot
+
+
+def _check_monotone(before: Mapping[str, int], after: Mapping[str, int]) -> None:
+    """Raise PositionError if a position has gone back, so that it is not written."""
+    for name, offset in before.items():
+        if after.get(name, -1) < offset:
+            msg = (
+                f"the position of {name} went back from {offset} to {after.get(name)}, which "
+                "would count samples twice; start again from the last checkpoint"
+            )
+            raise PositionError(msg)
