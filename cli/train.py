@@ -3,7 +3,7 @@
 import contextlib
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -11,19 +11,47 @@ from echo_stream.cli.command import Command
 from echo_stream.cli.options import (
     allow_local_modules,
     device_option,
+    format_option,
     option,
     seed_option,
     snapshot_option,
     state_option,
 )
-from echo_stream.cli.output import emit, progress, say
+from echo_stream.cli.output import emit, emit_rows, progress, say
 from echo_stream.cli.parameters import Interval
 from echo_stream.cli.train_options import model_options, recipe_config, recipe_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from echo_stream.connectors.comparison import Subset
+    from echo_stream.connectors.training_job import Trained
+    from echo_stream.training_loop import Progress
+
+
+def _subsets(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> "tuple[Subset, ...]":
+    """Read the kinds of subsets to compare with; click's callback."""
+    names = tuple(name.strip() for name in value.split(",")) if value else ()
+    if not set(names) <= {"random", "balanced"}:
+        msg = f"give random, balanced or both with a comma; got {value!r}"
+        raise click.BadParameter(msg, ctx, parameter)
+    return cast("tuple[Subset, ...]", names)
 
 
 @click.command(cls=Command)
 @state_option
 @snapshot_option
+@option(
+    "--compare",
+    "subsets",
+    callback=_subsets,
+    metavar="KIND[,KIND]",
+    help="Train the recipe on as many labelled samples of --data too: random, balanced.",
+)
+@option("--data", type=click.Path(path_type=Path), help="The snapshot's source, for --compare.")
+@format_option
 @option("--out", type=click.Path(path_type=Path), help="Folder for models; default: the state's.")
 @option(
     "--train-checkpoint-every",
@@ -35,7 +63,16 @@ from echo_stream.cli.train_options import model_options, recipe_config, recipe_o
 @recipe_options
 @device_option
 @seed_option
-def train(*, state: Path | None, snapshot: str | None, out: Path | None, **values: Any) -> None:
+def train(
+    *,
+    state: Path | None,
+    snapshot: str | None,
+    out: Path | None,
+    data: Path | None,
+    subsets: "tuple[Subset, ...]",
+    output_format: str,
+    **values: Any,
+) -> None:
     """Train a model on a snapshot, the newest by default, and score it.
 
     \b
@@ -46,37 +83,68 @@ def train(*, state: Path | None, snapshot: str | None, out: Path | None, **value
     if models is None:
         msg = "give --state DIR, or --snapshot PATH with --out DIR"
         raise click.UsageError(msg)
-    from echo_stream.connectors.snapshots import open_snapshot  # noqa: PLC0415
+    if subsets and (data is None or values["test"] is None):
+        msg = "--compare needs --data, the source of the snapshot, and --test to score on"
+        raise click.UsageError(msg)
+    from echo_stream.connectors.snapshots import find_snapshot  # noqa: PLC0415
     from echo_stream.connectors.training_job import train_on_snapshot  # noqa: PLC0415
 
     allow_local_modules()
     config = recipe_config(values)
     if config.task == "regression" and config.structure_weight > 0:
         say("regression has no pairs of equal labels; the structural loss is off")
+    unit = find_snapshot(state, snapshot)
+    every = values["train_checkpoint_every"]
     # What a user's model prints is not part of the result.
-    with (
-        open_snapshot(state, snapshot) as unit,
-        progress("training") as show,
-        contextlib.redirect_stdout(sys.stderr),
-    ):
+    with training_bar() as show, contextlib.redirect_stdout(sys.stderr):
         trained = train_on_snapshot(
             unit,
             config,
             test=values["test"],
             models=models,
-            progress=lambda done, total, *scores: show(done, total, _words(*scores)),
+            progress=show("coreset"),
             on_resume=lambda steps: say(f"going on after step {steps} of an interrupted training"),
-            every=values["train_checkpoint_every"],
+            every=every,
         )
+        rows = []
+        if subsets and data is not None:
+            from echo_stream.connectors.comparison import compare  # noqa: PLC0415
+
+            rows = compare(
+                trained, data, subsets, test=values["test"], models=models, progress=show,
+                every=every,
+            )  # fmt: skip
+    _tell(trained, rows, output_format)
+
+
+@contextlib.contextmanager
+def training_bar() -> "Iterator[Callable[[str], Progress]]":
+    """Show loss, accuracy and time left of trainings, by name, while the block runs."""
+    with progress("training") as show:
+        yield lambda name: lambda done, total, *scores: show(done, total, _words(name, *scores))
+
+
+def _words(name: str, loss: float, share_right: float | None) -> str:
+    """Return how a step went, for the progress bar."""
+    words = f"training on {name}, loss {loss:.3f}"
+    return words if share_right is None else f"{words}, {share_right:.0%} of the batch right"
+
+
+def _tell(trained: "Trained", rows: list[dict[str, Any]], output_format: str) -> None:
+    """Print what a training has come to."""
     metrics = trained.result.metrics
     if metrics["num_unlabelled"]:
         say(f"{metrics['num_unlabelled']} rows without a label were left out")
     if metrics["diverged"]:
         say("the training diverged; lower --lr")
-    emit({"model": str(trained.folder), "snapshot": trained.snapshot_id, **metrics})
+    if output_format == "table":
+        emit_rows(rows or [_summary(metrics)], output_format)
+        return
+    result = {"model": str(trained.folder), "snapshot": trained.snapshot_id, **metrics}
+    emit(result | ({"comparison": rows} if rows else {}))
 
 
-def _words(loss: float, share_right: float | None) -> str:
-    """Return how a step went, for the progress bar."""
-    words = f"training, loss {loss:.3f}"
-    return words if share_right is None else f"{words}, {share_right:.0%} of the batch right"
+def _summary(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return what people look at first."""
+    names = ("labels_used", "accuracy", "ece", "rmse", "mae", "r2", "steps", "loss")
+    return {name: metrics[name] for name in names if name in metrics}

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
 
 from echo_stream._version import __version__
 from echo_stream.connectors.engine_files import read_tensors, tensors_writer
+from echo_stream.connectors.state_locks import is_held
 from echo_stream.connectors.units import TEMPORARY_PREFIX, list_units, verify_unit, write_unit
 from echo_stream.errors import StateError
 from echo_stream.labelled import LabelledSet
@@ -153,26 +153,19 @@ def _lock(folder: Path) -> Iterator[None]:
         msg = f"cannot write {folder}: {err.strerror}; give another folder"
         raise StateError(msg) from err
     with handle:
-        if not _locked(handle):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
             msg = f"the same training is under way in another process; wait for it ({folder})"
-            raise StateError(msg)
+            raise StateError(msg) from err
         yield
-
-
-def _locked(handle: IO[str]) -> bool:
-    """Take a lock if it is free, and tell whether it was."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _remove_abandoned(models: Path) -> None:
     """Remove trainings that were interrupted a week ago or more, and not taken up again."""
     for folder in models.glob(f"{PREFIX}*") if models.is_dir() else ():
         # One that goes meanwhile has been removed by its owner, or by another training.
-        with suppress(FileNotFoundError), (folder / LOCK_FILE).open("a") as handle:
+        with suppress(FileNotFoundError):
             age = time.time() - max(path.stat().st_mtime for path in folder.iterdir())
-            if age > ABANDONED_AFTER_S and _locked(handle):
+            if age > ABANDONED_AFTER_S and not is_held(folder / LOCK_FILE):
                 shutil.rmtree(folder)

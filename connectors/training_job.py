@@ -21,9 +21,10 @@ CHECKPOINT_EVERY = Every(seconds=30.0)  # what an interruption can cost
 
 
 class Trained(NamedTuple):
-    """A trained model, the folder it was written to, and the snapshot's id."""
+    """A trained model, its settings, the folder it was written to, and the snapshot's id."""
 
     result: TrainResult
+    config: TrainConfig
     folder: Path
     snapshot_id: str
 
@@ -70,7 +71,7 @@ def train_on_snapshot(
     with checkpointed(models, sets, config, every=every, on_resume=on_resume) as keeper:
         result = train(core, support, tested, config, progress=progress, keeper=keeper)
         folder = write_model(result, models, snapshot=snapshot.manifest)
-    return Trained(result, folder, snapshot.id)
+    return Trained(result, config, folder, snapshot.id)
 
 
 def labelled(samples: Samples) -> LabelledSet:
