@@ -1,19 +1,26 @@
-"""`echo-stream dlq`: the dead letters of a state, messages that were no samples."""
+"""`echo-stream dlq`: the dead letters of a state or a topic, messages that were no samples."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from echo_stream.cli.client_options import client_options
 from echo_stream.cli.command import Group
-from echo_stream.cli.options import format_option, option, servers_option, state_option
+from echo_stream.cli.dead_letters import read_letters, topic_option
+from echo_stream.cli.options import (
+    format_option,
+    option,
+    servers_option,
+    state_option,
+    together,
+)
 from echo_stream.cli.output import emit, emit_rows, say
+from echo_stream.cli.parameters import Place
 
 if TYPE_CHECKING:
-    from echo_stream.connectors.client_config import ClientConfig
-    from echo_stream.source import RejectedSample
+    from echo_stream.connectors.dead_letter_message import DeadLetter
+
+kept_options = together(state_option, topic_option, servers_option, client_options)
 
 
 @click.group(cls=Group)
@@ -27,44 +34,47 @@ def dlq() -> None:
 
 
 @dlq.command("list")
-@state_option
+@kept_options
 @format_option
-def list_(*, state: Path | None, output_format: str) -> None:
-    """List the dead letters of a state, in the order in which they were kept.
+def list_(*, output_format: str, **kept: Any) -> None:
+    """List dead letters, in the order in which they were kept.
 
     \b
     Example:
       echo-stream dlq list --state DIR --format table
     """
-    rows, cut = [], []
-    for line, message in _letters(state):
-        if message is None:
-            cut.append(line)
+    rows, illegible = [], []
+    for letter in read_letters(**kept):
+        if letter.sample is None:
+            illegible.append(letter.place)
         else:
-            rows.append(_row(line, message))
-    if cut:
-        lines = ", ".join(map(str, cut))
-        say(f"cut by a crash, or by a run that is still writing, and left out: line {lines}")
+            rows.append(_row(letter))
+    if illegible:
+        say(f"left out, cut by a crash or no dead letter: {', '.join(map(str, illegible))}")
     emit_rows(rows, output_format)
 
 
 @dlq.command()
-@click.argument("line", type=click.IntRange(1))
-@state_option
-def show(*, line: int, state: Path | None) -> None:
-    """Show the dead letter of a LINE, as `list` numbers them; what is no UTF-8 in base64.
+@click.argument("place", type=Place())
+@kept_options
+def show(*, place: int | str, **kept: Any) -> None:
+    """Show the dead letter at a PLACE, as `list` names them; what is no UTF-8 in base64.
+
+    A PLACE is the number of a line, or PARTITION:OFFSET in a topic.
 
     \b
     Example:
       echo-stream dlq show 1 --state DIR
     """
-    message = next((message for number, message in _letters(state) if number == line), None)
-    if message is None:
-        words = f"line {line} holds no dead letter; `echo-stream dlq list` lists those there are"
-        raise click.BadParameter(words, param_hint="LINE")
+    letter = next((letter for letter in read_letters(**kept) if letter.place == place), None)
+    if letter is None or letter.sample is None:
+        from echo_stream.connectors.replay import no_letter  # noqa: PLC0415
+
+        raise no_letter(place)
+    message = letter.sample
     emit(
         {
-            **_row(line, message),
+            **_row(letter),
             "key": _as_text(message.key),
             "value": _as_text(message.value),
             "headers": [[name, _as_text(value)] for name, value in message.headers],
@@ -73,31 +83,31 @@ def show(*, line: int, state: Path | None) -> None:
 
 
 @dlq.command()
-@click.argument("lines", metavar="[LINE]...", type=click.IntRange(1), nargs=-1)
-@state_option
-@servers_option
+@click.argument("places", metavar="[PLACE]...", type=Place(), nargs=-1)
+@kept_options
 @option("--topic", help="Topic to send to; created if it does not exist.")
-@client_options
+@option("--max-attempts", type=click.IntRange(1), default=3,
+        help="Refuse messages that have been tried more often.")  # fmt: skip
 def replay(
-    *,
-    lines: tuple[int, ...],
-    state: Path | None,
-    bootstrap_servers: str | None,
-    topic: str | None,
-    client: "ClientConfig",
+    *, places: tuple[int | str, ...], topic: str | None, max_attempts: int, **kept: Any
 ) -> None:
-    """Send dead letters to a topic, those of the LINEs given, or all.
+    """Send dead letters to a topic, those of the PLACEs given, or all.
 
-    Key, value and headers are the original bytes. A message that a crash has left there
-    twice is sent once. Dead letters stay where they are: to replay again sends them again.
+    Key, value and headers are the original bytes; a header counts the attempts. A message
+    that a crash has left there twice is sent once. Dead letters stay where they are: to
+    replay again sends them again.
 
     \b
     Example:
       echo-stream dlq replay --state DIR --bootstrap-servers localhost:9092 --topic events
     """
-    letters = _letters(state)
-    if bootstrap_servers is None or topic is None:
+    letters = read_letters(**kept)
+    servers = kept["bootstrap_servers"]
+    if servers is None or topic is None:
         msg = "give --bootstrap-servers HOST:PORT and --topic NAME"
+        raise click.UsageError(msg)
+    if topic == kept["dead_letter_topic"]:
+        msg = f"--topic must be another one than --dead-letter-topic; got {topic!r}"
         raise click.UsageError(msg)
     from echo_stream.connectors.kafka_sink import (  # noqa: PLC0415
         ProduceConfig,
@@ -105,37 +115,34 @@ def replay(
     )
     from echo_stream.connectors.replay import replayable  # noqa: PLC0415
 
-    config = ProduceConfig(topic, bootstrap_servers, client=client)
-    messages, num_left_out = replayable(letters, lines)
-    if num_left_out:
-        say(f"{num_left_out} left out: there twice, cut by a crash, or without key and value")
-    sent = produce_messages(messages, config)
-    emit({"topic": topic, "messages": sent})
+    config = ProduceConfig(topic, servers, client=kept["client"])
+    chosen = replayable(letters, places, max_attempts=max_attempts)
+    if chosen.num_left_out:
+        say(f"{chosen.num_left_out} left out: there twice, cut, or without what can be sent")
+    if chosen.num_refused:
+        say(f"{chosen.num_refused} refused: tried more than {max_attempts} times (--max-attempts)")
+    sent = produce_messages(chosen.messages, config)
+    emit({"topic": topic, "messages": sent, "refused": chosen.num_refused})
 
 
-def _letters(state: Path | None) -> "Iterator[tuple[int, RejectedSample | None]]":
-    """Return line and message of the dead letters of a state."""
-    if state is None:
-        msg = "give --state DIR, the folder whose dead letters are meant"
-        raise click.UsageError(msg)
-    from echo_stream.connectors.dead_letters import read_dead_letters  # noqa: PLC0415
-    from echo_stream.connectors.snapshots import check_state  # noqa: PLC0415
-
-    check_state(state)
-    return read_dead_letters(state / "dead-letters")
-
-
-def _row(line: int, message: "RejectedSample") -> dict[str, Any]:
+def _row(letter: "DeadLetter") -> dict[str, Any]:
     """Return what is known of a dead letter but for its bytes."""
+    from echo_stream.connectors.dead_letter_message import attempts_of  # noqa: PLC0415
+
+    message = letter.sample
+    assert message is not None, "cut ones are left out"
     origin = message.origin
     return {
-        "line": line,
+        "place": letter.place,
         "reason": message.reason,
         "topic": origin and origin.topic,
         "partition": origin and origin.partition,
         "offset": origin and origin.offset,
         "timestamp": origin and origin.timestamp,
         "size_bytes": None if message.value is None else len(message.value),
+        "truncated": letter.is_truncated,
+        "attempts": attempts_of(message.headers),
+        "exception": message.exception,
         "message": message.message,
     }
 

@@ -1,7 +1,7 @@
 """The command group, and the one place where errors become exit codes.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 source or broker unavailable,
-4 state incompatible or in use, 5 too many bad messages.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 source, broker, disk or device
+unavailable, 4 state incompatible or in use, 5 too many bad messages.
 """
 
 import sys
@@ -28,6 +28,7 @@ from echo_stream.errors import (
     BadMessagesError,
     ConfigError,
     EchoStreamError,
+    InfrastructureError,
     SourceError,
     StateError,
 )
@@ -35,6 +36,7 @@ from echo_stream.errors import (
 EXIT_CODES: tuple[tuple[type[EchoStreamError], int], ...] = (
     (ConfigError, 2),
     (SourceError, 3),
+    (InfrastructureError, 3),
     (StateError, 4),
     (BadMessagesError, 5),
     (EchoStreamError, 1),

@@ -69,6 +69,25 @@ class Shape(click.ParamType):  # type: ignore[type-arg]  # as above
             self.fail(words, param, ctx)
 
 
+class Place(click.ParamType):  # type: ignore[type-arg]  # as above
+    """Where a dead letter is: the number of its line, or PARTITION:OFFSET."""
+
+    name = "place"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        """Read a place, or refuse the text as a wrong parameter."""
+        if isinstance(value, int):
+            return value
+        if re.fullmatch(r"[1-9][0-9]*", value):
+            return int(value)
+        if re.fullmatch(r"[0-9]+:[0-9]+", value):
+            return str(value)
+        words = f"a place is the number of a line, or PARTITION:OFFSET in a topic; got {value!r}"
+        self.fail(words, param, ctx)
+
+
 class ClientOptions(click.ParamType):  # type: ignore[type-arg]  # as above
     """Options of the Kafka client, as NAME=VALUE with commas between, or a table of a file."""
 

@@ -8,6 +8,8 @@ import click
 
 from echo_stream.cli.client_options import client_options
 from echo_stream.cli.command import Command
+from echo_stream.cli.dead_letters import run_options as dead_letter_options
+from echo_stream.cli.dead_letters import topic_opener
 from echo_stream.cli.http_options import http_config, http_options, served
 from echo_stream.cli.logs import log_options, use_logs
 from echo_stream.cli.options import (
@@ -89,6 +91,7 @@ schedule_options = together(
 @state_option
 @engine_options
 @schedule_options
+@dead_letter_options
 @model_options
 @http_options
 @log_options
@@ -121,7 +124,11 @@ def run(
     from dataclasses import asdict  # noqa: PLC0415
 
     from echo_stream.connectors.consumer import consume  # noqa: PLC0415 - imports torch
+    from echo_stream.connectors.retrying import Patience  # noqa: PLC0415
     from echo_stream.runtime import RunConfig  # noqa: PLC0415
+
+    patience = Patience(values["retry_timeout"])
+    open_dead_letters = topic_opener(values, patience)
 
     names = ("checkpoint_every", "snapshot_every", "retrain_every", "max_samples",
              "max_bad_share", "bad_window", "keep_snapshots")  # fmt: skip
@@ -139,13 +146,17 @@ def run(
             device=device,
             trainer=child_trainer(state, values, monitor) if values["retrain_every"] else None,
             monitor=monitor,
+            open_dead_letters=open_dead_letters,
+            patience=patience,
         )
     if report.training_abandoned:
         say("stopped while the generation was being trained; the next run trains it")
     elif not report.snapshots:
         say(f"no snapshot yet: {report.n} of {engine_config.warmup} samples of the warm-up")
     if report.rejected:
-        say(f"{report.rejected} messages were no samples; they are in {state / 'dead-letters'}")
+        topic = values["dead_letter_topic"]
+        where = state / "dead-letters" if topic is None else f"topic {topic}"
+        say(f"{report.rejected} messages were no samples; they are in {where}")
     emit({"state": str(state), **asdict(report)})
 
 

@@ -4,11 +4,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 from echo_stream.config import EngineConfig
+from echo_stream.connectors.dead_letter_topic import DeadLetterTopic
 from echo_stream.connectors.dead_letters import DeadLetterFile
 from echo_stream.connectors.engine_files import read_generation
+from echo_stream.connectors.retrying import Patience
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.connectors.run_status import STATUS_FILE, StatusFile
 from echo_stream.connectors.shutdown import Signals
@@ -20,8 +23,10 @@ from echo_stream.generation import Generation, check_partition, refuse_too_fine
 from echo_stream.runtime import Run, RunConfig, RunReport, Trainer
 from echo_stream.source import Skipped, Source
 
+KeptDeadLetters = DeadLetterFile | DeadLetterTopic
 
-def consume(
+
+def consume(  # noqa: PLR0913 - everything that a run is between
     open_source: Callable[[], Source],
     state: Path,
     engine_config: EngineConfig,
@@ -31,6 +36,8 @@ def consume(
     device: str = "auto",
     trainer: Trainer | None = None,
     monitor: RunMonitor | None = None,
+    open_dead_letters: Callable[[], KeptDeadLetters] | None = None,
+    patience: Patience = Patience(),  # noqa: B008 - immutable
 ) -> RunReport:
     """Consume a source into a state folder, from where the state left off.
 
@@ -53,6 +60,10 @@ def consume(
     trainer : Trainer, optional
     monitor : RunMonitor, optional
         Who hears of everything; STATE/status.json is written whether there is one or not.
+    open_dead_letters : callable, optional
+        Opens what keeps the messages that are no samples; by default a file in the state.
+    patience : Patience
+        How long to try again while the disk is full.
 
     Raises
     ------
@@ -62,6 +73,8 @@ def consume(
         If the source has lost what the state would count next.
     SourceError
         If the source is not there, or fails. What was counted is in the state.
+    InfrastructureError
+        If the disk stays full, or the dead-letter topic away. The last checkpoint stands.
     """
     with Signals(run_config.shutdown_budget) as signals:
         trained = (
@@ -70,8 +83,9 @@ def consume(
             else read_generation(generation, features=engine_config.features)
         )
         monitor = RunMonitor() if monitor is None else monitor
+        keep = open_dead_letters or partial(DeadLetterFile, state / "dead-letters", patience)
         with (
-            StateStore(state, keep_snapshots=run_config.keep_snapshots) as store,
+            StateStore(state, patience, keep_snapshots=run_config.keep_snapshots) as store,
             StatusFile(state / STATUS_FILE, monitor),
         ):
             began = time.monotonic()
@@ -80,7 +94,7 @@ def consume(
             with (
                 _writers() as executor,
                 closing(open_source()) as source,
-                closing(DeadLetterFile(state / "dead-letters")) as dead_letters,
+                closing(keep()) as dead_letters,
             ):
                 engine = _engine(checkpoint, trained, engine_config, device=device, state=state)
                 skipped = _begin(checkpoint, source, engine, store)

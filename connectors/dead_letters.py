@@ -4,14 +4,18 @@ import base64
 import json
 import os
 from collections.abc import Iterator, Sequence
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from echo_stream.errors import StateError
+from echo_stream.connectors.dead_letter_message import DeadLetter
+from echo_stream.connectors.retrying import Patience, may_pass
+from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.samples import Origin
 from echo_stream.source import RejectedSample
 
 FILE_NAME = "dead-letters.jsonl"
+PENDING_BYTES = 8 * 1024**2  # written at the latest when so many wait
 
 
 class DeadLetterFile:
@@ -24,54 +28,65 @@ class DeadLetterFile:
     ----------
     folder : Path
         The state's `dead-letters`; created with the first message.
+    patience : Patience
+        How long to try again while the disk is full.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, patience: Patience = Patience()) -> None:  # noqa: B008 - immutable
         self._path = folder / FILE_NAME
-        self._file: IO[str] | None = None
+        self._patience = patience
+        self._pending = bytearray()
+        self._file: FileIO | None = None
 
     def write(self, rejected: Sequence[RejectedSample]) -> None:
-        """Append messages. Durable after `flush`."""
-        try:
-            file = self._opened()
-            file.writelines(json.dumps(_as_json(message)) + "\n" for message in rejected)
-        except OSError as err:
-            raise self._error(err) from err
+        """Take messages in. Durable after `flush`."""
+        for message in rejected:
+            self._pending += json.dumps(_as_json(message)).encode() + b"\n"
+        if len(self._pending) > PENDING_BYTES:
+            self._patience.retry(self._append)
 
     def flush(self) -> None:
-        """Make everything written durable."""
-        if self._file is None:
-            return
-        try:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as err:
-            raise self._error(err) from err
+        """Make everything written durable.
+
+        Raises
+        ------
+        InfrastructureError
+            If the disk stays full. What is not written is kept, for the next call.
+        StateError
+            If it cannot be written to at all.
+        """
+        if self._file is not None or self._pending:
+            self._patience.retry(self._append)
 
     def close(self) -> None:
-        """Flush and close."""
-        self.flush()
+        """Close, without what was not flushed."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
-    def _opened(self) -> IO[str]:
+    def _append(self) -> None:
+        """Write what waits and make it durable; where the disk is full, go on there next time."""
+        try:
+            self._file = self._file or self._opened()
+            while self._pending:
+                del self._pending[: self._file.write(self._pending)]
+            os.fsync(self._file.fileno())
+        except OSError as err:
+            msg = f"cannot write {self._path}: {err.strerror}; nothing has been skipped"
+            raise (InfrastructureError if may_pass(err) else StateError)(msg) from err
+
+    def _opened(self) -> FileIO:
         """Open the file when it is first needed; end a line that a crash has cut."""
-        if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("a", encoding="utf-8")
-            # A blank line does no harm, and ends one that a crash has cut.
-            if self._file.tell():
-                self._file.write("\n")
-        return self._file
-
-    def _error(self, err: OSError) -> StateError:
-        """Return the error for a disk that refuses."""
-        return StateError(f"cannot write {self._path}: {err.strerror}; nothing has been skipped")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = FileIO(self._path, "a")
+        # A blank line does no harm, and ends one that a crash has cut.
+        if file.tell():
+            self._pending[:0] = b"\n"
+        return file
 
 
-def read_dead_letters(folder: Path) -> Iterator[tuple[int, RejectedSample | None]]:
-    """Yield number and message of each line; blank ones are passed over.
+def read_dead_letters(folder: Path) -> Iterator[DeadLetter]:
+    """Yield the dead letter of each line; blank ones are passed over.
 
     Parameters
     ----------
@@ -80,9 +95,9 @@ def read_dead_letters(folder: Path) -> Iterator[tuple[int, RejectedSample | None
 
     Yields
     ------
-    tuple of (int, RejectedSample or None)
-        The line's number in the file, from 1, and its message; None where the line is cut,
-        by a crash or by a run that is still writing it.
+    DeadLetter
+        Its place is the line's number in the file, from 1; its sample is None where the line
+        is cut, by a crash or by a run that is still writing it.
     """
     path = folder / FILE_NAME
     if not path.exists():
@@ -90,7 +105,7 @@ def read_dead_letters(folder: Path) -> Iterator[tuple[int, RejectedSample | None
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
-                yield number, _from_json(line)
+                yield DeadLetter(number, _from_json(line))
 
 
 def _from_json(line: bytes) -> RejectedSample | None:
@@ -107,6 +122,7 @@ def _from_json(line: bytes) -> RejectedSample | None:
         value=_decoded(fields["value"]),
         headers=tuple((name, _decoded(value)) for name, value in fields["headers"]),
         origin=None if origin is None else Origin(**origin),
+        exception=fields.get("exception", ""),
     )
 
 
@@ -115,6 +131,7 @@ def _as_json(message: RejectedSample) -> dict[str, Any]:
     return {
         "reason": message.reason,
         "message": message.message,
+        "exception": message.exception,
         "origin": None if message.origin is None else message.origin._asdict(),
         "key": _encoded(message.key),
         "value": _encoded(message.value),

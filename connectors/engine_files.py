@@ -1,5 +1,6 @@
 """Generations and checkpoints as units on disk: safetensors and JSON, no pickle."""
 
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -103,7 +104,8 @@ def tensors_writer(arrays: Mapping[str, Array]) -> FileWriter:
         try:
             save_file(contiguous, path)
         except SafetensorError as err:  # a full disk is no OSError there
-            raise OSError(str(err)) from err
+            number = re.search(r"\(os error (\d+)\)", str(err))
+            raise OSError(int(number[1]) if number else 0, str(err)) from err
 
     return write
 

@@ -184,4 +184,5 @@ def _rejected(
         headers=tuple(record.headers),
         origin=origin,
         place=place,
+        exception=type(err.__cause__ or err).__name__,
     )

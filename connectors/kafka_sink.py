@@ -111,7 +111,7 @@ def produce_messages(
         If the broker does not answer or refuses a message.
     """
     with errors_for_people(config.bootstrap_servers, f"send to topic {config.topic}"):
-        _ensure_topic(config)
+        ensure_topic(config)
         options = config.client.for_client(
             KafkaProducer,
             config.bootstrap_servers,
@@ -180,7 +180,7 @@ def _regrouped(batches: Iterable[Samples], n: int) -> Iterator[Samples]:
         yield waiting.drain()
 
 
-def _ensure_topic(config: ProduceConfig) -> None:
+def ensure_topic(config: ProduceConfig) -> None:
     """Create the topic unless it exists."""
     topic: dict[str, Any] = {"num_partitions": config.partitions, "replication_factor": -1}
     options = config.client.for_client(KafkaAdminClient, config.bootstrap_servers)

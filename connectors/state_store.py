@@ -16,6 +16,7 @@ from echo_stream.connectors.engine_files import (
     write_generation,
 )
 from echo_stream.connectors.retention import prune_snapshots
+from echo_stream.connectors.retrying import Patience
 from echo_stream.connectors.snapshot_files import write_snapshot
 from echo_stream.connectors.state_locks import lock_state
 from echo_stream.connectors.units import (
@@ -65,6 +66,8 @@ class StateStore:
     ----------
     folder : Path
         Created when it does not exist.
+    patience : Patience
+        How long to try again while the disk is full.
     keep_snapshots : int, optional
         Snapshots that stay when one is written, besides the pinned; None: all.
 
@@ -75,8 +78,15 @@ class StateStore:
         written to.
     """
 
-    def __init__(self, folder: Path, *, keep_snapshots: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        patience: Patience = Patience(),  # noqa: B008 - immutable
+        *,
+        keep_snapshots: int | None = None,
+    ) -> None:
         self.folder = folder
+        self._patience = patience
         self._keep_snapshots = keep_snapshots
         refuse_group(folder)
         self._lock = lock_state(folder)
@@ -165,9 +175,10 @@ class StateStore:
             "source": dict(source),
             **skipped._asdict(),
         }
-        write_checkpoint(engine, manifest, target)
+        self._patience.retry(lambda: write_checkpoint(engine, manifest, target))
         if not engine.is_warming_up:
-            write_generation(engine.generation_, self.folder / "generations")
+            generations = self.folder / "generations"
+            self._patience.retry(lambda: write_generation(engine.generation_, generations))
         for unit in self._list_checkpoints()[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(unit)
         return sum(path.stat().st_size for path in target.iterdir())
@@ -179,7 +190,10 @@ class StateStore:
 
     def save_snapshot(self, snapshot: Snapshot, position: Mapping[str, int]) -> str:
         """Write a snapshot and return its id; the same one twice is written once."""
-        return save_snapshot(self.folder, snapshot, position, keep=self._keep_snapshots)
+        keep = self._keep_snapshots
+        return self._patience.retry(
+            lambda: save_snapshot(self.folder, snapshot, position, keep=keep)
+        )
 
 
 def save_snapshot(

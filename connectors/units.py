@@ -15,7 +15,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from echo_stream.errors import StateError
+from echo_stream.connectors.retrying import may_pass
+from echo_stream.errors import InfrastructureError, StateError
 
 FileWriter = Callable[[Path], None]
 
@@ -51,7 +52,9 @@ def write_unit(
     Raises
     ------
     StateError
-        If target exists, or the disk refuses.
+        If target exists, or may not be written.
+    InfrastructureError
+        If the disk is full.
     """
     temporary = target.parent / f"{TEMPORARY_PREFIX}{target.name}-{uuid.uuid4().hex}"
     try:
@@ -69,7 +72,7 @@ def write_unit(
             flush(target.parent)
     except OSError as err:
         msg = f"cannot write {target}: {err.strerror or err}; free space or give another folder"
-        raise StateError(msg) from err
+        raise (InfrastructureError if may_pass(err) else StateError)(msg) from err
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

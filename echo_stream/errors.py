@@ -29,6 +29,10 @@ class SourceError(EchoStreamError, OSError):
     """Report a file, broker or topic that is not there or does not answer."""
 
 
+class InfrastructureError(EchoStreamError, OSError):
+    """Report a disk, broker or device that still fails after retries. Nothing was skipped."""
+
+
 class BadMessagesError(EchoStreamError):
     """Report a stream of which too much is no samples."""
 

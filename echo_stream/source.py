@@ -13,8 +13,8 @@ from echo_stream.validation import SampleSchema, as_samples
 
 BATCH_SAMPLES = 4_096  # asked of a source at a time when it is read again
 
-RejectReason: TypeAlias = Literal["decode", "schema", "nonfinite"]
-"""Why a message is no sample: illegible, of a wrong shape or dtype, or not finite."""
+RejectReason: TypeAlias = Literal["decode", "schema", "nonfinite", "feature"]
+"""Why a message is no sample: illegible, of a wrong shape or dtype, not finite, features fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class RejectedSample:
 
     Attributes
     ----------
-    reason : {"decode", "schema", "nonfinite"}
+    reason : {"decode", "schema", "nonfinite", "feature"}
     message : str
         What is wrong, for people.
     key, value : bytes or None
@@ -33,6 +33,8 @@ class RejectedSample:
     place : int
         Messages of the same batch, good and bad, that came before it; 0 where a source
         does not know: then it counts as soon as those rejected before it.
+    exception : str
+        Class of the error that was raised; empty where none was.
     """
 
     reason: RejectReason
@@ -42,6 +44,7 @@ class RejectedSample:
     headers: tuple[tuple[str, bytes | None], ...]
     origin: Origin | None
     place: int = 0
+    exception: str = ""
 
 
 class Skipped(NamedTuple):

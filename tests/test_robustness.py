@@ -14,11 +14,19 @@ from echo_stream import EchoCoreset
 from echo_stream.connectors.dead_letters import DeadLetterFile
 from echo_stream.connectors.export import export_npz
 from echo_stream.connectors.query import query_snapshot
+from echo_stream.connectors.retrying import Patience
 from echo_stream.connectors.snapshot_files import read_snapshot, write_snapshot
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.connectors.trainer import ChildTrainer
 from echo_stream.connectors.units import list_units, read_manifest
-from echo_stream.errors import ConfigError, EchoStreamError, QueryError, StateError, WarmupError
+from echo_stream.errors import (
+    ConfigError,
+    EchoStreamError,
+    InfrastructureError,
+    QueryError,
+    StateError,
+    WarmupError,
+)
 from echo_stream.schedule import Every
 from tests.connectors.test_units import full_disk
 from tests.strategies import identity_generation
@@ -58,8 +66,8 @@ def test_infinite_label_is_checkpointed_or_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [0, 100, 5_000])
 def test_checkpoint_on_a_full_disk(tmp_path: Path, size: int) -> None:
     """One clear line, no half-written checkpoint, and the next one works."""
-    with StateStore(tmp_path) as store:
-        with full_disk(size), pytest.raises(StateError, match="cannot write"):
+    with StateStore(tmp_path, Patience(0)) as store:
+        with full_disk(size), pytest.raises(InfrastructureError, match="cannot write"):
             store.save_checkpoint(make_engine(2_000), {}, {})
         assert list_units(tmp_path / "checkpoints") == []
         store.save_checkpoint(make_engine(), {}, {})

@@ -18,6 +18,8 @@ TEXT = RejectedSample(
 )
 BYTES = RejectedSample("schema", "x is ragged", None, b"\xff\x00", (), None)
 
+AGAIN = [("__echo.errors.attempts", b"2")]
+
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
@@ -25,6 +27,7 @@ def state(tmp_path: Path) -> Path:
     for letter in (TEXT, BYTES):
         with closing(DeadLetterFile(tmp_path / "dead-letters")) as letters:
             letters.write([letter])
+            letters.flush()
     return tmp_path
 
 
@@ -32,16 +35,19 @@ def test_list_tells_what_was_wrong_and_where(state: Path) -> None:
     """A row a message, numbered by its line in the file."""
     text, other = answer("dlq", "list", "--state", state)
     assert text == {
-        "line": 1,
+        "place": 1,
         "reason": "decode",
         "topic": "t",
         "partition": 1,
         "offset": 42,
         "timestamp": 5,
         "size_bytes": 6,
+        "truncated": False,
+        "attempts": 1,
+        "exception": "",
         "message": "no JSON",
     }
-    assert (other["line"], other["reason"], other["topic"]) == (3, "schema", None)
+    assert (other["place"], other["reason"], other["topic"]) == (3, "schema", None)
     table = run_command("dlq", "list", "--state", state, "--format", "table").stdout
     assert "no JSON" in table
     assert "x is ragged" in table
@@ -60,8 +66,8 @@ def test_line_that_is_cut_is_told(state: Path) -> None:
     path = state / "dead-letters" / FILE_NAME
     path.write_bytes(path.read_bytes() + b'{"reason": "dec')
     result = run_command("dlq", "list", "--state", state)
-    assert [row["line"] for row in result.json()] == [1, 3]
-    assert "left out: line 4" in result.stderr
+    assert [row["place"] for row in result.json()] == [1, 3]
+    assert "cut by a crash or no dead letter: 4" in result.stderr
     assert "line 4 holds no dead letter" in refusal("dlq", "show", 4, "--state", state, exit_code=2)
 
 
@@ -80,12 +86,12 @@ def test_replay_sends_the_original_bytes(
     """All, or those of a line; they stay where they are."""
     topic = make_topic()
     on = ["--state", state, "--bootstrap-servers", broker.bootstrap, "--topic", topic]
-    assert answer("dlq", "replay", *on) == {"topic": topic, "messages": 2}
+    assert answer("dlq", "replay", *on) == {"topic": topic, "messages": 2, "refused": 0}
     assert answer("dlq", "replay", 3, *on)["messages"] == 1
     records = [(each.key, each.value, list(each.headers)) for each in received(broker, topic)]
     # The client sends no header without a value.
-    text = (b"k", b'{"x": ', [("id", b"7"), ("empty", b"")])
-    assert records == [text, (None, b"\xff\x00", []), (None, b"\xff\x00", [])]
+    text = (b"k", b'{"x": ', [("id", b"7"), ("empty", b""), *AGAIN])
+    assert records == [text, (None, b"\xff\x00", AGAIN), (None, b"\xff\x00", AGAIN)]
     assert len(answer("dlq", "list", "--state", state)) == 2
 
 

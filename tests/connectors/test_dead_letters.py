@@ -7,7 +7,8 @@ import resource
 import subprocess
 import sys
 import tempfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_stream.connectors.dead_letters import FILE_NAME, DeadLetterFile, read_dead_letters
-from echo_stream.errors import StateError
+from echo_stream.connectors.retrying import Patience
+from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.samples import Origin
 from echo_stream.source import RejectedSample
 
@@ -40,13 +42,14 @@ os._exit({KILLED})
 binaries = st.none() | st.binary(max_size=40)
 messages = st.builds(
     RejectedSample,
-    reason=st.sampled_from(["decode", "schema", "nonfinite"]),
+    reason=st.sampled_from(["decode", "schema", "nonfinite", "feature"]),
     message=st.text(max_size=20),
     key=binaries,
     value=binaries,
     headers=st.lists(st.tuples(st.text(max_size=5), binaries), max_size=3).map(tuple),
     origin=st.none()
     | st.builds(Origin, st.text(), st.integers(0), st.integers(0), st.integers(-1)),
+    exception=st.sampled_from(["", "ValueError"]),
 )
 
 
@@ -59,6 +62,7 @@ def write(folder: Path, *rejected: RejectedSample) -> Path:
     """Write messages in a run of its own, and return the file."""
     with closing(DeadLetterFile(folder)) as letters:
         letters.write(rejected)
+        letters.flush()
     return folder / FILE_NAME
 
 
@@ -80,7 +84,7 @@ def test_messages_come_back_whole(batches: list[list[RejectedSample]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for batch in batches:
             write(Path(folder), *batch)
-        found = [message for _, message in read_dead_letters(Path(folder))]
+        found = [letter.sample for letter in read_dead_letters(Path(folder))]
     assert found == [message for batch in batches for message in batch]
 
 
@@ -94,7 +98,7 @@ def test_line_says_where_a_message_came_from(tmp_path: Path) -> None:
     )
     assert path.name == "dead-letters.jsonl"
     assert path.read_text() == (
-        '{"reason": "schema", "message": "x is ragged", '
+        '{"reason": "schema", "message": "x is ragged", "exception": "", '
         '"origin": {"topic": "t", "partition": 1, "offset": 42, "timestamp": 5}, '
         '"key": "Nw==", "value": "/wo=", "headers": [["id", null]]}\n'
     )
@@ -128,6 +132,7 @@ def test_flush_makes_messages_durable(tmp_path: Path, monkeypatch: pytest.Monkey
         letters.flush()
         assert durable[-1] == 2
         letters.write([letter(b"3")])
+        letters.flush()
     assert durable[-1] == 3
 
 
@@ -150,27 +155,56 @@ def test_cut_line_does_not_spoil_the_next(tmp_path: Path, size: int) -> None:
     assert cut == whole.decode()[:size]
     assert json.loads(first)["value"] == "MQ=="
     assert [json.loads(line)["value"] for line in rest] == ["Mg=="]
-    assert list(read_dead_letters(tmp_path)) == [(1, letter(b"1")), (2, None), (3, letter(b"2"))]
+    found = [(place, sample) for place, sample, _ in read_dead_letters(tmp_path)]
+    assert found == [(1, letter(b"1")), (2, None), (3, letter(b"2"))]
 
 
 def test_folder_in_the_way(tmp_path: Path) -> None:
     """A message that cannot be kept ends the run before it is passed over."""
     (tmp_path / "dead-letters").write_text("mine")
     letters = DeadLetterFile(tmp_path / "dead-letters")
+    letters.write([letter(b"1")])
     with pytest.raises(StateError, match=r"cannot write .*dead-letters\.jsonl: .*; nothing has be"):
-        letters.write([letter(b"1")])
+        letters.flush()
 
 
-def test_full_disk(tmp_path: Path) -> None:
-    """A flush that fails says so; when there is space again, the messages are there."""
-    letters = DeadLetterFile(tmp_path)
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Let no file grow beyond a size."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
-        letters.write([letter(b"1")])
-        with pytest.raises(StateError, match="File too large; nothing has been skipped"):
-            letters.flush()
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_disk_that_stays_full(tmp_path: Path) -> None:
+    """A flush that fails says so; when there is space again, each message is there once."""
+    letters = DeadLetterFile(tmp_path, Patience(0))
+    letters.write([letter(b"1")])
+    with full_disk(50), pytest.raises(InfrastructureError, match="File too large; nothing has be"):
+        letters.flush()
+    letters.write([letter(b"2")])
+    letters.flush()
     letters.close()
-    assert values(tmp_path / FILE_NAME) == [b"1"]
+    assert values(tmp_path / FILE_NAME) == [b"1", b"2"]
+
+
+def test_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
+    """It is tried again, with longer pauses, and a line that was begun is ended."""
+    space, pauses = ExitStack(), []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            space.close()
+
+    letters = DeadLetterFile(tmp_path, Patience(20, clock=lambda: sum(pauses), sleep=pause))
+    with space:
+        space.enter_context(full_disk(50))
+        letters.write([letter(b"1"), letter(b"2")])
+        letters.flush()
+        letters.close()
+    assert pauses == [0.1, 0.2, 0.4]
+    assert values(tmp_path / FILE_NAME) == [b"1", b"2"]

@@ -1,8 +1,12 @@
 """What is sent again of dead letters, and what is not."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 
-from echo_stream.connectors.replay import replayable
+from echo_stream.connectors.dead_letter_message import ATTEMPTS, DeadLetter
+from echo_stream.connectors.replay import Replay, replayable
 from echo_stream.errors import ConfigError
 from echo_stream.samples import Origin
 from echo_stream.source import RejectedSample
@@ -16,11 +20,19 @@ def letter(
     return RejectedSample("decode", "no sample", key, value, (("h", None),), origin)
 
 
+def replay(
+    letters: Sequence[tuple[int, RejectedSample | None]], *places: int, max_attempts: int = 3
+) -> Replay:
+    """Return what can be sent again."""
+    kept = [DeadLetter(*letter) for letter in letters]
+    return replayable(kept, places, max_attempts=max_attempts)
+
+
 def test_messages_are_sent_as_they_came() -> None:
     """Key, value and headers, in their order; a tombstone too, and no header is lost."""
     letters = [(1, letter(b"a", 1, b"k")), (3, letter(None, 2, b"k"))]
-    headers = [("h", b"")]
-    assert replayable(letters, ()) == ([(b"k", b"a", headers), (b"k", None, headers)], 0)
+    headers = [("h", b""), (ATTEMPTS, b"2")]
+    assert replay(letters) == Replay([(b"k", b"a", headers), (b"k", None, headers)])
 
 
 def test_what_is_not_sent_is_counted() -> None:
@@ -29,16 +41,35 @@ def test_what_is_not_sent_is_counted() -> None:
         (1, letter(b"a", 1)), (2, letter(b"a", 1)), (3, None), (4, letter(None, 2)),
         (5, letter(b"b")), (6, letter(b"b")),
     ]  # fmt: skip
-    messages, num_left_out = replayable(letters, ())
+    found = replay(letters)
     # Without a place nobody can tell whether two are one.
-    assert [value for _, value, _ in messages] == [b"a", b"b", b"b"]
-    assert num_left_out == 3
+    assert [value for _, value, _ in found.messages] == [b"a", b"b", b"b"]
+    assert (found.num_left_out, found.num_refused) == (3, 0)
 
 
 def test_lines_are_chosen() -> None:
     """Only those, in the order of the file; one that holds no message is refused."""
     letters = [(1, letter(b"a")), (2, letter(b"b")), (3, letter(b"c")), (4, None)]
-    assert [value for _, value, _ in replayable(letters, (3, 1))[0]] == [b"a", b"c"]
+    assert [value for _, value, _ in replay(letters, 3, 1).messages] == [b"a", b"c"]
     for line in (4, 5):
         with pytest.raises(ConfigError, match=f"line {line} holds no dead letter"):
-            replayable(letters, (1, line))
+            replay(letters, 1, line)
+
+
+def test_attempts_are_counted_and_limited() -> None:
+    """Each replay is one more, whatever header claims what; then it is over."""
+    tried = [(ATTEMPTS, None), (ATTEMPTS, b"x"), ("__echo.errors.reason", b"decode")]
+    first = replace(letter(b"a"), headers=tuple(tried))
+    (message,) = replay([(1, first)]).messages
+    assert message == (None, b"a", [(ATTEMPTS, b"2")])
+    third, fourth = (replace(first, headers=((ATTEMPTS, n),)) for n in (b"3", b"4"))
+    found = replay([(1, third), (2, fourth)])
+    assert found == Replay([(None, b"a", [(ATTEMPTS, b"4")])], num_refused=1)
+    assert replay([(1, third)], max_attempts=2).num_refused == 1
+
+
+def test_what_a_topic_has_cut_off_is_not_sent() -> None:
+    """An empty value is not what arrived."""
+    kept = [DeadLetter("0:1", letter(b""), is_truncated=True), DeadLetter("0:2", letter(b""))]
+    found = replayable(kept, (), max_attempts=3)
+    assert (len(found.messages), found.num_left_out) == (1, 1)

@@ -22,7 +22,7 @@ from echo_stream.connectors.units import (
     verify_unit,
     write_unit,
 )
-from echo_stream.errors import StateError
+from echo_stream.errors import InfrastructureError, StateError
 
 CONTENT = {"first.bin": b"\x00\x01\x02\x03", "second.txt": "zwölf".encode(), "empty": b""}
 KILLED = 9
@@ -408,7 +408,10 @@ def test_parent_that_is_a_file(tmp_path: Path) -> None:
 def test_full_disk(tmp_path: Path, size: int) -> None:
     """A unit that does not fit is none, leaves nothing, and fits when there is space again."""
     content = {"a": b"x" * 10, "b": b"x" * size}
-    with full_disk(100), pytest.raises(StateError, match=r"cannot write .*: File too large; "):
+    with (
+        full_disk(100),
+        pytest.raises(InfrastructureError, match=r"cannot write .*: File too large; "),
+    ):
         write(tmp_path / "unit", content)
     assert list(tmp_path.iterdir()) == []
     assert verify_unit(write(tmp_path / "unit", content))

@@ -1,0 +1,96 @@
+"""Where dead letters are kept: the option that names a topic, and what opens and reads it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from echo_stream.cli.options import option, together
+from echo_stream.cli.settings import is_flag
+
+if TYPE_CHECKING:
+    from echo_stream.connectors.client_config import ClientConfig
+    from echo_stream.connectors.consumer import KeptDeadLetters
+    from echo_stream.connectors.dead_letter_message import DeadLetter
+
+topic_option = option(
+    "--dead-letter-topic",
+    help="Topic for messages that are no samples; default: the folder dead-letters of --state.",
+)
+run_options = together(
+    topic_option,
+    option(
+        "--retry-timeout", type=click.FloatRange(0), default=20.0, metavar="SECONDS",
+        help="How long to try again while the disk is full or the dead-letter topic is away.",
+    ),
+)  # fmt: skip
+
+
+def topic_opener(values: dict[str, Any], patience: Any) -> "Callable[[], KeptDeadLetters] | None":
+    """Return what opens the dead-letter topic that the options name; None for the state's file.
+
+    Raises
+    ------
+    ConfigError
+        If it is one of the topics that are read: every dead letter would be read again.
+    """
+    topic = values["dead_letter_topic"]
+    if topic is None:
+        return None
+    if values["bootstrap_servers"] is None:
+        raise _needs_servers()
+    from echo_stream.connectors.dead_letter_topic import DeadLetterTopic  # noqa: PLC0415
+    from echo_stream.connectors.kafka_sink import ProduceConfig  # noqa: PLC0415
+    from echo_stream.errors import ConfigError  # noqa: PLC0415
+
+    if topic in values["topics"]:
+        msg = f"dead_letter_topic must be none of the topics that are read; got {topic!r}"
+        raise ConfigError(msg)
+    config = ProduceConfig(topic, values["bootstrap_servers"], client=values["client"])
+    return lambda: DeadLetterTopic(config, patience)
+
+
+def read_letters(
+    *,
+    state: Path | None,
+    dead_letter_topic: str | None,
+    bootstrap_servers: str | None,
+    client: "ClientConfig",
+) -> "Iterator[DeadLetter]":
+    """Return the dead letters of a state or of a topic.
+
+    Where both are set for all commands `run` sends to the topic, so that is meant, unless
+    the state is named by a flag.
+    """
+    topic = dead_letter_topic
+    if topic and state and is_flag("dead_letter_topic") and is_flag("state"):
+        msg = "give either --state DIR or --dead-letter-topic NAME"
+        raise click.UsageError(msg)
+    if topic and not (state and is_flag("state")):
+        return _of_topic(topic, bootstrap_servers, client)
+    if state is None:
+        msg = "give --state DIR, whose dead letters are meant, or --dead-letter-topic NAME"
+        raise click.UsageError(msg)
+    from echo_stream.connectors.dead_letters import read_dead_letters  # noqa: PLC0415
+    from echo_stream.connectors.snapshots import check_state  # noqa: PLC0415
+
+    check_state(state)
+    return read_dead_letters(state / "dead-letters")
+
+
+def _of_topic(topic: str, servers: str | None, client: "ClientConfig") -> "Iterator[DeadLetter]":
+    """Return the dead letters of a topic."""
+    if servers is None:
+        raise _needs_servers()
+    from echo_stream.connectors.dead_letter_topic import read_topic  # noqa: PLC0415
+    from echo_stream.connectors.kafka_client import check_servers, check_topic  # noqa: PLC0415
+
+    check_servers(servers)
+    check_topic(topic)
+    return read_topic(topic, servers, client)
+
+
+def _needs_servers() -> click.UsageError:
+    """Return the error for a topic of no broker."""
+    return click.UsageError("--dead-letter-topic needs --bootstrap-servers HOST:PORT")

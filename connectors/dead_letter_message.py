@@ -1,0 +1,145 @@
+"""Dead letters as Kafka messages: the original, with headers that say what was wrong.
+
+The headers are named as those of Kafka Streams and Connect. They are taken off again
+when a dead letter is read, so that what arrived comes back as it was.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from echo_stream import __version__
+from echo_stream.connectors.kafka_sink import Message
+from echo_stream.samples import Origin
+from echo_stream.source import RejectedSample
+
+PREFIX = "__echo.errors."
+"""Of our headers. Of an original message they are dropped, but for the attempts."""
+ATTEMPTS = f"{PREFIX}attempts"
+TRUNCATED = f"{PREFIX}truncated"
+NULLS = f"{PREFIX}nulls"
+STAGES = {"feature": "features"}  # where it failed; everything else fails where it is decoded
+MAX_MESSAGE_CHARACTERS = 500  # of what was wrong, in a message that has to be small
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+class DeadLetter(NamedTuple):
+    """A dead letter where it is kept.
+
+    Attributes
+    ----------
+    place : int or str
+        Number of its line in a file, from 1, or its "partition:offset" in a topic.
+    sample : RejectedSample or None
+        None where the line is cut, or the record is none of ours.
+    is_truncated : bool
+        Whether its value was too large for the topic, and is not there.
+    """
+
+    place: int | str
+    sample: RejectedSample | None
+    is_truncated: bool = False
+
+
+def to_message(letter: RejectedSample) -> Message:
+    """Return a dead letter as a message: key, value and headers as they arrived, and ours.
+
+    The client sends no header without a value, and no message without key and value: an
+    empty one is in its place then, and the header `nulls` says where.
+    """
+    originals = [header for header in letter.headers if not header[0].startswith(PREFIX)]
+    nulls = [str(row) for row, (_, value) in enumerate(originals) if value is None]
+    value = letter.value
+    if value is None and letter.key is None:
+        value, nulls = b"", ["value", *nulls]
+    headers = [(name, content or b"") for name, content in originals]
+    said = {**_said(letter), **({NULLS: ",".join(nulls)} if nulls else {})}
+    headers += [(name, text.encode()) for name, text in said.items()]
+    return letter.key, value, headers
+
+
+def smaller(message: Message) -> Message | None:
+    """Return a message that a topic refused for its size without its value, then without the rest.
+
+    None: there is nothing more to leave out.
+    """
+    key, value, headers = message
+    if value != b"" or not any(name == TRUNCATED for name, _ in headers):
+        return key, b"", [*headers, (TRUNCATED, b"1")]
+    ours = [(name, text[:MAX_MESSAGE_CHARACTERS]) for name, text in headers if _is_ours(name)]
+    return None if (None, b"", ours) == message else (None, b"", ours)
+
+
+def from_record(record: Any) -> DeadLetter:
+    """Return the dead letter that a record of a dead-letter topic is."""
+    place = f"{record.partition}:{record.offset}"
+    said = {
+        name: (value or b"").decode(errors="replace")
+        for name, value in record.headers
+        if _is_ours(name)
+    }
+    if f"{PREFIX}reason" not in said:
+        return DeadLetter(place, None)
+    nulls = said.get(NULLS, "").split(",")
+    originals = [header for header in record.headers if not _is_ours(header[0])]
+    headers = [
+        (name, None if str(row) in nulls else value) for row, (name, value) in enumerate(originals)
+    ]
+    if int(said[ATTEMPTS]) > 1:
+        headers.append((ATTEMPTS, said[ATTEMPTS].encode()))
+    sample = RejectedSample(
+        reason=said[f"{PREFIX}reason"],  # type: ignore[arg-type]  # of another version perhaps
+        message=said[f"{PREFIX}message"],
+        key=record.key,
+        value=None if "value" in nulls else record.value,
+        headers=tuple(headers),
+        origin=_origin(said),
+        exception=said[f"{PREFIX}exception"],
+    )
+    return DeadLetter(place, sample, TRUNCATED in said)
+
+
+def attempts_of(headers: Headers) -> int:
+    """Return how often a message has been tried: once, unless a replay says otherwise.
+
+    Examples
+    --------
+    >>> attempts_of([]), attempts_of([(ATTEMPTS, b"3")]), attempts_of([(ATTEMPTS, b"often")])
+    (1, 3, 1)
+    """
+    found = [value for name, value in headers if name == ATTEMPTS and value and value.isdigit()]
+    return max(int(found[-1][:9]), 1) if found else 1
+
+
+def with_attempts(headers: Headers, attempts: int) -> list[tuple[str, bytes]]:
+    """Return the headers for sending a message again: its own, and how often it was tried then."""
+    own = [(name, value or b"") for name, value in headers if not _is_ours(name)]
+    return [*own, (ATTEMPTS, str(attempts).encode())]
+
+
+def _said(letter: RejectedSample) -> dict[str, str]:
+    """Return what our headers say of a dead letter."""
+    origin = {} if letter.origin is None else letter.origin._asdict()
+    said = {
+        "reason": letter.reason,
+        "exception": letter.exception,
+        "message": letter.message,
+        **{name: str(value) for name, value in origin.items()},
+        "stage": STAGES.get(letter.reason, "decode"),
+        "attempts": str(attempts_of(letter.headers)),
+        "engine": f"echo-stream {__version__}",
+    }
+    return {f"{PREFIX}{name}": text for name, text in said.items()}
+
+
+def _origin(said: dict[str, str]) -> Origin | None:
+    """Return where in Kafka a dead letter came from."""
+    if f"{PREFIX}topic" not in said:
+        return None
+    numbers = (int(said[f"{PREFIX}{name}"]) for name in ("partition", "offset", "timestamp"))
+    return Origin(said[f"{PREFIX}topic"], *numbers)
+
+
+def _is_ours(name: str) -> bool:
+    """Tell whether a header is one of ours."""
+    return name.startswith(PREFIX)

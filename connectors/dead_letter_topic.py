@@ -1,0 +1,220 @@
+"""Dead letters in a topic of their own: acknowledged before a checkpoint passes them."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
+
+from echo_stream.connectors.client_config import ClientConfig
+from echo_stream.connectors.dead_letter_message import (
+    DeadLetter,
+    from_record,
+    smaller,
+    to_message,
+)
+from echo_stream.connectors.kafka_client import errors_for_people
+from echo_stream.connectors.kafka_sink import (
+    MAX_REQUEST_BYTES,
+    Message,
+    ProduceConfig,
+    ensure_topic,
+)
+from echo_stream.connectors.retrying import Patience
+from echo_stream.errors import InfrastructureError, SourceError
+from echo_stream.source import RejectedSample
+
+PENDING_BYTES = 8 * 1024**2  # sent at the latest when so many wait
+REQUEST_TIMEOUT_MS = 5_000
+MAX_BLOCK_MS = 5_000  # to wait for the topic's leader, in one of the attempts
+DELIVERY_TIMEOUT_MS = 8_000
+DELIVERY_S = 10.0  # by then each message is acknowledged or given up
+CLOSE_S = 1.0
+POLL_TIMEOUT_MS = 250
+TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+
+
+class DeadLetterTopic:
+    """Send rejected messages to a topic: the original, with headers that say what was wrong.
+
+    All replicas acknowledge. After a crash a message can be there twice; the headers of its
+    topic, partition and offset tell.
+
+    Parameters
+    ----------
+    config : ProduceConfig
+        The topic, created if it does not exist, and how to connect.
+    patience : Patience
+        How long to try again while the topic is away.
+
+    Raises
+    ------
+    SourceError
+        If no broker answers now, or it refuses to create the topic.
+    """
+
+    def __init__(self, config: ProduceConfig, patience: Patience = Patience()) -> None:  # noqa: B008 - immutable
+        self._config = config
+        self._patience = patience
+        self._pending: list[Message] = []
+        self._pending_bytes = 0
+        self._producer: KafkaProducer | None = None
+        with errors_for_people(config.bootstrap_servers, f"use dead-letter topic {config.topic}"):
+            ensure_topic(config)
+            self._producer = self._connect()
+
+    def write(self, rejected: Sequence[RejectedSample]) -> None:
+        """Take messages in. Acknowledged after `flush`."""
+        for letter in rejected:
+            message = to_message(letter)
+            self._pending.append(message)
+            self._pending_bytes += len(message[0] or b"") + len(message[1] or b"")
+        if self._pending_bytes > PENDING_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Return when all that was taken in is acknowledged.
+
+        Raises
+        ------
+        InfrastructureError
+            If the topic stays away. What was not acknowledged is kept, for the next call.
+        """
+        self._patience.retry(self._send)
+        self._pending_bytes = 0
+
+    def close(self) -> None:
+        """Close the connection, without waiting for what was not flushed."""
+        if self._producer is not None:
+            with suppress(KafkaError):  # of what is not acknowledged, which is kept
+                self._producer.close(timeout=CLOSE_S)
+            self._producer = None
+
+    def _send(self) -> None:
+        """Send what waits until it is acknowledged; what is not still waits."""
+        doing = f"send {len(self._pending)} dead letters to topic {self._config.topic}"
+        try:
+            with errors_for_people(self._config.bootstrap_servers, doing):
+                self._pending = self._sent_together()
+                while self._pending:
+                    self._send_first()
+        except SourceError as err:
+            msg = f"{err} Nothing has been skipped: mend it and start again"
+            raise InfrastructureError(msg) from err
+
+    def _sent_together(self) -> list[Message]:
+        """Send everything, and return what was not acknowledged."""
+        failures = self._deliver(self._pending)
+        return [
+            message
+            for message, failure in zip(self._pending, failures, strict=True)
+            if failure is not None
+        ]
+
+    def _send_first(self) -> None:
+        """Send the first message that waits alone: one that is too large fails those beside it."""
+        (failure,) = self._deliver(self._pending[:1])
+        if failure is None:
+            del self._pending[0]
+            return
+        less = smaller(self._pending[0]) if isinstance(failure, TOO_LARGE) else None
+        if less is None:
+            raise failure
+        self._pending[0] = less
+
+    def _deliver(self, messages: Sequence[Message]) -> list[Exception | None]:
+        """Send messages, and return for each why it was not acknowledged, or None if it was."""
+        self._producer = self._producer or self._connect()
+        sent: list[Any] = []
+        for message in messages:
+            sent.append(_sent(self._producer, self._config.topic, message))
+            if isinstance(sent[-1], KafkaError) and not isinstance(sent[-1], TOO_LARGE):
+                break  # the topic is away: each of the others would wait as long
+        sent += sent[-1:] * (len(messages) - len(sent))
+        deadline = time.monotonic() + DELIVERY_S
+        failures = [_failure(result, deadline) for result in sent]
+        if any(failures):
+            self.close()  # a new client has no memory of what has failed
+        return failures
+
+    def _connect(self) -> KafkaProducer:
+        """Open the client."""
+        options = self._config.client.for_client(
+            KafkaProducer,
+            self._config.bootstrap_servers,
+            client_id="echo-stream-dead-letters",
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            max_block_ms=MAX_BLOCK_MS,
+            max_request_size=MAX_REQUEST_BYTES,
+        )
+        shortest = options["request_timeout_ms"] + options.get("linger_ms", 0)
+        options["delivery_timeout_ms"] = max(DELIVERY_TIMEOUT_MS, shortest)
+        return KafkaProducer(**options)
+
+
+def read_topic(topic: str, servers: str, client: ClientConfig) -> Iterator[DeadLetter]:
+    """Yield the dead letters of a topic as it is now, partition by partition.
+
+    Raises
+    ------
+    SourceError
+        If no broker answers, or there is no such topic.
+    """
+    options = client.for_client(
+        KafkaConsumer,
+        servers,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        allow_auto_create_topics=False,
+        isolation_level="read_committed",
+    )
+    with (
+        errors_for_people(servers, f"read dead-letter topic {topic}"),
+        closing(KafkaConsumer(**options)) as consumer,
+    ):
+        partitions = consumer.partitions_for_topic(topic)
+        if not partitions:
+            msg = f"there is no topic {topic} at {servers}; give --dead-letter-topic that of `run`"
+            raise SourceError(msg)
+        for number in sorted(partitions):
+            yield from _read_partition(consumer, TopicPartition(topic, number))
+
+
+def _read_partition(consumer: KafkaConsumer, partition: TopicPartition) -> Iterator[DeadLetter]:
+    """Yield the dead letters of a partition up to its end as it is now."""
+    consumer.assign([partition])
+    consumer.seek_to_beginning(partition)
+    end = consumer.end_offsets([partition])[partition]
+    while consumer.position(partition) < end:
+        for records in consumer.poll(POLL_TIMEOUT_MS).values():
+            yield from (from_record(record) for record in records if record.offset < end)
+
+
+def _sent(producer: KafkaProducer, topic: str, message: Message) -> Any:
+    """Hand a message over, and return its future, or the error of one that is not even taken."""
+    key, value, headers = message
+    try:
+        return producer.send(topic, value=value, key=key, headers=list(headers))
+    except KafkaError as err:
+        return err
+
+
+def _failure(result: Any, deadline: float) -> Exception | None:
+    """Return why a message was not acknowledged by the deadline; None if it was."""
+    failure: Exception | None = None
+    if isinstance(result, KafkaError):
+        failure = result
+    else:
+        try:
+            # Not the client's `flush`: of a batch that had to be split it says "not done".
+            result.get(timeout=max(deadline - time.monotonic(), 0))
+        except KafkaError as err:
+            failure = err
+    return failure

@@ -1,0 +1,98 @@
+"""`run --dead-letter-topic`, and `dlq` on it: poison is in the topic before it is passed over."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.broker import Broker
+from tests.cli.commands import TINY, answer, newest_checkpoint, on, refusal, run_command, send
+from tests.cli.test_produce import received
+from tests.conftest import MakeTopic
+
+pytestmark = pytest.mark.kafka
+
+GOOD = np.arange(4, dtype=np.float32).tobytes()
+READ = ("--until-end", *TINY, "--dtype", "float32", "--shape", 4)
+POISON = {
+    "schema": b"junk",
+    "decode": None,  # a tombstone
+    "nonfinite": np.full(4, np.nan, np.float32).tobytes(),
+}
+
+
+@pytest.mark.parametrize("reason", POISON)
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_poison_goes_to_the_topic(
+    broker: Broker, make_topic: MakeTopic, tmp_path: Path, reason: str, place: int
+) -> None:
+    """At the first, a middle and the last place; what is left is counted, in every order."""
+    topic, letters = make_topic(), make_topic()
+    send(broker, topic, [GOOD] * place + [POISON[reason]] + [GOOD] * (4 - place))
+    state = tmp_path / "state"
+    words = ["run", *on(broker, topic), *READ, "--state", state, "--dead-letter-topic", letters]
+    result = run_command(*words)
+    assert (result.exit_code, result.json()["n"], result.json()["rejected"]) == (0, 4, 1)
+    assert f"1 messages were no samples; they are in topic {letters}" in result.stderr
+    assert not (state / "dead-letters").exists()
+    (record,) = received(broker, letters)
+    said = {name: value.decode() for name, value in record.headers}
+    assert record.value == POISON[reason]
+    assert said["__echo.errors.reason"] == reason
+    assert said["__echo.errors.offset"] == str(place)
+    assert newest_checkpoint(state)["position"] == {f"{topic}/0": 5}
+    # The next run begins behind it.
+    assert answer(*words)["rejected"] == 0
+
+
+def test_list_show_and_replay(broker: Broker, make_topic: MakeTopic, tmp_path: Path) -> None:
+    """As of a state; a message that fails again and again is refused in the end."""
+    topic, letters = make_topic(), make_topic()
+    kept = ["--bootstrap-servers", broker.bootstrap, "--dead-letter-topic", letters]
+    send(broker, topic, [GOOD, b"junk"])
+    words = ["run", *on(broker, topic), *READ, "--state", tmp_path / "s", *kept[2:]]
+    assert answer(*words)["rejected"] == 1
+    (row,) = answer("dlq", "list", *kept)
+    assert (row["place"], row["topic"], row["offset"], row["attempts"]) == ("0:0", topic, 1, 1)
+    assert answer("dlq", "show", "0:0", *kept)["value"] == "junk"
+    assert "0:1 holds no dead letter" in refusal("dlq", "show", "0:1", *kept, exit_code=2)
+    once = ["dlq", "replay", *kept, "--topic", topic, "--max-attempts", 1]
+    assert answer(*once) == {"topic": topic, "messages": 1, "refused": 0}
+    assert answer(*words)["rejected"] == 1
+    assert [row["attempts"] for row in answer("dlq", "list", *kept)] == [1, 2]
+    result = run_command(*once, "0:1")
+    assert result.json() == {"topic": topic, "messages": 0, "refused": 1}
+    assert "1 refused: tried more than 1 times (--max-attempts)" in result.stderr
+    line = refusal("dlq", "replay", *kept, "--topic", letters, exit_code=2)
+    assert "--topic must be another one than --dead-letter-topic" in line
+
+
+def test_topic_that_is_read_is_refused(broker: Broker, tmp_path: Path) -> None:
+    """Every dead letter would be another message to read."""
+    words = ["run", *on(broker, "a", "b"), *READ, "--state", tmp_path / "s"]
+    line = refusal(*words, "--dead-letter-topic", "b", exit_code=2)
+    assert "--dead-letter-topic must be none of the topics that are read; got 'b'" in line
+    assert not (tmp_path / "s").exists()
+
+
+def test_state_or_topic(broker: Broker, make_topic: MakeTopic, tmp_path: Path) -> None:
+    """Both flags are one too many; a topic that is set for all commands goes before a state."""
+    letters = make_topic()
+    both = ["--state", tmp_path, "--dead-letter-topic", letters]
+    assert "give either --state DIR or" in refusal("dlq", "list", *both, exit_code=2)
+    line = refusal("dlq", "list", "--dead-letter-topic", letters, exit_code=2)
+    assert "--dead-letter-topic needs --bootstrap-servers" in line
+    settings = tmp_path / "echo.toml"
+    settings.write_text(
+        f'state = "{tmp_path}/none"\nbootstrap_servers = "{broker.bootstrap}"\n'
+        f'dead_letter_topic = "{letters}"\n'
+    )
+    assert answer("dlq", "list", "--config", settings) == []
+    named = ["dlq", "list", "--config", settings, "--state", tmp_path / "none"]
+    assert "there is no state" in refusal(*named, exit_code=4)
+
+
+def test_replay_of_a_place_that_is_none() -> None:
+    """A word is no place."""
+    line = refusal("dlq", "show", "first", exit_code=2)
+    assert "a place is the number of a line, or PARTITION:OFFSET" in line
