@@ -4,6 +4,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 EXAMPLES ?= 2000
 CERTIFICATES ?= 1000000
+MESSAGES ?= 10000
 FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
 EMBEDDINGS ?= data
 
@@ -28,9 +29,11 @@ test: $(VENV)/.group-test ## run the tests; PYTEST_ARGS="-k name" for some of th
 	.ci/debian-packages
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-fuzz: $(VENV)/.group-test ## look long for a wrong certificate; EXAMPLES=2000 CERTIFICATES=1000000
+fuzz: $(VENV)/.group-test ## look long for wrong certificates and decoders; EXAMPLES= CERTIFICATES= MESSAGES=
 	ECHO_STREAM_FUZZ_EXAMPLES=$(EXAMPLES) ECHO_STREAM_FUZZ_CERTIFICATES=$(CERTIFICATES) \
-		$(BIN)/pytest tests/test_certificates.py tests/test_repair.py tests/test_many_certificates.py
+		ECHO_STREAM_FUZZ_MESSAGES=$(MESSAGES) \
+		$(BIN)/pytest tests/test_certificates.py tests/test_repair.py tests/test_many_certificates.py \
+		tests/connectors/test_codecs_fuzz.py
 
 bench: venv ## measure; FASHION_MNIST and EMBEDDINGS name the data's folders
 	$(BIN)/python -m benchmarks.engine

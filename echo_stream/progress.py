@@ -152,7 +152,7 @@ class Progress:
             except BaseException:
                 # All of a batch is held back, so that whoever stores this state has counted
                 # whole messages.
-                self.waiting.append(samples[missing:])
+                self.waiting.append(samples[held_back:])
                 raise
         if self.sketch is not None:
             self.sketch = count(self.sketch, samples[held_back:])

@@ -13,6 +13,7 @@ from echo_stream.samples import Samples
 from echo_stream.sketch import BLOCK_SIZE, Sketch
 from echo_stream.snapshotting import take_snapshot
 from echo_stream.typing import Array
+from echo_stream.validation import as_samples
 from tests.strategies import identity_generation
 
 N = 12_000
@@ -199,6 +200,23 @@ def test_the_warmup_is_cut_by_position(x: Array) -> None:
     one = in_batches(EchoCoreset(50, **settings), x[:3_000], 1)  # type: ignore[arg-type]
     other = in_batches(EchoCoreset(50, **settings), x[:3_000], 999)  # type: ignore[arg-type]
     assert comparable(one) == comparable(other)
+
+
+def test_training_that_is_stopped_holds_the_whole_batch_back(x: Array) -> None:
+    """It begins anew with what it would have had; the rest is counted after it."""
+    samples = as_samples(x[:900])
+    whole, stopped = (EchoCoreset(50, preset="paper", warmup=300, epochs=2) for _ in range(2))
+    whole.update(samples)
+
+    def stop(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped.update(samples, on_epoch=stop)
+    assert (stopped.n_seen_, stopped.is_warming_up) == (900, True)
+    stopped = EchoCoreset.from_state(stopped.to_state())
+    stopped.end_warmup()
+    assert comparable(stopped) == comparable(whole)
 
 
 def test_while_it_warms_up_the_coreset_is_a_cut_of_the_buffer(x: Array) -> None:

@@ -1,43 +1,89 @@
-"""Fuzzing of `decode`: a message is a usable sample or a DecodeError, never anything else."""
+"""Fuzzing of `decode`: a message is usable samples or a DecodeError, never anything else.
+
+`make fuzz MESSAGES=10000` looks longer. Memory is what a process may allocate: more than
+the limits of a message explain would end the test with a MemoryError.
+"""
 
 import io
 import json
-from typing import Any, get_args
+import os
+import resource
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from pyarrow import ipc
 
 from echo_stream.connectors.codecs import (
     CodecConfig,
     DecodeError,
     Headers,
-    SampleFormat,
     decode,
     encode,
+    encode_batch,
 )
+from echo_stream.validation import SampleSchema, as_samples
 
+MESSAGES = int(os.environ.get("ECHO_STREAM_FUZZ_MESSAGES", "300"))
+SPARE_BYTES = 2 * 1024**3  # of address space beside what the process has: threads take stacks
+X = np.arange(6, dtype=np.float32).reshape(2, 3)
 AUTO = CodecConfig()
-SMALL = CodecConfig(dtype="float32", shape=(2, 3), max_bytes=4_096, max_elements=64)
+SMALL = CodecConfig(dtype="float32", shape=(2, 3), max_bytes=4_096, max_elements=64, max_pixels=32)
 
 
-def fortran_npy() -> bytes:
-    """Return a `.npy` file in Fortran order."""
+def npy(x: Any) -> bytes:
+    """Return a `.npy` file."""
     buffer = io.BytesIO()
-    np.save(buffer, np.asfortranarray(np.ones((2, 3))))
+    np.save(buffer, x)
     return buffer.getvalue()
 
 
-GOOD = [
-    *(
-        encode(np.arange(6, dtype=np.float32).reshape(2, 3), "id", "cat", f)
-        for f in get_args(SampleFormat)
-    ),
-    (None, fortran_npy(), []),
-    (b"key", b'{"id": 7, "x": [[1, 2.5e3], [-3, 4]], "y": null}', []),
-]
+def image(format: str, mode: str) -> bytes:
+    """Return a small image."""
+    buffer = io.BytesIO()
+    Image.fromarray(X.astype(np.uint8)).convert(mode).save(buffer, format)
+    return buffer.getvalue()
+
+
+def arrow(columns: dict[str, Any], new: Any = ipc.new_stream, **options: Any) -> bytes:
+    """Return columns as an Arrow stream or file."""
+    table = pa.table(columns)
+    sink = io.BytesIO()
+    with new(sink, table.schema, options=ipc.IpcWriteOptions(**options)) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+COLUMNS = {"x": X.tolist(), "y": ["cat", None], "id": [7, 8]}
+GOOD: dict[str, list[tuple[bytes | None, bytes, Headers]]] = {
+    "raw": [encode(X, "id", "cat", "raw"), (None, X.tobytes(), [])],
+    "npy": [encode(X, "id", 7, "npy"), (None, npy(np.asfortranarray(X)), [])],
+    "json": [
+        encode(X, "id", "cat", "json"),
+        (b"key", b'{"id": 7, "x": [[1, 2.5e3], [-3, 4]], "y": null}', []),
+    ],
+    "arrow": [
+        *encode_batch(as_samples(X, ["a", "b"])),
+        (None, arrow(COLUMNS), []),
+        (None, arrow(COLUMNS, ipc.new_file, compression="zstd"), []),
+        (None, arrow(COLUMNS, compression="lz4"), []),
+        (None, arrow({"a": [1, 2], "b": [0.5, 1.5]}), []),
+        (None, arrow({"x": pa.FixedShapeTensorArray.from_numpy_ndarray(X)}), []),
+    ],
+    "image": [
+        *((None, image("PNG", mode), []) for mode in ("1", "L", "P", "RGB", "RGBA")),
+        *((None, image("JPEG", mode), []) for mode in ("L", "RGB", "CMYK")),
+    ],
+}
+STARTS = sorted({value[:8] for messages in GOOD.values() for _, value, _ in messages})
 junk = st.one_of(
     st.binary(max_size=64),
+    st.tuples(st.sampled_from(STARTS), st.binary(max_size=64)).map(b"".join),
     st.sampled_from([b"float32", b"<f8", b"2,3", b"application/json", b"application/x-npy", b"5"]),
 )
 any_headers = st.lists(
@@ -47,17 +93,40 @@ any_headers = st.lists(
     ),
     max_size=6,
 )
+formats = pytest.mark.parametrize("format", GOOD)
+fuzzed = settings(
+    max_examples=MESSAGES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    """Let the process allocate no more than some messages of the largest allowed size."""
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - a file of the kernel
+        pages = int(file.read().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    limit = pages * resource.getpagesize() + SPARE_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def decodes_or_refuses(
-    key: bytes | None, value: bytes | None, headers: Headers, config: CodecConfig
+    key: bytes | None,
+    value: bytes | None,
+    headers: Headers,
+    config: CodecConfig,
+    schema: SampleSchema | None = None,
 ) -> None:
-    """Assert that a message is a usable sample or a DecodeError, and nothing else."""
+    """Assert that a message is usable samples or a DecodeError, and nothing else."""
     try:
-        decoded = decode(key, value, headers, config)
+        decoded = decode(key, value, headers, config, schema)
     except DecodeError as error:
         assert error.reason in ("decode", "schema", "nonfinite")
         assert len(str(error).splitlines()) == 1
+        assert not isinstance(error.__cause__, MemoryError)
         return
     assert decoded.x.dtype.kind in "buif"
     assert decoded.x.dtype.isnative
@@ -68,29 +137,36 @@ def decodes_or_refuses(
         encode(x, id, label, "json")
 
 
-@settings(max_examples=400)
-@given(st.none() | junk, st.none() | junk, any_headers, st.sampled_from([AUTO, SMALL]))
+@fuzzed
+@formats
+@given(st.none() | junk, st.none() | junk, any_headers, st.booleans())
+@pytest.mark.usefixtures("little_memory")
 def test_random_messages_decode_or_are_refused(
-    key: bytes | None, value: bytes | None, headers: Headers, config: CodecConfig
+    format: Any, key: bytes | None, value: bytes | None, headers: Headers, is_auto: bool
 ) -> None:
     """No exception but DecodeError comes out of noise."""
+    config = AUTO if is_auto else CodecConfig(format, "float32", (2, 3), max_bytes=4_096)
     decodes_or_refuses(key, value, headers, config)
 
 
-@settings(max_examples=1_000)
+@fuzzed
+@formats
 @given(st.data())
-def test_mutated_messages_decode_or_are_refused(data: st.DataObject) -> None:
+@pytest.mark.usefixtures("little_memory")
+def test_mutated_messages_decode_or_are_refused(format: Any, data: st.DataObject) -> None:
     """No exception but DecodeError comes out of a good message with changed bytes."""
-    key, value, headers = data.draw(st.sampled_from(GOOD))
+    key, value, headers = data.draw(st.sampled_from(GOOD[format]))
     content = bytearray(value)
     for _ in range(data.draw(st.integers(0, 4))):
         start = data.draw(st.integers(0, len(content)))
         stop = data.draw(st.integers(start, min(len(content), start + 4)))
-        content[start:stop] = data.draw(st.binary(max_size=4))
+        content[start:stop] = data.draw(
+            st.binary(max_size=4) | st.sampled_from([b"\xff" * 4, b"\0" * 4, b"\x7f" * 8])
+        )
     extra = data.draw(st.one_of(st.just([]), any_headers))
-    decodes_or_refuses(
-        key, bytes(content), [*headers, *extra], data.draw(st.sampled_from([AUTO, SMALL]))
-    )
+    config = data.draw(st.sampled_from([AUTO, SMALL, CodecConfig(format, "float32", (2, 3))]))
+    schema = data.draw(st.sampled_from([None, SampleSchema((2, 3), "uint8")]))
+    decodes_or_refuses(key, bytes(content), [*headers, *extra], config, schema)
 
 
 json_values = st.recursive(
@@ -100,8 +176,23 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=400)
+@fuzzed
 @given(json_values, json_values, json_values, st.sampled_from([AUTO, CodecConfig(dtype="int8")]))
 def test_any_json_decodes_or_is_refused(x: Any, id: Any, y: Any, config: CodecConfig) -> None:
     """No exception but DecodeError comes out of JSON of any structure."""
     decodes_or_refuses(None, json.dumps({"x": x, "id": id, "y": y}).encode(), [], config)
+
+
+@pytest.mark.parametrize("size", [100, 10_000, 1_000_000])
+@pytest.mark.parametrize("bracket", [b"[", b'{"x":'])
+def test_deep_json_is_refused(bracket: bytes, size: int) -> None:
+    """However deep: the parser stops before the stack ends."""
+    decodes_or_refuses(None, b'{"x": ' + bracket * size, [], AUTO)
+
+
+@pytest.mark.parametrize("number", [b"9" * 400, b"9" * 5_000, b"NaN", b"-Infinity", b"1e999"])
+def test_numbers_that_are_none_are_refused(number: bytes) -> None:
+    """Beyond the floats, beyond what Python reads, or JavaScript's."""
+    with pytest.raises(DecodeError) as caught:
+        decode(None, b'{"x": [1, ' + number + b"]}", [], AUTO)
+    assert caught.value.reason == ("decode" if len(number) == 5_000 else "nonfinite")

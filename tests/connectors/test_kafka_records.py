@@ -4,14 +4,17 @@ import io
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import ipc
 
-from echo_stream.connectors.codecs import CodecConfig, Headers
+from echo_stream.connectors.codecs import CodecConfig, Headers, encode_batch
 from echo_stream.connectors.kafka_records import RecordDecoder
 from echo_stream.samples import Samples
 from echo_stream.source import Batch, RejectedSample
+from echo_stream.validation import as_samples
 
 RAW = CodecConfig("raw", "float32", (2,))
 
@@ -174,3 +177,45 @@ def test_samples_without_id_are_called_by_their_place(value: bytes) -> None:
     batch = together(records(*[(None, value, [])] * 3), CodecConfig("auto", "float32", (2,)))
     assert batch.samples is not None
     assert batch.samples.ids.tolist() == ["events-3-0", "events-3-1", "events-3-2"]
+
+
+def arrow(*values: float) -> bytes:
+    """Return samples of one value each as an Arrow message."""
+    (message,) = encode_batch(as_samples(np.array(values, np.float32)[:, np.newaxis]))
+    return message[1]
+
+
+def test_messages_of_many_samples_are_not_split() -> None:
+    """The last one comes whole; samples without id are called by their place in it."""
+    table = pa.table({"x": pa.array([[0.0], [1.0], [2.0]])})
+    with ipc.new_stream(sink := io.BytesIO(), table.schema) as writer:
+        writer.write_table(table)
+    source = iter(records(*[(b"key", sink.getvalue(), [])] * 3))
+    decoder = RecordDecoder(CodecConfig())
+    batches = [decoder.decode(source, 4) for _ in range(3)]
+    assert [(batch.num_messages, len(batch.samples or ())) for batch in batches] == [
+        (2, 6),
+        (1, 3),
+        (0, 0),
+    ]
+    samples = batches[0].samples
+    assert samples is not None
+    assert samples.ids.tolist() == [f"events-3-{n}-{row}" for n in (0, 1) for row in range(3)]
+    assert samples.origins is not None
+    assert [origin.offset for origin in samples.origins] == [0, 0, 0, 1, 1, 1]
+
+
+def test_arrow_and_raw_are_samples_of_one_stream() -> None:
+    """The order of messages is the order of samples, and a bad message is one."""
+    bad = arrow(3, 4).replace(np.float32(4).tobytes(), np.float32("nan").tobytes())
+    given = records(
+        *((None, value, []) for value in (raw(0), arrow(1, 2), bad, raw(5), raw(6), b"?"))
+    )
+    batch = together(given, CodecConfig("auto", "float32", (1,)))
+    assert batch.samples is not None
+    assert batch.samples.x.ravel().tolist() == [0, 1, 2, 5, 6]
+    assert [(each.reason, each.place) for each in batch.rejected] == [
+        ("nonfinite", 2),
+        ("schema", 5),
+    ]
+    assert batch.num_messages == 6
