@@ -1,0 +1,76 @@
+"""`echo-stream doctor`: what would hinder a run here, and what to do about it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from echo_stream.cli.client_options import client_options
+from echo_stream.cli.command import Command
+from echo_stream.cli.options import (
+    device_option,
+    format_option,
+    option,
+    servers_option,
+    state_option,
+)
+from echo_stream.cli.output import emit_rows
+
+if TYPE_CHECKING:
+    from echo_stream.connectors.client_config import ClientConfig
+    from echo_stream.connectors.doctor import Finding
+
+
+@click.command(cls=Command)
+@option("--topic", "topics", multiple=True, help="Topic to look at; may be repeated.")
+@servers_option
+@client_options
+@state_option
+@device_option
+@format_option
+@click.pass_context
+def doctor(
+    ctx: click.Context,
+    *,
+    topics: tuple[str, ...],
+    bootstrap_servers: str | None,
+    client: "ClientConfig",
+    state: Path | None,
+    device: str,
+    output_format: str,
+) -> None:
+    """Look at packages, device, broker, topics and state: ok, warn or fail, and what to do.
+
+    Looks only at what is named, also while a run goes on, and changes nothing. Exits with
+    1 if anything fails.
+
+    \b
+    Example:
+      echo-stream doctor --bootstrap-servers localhost:9092 --topic events --state DIR
+    """
+    if topics and bootstrap_servers is None:
+        msg = "--topic needs --bootstrap-servers HOST:PORT"
+        raise click.UsageError(msg)
+    findings = list(_findings(topics, bootstrap_servers, client, state, device))
+    emit_rows([each._asdict() for each in findings], output_format)
+    if any(each.verdict == "fail" for each in findings):
+        ctx.exit(1)
+
+
+def _findings(
+    topics: tuple[str, ...],
+    servers: str | None,
+    client: "ClientConfig",
+    state: Path | None,
+    device: str,
+) -> "Iterator[Finding]":
+    """Yield what each check finds; names that could be none of a broker are refused first."""
+    from echo_stream.connectors import doctor as checks  # noqa: PLC0415 - imports torch, kafka
+
+    yield from checks.check_packages()
+    yield from checks.check_device(device)
+    if state is not None:
+        yield from checks.check_state_folder(state)
+    if servers is not None:
+        yield from checks.check_broker(servers, topics, client, state)
