@@ -48,6 +48,10 @@ source_options = together(
         "--accept-source", is_flag=True,
         help="Go on though a topic was recreated, the cluster is another, or offsets are gone.",
     ),
+    option(
+        "--on-tombstone", type=click.Choice(["forget", "ignore"]), default="forget",
+        help="What a message without a value does: the samples of its key are forgotten.",
+    ),
     option("--until-end", is_flag=True, help="Stop at the end of the topics as it is now."),
     option(
         "--message-format", default="auto",
@@ -201,6 +205,7 @@ def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[RunSt
         codec,
         values["start"],
         until_end=values["until_end"],
+        on_tombstone=values["on_tombstone"],
         accept_source=values["accept_source"],
         client=values["client"],
     )

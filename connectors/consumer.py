@@ -20,7 +20,8 @@ from echo_stream.connectors.state_store import Checkpoint, StateStore
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.generation import Generation, check_partition, refuse_too_fine
-from echo_stream.runtime import Run, RunConfig, RunReport, Trainer
+from echo_stream.run_report import RunReport
+from echo_stream.runtime import Run, RunConfig, Trainer
 from echo_stream.source import Skipped, Source
 
 KeptDeadLetters = DeadLetterFile | DeadLetterTopic

@@ -148,4 +148,4 @@ def _engine(segments: Sequence[Segment], config: EngineConfig, *, device: str) -
 def _skipped(segments: Iterable[Segment]) -> Skipped:
     """Return what was passed over in all segments."""
     each = [segment.skipped for segment in segments]
-    return Skipped(sum(s.gaps for s in each), sum(s.replayed for s in each))
+    return Skipped(*map(sum, zip(*each, strict=True)))

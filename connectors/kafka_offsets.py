@@ -32,7 +32,7 @@ class Offsets:
     >>> [offsets.take(partition, offset) for offset in (5, 5, 8)]
     [True, False, True]
     >>> offsets.following[partition], offsets.take_skipped(), offsets.take_skipped()
-    (9, Skipped(gaps=2, replayed=1), Skipped(gaps=0, replayed=0))
+    (9, Skipped(gaps=2, replayed=1, tombstones=0), Skipped(gaps=0, replayed=0, tombstones=0))
     """
 
     def __init__(self, following: Mapping[TopicPartition, int]) -> None:

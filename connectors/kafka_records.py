@@ -3,19 +3,23 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, decode
+from echo_stream.changes import Change
+from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, read_message
 from echo_stream.connectors.codecs.blocks import Block, Blocks
 from echo_stream.connectors.codecs.fields import id_of, label_in
 from echo_stream.connectors.codecs.messages import Named
 from echo_stream.errors import ShapeError
 from echo_stream.samples import Origin, Samples, as_objects
-from echo_stream.source import Batch, RejectedSample
+from echo_stream.source import Batch, RejectedSample, Skipped
 from echo_stream.typing import Array, Label
 from echo_stream.validation import SampleSchema, finite_rows
+
+OnTombstone: TypeAlias = Literal["forget", "ignore"]
+"""What a message without a value does: its id is forgotten, or nothing."""
 
 _NO_HEADERS: Named = {}
 
@@ -34,6 +38,7 @@ class RecordDecoder:
     Parameters
     ----------
     codec : CodecConfig
+    on_tombstone : {"forget", "ignore"}
 
     Attributes
     ----------
@@ -46,8 +51,9 @@ class RecordDecoder:
     is what would if each was decoded by itself.
     """
 
-    def __init__(self, codec: CodecConfig) -> None:
+    def __init__(self, codec: CodecConfig, on_tombstone: OnTombstone = "forget") -> None:
         self._codec = codec
+        self._forgets = on_tombstone == "forget"
         self._blocks = Blocks(codec)
         self.schema: SampleSchema | None = None
 
@@ -100,8 +106,16 @@ class RecordDecoder:
         for message in messages:
             record = message.record
             origin = Origin(record.topic, record.partition, record.offset, record.timestamp)
+            if record.value is None and not self._forgets:
+                found.num_tombstones += 1
+                continue
             try:
-                decoded = decode(record.key, record.value, record.headers, self._codec, self.schema)
+                decoded = read_message(
+                    record.key, record.value, record.headers, self._codec, self.schema
+                )
+                if not isinstance(decoded, Decoded):
+                    found.changes.append(decoded._replace(place=found.num_samples))
+                    continue
                 if self.schema is None:
                     self.schema = SampleSchema.of(decoded.x)
                 self.schema.check(decoded.x)
@@ -117,6 +131,8 @@ class _Found:
 
     parts: list[Samples] = field(default_factory=list)
     rejected: list[RejectedSample] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    num_tombstones: int = 0
     num_samples: int = 0
     num_messages: int = 0
 
@@ -126,9 +142,10 @@ class _Found:
         self.num_samples += len(samples)
 
     def as_batch(self) -> Batch:
-        """Return all of it; what was skipped is not known here."""
+        """Return all of it; which offsets were skipped is not known here."""
         samples = Samples.concatenate(self.parts) if self.parts else None
-        return Batch(samples, self.rejected, num_messages=self.num_messages)
+        skipped = Skipped(tombstones=self.num_tombstones)
+        return Batch(samples, self.rejected, skipped, self.num_messages, self.changes)
 
 
 def _fields_of(message: _Message) -> tuple[str | None, Label] | None:

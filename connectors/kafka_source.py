@@ -25,7 +25,7 @@ from echo_stream.connectors.kafka_identity import Identity, IdentityClient, warn
 from echo_stream.connectors.kafka_offsets import Offsets, partition_name, resume_offsets
 from echo_stream.connectors.kafka_poller import KafkaPoller
 from echo_stream.connectors.kafka_progress import ReadRecords
-from echo_stream.connectors.kafka_records import RecordDecoder
+from echo_stream.connectors.kafka_records import OnTombstone, RecordDecoder
 from echo_stream.connectors.kafka_start import Start, check_start
 from echo_stream.connectors.record_queue import Chunk, RecordQueue
 from echo_stream.errors import EchoStreamError, SourceError
@@ -62,6 +62,8 @@ class KafkaConfig:
         Where a new stream begins; partitions that it does not name begin where their logs do.
     until_end : bool
         Stop at the end of each partition as it is when the source is opened.
+    on_tombstone : {"forget", "ignore"}
+        What a message without a value does.
     accept_source : bool
         Go on from a position of another cluster or of a topic that has been recreated, or
         at offsets that are not there any more.
@@ -78,6 +80,7 @@ class KafkaConfig:
     codec: CodecConfig = field(default_factory=CodecConfig)
     start: Start = "earliest"
     until_end: bool = False
+    on_tombstone: OnTombstone = "forget"
     accept_source: bool = False
     client: ClientConfig = field(default_factory=ClientConfig)
     queue_bytes: int = QUEUE_BYTES
@@ -118,7 +121,7 @@ class KafkaSource:
     def __init__(self, config: KafkaConfig, stats: RunStats | None = None) -> None:
         self._config = config
         self._topics = sorted(set(config.topics))
-        self._decoder = RecordDecoder(config.codec)
+        self._decoder = RecordDecoder(config.codec, config.on_tombstone)
         self._waiting: deque[tuple[TopicPartition, Any]] = deque()  # taken, not decoded yet
         self._exhausted = False
         self._read = ReadRecords()
@@ -197,7 +200,7 @@ class KafkaSource:
                 self._waiting.extend((partition, record) for record in records)
         batch = self._decoder.decode(self._next_records(), max_samples)
         self._notice_the_end()
-        return batch._replace(skipped=self._offsets.take_skipped())
+        return batch._replace(skipped=batch.skipped.plus(self._offsets.take_skipped()))
 
     def _next_records(self) -> Iterator[Any]:
         """Yield records and move past each; those that are not asked for go on waiting."""

@@ -10,8 +10,8 @@ from typing import Any, get_args
 from prometheus_client import Histogram
 
 from echo_stream.connectors.clock import now_s, timestamp
+from echo_stream.run_report import RunReport
 from echo_stream.run_stats import RunStats
-from echo_stream.runtime import RunReport
 from echo_stream.snapshot import Snapshot
 from echo_stream.source import Batch, RejectReason, Source
 from echo_stream.watching import PartitionProgress, Phase, Watchable

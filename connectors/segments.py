@@ -71,7 +71,7 @@ class Segment:
             partition: [(begin, end) for begin, end in ranges]
             for partition, ranges in manifest["covers"].items()
         }
-        skipped = Skipped(manifest["gaps"], manifest["replayed"])
+        skipped = Skipped(*(manifest.get(name, 0) for name in Skipped._fields))
         return cls(name, unit, manifest["n"], covers, tuple(manifest["replaces"]), skipped)
 
     def load(self, config: EngineConfig, *, device: str) -> EchoCoreset:

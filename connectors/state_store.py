@@ -127,7 +127,7 @@ class StateStore:
         check_fingerprint(stored_config(manifest), config, self.folder)
         engine = read_engine(unit, manifest, config, device=device)
         # Checkpoints of before these were counted have none.
-        skipped = Skipped(manifest.get("gaps", 0), manifest.get("replayed", 0))
+        skipped = Skipped(*(manifest.get(name, 0) for name in Skipped._fields))
         return Checkpoint(engine, manifest["position"], manifest["source"], skipped)
 
     def _whole_checkpoints(self) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -2,10 +2,9 @@
 
 from typing import Any, Self
 
+from echo_stream.engine_changes import ChangingEstimator
 from echo_stream.errors import ConfigError, DataError, WarmupError
-from echo_stream.estimator import EngineEstimator
 from echo_stream.generation import OnEpoch
-from echo_stream.labelling import late_labels
 from echo_stream.named_features import (
     Features,
     cast_to,
@@ -23,7 +22,7 @@ from echo_stream.typing import Array, Cell, FloatArray, IntArray, Label
 from echo_stream.validation import as_samples
 
 
-class EchoCoreset(EngineEstimator):
+class EchoCoreset(ChangingEstimator):
     """A small set of samples that stands for everything counted.
 
     An estimator and sampler of scikit-learn's kind, and a learner of river's.
@@ -158,7 +157,7 @@ class EchoCoreset(EngineEstimator):
         and errors are those of `fit`; n may be 0.
         """
         check_feature_names(self, X, is_first=self.n_seen_ == 0)
-        self.update(as_samples(X, y, ids, first_row=self._current.num_rows))
+        self.update(as_samples(X, y, ids, first_row=self._current.num_arrived))
         return self
 
     def learn_one(self, x: Features, y: Label = None) -> None:
@@ -228,58 +227,6 @@ class EchoCoreset(EngineEstimator):
             raise ConfigError(msg)
         self._progress = self._current
         self._progress.settled_sketch().merge(other._current.settled_sketch())
-
-    def forget(self, sample_id: object) -> int:
-        """Take the samples of an id out of counts, sums, witnesses and pools, exactly.
-
-        Parameters
-        ----------
-        sample_id : int or str
-
-        Returns
-        -------
-        int
-            How many were taken out. 0: none is held. A sample that was dropped cannot be
-            told from one never seen; it stays in the sums, and the snapshot's manifest
-            counts the id as missed, until the source is read again. So it does where sums
-            are estimates since a generation was trained anew: only payloads go then.
-
-        Notes
-        -----
-        O(retained). The id's hash is kept: later readings of the source skip it, and take
-        out what has been sent again under it.
-        """
-        self._progress = self._current
-        return self._progress.forget(str(sample_id))
-
-    def label(self, ids: Any, labels: Any) -> int:
-        """Set the labels of samples that came before, wherever they are held.
-
-        Parameters
-        ----------
-        ids : int, str, or array of shape (n,)
-        labels : int, float, str, or array of shape (n,)
-            None of them unknown. Of several for one id the last one counts.
-
-        Returns
-        -------
-        int
-            For how many of the ids a sample is held. The others are counted as missed, in
-            the manifests of snapshots.
-
-        Raises
-        ------
-        DataError, ShapeError
-            If ids or labels cannot be used; nothing has been labelled then.
-
-        Notes
-        -----
-        O(retained + n pool). Labels never choose: the coreset has the same rows, with the
-        same weights and certificates. Samples keep them through regeneration and repair.
-        """
-        pairs = late_labels(ids, labels)
-        self._progress = self._current
-        return sum([self._progress.label(name, label) for name, label in pairs])
 
     def repair(self, source: Rereadable | Array) -> RepairReport:
         """Read the source again, and make exact what the stream has left in doubt.
@@ -414,5 +361,5 @@ class EchoCoreset(EngineEstimator):
     def _learn(self, x: FloatArray, y: object, names: Array) -> None:
         """Count rows whose features have names."""
         progress = self._current
-        self.update(as_samples(cast_to(x, progress.schema), y, first_row=progress.num_rows))
+        self.update(as_samples(cast_to(x, progress.schema), y, first_row=progress.num_arrived))
         self.feature_names_in_ = names

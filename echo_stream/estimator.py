@@ -118,6 +118,11 @@ class EngineEstimator(BaseEstimator):
         return 0 if self._progress is None else self._progress.n
 
     @property
+    def num_arrived(self) -> int:
+        """Samples that have arrived: those counted, and those taken out again."""
+        return 0 if self._progress is None else self._progress.num_arrived
+
+    @property
     def schema(self) -> SampleSchema | None:
         """Shape and dtype that samples must have; None before the first."""
         return self._current.schema

@@ -32,6 +32,7 @@ class Forgotten:
 
     def __init__(self) -> None:
         self._removed: dict[bytes, list[int]] = {}
+        self.num_removed = self.num_missed = 0
 
     def __len__(self) -> int:
         """Return the number of ids."""
@@ -42,24 +43,13 @@ class Forgotten:
         return _hashed(sample_id) in self._removed
 
     @property
-    def num_removed(self) -> int:
-        """Samples taken out of the sums."""
-        return sum(map(len, self._removed.values()))
-
-    @property
-    def num_missed(self) -> int:
-        """Ids that no sample was taken out for."""
-        return sum(not removed for removed in self._removed.values())
-
-    @property
     def size_bytes(self) -> int:
         """Bytes of the hashes and digests."""
         return HASH_BYTES * len(self) + 8 * self.num_removed
 
     def add(self, sample_id: object, removed: Sequence[Member]) -> None:
         """Note which samples of an id have been taken out, perhaps none."""
-        digests = self._removed.setdefault(_hashed(sample_id), [])
-        digests += [int(member.tie[2]) for member in removed]
+        self._add(_hashed(sample_id), [int(member.tie[2]) for member in removed])
 
     def pending(self, members: Sequence[Member]) -> list[Member]:
         """Return those of forgotten ids, all read again, that are still in the sums."""
@@ -69,13 +59,18 @@ class Forgotten:
     def merge(self, other: "Forgotten") -> None:
         """Take over what other has forgotten; other is left unchanged."""
         for name, digests in other._removed.items():
-            self._removed[name] = self._removed.get(name, []) + digests
+            self._add(name, digests)
 
     def same_ids(self) -> "Forgotten":
         """Return the same ids with no sample taken out yet, for a source that is read again."""
         again = Forgotten()
-        again._removed = {name: [] for name in self._removed}
+        for name in self._removed:
+            again._add(name, [])
         return again
+
+    def counts(self) -> dict[str, int]:
+        """Return the two counts, named as in a snapshot's manifest."""
+        return {"num_forgotten": self.num_removed, "num_forget_missed": self.num_missed}
 
     def to_json(self) -> list[list[Any]]:
         """Return rows of hash (hexadecimal) and digests (as text), in order of hash."""
@@ -85,8 +80,16 @@ class Forgotten:
         ]
 
     def restore(self, rows: list[list[Any]]) -> None:
-        """Take over what `to_json` returned."""
-        self._removed = {bytes.fromhex(name): [int(d) for d in digests] for name, digests in rows}
+        """Take over what `to_json` returned, being empty."""
+        for name, digests in rows:
+            self._add(bytes.fromhex(name), [int(digest) for digest in digests])
+
+    def _add(self, name: bytes, digests: Sequence[int]) -> None:
+        """Note digests of samples that have been taken out for a hash, perhaps none."""
+        known = self._removed.get(name)
+        self.num_missed += (not digests) if known is None else -(not known and bool(digests))
+        self.num_removed += len(digests)
+        self._removed[name] = [*(known or ()), *digests]
 
 
 def _crossed_off(member: Member, removed: dict[bytes, list[int]]) -> bool:

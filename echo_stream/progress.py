@@ -97,7 +97,7 @@ class Progress:
         return len(self.waiting) if self.sketch is None else self.sketch.n
 
     @property
-    def num_rows(self) -> int:
+    def num_arrived(self) -> int:
         """Samples that have arrived: those counted, and those taken out again."""
         if self.sketch is not None:
             return self.sketch.num_arrived
@@ -197,6 +197,11 @@ class Progress:
         is_met = self.waiting.label(sample_id, label)
         self.changes.note_label(is_met=is_met)
         return is_met
+
+    def change_counts(self) -> dict[str, int]:
+        """Return how many labels, forgotten ids and replacements there have been."""
+        holder = self if self.sketch is None else self.sketch
+        return {**holder.forgotten.counts(), **holder.changes.to_json()}
 
     def settled_sketch(self) -> Sketch:
         """Return the sketch, or raise WarmupError if there is none yet."""

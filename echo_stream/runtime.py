@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from echo_stream.breaker import Breaker
+from echo_stream.changes import in_order
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import BadMessagesError, ConfigError, PositionError, SourceError
 from echo_stream.recording import AtOnce, DeadLetters, RecordedCheckpoint, Recorder, Store
+from echo_stream.run_report import RunReport
 from echo_stream.run_stats import RunStats
+from echo_stream.samples import Samples
 from echo_stream.schedule import Every, Schedule
-from echo_stream.source import Skipped, Source
+from echo_stream.source import Batch, Skipped, Source
 from echo_stream.watching import Observer, Silence
 
 BATCH_SAMPLES = 4_096  # samples asked of the source at a time
@@ -82,43 +85,6 @@ class RunConfig:
             raise ConfigError(msg)
 
 
-@dataclass(slots=True)
-class RunReport:
-    """What a run has done.
-
-    Attributes
-    ----------
-    n : int
-        Samples counted since the stream began.
-    samples, rejected : int
-        Counted, and refused, by this run.
-    gaps, replayed : int
-        Offsets without a message, and messages dropped since they came again, since the
-        stream began.
-    checkpoints, retrainings : int
-    snapshots : list of str
-        Ids, in order.
-    training_abandoned : bool
-        Whether a stop came while the generation was being trained; the next run trains it.
-    snapshot_abandoned : bool
-        Whether a stop left no time for the last snapshot.
-    end_reason : str or None
-        Why the run has ended: `end of stream`, `max samples`, `stopped` or `error`.
-    """
-
-    n: int = 0
-    samples: int = 0
-    rejected: int = 0
-    gaps: int = 0
-    replayed: int = 0
-    checkpoints: int = 0
-    retrainings: int = 0
-    snapshots: list[str] = field(default_factory=list)
-    training_abandoned: bool = False
-    snapshot_abandoned: bool = False
-    end_reason: str | None = None
-
-
 class Run:
     """One run of the consumer over a source.
 
@@ -161,7 +127,7 @@ class Run:
         executor: Executor | None = None,
         stats: RunStats | None = None,
     ) -> None:
-        self.report = RunReport(engine.n_seen_, gaps=skipped.gaps, replayed=skipped.replayed)
+        self.report = RunReport.of(engine, skipped)
         self._source = source
         self._engine = engine
         self._recorder = Recorder(
@@ -180,7 +146,7 @@ class Run:
         self._stop_asked = False
         self._stop_time = 0.0
         self._snapshot_asked = False
-        n, now = engine.n_seen_, clock()
+        n, now = engine.num_arrived, clock()
         self._checkpoint_schedule = Schedule(config.checkpoint_every, n=n, now=now)
         self._snapshot_schedule = Schedule(config.snapshot_every, n=n, now=now)
         self._retrain_schedule = Schedule(config.retrain_every, n=n, now=now)
@@ -264,30 +230,34 @@ class Run:
     def _take_batch(self) -> None:
         """Count the next samples; no more than until something is due."""
         schedules = (self._checkpoint_schedule, self._snapshot_schedule, self._retrain_schedule)
-        limits = [schedule.samples_left(self.report.n) for schedule in schedules]
+        limits = [schedule.samples_left(self.report.num_arrived) for schedule in schedules]
         if self._engine.is_warming_up:
             limits.append(self._engine.warmup_missing)
         batch = self._source.next_batch(int(min(BATCH_SAMPLES, self._samples_left(), *limits)))
-        num_samples = 0 if batch.samples is None else len(batch.samples)
-        self.report.gaps += batch.skipped.gaps
-        self.report.replayed += batch.skipped.replayed
         if batch.rejected:
             self._recorder.reject(batch.rejected)
-            self.report.rejected += len(batch.rejected)
-        if batch.samples is not None:
-            self.report.samples += num_samples
-            self.report.n += num_samples
-            self._engine.update(batch.samples, on_epoch=self._epoch)
+        self._apply(batch)
         self._observer.batch(self.report, batch)
         num_messages = batch.num_messages
         if num_messages is None:
-            num_messages = num_samples + len(batch.rejected)
+            num_messages = batch.num_samples + len(batch.rejected)
         self._breaker.update(num_messages, batch.rejected)
+
+    def _apply(self, batch: Batch) -> None:
+        """Count samples, and do what changes between them ask for, in the order of the stream."""
+        try:
+            for part in in_order(batch.samples, batch.changes):
+                if isinstance(part, Samples):
+                    self._engine.update(part, on_epoch=self._epoch)
+                else:
+                    self._engine.change(part)
+        finally:  # of a training that was stopped, all is held back
+            self.report.note(self._engine, batch)
 
     def _do_what_is_due(self) -> None:
         """Checkpoint, take a snapshot, start a training: each if its time has come."""
         self._collect()
-        n, now = self.report.n, self._clock()
+        n, now = self.report.num_arrived, self._clock()
         wants_snapshot = self._snapshot_asked or self._snapshot_schedule.is_due(n, now)
         wants_training = self._retrain_schedule.is_due(n, now)
         if not self._engine.can_snapshot:
@@ -304,7 +274,7 @@ class Run:
 
     def _record(self, *, wants_snapshot: bool, wants_training: bool) -> None:
         """Begin a checkpoint and what follows it, unless one before is still being written."""
-        n = self.report.n
+        n = self.report.num_arrived
         if any(
             schedule.is_reached(n) for schedule in (self._snapshot_schedule, self._retrain_schedule)
         ):
@@ -323,7 +293,7 @@ class Run:
 
     def _begin(self, *, wants_snapshot: bool, wants_training: bool) -> None:
         """Begin a checkpoint, and the next interval of all that it brings."""
-        n, skipped = self.report.n, Skipped(self.report.gaps, self.report.replayed)
+        n, skipped = self.report.num_arrived, self.report.skipped
         self._recorder.begin(
             self._engine, skipped, wants_snapshot=wants_snapshot, wants_training=wants_training
         )

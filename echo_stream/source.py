@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
+from echo_stream.changes import Change
 from echo_stream.errors import DataError, SourceError, StateError
 from echo_stream.samples import Origin, Samples
 from echo_stream.typing import Array, IntArray
@@ -56,10 +57,17 @@ class Skipped(NamedTuple):
         Offsets at which nothing is, or is any more: compaction, transactions, retention.
     replayed : int
         Messages that came again, below the position, and were dropped.
+    tombstones : int
+        Messages without a value, where these are to be ignored.
     """
 
     gaps: int = 0
     replayed: int = 0
+    tombstones: int = 0
+
+    def plus(self, other: "Skipped") -> "Skipped":
+        """Return the sums of both."""
+        return Skipped(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 class Batch(NamedTuple):
@@ -74,12 +82,20 @@ class Batch(NamedTuple):
     skipped : Skipped
     num_messages : int or None
         Good and bad. None: as many as samples and rejected messages, one sample each.
+    changes : sequence of LateLabel or Forget
+        What is done to samples before them, in the order of their places among the samples.
     """
 
     samples: Samples | None
     rejected: Sequence[RejectedSample] = ()
     skipped: Skipped = Skipped()
     num_messages: int | None = None
+    changes: Sequence[Change] = ()
+
+    @property
+    def num_samples(self) -> int:
+        """Number of samples."""
+        return 0 if self.samples is None else len(self.samples)
 
 
 class Source(Protocol):

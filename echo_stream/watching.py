@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
-    from echo_stream.runtime import RunReport
+    from echo_stream.run_report import RunReport
     from echo_stream.snapshot import Snapshot
     from echo_stream.source import Batch
 

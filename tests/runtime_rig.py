@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from echo_stream import EchoCoreset, EngineConfig, Snapshot
-from echo_stream.runtime import Run, RunConfig, RunReport
+from echo_stream.run_report import RunReport
+from echo_stream.runtime import Run, RunConfig
 from echo_stream.source import ArraySource, Batch, RejectedSample, Skipped
 from echo_stream.typing import Array
 from echo_stream.validation import as_samples

@@ -7,7 +7,7 @@ whatever is wrong ends in a `DecodeError` with a reason.
 from echo_stream.connectors.codecs.arrow_encoding import encode_batch
 from echo_stream.connectors.codecs.config import CodecConfig, Format, SampleFormat
 from echo_stream.connectors.codecs.custom import load_codec
-from echo_stream.connectors.codecs.decoding import decode
+from echo_stream.connectors.codecs.decoding import decode, read_message
 from echo_stream.connectors.codecs.encoding import encode
 from echo_stream.connectors.codecs.messages import Codec, Decoded, DecodeError, Headers, Sample
 
@@ -24,4 +24,5 @@ __all__ = [
     "encode",
     "encode_batch",
     "load_codec",
+    "read_message",
 ]

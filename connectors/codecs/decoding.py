@@ -4,13 +4,15 @@ from typing import Any
 
 import numpy as np
 
+from echo_stream.changes import Change, LateLabel
 from echo_stream.connectors.codecs.arrow import read_arrow
+from echo_stream.connectors.codecs.changes import late_label, tombstone
 from echo_stream.connectors.codecs.config import CodecConfig
 from echo_stream.connectors.codecs.custom import read_custom
 from echo_stream.connectors.codecs.fields import id_of, label_in
 from echo_stream.connectors.codecs.formats import format_of
 from echo_stream.connectors.codecs.image import read_image
-from echo_stream.connectors.codecs.json import read_json
+from echo_stream.connectors.codecs.json import array_of, read_fields
 from echo_stream.connectors.codecs.messages import Decoded, DecodeError, Headers, Named
 from echo_stream.connectors.codecs.npy import read_npy
 from echo_stream.connectors.codecs.raw import read_raw
@@ -19,14 +21,14 @@ from echo_stream.errors import DataError, ShapeError
 from echo_stream.validation import SampleSchema, finite_rows
 
 
-def decode(
+def read_message(
     key: bytes | None,
     value: bytes | None,
     headers: Headers,
     config: CodecConfig,
     schema: SampleSchema | None = None,
-) -> Decoded:
-    """Return the samples that a message holds.
+) -> Decoded | Change:
+    """Return what a message brings: samples, a late label, or an id to forget.
 
     Parameters
     ----------
@@ -57,38 +59,60 @@ def decode(
 
     Examples
     --------
-    >>> decode(b"7", b'{"x": [1, 2.5], "y": "cat"}', [], CodecConfig())
+    >>> read_message(b"7", b'{"x": [1, 2.5], "y": "cat"}', [], CodecConfig())
     Decoded(x=array([[1. , 2.5]], dtype=float32), ids=('7',), labels=('cat',), is_batch=False)
+    >>> read_message(b"7", b'{"y": "cat"}', [], CodecConfig())
+    LateLabel(id='7', label='cat', place=0)
+    >>> read_message(b"7", None, [], CodecConfig())
+    Forget(id='7', place=0)
     """
     if value is None:
-        msg = "no value (tombstone)"
-        raise DecodeError(msg)
+        return tombstone(key, dict(headers))
     if len(value) > config.max_bytes:
         msg = f"value has {len(value)} bytes, more than the limit of {config.max_bytes}"
         raise DecodeError(msg)
     try:
         if config.codec is None:
-            decoded = _decode(key, value, dict(headers), config, schema)
+            found = _read(key, value, dict(headers), config, schema)
         else:
-            decoded = read_custom(config.codec, value, headers, key, config)
+            found = read_custom(config.codec, value, headers, key, config)
     except DecodeError:
         raise
     except ShapeError as err:
         raise DecodeError(str(err), "schema") from err
     except DataError as err:
         raise DecodeError(str(err)) from err
-    _check_finite(decoded)
-    return decoded
+    if isinstance(found, Decoded):
+        _check_finite(found)
+    return found
 
 
-def _decode(
+def decode(
+    key: bytes | None,
+    value: bytes | None,
+    headers: Headers,
+    config: CodecConfig,
+    schema: SampleSchema | None = None,
+) -> Decoded:
+    """Do what `read_message` does with messages of which only samples are expected."""
+    found = read_message(key, value, headers, config, schema)
+    if not isinstance(found, Decoded):
+        words = "a late label" if isinstance(found, LateLabel) else "no value (tombstone)"
+        msg = f"{words}, where a sample is expected"
+        raise DecodeError(msg)
+    return found
+
+
+def _read(
     key: bytes | None,
     value: bytes,
     named: Named,
     config: CodecConfig,
     schema: SampleSchema | None,
-) -> Decoded:
-    """Return the samples of a message of one of our formats."""
+) -> Decoded | LateLabel:
+    """Return what a message of one of our formats brings."""
+    if not value and named.get("label") is not None:
+        return late_label(key, named, {})
     format = format_of(value, named, config)
     if format == "arrow":
         return read_arrow(value, config)
@@ -100,7 +124,10 @@ def _decode(
         x = read_image(value, config, schema)
     elif format == "json":
         name = dtype.decode("latin-1") if isinstance(dtype, bytes) else dtype
-        x, fields = read_json(value, name or "float32", config.max_elements)
+        fields = read_fields(value, config.max_elements)
+        if "x" not in fields:
+            return late_label(key, named, fields)
+        x = array_of(fields["x"], name or "float32", config.max_elements)
     elif dtype is None or shape is None:
         msg = "raw value without dtype and shape; declare both, or send them as headers"
         raise DecodeError(msg)

@@ -14,16 +14,15 @@ from echo_stream.validation import first_line
 _COMMAS = 1_000  # allowed beside those between the numbers of x
 
 
-def read_json(value: bytes, dtype: str, max_elements: int) -> tuple[Array, dict[str, Any]]:
-    """Return the array in field x of a JSON object, and all fields.
+def read_fields(value: bytes, max_elements: int) -> dict[str, Any]:
+    """Return the fields of a JSON object.
 
     Parameters
     ----------
     value : bytes
-        UTF-8. x is a list, or nested lists, of numbers.
-    dtype : str
-        Of the array. Floats beyond its range become infinite.
+        UTF-8.
     max_elements : int
+        That x may hold.
     """
     if value.count(b",") > max_elements + _COMMAS:
         msg = f"JSON holds more than the limit of {max_elements} numbers"
@@ -33,11 +32,25 @@ def read_json(value: bytes, dtype: str, max_elements: int) -> tuple[Array, dict[
     except (ValueError, RecursionError) as err:
         msg = f"illegible JSON ({first_line(err)})"
         raise DataError(msg) from err
-    if not isinstance(fields, dict) or "x" not in fields:
+    if not isinstance(fields, dict):
         msg = "JSON is no object with a field x"
         raise DataError(msg)
-    numbers, shape = _flatten(fields["x"], max_elements)
-    return _from_numbers(numbers, dtype_named(dtype)).reshape(shape), fields
+    return fields
+
+
+def array_of(x: object, dtype: str, max_elements: int) -> Array:
+    """Return the array that field x of a JSON object holds.
+
+    Parameters
+    ----------
+    x : object
+        A list, or nested lists, of numbers.
+    dtype : str
+        Of the array. Floats beyond its range become infinite.
+    max_elements : int
+    """
+    numbers, shape = _flatten(x, max_elements)
+    return _from_numbers(numbers, dtype_named(dtype)).reshape(shape)
 
 
 def _flatten(x: object, max_elements: int) -> tuple[list[Any], tuple[int, ...]]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from echo_stream.connectors.codecs import raw
-from echo_stream.connectors.codecs.json import read_json
+from echo_stream.connectors.codecs.json import array_of, read_fields
 from echo_stream.connectors.codecs.npy import read_npy
 from echo_stream.connectors.layouts import raw_layout
 from echo_stream.errors import DataError, ShapeError
@@ -39,7 +39,7 @@ def npy_header(descr: str, shape: tuple[int, ...]) -> bytes:
 
 def json_array(x: str, dtype: str = "float32") -> np.ndarray[Any, Any]:
     """Return the array that JSON text stands for."""
-    return read_json(b'{"x": ' + x.encode() + b"}", dtype, MANY)[0]
+    return array_of(read_fields(b'{"x": ' + x.encode() + b"}", MANY)["x"], dtype, MANY)
 
 
 @pytest.mark.parametrize("dtype", [b"float32", b"f4", b"<f4", "float32"])
@@ -195,22 +195,22 @@ def test_json_numbers_beyond_float32_are_not_finite(x: str) -> None:
     assert not np.isfinite(json_array(x)).any()
 
 
-@pytest.mark.parametrize("value", [b"[1, 2]", b"3", b"{}", b'{"y": 1}'])
-def test_json_must_be_an_object_with_x(value: bytes) -> None:
+@pytest.mark.parametrize("value", [b"[1, 2]", b"3"])
+def test_json_must_be_an_object(value: bytes) -> None:
     """Other JSON is refused."""
     with pytest.raises(DataError, match="JSON is no object with a field x"):
-        read_json(value, "float32", MANY)
+        read_fields(value, MANY)
 
 
 def test_json_must_be_utf8() -> None:
     """UTF-16 is not guessed."""
     with pytest.raises(DataError, match="illegible JSON"):
-        read_json('{"x": [1]}'.encode("utf-16"), "float32", MANY)
+        read_fields('{"x": [1]}'.encode("utf-16"), MANY)
 
 
 def test_json_brings_all_fields() -> None:
     """Producers add fields of their own."""
-    _, fields = read_json(b'{"time": [1, null], "x": [1]}', "float32", MANY)
+    fields = read_fields(b'{"time": [1, null], "x": [1]}', MANY)
     assert fields == {"time": [1, None], "x": [1]}
 
 

@@ -1,0 +1,84 @@
+"""What a run of the consumer has done so far."""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from echo_stream.engine import EchoCoreset
+from echo_stream.source import Batch, Skipped
+
+
+@dataclass(slots=True)
+class RunReport:
+    """What a run has done.
+
+    Attributes
+    ----------
+    n : int
+        Samples counted since the stream began.
+    samples, rejected : int
+        Counted, and refused, by this run.
+    gaps, replayed : int
+        Offsets without a message, and messages dropped since they came again, since the
+        stream began.
+    tombstones : int
+        Messages without a value that were ignored, since the stream began.
+    num_arrived : int
+        Samples that have come since the stream began: N, and those taken out again.
+    num_labelled, num_label_missed, num_forgotten, num_forget_missed, num_replaced : int
+        Late labels, samples and ids since the stream began, as in a snapshot's manifest.
+    checkpoints, retrainings : int
+    snapshots : list of str
+        Ids, in order.
+    training_abandoned : bool
+        Whether a stop came while the generation was being trained; the next run trains it.
+    snapshot_abandoned : bool
+        Whether a stop left no time for the last snapshot.
+    end_reason : str or None
+        Why the run has ended: `end of stream`, `max samples`, `stopped` or `error`.
+    """
+
+    n: int = 0
+    samples: int = 0
+    rejected: int = 0
+    gaps: int = 0
+    replayed: int = 0
+    tombstones: int = 0
+    num_arrived: int = 0
+    num_labelled: int = 0
+    num_label_missed: int = 0
+    num_forgotten: int = 0
+    num_forget_missed: int = 0
+    num_replaced: int = 0
+    checkpoints: int = 0
+    retrainings: int = 0
+    snapshots: list[str] = field(default_factory=list)
+    training_abandoned: bool = False
+    snapshot_abandoned: bool = False
+    end_reason: str | None = None
+
+    @classmethod
+    def of(cls, engine: EchoCoreset, skipped: Skipped) -> Self:
+        """Return the report of a run that goes on with an engine."""
+        report = cls(**skipped._asdict())
+        report._note_counts(engine)
+        return report
+
+    @property
+    def skipped(self) -> Skipped:
+        """What has been passed over since the stream began."""
+        return Skipped(self.gaps, self.replayed, self.tombstones)
+
+    def note(self, engine: EchoCoreset, batch: Batch) -> None:
+        """Take in a batch that the engine has counted."""
+        self.samples += batch.num_samples
+        self.rejected += len(batch.rejected)
+        self.gaps += batch.skipped.gaps
+        self.replayed += batch.skipped.replayed
+        self.tombstones += batch.skipped.tombstones
+        self._note_counts(engine)
+
+    def _note_counts(self, engine: EchoCoreset) -> None:
+        """Take over what the engine has counted since the stream began."""
+        self.n, self.num_arrived = engine.n_seen_, engine.num_arrived
+        for name, count in engine.change_counts().items():
+            setattr(self, name, count)
