@@ -117,6 +117,9 @@ class TrainConfig:
                 if value is not None and not is_met(value):
                     msg = f"{name} must be {needed}; got {value}"
                     raise ConfigError(msg)
+        if self.gamma != 1 and self.features is not None:
+            msg = f"gamma {self.gamma} moves samples, not their features; leave one of them out"
+            raise ConfigError(msg)
 
     @property
     def has_structure(self) -> bool:

@@ -246,3 +246,72 @@ def _scaled_distances(points: list[Point]) -> list[list[float]]:
     distances = [[math.dist(a, b) for b in points] for a in points]
     largest = max(max(row) for row in distances) or 1.0
     return [[distance / largest for distance in row] for row in distances]
+
+
+def structural_loss(outputs: list[Point], labels: list[int], margin: float) -> float:
+    """Equation 12, pair by pair."""
+    rows = range(len(labels))
+    pairs = [(i, j) for i in rows for j in rows if i != j]
+    positive = [math.dist(outputs[i], outputs[j]) ** 2 for i, j in pairs if labels[i] == labels[j]]
+    negative = [
+        max(0.0, margin - math.dist(outputs[i], outputs[j]))
+        for i, j in pairs
+        if labels[i] != labels[j]
+    ]
+    return _mean(positive) + _mean(negative)
+
+
+def cross_entropy(outputs: list[Point], labels: list[int], weights: list[float]) -> float:
+    """Equation 11: the weighted mean of -log of the true class's probability."""
+    losses = []
+    for logits, label in zip(outputs, labels, strict=True):
+        total = math.fsum(math.exp(logit) for logit in logits)
+        losses.append(-math.log(math.exp(logits[label]) / total))
+    return _weighted_mean(losses, weights)
+
+
+def squared_error(outputs: list[Point], targets: list[float], weights: list[float]) -> float:
+    """Equation 11 for a regression."""
+    losses = [(o[0] - target) ** 2 for o, target in zip(outputs, targets, strict=True)]
+    return _weighted_mean(losses, weights)
+
+
+def mixed_cross_entropy(
+    outputs: list[Point], distributions: list[list[float]], weights: list[float]
+) -> float:
+    """Return the cross-entropy against distributions over the classes, weighted."""
+    losses = []
+    for logits, shares in zip(outputs, distributions, strict=True):
+        total = math.fsum(math.exp(logit) for logit in logits)
+        losses.append(
+            -math.fsum(
+                share * math.log(math.exp(logit) / total)
+                for logit, share in zip(logits, shares, strict=True)
+            )
+        )
+    return _weighted_mean(losses, weights)
+
+
+def calibration_error(confidences: list[float], is_right: list[bool], bins: int) -> float:
+    """Guo et al. (2017), equation 3: bins ((b - 1) / bins, b / bins]."""
+    error = 0.0
+    for b in range(bins):
+        inside = [
+            i for i, c in enumerate(confidences) if b / bins < c <= (b + 1) / bins or c == b == 0
+        ]
+        if inside:
+            accuracy = sum(is_right[i] for i in inside) / len(inside)
+            confidence = math.fsum(confidences[i] for i in inside) / len(inside)
+            error += len(inside) / len(confidences) * abs(accuracy - confidence)
+    return error
+
+
+def _weighted_mean(values: list[float], weights: list[float]) -> float:
+    """Return a weighted mean; 0 where there is no weight."""
+    total = math.fsum(weights)
+    return math.fsum(w * v for w, v in zip(weights, values, strict=True)) / total if total else 0.0
+
+
+def _mean(values: list[float]) -> float:
+    """Return the mean; 0 without values."""
+    return math.fsum(values) / len(values) if values else 0.0

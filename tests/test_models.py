@@ -1,5 +1,6 @@
 """Models by name: the shapes that they take, and what is said about the others."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,36 @@ def test_lenet_suggests_a_shape_for_vectors() -> None:
     """Images are often kept flat."""
     with pytest.raises(ConfigError, match=r"got \(784,\); .* --input-shape"):
         build_model("lenet", (784,), 10)
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((3, 32, 32), 11_173_962), ((28, 28), 11_172_810)])
+def test_resnet18_has_the_customary_size(shape: Shape, expected: int) -> None:
+    """With a 3 x 3 stem, 10 classes, and 2 x 576 fewer for one channel."""
+    assert parameter_count(build_model("resnet18", shape, 10)) == expected
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 9, 7)])
+def test_resnet18_takes_images_of_any_size(shape: Shape) -> None:
+    """One logit a class; gradients reach the stem."""
+    model = build_model("resnet18", shape, 4)
+    outputs = model(torch.rand(2, *shape))
+    assert outputs.shape == (2, 4)
+    outputs.sum().backward()
+    assert next(model.parameters()).grad is not None
+
+
+def test_resnet18_refuses_vectors() -> None:
+    """Images kept flat need a shape."""
+    with pytest.raises(ConfigError, match=r"not \(3072,\); .* --input-shape"):
+        build_model("resnet18", (3_072,), 10)
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 4, 4)])
+def test_logistic_is_one_layer(shape: Shape) -> None:
+    """Weights and biases, and nothing else."""
+    model = build_model("logistic", shape, 3)
+    assert parameter_count(model) == 3 * (math.prod(shape) + 1)
+    assert model(torch.zeros(2, *shape)).shape == (2, 3)
 
 
 @pytest.mark.parametrize("shape", [(5,), (8, 8), (3, 4, 4)])

@@ -5,7 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from echo_stream.connectors.model_files import read_model
+from echo_stream.errors import ConfigError, StateError
+from echo_stream.evaluation import evaluate
 from tests.cli.commands import TINY, N, answer, content, refusal, run_command, write_data
 
 QUICK = ("--model", "mlp", "--train-epochs", 2)
@@ -180,3 +184,100 @@ def test_model_of_the_user_that_fails(
     monkeypatch.chdir(tmp_path)
     model = ("--model", f"{name}:make")
     assert words in refusal("train", "--state", folder / "state", *model, exit_code=2)
+
+
+def test_the_whole_recipe_is_an_option(folder: Path) -> None:
+    """Each is in the configuration that the metrics keep."""
+    recipe = {
+        "optimiser": "adamw", "schedule": "linear", "lr": 0.01, "momentum": 0.5,
+        "weight_decay": 0.1, "structure_weight": 0.25, "margin": 2.0, "support_per_step": 5,
+        "psi": "mixup", "mixup_alpha": 0.4, "gamma": 1.5, "batch_size": 7, "evaluations": 3,
+    }  # fmt: skip
+    words = [
+        word for name, value in recipe.items() for word in (f"--{name.replace('_', '-')}", value)
+    ]
+    flags = ("--sample-weights", "--mixed-precision", "--augment", "flip", "--augment", "crop")
+    shape = ("--input-shape", "1,28,28")
+    out = ("--out", folder / "recipe")
+    shown = answer("train", "--snapshot", folder / "flat", *QUICK, *words, *flags, *shape, *out)
+    expected = recipe | {
+        "sample_weights": True, "mixed_precision": True, "augment": ["flip", "crop"],
+    }  # fmt: skip
+    assert {name: shown["config"][name] for name in expected} == expected
+
+
+def test_the_recipe_can_stand_in_a_settings_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or in the environment, which goes before it."""
+    settings = tmp_path / "echo.toml"
+    settings.write_text(
+        '[train]\ngamma = 0.5\noptimiser = "adam"\nmodel = "logistic"\naugment = ["flip"]\n'
+    )
+    monkeypatch.setenv("ECHO_STREAM_GAMMA", "2")
+    monkeypatch.setenv("ECHO_STREAM_TRAIN_STEPS", "2")
+    words = ("--input-shape", "1,28,28", "--out", tmp_path / "models", "--config", settings)
+    shown = answer("train", "--snapshot", folder / "flat", *words)
+    config = shown["config"]
+    assert (config["gamma"], config["optimiser"], config["steps"]) == (2.0, "adam", 2)
+    assert (config["model"], config["augment"]) == ("logistic", ["flip"])
+    assert config["lr"] == 1e-3  # that of adam
+
+
+def test_regression_tells_that_the_structural_loss_is_off(folder: Path) -> None:
+    """And gives errors in place of an accuracy; the model's folder has what undoes the scale."""
+    data = folder / "data.npz"
+    words = ("train", "--state", folder / "state", *QUICK, "--task", "regression", "--test", data)
+    result = run_command(*words)
+    assert "the structural loss is off" in result.stderr
+    shown = result.json()
+    assert shown["structure_used"] is False
+    assert shown["rmse"] > 0
+    assert shown["labels_used"] > 0
+    model, metrics = read_model(Path(shown["model"]))
+    assert model(torch.zeros(2, 4)).shape == (2, 1)
+    assert 0 < metrics["target_mean"] < 2
+    assert metrics["target_scale"] > 0
+
+
+def test_a_model_can_be_read_back(folder: Path) -> None:
+    """With its weights, its learning curve as a picture, and where it came from."""
+    data = folder / "data.npz"
+    shown = answer("train", "--state", folder / "state", *QUICK, "--test", data)
+    model, metrics = read_model(Path(shown["model"]))
+    with np.load(data) as arrays:
+        scored = evaluate(model, arrays["x"], arrays["y"], metrics["classes"])
+    assert scored["accuracy"] == shown["accuracy"]
+    assert scored["ece"] == shown["ece"]
+    picture = Path(shown["model"], "curve.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    manifest = answer("snapshots", "show", "--state", folder / "state")
+    assert metrics["coreset"] == {name: manifest[name] for name in ("generation", "config", "n")}
+
+
+def test_what_a_model_file_says_is_not_imported(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A factory of the user's has to be named by the reader."""
+    (tmp_path / "model_to_read.py").write_text(
+        "import torch\ndef make(s, c):\n    return torch.nn.Linear(s[0], c)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = "model_to_read:make"
+    words = ("--model", spec, "--train-epochs", 1, "--out", tmp_path / "models")
+    unit = Path(answer("train", "--state", folder / "state", *words)["model"])
+    with pytest.raises(ConfigError, match="was made by 'model_to_read:make'; give it as factory"):
+        read_model(unit)
+    model, _ = read_model(unit, factory=spec)
+    assert model(torch.zeros(2, 4)).shape == (2, 3)
+    path = unit / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(StateError, match=r"model\.safetensors is damaged"):
+        read_model(unit, factory=spec)
+
+
+def test_augmentation_of_vectors_is_refused(folder: Path) -> None:
+    """The line says what helps."""
+    line = refusal("train", "--state", folder / "state", *QUICK, "--augment", "flip", exit_code=2)
+    assert "is for images" in line
+    assert "--input-shape" in line
