@@ -31,6 +31,25 @@ class Interval(click.ParamType):  # type: ignore[type-arg]  # generic in newer c
             self.fail(str(err), param, ctx)
 
 
+class Duration(click.ParamType):  # type: ignore[type-arg]  # as above
+    """A time such as 30s or 5m, in seconds; "never" is None."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | None:
+        """Read a time, or refuse the text as a wrong parameter."""
+        if isinstance(value, float):
+            return value
+        every = Interval().convert(value, param, ctx)
+        if every is not None and every.seconds is None:
+            self.fail(
+                f"a time is a number and a unit, such as 30s or 5m; got {value!r}", param, ctx
+            )
+        return None if every is None else every.seconds
+
+
 class Start(click.ParamType):  # type: ignore[type-arg]  # as above
     """Where a new state begins: earliest, latest, a time, or offsets."""
 

@@ -20,8 +20,8 @@ from echo_stream.cli.options import (
     state_option,
     together,
 )
-from echo_stream.cli.output import emit, say
-from echo_stream.cli.parameters import Interval, Shape, Start
+from echo_stream.cli.output import emit, leave, say
+from echo_stream.cli.parameters import Duration, Interval, Shape, Start
 from echo_stream.cli.settings import is_flag, settings_file
 from echo_stream.cli.train_options import model_options, train_config
 from echo_stream.cli.watching import watched
@@ -68,6 +68,13 @@ source_options = together(
            help="Likewise those of more values, of all their samples."),
     option("--max-pixels", type=click.IntRange(1), default=16_777_216,
            help="Likewise images of more pixels."),
+    option("--queue-bytes", type=click.IntRange(1), default=64 * 1024**2,
+           help="Fetching pauses while messages of so many bytes wait to be counted."),
+    option("--queue-records", type=click.IntRange(1), default=50_000,
+           help="Likewise so many messages."),
+    option("--broker-timeout", type=Duration(), default="5m",
+           help="Without a sign of a broker for so long, end with a checkpoint and exit code 3; "
+                "never: wait."),
 )  # fmt: skip
 
 schedule_options = together(
@@ -85,6 +92,11 @@ schedule_options = together(
                 "shorter stream, are no samples; 1: never."),
     option("--bad-window", type=click.IntRange(1), default=1_000,
            help="Messages that --max-bad-share is a share of."),
+    option("--shutdown-budget", type=Duration(), default="25s",
+           help="Time from SIGTERM or SIGINT to the end of the process; the last snapshot is "
+                "given up when it is short."),
+    option("--retrain-timeout", type=Duration(), default="never",
+           help="Kill a training that takes longer."),
 )  # fmt: skip
 
 
@@ -113,7 +125,7 @@ def run(
     DATA is .npz, .npy, .parquet, or a folder of .parquet files or of images.
 
     A state goes on where it left off. SIGTERM and SIGINT end the run with a checkpoint
-    and a snapshot; SIGUSR1 asks for a snapshot.
+    and a snapshot; a second one ends it at once. SIGUSR1 asks for a snapshot.
 
     \b
     Example:
@@ -135,7 +147,7 @@ def run(
     open_dead_letters = topic_opener(values, patience)
 
     names = ("checkpoint_every", "snapshot_every", "retrain_every", "max_samples",
-             "max_bad_share", "bad_window", "keep_snapshots")  # fmt: skip
+             "max_bad_share", "bad_window", "keep_snapshots", "shutdown_budget")  # fmt: skip
     http = http_config(values["http"], values["http_token_file"])
     with (
         watched(values["max_samples"]) as monitor,
@@ -162,6 +174,9 @@ def run(
         where = state / "dead-letters" if topic is None else f"topic {topic}"
         say(f"{report.rejected} messages were no samples; they are in {where}")
     emit({"state": str(state), **asdict(report)})
+    if report.snapshot_abandoned:
+        say("stopped before the last snapshot was done; the next run takes it")
+        leave()
 
 
 def run_routers(monitor: "RunMonitor") -> "list[APIRouter]":
@@ -208,6 +223,9 @@ def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[RunSt
         on_tombstone=values["on_tombstone"],
         accept_source=values["accept_source"],
         client=values["client"],
+        queue_bytes=values["queue_bytes"],
+        queue_records=values["queue_records"],
+        broker_timeout=values["broker_timeout"],
     )
     return lambda stats: KafkaSource(config, stats)
 
@@ -249,4 +267,5 @@ def child_trainer(state: Path, values: dict[str, Any], monitor: "RunMonitor") ->
         arguments,
         on_trained=trained,
         on_failed=failed,
+        timeout_s=values["retrain_timeout"],
     )

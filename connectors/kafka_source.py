@@ -71,8 +71,8 @@ class KafkaConfig:
         How to connect.
     queue_bytes, queue_records : int
         Messages that may wait to be counted; fetching pauses while so much waits.
-    broker_timeout : float
-        Seconds without any answer of a broker, after which reading fails.
+    broker_timeout : float or None
+        Seconds without any answer of a broker, after which reading fails; None: never.
     """
 
     topics: tuple[str, ...]
@@ -85,7 +85,7 @@ class KafkaConfig:
     client: ClientConfig = field(default_factory=ClientConfig)
     queue_bytes: int = QUEUE_BYTES
     queue_records: int = QUEUE_RECORDS
-    broker_timeout: float = BROKER_TIMEOUT_SECONDS
+    broker_timeout: float | None = BROKER_TIMEOUT_SECONDS
 
     def __post_init__(self) -> None:
         """Refuse names that no broker could have."""
@@ -396,7 +396,7 @@ class KafkaSource:
                 self._resume(self.position(), accept=False)
                 raise  # they are there after all: the broker was wrong, or is another one
         silent, limit = self._poller.silent_seconds(), self._config.broker_timeout
-        if not taken and silent > limit:
+        if not taken and limit is not None and silent > limit:
             msg = (
                 f"no broker at {self._config.bootstrap_servers} has answered for {silent:.0f} s "
                 f"({self.name}); what was counted is kept; start again when it is back"

@@ -24,11 +24,11 @@ class Signals:
 
     Parameters
     ----------
-    budget_s : float
-        Seconds from the first signal to the end of the process.
+    budget_s : float or None
+        Seconds from the first signal to the end of the process; None: no limit.
     """
 
-    def __init__(self, budget_s: float) -> None:
+    def __init__(self, budget_s: float | None) -> None:
         self._budget_s = budget_s
         self._run: Run | None = None
         self._is_snapshot_asked = False

@@ -19,6 +19,7 @@ from echo_stream.connectors.retention import prune_snapshots
 from echo_stream.connectors.retrying import Patience
 from echo_stream.connectors.snapshot_files import write_snapshot
 from echo_stream.connectors.state_locks import lock_state
+from echo_stream.connectors.training_checkpoint import remove_half_written
 from echo_stream.connectors.units import (
     list_units,
     read_manifest,
@@ -92,6 +93,7 @@ class StateStore:
         self._lock = lock_state(folder)
         for name in ("checkpoints", "generations", "snapshots"):
             remove_leftovers(folder / name)
+        remove_half_written(folder / "models")
         self._checkpoints = folder / "checkpoints"
         for path in self._checkpoints.glob("*"):
             remove_broken(path)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,8 @@ KILL_AFTER_SECONDS = 5.0  # what a child that is told to end may take to do so
 class ChildTrainer:
     """Run `echo-stream train` on snapshots of a state, in a process of its own.
 
-    The child can crash or hang without touching the stream; it is ended with the run.
+    The child can crash or hang without touching the stream; it is ended with the run, and
+    ends by itself where the run is killed.
     Meanwhile its snapshot is not pruned.
 
     Parameters
@@ -34,6 +36,8 @@ class ChildTrainer:
         Called with the child's result, as JSON, when it has ended well.
     on_failed : callable
         Called with one line, when it has not.
+    timeout_s : float or None
+        Seconds that a training may take; then it is killed, and said to have failed.
     """
 
     def __init__(
@@ -43,10 +47,14 @@ class ChildTrainer:
         *,
         on_trained: Callable[[dict[str, Any]], None],
         on_failed: Callable[[str], None],
+        timeout_s: float | None = None,
     ) -> None:
         self._command = [
-            sys.executable, "-m", "echo_stream", "train", "--state", str(state), *arguments,
+            sys.executable, "-m", "echo_stream.connectors.training_child",
+            "train", "--state", str(state), *arguments,
         ]  # fmt: skip
+        self._timeout_s = math.inf if timeout_s is None else timeout_s
+        self._started = 0.0
         self._snapshots = state / "snapshots"
         self._reading = ExitStack()
         self._on_trained = on_trained
@@ -72,17 +80,25 @@ class ChildTrainer:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._child = subprocess.Popen(
             [*self._command, "--snapshot", snapshot_id],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # closed by the system when this process is gone
             stdout=self._output,
             stderr=self._errors,
             start_new_session=True,  # an interrupt from the terminal is the parent's business
         )
+        self._started = time.monotonic()
         return True
 
     def poll(self) -> None:
-        """Report a training that has ended. Returns at once."""
-        if self._child is not None and self._child.poll() is not None:
+        """Report a training that has ended, and end one that takes too long. Returns at once."""
+        if self._child is None:
+            return
+        if self._child.poll() is not None:
             self._report(self._child.returncode)
+        elif time.monotonic() - self._started > self._timeout_s:
+            self._child.kill()
+            self._child.wait()
+            self._on_failed(f"the training was killed after {self._timeout_s:g} s")
+            self._forget()
 
     def finish(self, may_wait: Callable[[], bool]) -> None:
         """Wait for the training under way while may_wait() holds; then end it."""
@@ -121,7 +137,7 @@ class ChildTrainer:
     def _forget(self) -> None:
         """Let go of the snapshot and the files of a child that has ended."""
         self._reading.close()
-        for file in (self._output, self._errors):
+        for file in (self._output, self._errors, self._child and self._child.stdin):
             if file is not None:
                 file.close()
         self._child = self._output = self._errors = None

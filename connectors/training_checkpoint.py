@@ -37,6 +37,7 @@ STATE_FILE = "state.safetensors"
 LOCK_FILE = "lock"
 DIGEST_BYTES = 8
 SEQUENCE_DIGITS = 12
+HALF_WRITTEN_AFTER_S = 600.0  # nobody writes a model for so long
 ABANDONED_AFTER_S = 7 * 86_400.0  # then nobody is expected to take a training up again
 
 
@@ -169,3 +170,16 @@ def _remove_abandoned(models: Path) -> None:
             age = time.time() - max(path.stat().st_mtime for path in folder.iterdir())
             if age > ABANDONED_AFTER_S and not is_held(folder / LOCK_FILE):
                 shutil.rmtree(folder)
+
+
+def remove_half_written(models: Path) -> None:
+    """Remove what writers of models that died have left; trainings that can go on stay.
+
+    Others may be writing a model at this moment, which takes seconds.
+    """
+    for path in models.glob(f"{TEMPORARY_PREFIX}*"):
+        if path.name.startswith(PREFIX):
+            continue
+        with suppress(FileNotFoundError):  # its writer was quicker
+            if time.time() - path.stat().st_mtime > HALF_WRITTEN_AFTER_S:
+                shutil.rmtree(path, ignore_errors=True)

@@ -55,9 +55,9 @@ class RunConfig:
     bad_window : int
     keep_snapshots : int or None
         Snapshots that stay when one is written, besides the pinned; None: all.
-    shutdown_budget : float
-        Seconds from a stop that is asked for to the end. The last snapshot is given up
-        when they become short; the last checkpoint never is.
+    shutdown_budget : float or None
+        Seconds from a stop that is asked for to the end; None: no limit. The last snapshot is
+        given up when they become short; the last checkpoint never is.
     """
 
     checkpoint_every: Every | None = None
@@ -67,7 +67,7 @@ class RunConfig:
     max_bad_share: float = 0.5
     bad_window: int = 1_000
     keep_snapshots: int | None = None
-    shutdown_budget: float = 25.0
+    shutdown_budget: float | None = 25.0
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, naming the setting and what was given."""
@@ -80,7 +80,7 @@ class RunConfig:
         if self.keep_snapshots is not None and self.keep_snapshots < 1:
             msg = f"keep_snapshots must be at least 1; got {self.keep_snapshots}"
             raise ConfigError(msg)
-        if self.shutdown_budget <= 0:
+        if self.shutdown_budget is not None and self.shutdown_budget <= 0:
             msg = f"shutdown_budget must be more than 0 seconds; got {self.shutdown_budget}"
             raise ConfigError(msg)
 
@@ -334,8 +334,10 @@ class Run:
 
     def _has_time(self) -> bool:
         """Tell whether there is time for what a shutdown can do without."""
-        limit = self._stop_time + OPTIONAL_SHARE * self._config.shutdown_budget
-        return not self._stop_asked or self._clock() < limit
+        budget = self._config.shutdown_budget
+        if budget is None or not self._stop_asked:
+            return True
+        return self._clock() < self._stop_time + OPTIONAL_SHARE * budget
 
     def _collect(self) -> None:
         """Take in what has become durable."""

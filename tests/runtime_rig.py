@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -270,7 +271,7 @@ class Rig:
         return [snapshot.n for snapshot in self.memory.snapshots.values()]
 
 
-def rig(
+def rig(  # noqa: PLR0913 - all that a run is between
     config: RunConfig = NEVER,
     *,
     engine: EchoCoreset | None = None,
@@ -279,17 +280,27 @@ def rig(
     coach: Coach | None = None,
     diary: Diary | None = None,
     position: Mapping[str, int] | None = None,
+    executor: Executor | None = None,
+    clock: Clock | None = None,
     **tape: Any,
 ) -> Rig:
     """Return a run over the tape, at the start unless a position is given."""
     diary = diary or Diary()
     memory = memory or Memory(diary)
     memory.diary = diary
-    clock, ear = Clock(), ear or Ear()
+    clock, ear = clock or Clock(), ear or Ear()
     source = Tape(diary, clock, **tape)
     source.seek(position or {"row": 0})
     engine = settled() if engine is None else engine
     run = Run(
-        source, engine, memory, memory, config=config, clock=clock, trainer=coach, observer=ear
+        source,
+        engine,
+        memory,
+        memory,
+        config=config,
+        clock=clock,
+        trainer=coach,
+        observer=ear,
+        executor=executor,
     )
     return Rig(run, source, memory, ear, engine)

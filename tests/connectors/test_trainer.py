@@ -2,12 +2,15 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from echo_stream import EchoCoreset
@@ -50,11 +53,16 @@ def heard() -> Heard:
 def make(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heard: Heard
 ) -> Iterator[Callable[..., ChildTrainer]]:
-    """Return make(stand_in=None, *arguments, state=...), which makes a trainer that is heard."""
+    """Return make(stand_in=None, *arguments, ...), which makes a trainer that is heard."""
     made: list[ChildTrainer] = []
     os.mkfifo(tmp_path / "told")
 
-    def make(stand_in: str | None = None, *arguments: str, state: Path = tmp_path) -> ChildTrainer:
+    def make(
+        stand_in: str | None = None,
+        *arguments: str,
+        state: Path = tmp_path,
+        timeout_s: float | None = None,
+    ) -> ChildTrainer:
         if stand_in is not None:
             tell = f"print(os.getpid(), file=open({str(tmp_path / 'told')!r}, 'w'))"
             code = f"import os, signal, sys\ntell = lambda: {tell}\n{STAND_INS[stand_in]}\n"
@@ -66,6 +74,7 @@ def make(
                 arguments,
                 on_trained=heard.trained.append,
                 on_failed=heard.failed.append,
+                timeout_s=timeout_s,
             )
         )
         return made[-1]
@@ -241,3 +250,68 @@ def test_finish_without_a_child(make: Callable[..., ChildTrainer], heard: Heard)
     """A run in which nothing was trained has nothing to wait for."""
     make().finish(lambda: True)
     assert len(heard) == 0
+
+
+def test_training_that_takes_too_long_is_killed(
+    make: Callable[..., ChildTrainer], heard: Heard, tmp_path: Path
+) -> None:
+    """At its time-out, however stubborn; the next one may begin."""
+    trainer = make("stubborn", timeout_s=0.0)
+    trainer.start("s-1")
+    child = wait_until_told(tmp_path)
+    trainer.poll()
+    assert heard.failed == ["the training was killed after 0 s"]
+    assert not is_there(child)
+    assert trainer.start("s-2")
+
+
+PARENT = """
+import os, signal, sys
+from pathlib import Path
+from echo_stream.connectors.trainer import ChildTrainer
+
+trainer = ChildTrainer(Path(sys.argv[1]), [], on_trained=print, on_failed=print)
+trainer.start("s")
+print(trainer._child.pid, flush=True)
+signal.pause()
+"""
+
+
+def test_child_ends_when_its_parent_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that nobody could end well leaves no training behind."""
+    # Python imports sitecustomize before all else; the command line never gets its turn.
+    hang = "import runpy, threading\nrunpy.run_module = lambda *_, **__: threading.Event().wait()\n"
+    (tmp_path / "sitecustomize.py").write_text(hang)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    command = [sys.executable, "-c", PARENT, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert is_there(child)
+        parent.kill()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while is_running(child):
+        assert time.monotonic() < deadline, "the child outlives its parent"
+        time.sleep(0.05)
+
+
+def is_running(process_id: int) -> bool:
+    """Tell whether a process is there and has not ended, waited for or not."""
+    try:
+        return psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_half_written_models_are_removed_by_the_next_run(tmp_path: Path) -> None:
+    """Those of a child that was killed, not what somebody writes now, nor what can go on."""
+    names = (".tmp-old", ".tmp-new", ".tmp-training-old", "model")
+    for name in names:
+        folder = tmp_path / "models" / name
+        folder.mkdir(parents=True)
+        if "new" not in name:
+            os.utime(folder, (0, 0))
+    StateStore(tmp_path).__exit__()
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == sorted(names[1:])
