@@ -137,7 +137,8 @@ class ChildTrainer:
     def _forget(self) -> None:
         """Let go of the snapshot and the files of a child that has ended."""
         self._reading.close()
-        for file in (self._output, self._errors, self._child and self._child.stdin):
+        pipe = None if self._child is None else self._child.stdin
+        for file in (self._output, self._errors, pipe):
             if file is not None:
                 file.close()
         self._child = self._output = self._errors = None
