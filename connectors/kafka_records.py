@@ -1,9 +1,9 @@
 """Records of Kafka, as samples and as messages that are none."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -24,12 +24,23 @@ OnTombstone: TypeAlias = Literal["forget", "ignore"]
 _NO_HEADERS: Named = {}
 
 
-class _Message(NamedTuple):
-    """A record, its headers by name, and how many records of the batch came before it."""
+class _Run:
+    """Records that follow one another, the samples of which lie in one block.
 
-    record: Any
-    named: Named
-    place: int
+    Parameters
+    ----------
+    block : Block or None
+        None: each is decoded by itself.
+    place : int
+        Records of the batch that came before.
+    """
+
+    __slots__ = ("block", "named", "place", "records")
+
+    def __init__(self, block: Block | None, place: int) -> None:
+        self.block, self.place = block, place
+        self.records: list[Any] = []
+        self.named: list[Named] = []  # headers of each
 
 
 class RecordDecoder:
@@ -63,48 +74,50 @@ class RecordDecoder:
         A message is never split: where the last one holds many samples, they can be more.
         """
         found = _Found()
-        block: Block | None = None
-        run: list[_Message] = []
-        while found.num_samples + len(run) < max_samples:
+        run = _Run(None, 0)
+        while found.num_samples + len(run.records) < max_samples:
             record = next(records, None)
             if record is None:
                 break
             named = dict(record.headers) if record.headers else _NO_HEADERS
-            its_block = None if record.value is None else self._blocks.of(record.value, named)
-            if its_block is None or its_block is not block:
-                self._take_run(block, run, found)
-                block, run = its_block, []
-            run.append(_Message(record, named, found.num_messages))
+            block = None if record.value is None else self._blocks.of(record.value, named)
+            if block is not run.block:
+                self._take_run(run, found)
+                run = _Run(block, found.num_messages)
+            run.records.append(record)
+            run.named.append(named)
             found.num_messages += 1
-            if its_block is None:
-                self._take_each(run, found)
-                run = []
-        self._take_run(block, run, found)
+            if block is None:  # how many samples it brings is known only now
+                self._take_run(run, found)
+                run = _Run(None, found.num_messages)
+        self._take_run(run, found)
         return found.as_batch()
 
-    def _take_run(self, block: Block | None, run: Sequence[_Message], found: "_Found") -> None:
+    def _take_run(self, run: _Run, found: "_Found") -> None:
         """Decode messages of one block together, but for those that are no samples."""
-        if block is None or not run:
+        if run.block is None:
+            self._take_each(run, range(len(run.records)), found)
             return
-        x = block.read([message.record.value for message in run])
+        x = run.block.read([record.value for record in run.records])
         schema = SampleSchema.of(x)
         if self.schema not in (None, schema):
-            self._take_each(run, found)
+            self._take_each(run, range(len(run.records)), found)
             return
-        fields = list(map(_fields_of, run))
+        fields = list(map(_fields_of, run.records, run.named))
         is_good = finite_rows(x) & np.array([each is not None for each in fields])
+        records = run.records
         if not is_good.all():
-            self._take_each(list(compress(run, ~is_good)), found)
-            x, run = x[is_good], list(compress(run, is_good))
+            self._take_each(run, np.flatnonzero(~is_good).tolist(), found)
+            x, records = x[is_good], list(compress(records, is_good))
             fields = list(compress(fields, is_good))
-        if run:
+        if records:
             self.schema = schema
-            found.add(_side_by_side(x, run, [each for each in fields if each is not None]))
+            found.add(_side_by_side(x, records, [each for each in fields if each is not None]))
 
-    def _take_each(self, messages: Sequence[_Message], found: "_Found") -> None:
-        """Decode messages one by one."""
-        for message in messages:
-            record = message.record
+    def _take_each(self, run: _Run, places: Iterable[int], found: "_Found") -> None:
+        """Decode some messages of a run one by one."""
+        for place in places:
+            record = run.records[place]
             origin = Origin(record.topic, record.partition, record.offset, record.timestamp)
             if record.value is None and not self._forgets:
                 found.num_tombstones += 1
@@ -120,7 +133,7 @@ class RecordDecoder:
                     self.schema = SampleSchema.of(decoded.x)
                 self.schema.check(decoded.x)
             except (DecodeError, ShapeError) as err:
-                found.rejected.append(_rejected(record, origin, err, message.place))
+                found.rejected.append(_rejected(record, origin, err, run.place + place))
             else:
                 found.add(_samples(decoded, origin))
 
@@ -148,26 +161,24 @@ class _Found:
         return Batch(samples, self.rejected, skipped, self.num_messages, self.changes)
 
 
-def _fields_of(message: _Message) -> tuple[str | None, Label] | None:
+def _fields_of(record: Any, named: Named) -> tuple[str | None, Label] | None:
     """Return id and label of a message whose value has neither; None if they are illegible."""
+    if not named and record.key is None:
+        return None, None
     try:
-        return id_of(message.record.key, message.named, {}), label_in(message.named, {})
+        return id_of(record.key, named, {}), label_in(named, {})
     except DecodeError:  # which decoding it by itself raises again
         return None
 
 
 def _side_by_side(
-    x: Array, run: Sequence[_Message], fields: Sequence[tuple[str | None, Label]]
+    x: Array, records: Sequence[Any], fields: Sequence[tuple[str | None, Label]]
 ) -> Samples:
     """Return messages of one sample each, which lie in one array."""
-    origins = [
-        Origin(record.topic, record.partition, record.offset, record.timestamp)
-        for record, _, _ in run
-    ]
+    origins = [Origin(each.topic, each.partition, each.offset, each.timestamp) for each in records]
     ids = [id or _name(origin) for (id, _), origin in zip(fields, origins, strict=True)]
-    return Samples(
-        x, as_objects(ids), as_objects([label for _, label in fields]), as_objects(origins)
-    )
+    labels = [label for _, label in fields]
+    return Samples(x, as_objects(ids), as_objects(labels), as_objects(origins))
 
 
 def _samples(decoded: Decoded, origin: Origin) -> Samples:

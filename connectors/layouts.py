@@ -84,7 +84,9 @@ def shape_in(text: str) -> tuple[int, ...]:
     return tuple(map(int, axes))
 
 
-def as_array(value: bytes | bytearray, layout: Layout, start: int, max_elements: int) -> Array:
+def as_array(
+    value: bytes | bytearray | memoryview, layout: Layout, start: int, max_elements: int
+) -> Array:
     """Return the elements from start on, a view where their byte order is native."""
     if layout.num_elements > max_elements:
         msg = f"x has {layout.num_elements} elements, more than the limit of {max_elements}"
@@ -97,7 +99,7 @@ def as_array(value: bytes | bytearray, layout: Layout, start: int, max_elements:
     return x.reshape(layout.shape, order=layout.order)
 
 
-def as_rows(content: bytes | bytearray, layout: Layout, n: int) -> Array:
+def as_rows(content: bytes | bytearray | memoryview, layout: Layout, n: int) -> Array:
     """Return n samples of a layout in C order that lie one after another, of shape (n, ...)."""
     size = n * layout.num_elements
     whole = layout._replace(shape=(n, *layout.shape), num_elements=size)

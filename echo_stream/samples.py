@@ -145,9 +145,7 @@ def larger_label(labels: Iterable[Label]) -> Label:
 
 def as_objects(values: Sequence[object]) -> Array:
     """Return values as a one-dimensional object array, tuples kept whole."""
-    column = np.empty(len(values), dtype=object)
-    column[:] = values
-    return column
+    return np.fromiter(values, dtype=object, count=len(values))
 
 
 def _join(columns: Sequence[Array]) -> Array:

@@ -49,10 +49,10 @@ class Block(NamedTuple):
         """
         n = len(values)
         content = bytearray().join(values)
-        if self.header:
-            rows = np.frombuffer(content, np.uint8).reshape(n, -1)
-            content = bytearray(np.ascontiguousarray(rows[:, len(self.header) :]).data)
-        return as_rows(content, self.layout, n)
+        if not self.header:
+            return as_rows(content, self.layout, n)
+        rows = np.frombuffer(content, np.uint8).reshape(n, -1)
+        return as_rows(np.ascontiguousarray(rows[:, len(self.header) :]).data, self.layout, n)
 
 
 class Blocks:
@@ -88,8 +88,9 @@ class Blocks:
         declared = _NO_HEADERS
         if named:
             declared = (named.get("content-type"), named.get("dtype"), named.get("shape"))
-            if max(len(text or b"") for text in declared) > _MAX_HEADER:
-                return None
+            for text in declared:
+                if text is not None and len(text) > _MAX_HEADER:
+                    return None
         format, raw = self._plan(*declared, len(value))
         if format == "auto":
             if raw is not None and value[:1] not in MAGIC_STARTS:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from types import NoneType
 from typing import Any
 
@@ -16,6 +17,7 @@ TEXT_LABEL = ("label-type", b"text")
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _FLOAT = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?")
+_SHORT = 64  # bytes of a label that is worth remembering
 _INT64 = np.iinfo(np.int64)
 
 
@@ -48,8 +50,13 @@ def label_in(named: Named, fields: Mapping[str, Any]) -> Label:
     """Return the label of the header, else of the JSON field; likewise."""
     header = named.get("label")
     if header is not None:
-        text = _text(header, "label")
-        return text if named.get(TEXT_LABEL[0]) == TEXT_LABEL[1] else number_or_text(text)
+        if named.get(TEXT_LABEL[0]) == TEXT_LABEL[1]:
+            return _text(header, "label")
+        return (
+            _short_label(header)
+            if len(header) <= _SHORT
+            else number_or_text(_text(header, "label"))
+        )
     label = fields.get("y")
     if isinstance(label, str):
         return _text(label, "y")
@@ -77,6 +84,12 @@ def number_or_text(text: str) -> Label:
     if _FLOAT.fullmatch(text) and repr(float(text)) == text:
         return float(text)
     return text
+
+
+@lru_cache(maxsize=1_024)
+def _short_label(header: bytes) -> Label:
+    """Return the label of a header; there are few labels, and many messages."""
+    return number_or_text(_text(header, "label"))
 
 
 def shown(text: bytes | str) -> str:
