@@ -83,13 +83,13 @@ class RecordDecoder:
             block = None if record.value is None else self._blocks.of(record.value, named)
             if block is not run.block:
                 self._take_run(run, found)
-                run = _Run(block, found.num_messages)
+                run = _Run(block, len(found.records))
             run.records.append(record)
             run.named.append(named)
-            found.num_messages += 1
+            found.records.append(record)
             if block is None:  # how many samples it brings is known only now
                 self._take_run(run, found)
-                run = _Run(None, found.num_messages)
+                run = _Run(None, len(found.records))
         self._take_run(run, found)
         return found.as_batch()
 
@@ -147,7 +147,7 @@ class _Found:
     changes: list[Change] = field(default_factory=list)
     num_tombstones: int = 0
     num_samples: int = 0
-    num_messages: int = 0
+    records: list[Any] = field(default_factory=list)
 
     def add(self, samples: Samples) -> None:
         """Take in the next samples."""
@@ -158,7 +158,8 @@ class _Found:
         """Return all of it; which offsets were skipped is not known here."""
         samples = Samples.concatenate(self.parts) if self.parts else None
         skipped = Skipped(tombstones=self.num_tombstones)
-        return Batch(samples, self.rejected, skipped, self.num_messages, self.changes)
+        num_messages = len(self.records)
+        return Batch(samples, self.rejected, skipped, num_messages, self.changes, self.records)
 
 
 def _fields_of(record: Any, named: Named) -> tuple[str | None, Label] | None:

@@ -15,6 +15,7 @@ from echo_stream.named_features import (
 from echo_stream.repair import RepairReport, repair
 from echo_stream.samples import Samples
 from echo_stream.sampling import check_feature_names, row_numbers, take_rows
+from echo_stream.screening import Failure
 from echo_stream.snapshot import Snapshot
 from echo_stream.snapshotting import explain_cell, take_snapshot
 from echo_stream.source import ArraySource, Rereadable, as_source
@@ -197,6 +198,20 @@ class EchoCoreset(ChangingEstimator):
         """
         self._progress = self._current
         self._progress.update(samples, on_epoch)
+
+    def failures(self, samples: Samples) -> list[Failure]:
+        """Return those of some checked samples of which the features fail; nothing is counted.
+
+        Raises
+        ------
+        InfrastructureError
+            If memory or a device is what failed.
+
+        Notes
+        -----
+        Features are made once more than for counting. Without features: O(1).
+        """
+        return self._current.failures(samples)
 
     def end_warmup(self, *, on_epoch: OnEpoch | None = None) -> None:
         """Train the generation on what has been held back, and count it.

@@ -25,6 +25,10 @@ class ShapeError(DataError):
     """Report samples whose shape or dtype is not that of the samples before them."""
 
 
+class FeatureError(DataError):
+    """Report samples of which the user's features fail, or give what is no vector each."""
+
+
 class SourceError(EchoStreamError, OSError):
     """Report a file, broker or topic that is not there or does not answer."""
 

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from echo_stream.errors import ConfigError, DataError
+from echo_stream.errors import ConfigError, FeatureError, InfrastructureError
 from echo_stream.importing import import_attribute, said
 from echo_stream.models import to_input
 from echo_stream.preprocessing import CPU
 from echo_stream.typing import Array
 
 BLOCK_ROWS = 1_024  # rows of one call; a module always gets so many, padded with zeros
+DEVICE_WORDS = ("CUDA", "cuDNN", "CUBLAS", "out of memory")  # of errors that torch has no class for
 TOLERANCE = 1e-3  # relative to the largest value: other devices round in other places
 
 FeatureFunction: TypeAlias = Callable[[Array], Any]
@@ -69,7 +70,7 @@ class Features:
         """
         name, function = resolve_features(given)
         probe = np.median(np.array(x[:BLOCK_ROWS]), axis=0)[None].astype(x.dtype)
-        return cls(name, function, probe, _call(name, function, probe, device), device)
+        return cls(name, function, probe, call_features(name, function, probe, device), device)
 
     @classmethod
     def restore(cls, given: object, name: str, probe: Array, expected: Array) -> Self:
@@ -84,7 +85,7 @@ class Features:
             msg = f"the generation measures samples by features {name!r}; give them as features"
             raise ConfigError(msg)
         _, function = resolve_features(given)
-        made = _call(name, function, probe, CPU)
+        made = call_features(name, function, probe, CPU)
         if made.shape != expected.shape or not np.allclose(
             made, expected, rtol=0, atol=TOLERANCE * float(np.abs(expected).max())
         ):
@@ -97,16 +98,16 @@ class Features:
 
         Raises
         ------
-        DataError
+        FeatureError
             If the function fails, or does not return one finite vector a sample.
         """
         made = np.empty((len(x), self.dim), dtype=np.float32)
         for start in range(0, len(x), BLOCK_ROWS):
             rows = slice(start, start + BLOCK_ROWS)
-            part = _call(self.name, self.function, x[rows], self.device)
+            part = call_features(self.name, self.function, x[rows], self.device)
             if part.shape[1] != self.dim:
                 msg = f"features {self.name!r} gave {part.shape[1]} values, and {self.dim} before"
-                raise DataError(msg)
+                raise FeatureError(msg)
             made[rows] = part
         return made
 
@@ -126,8 +127,6 @@ def resolve_features(given: object) -> tuple[str, FeatureFunction]:
         If it is none of these.
     """
     if isinstance(given, Features):  # those of a generation, for the next one
-        return given.name, given.function
-    if isinstance(given, Features):
         return given.name, given.function
     name = feature_name(given)
     found = given
@@ -159,8 +158,16 @@ def feature_name(given: object) -> str | None:
     return f"{getattr(named, '__module__', None) or 'numpy'}:{named.__name__}"
 
 
-def _call(name: str, function: FeatureFunction, x: Array, device: torch.device) -> Array:
-    """Return what the function makes of payloads, checked."""
+def call_features(name: str, function: FeatureFunction, x: Array, device: torch.device) -> Array:
+    """Return what the function makes of payloads x (n, ...), checked: (n, D'), float32.
+
+    Raises
+    ------
+    FeatureError
+        If it fails, or does not return one finite vector a sample.
+    InfrastructureError
+        If it was memory, a device or a disk that failed.
+    """
     try:
         if isinstance(function, nn.Module):
             made = _forward(function, x, device)
@@ -169,18 +176,28 @@ def _call(name: str, function: FeatureFunction, x: Array, device: torch.device) 
         host = made.detach().cpu().numpy() if hasattr(made, "detach") else made
         vectors = np.asarray(host, dtype=np.float32)
     except Exception as err:  # the user's code may raise anything
+        if _is_infrastructure(err):
+            msg = f"features {name!r} cannot be made here: {said(err)}; nothing has been skipped"
+            raise InfrastructureError(msg) from err
         msg = f"features {name!r} failed for samples of shape {x.shape[1:]}: {said(err)}"
-        raise DataError(msg) from err
+        raise FeatureError(msg) from err
     if vectors.ndim < 2 or len(vectors) != len(x):
         msg = (
             f"features {name!r} must give one vector a sample; {len(x)} samples gave an array "
             f"of shape {vectors.shape}"
         )
-        raise DataError(msg)
+        raise FeatureError(msg)
     if not np.isfinite(vectors).all():
         msg = f"features {name!r} gave values that are not finite; correct it, or the samples"
-        raise DataError(msg)
+        raise FeatureError(msg)
     return vectors.reshape(len(x), -1)
+
+
+def _is_infrastructure(err: Exception) -> bool:
+    """Tell whether an error is of memory, device, disk or network, and of no sample."""
+    if isinstance(err, MemoryError | OSError | torch.OutOfMemoryError | torch.AcceleratorError):
+        return True
+    return isinstance(err, RuntimeError) and any(word in str(err) for word in DEVICE_WORDS)
 
 
 def _forward(module: nn.Module, x: Array, device: torch.device) -> torch.Tensor:

@@ -11,7 +11,6 @@ from echo_stream.config import EngineConfig
 from echo_stream.drift import Watch
 from echo_stream.duplicates import append_replacing
 from echo_stream.errors import ConfigError, WarmupError
-from echo_stream.features import Features
 from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Generation, OnEpoch, check_features, train_generation
 from echo_stream.hashes import hash_ids
@@ -19,6 +18,7 @@ from echo_stream.members import members_of
 from echo_stream.regeneration import count, regenerated, reread
 from echo_stream.repair import repair
 from echo_stream.samples import Samples
+from echo_stream.screening import Failure, failures, refuse_failing
 from echo_stream.sketch import Sketch
 from echo_stream.source import Rereadable, read_again
 from echo_stream.typing import Array, IntArray, Label
@@ -144,7 +144,7 @@ class Progress:
         missing = max(self.warmup_missing, 0)
         if self.features is not None and self.sketch is None and len(samples):
             # What fails now has not been held back yet.
-            Features.fit(self.features, samples.x, self.device)(samples.x[:missing])
+            refuse_failing(self.features, samples.x[:missing], self.device)
         held_back = self._hold_back(samples)
         if self.sketch is None and len(self.waiting) >= self.config.warmup:
             try:
@@ -156,6 +156,12 @@ class Progress:
                 raise
         if self.sketch is not None:
             self.sketch = count(self.sketch, samples[held_back:])
+
+    def failures(self, samples: Samples) -> list[Failure]:
+        """Return those of some samples of which the features fail; O(n) calls at worst."""
+        if self.sketch is not None:
+            return self.sketch.failures(samples)
+        return [] if self.features is None else failures(self.features, samples.x, self.device)
 
     def end_warmup(self, on_epoch: OnEpoch | None = None) -> None:
         """Train the generation on what waits, and count it; do nothing when nothing does."""

@@ -9,6 +9,7 @@ from echo_stream.breaker import Breaker
 from echo_stream.changes import in_order
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import BadMessagesError, ConfigError, PositionError, SourceError
+from echo_stream.poison import without_poison
 from echo_stream.recording import AtOnce, DeadLetters, RecordedCheckpoint, Recorder, Store
 from echo_stream.run_report import RunReport
 from echo_stream.run_stats import RunStats
@@ -233,7 +234,8 @@ class Run:
         limits = [schedule.samples_left(self.report.num_arrived) for schedule in schedules]
         if self._engine.is_warming_up:
             limits.append(self._engine.warmup_missing)
-        batch = self._source.next_batch(int(min(BATCH_SAMPLES, self._samples_left(), *limits)))
+        limit = int(min(BATCH_SAMPLES, self._samples_left(), *limits))
+        batch = without_poison(self._engine, self._source.next_batch(limit))
         if batch.rejected:
             self._recorder.reject(batch.rejected)
         self._apply(batch)

@@ -29,6 +29,7 @@ from echo_stream.pools import Block, Pools, latents, vectors_of
 from echo_stream.reservoir import Reservoir, reservoir_size
 from echo_stream.samples import Samples
 from echo_stream.scratch import Scratch
+from echo_stream.screening import Failure, failures
 from echo_stream.typing import IntArray, Label
 from echo_stream.witnesses import Witnesses
 
@@ -168,6 +169,11 @@ class Sketch:
             for start in range(0, len(samples), BLOCK_SIZE):
                 self.embed(samples[start : start + BLOCK_SIZE])  # fails before any is counted
         append_replacing(self, samples)
+
+    def failures(self, samples: Samples) -> list[Failure]:
+        """Return those of some samples of which the features fail."""
+        features = self._on_device.features
+        return [] if features is None else failures(features, samples.x, self.device)
 
     def append(self, samples: Samples) -> None:
         """Count samples, whether others of their ids are held or not."""

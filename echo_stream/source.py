@@ -84,6 +84,9 @@ class Batch(NamedTuple):
         Good and bad. None: as many as samples and rejected messages, one sample each.
     changes : sequence of LateLabel or Forget
         What is done to samples before them, in the order of their places among the samples.
+    records : sequence of records
+        What it was decoded from, with topic, partition, offset, key, value and headers, by
+        place; empty outside Kafka.
     """
 
     samples: Samples | None
@@ -91,6 +94,7 @@ class Batch(NamedTuple):
     skipped: Skipped = Skipped()
     num_messages: int | None = None
     changes: Sequence[Change] = ()
+    records: Sequence[Any] = ()
 
     @property
     def num_samples(self) -> int:

@@ -5,10 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from echo_stream.connectors.client_config import ClientConfig
+from echo_stream.connectors.dead_letter_message import DeadLetter
+from echo_stream.connectors.dead_letter_topic import read_topic
+from echo_stream.connectors.dead_letters import read_dead_letters
 from tests.broker import Broker
 from tests.cli.commands import TINY, answer, newest_checkpoint, on, refusal, run_command, send
-from tests.cli.test_produce import received
 from tests.conftest import MakeTopic
+from tests.test_poison import RAISES
 
 pytestmark = pytest.mark.kafka
 
@@ -16,33 +20,46 @@ GOOD = np.arange(4, dtype=np.float32).tobytes()
 READ = ("--until-end", *TINY, "--dtype", "float32", "--shape", 4)
 POISON = {
     "schema": b"junk",
-    "decode": None,  # a tombstone
+    "decode": b"\x93NUMPY?",
     "nonfinite": np.full(4, np.nan, np.float32).tobytes(),
+    "feature": np.full(4, RAISES, np.float32).tobytes(),
 }
 
 
-@pytest.mark.parametrize("reason", POISON)
+@pytest.mark.parametrize("kind", ["file", "topic"])
 @pytest.mark.parametrize("place", [0, 2, 4])
-def test_poison_goes_to_the_topic(
-    broker: Broker, make_topic: MakeTopic, tmp_path: Path, reason: str, place: int
+def test_poison_of_every_class(
+    broker: Broker, make_topic: MakeTopic, tmp_path: Path, kind: str, place: int
 ) -> None:
-    """At the first, a middle and the last place; what is left is counted, in every order."""
-    topic, letters = make_topic(), make_topic()
-    send(broker, topic, [GOOD] * place + [POISON[reason]] + [GOOD] * (4 - place))
-    state = tmp_path / "state"
-    words = ["run", *on(broker, topic), *READ, "--state", state, "--dead-letter-topic", letters]
+    """At the first, a middle or the last place of its log; all the others are counted."""
+    topics = {reason: make_topic() for reason in POISON}
+    for reason, topic in topics.items():
+        send(broker, topic, [GOOD] * place + [POISON[reason]] + [GOOD] * (4 - place))
+    state, letters = tmp_path / "state", make_topic()
+    words = ["run", *on(broker, *topics.values()), *READ, "--state", state]
+    words += ["--features", "tests.test_poison:picky"]
+    words += ["--dead-letter-topic", letters] if kind == "topic" else []
     result = run_command(*words)
-    assert (result.exit_code, result.json()["n"], result.json()["rejected"]) == (0, 4, 1)
-    assert f"1 messages were no samples; they are in topic {letters}" in result.stderr
-    assert not (state / "dead-letters").exists()
-    (record,) = received(broker, letters)
-    said = {name: value.decode() for name, value in record.headers}
-    assert record.value == POISON[reason]
-    assert said["__echo.errors.reason"] == reason
-    assert said["__echo.errors.offset"] == str(place)
-    assert newest_checkpoint(state)["position"] == {f"{topic}/0": 5}
-    # The next run begins behind it.
+    assert (result.exit_code, result.json()["n"], result.json()["rejected"]) == (0, 16, 4)
+    where = f"topic {letters}" if kind == "topic" else state / "dead-letters"
+    assert f"4 messages were no samples; they are in {where}" in result.stderr
+    kept = [letter.sample for letter in letters_of(broker, kind, state, letters) if letter.sample]
+    found = {letter.reason: (letter.value, letter.origin and letter.origin[:3]) for letter in kept}
+    assert found == {
+        reason: (POISON[reason], (topic, 0, place)) for reason, topic in topics.items()
+    }
+    assert newest_checkpoint(state)["position"] == {f"{topic}/0": 5 for topic in topics.values()}
+    # The next run begins behind them.
     assert answer(*words)["rejected"] == 0
+    assert len(letters_of(broker, kind, state, letters)) == 4
+
+
+def letters_of(broker: Broker, kind: str, state: Path, topic: str) -> list[DeadLetter]:
+    """Return the dead letters that were kept, and that nothing is where they are not."""
+    of_file = list(read_dead_letters(state / "dead-letters"))
+    of_topic = list(read_topic(topic, broker.bootstrap, ClientConfig()))
+    assert (of_topic if kind == "file" else of_file) == []
+    return of_topic or of_file
 
 
 def test_list_show_and_replay(broker: Broker, make_topic: MakeTopic, tmp_path: Path) -> None:

@@ -1,0 +1,222 @@
+"""Samples that the user's features cannot take: kept aside, and everything else is counted."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from echo_stream import EchoCoreset
+from echo_stream.changes import Forget
+from echo_stream.config import EngineConfig
+from echo_stream.connectors.consumer import consume
+from echo_stream.connectors.dead_letters import read_dead_letters
+from echo_stream.connectors.snapshots import newest_manifest
+from echo_stream.errors import BadMessagesError, FeatureError, InfrastructureError
+from echo_stream.features import BLOCK_ROWS
+from echo_stream.poison import without_poison
+from echo_stream.runtime import RunConfig
+from echo_stream.samples import Origin, Samples, as_objects
+from echo_stream.screening import failures
+from echo_stream.source import ArraySource, Batch, RejectedSample, Skipped
+from echo_stream.typing import Array
+from echo_stream.validation import as_samples
+
+N = 60
+RAISES, INFINITE = 900.0, 800.0  # samples that begin so are poison
+CPU = torch.device("cpu")
+
+
+def picky(x: Array) -> Array:
+    """Return x, but raise for some samples and give infinity for others."""
+    if (x[:, 0] == RAISES).any():
+        msg = "no such pixel"
+        raise ValueError(msg)
+    return np.where(x == INFINITE, np.inf, x)
+
+
+def broken(_: Array) -> Array:
+    """Fail on everything."""
+    raise NotImplementedError
+
+
+def starved(x: Array) -> Array:
+    """Fail for want of memory as soon as there is poison."""
+    if (x[:, 0] == RAISES).any():
+        raise MemoryError
+    return x
+
+
+class Slow(ArraySource):
+    """A source that hands out a few samples at a time."""
+
+    def __init__(self, samples: Samples, cap: int) -> None:
+        super().__init__(samples)
+        self._cap = cap
+
+    def next_batch(self, max_samples: int) -> Batch:
+        """Return at most as many samples as the cap says."""
+        return super().next_batch(min(max_samples, self._cap))
+
+
+def samples_with(poison: dict[int, float]) -> Samples:
+    """Return N samples, those of some rows being poison."""
+    x = np.random.default_rng(5).random((N, 3)).astype(np.float32)
+    for row, kind in poison.items():
+        x[row] = kind
+    return as_samples(x, y=[f"class {row % 3}" for row in range(N)])
+
+
+def run(
+    state: Path, samples: Samples, features: Any = picky, cap: int = 7, **config: Any
+) -> list[RejectedSample]:
+    """Consume samples into a state, and return the dead letters."""
+    engine = EngineConfig(
+        budget=8, warmup=25, features=f"{__name__}:{features.__name__}", auto_regenerate=False
+    )
+    consume(lambda: Slow(samples, cap), state, engine, RunConfig(**config))
+    return [letter.sample for letter in read_dead_letters(state / "dead-letters") if letter.sample]
+
+
+def snapshot(state: Path) -> tuple[Any, ...]:
+    """Return what the newest snapshot is."""
+    manifest = newest_manifest(state)
+    assert manifest
+    return manifest["id"], manifest["n"], manifest["generation"]
+
+
+@pytest.mark.parametrize("row", [0, 10, 24, 25, 26, 40, N - 1])
+@pytest.mark.parametrize("kind", [RAISES, INFINITE])
+def test_poison_at_any_place(tmp_path: Path, row: int, kind: float) -> None:
+    """In the warm-up, at its end and after it; all else is counted as if it had not been there."""
+    samples = samples_with({row: kind})
+    (letter,) = run(tmp_path / "whole", samples)
+    assert (letter.reason, letter.key) == ("feature", str(row).encode())
+    words = "no such pixel" if kind == RAISES else "values that are not finite"
+    assert words in letter.message
+    assert letter.exception == ("ValueError" if kind == RAISES else "FeatureError")
+    np.testing.assert_array_equal(np.load(io.BytesIO(letter.value or b"")), samples.x[row])
+    assert dict(letter.headers)["label"] == f"class {row % 3}".encode()
+    assert run(tmp_path / "rest", samples[np.delete(np.arange(N), row)]) == []
+    assert snapshot(tmp_path / "whole") == snapshot(tmp_path / "rest")
+
+
+@settings(max_examples=15)
+@given(
+    st.dictionaries(st.integers(0, N - 1), st.sampled_from([RAISES, INFINITE]), max_size=12),
+    st.tuples(st.integers(1, 64), st.integers(1, 64)),
+)
+def test_batch_sizes_do_not_matter(
+    tmp_path_factory: pytest.TempPathFactory, poison: dict[int, float], caps: tuple[int, int]
+) -> None:
+    """The same dead letters in the same order, and the same coreset."""
+    found = []
+    for cap in caps:
+        state = tmp_path_factory.mktemp("poison") / "state"
+        letters = run(state, samples_with(poison), cap=cap, max_bad_share=1)
+        assert [int(letter.key or b"") for letter in letters] == sorted(poison)
+        found.append(snapshot(state))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("poison", [(), (0,), (1_023, 1_024), (5, 6, 2_999), range(1_000, 1_100)])
+def test_offenders_are_found_in_any_block(poison: Sequence[int]) -> None:
+    """By halving blocks; good ones are called a few times at most."""
+    x = np.zeros((3_000, 2))
+    x[list(poison), 0] = RAISES
+    calls = []
+
+    def counted(block: Array) -> Array:
+        calls.append(len(block))
+        return picky(block)
+
+    found = failures(counted, x, CPU)
+    assert [failure.row for failure in found] == list(poison)
+    assert all(isinstance(failure.error, FeatureError) for failure in found)
+    assert len(calls) <= 3 + 2 * 10 * len(poison)
+    assert max(calls) <= BLOCK_ROWS
+
+
+class Record(NamedTuple):
+    """A message as a consumer gets it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+def test_message_of_many_samples_is_kept_aside_whole() -> None:
+    """Once, as it came, among the other bad ones; changes keep their place among what is left."""
+    records = [Record("t", 0, offset, None, b"%d" % offset, [("h", b"")]) for offset in range(4)]
+    origins = [Origin("t", 0, offset, 7) for offset in (0, 2, 2, 2, 3)]
+    x = np.zeros((5, 2), np.float32)
+    x[[2, 3]] = RAISES
+    samples = Samples(x, np.arange(5), origins=as_objects(origins))
+    bad = RejectedSample("decode", "no sample", None, b"1", (), Origin("t", 0, 1, 7), place=1)
+    changes = [Forget("a", 1), Forget("b", 4), Forget("c", 5)]
+    batch = Batch(samples, [bad], Skipped(), 4, changes, records)
+    engine = EchoCoreset(5, features=picky)
+    left = without_poison(engine, batch)
+    assert left.samples is not None
+    assert left.samples.ids.tolist() == [0, 4]
+    assert [(letter.value, letter.place, letter.reason) for letter in left.rejected] == [
+        (b"1", 1, "decode"),
+        (b"2", 2, "feature"),
+    ]
+    assert left.rejected[1].headers == (("h", b""),)
+    assert left.rejected[1].origin == Origin("t", 0, 2, 7)
+    assert left.changes == [Forget("a", 1), Forget("b", 1), Forget("c", 2)]
+    assert left.num_messages == 4
+
+
+def test_features_that_fail_on_everything_stop_the_run(tmp_path: Path) -> None:
+    """The stream is not drained into the dead letters."""
+    with pytest.raises(BadMessagesError, match=r"feature: 20.*NotImplementedError"):
+        run(tmp_path, samples_with({}), broken, cap=5, bad_window=20)
+    assert len(list(read_dead_letters(tmp_path / "dead-letters"))) == 20
+    assert not newest_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("row", [3, 40])
+def test_want_of_memory_is_no_poison(tmp_path: Path, row: int) -> None:
+    """The run ends where it is, and no sample is blamed; the next one reads it again."""
+    samples = samples_with({row: RAISES})
+    with pytest.raises(InfrastructureError, match=r"MemoryError.*nothing has been skipped"):
+        run(tmp_path, samples, starved)
+    assert not (tmp_path / "dead-letters").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("HIP out of memory"),
+        RuntimeError("CUDA error: device-side assert triggered"),
+        ConnectionError("model server"),
+    ],
+)
+def test_errors_of_devices_are_no_poison(error: Exception) -> None:
+    """By their class, or by their words where torch has no class for them."""
+
+    def failing(_: Array) -> Array:
+        raise error
+
+    with pytest.raises(InfrastructureError):
+        failures(failing, np.zeros((4, 2)), CPU)
+
+
+def test_an_interrupt_is_no_failure() -> None:
+    """Ctrl-C goes through."""
+
+    def interrupted(_: Array) -> Array:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        failures(interrupted, np.zeros((4, 2)), CPU)
