@@ -6,14 +6,16 @@ from typing import Any
 import click
 
 from echo_stream.cli.command import Command
-from echo_stream.cli.options import format_option, state_option
+from echo_stream.cli.options import format_option, option, state_option
 from echo_stream.cli.output import emit, emit_rows, say
 
 
 @click.command(cls=Command)
 @state_option
 @format_option
-def status(*, state: Path | None, output_format: str) -> None:
+@option("--check", is_flag=True, help="Exit with 1 unless a run lives, and was heard of lately.")
+@click.pass_context
+def status(ctx: click.Context, *, state: Path | None, output_format: str, check: bool) -> None:
     """Show how the run over a state goes on, or how the last one ended.
 
     `life` is alive, ended, gone (it died without a word; the next run goes on from the
@@ -23,7 +25,7 @@ def status(*, state: Path | None, output_format: str) -> None:
     Example:
       echo-stream status --state DIR --format table
     """
-    from echo_stream.connectors.status_reader import read_status  # noqa: PLC0415
+    from echo_stream.connectors.status_reader import is_well, read_status  # noqa: PLC0415
 
     if state is None:
         msg = "give --state DIR"
@@ -35,6 +37,8 @@ def status(*, state: Path | None, output_format: str) -> None:
         emit(found)
     else:
         emit_rows([{"what": name, "value": value} for name, value in found.items()], "table")
+    if check and not is_well(found):
+        ctx.exit(1)
 
 
 def _no_run(state: Path, found: dict[str, Any]) -> str:

@@ -13,10 +13,11 @@ from echo_stream.connectors.dead_letters import DeadLetterFile
 from echo_stream.connectors.engine_files import read_generation
 from echo_stream.connectors.retrying import Patience
 from echo_stream.connectors.run_monitor import RunMonitor
-from echo_stream.connectors.run_status import STATUS_FILE, StatusFile
+from echo_stream.connectors.run_status import StatusFile
 from echo_stream.connectors.shutdown import Signals
 from echo_stream.connectors.snapshots import newest_manifest
 from echo_stream.connectors.state_store import Checkpoint, StateStore
+from echo_stream.connectors.status_reader import STATUS_FILE
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.generation import Generation, check_partition, refuse_too_fine

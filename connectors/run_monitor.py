@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 SAMPLE_S = 0.25  # how often the source is asked how far it is
 RATE_WINDOW_S = 10.0  # the rate is of so many last seconds
 PHASES: tuple[Phase, ...] = get_args(Phase)
+BROKER_LIMIT_S = 10.0  # a broker that is silent is asked every two seconds
 DURATION_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
@@ -67,7 +68,6 @@ class RunMonitor:
 
     Attributes
     ----------
-    current_phase : Phase
     why : str or None
         Why the run has ended; None before.
     report : RunReport
@@ -95,7 +95,7 @@ class RunMonitor:
 
     def __init__(self) -> None:
         self.started = timestamp()
-        self.current_phase: Phase = "starting"
+        self._phase: Phase = "starting"
         self.why: str | None = None
         self.report = RunReport()
         self.stats = RunStats()
@@ -113,6 +113,18 @@ class RunMonitor:
         self._source_name = ""
         self._beat_s = self._sampled_s = time.monotonic()
         self._counted: deque[tuple[float, int]] = deque([(self._beat_s, 0)])
+
+    @property
+    def current_phase(self) -> Phase:
+        """What the run does; a broker that owes answers is waited for, whatever that is."""
+        counts = self._phase in {"warming up", "running"}
+        return "waiting for broker" if counts and self.is_broker_silent else self._phase
+
+    @property
+    def is_broker_silent(self) -> bool:
+        """Whether no broker has answered for ten seconds; False where there is none."""
+        answered_s = self.stats.last_answer
+        return bool(answered_s) and time.monotonic() - answered_s > BROKER_LIMIT_S
 
     @property
     def source_name(self) -> str:
@@ -159,9 +171,9 @@ class RunMonitor:
 
     def phase(self, phase: Phase) -> None:
         """Hear of what the run does from now on."""
-        if phase != self.current_phase:
+        if phase != self._phase:
             logger.info("the run is %s", phase, extra={"phase": phase, "n": self.report.n})
-        self.current_phase = phase
+        self._phase = phase
         self._beat_s = time.monotonic()
 
     def batch(self, report: RunReport, batch: Batch) -> None:

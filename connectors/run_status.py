@@ -13,18 +13,17 @@ import psutil
 from echo_stream._version import __version__
 from echo_stream.connectors.clock import now_s, timestamp
 from echo_stream.connectors.run_monitor import RunMonitor
+from echo_stream.connectors.status_reader import FORMAT_VERSION
 
 logger = logging.getLogger(__name__)
 
-STATUS_FILE = "status.json"
-FORMAT_VERSION = 1
 WRITE_EVERY_S = 1.0
 RATE_DIGITS = 1
 
 
 def status_of(monitor: RunMonitor) -> dict[str, Any]:
     """Return everything that is known of a run, as JSON. O(partitions)."""
-    report, reading, now = monitor.report, monitor.reading, now_s()
+    report, reading, stats, now = monitor.report, monitor.reading, monitor.stats, now_s()
     lag_records, lag_seconds = reading.lag_records(), reading.lag_seconds(now)
     process = psutil.Process()
     return {
@@ -54,6 +53,13 @@ def status_of(monitor: RunMonitor) -> dict[str, Any]:
         "checkpoints": report.checkpoints,
         "checkpoint_position": dict(monitor.checkpoint_position),
         "checkpoint_time_s": monitor.checkpoint_time_s,
+        "checkpoint_bytes": stats.checkpoint_bytes,
+        "checkpoint_stall_seconds": stats.checkpoint_stall_seconds,
+        "checkpoint_failures": stats.checkpoint_failures,
+        "queue_records": stats.queue_records,
+        "queue_bytes": stats.queue_bytes,
+        "queue_peak_bytes": stats.queue_peak_bytes,
+        "paused_partitions": stats.paused_partitions,
         "snapshots": len(report.snapshots),
         **_of_the_snapshot(monitor),
         "resident_bytes": process.memory_info().rss,
@@ -107,7 +113,7 @@ class StatusFile:
         """Write for the last time."""
         self._over.set()
         self._thread.join()
-        self._monitor.ended("finished" if err is None else str(err) or type(err).__name__)
+        self._monitor.ended(_why(err) or self._monitor.report.end_reason or "finished")
         self._write()
 
     def _keep(self) -> None:
@@ -130,3 +136,10 @@ class StatusFile:
             self._is_refused = True
         else:
             self._is_refused = False
+
+
+def _why(err: BaseException | None) -> str | None:
+    """Return why an error has ended a run."""
+    if isinstance(err, SystemExit):
+        return f"ended at once by a signal, exit code {err.code}"
+    return None if err is None else str(err) or type(err).__name__

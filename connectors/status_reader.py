@@ -8,12 +8,13 @@ from typing import Any, Literal, TypeAlias
 import psutil
 
 from echo_stream.connectors.clock import now_s
-from echo_stream.connectors.run_status import FORMAT_VERSION, STATUS_FILE
 from echo_stream.connectors.snapshots import check_state
 from echo_stream.errors import StateError
 
+STATUS_FILE = "status.json"
+FORMAT_VERSION = 1
 SAME_PROCESS_S = 1.0  # clocks of the kernel give a process's start to a hundredth of a second
-STALE_S = 15.0  # a run on another host, unheard of for so long, is taken to be gone
+STALE_S = 15.0  # a run writes every second; one that has not for so long hangs, or is gone
 
 Life: TypeAlias = Literal["alive", "ended", "gone", "never"]
 """Of a run: going on, ended in order, died without a word, or none so far."""
@@ -48,6 +49,11 @@ def read_status(state: Path) -> dict[str, Any]:
         "age_s": max(now - status["updated_s"], 0.0),
         "checkpoint_age_s": None if written_s is None else max(now - written_s, 0.0),
     }
+
+
+def is_well(status: dict[str, Any]) -> bool:
+    """Tell whether the run of a status lives, and still writes."""
+    return status["life"] == "alive" and bool(status["age_s"] < STALE_S)
 
 
 def _parsed(path: Path) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from echo_stream.connectors.run_status import status_of
 # A batch, a snapshot's selection or an epoch each take seconds; five minutes are a hang.
 LOOP_LIMIT_S = 300.0
 POLL_LIMIT_S = 60.0
-BROKER_LIMIT_S = 15.0  # a broker that is silent is asked every two seconds
 UNAVAILABLE = 503
 
 
@@ -45,13 +44,11 @@ def liveness(monitor: RunMonitor) -> dict[str, bool]:
 
 def readiness(monitor: RunMonitor) -> dict[str, bool]:
     """Return what has to be so that the run counts, and whether it is."""
-    phase, is_open = monitor.current_phase, bool(monitor.source_name)
     return {
-        "state_loaded": is_open,
+        "state_loaded": bool(monitor.source_name),
         "assigned": bool(monitor.reading.position),
-        "broker": phase != "waiting for broker"
-        and _age_s(monitor.stats.last_answer) < BROKER_LIMIT_S,
-        "not_draining": phase not in {"stopping", "stopped"},
+        "broker": not monitor.is_broker_silent,
+        "not_draining": monitor.current_phase not in {"stopping", "stopped"},
     }
 
 

@@ -26,7 +26,7 @@ import torch
 from kafka import KafkaProducer
 
 from echo_stream.cli.main import main
-from echo_stream.connectors.run_status import STATUS_FILE
+from echo_stream.connectors.status_reader import STATUS_FILE
 from echo_stream.connectors.units import list_units, read_manifest
 from tests.broker import Broker
 

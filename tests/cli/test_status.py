@@ -5,13 +5,16 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
-from echo_stream.connectors.run_status import STATUS_FILE
+from echo_stream.connectors.status_reader import STATUS_FILE
 from tests.broker import Broker
 from tests.cli.commands import (
     TINY,
@@ -56,7 +59,7 @@ def test_a_run_that_has_ended_says_what_it_did(data: Path, state: Path) -> None:
     """Counts, positions, coreset and memory are those of the run's report and snapshot."""
     report = answer("run", data, "--state", state, *TINY)
     found = status(state)
-    assert (found["life"], found["phase"], found["why"]) == ("ended", "stopped", "finished")
+    assert (found["life"], found["phase"], found["why"]) == ("ended", "stopped", "end of stream")
     assert (found["n"], found["samples"], found["rejected"]) == (N, N, 0)
     assert found["snapshot"] == report["snapshots"][-1]
     manifest = answer("snapshots", "show", "--state", state)
@@ -139,6 +142,29 @@ def test_a_second_run_leaves_the_status_of_the_first(data: Path, state: Path) ->
         fcntl.flock(lock, fcntl.LOCK_EX)
         refusal("run", other, "--state", state, *TINY, exit_code=4)
     assert json.loads((state / STATUS_FILE).read_text())["phase"] == "running"
+
+
+def test_a_check_fails_unless_a_run_lives(data: Path, state: Path) -> None:
+    """For containers; a run that hangs so that it does not even write is none."""
+    check = ["status", "--state", state, "--check"]
+    answer("run", data, "--state", state, *TINY)
+    assert run_command(*check).exit_code == 1
+    rewrite(state, phase="running", process_started_s=psutil.Process().create_time())
+    assert run_command(*check).exit_code == 0
+    rewrite(state, updated_s=1.0)
+    assert run_command(*check).exit_code == 1
+
+
+def test_asking_is_quick(tmp_path: Path) -> None:
+    """A check every few seconds must not load torch each time."""
+    code = (
+        "import sys; from echo_stream.cli import main, status; "
+        "from echo_stream.connectors import status_reader; print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.kafka

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from echo_stream.connectors.http import HttpConfig, HttpServer, create_app
-from echo_stream.connectors.http.health import BROKER_LIMIT_S, LOOP_LIMIT_S, POLL_LIMIT_S
-from echo_stream.connectors.run_monitor import Reading, RunMonitor
+from echo_stream.connectors.http.health import LOOP_LIMIT_S, POLL_LIMIT_S
+from echo_stream.connectors.run_monitor import BROKER_LIMIT_S, Reading, RunMonitor
 from echo_stream.errors import ConfigError
 from tests.connectors.http.rig import ask, served
 
@@ -59,6 +59,7 @@ def test_a_poller_that_hangs_is_noticed(monitor: RunMonitor) -> None:
 def test_a_broker_that_is_silent_is_noticed(monitor: RunMonitor) -> None:
     """The process lives, and waits: a restart would not help."""
     monitor.stats.last_answer -= BROKER_LIMIT_S + 1
+    assert monitor.current_phase == "waiting for broker"
     assert failing(monitor, "/readyz") == ["broker"]
     assert failing(monitor, "/healthz") == []
 
