@@ -87,6 +87,10 @@ def _read_messages(value: bytes, config: CodecConfig) -> Iterator[pa.Schema | pa
         if message.type != "record batch":
             msg = f"Arrow holds a {message.type}; send columns of plain values"
             raise DecodeError(msg)
+        if message.metadata_version != ipc.MetadataVersion.V5:
+            # Those before may be compressed without saying so where it is looked for.
+            msg = "Arrow is of a version before 1.0; send metadata of version 5"
+            raise DecodeError(msg)
         size += uncompressed_size(message.metadata.to_pybytes(), message.body)
         if size > config.max_bytes:
             msg = f"Arrow has over {config.max_bytes} bytes uncompressed, which is the limit"

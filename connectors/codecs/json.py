@@ -12,6 +12,7 @@ from echo_stream.typing import Array
 from echo_stream.validation import first_line
 
 _COMMAS = 1_000  # allowed beside those between the numbers of x
+_MAX_CONTAINERS = 1_000_000  # lists and objects, of which Python makes much out of two bytes
 
 
 def read_fields(value: bytes, max_elements: int) -> dict[str, Any]:
@@ -26,6 +27,9 @@ def read_fields(value: bytes, max_elements: int) -> dict[str, Any]:
     """
     if value.count(b",") > max_elements + _COMMAS:
         msg = f"JSON holds more than the limit of {max_elements} numbers"
+        raise DataError(msg)
+    if value.count(b"[") + value.count(b"{") > _MAX_CONTAINERS:
+        msg = f"JSON holds over {_MAX_CONTAINERS} lists and objects; send x as .npy or raw"
         raise DataError(msg)
     try:
         fields = json.loads(value.decode())

@@ -148,6 +148,15 @@ def test_bombs_are_not_uncompressed(compression: str) -> None:
     assert decoded(value, CodecConfig(max_bytes=2**27)).x.shape == (2**13, 2**10)
 
 
+def test_metadata_of_old_versions_is_refused() -> None:
+    """Version 4 has a way to be compressed that version 5 has not."""
+    table, sink = pa.table({"x": TWO}), io.BytesIO()
+    options = ipc.IpcWriteOptions(metadata_version=ipc.MetadataVersion.V4)
+    with ipc.new_stream(sink, table.schema, options=options) as writer:
+        writer.write_table(table)
+    assert "before 1.0" in str(refused(sink.getvalue()))
+
+
 def test_offsets_beyond_a_buffer_are_refused() -> None:
     """Arrow reads what a list's offsets point at; ours are checked first."""
     value = stream(pa.table({"x": TWO}))

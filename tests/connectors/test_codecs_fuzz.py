@@ -190,6 +190,14 @@ def test_deep_json_is_refused(bracket: bytes, size: int) -> None:
     decodes_or_refuses(None, b'{"x": ' + bracket * size, [], AUTO)
 
 
+@pytest.mark.parametrize("item", [b"[]", b"{}", b"0", b'""', b"[[]]", b'{"":{}}'])
+@pytest.mark.usefixtures("little_memory")
+def test_json_of_many_small_things_is_refused(item: bytes) -> None:
+    """What Python makes of a few bytes is large, but not beyond what is bounded."""
+    size = AUTO.max_bytes // (len(item) + 1) - 10
+    decodes_or_refuses(None, b'{"x": [' + b",".join([item] * size) + b"]}", [], AUTO)
+
+
 @pytest.mark.parametrize("number", [b"9" * 400, b"9" * 5_000, b"NaN", b"-Infinity", b"1e999"])
 def test_numbers_that_are_none_are_refused(number: bytes) -> None:
     """Beyond the floats, beyond what Python reads, or JavaScript's."""
