@@ -1,0 +1,89 @@
+"""A consumer on the command line whose broker goes away in the middle of a run."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from echo_stream.connectors.snapshot_files import read_snapshot
+from echo_stream.connectors.snapshots import find_snapshot
+from tests.broker import Broker
+from tests.cli.commands import (
+    TINY,
+    answer,
+    command_process,
+    finish,
+    newest_checkpoint,
+    on,
+    send,
+    wait_until,
+)
+from tests.conftest import MakeTopic
+
+pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+
+N = 240
+VALUES = [x.tobytes() for x in np.random.default_rng(3).normal(size=(N, 4)).astype(np.float32)]
+
+
+@pytest.fixture
+def topic(restartable_broker: Broker, make_topic: MakeTopic) -> str:
+    """Return a topic with the first half of the values."""
+    name = make_topic()
+    send(restartable_broker, name, VALUES[: N // 2])
+    return name
+
+
+@pytest.fixture
+def words(restartable_broker: Broker, topic: str) -> list[object]:
+    """Return a run that checkpoints often, without its state."""
+    raw = ["--message-format", "raw", "--dtype", "float32", "--shape", "4"]
+    options = [*on(restartable_broker, topic), *raw, *TINY, "--warmup", 50]
+    return ["run", *options, "--checkpoint-every", "200ms"]
+
+
+def rows(state: Path) -> list[Any]:
+    """Return what identifies the rows of a state's coreset."""
+    rows = read_snapshot(find_snapshot(state, None)).rows
+    return list(zip(rows.samples.ids, rows.roles, rows.weights.tolist(), strict=True))
+
+
+def test_broker_that_is_restarted_in_mid_run(
+    restartable_broker: Broker, topic: str, words: list[object], tmp_path: Path
+) -> None:
+    """The run waits, goes on by itself, and ends with the coreset of an undisturbed one."""
+    state = tmp_path / "disturbed"
+    with command_process(*words, "--state", state) as process:
+        wait_until(lambda: newest_checkpoint(state)["n"] == N // 2, process)
+        restartable_broker.stop()
+        restartable_broker.start()
+        send(restartable_broker, topic, VALUES[N // 2 :])
+        wait_until(lambda: newest_checkpoint(state)["n"] == N, process)
+        process.terminate()
+        result = finish(process)
+    assert (result.exit_code, result.json()["replayed"], result.json()["gaps"]) == (0, 0, 0)
+    assert result.json()["end_reason"] == "stopped"
+    undisturbed = answer(*words, "--state", tmp_path / "undisturbed", "--until-end")
+    assert undisturbed["end_reason"] == "end of stream"
+    assert rows(state) == rows(tmp_path / "undisturbed")
+
+
+def test_broker_that_does_not_come_back(
+    restartable_broker: Broker, topic: str, words: list[object], tmp_path: Path
+) -> None:
+    """After the time-out the run ends with a checkpoint and exit code 3; the state goes on."""
+    state = tmp_path / "state"
+    words = [*words, "--state", state]
+    with command_process(*words, "--broker-timeout", "4s") as process:
+        wait_until(lambda: newest_checkpoint(state)["n"] == N // 2, process)
+        restartable_broker.stop()
+        result = finish(process)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "no broker at 127.0.0.1:" in result.stderr.splitlines()[-1]
+    assert "start again when it is back" in result.stderr
+    assert newest_checkpoint(state)["n"] == N // 2
+    restartable_broker.start()
+    send(restartable_broker, topic, VALUES[N // 2 :])
+    resumed = answer(*words, "--until-end")
+    assert (resumed["samples"], resumed["n"]) == (N // 2, N)
