@@ -167,6 +167,8 @@ def run(
         )
     if report.training_abandoned:
         say("stopped while the generation was being trained; the next run trains it")
+    elif report.snapshot_abandoned:
+        say("stopped before the last snapshot was done; the next run takes it")
     elif not report.snapshots:
         say(f"no snapshot yet: {report.n} of {engine_config.warmup} samples of the warm-up")
     if report.rejected:
@@ -175,7 +177,6 @@ def run(
         say(f"{report.rejected} messages were no samples; they are in {where}")
     emit({"state": str(state), **asdict(report)})
     if report.snapshot_abandoned:
-        say("stopped before the last snapshot was done; the next run takes it")
         leave()
 
 

@@ -1,0 +1,100 @@
+"""Shutdowns that have little time, of a run whose batch at hand takes for ever."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import (
+    TINY,
+    N,
+    answer,
+    command_process,
+    finish,
+    newest_checkpoint,
+    wait_until,
+    write_data,
+)
+
+# Hangs where there is a file `slow`, and tells that it does.
+FEATURES = """
+import time
+from pathlib import Path
+
+def features(x):
+    if Path("slow").exists() and len(x) > 1:
+        Path("busy").touch()
+        time.sleep(600)
+    return x
+"""
+
+
+MANY = 3_000  # more than a block, so that features are called before there is a snapshot
+
+
+def hanging_run(n: int) -> list[object]:
+    """Return a run over n samples that has counted a hundred, and will hang."""
+    Path("hanging.py").write_text(FEATURES)
+    data = write_data(Path("data.npz"), n)
+    options = ["--state", "state", *TINY, "--warmup", 50, "--features", "hanging:features"]
+    words = ["run", data, *options, "--checkpoint-every", "never"]
+    assert answer(*words, "--max-samples", 100)["n"] == 100
+    Path("slow").touch()
+    return words
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work where the module with the features is found."""
+    monkeypatch.chdir(tmp_path)
+
+
+@contextmanager
+def hung(words: list[object], budget: str) -> Iterator["subprocess.Popen[str]"]:
+    """Yield a run that hangs; it does no more afterwards."""
+    with command_process(*words, "--shutdown-budget", budget) as process:
+        wait_until(Path("busy").exists, process)
+        yield process
+    Path("slow").unlink()
+
+
+def test_snapshot_is_given_up_when_time_is_short() -> None:
+    """The checkpoint is there, the exit code is 0, and the next run takes the snapshot."""
+    words = hanging_run(N)
+    with hung(words, "2s") as process:
+        process.terminate()
+        result = finish(process)
+    assert result.exit_code == 0
+    assert result.stderr == "stopped before the last snapshot was done; the next run takes it\n"
+    report = result.json()
+    assert (report["snapshot_abandoned"], report["snapshots"], report["n"]) == (True, [], N)
+    assert newest_checkpoint(Path("state"))["n"] == N
+    assert len(answer(*words)["snapshots"]) == 1
+
+
+def test_shutdown_is_cut_off_at_the_end_of_its_budget() -> None:
+    """It ends well all the same: what was not checkpointed is counted again."""
+    words = hanging_run(MANY)
+    with hung(words, "500ms") as process:
+        process.terminate()
+        result = finish(process)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "took longer than 0.5 s and was cut off" in result.stderr
+    assert newest_checkpoint(Path("state"))["n"] == 100
+    assert answer(*words)["n"] == MANY
+
+
+@pytest.mark.parametrize(("second", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_second_signal_ends_the_process_at_once(second: signal.Signals, exit_code: int) -> None:
+    """With the exit code of a process that it has ended, and nothing lost."""
+    words = hanging_run(MANY)
+    with hung(words, "never") as process:
+        process.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.send_signal(second)
+        assert finish(process).exit_code == exit_code
+    assert answer(*words)["n"] == MANY
