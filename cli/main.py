@@ -22,6 +22,7 @@ from echo_stream.cli import (
     snapshots,
     status,
     train,
+    why,
 )
 from echo_stream.cli.command import Group, config_option
 from echo_stream.cli.logs import use_logs
@@ -75,6 +76,7 @@ for command in (
     snapshots.snapshots,
     status.status,
     train.train,
+    why.why,
 ):
     cli.add_command(command)
 

@@ -5,13 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from echo_stream.connectors.group_forgetting import forget_in_group
 from echo_stream.connectors.group_record import GroupRecord
 from echo_stream.connectors.model_files import METRICS_FILE
 from echo_stream.connectors.segments import versions
-from echo_stream.connectors.snapshots import list_snapshots
+from echo_stream.connectors.snapshot_files import roles_of
+from echo_stream.connectors.snapshots import each_snapshot
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.connectors.units import list_units, read_manifest
 from echo_stream.errors import StateError
@@ -69,7 +68,7 @@ def forget_sample(
     else:
         config = replace(record.config, features=features)
         removed, n = forget_in_group(state, record, sample_id, config, device=device)
-    snapshots = [unit.name for unit in list_snapshots(state) if sample_id in _snapshot_ids(unit)]
+    snapshots = [unit.name for unit, _ in each_snapshot(state) if roles_of(unit, sample_id)]
     return ForgetReport(
         id=sample_id,
         removed=removed,
@@ -96,12 +95,6 @@ def _forget_in_checkpoint(
         removed = engine.forget(sample_id)
         store.save_checkpoint(engine, checkpoint.position, checkpoint.source, checkpoint.skipped)
     return removed, engine.n_seen_
-
-
-def _snapshot_ids(unit: Path) -> set[str]:
-    """Return the ids of a snapshot's rows."""
-    column = pq.read_table(unit / "coreset.parquet", columns=["id"])["id"]
-    return set(column.to_pylist())
 
 
 def _checkpoints_with(state: Path, sample_id: str) -> list[str]:

@@ -89,6 +89,13 @@ def read_tables(unit: Path) -> dict[str, pa.Table]:
         raise SnapshotError(msg) from err
 
 
+def roles_of(unit: Path, sample_id: str) -> set[str]:
+    """Return the roles that a sample has in a snapshot; none where it is not in it."""
+    table = pq.ParquetFile(unit / "coreset.parquet").read(columns=["id", "role"])
+    ids, roles = table["id"].to_pylist(), table["role"].to_pylist()
+    return {role for one, role in zip(ids, roles, strict=True) if one == sample_id}
+
+
 def _parquet_writer(table: pa.Table) -> FileWriter:
     """Return what writes a table as Parquet."""
     return lambda path: pq.write_table(table, path, compression="zstd")

@@ -51,6 +51,20 @@ def read_manifests(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     return sorted(found, key=lambda pair: (pair[1]["time"], pair[0]))
 
 
+def each_snapshot(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the snapshots of a state with their manifests, oldest first.
+
+    Each stays where it is until the next one is asked for.
+    """
+    for unit, manifest in read_manifests(folder):
+        try:
+            with held(unit):
+                yield unit, manifest
+        except StateError:
+            if unit.exists():  # else it has been pruned just now
+                raise
+
+
 def describe_snapshots(folder: Path) -> list[dict[str, Any]]:
     """Return a line on each snapshot of a state folder, oldest first.
 

@@ -1,13 +1,16 @@
 """A state folder: checkpoints, generations and snapshots of one stream, and its lock."""
 
-import logging
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from echo_stream.config import EngineConfig
+from echo_stream.connectors.checkpoints import (
+    FORMAT_VERSION,
+    list_checkpoints,
+    whole_checkpoints,
+)
 from echo_stream.connectors.clock import timestamp
 from echo_stream.connectors.engine_files import (
     read_engine,
@@ -20,22 +23,17 @@ from echo_stream.connectors.retrying import Patience
 from echo_stream.connectors.snapshot_files import write_snapshot
 from echo_stream.connectors.state_locks import lock_state
 from echo_stream.connectors.training_checkpoint import remove_half_written
+from echo_stream.connectors.unit_locks import remove_unit
 from echo_stream.connectors.units import (
-    list_units,
     read_manifest,
     remove_broken,
     remove_leftovers,
-    verify_unit,
 )
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
-from echo_stream.generation import check_format
 from echo_stream.snapshot import Snapshot
 from echo_stream.source import Skipped
 
-logger = logging.getLogger(__name__)
-
-FORMAT_VERSION = 1
 GROUP_MANIFEST = "group.json"  # only where a consumer group shares the state
 KEPT_CHECKPOINTS = 3  # a damaged one falls back on the one before it
 SEQUENCE_DIGITS = 12
@@ -97,7 +95,7 @@ class StateStore:
         self._checkpoints = folder / "checkpoints"
         for path in self._checkpoints.glob("*"):
             remove_broken(path)
-        units = self._list_checkpoints()
+        units = list_checkpoints(self.folder)
         self._sequence = int(units[-1].name) if units else 0
 
     def __enter__(self) -> "StateStore":
@@ -110,7 +108,7 @@ class StateStore:
 
     def stored_config(self) -> EngineConfig | None:
         """Return the configuration of the newest checkpoint that is whole, if there is one."""
-        found = next(self._whole_checkpoints(), None)
+        found = next(whole_checkpoints(self.folder), None)
         return None if found is None else stored_config(found[1])
 
     def load_checkpoint(self, config: EngineConfig, *, device: str) -> Checkpoint | None:
@@ -122,7 +120,7 @@ class StateStore:
             If the state is of another configuration, naming what differs, or every
             checkpoint is damaged.
         """
-        found = next(self._whole_checkpoints(), None)
+        found = next(whole_checkpoints(self.folder), None)
         if found is None:
             return None
         unit, manifest = found
@@ -131,28 +129,6 @@ class StateStore:
         # Checkpoints of before these were counted have none.
         skipped = Skipped(*(manifest.get(name, 0) for name in Skipped._fields))
         return Checkpoint(engine, manifest["position"], manifest["source"], skipped)
-
-    def _whole_checkpoints(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Yield the checkpoints that are whole, with their manifests, newest first.
-
-        Raises
-        ------
-        StateError
-            At the end, if there are some but all are damaged.
-        """
-        units, num_whole = self._list_checkpoints(), 0
-        for unit in reversed(units):
-            try:
-                manifest = verify_unit(unit)
-                check_format(manifest, FORMAT_VERSION, f"checkpoint {unit.name}")
-            except StateError as err:
-                logger.warning("checkpoint skipped: %s", err)
-                continue
-            num_whole += 1
-            yield unit, manifest
-        if units and not num_whole:
-            msg = f"all {len(units)} checkpoints in {self.folder} are damaged; use another state"
-            raise StateError(msg)
 
     def save_checkpoint(
         self,
@@ -181,14 +157,9 @@ class StateStore:
         if not engine.is_warming_up:
             generations = self.folder / "generations"
             self._patience.retry(lambda: write_generation(engine.generation_, generations))
-        for unit in self._list_checkpoints()[:-KEPT_CHECKPOINTS]:
-            shutil.rmtree(unit)
+        for old in list_checkpoints(self.folder)[:-KEPT_CHECKPOINTS]:
+            remove_unit(old)
         return sum(path.stat().st_size for path in target.iterdir())
-
-    def _list_checkpoints(self) -> list[Path]:
-        """Return the checkpoints, oldest first; what somebody has put beside them is none."""
-        units = list_units(self._checkpoints)
-        return [unit for unit in units if unit.name.isdecimal() and unit.name.isascii()]
 
     def save_snapshot(self, snapshot: Snapshot, position: Mapping[str, int]) -> str:
         """Write a snapshot and return its id; the same one twice is written once."""

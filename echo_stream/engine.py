@@ -2,6 +2,8 @@
 
 from typing import Any, Self
 
+import numpy as np
+
 from echo_stream.engine_changes import ChangingEstimator
 from echo_stream.errors import ConfigError, DataError, WarmupError
 from echo_stream.generation import OnEpoch
@@ -21,6 +23,7 @@ from echo_stream.snapshotting import explain_cell, take_snapshot
 from echo_stream.source import ArraySource, Rereadable, as_source
 from echo_stream.typing import Array, Cell, FloatArray, IntArray, Label
 from echo_stream.validation import as_samples
+from echo_stream.why import why_sample
 
 
 class EchoCoreset(ChangingEstimator):
@@ -343,6 +346,48 @@ class EchoCoreset(ChangingEstimator):
             If the cell is not occupied.
         """
         return explain_cell(self._current.settled_sketch(), cell)
+
+    def why(self, sample_id: object, x: object = None) -> dict[str, Any]:
+        """Say why a sample is in the coreset, or what beat it.
+
+        Parameters
+        ----------
+        sample_id : int or str
+        x : array, optional
+            The sample itself, of the shape and dtype of those counted. Where none of the id
+            is held, it is placed in the cells of now, as if it were.
+
+        Returns
+        -------
+        dict
+            "id"; "retained", whether a payload is held; "why", in words; and "samples", one
+            for each sample of the id that is held (or for x): "cell", "cell_count", "label",
+            "origin" (where in Kafka it came from), "in_reservoir", and where it stands as
+            "core" and as "support" (None where it cannot be that).
+
+            A standing has "rank" and "distance" in the cell, "by" what rule ("distance" or
+            "hash"), the cell's "slots", whether it is "chosen", whether a pool has "held" it,
+            whether its rank is "certified" (None for x) or what is in "doubt", the "bound" on
+            the distance of everything dropped, and "beaten_by": the first ten that go before
+            it, with their distances and whether they are chosen.
+
+        Raises
+        ------
+        ShapeError
+            If x is not like the samples counted.
+        WarmupError
+            While the engine warms up.
+
+        Notes
+        -----
+        O(retained), and the graph. The rank of what is not certified is the least it can
+        be: dropped samples may go before it. That of x is among the samples of now.
+        """
+        sketch, sample = self._current.settled_sketch(), None
+        if x is not None:
+            sample = as_samples(np.asarray(x)[None], ids=[str(sample_id)])
+            sketch.generation.schema.check(sample.x)
+        return why_sample(sketch, str(sample_id), sample)
 
     def coreset(self) -> Samples:
         """Return the rows of the coreset: core, then support.

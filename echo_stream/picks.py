@@ -90,6 +90,9 @@ def best_support(
     ]
 
 
+MOVED = "the centre has moved: samples that were dropped may lie as near, or as far"
+
+
 def explain(
     picks: list[Pick], bound: float | None, *, held: int, dropped: int, doubt: str | None
 ) -> dict[str, Any]:
@@ -97,13 +100,12 @@ def explain(
 
     bound is on the distance of what was dropped; doubt says why nothing at all is proven.
     """
-    moved = "the centre has moved: samples that were dropped may lie as near, or as far"
     is_doubtful = not all(pick.is_certified for pick in picks)
     return {
         "held": held,
         "dropped": dropped,
         "bound": None if bound is None else max(bound, 0.0),
-        "why": (doubt or moved) if is_doubtful else None,
+        "why": (doubt or MOVED) if is_doubtful else None,
         "certified": [pick.member.id for pick in picks if pick.is_certified],
         "in_doubt": [
             {"id": pick.member.id, "rank": pick.rank, "distance": pick.distance}

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,14 @@ FORMAT_VERSION = 1
 ID_DIGEST_BYTES = 4
 
 
+class Selection(NamedTuple):
+    """Counts and sums of the cells, the graph between them, and the samples chosen by both."""
+
+    statistics: CellStatistics
+    graph: PCGraph
+    choice: Choice
+
+
 def take_snapshot(sketch: Sketch) -> Snapshot:
     """Return the coreset of everything a sketch has counted, its tail included.
 
@@ -38,11 +46,8 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
     has more than one component.
     """
     sketch = sketch.settled()
-    statistics = sketch.statistics()
+    statistics, graph, choice = select(sketch)
     centroids = statistics.centroids
-    graph = sketch.graph.draw(statistics, sketch.witnesses)
-    order = order_cells(graph.degrees, statistics.counts)
-    choice = choose(sketch.pools, statistics, order, sketch.config)
     rows = _rows(sketch, statistics, graph, choice)
     cells = CellRows(
         cells=[sketch.generation.partition.cell(key) for key in statistics.keys.tolist()],
@@ -61,25 +66,31 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
     return Snapshot(rows, cells, edges, _manifest(sketch, rows, cells, choice.num_substituted))
 
 
+def select(sketch: Sketch) -> Selection:
+    """Return what a settled sketch selects, and from what."""
+    statistics = sketch.statistics()
+    graph = sketch.graph.draw(statistics, sketch.witnesses)
+    order = order_cells(graph.degrees, statistics.counts)
+    return Selection(statistics, graph, choose(sketch.pools, statistics, order, sketch.config))
+
+
 def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
     """Return what is proven and what is in doubt in one cell; see `EchoCoreset.explain`."""
     sketch = sketch.settled()
-    statistics, partition = sketch.statistics(), sketch.generation.partition
+    partition = sketch.generation.partition
+    statistics, _, choice = select(sketch)
     cells = [partition.cell(key) for key in statistics.keys.tolist()]
     index = tuple(cell) if isinstance(cell, (tuple, list)) else (cell,)
     if index not in cells:
         msg = f"cell {index} is not occupied; snapshot().cells.cells lists those that are"
         raise ConfigError(msg)
     position = cells.index(index)
-    graph = sketch.graph.draw(statistics, sketch.witnesses)
-    order = order_cells(graph.degrees, statistics.counts)
-    choice = choose(sketch.pools, statistics, order, sketch.config)
     pools = sketch.pools
     slot, count = int(statistics.slots[position]), int(statistics.counts[position])
     core = [pick for pick in choice.core if pick.cell == position]
     held = len({id(m) for side in (pools.nearest, pools.hashed) if side for m in side.pools[slot]})
-    doubt = _doubt(sketch, statistics)
-    bound = _bound(sketch, pools.nearest, statistics, position, statistics.latent_sums)
+    doubt = doubt_of(sketch, statistics)
+    bound = dropped_bound(sketch, pools.nearest, statistics, position, statistics.latent_sums)
     told = {
         "cell": list(index),
         "count": count,
@@ -88,13 +99,13 @@ def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
     }
     if pools.support is not None:
         support = [pick for pick in choice.support if pick.cell == position]
-        bound = _bound(sketch, pools.support, statistics, position, statistics.input_sums)
+        bound = dropped_bound(sketch, pools.support, statistics, position, statistics.input_sums)
         held = len(pools.support.pools[slot])
         told["support"] = explain(support, bound, held=held, dropped=count - held, doubt=doubt)
     return told
 
 
-def _doubt(sketch: Sketch, statistics: CellStatistics) -> str | None:
+def doubt_of(sketch: Sketch, statistics: CellStatistics) -> str | None:
     """Return why nothing is proven of any cell; None where something can be."""
     if sketch.is_approximate:
         return "counts are estimates since the generation was trained anew; read the source again"
@@ -103,7 +114,7 @@ def _doubt(sketch: Sketch, statistics: CellStatistics) -> str | None:
     return None
 
 
-def _bound(
+def dropped_bound(
     sketch: Sketch,
     pools: DistancePools | None,
     statistics: CellStatistics,

@@ -1,0 +1,45 @@
+"""`echo-stream why`: why a sample is in the coreset, or what beat it."""
+
+from pathlib import Path
+
+import click
+
+from echo_stream.cli.command import Command
+from echo_stream.cli.options import (
+    allow_local_modules,
+    device_option,
+    features_option,
+    needed_state,
+    option,
+    state_option,
+)
+from echo_stream.cli.output import emit, say
+
+
+@click.command(cls=Command)
+@click.argument("sample_id", metavar="ID")
+@state_option
+@option("--data", type=click.Path(path_type=Path),
+        help="Data file with the sample, to see what beats one that is not held.")  # fmt: skip
+@features_option
+@device_option
+def why(
+    *, sample_id: str, state: Path | None, data: Path | None, features: str | None, device: str
+) -> None:
+    """Say where the sample of ID stands, by the newest checkpoint of a state.
+
+    Its cell, rank, distance and role; whether that is certified, or what is in doubt;
+    what goes before it; where in Kafka it came from, and since which snapshot it is in.
+
+    \b
+    Example:
+      echo-stream why user-4711 --state DIR --data sample.npy
+    """
+    folder = needed_state(state)
+    from echo_stream.connectors.why import why_sample  # noqa: PLC0415 - imports torch
+
+    if features is not None:
+        allow_local_modules()
+    told = why_sample(folder, sample_id, data=data, features=features, device=device)
+    say(told["why"])
+    emit(told)

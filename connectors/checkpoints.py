@@ -1,0 +1,80 @@
+"""Which checkpoints a state folder holds, for its consumer and for who looks in from outside."""
+
+import logging
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from echo_stream.connectors.engine_files import read_engine, stored_config
+from echo_stream.connectors.unit_locks import held
+from echo_stream.connectors.units import list_units, verify_unit
+from echo_stream.engine import EchoCoreset
+from echo_stream.errors import StateError
+from echo_stream.generation import check_format
+
+logger = logging.getLogger(__name__)
+
+FORMAT_VERSION = 1
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints of a state, oldest first; what somebody has put beside is none."""
+    units = list_units(folder / "checkpoints")
+    return [unit for unit in units if unit.name.isdecimal() and unit.name.isascii()]
+
+
+def whole_checkpoints(folder: Path) -> Generator[tuple[Path, dict[str, Any]], None, None]:
+    """Yield the checkpoints that are whole, with their manifests, newest first.
+
+    Each stays where it is until the next one is asked for, or the iterator is closed.
+
+    Raises
+    ------
+    StateError
+        At the end, if there are some but all are damaged.
+    """
+    units, num_whole = list_checkpoints(folder), 0
+    for unit in reversed(units):
+        try:
+            with held(unit):
+                manifest = verify_unit(unit)
+                check_format(manifest, FORMAT_VERSION, f"checkpoint {unit.name}")
+                num_whole += 1
+                yield unit, manifest
+        except StateError as err:
+            logger.warning("checkpoint skipped: %s", err)
+    if units and not num_whole:
+        msg = f"all {len(units)} checkpoints in {folder} are damaged; use another state"
+        raise StateError(msg)
+
+
+def read_newest(
+    folder: Path, *, features: str | None = None, device: str = "auto"
+) -> tuple[EchoCoreset, dict[str, Any]] | None:
+    """Return the engine of the newest checkpoint and its manifest, to look at; None: no one.
+
+    No lock of the state is needed: a consumer may be running.
+
+    Parameters
+    ----------
+    folder : Path
+    features : str, optional
+        As the state was begun with.
+    device : str
+
+    Raises
+    ------
+    StateError
+        If every checkpoint is damaged.
+    ConfigError
+        If the features are not those of the state.
+    """
+    with closing(whole_checkpoints(folder)) as checkpoints:
+        found = next(checkpoints, None)
+        if found is None:
+            return None
+        unit, manifest = found
+        config = replace(stored_config(manifest), features=features)
+        return read_engine(unit, manifest, config, device=device), manifest

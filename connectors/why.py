@@ -1,0 +1,99 @@
+"""Why a sample is in a state's coreset, or is not: its newest checkpoint and its snapshots."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from echo_stream.connectors.checkpoints import read_newest
+from echo_stream.connectors.file_errors import naming
+from echo_stream.connectors.files import read_file
+from echo_stream.connectors.snapshot_files import roles_of
+from echo_stream.connectors.snapshots import check_state, each_snapshot
+from echo_stream.errors import DataError, StateError
+from echo_stream.typing import Array
+from echo_stream.validation import SampleSchema
+
+
+def why_sample(
+    state: Path,
+    sample_id: str,
+    *,
+    data: Path | None = None,
+    features: str | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Return what the newest checkpoint knows of a sample, and since when it is in snapshots.
+
+    Parameters
+    ----------
+    state : Path
+        A consumer may be running on it.
+    sample_id : str
+    data : Path, optional
+        A data file with the sample, as `file_source` takes it: the row of that id, or the
+        only row; or a `.npy` that is the sample. Says what beats one that is not held.
+    features : str, optional
+        As the state was begun with.
+    device : str
+
+    Returns
+    -------
+    dict
+        What `EchoCoreset.why` says; "checkpoint", its name, time and N; and "entered", one for
+        each time that the sample came into the snapshots that there are: the "role", the
+        snapshot "since" which and the one "until" which it is in all of them.
+
+    Raises
+    ------
+    StateError
+        If there is no state, or no whole checkpoint in it.
+    WarmupError
+        While the state warms up.
+    SourceError, DataError
+        If the data cannot be used.
+    """
+    check_state(state)
+    found = read_newest(state, features=features, device=device)
+    if found is None:
+        msg = f"{state} has no checkpoint to ask; snapshots are asked with `echo-stream query`"
+        raise StateError(msg)
+    engine, manifest = found
+    x = None if data is None or engine.schema is None else _x_of(data, sample_id, engine.schema)
+    told = engine.why(sample_id, x)
+    checkpoint = {"sequence": manifest["sequence"], "time": manifest["time"], "n": manifest["n"]}
+    return {**told, "checkpoint": checkpoint, "entered": _entries(state, sample_id)}
+
+
+def _x_of(data: Path, sample_id: str, schema: SampleSchema) -> Array:
+    """Return the payload of a sample out of a data file."""
+    if data.suffix == ".npy":
+        with naming(data):
+            array: Array = np.load(data, allow_pickle=False, mmap_mode="r")
+        if array.shape == schema.shape:
+            return array
+    samples = read_file(data)
+    rows = np.flatnonzero([str(one) == sample_id for one in samples.ids.tolist()])
+    if len(rows) == 1 or len(samples) == 1:
+        return np.asarray(samples.x[rows[0] if len(rows) else 0])
+    msg = (
+        f"{data}: {len(rows)} of {len(samples)} rows have the id {sample_id!r}; "
+        "give a file with that sample alone"
+    )
+    raise DataError(msg)
+
+
+def _entries(state: Path, sample_id: str) -> list[dict[str, Any]]:
+    """Return the spans of snapshots that a sample is in, oldest first, core before support."""
+    entries: list[dict[str, Any]] = []
+    is_open: dict[str, dict[str, Any]] = {}
+    for unit, manifest in each_snapshot(state):
+        roles = roles_of(unit, sample_id)
+        moment = {"snapshot": manifest["id"], "time": manifest["time"], "n": manifest["n"]}
+        for role in sorted(roles):
+            if role not in is_open:
+                is_open[role] = {"role": role, "since": moment, "until": moment}
+                entries.append(is_open[role])
+            is_open[role]["until"] = moment
+        is_open = {role: entry for role, entry in is_open.items() if role in roles}
+    return entries

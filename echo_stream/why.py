@@ -1,0 +1,215 @@
+"""Why a sample is in the coreset, or is not: where it stands in its cell, and what beat it."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from echo_stream.distance_pools import DistancePools
+from echo_stream.members import Member
+from echo_stream.picks import MOVED, Pick, best_by_distance, best_core, best_support
+from echo_stream.samples import Samples
+from echo_stream.selection import distance_of, rank_members
+from echo_stream.sketch import Sketch
+from echo_stream.snapshotting import Selection, doubt_of, dropped_bound, select
+from echo_stream.typing import FloatArray
+
+NAMED_BEATERS = 10  # of the samples that go before another, how many are named
+
+Order = list[tuple[Member, float]]
+"""Members of a cell from the first rank on, with their distances."""
+
+
+def why_sample(sketch: Sketch, sample_id: str, sample: Samples | None) -> dict[str, Any]:
+    """Return what is known of a sample; see `EchoCoreset.why`.
+
+    sample, of one row and the generation's schema, is placed where none of the id is held.
+    """
+    sketch = sketch.settled()
+    cells = _Cells(sketch, select(sketch))
+    members = [member for member in sketch.members() if member.id == sample_id]
+    if members:
+        places = [cells.place(member) for member in members]
+        words = "; ".join(_words(place) for place in places)
+        return {"id": sample_id, "retained": True, "why": words, "samples": places}
+    gone = "it was forgotten on request" if sample_id in sketch.forgotten else None
+    words = f"not retained: {gone or 'it was dropped as others went before it, or never counted'}"
+    if sample is None:
+        return {"id": sample_id, "retained": False, "why": words, "samples": []}
+    embedded = sketch.embed(sample)
+    (member,) = sketch.members_of(embedded, np.zeros(1, dtype=np.int64))
+    place = cells.place(member)
+    words = f"{words}; {_words(place, would_be=True)}"
+    return {"id": sample_id, "retained": False, "why": words, "samples": [place]}
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """The cells of a settled sketch, and what it selects from them."""
+
+    sketch: Sketch
+    selection: Selection
+
+    def place(self, member: Member) -> dict[str, Any]:
+        """Return where a member stands in its cell, held or not."""
+        sketch, statistics = self.sketch, self.selection.statistics
+        key = int(sketch.placed([member]).keys[0])
+        position = int(np.searchsorted(statistics.keys, key))
+        is_occupied = position < len(statistics.keys) and statistics.keys[position] == key
+        place: dict[str, Any] = {
+            "cell": list(sketch.generation.partition.cell(key)),
+            "cell_count": int(statistics.counts[position]) if is_occupied else 0,
+            "label": member.label,
+            "origin": None if member.origin is None else member.origin._asdict(),
+            "in_reservoir": _is_in(member, sketch.reservoir.members),
+            "core": None,
+            "support": None,
+        }
+        if is_occupied:
+            place["core"] = self._core(position, member)
+            place["support"] = self._support(position, member)
+        return place
+
+    def _core(self, position: int, member: Member) -> dict[str, Any]:
+        """Return where a member stands among those that may be core."""
+        pools, statistics = self.sketch.pools, self.selection.statistics
+        slot, choice = int(statistics.slots[position]), self.selection.choice
+        number = max(len(side.pools[slot]) for side in (pools.nearest, pools.hashed) if side)
+        picks = best_core(pools, statistics, position, number)
+        chosen = [pick for pick in choice.core if pick.cell == position]
+        standing = self._standing(self._core_order(position, member), member, picks, chosen)
+        is_near = pools.nearest is not None and (pools.hashed is None or standing["rank"] == 1)
+        bound = self._bound(pools.nearest, position, statistics.latent_sums)
+        return standing | {"by": "distance" if is_near else "hash", "bound": bound}
+
+    def _support(self, position: int, member: Member) -> dict[str, Any] | None:
+        """Return where a member stands among those that may be support; None: it may not."""
+        pools, statistics = self.sketch.pools, self.selection.statistics
+        if pools.support is None:
+            return None
+        core = [pick for pick in self.selection.choice.core if pick.cell == position]
+        sums = statistics.input_sums
+        held = pools.support.pools[int(statistics.slots[position])]
+        order = self._by_distance(pools.support, position, _joined(held, member), sums)
+        if self.sketch.config.support_size:
+            picks = best_by_distance(pools.support, statistics, position, len(held), sums)
+        else:
+            # What is core takes no slot of support.
+            taken = {id(pick.member) for pick in core}
+            if id(member) in taken:
+                return None
+            order = [entry for entry in order if id(entry[0]) not in taken]
+            picks = best_support(pools, statistics, position, len(order), core)
+        chosen = [pick for pick in self.selection.choice.support if pick.cell == position]
+        standing = self._standing(order, member, picks, chosen)
+        bound = self._bound(pools.support, position, sums)
+        return standing | {"by": "distance", "bound": bound}
+
+    def _bound(self, pools: DistancePools | None, position: int, sums: FloatArray) -> float | None:
+        """Return the bound on the distance of all that a pool has dropped, if there is one."""
+        bound = dropped_bound(self.sketch, pools, self.selection.statistics, position, sums)
+        return None if bound is None else max(bound, 0.0)
+
+    def _standing(
+        self, order: Order, member: Member, picks: Sequence[Pick], chosen: Sequence[Pick]
+    ) -> dict[str, Any]:
+        """Return what is known of a member's rank.
+
+        order has the member among those held; picks are those held, chosen those of them
+        that fill the cell's slots, both with what is proven.
+        """
+        place = next(place for place, (other, _) in enumerate(order) if other is member)
+        held = {id(pick.member): pick.is_certified for pick in picks}
+        taken = {id(pick.member): pick.is_certified for pick in chosen}
+        is_certified = taken.get(id(member), held.get(id(member)))
+        doubt = doubt_of(self.sketch, self.selection.statistics) or MOVED
+        return {
+            "rank": place + 1,
+            "distance": order[place][1],
+            "slots": len(chosen),
+            "chosen": id(member) in taken,
+            "held": id(member) in held,
+            "certified": is_certified,
+            "doubt": doubt if is_certified is False else None,
+            "beaten_by": [
+                {"id": other.id, "distance": distance, "chosen": id(other) in taken}
+                for other, distance in order[: min(place, NAMED_BEATERS)]
+            ],
+        }
+
+    def _core_order(self, position: int, member: Member) -> Order:
+        """Return what the core pools of a cell hold and a member, in order of rank."""
+        pools, statistics = self.sketch.pools, self.selection.statistics
+        sums, slot = statistics.latent_sums, int(statistics.slots[position])
+        hashed = None if pools.hashed is None else list(pools.hashed.pools[slot])
+        nearest: Order = []
+        if pools.nearest is not None:
+            near = list(pools.nearest.pools[slot])
+            # One held for its hash alone has been dropped here: others were taken for nearer.
+            is_hashed = hashed is not None and _is_in(member, hashed)
+            candidates = near if is_hashed else _joined(near, member)
+            nearest = self._by_distance(pools.nearest, position, candidates, sums)
+        if hashed is None:
+            return nearest
+        first = nearest[:1]
+        centre = sums[position] / int(statistics.counts[position])
+        taken = [other for other, _ in first]
+        rest = [other for other in _joined(hashed, member) if not _is_in(other, taken)]
+        rest.sort(key=lambda other: other.tie)
+        return first + [(other, math.dist(other.latent, centre)) for other in rest]
+
+    def _by_distance(
+        self, pools: DistancePools, position: int, members: Sequence[Member], sums: FloatArray
+    ) -> Order:
+        """Return members of a cell in order of distance, as a pool ranks them."""
+        count = int(self.selection.statistics.counts[position])
+        points = pools.points_of(members)
+        ranked = rank_members(members, points, count, sums[position], farthest=pools.farthest)
+        return [(other, distance_of(key, count)) for key, other in ranked]
+
+
+def _is_in(member: Member, members: Iterable[Member]) -> bool:
+    """Tell whether the very same sample is among members."""
+    return any(other is member for other in members)
+
+
+def _joined(pool: Iterable[Member], member: Member) -> list[Member]:
+    """Return the members of a pool, and one more unless it is among them."""
+    members = list(pool)
+    return members if _is_in(member, members) else [*members, member]
+
+
+def _words(place: dict[str, Any], *, would_be: bool = False) -> str:
+    """Return a place in words."""
+    core, support, cell = place["core"], place["support"], place["cell"]
+    if core is None:
+        return f"cell {cell} is empty, where it would be the first"
+    for role, standing in (("core", core), ("support", support)):
+        if standing is not None and standing["chosen"]:
+            return f"chosen as {role}: {_rank(standing, cell)}"
+    if would_be:
+        # Where it would have been chosen the slots of its cell are not yet beaten to.
+        is_first = core["rank"] <= core["slots"]
+        verdict = "it would be chosen as core" if is_first else "it would not be core"
+        return f"{verdict}: {_rank(core, cell)}{_beaten(core)}"
+    if not core["held"] and not (support or {}).get("held"):
+        return f"kept by the uniform reservoir alone: {_rank(core, cell)}{_beaten(core)}"
+    return f"kept but not chosen: {_rank(core, cell)}{_beaten(core)}"
+
+
+def _rank(standing: dict[str, Any], cell: list[int]) -> str:
+    """Return rank and slots in words."""
+    # What was dropped can lie before one whose rank is not proven.
+    at_least = "" if standing["certified"] else " or later"
+    slots = standing["slots"]
+    return f"rank {standing['rank']}{at_least} by {standing['by']} in cell {cell}, which has " + (
+        f"{slots} slot{'' if slots == 1 else 's'}"
+    )
+
+
+def _beaten(standing: dict[str, Any]) -> str:
+    """Return in words what goes before."""
+    names = [other["id"] for other in standing["beaten_by"] if other["chosen"]]
+    return f", taken by {', '.join(names)}" if names else ""
