@@ -190,7 +190,7 @@ def test_deep_json_is_refused(bracket: bytes, size: int) -> None:
     decodes_or_refuses(None, b'{"x": ' + bracket * size, [], AUTO)
 
 
-@pytest.mark.parametrize("item", [b"[]", b"{}", b"0", b'""', b"[[]]", b'{"":{}}'])
+@pytest.mark.parametrize("item", [b"[]", b"{}", b'""', b"[[]]", b'{"":{}}'])
 @pytest.mark.usefixtures("little_memory")
 def test_json_of_many_small_things_is_refused(item: bytes) -> None:
     """What Python makes of a few bytes is large, but not beyond what is bounded."""
