@@ -12,6 +12,7 @@ import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from echo_stream.connectors.private import close_to_others, make_folder
 from echo_stream.connectors.units import TEMPORARY_PREFIX, flush
 from echo_stream.errors import FencedError, StateError
 
@@ -113,10 +114,11 @@ class Claims:
 
 def _create(target: Path, content: str) -> None:
     """Create a file whole and durably, or raise FileExistsError."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     temporary = target.parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
     try:
         temporary.write_text(content, encoding="utf-8")
+        close_to_others(temporary)
         flush(temporary)
         os.link(temporary, target)
         flush(target.parent)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from echo_stream.connectors.dead_letter_message import DeadLetter
+from echo_stream.connectors.private import make_folder, opener
 from echo_stream.connectors.retrying import Patience, may_pass
 from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.samples import Origin
@@ -77,8 +78,8 @@ class DeadLetterFile:
 
     def _opened(self) -> FileIO:
         """Open the file when it is first needed; end a line that a crash has cut."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = FileIO(self._path, "a")
+        make_folder(self._path.parent)
+        file = FileIO(self._path, "a", opener=opener)
         # A blank line does no harm, and ends one that a crash has cut.
         if file.tell():
             self._pending[:0] = b"\n"

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import socket
 import threading
 from pathlib import Path
@@ -12,6 +11,7 @@ import psutil
 
 from echo_stream._version import __version__
 from echo_stream.connectors.clock import now_s, timestamp
+from echo_stream.connectors.private import opener
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.connectors.status_reader import FORMAT_VERSION
 
@@ -126,8 +126,7 @@ class StatusFile:
         temporary = self._path.with_name(f".tmp-{self._path.name}")
         content = json.dumps(status_of(self._monitor), indent=2, allow_nan=False) + "\n"
         try:
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
+            with open(temporary, "w", encoding="utf-8", opener=opener) as file:
                 file.write(content)
             temporary.replace(self._path)
         except OSError as err:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from echo_stream.connectors.private import make_folder, opener
 from echo_stream.errors import StateError
 
 WAIT_LIMIT_S = 60.0  # what a lock protects takes milliseconds
@@ -90,8 +91,8 @@ def _try(handle: IO[str]) -> bool:
 def _open(path: Path, folder: Path) -> IO[str]:
     """Open a lock's file, creating it and its folder."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("a", encoding="utf-8")
+        make_folder(path.parent)
+        return open(path, "a", encoding="utf-8", opener=opener)
     except OSError as err:
         msg = f"cannot use {folder} as a state: {err.strerror}"
         raise StateError(msg) from err

@@ -21,6 +21,7 @@ import torch
 
 from echo_stream._version import __version__
 from echo_stream.connectors.engine_files import read_tensors, tensors_writer
+from echo_stream.connectors.private import make_folder, opener
 from echo_stream.connectors.state_locks import is_held
 from echo_stream.connectors.units import TEMPORARY_PREFIX, list_units, verify_unit, write_unit
 from echo_stream.errors import StateError
@@ -148,8 +149,8 @@ def _digest(sets: tuple[LabelledSet, ...], config: TrainConfig) -> str:
 def _lock(folder: Path) -> Iterator[None]:
     """Hold the lock of a training's folder, which goes with the process."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / LOCK_FILE).open("w", encoding="utf-8")
+        make_folder(folder)
+        handle = open(folder / LOCK_FILE, "w", encoding="utf-8", opener=opener)  # noqa: SIM115
     except OSError as err:
         msg = f"cannot write {folder}: {err.strerror}; give another folder"
         raise StateError(msg) from err

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from echo_stream.connectors.private import close_to_others, make_folder, opener
 from echo_stream.connectors.retrying import may_pass
 from echo_stream.errors import InfrastructureError, StateError
 
@@ -32,7 +33,7 @@ def write_unit(
     manifest_name: str = MANIFEST,
     publishing: AbstractContextManager[None] | None = None,
 ) -> None:
-    """Write a unit at target, atomically and durably.
+    """Write a unit at target, atomically and durably, readable for its owner alone.
 
     1. Write and flush each file under a temporary name. 2. Write the manifest, with the
     files' checksums, last. 3. Flush the folder, rename it, flush its parent.
@@ -60,9 +61,10 @@ def write_unit(
     try:
         if target.exists():
             raise _exists(target)
-        temporary.mkdir(parents=True)
+        make_folder(temporary)
         for name, write in files.items():
             write(temporary / name)
+            close_to_others(temporary / name)
             flush(temporary / name)
         write_manifest(temporary / manifest_name, manifest, list(files))
         flush(temporary / manifest_name)
@@ -82,7 +84,8 @@ def write_manifest(path: Path, manifest: Mapping[str, Any], names: Sequence[str]
     listed = {name: _describe(path.parent / name) for name in names}
     whole = {**manifest, "files": listed}
     content = json.dumps({**whole, "sha256": _digest(whole)}, indent=2, allow_nan=False)
-    path.write_text(content + "\n", encoding="utf-8")
+    with open(path, "w", encoding="utf-8", opener=opener) as file:
+        file.write(content + "\n")
 
 
 def read_manifest(unit: Path, *, manifest_name: str = MANIFEST) -> dict[str, Any]:

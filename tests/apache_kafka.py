@@ -44,7 +44,14 @@ def missing_programs() -> list[str]:
     return missing
 
 
-def prepare(folder: Path, *, port: int, controller_port: int) -> list[str]:
+def prepare(
+    folder: Path,
+    *,
+    port: int,
+    controller_port: int,
+    more_lines: str = "",
+    format_options: Sequence[str] = (),
+) -> list[str]:
     """Write configuration and empty storage into a folder and return the command to run.
 
     Parameters
@@ -53,6 +60,10 @@ def prepare(folder: Path, *, port: int, controller_port: int) -> list[str]:
         Empty folder, for this broker alone.
     port, controller_port : int
         Free loopback ports.
+    more_lines : str
+        Properties that go before the usual ones.
+    format_options : sequence of str
+        Of the tool that formats the storage, such as users to add.
 
     Raises
     ------
@@ -60,10 +71,12 @@ def prepare(folder: Path, *, port: int, controller_port: int) -> list[str]:
         When the jars cannot be fetched or the storage cannot be formatted.
     """
     properties = folder / "server.properties"
-    properties.write_text(PROPERTIES.read_text() + _own_lines(folder, port, controller_port))
+    properties.write_text(
+        PROPERTIES.read_text() + _own_lines(folder, port, controller_port) + more_lines
+    )
     java = ["java", *JAVA_OPTIONS, "-cp", f"{jars()}/*"]
     format_storage = ["kafka.tools.StorageTool", "format", "--standalone", "-t", CLUSTER_ID]
-    _run([*java, *format_storage, "-c", str(properties)])
+    _run([*java, *format_storage, "-c", str(properties), *format_options])
     return [*java, "kafka.Kafka", str(properties)]
 
 

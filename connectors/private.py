@@ -1,0 +1,33 @@
+"""Files and folders for their owner alone, whatever the umask: a state holds people's samples."""
+
+import os
+from pathlib import Path
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder, and those above it that are missing, for the owner alone.
+
+    One that is there already keeps its mode: somebody may have opened it on purpose.
+    """
+    if folder.is_dir():
+        return
+    if not folder.parent.exists():
+        make_folder(folder.parent)
+    folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    folder.chmod(FOLDER_MODE)
+
+
+def close_to_others(path: Path) -> None:
+    """Let the owner alone read and write a file; in a private folder nobody else has, before."""
+    path.chmod(FILE_MODE)
+
+
+def opener(path: str, flags: int) -> int:
+    """Open a file for `open`, created for the owner alone."""
+    handle = os.open(path, flags, FILE_MODE)
+    if flags & os.O_CREAT:
+        os.fchmod(handle, FILE_MODE)
+    return handle
