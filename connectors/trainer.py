@@ -51,7 +51,9 @@ class ChildTrainer:
     ) -> None:
         self._command = [
             sys.executable, "-m", "echo_stream.connectors.training_child",
-            "train", "--state", str(state), *arguments,
+            "train", "--state", str(state),
+            "--format", "json",  # read here, whatever people have set for themselves
+            *arguments,
         ]  # fmt: skip
         self._timeout_s = math.inf if timeout_s is None else timeout_s
         self._started = 0.0

@@ -85,18 +85,19 @@ def structural_loss(outputs: Tensor, labels: Tensor, margin: float = 1.0) -> Ten
     """
     distances = torch.cdist(outputs, outputs, compute_mode="donot_use_mm_for_euclid_dist")
     alike = labels[:, None] == labels[None, :]
-    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    attraction = _mean_where(alike & ~itself, distances.square())
-    repulsion = _mean_where(~alike, (margin - distances).clamp(min=0))
+    # A sample's distance to itself is 0: it is no pair, and adds to the count alone.
+    num_alike, n = alike.sum(), len(labels)
+    attraction = _mean(torch.where(alike, distances.square(), 0.0), num_alike - n)
+    repulsion = _mean(torch.where(alike, 0.0, (margin - distances).clamp(min=0)), n**2 - num_alike)
     return attraction + repulsion
 
 
-def _mean_where(mask: Tensor, values: Tensor) -> Tensor:
-    """Return the mean of the values under the mask, 0 when it is empty.
+def _mean(terms: Tensor, count: Tensor) -> Tensor:
+    """Return the sum of the terms over their count, 0 when there are none.
 
     No value leaves the device, so a GPU is not waited for.
     """
-    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+    return terms.sum() / count.clamp(min=1)
 
 
 def _weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import engine, fidelity
+from benchmarks import engine, fidelity, losses
 from benchmarks.batch_choice import batch_choice, claims
 from benchmarks.idx import IMAGE_HEADER_BYTES, LABEL_HEADER_BYTES
 from echo_stream import EchoCoreset
@@ -79,6 +79,16 @@ def test_fidelity_finds_no_wrong_certificate(tmp_path: Path) -> None:
     assert all(row["wrong"] == row["repaired_wrong"] == 0 for row in rows)
     assert all(row["repaired_equal"] == row["repaired_certified"] == 100 for row in rows)
     assert all(row["equal"] == 100 for row in rows if row["retained_share"] == 1)
+
+
+def test_losses_measures_both_objectives() -> None:
+    """Whole steps, by the clock and in processor time."""
+    printed = run(losses.main, "--steps", "2")
+    for kind in ("clock", "processor"):
+        measured = printed[kind]
+        assert isinstance(measured, dict)
+        assert measured["cross_entropy_ms"] > 0
+        assert measured["ratio"] > 0
 
 
 def toy_data(folder: Path) -> tuple[Path, Path]:

@@ -120,9 +120,13 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def test_result_is_reported(
-    make: Callable[..., ChildTrainer], heard: Heard, state: tuple[Path, str]
+    make: Callable[..., ChildTrainer],
+    heard: Heard,
+    state: tuple[Path, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A real training ends with what `echo-stream train` prints, and a model in the state."""
+    monkeypatch.setenv("ECHO_STREAM_FORMAT", "table")  # for people, not for the parent
     folder, snapshot = state
     options = ("--model", "mlp", "--train-steps", "2", "--threads", "1", "--device", "cpu")
     trainer = make(None, *options, state=folder)
