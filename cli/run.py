@@ -1,6 +1,7 @@
 """`echo-stream run`: the long-running consumer."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ source_options = together(
         "--on-tombstone", type=click.Choice(["forget", "ignore"]), default="forget",
         help="What a message without a value does: the samples of its key are forgotten.",
     ),
+    option("--group", metavar="NAME",
+           help="Share the topics and the state with other processes: a consumer group's name."),
     option("--until-end", is_flag=True, help="Stop at the end of the topics as it is now."),
     option(
         "--message-format", default="auto",
@@ -148,16 +151,22 @@ def run(
 
     names = ("checkpoint_every", "snapshot_every", "retrain_every", "max_samples",
              "max_bad_share", "bad_window", "keep_snapshots", "shutdown_budget")  # fmt: skip
+    group, start = values["group"], consume
+    if group is not None:
+        refuse_alone(data, engine_config)
+        from echo_stream.connectors.group_consumer import consume_in_group  # noqa: PLC0415
+
+        start = partial(consume_in_group, group=group, until_end=values["until_end"])
     http = http_config(values["http"], values["http_token_file"])
     with (
         watched(values["max_samples"]) as monitor,
         served(http, lambda: run_routers(monitor)),
     ):
-        report = consume(
+        report = start(
             lambda: open_source(monitor.stats),
-            state,
-            engine_config,
-            RunConfig(**{name: values[name] for name in names}),
+            state=state,
+            engine_config=engine_config,
+            run_config=RunConfig(**{name: values[name] for name in names}),
             generation=generation,
             device=device,
             trainer=child_trainer(state, values, monitor) if values["retrain_every"] else None,
@@ -169,7 +178,7 @@ def run(
         say("stopped while the generation was being trained; the next run trains it")
     elif report.snapshot_abandoned:
         say("stopped before the last snapshot was done; the next run takes it")
-    elif not report.snapshots:
+    elif not report.snapshots and group is None:
         say(f"no snapshot yet: {report.n} of {engine_config.warmup} samples of the warm-up")
     if report.rejected:
         topic = values["dead_letter_topic"]
@@ -228,7 +237,23 @@ def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[RunSt
         queue_records=values["queue_records"],
         broker_timeout=values["broker_timeout"],
     )
-    return lambda stats: KafkaSource(config, stats)
+    group = values["group"]
+    if group is None:
+        return lambda stats: KafkaSource(config, stats)
+    from echo_stream.connectors.group_membership import Membership  # noqa: PLC0415
+
+    membership = Membership(group)
+    return lambda stats: KafkaSource(config, stats, membership)
+
+
+def refuse_alone(data: Path | None, config: "EngineConfig") -> None:
+    """Refuse what only a process without a group can do."""
+    if data is not None:
+        msg = "--group shares out the partitions of topics; leave it out, or give --topic"
+        raise click.UsageError(msg)
+    if config.auto_regenerate and is_flag("auto_regenerate"):
+        msg = "a group counts with one generation; leave --auto-regenerate or --group out"
+        raise click.UsageError(msg)
 
 
 def child_trainer(state: Path, values: dict[str, Any], monitor: "RunMonitor") -> "Trainer":

@@ -94,7 +94,7 @@ def consume(  # noqa: PLR0913 - everything that a run is between
             checkpoint = store.load_checkpoint(engine_config, device=device)
             restored_s = time.monotonic() - began
             with (
-                _writers() as executor,
+                writers() as executor,
                 closing(open_source()) as source,
                 closing(keep()) as dead_letters,
             ):
@@ -126,7 +126,7 @@ def consume(  # noqa: PLR0913 - everything that a run is between
 
 
 @contextmanager
-def _writers() -> Iterator[Executor]:
+def writers() -> Iterator[Executor]:
     """Yield two threads that write: one checkpoint, and one snapshot.
 
     Nobody waits for them at the end: a run leaves nothing behind but a snapshot that it has

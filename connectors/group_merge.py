@@ -14,6 +14,7 @@ from echo_stream.connectors.state_store import save_snapshot
 from echo_stream.connectors.units import remove_leftovers
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import FencedError, StateError
+from echo_stream.snapshot import Snapshot
 from echo_stream.source import Skipped
 
 logger = logging.getLogger(__name__)
@@ -60,8 +61,8 @@ def merge_group(state: GroupState, config: EngineConfig, *, device: str) -> Merg
 
 def take_group_snapshot(
     state: GroupState, config: EngineConfig, *, device: str, keep: int | None = None
-) -> str | None:
-    """Write a snapshot of all segments; return its id, or None where nothing was counted.
+) -> Snapshot | None:
+    """Write a snapshot of all segments, and return it; None where nothing was counted.
 
     Old segments are merged into one first, where there are many. The same snapshot is
     written once, whoever takes it.
@@ -78,7 +79,8 @@ def take_group_snapshot(
         if merged.engine is None or not merged.engine.can_snapshot:
             return None
         snapshot = merged.engine.snapshot()
-        return save_snapshot(state.folder, snapshot, merged.position, keep=keep)
+        save_snapshot(state.folder, snapshot, merged.position, keep=keep)
+        return snapshot
 
 
 def compact(

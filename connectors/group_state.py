@@ -67,8 +67,14 @@ class GroupState:
             self._lock.close()
             raise
 
+    @property
+    def status_file(self) -> Path:
+        """Where this member says how it goes on."""
+        return self.folder / "members" / f"{self.member}.json"
+
     def close(self) -> None:
         """Leave the state to the others."""
+        self.status_file.unlink(missing_ok=True)
         self._member_lock(self.member).unlink(missing_ok=True)
         self._alive.close()
         self._lock.close()
@@ -254,6 +260,7 @@ class GroupState:
             others = [path for path in own.parent.glob("*.lock") if path != own]
             dead = [path for path in others if not is_held(path)]
             for path in dead:
+                path.with_suffix(".json").unlink(missing_ok=True)
                 path.unlink()
         return len(dead) < len(others)
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from echo_stream.config import EngineConfig
 from echo_stream.connectors.group_merge import take_group_snapshot
 from echo_stream.connectors.group_state import GroupState
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import FencedError, StateError
+from echo_stream.snapshot import Snapshot
 from echo_stream.source import Skipped
 
 
@@ -27,6 +27,12 @@ class Term:
     group_generation : int
         Kafka's number of the assignment.
     device : str
+    keep_snapshots : int, optional
+
+    Attributes
+    ----------
+    num_published : int
+        Samples of this term that are durable.
     """
 
     def __init__(
@@ -37,12 +43,15 @@ class Term:
         *,
         group_generation: int,
         device: str,
+        keep_snapshots: int | None = None,
     ) -> None:
         self.begins = dict(begins)
+        self.num_published = 0
         self._state = state
         self._segment = segment
         self._group_generation = group_generation
         self._device = device
+        self._keep_snapshots = keep_snapshots
         self._published = dict(begins)
 
     def save_checkpoint(
@@ -51,8 +60,10 @@ class Term:
         position: Mapping[str, int],
         source: Mapping[str, Any],
         skipped: Skipped,
-    ) -> None:
+    ) -> int:
         """Publish what has been counted, unless nothing has been since the last time.
+
+        Returns the size in bytes.
 
         Raises
         ------
@@ -60,10 +71,10 @@ class Term:
             If another process has taken a partition over.
         """
         if engine.is_warming_up or position == self._published:
-            return
+            return 0
         self._state.settle_generation(engine.generation_)
         try:
-            self._state.segments.write(
+            size_bytes = self._state.segments.write(
                 self._segment,
                 engine,
                 {name: [(begin, position[name])] for name, begin in self.begins.items()},
@@ -82,11 +93,16 @@ class Term:
             with self._state.locked():
                 self._state.check_claims(self._segment, self.begins)
             raise
-        self._published = dict(position)
+        self._published, self.num_published = dict(position), engine.n_seen_
+        return size_bytes
 
-    def save_snapshot(self, config: EngineConfig) -> str | None:
+    def take_snapshot(self, engine: EchoCoreset, _position: Mapping[str, int]) -> Snapshot:
         """Write a snapshot of all that the group has counted; see `take_group_snapshot`."""
-        return take_group_snapshot(self._state, config, device=self._device)
+        snapshot = take_group_snapshot(
+            self._state, engine.config, device=self._device, keep=self._keep_snapshots
+        )
+        assert snapshot is not None, "the engine has been published"
+        return snapshot
 
     def end(self) -> None:
         """Give the partitions up, so that the next to own them need not wait."""

@@ -49,6 +49,11 @@ class Offsets:
         self.following[partition] = offset + 1
         return True
 
+    def pass_to(self, partition: TopicPartition, offset: int) -> None:
+        """Move past offsets that hold no record, which count as a gap. O(1)."""
+        self._gaps += max(offset - self.following[partition], 0)
+        self.following[partition] = max(offset, self.following[partition])
+
     def take_skipped(self) -> Skipped:
         """Return what was skipped since the last call."""
         skipped = Skipped(self._gaps, self._replayed)

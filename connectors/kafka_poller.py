@@ -41,6 +41,8 @@ class KafkaPoller:
         Makes the consumer; called in the thread.
     queue : RecordQueue
     stats : RunStats
+    held : set of TopicPartition, optional
+        Partitions that stay paused until `begin` names them; others may add to it.
 
     Raises
     ------
@@ -49,9 +51,14 @@ class KafkaPoller:
     """
 
     def __init__(
-        self, make: Callable[[], KafkaConsumer], records: RecordQueue, stats: RunStats
+        self,
+        make: Callable[[], KafkaConsumer],
+        records: RecordQueue,
+        stats: RunStats,
+        held: set[TopicPartition] | None = None,
     ) -> None:
         self._records, self._stats = records, stats
+        self._held = set() if held is None else held
         self._commands: queue.SimpleQueue[tuple[Command, Future[Any]]] = queue.SimpleQueue()
         self._is_polling = self._is_closed = False
         self._is_paused = False
@@ -80,6 +87,8 @@ class KafkaPoller:
             self._records.clear()
             for partition, offset in positions.items():
                 consumer.seek(partition, offset)
+            self._held.difference_update(positions)
+            consumer.resume(*positions)
             self.positions = dict(positions)
             self._stats.last_answer = time.monotonic()
             self._is_polling = True
@@ -167,7 +176,7 @@ class KafkaPoller:
             consumer.pause(*assigned - consumer.paused())
             self._is_paused = True
         elif self._is_paused:
-            consumer.resume(*assigned)
+            consumer.resume(*assigned - self._held)
             self._is_paused = False
         self._stats.paused_partitions = len(assigned) if self._is_paused else 0
 

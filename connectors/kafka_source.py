@@ -5,8 +5,9 @@ Partitions are assigned by hand and positions are numbers that the caller keeps
 """
 
 import logging
+import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from kafka.structs import OffsetAndMetadata
 
 from echo_stream.connectors.client_config import ClientConfig
 from echo_stream.connectors.codecs import CodecConfig
+from echo_stream.connectors.group_membership import Assignment, Membership, RebalancedError
 from echo_stream.connectors.kafka_client import (
     check_servers,
     check_topic,
@@ -106,6 +108,9 @@ class KafkaSource:
     config : KafkaConfig
     stats : RunStats, optional
         Told how the thread and the queue do.
+    membership : Membership, optional
+        Of a group that assigns partitions. Without one all are read, from the configured
+        start on; with one nothing is before `read_only`.
 
     Raises
     ------
@@ -118,8 +123,14 @@ class KafkaSource:
     Messages that are no samples come out as `RejectedSample`; positions pass over them.
     """
 
-    def __init__(self, config: KafkaConfig, stats: RunStats | None = None) -> None:
+    def __init__(
+        self,
+        config: KafkaConfig,
+        stats: RunStats | None = None,
+        membership: Membership | None = None,
+    ) -> None:
         self._config = config
+        self._membership = membership
         self._topics = sorted(set(config.topics))
         self._decoder = RecordDecoder(config.codec, config.on_tombstone)
         self._waiting: deque[tuple[TopicPartition, Any]] = deque()  # taken, not decoded yet
@@ -131,7 +142,8 @@ class KafkaSource:
         self._stats = stats = stats or RunStats()
         self._records = RecordQueue(config.queue_records, config.queue_bytes, stats)
         with self._errors("connect to the broker"):
-            self._poller = KafkaPoller(self._connect, self._records, stats)
+            held = None if membership is None else membership.held
+            self._poller = KafkaPoller(self._connect, self._records, stats, held)
         try:
             self._partitions = self._assign()
             self._ids = IdentityClient(config.bootstrap_servers, self._topics, config.client)
@@ -143,18 +155,18 @@ class KafkaSource:
             warn_of_unknown(self._identity)
             self._same_topics = set(self._topics)
             self._ends = self._limits("latest")
-            self._read_from(self._start())
+            self._read_from(self._start() if membership is None else {})
         except EchoStreamError:
             self.close()
             raise
 
     def _connect(self) -> KafkaConsumer:
         """Return a client that leaves everything to us."""
+        alone = {"group_id": f"echo-stream.{'.'.join(self._topics)}"}
         options = self._config.client.for_client(
             KafkaConsumer,
             self._config.bootstrap_servers,
             client_id="echo-stream",
-            group_id=f"echo-stream.{'.'.join(self._topics)}",
             enable_auto_commit=False,
             auto_offset_reset="none",
             allow_auto_create_topics=False,
@@ -163,6 +175,7 @@ class KafkaSource:
             fetch_max_bytes=FETCH_MAX_BYTES,
             fetch_min_bytes=FETCH_MIN_BYTES,
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+            **(alone if self._membership is None else self._membership.options()),
         )
         return KafkaConsumer(**options)
 
@@ -193,6 +206,8 @@ class KafkaSource:
         SourceError
             If no broker has answered for longer than the configuration allows.
         """
+        if self._membership is not None:
+            self._membership.check()
         if not self._waiting:
             taken = self._take(max_samples)
             self._read.take(taken)
@@ -234,10 +249,75 @@ class KafkaSource:
         """
         self._read_from(self._resume(position, accept=self._config.accept_source))
 
+    def read_only(self, position: Mapping[str, int], assignment: Assignment) -> None:
+        """Continue from a position, and read the partitions that it names, until they move.
+
+        Parameters
+        ----------
+        position : mapping
+            Names partitions of the assignment.
+        assignment : Assignment
+            Once it holds no more, `next_batch` raises an error instead of reading on.
+
+        Raises
+        ------
+        PositionError
+            If an offset is not in its log, and the configuration does not accept that.
+        RebalancedError
+            If a partition has been assigned to another member meanwhile.
+        """
+        assert self._membership is not None
+        self._membership.begin(assignment)
+        self._partitions = self._find()
+        if set(self._partitions) - self._ends.keys():  # newer than this process
+            self._ends = {**self._limits("latest"), **self._ends}
+        named = {each for each in self._partitions if partition_name(each) in position}
+        following = self._resume(position, accept=self._config.accept_source, only=named)
+        try:
+            self._read_from(following)
+        except ValueError as err:  # the client's, of a partition that it does not own any more
+            msg = "partitions have moved to another member"
+            raise RebalancedError(msg) from err
+
+    @property
+    def handover_s(self) -> float:
+        """Seconds that another member may take to hand a partition over."""
+        assert self._membership is not None
+        return self._membership.handover_s
+
+    def assignment(self) -> Assignment | None:
+        """Return what the group assigns to this process; None while it has not decided."""
+        assert self._membership is not None
+        return self._poller.call(self._membership.assignment)
+
+    def wait(self) -> None:
+        """Wait a quarter of a second, and raise what polling has met meanwhile, if anything."""
+        time.sleep(WAIT_SECONDS)
+        self._take(0, 0.0)
+
+    def starts(self) -> dict[str, int]:
+        """Return the offset at which a new stream begins, of each "topic/partition"."""
+        return {partition_name(each): offset for each, offset in self._start().items()}
+
+    def beginnings(self) -> dict[str, int]:
+        """Return the first offset of each "topic/partition" as the broker has it now."""
+        self._partitions = self._find()
+        return {partition_name(each): at for each, at in self._limits("earliest").items()}
+
+    def ends(self) -> dict[str, int]:
+        """Return the end of each "topic/partition" as it was when the source was opened."""
+        return {partition_name(each): offset for each, offset in self._ends.items()}
+
+    def ends_now(self) -> dict[str, int]:
+        """Return the end of each "topic/partition" as the broker has it now."""
+        return {partition_name(each): end for each, end in self._limits("latest").items()}
+
     def commit(self, position: Mapping[str, int]) -> None:
         """Mirror a position to the group, for lag monitors, soon. A failure is only logged."""
         offsets = {
-            tp: OffsetAndMetadata(position[partition_name(tp)], "", -1) for tp in self._partitions
+            tp: OffsetAndMetadata(position[partition_name(tp)], "", -1)
+            for tp in self._partitions
+            if partition_name(tp) in position
         }
 
         def mirror(consumer: KafkaConsumer) -> None:
@@ -319,7 +399,16 @@ class KafkaSource:
         return errors_for_people(self._config.bootstrap_servers, f"{doing} ({self.name})")
 
     def _assign(self) -> list[TopicPartition]:
-        """Take all partitions of all topics."""
+        """Take all partitions of all topics, or join the group that shares them out."""
+        found, membership = self._find(), self._membership
+        if membership is None:
+            self._poller.call(lambda consumer: consumer.assign(found))
+        else:
+            self._poller.call(lambda consumer: membership.join(consumer, self._topics))
+        return found
+
+    def _find(self) -> list[TopicPartition]:
+        """Return all partitions of all topics."""
         found = []
         for topic in self._topics:
             with self._errors("look up the topic"):
@@ -327,7 +416,6 @@ class KafkaSource:
             if not numbers:
                 raise self._unknown(topic)
             found += [TopicPartition(topic, number) for number in sorted(numbers)]
-        self._poller.call(lambda consumer: consumer.assign(found))
         return found
 
     def _partition_numbers(self, topic: str) -> set[int]:
@@ -373,9 +461,17 @@ class KafkaSource:
             for partition, end in self._ends.items()
         }
 
-    def _resume(self, position: Mapping[str, int], *, accept: bool) -> dict[TopicPartition, int]:
-        """Return where to read on from a position, in the logs as they are now."""
+    def _resume(
+        self,
+        position: Mapping[str, int],
+        *,
+        accept: bool,
+        only: Collection[TopicPartition] | None = None,
+    ) -> dict[TopicPartition, int]:
+        """Return where to read on from a position, in the logs as they are now, or some of them."""
         first, last = self._limits("earliest"), self._limits("latest")
+        if only is not None:
+            first = {partition: first[partition] for partition in only}
         return resume_offsets(position, first, last, same_topics=self._same_topics, accept=accept)
 
     def _read_from(self, following: Mapping[TopicPartition, int]) -> None:
@@ -387,13 +483,13 @@ class KafkaSource:
         self._exhausted = False
         self._notice_the_end()
 
-    def _take(self, max_records: int) -> list[Chunk]:
+    def _take(self, max_records: int, wait_s: float = WAIT_SECONDS) -> list[Chunk]:
         """Return the next records; where the log has lost them, or the broker is away, say so."""
         with self._errors("read"):
             try:
-                taken = self._records.take(max_records, WAIT_SECONDS)
+                taken = self._records.take(max_records, wait_s)
             except OffsetOutOfRangeError:
-                self._resume(self.position(), accept=False)
+                self._resume(self.position(), accept=False, only=self._offsets.following)
                 raise  # they are there after all: the broker was wrong, or is another one
         silent, limit = self._poller.silent_seconds(), self._config.broker_timeout
         if not taken and limit is not None and silent > limit:
@@ -409,14 +505,16 @@ class KafkaSource:
         if not self._config.until_end or self._exhausted:
             return
         positions = self._poller.positions  # first: later ones may be beyond what is queued then
+        following = self._offsets.following
+        reached = {each: max(offset, positions.get(each, 0)) for each, offset in following.items()}
         self._exhausted = (
             not self._waiting
             and self._records.is_empty
-            and all(
-                max(self._offsets.following[partition], positions[partition]) >= end
-                for partition, end in self._ends.items()
-            )
+            and all(reached[partition] >= self._ends[partition] for partition in following)
         )
+        if self._exhausted:
+            for partition in following:
+                self._offsets.pass_to(partition, reached[partition])
 
 
 def _log_failure(_offsets: object, result: object) -> None:

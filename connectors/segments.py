@@ -124,8 +124,8 @@ class SegmentFolder:
         skipped: Skipped,
         replaces: Iterable[str] = (),
         publishing: AbstractContextManager[None] | None = None,
-    ) -> None:
-        """Write the next version of a segment. Only for its one writer.
+    ) -> int:
+        """Write the next version of a segment; return its size in bytes. Only for its writer.
 
         Parameters
         ----------
@@ -161,6 +161,7 @@ class SegmentFolder:
         write_checkpoint(engine, manifest, target, publishing=publishing)
         for unit in _versions(folder)[:-KEPT_VERSIONS]:
             shutil.rmtree(unit)
+        return sum(path.stat().st_size for path in target.iterdir())
 
     def tidy(self, live: Collection[str]) -> None:
         """Remove segments that were replaced, and what dead writers have left.

@@ -5,13 +5,21 @@ import os
 import signal
 import threading
 from types import FrameType
-from typing import Any
-
-from echo_stream.runtime import Run
+from typing import Any, Protocol
 
 logger = logging.getLogger(__name__)
 
 SIGNAL_EXIT_BASE = 128  # exit code of a process that a signal has ended, as shells count
+
+
+class Steered(Protocol):
+    """What signals steer. Both are called in a signal handler."""
+
+    def stop(self) -> None:
+        """End soon."""
+
+    def ask_snapshot(self) -> None:
+        """Take a snapshot soon."""
 
 
 class Signals:
@@ -30,7 +38,7 @@ class Signals:
 
     def __init__(self, budget_s: float | None) -> None:
         self._budget_s = budget_s
-        self._run: Run | None = None
+        self._run: Steered | None = None
         self._is_snapshot_asked = False
         self._before: dict[int, Any] = {}
         self._stopped, self._ended = threading.Event(), threading.Event()
@@ -57,7 +65,7 @@ class Signals:
         self._stopped.set()
         self._watchdog.join()
 
-    def steer(self, run: Run) -> None:
+    def steer(self, run: Steered) -> None:
         """Steer a run from now on; it hears of what has been asked for so far."""
         self._run = run
         if self._is_snapshot_asked:

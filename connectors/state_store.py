@@ -161,6 +161,12 @@ class StateStore:
             remove_unit(old)
         return sum(path.stat().st_size for path in target.iterdir())
 
+    def take_snapshot(self, engine: EchoCoreset, position: Mapping[str, int]) -> Snapshot:
+        """Select the coreset of what an engine has counted, write it, and return it."""
+        snapshot = engine.snapshot()
+        self.save_snapshot(snapshot, position)
+        return snapshot
+
     def save_snapshot(self, snapshot: Snapshot, position: Mapping[str, int]) -> str:
         """Write a snapshot and return its id; the same one twice is written once."""
         keep = self._keep_snapshots

@@ -31,8 +31,8 @@ class Store(Protocol):
     ) -> int:
         """Write engine and position as one atomic unit; return its size in bytes."""
 
-    def save_snapshot(self, snapshot: Snapshot, position: Mapping[str, int]) -> str:
-        """Write a snapshot and return its id."""
+    def take_snapshot(self, engine: EchoCoreset, position: Mapping[str, int], /) -> Snapshot:
+        """Write a snapshot of the engine, and of what others have counted; return it."""
 
 
 class DeadLetters(Protocol):
@@ -227,8 +227,7 @@ class Recorder:
     def _snapshot(self, moment: Moment) -> Snapshot:
         """Select from a state whose checkpoint is durable, and write what was selected."""
         started = self._clock()
-        snapshot = moment.engine.snapshot()
-        self._store.save_snapshot(snapshot, moment.position)
+        snapshot = self._store.take_snapshot(moment.engine, moment.position)
         self._stats.snapshot_seconds = self._clock() - started
         return snapshot
 

@@ -59,6 +59,8 @@ class RunConfig:
     shutdown_budget : float or None
         Seconds from a stop that is asked for to the end; None: no limit. The last snapshot is
         given up when they become short; the last checkpoint never is.
+    last_snapshot : bool
+        Whether the end brings a snapshot.
     """
 
     checkpoint_every: Every | None = None
@@ -69,6 +71,7 @@ class RunConfig:
     bad_window: int = 1_000
     keep_snapshots: int | None = None
     shutdown_budget: float | None = 25.0
+    last_snapshot: bool = True
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, naming the setting and what was given."""
@@ -192,7 +195,8 @@ class Run:
             # Nothing is lost: all that was held back for it is in the checkpoint.
             self.report.training_abandoned = True
         self.report.end_reason = self._reason()
-        self._record_last(wants_snapshot=self._engine.can_snapshot)
+        wants_snapshot = self._config.last_snapshot and self._engine.can_snapshot
+        self._record_last(wants_snapshot=wants_snapshot)
 
     def _reason(self) -> str:
         """Return why the loop has ended."""

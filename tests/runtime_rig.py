@@ -173,12 +173,13 @@ class Memory:
         self.skipped.append(skipped)
         return sum(array.nbytes for array in arrays.values())
 
-    def save_snapshot(self, snapshot: Snapshot, position: Mapping[str, int]) -> str:
+    def take_snapshot(self, engine: EchoCoreset, position: Mapping[str, int]) -> Snapshot:
         """Keep the snapshot."""
+        snapshot = engine.snapshot()
         self.diary.note(f"snapshot {snapshot.n}")
         assert position == {"row": snapshot.n}
         self.snapshots[snapshot.id] = snapshot
-        return snapshot.id
+        return snapshot
 
     def write(self, rejected: Sequence[RejectedSample]) -> None:
         """Take messages in, not yet durably."""

@@ -306,7 +306,7 @@ def test_forgetting_takes_a_sample_out_of_its_segment(
     with closing(member(state)) as again:
         snapshot = take_group_snapshot(again, CONFIG, device="cpu")
         assert snapshot is not None
-        manifest = snapshot_manifest(find_snapshot(state, snapshot))
+        manifest = snapshot_manifest(find_snapshot(state, snapshot.id))
     assert [manifest[key] for key in ("n", "num_forgotten", "num_forget_missed")] == [39, 1, 1]
     assert manifest["position"] == {**dict.fromkeys(NAMES, 0), NAMES[0]: 20, NAMES[1]: 20}
 

@@ -1,0 +1,299 @@
+"""One member of a consumer group that shares a state: terms, one after the other.
+
+A term lasts as long as an assignment: claim the partitions, count them into a segment,
+hand them over. What a term could not publish in time is counted again by their next owner.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from echo_stream.config import EngineConfig
+from echo_stream.connectors.consumer import writers
+from echo_stream.connectors.dead_letters import DeadLetterFile
+from echo_stream.connectors.engine_files import read_generation
+from echo_stream.connectors.group_claiming import Claiming
+from echo_stream.connectors.group_membership import Assignment, LostError, RebalancedError
+from echo_stream.connectors.group_merge import take_group_snapshot
+from echo_stream.connectors.group_report import LentTrainer, Totals
+from echo_stream.connectors.group_state import GroupState
+from echo_stream.connectors.group_term import Term
+from echo_stream.connectors.kafka_source import KafkaSource
+from echo_stream.connectors.run_monitor import RunMonitor
+from echo_stream.connectors.run_status import StatusFile
+from echo_stream.connectors.shutdown import Signals
+from echo_stream.connectors.snapshots import newest_manifest
+from echo_stream.engine import EchoCoreset
+from echo_stream.errors import FencedError
+from echo_stream.generation import check_partition, refuse_too_fine
+from echo_stream.runtime import Run, RunConfig, RunReport, Trainer
+
+logger = logging.getLogger(__name__)
+
+
+def consume_in_group(  # noqa: PLR0913 - what `consume` takes, and the group
+    open_source: Callable[[], KafkaSource],
+    group: str,
+    state: Path,
+    engine_config: EngineConfig,
+    run_config: RunConfig,
+    *,
+    until_end: bool = False,
+    generation: Path | None = None,
+    device: str = "auto",
+    trainer: Trainer | None = None,
+    monitor: RunMonitor | None = None,
+) -> RunReport:
+    """Count the partitions that a consumer group assigns to this process, into a shared state.
+
+    Any number of processes do so at once, and may come, leave and die. Together they count
+    each message once; the coreset is that of all of them. Signals do what `consume` says; the
+    last snapshot is left to the members that go on, if there are any.
+
+    Parameters
+    ----------
+    open_source : callable
+        Opens the source, as a member of the group.
+    group : str
+    state : Path
+        Created when it does not exist; shared with the other members.
+    engine_config : EngineConfig
+        A group never regenerates by itself: all segments are of one generation.
+    run_config : RunConfig
+    until_end : bool
+        End when the group has counted all that was there when this process began.
+    generation : Path or None
+        A trained generation for a new state. Without one, one member trains it.
+    device : str
+    trainer : Trainer, optional
+    monitor : RunMonitor, optional
+
+    Raises
+    ------
+    StateError
+        If the state is another group's or of a run without one, of another configuration or
+        source, or damaged.
+    PositionError
+        If the source has lost what the state would count next.
+    SourceError
+        If the source is not there, or fails. What was counted is in the state.
+    """
+    config = replace(engine_config, auto_regenerate=False)
+    monitor = RunMonitor() if monitor is None else monitor
+    with Signals(run_config.shutdown_budget) as signals:
+        trained = (
+            None if generation is None else read_generation(generation, features=config.features)
+        )
+        if trained is None:
+            refuse_too_fine(config, max(config.warmup, config.expected_n or 0))
+        else:
+            check_partition(trained, config)
+        with (
+            closing(GroupState(state, group)) as shared,
+            StatusFile(shared.status_file, monitor),
+            writers() as executor,
+            closing(open_source()) as source,
+            closing(DeadLetterFile(state / "dead-letters")) as dead_letters,
+        ):
+            record = shared.begin(config, source.describe(), source.starts, trained)
+            source.recognise(record.source)
+            member = GroupMember(
+                shared,
+                source,
+                dead_letters,
+                config=config,
+                run_config=run_config,
+                until_end=until_end,
+                device=device,
+                trainer=trainer,
+                monitor=monitor,
+                executor=executor,
+            )
+            monitor.resumed({}, newest_manifest(state))
+            signals.steer(member)
+            return member.run()
+
+
+class GroupMember:
+    """Takes turns: wait for an assignment, count it, hand it over.
+
+    Parameters
+    ----------
+    state, source, dead_letters
+    config : EngineConfig
+    run_config : RunConfig
+    until_end : bool
+    device : str
+    trainer : Trainer or None
+    monitor : RunMonitor
+    executor : Executor
+        Writes checkpoints and snapshots.
+    """
+
+    def __init__(  # noqa: PLR0913 - everything that a run is between
+        self,
+        state: GroupState,
+        source: KafkaSource,
+        dead_letters: DeadLetterFile,
+        *,
+        config: EngineConfig,
+        run_config: RunConfig,
+        until_end: bool,
+        device: str,
+        trainer: Trainer | None,
+        monitor: RunMonitor,
+        executor: Executor,
+    ) -> None:
+        self._state, self._source, self._dead_letters = state, source, dead_letters
+        self._config, self._run_config = config, run_config
+        self._until_end = until_end
+        self._device = device
+        self._trainer = trainer
+        self._monitor = monitor
+        self._executor = executor
+        self._claiming = Claiming(state, source, config.features)
+        self._totals = Totals(monitor)
+        self._run: Run | None = None
+        self._finished: Assignment | None = None  # counted to its end
+        self._stop_asked = self._snapshot_asked = False
+
+    def stop(self) -> None:
+        """Ask the member to hand over and leave. Safe in a signal handler."""
+        self._stop_asked = True
+        if self._run is not None:
+            self._run.stop()
+
+    def ask_snapshot(self) -> None:
+        """Ask for a snapshot of what the whole group has counted. Safe in a signal handler."""
+        self._snapshot_asked = True
+        if self._run is not None:
+            self._run.ask_snapshot()
+
+    def run(self) -> RunReport:
+        """Count until a stop is asked for, enough has been counted, or all has been.
+
+        The partitions are handed over before anything else is done at the end.
+        """
+        is_whole = False
+        try:
+            while not self._is_over():
+                self._take_turn()
+            self._source.close()
+            self._take_last_snapshot()
+            is_whole = True
+        finally:
+            if self._trainer is not None:
+                self._trainer.finish(lambda: is_whole and not self._stop_asked)
+        return self._totals.report(self._state, self._reason())
+
+    def _is_over(self) -> bool:
+        """Tell whether there is nothing left to do."""
+        return self._stop_asked or self._samples_left() == 0 or self._has_reached_the_end()
+
+    def _has_reached_the_end(self) -> bool:
+        """Tell whether the group has counted all that was there at the start."""
+        if not self._until_end:
+            return False
+        counted = self._state.ends()
+        return all(counted.get(name, 0) >= end for name, end in self._source.ends().items())
+
+    def _take_turn(self) -> None:
+        """Begin a term if there is one to begin; else wait a little."""
+        assignment = self._source.assignment()
+        if assignment is None or not assignment.partitions or assignment == self._finished:
+            self._source.wait()
+            return
+        claimed = self._claiming.claim(assignment)
+        if claimed is None:
+            self._source.wait()
+            return
+        self._count(assignment, *claimed)
+
+    def _count(self, assignment: Assignment, segment: str, begins: dict[str, int]) -> None:
+        """Count partitions for as long as they are ours."""
+        term = Term(
+            self._state,
+            segment,
+            begins,
+            group_generation=assignment.generation,
+            device=self._device,
+            keep_snapshots=self._run_config.keep_snapshots,
+        )
+        try:
+            run = self._begin(assignment, term)
+            run.run()
+            if self._source.is_exhausted:
+                self._finished = assignment
+        except RebalancedError as err:
+            logger.info("%s", err)
+        except (FencedError, LostError) as err:
+            logger.warning("%s", err)
+        finally:
+            self._totals.add(self._run, term)
+            self._run = None
+            term.end()
+
+    def _begin(self, assignment: Assignment, term: Term) -> Run:
+        """Return a run over the partitions of a term."""
+        generation = self._claiming.generation
+        engine = EchoCoreset.from_config(self._config, generation=generation, device=self._device)
+        self._source.read_only(term.begins, assignment)
+        if engine.schema is not None:
+            self._source.expect(engine.schema)
+        self._monitor.watch(self._source)
+        self._run = run = Run(
+            self._source,
+            engine,
+            term,
+            self._dead_letters,
+            config=self._term_config(assignment),
+            clock=time.monotonic,
+            trainer=None if self._trainer is None else LentTrainer(self._trainer),
+            observer=self._totals,
+            executor=self._executor,
+            stats=self._monitor.stats,
+        )
+        if self._stop_asked:
+            run.stop()
+        if self._snapshot_asked:
+            run.ask_snapshot()
+        return run
+
+    def _term_config(self, assignment: Assignment) -> RunConfig:
+        """Return how a term behaves: a warm-up ends with it, and one member takes snapshots."""
+        config = replace(self._run_config, last_snapshot=False)
+        left = self._samples_left()
+        if self._claiming.generation is None:
+            left = min(left, self._config.warmup)
+        config = replace(config, max_samples=None if left == float("inf") else int(left))
+        if not self._claiming.has_first(assignment):
+            config = replace(config, snapshot_every=None, retrain_every=None)
+        return config
+
+    def _samples_left(self) -> float:
+        """Return how many samples this process may still count."""
+        if self._run_config.max_samples is None:
+            return float("inf")
+        return max(self._run_config.max_samples - self._totals.samples, 0)
+
+    def _take_last_snapshot(self) -> None:
+        """Take a snapshot at the end of the stream, or when no other member goes on."""
+        if self._has_reached_the_end() or not self._state.others_alive():
+            snapshot = take_group_snapshot(
+                self._state,
+                self._config,
+                device=self._device,
+                keep=self._run_config.keep_snapshots,
+            )
+            if snapshot is not None:
+                self._totals.add_snapshot(snapshot)
+
+    def _reason(self) -> str:
+        """Return why the member has ended."""
+        if self._stop_asked:
+            return "stopped"
+        return "max samples" if self._samples_left() == 0 else "end of stream"

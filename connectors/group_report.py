@@ -1,0 +1,109 @@
+"""What a member of a group has done over all its terms."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from echo_stream.connectors.group_state import GroupState
+from echo_stream.connectors.group_term import Term
+from echo_stream.connectors.run_monitor import RunMonitor
+from echo_stream.runtime import Run, RunReport, Trainer
+from echo_stream.snapshot import Snapshot
+from echo_stream.source import Batch
+from echo_stream.watching import Phase
+
+
+class Totals:
+    """The observer of each term's run, and the sum of their reports.
+
+    Parameters
+    ----------
+    monitor : RunMonitor
+        Told of all terms as of one run.
+    """
+
+    def __init__(self, monitor: RunMonitor) -> None:
+        self._monitor = monitor
+        self._before = RunReport()
+
+    @property
+    def samples(self) -> int:
+        """Samples of this process that are durable."""
+        return self._before.samples
+
+    def add(self, run: Run | None, term: Term) -> None:
+        """Add a term that has ended: of its samples those that it has published."""
+        if run is not None:
+            self._before = self._sum(replace(run.report, samples=term.num_published))
+
+    def report(self, state: GroupState, reason: str) -> RunReport:
+        """Return what this process has done, and what the group has counted."""
+        segments = state.current()
+        return replace(
+            self._before,
+            n=sum(segment.n for segment in segments),
+            gaps=sum(segment.skipped.gaps for segment in segments),
+            replayed=sum(segment.skipped.replayed for segment in segments),
+            end_reason=reason,
+        )
+
+    def phase(self, phase: Phase) -> None:
+        """Pass on what the run does."""
+        self._monitor.phase(phase)
+
+    def batch(self, report: RunReport, batch: Batch) -> None:
+        """Pass on a batch, with the report of all terms."""
+        self._monitor.batch(self._sum(report), batch)
+
+    def epoch(self, done: int, total: int) -> None:
+        """Pass on an epoch of the encoder's training."""
+        self._monitor.epoch(done, total)
+
+    def checkpoint(self, position: Mapping[str, int], seconds: float) -> None:
+        """Pass on a checkpoint."""
+        self._monitor.checkpoint(position, seconds)
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        """Pass on a snapshot."""
+        self._monitor.snapshot(snapshot)
+
+    def add_snapshot(self, snapshot: Snapshot) -> None:
+        """Add a snapshot that was taken after the last term."""
+        self.snapshot(snapshot)
+        if snapshot.id not in self._before.snapshots[-1:]:
+            self._before.snapshots.append(snapshot.id)
+
+    def _sum(self, report: RunReport) -> RunReport:
+        """Return a term's report with those before it."""
+        before = self._before
+        return replace(
+            report,
+            n=before.samples + report.samples,
+            samples=before.samples + report.samples,
+            rejected=before.rejected + report.rejected,
+            checkpoints=before.checkpoints + report.checkpoints,
+            retrainings=before.retrainings + report.retrainings,
+            snapshots=[*before.snapshots, *report.snapshots],
+        )
+
+
+class LentTrainer:
+    """A trainer whose trainings outlast the run that has begun them.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+
+    def start(self, snapshot_id: str) -> bool:
+        """Begin to train on a snapshot; False if a training is still under way."""
+        return self._trainer.start(snapshot_id)
+
+    def poll(self) -> None:
+        """Report a training that has ended."""
+        self._trainer.poll()
+
+    def finish(self, may_wait: Callable[[], bool]) -> None:
+        """Do nothing: the member waits for it when it leaves."""
