@@ -254,6 +254,12 @@ def refuse_alone(data: Path | None, config: "EngineConfig") -> None:
     if config.auto_regenerate and is_flag("auto_regenerate"):
         msg = "a group counts with one generation; leave --auto-regenerate or --group out"
         raise click.UsageError(msg)
+    if config.on_duplicate == "replace":
+        msg = (
+            "a sample to replace may be in the segment of another member; leave "
+            "--on-duplicate replace or --group out"
+        )
+        raise click.UsageError(msg)
 
 
 def child_trainer(state: Path, values: dict[str, Any], monitor: "RunMonitor") -> "Trainer":

@@ -113,7 +113,7 @@ def consume_in_group(  # noqa: PLR0913 - what `consume` takes, and the group
                 monitor=monitor,
                 executor=executor,
             )
-            monitor.resumed({}, newest_manifest(state))
+            monitor.resumed({}, newest_manifest(state), 0.0)
             signals.steer(member)
             return member.run()
 

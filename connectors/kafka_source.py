@@ -232,7 +232,7 @@ class KafkaSource:
         """Return how far each partition has been read, and where the broker says it ends."""
         return {
             partition_name(each): self._read.progress(each, self._end(each))
-            for each in self._partitions
+            for each in self._offsets.following
         }
 
     def _end(self, partition: TopicPartition) -> int:

@@ -22,8 +22,8 @@ from echo_stream.connectors.state_store import StateStore
 from echo_stream.errors import FencedError, StateError
 from echo_stream.generation import Generation
 from echo_stream.samples import Samples, as_objects
-from echo_stream.snapshot import Snapshot
 from echo_stream.source import ArraySource, Skipped
+from tests.same_coreset import assert_nothing_certified_is_wrong, assert_same_sums
 
 NAMES = [f"events/{number}" for number in range(4)]
 LENGTH = 1_500  # samples of a partition; more than a block of the sketch
@@ -103,28 +103,6 @@ class Counting:
         self.term.save_checkpoint(self._engine, self.position, SOURCE, Skipped(1, 2))
 
 
-def assert_same(ours: Snapshot, expected: Snapshot) -> None:
-    """Check that N, counts and centroids are the same bits, and no certificate is wrong."""
-    assert ours.n == expected.n
-    assert ours.cells.cells == expected.cells.cells
-    assert ours.cells.counts.tolist() == expected.cells.counts.tolist()
-    assert ours.cells.centroids.tobytes() == expected.cells.centroids.tobytes()
-    rows, right = ours.rows, expected.rows
-    named = {(role, cell, rank): name for role, cell, rank, name in zip(
-        right.roles, right.cells, right.rounds.tolist(), right.samples.ids, strict=True
-    )}  # fmt: skip
-    certified = [
-        ((role, cell, rank), name)
-        for role, cell, rank, name, is_certified in zip(
-            rows.roles, rows.cells, rows.rounds.tolist(), rows.samples.ids, rows.certified,
-            strict=True,
-        )
-        if is_certified
-    ]  # fmt: skip
-    assert len(certified) > len(rows) // 2
-    assert all(named[place] == name for place, name in certified)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_members_that_come_and_go_count_everything_once(
     seed: int,
@@ -154,11 +132,13 @@ def test_members_that_come_and_go_count_everything_once(
     merged = merge_group(members[1], CONFIG, device="cpu")
     assert merged.position == dict.fromkeys(NAMES, LENGTH)
     assert merged.engine is not None
-    assert_same(merged.engine.snapshot(), whole.snapshot())
+    as_merged = merged.engine.snapshot()
     merged.engine.repair(ArraySource(all_of_them))
     expected = EchoCoreset.from_config(CONFIG, generation=whole.generation_)
     expected.update(all_of_them)
     expected.repair(ArraySource(all_of_them))
+    assert_same_sums(as_merged, expected.snapshot())
+    assert_nothing_certified_is_wrong(as_merged, expected.snapshot())
     ours, right = merged.engine.snapshot().rows, expected.snapshot().rows
     assert ours.samples.ids.tolist() == right.samples.ids.tolist()
     assert ours.weights.tolist() == right.weights.tolist()
