@@ -10,10 +10,11 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.consumer import writers
+from echo_stream.connectors.consumer import KeptDeadLetters, writers
 from echo_stream.connectors.dead_letters import DeadLetterFile
 from echo_stream.connectors.engine_files import read_generation
 from echo_stream.connectors.group_claiming import Claiming
@@ -23,6 +24,7 @@ from echo_stream.connectors.group_report import LentTrainer, Totals
 from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_term import Term
 from echo_stream.connectors.kafka_source import KafkaSource
+from echo_stream.connectors.retrying import Patience
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.connectors.run_status import StatusFile
 from echo_stream.connectors.shutdown import Signals
@@ -47,6 +49,8 @@ def consume_in_group(  # noqa: PLR0913 - what `consume` takes, and the group
     device: str = "auto",
     trainer: Trainer | None = None,
     monitor: RunMonitor | None = None,
+    open_dead_letters: Callable[[], KeptDeadLetters] | None = None,
+    patience: Patience = Patience(),  # noqa: B008 - immutable
 ) -> RunReport:
     """Count the partitions that a consumer group assigns to this process, into a shared state.
 
@@ -71,6 +75,8 @@ def consume_in_group(  # noqa: PLR0913 - what `consume` takes, and the group
     device : str
     trainer : Trainer, optional
     monitor : RunMonitor, optional
+    open_dead_letters : callable, optional
+    patience : Patience
 
     Raises
     ------
@@ -81,9 +87,12 @@ def consume_in_group(  # noqa: PLR0913 - what `consume` takes, and the group
         If the source has lost what the state would count next.
     SourceError
         If the source is not there, or fails. What was counted is in the state.
+    InfrastructureError
+        If the disk stays full, or the dead-letter topic away.
     """
     config = replace(engine_config, auto_regenerate=False)
     monitor = RunMonitor() if monitor is None else monitor
+    keep = open_dead_letters or partial(DeadLetterFile, state / "dead-letters", patience)
     with Signals(run_config.shutdown_budget) as signals:
         trained = (
             None if generation is None else read_generation(generation, features=config.features)
@@ -97,7 +106,7 @@ def consume_in_group(  # noqa: PLR0913 - what `consume` takes, and the group
             StatusFile(shared.status_file, monitor),
             writers() as executor,
             closing(open_source()) as source,
-            closing(DeadLetterFile(state / "dead-letters")) as dead_letters,
+            closing(keep()) as dead_letters,
         ):
             record = shared.begin(config, source.describe(), source.starts, trained)
             source.recognise(record.source)
@@ -112,6 +121,7 @@ def consume_in_group(  # noqa: PLR0913 - what `consume` takes, and the group
                 trainer=trainer,
                 monitor=monitor,
                 executor=executor,
+                patience=patience,
             )
             monitor.resumed({}, newest_manifest(state), 0.0)
             signals.steer(member)
@@ -132,13 +142,14 @@ class GroupMember:
     monitor : RunMonitor
     executor : Executor
         Writes checkpoints and snapshots.
+    patience : Patience
     """
 
     def __init__(  # noqa: PLR0913 - everything that a run is between
         self,
         state: GroupState,
         source: KafkaSource,
-        dead_letters: DeadLetterFile,
+        dead_letters: KeptDeadLetters,
         *,
         config: EngineConfig,
         run_config: RunConfig,
@@ -147,6 +158,7 @@ class GroupMember:
         trainer: Trainer | None,
         monitor: RunMonitor,
         executor: Executor,
+        patience: Patience,
     ) -> None:
         self._state, self._source, self._dead_letters = state, source, dead_letters
         self._config, self._run_config = config, run_config
@@ -155,6 +167,7 @@ class GroupMember:
         self._trainer = trainer
         self._monitor = monitor
         self._executor = executor
+        self._patience = patience
         self._claiming = Claiming(state, source, config.features)
         self._totals = Totals(monitor)
         self._run: Run | None = None
@@ -222,6 +235,7 @@ class GroupMember:
             group_generation=assignment.generation,
             device=self._device,
             keep_snapshots=self._run_config.keep_snapshots,
+            patience=self._patience,
         )
         try:
             run = self._begin(assignment, term)

@@ -5,6 +5,7 @@ from typing import Any
 
 from echo_stream.connectors.group_merge import take_group_snapshot
 from echo_stream.connectors.group_state import GroupState
+from echo_stream.connectors.retrying import Patience
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import FencedError, StateError
 from echo_stream.snapshot import Snapshot
@@ -28,6 +29,8 @@ class Term:
         Kafka's number of the assignment.
     device : str
     keep_snapshots : int, optional
+    patience : Patience
+        How long to try again while the disk is full.
 
     Attributes
     ----------
@@ -44,6 +47,7 @@ class Term:
         group_generation: int,
         device: str,
         keep_snapshots: int | None = None,
+        patience: Patience = Patience(),  # noqa: B008 - immutable
     ) -> None:
         self.begins = dict(begins)
         self.num_published = 0
@@ -52,6 +56,7 @@ class Term:
         self._group_generation = group_generation
         self._device = device
         self._keep_snapshots = keep_snapshots
+        self._patience = patience
         self._published = dict(begins)
 
     def save_checkpoint(
@@ -69,22 +74,28 @@ class Term:
         ------
         FencedError
             If another process has taken a partition over.
+        InfrastructureError
+            If the disk stays full.
         """
         if engine.is_warming_up or position == self._published:
             return 0
         self._state.settle_generation(engine.generation_)
+        covers = {name: [(begin, position[name])] for name, begin in self.begins.items()}
+        about = {
+            "member": self._state.member,
+            "group_generation": self._group_generation,
+            "source": dict(source),
+        }
         try:
-            size_bytes = self._state.segments.write(
-                self._segment,
-                engine,
-                {name: [(begin, position[name])] for name, begin in self.begins.items()},
-                {
-                    "member": self._state.member,
-                    "group_generation": self._group_generation,
-                    "source": dict(source),
-                },
-                skipped=skipped,
-                publishing=self._state.publishing(self._segment, self.begins),
+            size_bytes = self._patience.retry(
+                lambda: self._state.segments.write(
+                    self._segment,
+                    engine,
+                    covers,
+                    about,
+                    skipped=skipped,
+                    publishing=self._state.publishing(self._segment, self.begins),
+                )
             )
         except FencedError:
             raise
