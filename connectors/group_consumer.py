@@ -32,7 +32,8 @@ from echo_stream.connectors.snapshots import newest_manifest
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import FencedError
 from echo_stream.generation import check_partition, refuse_too_fine
-from echo_stream.runtime import Run, RunConfig, RunReport, Trainer
+from echo_stream.run_report import RunReport
+from echo_stream.runtime import Run, RunConfig, Trainer
 
 logger = logging.getLogger(__name__)
 

@@ -109,7 +109,7 @@ def compact(
         engine,
         union(segment.covers for segment in old),
         {"member": state.member, "group_generation": None, "source": dict(state.record().source)},
-        skipped=_skipped(old),
+        skipped=total_skipped(old),
         replaces=[segment.id for segment in old],
         publishing=_replacing(state, old),
     )
@@ -136,7 +136,7 @@ def _merged(
     covered = union(segment.covers for segment in segments)
     position = {**state.record().start, **{name: each[-1][1] for name, each in covered.items()}}
     engine = _engine(segments, config, device=device) if segments else None
-    return Merged(engine, position, _skipped(segments))
+    return Merged(engine, position, total_skipped(segments))
 
 
 def _engine(segments: Sequence[Segment], config: EngineConfig, *, device: str) -> EchoCoreset:
@@ -147,7 +147,7 @@ def _engine(segments: Sequence[Segment], config: EngineConfig, *, device: str) -
     return engine
 
 
-def _skipped(segments: Iterable[Segment]) -> Skipped:
+def total_skipped(segments: Iterable[Segment]) -> Skipped:
     """Return what was passed over in all segments."""
     each = [segment.skipped for segment in segments]
-    return Skipped(*map(sum, zip(*each, strict=True)))
+    return Skipped(*(sum(counts) for counts in zip(Skipped(), *each, strict=True)))

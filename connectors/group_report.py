@@ -1,15 +1,19 @@
 """What a member of a group has done over all its terms."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 
+from echo_stream.connectors.group_merge import total_skipped
 from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_term import Term
 from echo_stream.connectors.run_monitor import RunMonitor
-from echo_stream.runtime import Run, RunReport, Trainer
+from echo_stream.run_report import RunReport
+from echo_stream.runtime import Run, Trainer
 from echo_stream.snapshot import Snapshot
 from echo_stream.source import Batch
 from echo_stream.watching import Phase
+
+COUNTS = [each.name for each in fields(RunReport) if each.default == 0]
 
 
 class Totals:
@@ -36,15 +40,11 @@ class Totals:
             self._before = self._sum(replace(run.report, samples=term.num_published))
 
     def report(self, state: GroupState, reason: str) -> RunReport:
-        """Return what this process has done, and what the group has counted."""
+        """Return what this process has done; n and what was skipped are the whole group's."""
         segments = state.current()
-        return replace(
-            self._before,
-            n=sum(segment.n for segment in segments),
-            gaps=sum(segment.skipped.gaps for segment in segments),
-            replayed=sum(segment.skipped.replayed for segment in segments),
-            end_reason=reason,
-        )
+        skipped = total_skipped(segments)._asdict()
+        n = sum(segment.n for segment in segments)
+        return replace(self._before, n=n, **skipped, end_reason=reason)
 
     def phase(self, phase: Phase) -> None:
         """Pass on what the run does."""
@@ -75,15 +75,8 @@ class Totals:
     def _sum(self, report: RunReport) -> RunReport:
         """Return a term's report with those before it."""
         before = self._before
-        return replace(
-            report,
-            n=before.samples + report.samples,
-            samples=before.samples + report.samples,
-            rejected=before.rejected + report.rejected,
-            checkpoints=before.checkpoints + report.checkpoints,
-            retrainings=before.retrainings + report.retrainings,
-            snapshots=[*before.snapshots, *report.snapshots],
-        )
+        counts = {name: getattr(before, name) + getattr(report, name) for name in COUNTS}
+        return replace(report, **counts, snapshots=[*before.snapshots, *report.snapshots])
 
 
 class LentTrainer:
