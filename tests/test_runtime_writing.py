@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from echo_stream.errors import StateError
 from echo_stream.runtime import RunConfig
 from echo_stream.schedule import Every
+from echo_stream.snapshot import Snapshot
 from tests.runtime_rig import (
     CAP,
     Clock,
@@ -139,13 +140,13 @@ def test_stop_gives_up_a_snapshot_that_takes_too_long(threads: Executor) -> None
     ear, may_end = Ear(at=3), threading.Event()
     stopped = rig(RunConfig(shutdown_budget=50), ear=ear, executor=threads, clock=Hurried())
     ear.do = stopped.run.stop
-    save = stopped.memory.save_snapshot
+    save = stopped.memory.take_snapshot
 
-    def linger(*arguments: Any) -> str:
+    def linger(*arguments: Any) -> Snapshot:
         assert may_end.wait(60)
         return save(*arguments)
 
-    setattr(stopped.memory, "save_snapshot", linger)  # noqa: B010 - a slow disk
+    setattr(stopped.memory, "take_snapshot", linger)  # noqa: B010 - a slow disk
     report = stopped.run.run()
     may_end.set()
     assert (report.snapshot_abandoned, report.snapshots) == (True, [])

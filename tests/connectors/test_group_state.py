@@ -352,5 +352,7 @@ def test_a_compaction_that_dies_anywhere_loses_nothing(
     deaths = [json.loads(line) for line in output.splitlines()]
     assert deaths[-1] == [0, 60, 1, [3, 6, 9]]
     assert {code for code, *_ in deaths[:-1]} == {KILLED}
-    assert [rest for _, *rest in deaths if rest not in ([60, 3, [3, 6, 9]], [60, 1, [3, 6, 9]])] == []
+    assert [
+        rest for _, *rest in deaths if rest not in ([60, 3, [3, 6, 9]], [60, 1, [3, 6, 9]])
+    ] == []
     assert len(list((state / "segments").iterdir())) == 1
