@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from echo_stream.cli.command import Group
+from echo_stream.cli.diff import diff
 from echo_stream.cli.options import (
     format_option,
     needed_state,
@@ -19,7 +20,7 @@ from echo_stream.cli.retention import pin, prune, unpin, verify
 
 @click.group(cls=Group)
 def snapshots() -> None:
-    """List, show, export, draw, verify, pin and prune snapshots.
+    """List, show, compare, export, draw, verify, pin and prune snapshots.
 
     \b
     Example:
@@ -27,7 +28,7 @@ def snapshots() -> None:
     """
 
 
-for command in (pin, prune, unpin, verify):
+for command in (diff, pin, prune, unpin, verify):
     snapshots.add_command(command)
 
 

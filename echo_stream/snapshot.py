@@ -137,6 +137,34 @@ class Snapshot:
         """Return the samples of one role, in order."""
         return self.rows.samples[np.flatnonzero(self.rows.roles == role)]
 
+    def diff(self, after: "Snapshot") -> dict[str, Any]:
+        """Say what came and went from this snapshot to a later one.
+
+        Parameters
+        ----------
+        after : Snapshot
+
+        Returns
+        -------
+        dict
+            "before", "after" (ids), "n_before", "n_after"; "entered" and "left" (ids of
+            samples), "stayed" (their number); "by_label", "by_role" and "by_cell", rows with
+            these three numbers, those of cells with count and share before and after; and
+            "drift" of the cells' shares: the total variation "distance" (0 to 1) between the
+            two, "distance_of_new" between the first and what was counted since (None where
+            samples were taken out), "cells_entered" and "cells_left".
+
+            Cells of two generations cannot be compared: "same_generation" is False then,
+            and "by_cell" and "drift" are None.
+
+        Notes
+        -----
+        O(rows + cells). A sample is its id; in "by_role" it counts in each role that it has.
+        """
+        from echo_stream.comparison import compare  # noqa: PLC0415 - it knows snapshots
+
+        return compare(self, after)
+
     def as_dataset(self) -> "SnapshotDataset":
         """Return all rows as a `torch.utils.data.Dataset` of (x, y)."""
         from echo_stream.dataset import SnapshotDataset  # noqa: PLC0415 - torch is slow to import
