@@ -10,6 +10,7 @@ from sortedcontainers import SortedKeyList
 from echo_stream.members import Member, Tie
 
 FIRST_TIE: Tie = (-1, "", 0)  # before that of any sample
+MAX_SHARED = 1_000  # entries; a longer list of sortedcontainers writes an index when it is read
 
 
 class BoundedPool:
@@ -22,12 +23,13 @@ class BoundedPool:
     (0, inf)
     """
 
-    __slots__ = ("_entries", "_keys")
+    __slots__ = ("_entries", "_is_shared", "_keys")
 
     def __init__(self, entries: Iterable[tuple[float, Member]] = ()) -> None:
         self._entries: SortedKeyList = SortedKeyList(entries, key=_sort_key)
         # How many members have each key: whether any tie is asked for every sample offered.
         self._keys = Counter(key for key, _ in self._entries)
+        self._is_shared = False  # with a copy: then both are copied before they are changed
 
     def __len__(self) -> int:
         """Return the number of members."""
@@ -36,6 +38,15 @@ class BoundedPool:
     def __iter__(self) -> Iterator[Member]:
         """Yield members in order of (key, tie)."""
         return (member for _, member in self._entries)
+
+    def copy(self) -> "BoundedPool":
+        """Return an independent pool of the same members. O(1): the first change pays."""
+        if len(self._entries) > MAX_SHARED:
+            return BoundedPool(self._entries)
+        copy = BoundedPool.__new__(BoundedPool)
+        copy._entries, copy._keys = self._entries, self._keys
+        copy._is_shared = self._is_shared = True
+        return copy
 
     def offer(self, key: float, member: Member, capacity: float) -> None:
         """Take a member in, and the largest out if there are then too many. O(log n)."""
@@ -72,11 +83,13 @@ class BoundedPool:
         kept = [entry for entry in self._entries if id(entry[1]) not in gone]
         self._entries = SortedKeyList(kept, key=_sort_key)
         self._keys = Counter(key for key, _ in kept)
+        self._is_shared = False
 
     def swap(self, old: Member, new: Member) -> None:
         """Put another object of the same tie in a member's place, if it is held. O(pool)."""
         for entry in self._entries:
             if entry[1] is old:
+                self._make_own()
                 self._entries.remove(entry)
                 self._entries.add((entry[0], new))
                 return
@@ -92,13 +105,22 @@ class BoundedPool:
             return math.inf
         return entries[-1][0] if entries else -math.inf
 
+    def _make_own(self) -> None:
+        """Stop sharing with a copy, before a change."""
+        if self._is_shared:
+            self._entries = SortedKeyList(self._entries, key=_sort_key)
+            self._keys = self._keys.copy()
+            self._is_shared = False
+
     def _add(self, key: float, member: Member) -> None:
         """Take a member in."""
+        self._make_own()
         self._entries.add((key, member))
         self._keys[key] = self._keys.get(key, 0) + 1
 
     def _pop(self) -> None:
         """Drop the largest."""
+        self._make_own()
         key = self._entries.pop()[0]
         left = self._keys[key] - 1
         if left:

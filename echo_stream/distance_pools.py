@@ -256,13 +256,12 @@ class DistancePools:
     def copy_into(self, target: "DistancePools") -> None:
         """Make an empty target equal to this, sharing the members, which never change."""
         target.capacity = self.capacity
-        target.extend(len(self.pools))
-        target.references = self.references.clone()
+        target.pools = [pool.copy() for pool in self.pools]
+        target.references, target._limits = self.references.clone(), self._limits.clone()
         target.seen = self.seen.copy()
         target._dropped_before = self._dropped_before.copy()
         target.needed, target._twins = self.needed, self._twins.copy()
         target._closed = [list(drops) for drops in self._closed]
-        target._fill(range(len(self.pools)), [list(pool) for pool in self.pools])
 
     def refresh_limits(self, slots: Iterable[int]) -> None:
         """Take over the limits of pools that have changed."""

@@ -105,7 +105,8 @@ class HashPools:
         """Make an empty target equal to this, sharing the members, which never change."""
         target.capacity = self.capacity
         target.ends = dict(self.ends)
-        target.fill([list(pool) for pool in self.pools])
+        target.pools = [pool.copy() for pool in self.pools]
+        target._limits = self._limits.clone()
 
     def fill(self, members: Sequence[Sequence[Member]]) -> None:
         """Fill empty pools, one for each sequence of members."""
