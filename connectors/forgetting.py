@@ -11,7 +11,7 @@ from echo_stream.connectors.model_files import METRICS_FILE
 from echo_stream.connectors.segments import versions
 from echo_stream.connectors.snapshot_files import roles_of
 from echo_stream.connectors.snapshots import each_snapshot
-from echo_stream.connectors.state_store import StateStore
+from echo_stream.connectors.stored_engine import stored_engine
 from echo_stream.connectors.units import list_units, read_manifest
 from echo_stream.errors import StateError
 
@@ -83,18 +83,9 @@ def _forget_in_checkpoint(
     state: Path, sample_id: str, *, features: str | None, device: str
 ) -> tuple[int, int]:
     """Write the next checkpoint without a sample; return samples taken out, and counted."""
-    with StateStore(state) as store:
-        stored, checkpoint = store.stored_config(), None
-        if stored is not None:
-            given = replace(stored, features=features)
-            checkpoint = store.load_checkpoint(given, device=device)
-        if checkpoint is None:
-            msg = f"{state} has no checkpoint yet, so no sample to forget"
-            raise StateError(msg)
-        engine = checkpoint.engine
+    with stored_engine(state, features=features, device=device) as engine:
         removed = engine.forget(sample_id)
-        store.save_checkpoint(engine, checkpoint.position, checkpoint.source, checkpoint.skipped)
-    return removed, engine.n_seen_
+        return removed, engine.n_seen_
 
 
 def _checkpoints_with(state: Path, sample_id: str) -> list[str]:

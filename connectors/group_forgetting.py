@@ -40,15 +40,15 @@ def forget_in_group(
             taken = engine.forget(sample_id)
             n, removed = n + engine.n_seen_, removed + taken
             if taken:
-                _write(state, segment, engine)
+                write_next_version(state, segment, engine)
             else:
                 missed = missed or (segment, engine)
         if missed is not None and not removed:
-            _write(state, *missed)
+            write_next_version(state, *missed)
     return removed, n
 
 
-def _write(state: GroupState, segment: Segment, engine: EchoCoreset) -> None:
+def write_next_version(state: GroupState, segment: Segment, engine: EchoCoreset) -> None:
     """Write the next version of a segment, which covers the same."""
     manifest = read_manifest(segment.unit)
     about = {name: manifest[name] for name in ("member", "group_generation", "source")}

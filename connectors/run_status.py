@@ -45,6 +45,8 @@ def status_of(monitor: RunMonitor) -> dict[str, Any]:
         "rejected_by_reason": dict(monitor.rejected),
         "gaps": report.gaps,
         "replayed": report.replayed,
+        "tombstones": report.tombstones,
+        **report.change_counts,
         "position": dict(reading.position),
         "lag_records": lag_records,
         "lag_seconds": lag_seconds,

@@ -149,6 +149,7 @@ class StateStore:
             "parent": parent or None,
             "time": timestamp(),
             "n": engine.n_seen_,
+            **engine.change_counts(),
             "position": dict(position),
             "source": dict(source),
             **skipped._asdict(),

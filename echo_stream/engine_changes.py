@@ -62,6 +62,10 @@ class ChangingEstimator(EngineEstimator):
         self._progress = self._current
         return sum([self._progress.label(name, label) for name, label in pairs])
 
+    def holds(self, sample_id: object) -> bool:
+        """Tell whether a sample of an id is held. O(retained) once, then O(1)."""
+        return self._current.holds(str(sample_id))
+
     def change(self, change: Change) -> None:
         """Do what a stream asks for: set a label, or forget an id; misses are counted."""
         self._progress = self._current

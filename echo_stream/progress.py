@@ -204,6 +204,10 @@ class Progress:
         self.changes.note_label(is_met=is_met)
         return is_met
 
+    def holds(self, sample_id: str) -> bool:
+        """Tell whether a sample of an id is held."""
+        return sample_id in (self.waiting if self.sketch is None else self.sketch)
+
     def change_counts(self) -> dict[str, int]:
         """Return how many labels, forgotten ids and replacements there have been."""
         holder = self if self.sketch is None else self.sketch

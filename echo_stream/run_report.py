@@ -6,6 +6,10 @@ from typing import Self
 from echo_stream.engine import EchoCoreset
 from echo_stream.source import Batch, Skipped
 
+CHANGE_COUNTS = (
+    "num_labelled", "num_label_missed", "num_forgotten", "num_forget_missed", "num_replaced"
+)  # fmt: skip
+
 
 @dataclass(slots=True)
 class RunReport:
@@ -62,6 +66,11 @@ class RunReport:
         report = cls(**skipped._asdict())
         report._note_counts(engine)
         return report
+
+    @property
+    def change_counts(self) -> dict[str, int]:
+        """Late labels, samples and ids, by name."""
+        return {name: getattr(self, name) for name in CHANGE_COUNTS}
 
     @property
     def skipped(self) -> Skipped:

@@ -81,6 +81,11 @@ class RunCollector(Collector):
             "offsets_skipped", "Offsets without a message, and messages that came again, since "
             "the stream began.", ["kind"], skipped,
         )  # fmt: skip
+        changes = {(name.removeprefix("num_"),): n for name, n in report.change_counts.items()}
+        yield _counters(
+            "changes", "Late labels, and samples forgotten and replaced, since the stream began.",
+            ["kind"], changes,
+        )  # fmt: skip
         outcomes = {(name,): count for name, count in monitor.trainings.items()}
         yield _counters("retrainings", "Models trained beside the stream.", ["outcome"], outcomes)
         yield _gauge("retrain_running", "1 while a model is being trained.", monitor.is_training)

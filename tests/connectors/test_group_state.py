@@ -16,7 +16,9 @@ from echo_stream.connectors.forgetting import forget_sample
 from echo_stream.connectors.group_merge import compact, merge_group, take_group_snapshot
 from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_term import Term
+from echo_stream.connectors.labelling import label_samples
 from echo_stream.connectors.offset_ranges import ends_of, union
+from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import find_snapshot, snapshot_manifest
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.errors import FencedError, StateError
@@ -289,6 +291,32 @@ def test_forgetting_takes_a_sample_out_of_its_segment(
         manifest = snapshot_manifest(find_snapshot(state, snapshot.id))
     assert [manifest[key] for key in ("n", "num_forgotten", "num_forget_missed")] == [39, 1, 1]
     assert manifest["position"] == {**dict.fromkeys(NAMES, 0), NAMES[0]: 20, NAMES[1]: 20}
+
+
+def test_labels_reach_the_segments_that_hold_their_samples(
+    members: list[GroupState], partitions: dict[str, Samples], whole: EchoCoreset, tmp_path: Path
+) -> None:
+    """In any of them, the first included; a label that none holds a sample for is missed once."""
+    for number, name in enumerate(NAMES[:2]):
+        counting = Counting(take(members[number], [name], 1), partitions, whole.generation_)
+        counting.count(name, 10)
+        counting.publish()
+    for each in members:
+        each.close()
+    file = tmp_path / "labels.csv"
+    names = [f"{NAMES[0]}-3", f"{NAMES[1]}-3"]
+    file.write_text(f"id,label\n{names[0]},1\n{names[1]},2\nnobody,3\n", encoding="utf-8")
+    report = label_samples(members[0].folder, file, device="cpu")
+    assert (report.num_labelled, report.num_label_missed, report.n) == (2, 1, 20)
+    with closing(member(members[0].folder)) as again:
+        snapshot = take_group_snapshot(again, CONFIG, device="cpu")
+        assert snapshot is not None
+        rows = read_snapshot(find_snapshot(members[0].folder, snapshot))
+    assert [rows.manifest[key] for key in ("num_labelled", "num_label_missed")] == [2, 1]
+    labels = rows.rows.samples.labels
+    assert labels is not None
+    found = dict(zip(rows.rows.samples.ids, labels, strict=True))
+    assert {name: label for name, label in found.items() if label} == {names[0]: 1, names[1]: 2}
 
 
 # Compacts in child processes, of which each dies before another operation on the file
