@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echo_stream import EchoCoreset
+from echo_stream import EchoCoreset, Snapshot
 from echo_stream.changes import Change, Forget, LateLabel, in_order
 from echo_stream.run_report import CHANGE_COUNTS, RunReport
 from echo_stream.runtime import Run, RunConfig
@@ -90,10 +90,11 @@ def consume(engine: EchoCoreset, size: int, config: RunConfig) -> tuple[RunRepor
 class _Kept(Memory):
     """A memory of which snapshots may be of any position."""
 
-    def save_snapshot(self, snapshot: Any, _: Mapping[str, int]) -> str:
+    def take_snapshot(self, engine: EchoCoreset, _: Mapping[str, int]) -> Snapshot:
         """Keep the snapshot."""
+        snapshot = engine.snapshot()
         self.snapshots[snapshot.id] = snapshot
-        return str(snapshot.id)
+        return snapshot
 
 
 def in_turn(on_duplicate: str, *, is_warming: bool) -> EchoCoreset:

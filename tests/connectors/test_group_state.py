@@ -18,7 +18,6 @@ from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_term import Term
 from echo_stream.connectors.labelling import label_samples
 from echo_stream.connectors.offset_ranges import ends_of, union
-from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import find_snapshot, snapshot_manifest
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.errors import FencedError, StateError
@@ -310,12 +309,11 @@ def test_labels_reach_the_segments_that_hold_their_samples(
     assert (report.num_labelled, report.num_label_missed, report.n) == (2, 1, 20)
     with closing(member(members[0].folder)) as again:
         snapshot = take_group_snapshot(again, CONFIG, device="cpu")
-        assert snapshot is not None
-        rows = read_snapshot(find_snapshot(members[0].folder, snapshot))
-    assert [rows.manifest[key] for key in ("num_labelled", "num_label_missed")] == [2, 1]
-    labels = rows.rows.samples.labels
+    assert snapshot is not None
+    assert [snapshot.manifest[key] for key in ("num_labelled", "num_label_missed")] == [2, 1]
+    labels = snapshot.rows.samples.labels
     assert labels is not None
-    found = dict(zip(rows.rows.samples.ids, labels, strict=True))
+    found = dict(zip(snapshot.rows.samples.ids, labels, strict=True))
     assert {name: label for name, label in found.items() if label} == {names[0]: 1, names[1]: 2}
 
 
