@@ -138,7 +138,7 @@ def _tell(trained: "Trained", rows: list[dict[str, Any]], output_format: str) ->
     if metrics["diverged"]:
         say("the training diverged; lower --lr")
     if output_format == "table":
-        emit_rows(rows or [_summary(metrics)], output_format)
+        emit_rows([_rounded(row) for row in rows or [_summary(metrics)]], output_format)
         return
     result = {"model": str(trained.folder), "snapshot": trained.snapshot_id, **metrics}
     emit(result | ({"comparison": rows} if rows else {}))
@@ -148,3 +148,8 @@ def _summary(metrics: dict[str, Any]) -> dict[str, Any]:
     """Return what people look at first."""
     names = ("labels_used", "accuracy", "ece", "rmse", "mae", "r2", "steps", "loss")
     return {name: metrics[name] for name in names if name in metrics}
+
+
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with as many digits as people read."""
+    return {name: round(v, 4) if isinstance(v, float) else v for name, v in row.items()}

@@ -273,6 +273,27 @@ def test_a_compiled_model_learns_the_same() -> None:
     assert list(compiled.model.state_dict()) == list(plain.model.state_dict())
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.filterwarnings("default")  # torch's compiler warns of itself
+def test_a_gpu_trains_images_in_mixed_precision_and_compiled() -> None:
+    """With crops, flips and mixtures; the same bits twice."""
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    x = np.where(y[:, None, None] == 1, 200, 20) + rng.integers(0, 20, (60, 28, 28))
+    data = LabelledSet(x.astype(np.uint8), y, np.arange(60))
+    settings = config(
+        model="lenet", device="cuda", steps=60, lr=0.01, psi="mixup", augment=("crop", "flip"),
+        mixed_precision=True, compile=True,
+    )  # fmt: skip
+    first, again = (train(data[:40], data[40:], data, settings) for _ in range(2))
+    assert first.metrics["accuracy"] > 0.95
+    assert torch.equal(
+        torch.cat([p.flatten() for p in first.model.parameters()]),
+        torch.cat([p.flatten() for p in again.model.parameters()]),
+    )
+
+
 def test_the_curve_has_evenly_spread_points_and_marks_its_best() -> None:
     """The last point is the result; the best is what looking at the test set would choose."""
     data = samples(30)

@@ -281,3 +281,17 @@ def test_augmentation_of_vectors_is_refused(folder: Path) -> None:
     line = refusal("train", "--state", folder / "state", *QUICK, "--augment", "flip", exit_code=2)
     assert "is for images" in line
     assert "--input-shape" in line
+
+
+def test_a_terminal_shows_loss_accuracy_and_time_left(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal only; a pipe gets no bar."""
+    words = ("train", "--state", folder / "state", *QUICK)
+    assert "of the batch right" not in run_command(*words).stderr
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "160")
+    bar = run_command(*words).stderr
+    assert "training on coreset, loss" in bar
+    assert "% of the batch right" in bar
+    assert "0:00:00" in bar
