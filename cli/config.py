@@ -9,7 +9,7 @@ from click.core import ParameterSource
 from echo_stream.cli.command import Group
 from echo_stream.cli.options import format_option
 from echo_stream.cli.output import emit_rows
-from echo_stream.cli.parameters import ClientOptions, Interval, Shape, redacted
+from echo_stream.cli.parameters import ClientOptions, Duration, Interval, Shape, redacted
 from echo_stream.cli.settings import Setting, settings_file, settings_of
 
 
@@ -74,9 +74,10 @@ def _called(command: click.Command, parent: click.Context, name: str) -> click.C
 
 
 def _value(option: Setting, ctx: click.Context) -> Any:
-    """Return a value as its command gets it, but an interval or a shape as it was written."""
+    """Return a value as its command gets it, but as it was written where that is no JSON."""
     written, _ = option.consume_value(ctx, {})
-    is_text = isinstance(option.type, Interval | Shape) and isinstance(written, str | int)
+    has_words = isinstance(option.type, Duration | Interval | Shape)
+    is_text = has_words and isinstance(written, str | int)
     value = written if is_text else ctx.params[str(option.name)]
     return redacted(value) if isinstance(option.type, ClientOptions) and value else value
 

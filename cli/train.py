@@ -29,24 +29,11 @@ if TYPE_CHECKING:
     from echo_stream.training_loop import Progress
 
 
-def _subsets(
-    ctx: click.Context, parameter: click.Parameter, value: str | None
-) -> "tuple[Subset, ...]":
-    """Read the kinds of subsets to compare with; click's callback."""
-    names = tuple(name.strip() for name in value.split(",")) if value else ()
-    if not set(names) <= {"random", "balanced"}:
-        msg = f"give random, balanced or both with a comma; got {value!r}"
-        raise click.BadParameter(msg, ctx, parameter)
-    return cast("tuple[Subset, ...]", names)
-
-
 @click.command(cls=Command)
 @state_option
 @snapshot_option
 @option(
     "--compare",
-    "subsets",
-    callback=_subsets,
     metavar="KIND[,KIND]",
     help="Train the recipe on as many labelled samples of --data too: random, balanced.",
 )
@@ -69,7 +56,7 @@ def train(
     snapshot: str | None,
     out: Path | None,
     data: Path | None,
-    subsets: "tuple[Subset, ...]",
+    compare: str | None,
     output_format: str,
     **values: Any,
 ) -> None:
@@ -83,6 +70,7 @@ def train(
     if models is None:
         msg = "give --state DIR, or --snapshot PATH with --out DIR"
         raise click.UsageError(msg)
+    subsets = _subsets(compare)
     if subsets and (data is None or values["test"] is None):
         msg = "--compare needs --data, the source of the snapshot, and --test to score on"
         raise click.UsageError(msg)
@@ -108,13 +96,22 @@ def train(
         )
         rows = []
         if subsets and data is not None:
-            from echo_stream.connectors.comparison import compare  # noqa: PLC0415
+            from echo_stream.connectors.comparison import compare_subsets  # noqa: PLC0415
 
-            rows = compare(
+            rows = compare_subsets(
                 trained, data, subsets, test=values["test"], models=models, progress=show,
                 every=every,
             )  # fmt: skip
     _tell(trained, rows, output_format)
+
+
+def _subsets(written: str | None) -> "tuple[Subset, ...]":
+    """Read the kinds of subsets to compare with."""
+    names = tuple(name.strip() for name in written.split(",")) if written else ()
+    if not set(names) <= {"random", "balanced"}:
+        msg = f"--compare takes random, balanced or both with a comma; got {written!r}"
+        raise click.UsageError(msg)
+    return cast("tuple[Subset, ...]", names)
 
 
 @contextlib.contextmanager

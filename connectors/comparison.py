@@ -24,7 +24,7 @@ Subset: TypeAlias = Literal["random", "balanced"]
 COLUMNS = ("labels_used", "accuracy", "ece", "rmse", "mae", "steps", "loss", "diverged")
 
 
-def compare(
+def compare_subsets(
     trained: Trained,
     data: Path,
     subsets: Sequence[Subset],
