@@ -36,7 +36,7 @@ class Claiming:
     def __init__(self, state: GroupState, source: KafkaSource, features: str | None) -> None:
         self.generation: Generation | None = None
         self._state, self._source, self._features = state, source, features
-        self._waiting: tuple[Assignment, float] | None = None
+        self._waiting: tuple[frozenset[TopicPartition], float] | None = None
         self._refused: Assignment | None = None
 
     def claim(self, assignment: Assignment) -> tuple[str, dict[str, int]] | None:
@@ -74,8 +74,9 @@ class Claiming:
     def _has_waited(self, assignment: Assignment) -> bool:
         """Tell whether former holders have had their time."""
         now = time.monotonic()
-        if self._waiting is None or self._waiting[0] != assignment:
-            self._waiting = (assignment, now)
+        if self._waiting is None or self._waiting[0] != assignment.partitions:
+            logger.info("assigned %d partitions of the group", len(assignment.partitions))
+            self._waiting = (assignment.partitions, now)
         return now - self._waiting[1] > self._source.handover_s
 
     def _trains(self, assignment: Assignment) -> bool:

@@ -229,6 +229,7 @@ class GroupMember:
 
     def _count(self, assignment: Assignment, segment: str, begins: dict[str, int]) -> None:
         """Count partitions for as long as they are ours."""
+        logger.info("counting %s into segment %s", ", ".join(begins), segment)
         term = Term(
             self._state,
             segment,

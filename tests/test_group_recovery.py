@@ -34,12 +34,12 @@ N = 12_000
 PARTITIONS = 4
 LIMIT_S = 120.0  # importing torch on a busy machine takes a while
 CONFIG = EngineConfig(budget=100, preset="paper", epochs=1)
-OPTIONS = ["--preset", "paper", "--budget", "100", "--epochs", "1", "--checkpoint-every", "300"]
+OPTIONS = ["--preset", "paper", "--budget", "100", "--epochs", "1", "--checkpoint-every", "1s"]
 CLIENT = """
 [kafka]
-session_timeout_ms = 3000
+session_timeout_ms = 5000
 heartbeat_interval_ms = 500
-max_poll_interval_ms = 6000
+max_poll_interval_ms = 10000
 """
 
 
