@@ -37,6 +37,7 @@ fuzz: $(VENV)/.group-test ## look long for wrong certificates and decoders; EXAM
 
 bench: venv ## measure; FASHION_MNIST and EMBEDDINGS name the data's folders
 	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.query
 	$(BIN)/python -m benchmarks.losses
 	$(BIN)/python -m benchmarks.fidelity $(EMBEDDINGS) $(FASHION_MNIST)
 	$(BIN)/python -m benchmarks.fashion_mnist $(FASHION_MNIST)

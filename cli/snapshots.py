@@ -15,6 +15,7 @@ from echo_stream.cli.options import (
     state_option,
 )
 from echo_stream.cli.output import emit, emit_rows
+from echo_stream.cli.parameters import Shape
 from echo_stream.cli.retention import pin, prune, unpin, verify
 
 
@@ -70,16 +71,22 @@ def show(*, state: Path | None, snapshot: str | None) -> None:
 @click.argument("target", type=click.Path(path_type=Path))
 @state_option
 @snapshot_option
-def export(*, target: Path, state: Path | None, snapshot: str | None) -> None:
-    """Write the rows of a snapshot to TARGET, an .npz: x, y, id, role and weight.
+@option("--image-shape", type=Shape(), help="Of images, where samples are vectors: 28,28.")
+def export(
+    *, target: Path, state: Path | None, snapshot: str | None, image_shape: tuple[int, ...] | None
+) -> None:
+    """Write the rows of a snapshot to TARGET: .npz, .parquet, or a new folder of images.
+
+    The images lie in a sub-folder for each label; metadata.csv has ids, roles and weights.
 
     \b
     Example:
       echo-stream snapshots export coreset.npz --state DIR
     """
-    from echo_stream.connectors.export import export_npz  # noqa: PLC0415
+    from echo_stream.connectors.export import export_snapshot  # noqa: PLC0415
 
-    emit(_written(export_npz(_read(state, snapshot), target)))
+    written = export_snapshot(_read(state, snapshot), target, image_shape=image_shape)
+    emit(_written(written))
 
 
 @snapshots.command()

@@ -1,12 +1,40 @@
 """Snapshots in formats that other programs read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from echo_stream.connectors.targets import new_file
+from echo_stream.errors import ConfigError
 from echo_stream.snapshot import Snapshot
 from echo_stream.typing import Array
+
+
+def export_snapshot(
+    snapshot: Snapshot, target: Path, *, image_shape: Sequence[int] | None = None
+) -> Path:
+    """Write the rows of a snapshot: .npz, .parquet, or without a suffix a folder of images.
+
+    Raises
+    ------
+    ConfigError
+        If target exists, or has another suffix; or samples have no such shape.
+    DataError
+        If samples that are to be images are none.
+    """
+    if target.suffix == ".npz":
+        return export_npz(snapshot, target)
+    if target.suffix == ".parquet":
+        from echo_stream.connectors.export_parquet import export_parquet  # noqa: PLC0415
+
+        return export_parquet(snapshot, target)
+    if not target.suffix:
+        from echo_stream.connectors.export_images import export_images  # noqa: PLC0415
+
+        return export_images(snapshot, target, image_shape=image_shape)
+    msg = f"{target} is no .npz or .parquet file and, with a suffix, no folder of images"
+    raise ConfigError(msg)
 
 
 def export_npz(snapshot: Snapshot, target: Path) -> Path:

@@ -40,7 +40,7 @@ def write_snapshot(
         Files to write beside its own.
     """
     tables = {
-        "coreset": _coreset_table(
+        "coreset": coreset_table(
             snapshot.rows, SampleSchema.from_json(snapshot.manifest["schema"])
         ),
         "cells": _cells_table(snapshot.cells),
@@ -101,7 +101,7 @@ def _parquet_writer(table: pa.Table) -> FileWriter:
     return lambda path: pq.write_table(table, path, compression="zstd")
 
 
-def _coreset_table(rows: CoresetRows, schema: SampleSchema) -> pa.Table:
+def coreset_table(rows: CoresetRows, schema: SampleSchema) -> pa.Table:
     """Return the rows of a coreset as Arrow; dtype and shape of x are in the metadata."""
     samples = rows.samples
     labels = [None] * len(rows) if samples.labels is None else samples.labels.tolist()
@@ -129,7 +129,7 @@ def _coreset_table(rows: CoresetRows, schema: SampleSchema) -> pa.Table:
 
 
 def _coreset_rows(table: pa.Table, schema: SampleSchema) -> CoresetRows:
-    """Undo `_coreset_table`."""
+    """Undo `coreset_table`."""
     columns = table.to_pydict()
     origin_columns = [columns[name] for name in ("topic", "partition", "offset", "timestamp")]
     origins = [

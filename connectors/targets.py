@@ -1,6 +1,7 @@
 """Files that commands write for people: whole or not at all, never over another one."""
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,30 @@ from typing import IO
 from echo_stream.errors import ConfigError
 
 MAX_NAME_BYTES = 200  # file systems take 255; a temporary name needs some of them
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield a folder to write in, which becomes target when the block ends without an error.
+
+    Raises
+    ------
+    ConfigError
+        If target is in the way, or cannot be written.
+    """
+    _check_target(target)
+    if target.exists():
+        raise _in_the_way(target)
+    temporary = target.with_name(f".tmp-{uuid.uuid4().hex}")
+    try:
+        temporary.mkdir()
+        yield temporary
+        temporary.rename(target)
+    except OSError as err:
+        msg = f"cannot write {target}: {err.strerror}"
+        raise ConfigError(msg) from err
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
@@ -24,15 +49,9 @@ def new_file(target: Path, suffix: str, *, overwrite: bool = False) -> Iterator[
     if target.suffix != suffix:
         msg = f"{target} is no {suffix} file; give a name that ends in {suffix}"
         raise ConfigError(msg)
-    if len(target.name.encode()) > MAX_NAME_BYTES:
-        msg = f"a file's name has at most {MAX_NAME_BYTES} bytes; got {len(target.name.encode())}"
-        raise ConfigError(msg)
-    if not target.parent.is_dir():
-        msg = f"there is no folder {target.parent}; create it, or give another path"
-        raise ConfigError(msg)
+    _check_target(target)
     if target.exists() and not (overwrite and target.is_file()):
-        msg = f"{target} already exists; remove it or give another path"
-        raise ConfigError(msg)
+        raise _in_the_way(target)
     temporary = target.with_name(f".tmp-{uuid.uuid4().hex}{suffix}")
     try:
         with temporary.open("xb") as file:
@@ -45,3 +64,18 @@ def new_file(target: Path, suffix: str, *, overwrite: bool = False) -> Iterator[
         raise ConfigError(msg) from err
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _check_target(target: Path) -> None:
+    """Refuse a name that is too long, and a folder that is not there."""
+    if len(target.name.encode()) > MAX_NAME_BYTES:
+        msg = f"a file's name has at most {MAX_NAME_BYTES} bytes; got {len(target.name.encode())}"
+        raise ConfigError(msg)
+    if not target.parent.is_dir():
+        msg = f"there is no folder {target.parent}; create it, or give another path"
+        raise ConfigError(msg)
+
+
+def _in_the_way(target: Path) -> ConfigError:
+    """Return the error for a target that is taken."""
+    return ConfigError(f"{target} already exists; remove it or give another path")

@@ -90,6 +90,25 @@ def test_export_is_a_data_set(state: Path, tmp_path: Path) -> None:
     assert answer("build", target, "--out", tmp_path / "again", *TINY)["n"] == len(rows)
 
 
+def test_export_by_the_name_of_the_target(state: Path, tmp_path: Path) -> None:
+    """A suffix names a file, none a folder of images; both are data sets again."""
+    sql = "SELECT id FROM coreset WHERE position IS NOT NULL"
+    rows = len(answer("query", sql, "--state", state))
+    parquet, folder = tmp_path / "coreset.parquet", tmp_path / "images"
+    written = answer("snapshots", "export", parquet, "--state", state)
+    assert written == {"written": str(parquet)}
+    assert answer("build", parquet, "--out", tmp_path / "again", *TINY)["n"] == rows
+    images = np.random.default_rng(0).random((30, 4)).astype(np.float32)
+    data = write_data(tmp_path / "images.npz", 30, x=images)
+    answer("build", data, "--out", tmp_path / "coreset", *TINY)
+    export = ("snapshots", "export", folder, "--snapshot", tmp_path / "coreset")
+    refusal(*export, exit_code=2)
+    answer(*export, "--image-shape", "2,2")
+    labels = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    assert labels == ["0", "1", "2"]
+    answer("build", folder, "--out", tmp_path / "of-images", *TINY)
+
+
 def test_plot_is_a_picture(state: Path, tmp_path: Path) -> None:
     """A PNG comes out, and replaces one only with --overwrite."""
     target = tmp_path / "map.png"
