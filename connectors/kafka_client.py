@@ -18,6 +18,7 @@ RECONNECT_BACKOFF_MAX_MS = 5_000  # the default can sleep half a minute after an
 METADATA_MAX_AGE_MS = 30_000  # how soon a new partition or leader is noticed
 
 MAX_PORT = 65_535
+_REFUSAL = re.compile(r"Authentication failed[^()]*|certificate verify failed[^()]*", re.I)
 
 COMMON_OPTIONS: dict[str, Any] = {
     "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
@@ -49,10 +50,21 @@ class _LastWarnings(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.messages: deque[str] = deque(maxlen=1)
+        self.refusal: str | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one message."""
+        """Keep one message, and the last in which a broker refuses us: others follow it."""
         self.messages.append(record.getMessage())
+        found = _REFUSAL.search(record.getMessage())
+        if found:
+            self.refusal = found[0]
+
+    def reason(self, err: Exception) -> str:
+        """Return why an error has come, and what to look after."""
+        if self.refusal is not None:
+            return f"{self.refusal.strip()}; check the login and the certificates"
+        said = self.messages[-1] if self.messages else str(err) or type(err).__name__
+        return f"{said.splitlines()[0]}; is the broker up?"
 
 
 _lock = threading.Lock()
@@ -77,8 +89,7 @@ def errors_for_people(servers: str, doing: str) -> Iterator[None]:
     except EchoStreamError:
         raise  # not of the client: samples that a caller reads meanwhile
     except (KafkaError, ValueError) as err:
-        reason = warnings.messages[-1] if warnings.messages else str(err) or type(err).__name__
-        msg = f"cannot {doing} at {servers}: {reason.splitlines()[0]}; is the broker up?"
+        msg = f"cannot {doing} at {servers}: {warnings.reason(err)}"
         raise SourceError(msg) from err
 
 
