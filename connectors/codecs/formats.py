@@ -15,7 +15,9 @@ _JSON_START = re.compile(rb'\s*\{\s*"')
 _MAGIC: dict[bytes, Format] = {NPY_MAGIC: "npy", PNG_MAGIC: "image", FILE_MAGIC: "arrow"}
 _WEAK_MAGIC: dict[bytes, Format] = {JPEG_MAGIC: "image", STREAM_MAGIC: "arrow"}
 
-MAGIC_STARTS = frozenset({*(magic[:1] for magic in _MAGIC), *map(bytes, zip(b"{ \t\n\r\v\f"))})
+MAGIC_STARTS = frozenset(
+    {*(magic[:1] for magic in _MAGIC), *(bytes([byte]) for byte in b"{ \t\n\r\v\f")}
+)
 """First bytes of values that can be another format though their size is that of a raw one."""
 
 
