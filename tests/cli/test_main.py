@@ -177,12 +177,12 @@ def test_no_words_show_the_help() -> None:
 def test_verbose_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With -v, what happens inside and inside the Kafka client is on stderr."""
 
-    def chatty(_: Path) -> list[Path]:
+    def chatty(_: Path) -> list[dict[str, object]]:
         logging.getLogger("echo_stream.connectors.snapshots").info("looking around")
         logging.getLogger("kafka.client").warning("no node")
         return []
 
-    monkeypatch.setattr(snapshots, "list_snapshots", chatty)
+    monkeypatch.setattr(snapshots, "describe_snapshots", chatty)
     words = ["snapshots", "list", "--state", tmp_path]
     loud, quiet = run_command("-v", *words), run_command(*words)
     assert "INFO echo_stream.connectors.snapshots looking around" in loud.stderr
