@@ -6,7 +6,6 @@ process of its own, and within one process.
     python -m benchmarks.query --rows 50000
 """
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import click
 import numpy as np
 
 from echo_stream.connectors.query import query_snapshot
@@ -37,14 +37,13 @@ PIXELS = 784
 LABELS = 10
 
 
-def main() -> None:
+@click.command(help=__doc__)
+@click.option("--rows", default=50_000, show_default=True)
+@click.option("--repeats", default=5, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+def main(rows: int, repeats: int, seed: int) -> None:
     """Build a snapshot directly, and ask it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=50_000)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    print(json.dumps(measure(options.rows, options.repeats, options.seed), indent=2))
+    print(json.dumps(measure(rows, repeats, seed), indent=2))
 
 
 def measure(rows: int, repeats: int, seed: int) -> dict[str, object]:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import engine, fidelity, losses
+from benchmarks import engine, fidelity, losses, query
 from benchmarks.batch_choice import batch_choice, claims
 from benchmarks.idx import IMAGE_HEADER_BYTES, LABEL_HEADER_BYTES
 from echo_stream import EchoCoreset
@@ -107,3 +107,13 @@ def toy_data(folder: Path) -> tuple[Path, Path]:
         path = folder / f"train-{kind}-ubyte.gz"
         path.write_bytes(gzip.compress(bytes(header) + content))
     return folder, folder
+
+
+def test_query_is_timed() -> None:
+    """Each question is answered, by the command and within the process."""
+    found = run(query.main, "--rows", "3000", "--repeats", "1")
+    assert found["rows"] == 3_000
+    seconds = found["seconds"]
+    assert isinstance(seconds, dict)
+    for ways in seconds.values():
+        assert 0 < ways["in_process"] < ways["command"]
