@@ -2,23 +2,31 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from kafka import KafkaAdminClient
 
+from echo_stream.config import EngineConfig
 from echo_stream.connectors.client_config import ClientConfig
+from echo_stream.connectors.consumer import consume
 from echo_stream.connectors.dead_letter_message import PREFIX, from_record, smaller, to_message
 from echo_stream.connectors.dead_letter_topic import DeadLetterTopic, read_topic
 from echo_stream.connectors.kafka_sink import Message, ProduceConfig
 from echo_stream.connectors.retrying import Patience
 from echo_stream.errors import InfrastructureError, SourceError
+from echo_stream.runtime import RunConfig
 from echo_stream.samples import Origin
-from echo_stream.source import RejectedSample
+from echo_stream.schedule import Every
+from echo_stream.source import ArraySource, RejectedSample
 from tests.broker import Broker
+from tests.cli.commands import newest_checkpoint
 from tests.cli.test_produce import received
 from tests.conftest import MakeTopic
 from tests.connectors.test_dead_letters import letter, messages
+from tests.test_poison import RAISES, samples_with
 
 SMALL = {"max.message.bytes": "1000"}
 
@@ -183,3 +191,34 @@ def test_topic_to_read_that_is_not_there(broker: Broker) -> None:
     """It is named, and not created."""
     with pytest.raises(SourceError, match="there is no topic echo-stream-none"):
         kept(broker, "echo-stream-none")
+
+
+@pytest.mark.kafka
+@pytest.mark.real_kafka
+def test_checkpoint_does_not_pass_what_is_not_acknowledged(
+    broker: Broker, make_topic: MakeTopic, admin: KafkaAdminClient, tmp_path: Path
+) -> None:
+    """The run ends, the last checkpoint is from before, and the next run sends what is missing."""
+    topic = make_topic()
+    samples = samples_with({40: RAISES})
+    features = "tests.test_poison:picky"
+    engine = EngineConfig(budget=8, warmup=25, features=features, auto_regenerate=False)
+    config = RunConfig(checkpoint_every=Every(samples=10))
+
+    def without_topic() -> DeadLetterTopic:
+        letters = opened(broker, topic, timeout_s=1)
+        admin.delete_topics([topic])
+        return letters
+
+    def source() -> ArraySource:
+        return ArraySource(samples)
+
+    with pytest.raises(InfrastructureError, match="othing has been skipped"):
+        consume(source, tmp_path, engine, config, open_dead_letters=without_topic)
+    assert newest_checkpoint(tmp_path)["position"]["row"] <= 40
+    again = partial(opened, broker, topic)
+    report = consume(source, tmp_path, engine, config, open_dead_letters=again)
+    assert (report.n, report.rejected) == (59, 1)
+    (sent,) = kept(broker, topic)
+    assert sent is not None
+    assert (sent.reason, sent.key) == ("feature", b"40")
