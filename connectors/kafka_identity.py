@@ -48,6 +48,10 @@ class Identity:
         """Tell whether a topic is known to be the same log in both."""
         return self.topics[topic] is not None and self.topics[topic] == other.topics[topic]
 
+    def knows_all_of(self, other: "Identity") -> bool:
+        """Tell whether the id of every topic is known here that is known there."""
+        return all(self.topics.get(name) for name, found in other.topics.items() if found)
+
     def completed_by(self, other: "Identity") -> "Identity":
         """Return this identity with what is known only of the other."""
         topics = {name: found or other.topics.get(name) for name, found in self.topics.items()}

@@ -352,7 +352,9 @@ class KafkaSource:
             else:
                 self._identity.refuse_changes(now)
                 self._identity = now.completed_by(self._identity)
-                self._verified = self._offsets.following.copy()
+                # A topic that the broker does not know at this moment is asked for again.
+                if now.knows_all_of(self._identity):
+                    self._verified = self._offsets.following.copy()
         return self._identity.to_json()
 
     def recognise(self, description: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from tests.cli.commands import (
     command_process,
     finish,
     newest_checkpoint,
+    refusal,
     wait_until,
     write_data,
 )
@@ -98,3 +99,10 @@ def test_second_signal_ends_the_process_at_once(second: signal.Signals, exit_cod
         process.send_signal(second)
         assert finish(process).exit_code == exit_code
     assert answer(*words)["n"] == MANY
+
+
+@pytest.mark.parametrize("budget", ["25", "soon", "0s"])
+def test_budget_is_a_time(budget: str) -> None:
+    """A number of samples is none."""
+    words = ["run", write_data(Path("data.npz")), "--state", "state", "--shutdown-budget", budget]
+    assert "such as 30s" in refusal(*words, exit_code=2)
