@@ -84,7 +84,7 @@ class RunMonitor:
     checkpoint_time_s : float or None
         When the newest checkpoint became durable, seconds since 1970.
     checkpoint_seconds, batch_seconds : Histogram
-        How long checkpoints took, and batches from one to the next.
+        How long checkpoints took, and batches, waiting for messages included.
     restore_seconds : float or None
         What reading the state has taken.
     epochs : tuple of (int, int)
@@ -105,7 +105,9 @@ class RunMonitor:
         self.checkpoint_position: Mapping[str, int] = {}
         self.checkpoint_time_s: float | None = None
         self.checkpoint_seconds = _durations("checkpoint_duration", "to write a checkpoint")
-        self.batch_seconds = _durations("batch_duration", "from one batch to the next")
+        self.batch_seconds = _durations(
+            "batch_duration", "to read and count a batch, waiting for messages included"
+        )
         self.restore_seconds: float | None = None
         self.epochs = (0, 0)
         self.trainings = {"trained": 0, "failed": 0}

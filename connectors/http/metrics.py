@@ -3,6 +3,7 @@
 Names have base units, counters end in `_total`, and label sets are there from the start.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any, TypeAlias
@@ -156,6 +157,9 @@ class RunCollector(Collector):
         """Yield how the poller and its queue do."""
         stats = self._monitor.stats
         yield _counter("polls", "Calls of the client's poll.", stats.polls)
+        polled_s = stats.last_poll
+        age_s = time.monotonic() - polled_s if polled_s else None
+        yield _gauge("poll_age_seconds", "Seconds since the client's last poll.", age_s)
         for name, what, value in (
             ("queue_records", "Messages read that wait to be counted.", stats.queue_records),
             ("queue_bytes", "Their size.", stats.queue_bytes),

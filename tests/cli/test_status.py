@@ -144,6 +144,15 @@ def test_a_second_run_leaves_the_status_of_the_first(data: Path, state: Path) ->
     assert json.loads((state / STATUS_FILE).read_text())["phase"] == "running"
 
 
+def test_a_status_that_cannot_be_written_ends_no_run(data: Path, state: Path) -> None:
+    """It is logged once; what is counted matters more."""
+    (state / STATUS_FILE / "in-the-way").mkdir(parents=True)
+    result = run_command("run", data, "--state", state, *TINY)
+    assert (result.exit_code, result.json()["n"]) == (0, N)
+    (line,) = result.stderr.splitlines()
+    assert f"cannot write {state / STATUS_FILE}: Is a directory; the run goes on" in line
+
+
 def test_a_check_fails_unless_a_run_lives(data: Path, state: Path) -> None:
     """For containers; a run that hangs so that it does not even write is none."""
     check = ["status", "--state", state, "--check"]
