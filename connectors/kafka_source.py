@@ -478,10 +478,10 @@ class KafkaSource:
 
     def _read_from(self, following: Mapping[TopicPartition, int]) -> None:
         """Tell the client where to read on."""
+        self._waiting.clear()  # first: a member that has lost partitions gets no further
         self._offsets = Offsets(following)
         self._verified = self._offsets.following.copy()
         self._poller.begin(self._offsets.following)
-        self._waiting.clear()
         self._exhausted = False
         self._notice_the_end()
 
