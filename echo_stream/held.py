@@ -25,6 +25,7 @@ class Held:
                     if id(member) not in self._slots:
                         self._slots[id(member)] = slot
                         self._members.setdefault(member.id, []).append(member)
+        self._sampled = set(map(id, reservoir.members))
         for member in reservoir.members:
             known = self._members.setdefault(member.id, [])
             if id(member) not in self._slots and not any(member is other for other in known):
@@ -42,6 +43,7 @@ class Held:
         """Forget the samples of an id, which have been taken out."""
         for member in self._members.pop(sample_id, ()):
             self._slots.pop(id(member), None)
+            self._sampled.discard(id(member))
 
     def label(self, sample_id: str, label: Label) -> bool:
         """Give the samples of an id another label, wherever they are; tell whether any are held.
@@ -60,6 +62,9 @@ class Held:
         if slot is not None:
             self._pools.swap(slot, old, new)
             self._slots[id(new)] = slot
-        self._reservoir.swap(old, new)
+        if id(old) in self._sampled:
+            self._reservoir.swap(old, new)
+            self._sampled.remove(id(old))
+            self._sampled.add(id(new))
         members = self._members[old.id]
         members[[member is old for member in members].index(True)] = new
