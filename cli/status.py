@@ -19,17 +19,28 @@ def status(ctx: click.Context, *, state: Path | None, output_format: str, check:
     """Show how the run over a state goes on, or how the last one ended.
 
     `life` is alive, ended, gone (it died without a word; the next run goes on from the
-    newest checkpoint), or never (no run has begun yet).
+    newest checkpoint), or never (no run has begun yet). Where a group shares the state,
+    `members` has as much of each of its processes.
 
     \b
     Example:
       echo-stream status --state DIR --format table
     """
-    from echo_stream.connectors.status_reader import is_well, read_status  # noqa: PLC0415
+    from echo_stream.connectors.status_reader import (  # noqa: PLC0415
+        is_well,
+        read_members,
+        read_status,
+    )
 
     if state is None:
         msg = "give --state DIR"
         raise click.UsageError(msg)
+    members = read_members(state)
+    if members:
+        _show_members(members, output_format)
+        if check and not all(map(is_well, members)):
+            ctx.exit(1)
+        return
     found = read_status(state)
     if found["life"] != "alive":
         say(_no_run(state, found))
@@ -39,6 +50,15 @@ def status(ctx: click.Context, *, state: Path | None, output_format: str, check:
         emit_rows([{"what": name, "value": value} for name, value in found.items()], "table")
     if check and not is_well(found):
         ctx.exit(1)
+
+
+def _show_members(members: list[dict[str, Any]], output_format: str) -> None:
+    """Print how the processes of a group go on."""
+    if output_format == "json":
+        emit({"members": members})
+        return
+    names = ("host", "pid", "life", "phase", "samples", "rate", "lag_records_total", "age_s")
+    emit_rows([{name: member[name] for name in names} for member in members], "table")
 
 
 def _no_run(state: Path, found: dict[str, Any]) -> str:

@@ -39,8 +39,27 @@ def read_status(state: Path) -> dict[str, Any]:
     """
     check_state(state)
     path = state / STATUS_FILE
-    if not path.exists():
-        return {"life": "never"}
+    return _read(path) if path.exists() else {"life": "never"}
+
+
+def read_members(state: Path) -> list[dict[str, Any]]:
+    """Return likewise what each process of a group has said that shares a state, in any order.
+
+    A process that has left in order is not among them.
+
+    Raises
+    ------
+    SnapshotError
+        If there is no state folder.
+    StateError
+        If a file cannot be read.
+    """
+    check_state(state)
+    return [_read(path) for path in sorted((state / "members").glob("*.json"))]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a status file holds, and what its age tells."""
     status = _parsed(path)
     now, written_s = now_s(), status["checkpoint_time_s"]
     return {

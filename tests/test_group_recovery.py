@@ -25,6 +25,7 @@ from echo_stream.samples import Samples, as_objects
 from echo_stream.source import ArraySource
 from echo_stream.validation import as_samples
 from tests.broker import Broker
+from tests.cli.commands import answer
 from tests.conftest import MakeTopic
 from tests.same_coreset import assert_nothing_certified_is_wrong, assert_same_sums
 
@@ -180,6 +181,9 @@ def test_members_that_join_leave_and_die_count_as_one_undisturbed_run(
         assert "WARNING" in first.said()
         stage.send(2_000)
         wait_for(lambda: stage.num_counted() == N, first, fourth)
+        told = answer("status", "--state", stage.state)["members"]
+        alive = {str(each["pid"]) for each in told if each["life"] == "alive"}
+        assert alive == {first.pid, fourth.pid}
         for member in (first, fourth):
             member.signal(signal.SIGTERM)
             assert member.finish() == 0, member.said()
