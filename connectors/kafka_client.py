@@ -2,7 +2,6 @@
 
 import logging
 import re
-import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,10 +66,6 @@ class _LastWarnings(logging.Handler):
         return f"{said.splitlines()[0]}; is the broker up?"
 
 
-_lock = threading.Lock()
-_listeners: list[_LastWarnings] = []
-
-
 @contextmanager
 def errors_for_people(servers: str, doing: str) -> Iterator[None]:
     """Turn an error of the client into a `SourceError` of one line.
@@ -95,17 +90,10 @@ def errors_for_people(servers: str, doing: str) -> Iterator[None]:
 
 @contextmanager
 def _listening(warnings: _LastWarnings) -> Iterator[None]:
-    """Hear the client's warnings, and keep them from everybody else; threads may do so at once."""
+    """Hear the client's warnings; threads may do so at once."""
     logger = logging.getLogger("kafka")
-    with _lock:
-        # An outage logs several lines a second; our error says it once.
-        _listeners.append(warnings)
-        logger.propagate = False
-        logger.addHandler(warnings)
+    logger.addHandler(warnings)
     try:
         yield
     finally:
-        with _lock:
-            _listeners.remove(warnings)
-            logger.removeHandler(warnings)
-            logger.propagate = not _listeners
+        logger.removeHandler(warnings)

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import socket
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from echo_stream.cli.watching import watched
-from tests.cli.commands import TINY, N, Result, run_command, write_data
+from tests.cli.commands import TINY, N, Result, refusal, run_command, write_data
 
 Run = Callable[..., Result]
 
@@ -101,6 +102,16 @@ def test_levels_are_of_ours_and_of_the_client(
     monkeypatch.setattr(consumer, "consume", speak)
     found = re.findall(r"(\w+) (\S+) here$", run(*words).stderr, re.M)
     assert sorted(f"{name} {level}" for level, name in found) == sorted(passes)
+
+
+def test_the_client_is_heard_when_asked_for() -> None:
+    """Of a broker that is not there, -v shows what the client says, else the error alone."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    words = ["dlq", "list", "--dead-letter-topic", "t", "--bootstrap-servers", address,
+             "--kafka", "bootstrap_timeout_ms=300"]  # fmt: skip
+    refusal(*words, exit_code=3)
+    assert re.search(r" (WARNING|ERROR) kafka\.", run_command("-v", *words).stderr)
 
 
 def test_a_line_a_minute_where_there_is_no_terminal(
