@@ -5,6 +5,7 @@ PYTEST_ARGS ?=
 EXAMPLES ?= 2000
 CERTIFICATES ?= 1000000
 MESSAGES ?= 10000
+KILLS ?= 25
 FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
 EMBEDDINGS ?= data
 
@@ -15,7 +16,7 @@ UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 PACKAGE_VENV := build/package
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format fuzz bench kafka package clean
+.PHONY: help venv demo test lint format fuzz kills bench kafka package clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +35,10 @@ fuzz: $(VENV)/.group-test ## look long for wrong certificates and decoders; EXAM
 		ECHO_STREAM_FUZZ_MESSAGES=$(MESSAGES) \
 		$(BIN)/pytest tests/test_certificates.py tests/test_repair.py tests/test_many_certificates.py \
 		tests/connectors/test_codecs_fuzz.py
+
+kills: $(VENV)/.group-test ## kill a consumer KILLS= times while its topic is being written
+	.ci/debian-packages
+	ECHO_STREAM_KILLS=$(KILLS) $(BIN)/pytest tests/test_kafka_kills.py
 
 bench: venv ## measure; FASHION_MNIST and EMBEDDINGS name the data's folders
 	$(BIN)/python -m benchmarks.engine

@@ -1,6 +1,11 @@
 """What two ways of counting the same samples must have in common."""
 
+from typing import TypeAlias
+
 from echo_stream.snapshot import Snapshot
+
+Place: TypeAlias = tuple[str, tuple[int, ...], int]
+"""Role, cell and rank of a row."""
 
 
 def assert_same_sums(ours: Snapshot, expected: Snapshot) -> None:
@@ -13,15 +18,20 @@ def assert_same_sums(ours: Snapshot, expected: Snapshot) -> None:
 
 def assert_nothing_certified_is_wrong(ours: Snapshot, exact: Snapshot) -> None:
     """Check that each certified row, and there are many, is the exact coreset's."""
-    rows, right = ours.rows, exact.rows
-    expected = dict(zip(_places(exact), right.samples.ids.tolist(), strict=True))
-    placed = zip(_places(ours), rows.samples.ids.tolist(), rows.certified, strict=True)
-    certified = [(place, name) for place, name, is_certified in placed if is_certified]
-    assert len(certified) > len(rows) // 2
-    assert [(place, name) for place, name in certified if expected[place] != name] == []
+    expected = dict(zip(_places(exact), exact.rows.samples.ids.tolist(), strict=True))
+    found = certified(ours)
+    assert len(found) > len(ours.rows) // 2
+    assert [(place, name) for place, name in found.items() if expected[place] != name] == []
 
 
-def _places(snapshot: Snapshot) -> list[tuple[str, tuple[int, ...], int]]:
-    """Return role, cell and rank of each row."""
+def certified(snapshot: Snapshot) -> dict[Place, str]:
+    """Return the id of each certified row by its place."""
+    rows = snapshot.rows
+    placed = zip(_places(snapshot), rows.samples.ids.tolist(), rows.certified, strict=True)
+    return {place: name for place, name, is_certified in placed if is_certified}
+
+
+def _places(snapshot: Snapshot) -> list[Place]:
+    """Return the place of each row."""
     rows = snapshot.rows
     return list(zip(rows.roles.tolist(), rows.cells, rows.rounds.tolist(), strict=True))

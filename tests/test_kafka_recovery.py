@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from echo_stream.config import EngineConfig
-from echo_stream.connectors.batch import build_coreset
 from echo_stream.connectors.files import read_file
 from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples
 from echo_stream.connectors.snapshot_files import read_snapshot
@@ -46,25 +44,25 @@ def send(data: Path, topic: str, broker: Broker) -> None:
     produce_samples([read_file(data)], ProduceConfig(topic, broker.bootstrap, "raw"))
 
 
-def consumer(topic: str, state: Path, broker: Broker, *more: str) -> list[str]:
+def consumer(topic: str, state: Path, broker: Broker) -> list[str]:
     """Return the command of a consumer that stops at the end."""
     source = ["--topic", topic, "--bootstrap-servers", broker.bootstrap, "--until-end"]
     schedule = ["--checkpoint-every", str(CHECKPOINT_EVERY)]
     return [
         sys.executable, "-m", "echo_stream", "run", "--state", str(state),
-        *source, *schedule, *OPTIONS, *more,
+        *source, *schedule, *OPTIONS,
     ]  # fmt: skip
 
 
-def run_to_the_end(topic: str, state: Path, broker: Broker, *more: str) -> Snapshot:
+def run_to_the_end(topic: str, state: Path, broker: Broker) -> Snapshot:
     """Run a consumer to the end and return its last snapshot."""
-    subprocess.run(consumer(topic, state, broker, *more), check=True, capture_output=True)
+    subprocess.run(consumer(topic, state, broker), check=True, capture_output=True)
     return read_snapshot(find_snapshot(state, None))
 
 
-def kill_half_way(topic: str, state: Path, broker: Broker, *more: str) -> int:
+def kill_half_way(topic: str, state: Path, broker: Broker) -> int:
     """Start a consumer, SIGKILL it once it is half-way, and return what it had counted."""
-    command = consumer(topic, state, broker, *more)
+    command = consumer(topic, state, broker)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + START_SECONDS
         while newest_checkpoint(state)["n"] < N // 2:
@@ -93,25 +91,3 @@ def test_a_killed_consumer_ends_with_the_coreset_of_an_undisturbed_one(
     assert resumed.n == undisturbed.n == N
     assert rows_of(resumed) == rows_of(undisturbed)
     assert resumed.manifest["generation"] == undisturbed.manifest["generation"]
-
-
-def test_four_partitions_with_a_generation_count_all_and_choose_as_the_batch(
-    data: Path, broker: Broker, make_topic: MakeTopic, tmp_path: Path
-) -> None:
-    """Killed half-way: N exact, at least 99 % of the batch's core and support."""
-    topic = make_topic(partitions=4)
-    send(data, topic, broker)
-    config = EngineConfig(budget=BUDGET, preset="paper", epochs=1)
-    batch = build_coreset(
-        data, config, generation=None, device="auto", out=tmp_path / "batch", state=None
-    ).snapshot
-    generation = ("--generation", str(tmp_path / "batch"))
-    before = kill_half_way(topic, tmp_path / "state", broker, *generation)
-    assert N // 2 <= before < N
-    resumed = run_to_the_end(topic, tmp_path / "state", broker, *generation)
-    assert resumed.n == N
-    assert resumed.cells.centroids.tobytes() == batch.cells.centroids.tobytes()
-    for role in ("core", "support"):
-        expected = set(batch.rows.samples.ids[batch.rows.roles == role].astype(str))
-        ours = set(resumed.rows.samples.ids[resumed.rows.roles == role])
-        assert len(ours & expected) >= 0.99 * len(expected)

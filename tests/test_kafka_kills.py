@@ -1,0 +1,188 @@
+"""A consumer that is killed again and again while its topics are being written.
+
+`make kills` kills it more often than `make test` does.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import numpy as np
+import pytest
+
+from echo_stream import EchoCoreset, EngineConfig
+from echo_stream.connectors.engine_files import write_generation
+from echo_stream.connectors.snapshot_files import read_snapshot
+from echo_stream.connectors.snapshots import find_snapshot
+from echo_stream.connectors.stored_engine import stored_engine
+from echo_stream.samples import Samples
+from echo_stream.snapshot import Snapshot
+from echo_stream.source import ArraySource
+from echo_stream.validation import as_samples
+from tests.broker import Broker
+from tests.cli.commands import (
+    answer,
+    command_process,
+    finish,
+    newest_checkpoint,
+    on,
+    wait_until,
+)
+from tests.conftest import MakeTopic
+from tests.same_coreset import assert_nothing_certified_is_wrong, assert_same_sums, certified
+
+pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+
+KILLS = int(os.environ.get("ECHO_STREAM_KILLS", "8"))
+N = 2_000 * KILLS
+PARTITIONS = 4
+LIFE_S = 1.5  # what a process has between its start and its kill: it tells its status each second
+CONFIG = EngineConfig(budget=100, preset="paper", epochs=1)
+OPTIONS = ("--preset", "paper", "--budget", 100, "--epochs", 1, "--checkpoint-every", "150ms")
+
+
+@dataclass(slots=True)
+class Lives:
+    """A state, whose processes are killed one after another.
+
+    Attributes
+    ----------
+    words : list
+        The command that each of them runs.
+    state : Path
+    positions : list of int
+        Messages that a process had counted when it was killed, as its status says.
+    durable : list of int
+        Messages that the newest checkpoint has counted then.
+    """
+
+    words: list[object]
+    state: Path
+    positions: list[int] = field(default_factory=list)
+    durable: list[int] = field(default_factory=list)
+
+    @contextmanager
+    def life(self) -> Iterator["Popen[str]"]:
+        """Start a process, and lend it when it reads the topic."""
+        with command_process(*self.words) as process:
+            wait_until(lambda: self.counted(process) >= 0, process)
+            yield process
+
+    def counted(self, process: "Popen[str]") -> int:
+        """Return how many messages a process says that it has counted, -1 while it starts."""
+        if not self.state.exists():
+            return -1
+        told = answer("status", "--state", self.state)
+        if told.get("pid") != process.pid or told["phase"] != "running":
+            return -1
+        return sum(told["position"].values())
+
+    def kill_at(self, position: int, process: "Popen[str]") -> None:
+        """SIGKILL a process once it has counted so many messages."""
+        wait_until(lambda: self.counted(process) >= position, process)
+        self.positions.append(self.counted(process))
+        process.kill()
+        process.wait()
+        self.durable.append(newest_checkpoint(self.state)["n"])
+
+    @property
+    def num_between(self) -> int:
+        """How many of the kills lie between the first and the last checkpoint."""
+        return sum(0 < n < N for n in self.durable)
+
+
+@pytest.fixture(scope="module")
+def samples() -> Samples:
+    """Return labelled points in fifty clusters, each with its id."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 50, N)
+    x = rng.normal(size=(50, 8))[labels] + rng.normal(0, 0.3, (N, 8))
+    return as_samples(x.astype(np.float32), labels, [f"id-{row}" for row in range(N)])
+
+
+@pytest.fixture(scope="module")
+def batch(samples: Samples) -> EchoCoreset:
+    """Return an engine that has counted all of them at once."""
+    return EchoCoreset.from_config(CONFIG).fit_samples(samples)
+
+
+@pytest.fixture
+def words(
+    batch: EchoCoreset, broker: Broker, make_topic: MakeTopic, tmp_path: Path
+) -> list[object]:
+    """Return the command of a consumer of an empty topic, without its state."""
+    generation = write_generation(batch.generation_, tmp_path / "trained")
+    topic = make_topic(partitions=PARTITIONS)
+    return ["run", *on(broker, topic), *OPTIONS, "--generation", generation]
+
+
+def test_killed_again_and_again_it_ends_as_an_undisturbed_one(
+    samples: Samples, batch: EchoCoreset, words: list[object], tmp_path: Path
+) -> None:
+    """SIGKILLs at random positions of a stream that goes on: nothing lost, nothing twice."""
+    seed = int(os.environ.get("ECHO_STREAM_SEED", "0"))
+    lives = Lives([*words, "--state", tmp_path / "killed"], tmp_path / "killed")
+    kill_all(lives, np.random.default_rng(seed), produce_words(samples, words, tmp_path))
+    print(f"{seed=} {lives.positions=} {lives.durable=}")  # noqa: T201 - shown when it fails
+    assert len(lives.positions) == KILLS
+    assert lives.num_between >= 0.6 * KILLS
+    # They lie anywhere between two checkpoints, not at checkpoints alone.
+    assert any(n < n_told for n, n_told in zip(lives.durable, lives.positions, strict=True))
+    killed = run_to_the_end(words, tmp_path / "killed")
+    undisturbed = run_to_the_end(words, tmp_path / "undisturbed")
+    assert_same_sums(killed, undisturbed)
+    assert_same_sums(killed, batch.snapshot())
+    assert killed.n == N
+    assert_nothing_certified_is_wrong(killed, batch.snapshot())
+    ours, theirs = certified(killed), certified(undisturbed)
+    common = ours.keys() & theirs.keys()
+    assert common
+    assert {place: ours[place] for place in common} == {place: theirs[place] for place in common}
+    with stored_engine(tmp_path / "killed", features=None, device="cpu") as engine:
+        engine.repair(ArraySource(samples))
+        assert identity(engine.snapshot()) == identity(batch.snapshot())
+
+
+def kill_all(lives: Lives, rng: np.random.Generator, produce: list[object]) -> None:
+    """Start a process, and kill it and start the next one while messages are being sent.
+
+    They are sent so slowly that the stream outlasts the kills on this machine as it is.
+    """
+    with ExitStack() as stack:
+        began = time.monotonic()
+        for kill in range(KILLS):
+            with lives.life() as process:
+                if kill == 0:
+                    start_s = time.monotonic() - began
+                    rate = N / (KILLS * (start_s + LIFE_S))
+                    producer = stack.enter_context(command_process(*produce, "--rate", rate))
+                before = lives.positions[-1] if kill else 0
+                stretch = int(rng.integers(1, 3 * N // (2 * KILLS)))
+                lives.kill_at(min(before + stretch, N), process)
+        done = producer.wait(KILLS * (start_s + LIFE_S))
+        assert done == 0, finish(producer)
+
+
+def produce_words(samples: Samples, words: list[object], folder: Path) -> list[object]:
+    """Write the samples to a file, and return the command that sends them."""
+    data = folder / "points.npz"
+    np.savez(data, x=samples.x, y=np.array(samples.labels, int), id=samples.ids.astype(str))
+    return ["produce", data, *words[1:5], "--message-format", "raw"]
+
+
+def run_to_the_end(words: list[object], state: Path) -> Snapshot:
+    """Run a consumer to the end of the topic, and return its last snapshot."""
+    report: dict[str, Any] = answer(*words, "--until-end", "--state", state)
+    assert (report["n"], report["gaps"], report["rejected"]) == (N, 0, 0)
+    return read_snapshot(find_snapshot(state, None))
+
+
+def identity(snapshot: Snapshot) -> list[tuple[str, str, float]]:
+    """Return what identifies the rows of a coreset."""
+    rows = snapshot.rows
+    return list(zip(rows.samples.ids, rows.roles, rows.weights.tolist(), strict=True))
