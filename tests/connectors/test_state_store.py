@@ -350,6 +350,7 @@ OTHER = {
     "standardise": True,
     "features": "encoders:image",
     "auto_regenerate": True,
+    "on_duplicate": "replace",
     "seed": 6,
 }
 
