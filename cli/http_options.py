@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 http_options = together(
     option("--http", metavar="HOST:PORT",
-           help="Serve metrics, health and status there; beyond loopback only with a token."),
+           help="Serve snapshots, a page and metrics there; beyond loopback only with a token."),
     option("--http-token-file", type=click.Path(path_type=Path),
            help="File with the token that HTTP requests must bear; or set ECHO_STREAM_HTTP_TOKEN."),
 )  # fmt: skip

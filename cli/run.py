@@ -160,7 +160,7 @@ def run(
     http = http_config(values["http"], values["http_token_file"])
     with (
         watched(values["max_samples"]) as monitor,
-        served(http, lambda: run_routers(monitor)),
+        served(http, lambda: routers_of(monitor, state)),
     ):
         report = start(
             lambda: open_source(monitor.stats),
@@ -189,11 +189,11 @@ def run(
         leave()
 
 
-def run_routers(monitor: "RunMonitor") -> "list[APIRouter]":
+def routers_of(monitor: "RunMonitor", state: Path) -> "list[APIRouter]":
     """Return what the HTTP app of a run answers."""
-    from echo_stream.connectors.http import health_router, metrics_router  # noqa: PLC0415
+    from echo_stream.connectors.http import run_routers  # noqa: PLC0415
 
-    return [health_router(monitor), metrics_router(monitor)]
+    return run_routers(monitor, state)
 
 
 def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[RunStats], Source]":

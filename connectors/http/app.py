@@ -5,23 +5,28 @@ from collections.abc import Iterable
 from fastapi import APIRouter, FastAPI
 
 from echo_stream._version import __version__
+from echo_stream.connectors.http.errors import answer_errors
 from echo_stream.connectors.http.guard import Guard
+from echo_stream.connectors.http.page import PAGE_PATH
 
 
 def create_app(
-    routers: Iterable[APIRouter], *, token: str | None = None, open_paths: Iterable[str] = ()
+    routers: Iterable[APIRouter],
+    *,
+    token: str | None = None,
+    open_paths: Iterable[str] = (PAGE_PATH,),
 ) -> FastAPI:
     """Return the app that serves some routers.
 
     Parameters
     ----------
     routers : iterable of APIRouter
-        `health_router`, `metrics_router`, and those of the query API.
+        `run_routers` or `state_routers`, or some of theirs.
     token : str or None
         Asked of every request, but for health checks and `open_paths`; None: requests must
         name this machine's loopback as their host.
     open_paths : iterable of str
-        Paths that need no token, since they tell nothing of the state.
+        Paths that need no token, since they tell nothing of the state, as the page.
 
     Examples
     --------
@@ -33,6 +38,8 @@ def create_app(
     """
     # The pages that FastAPI makes of the description load scripts from elsewhere.
     app = FastAPI(title="echo-stream", version=__version__, docs_url=None, redoc_url=None)
+    app.state.is_ending = False  # endless answers look at it
+    answer_errors(app)
     for router in routers:
         app.include_router(router)
     app.add_middleware(Guard, token=token, open_paths=frozenset(open_paths))

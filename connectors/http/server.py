@@ -81,6 +81,7 @@ class HttpServer:
     """
 
     def __init__(self, app: FastAPI, config: HttpConfig) -> None:
+        self._app = app
         self._socket = _bound(config)
         # Our own logging stands: uvicorn's would print every request.
         settings = uvicorn.Config(
@@ -104,6 +105,7 @@ class HttpServer:
 
     def __exit__(self, *_: object) -> None:
         """Finish what is being answered, for at most two seconds, and end the thread."""
+        self._app.state.is_ending = True
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()

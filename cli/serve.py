@@ -1,0 +1,51 @@
+"""`echo-stream serve`: a state's snapshots over HTTP, and a page that shows them."""
+
+import signal
+from pathlib import Path
+
+import click
+
+from echo_stream.cli.command import Command
+from echo_stream.cli.http_options import http_config, http_options, served
+from echo_stream.cli.logs import log_options, use_logs
+from echo_stream.cli.options import needed_state, state_option
+
+DEFAULT_ADDRESS = "127.0.0.1:8080"
+
+
+@click.command(cls=Command)
+@state_option
+@http_options
+@log_options
+def serve(
+    *,
+    state: Path | None,
+    http: str | None,
+    http_token_file: Path | None,
+    log_level: str | None,
+    log_format: str,
+) -> None:
+    """Serve the snapshots of a state, and a page that shows them, at 127.0.0.1:8080 or --http.
+
+    A consumer may be running over the state; `run --http` serves the same by itself.
+    SIGTERM and SIGINT end it.
+
+    \b
+    Example:
+      echo-stream serve --state DIR --http 127.0.0.1:8080
+    """
+    use_logs(log_level, log_format)
+    folder = needed_state(state)
+    from echo_stream.connectors.http import state_routers  # noqa: PLC0415 - imports FastAPI
+    from echo_stream.connectors.snapshots import check_state  # noqa: PLC0415
+
+    check_state(folder)
+    config = http_config(http or DEFAULT_ADDRESS, http_token_file)
+    signals = {signal.SIGTERM, signal.SIGINT}
+    # Before any thread is started, so that the threads do not take them either.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        with served(config, lambda: state_routers(folder)):
+            signal.sigwait(signals)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
