@@ -12,8 +12,9 @@ import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from echo_stream.connectors.durable import flush
 from echo_stream.connectors.private import close_to_others, make_folder
-from echo_stream.connectors.units import TEMPORARY_PREFIX, flush
+from echo_stream.connectors.units import TEMPORARY_PREFIX
 from echo_stream.errors import FencedError, StateError
 
 EPOCH_DIGITS = 12

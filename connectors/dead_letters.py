@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from echo_stream.connectors.dead_letter_message import DeadLetter
+from echo_stream.connectors.durable import flush
 from echo_stream.connectors.private import make_folder, opener
 from echo_stream.connectors.retrying import Patience, may_pass
 from echo_stream.errors import InfrastructureError, StateError
@@ -72,6 +73,7 @@ class DeadLetterFile:
             while self._pending:
                 del self._pending[: self._file.write(self._pending)]
             os.fsync(self._file.fileno())
+            flush(self._path.parent)  # that it has a name must outlast a power cut, too
         except OSError as err:
             msg = f"cannot write {self._path}: {err.strerror}; nothing has been skipped"
             raise (InfrastructureError if may_pass(err) else StateError)(msg) from err

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from echo_stream.config import EngineConfig
+from echo_stream.connectors.durable import flush
 from echo_stream.connectors.state_store import GROUP_MANIFEST
-from echo_stream.connectors.units import TEMPORARY_PREFIX, flush, read_manifest, write_manifest
+from echo_stream.connectors.units import TEMPORARY_PREFIX, read_manifest, write_manifest
 from echo_stream.errors import StateError
 from echo_stream.generation import check_format
 

@@ -3,12 +3,14 @@
 import os
 from pathlib import Path
 
+from echo_stream.connectors.durable import flush
+
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder, and those above it that are missing, for the owner alone.
+    """Create a folder, and those above it that are missing, for the owner alone, durably.
 
     One that is there already keeps its mode: somebody may have opened it on purpose.
     """
@@ -18,6 +20,7 @@ def make_folder(folder: Path) -> None:
         make_folder(folder.parent)
     folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
     folder.chmod(FOLDER_MODE)
+    flush(folder.parent)
 
 
 def close_to_others(path: Path) -> None:

@@ -7,7 +7,6 @@ name and renamed, so a reader never sees half of one, whenever the writer dies.
 
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from echo_stream.connectors.durable import flush
 from echo_stream.connectors.private import close_to_others, make_folder, opener
 from echo_stream.connectors.retrying import may_pass
 from echo_stream.errors import InfrastructureError, StateError
@@ -178,12 +178,3 @@ def _describe(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"size": path.stat().st_size, "sha256": digest}
-
-
-def flush(path: Path) -> None:
-    """Make a file or folder durable: what has been written, or which names it has."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,6 +10,7 @@ from kafka import KafkaAdminClient
 
 from tests.apache_kafka import BrokerError
 from tests.broker import Broker, choose_broker, is_apache_required
+from tests.lives import Nursery, open_nursery
 
 # Times vary too much on small shared machines for deadlines to mean anything.
 settings.register_profile("local", deadline=None)
@@ -66,3 +67,10 @@ def _apache_for_real_kafka(request: pytest.FixtureRequest) -> None:
         return
     if not request.getfixturevalue("broker").is_apache:
         pytest.skip("the fallback broker answers this wrongly; Apache Kafka needs Java and Maven")
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Yield what starts `echo-stream` in processes of its own within milliseconds."""
+    with open_nursery(tmp_path_factory.mktemp("lives")) as opened:
+        yield opened

@@ -1,0 +1,197 @@
+"""Many lives of one command: processes that are forked from one which has imported everything.
+
+Each is a process of its own, which can be killed, and costs no time to import torch.
+"""
+
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.power_cut import Ledger, cut_power
+
+KILLED = -signal.SIGKILL
+IMPORTED = (
+    "echo_stream.cli.main",
+    "echo_stream.connectors.consumer",
+    "echo_stream.connectors.dead_letter_topic",
+    "echo_stream.connectors.files",
+    "echo_stream.connectors.kafka_source",
+    "echo_stream.connectors.snapshot_files",
+    "rich.live",
+    "tests.test_poison",  # has features that fail
+    "torch._dynamo",  # which optimisers import
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a life has ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+class Life:
+    """A command that runs in a process of its own."""
+
+    def __init__(self, parent: "subprocess.Popen[str]", logs: Path) -> None:
+        self._parent = parent
+        self._logs = logs
+        self.pid = int(_heard(parent))
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal. Until `wait`, there is a process of its number."""
+        os.kill(self.pid, number)
+
+    def wait(self) -> Ended:
+        """Wait for its end."""
+        said = [self._logs / name for name in ("stdout", "stderr")]
+        code = int(_heard(self._parent))
+        return Ended(code, *(path.read_text(encoding="utf-8") for path in said))
+
+
+class Nursery:
+    """Runs `echo-stream` again and again, one life at a time.
+
+    Parameters
+    ----------
+    parent : Popen
+        This module.
+    folder : Path
+        For what lives leave behind, outside of the folders that they work on.
+    """
+
+    def __init__(self, parent: "subprocess.Popen[str]", folder: Path) -> None:
+        self._parent = parent
+        self._folder = folder
+
+    def begin(self, *arguments: object, limit: int | None = None) -> Life:
+        """Start a command; no file that it writes can have more than limit bytes."""
+        return self._begin(arguments, {"limit": limit})
+
+    def run(self, *arguments: object, limit: int | None = None) -> Ended:
+        """Run a command to its end."""
+        return self.begin(*arguments, limit=limit).wait()
+
+    def succeed(self, *arguments: object) -> Any:
+        """Run a command that has to succeed, and return its JSON."""
+        ended = self.run(*arguments)
+        assert ended.exit_code == 0, ended
+        return json.loads(ended.stdout)
+
+    def die(self, *arguments: object, folder: Path, before: int, has_power: bool) -> bool:
+        """Run a command that dies before an operation on a folder; tell whether it got there.
+
+        Without power, what was not flushed is lost, too.
+        """
+        ledger = self._folder / "ledger.json"
+        order = {"folder": str(folder), "before": before, "ledger": str(ledger)}
+        ended = self._begin(arguments, order).wait()
+        assert ended.exit_code in {0, KILLED}, ended
+        if ended.exit_code == KILLED and not has_power:
+            cut_power(folder, Ledger(**json.loads(ledger.read_text())))
+        return ended.exit_code == KILLED
+
+    def _begin(self, arguments: tuple[object, ...], order: dict[str, Any]) -> Life:
+        """Start a command."""
+        words = [str(word) for word in arguments]
+        assert self._parent.stdin is not None
+        whole = {"arguments": words, "logs": str(self._folder), **order}
+        self._parent.stdin.write(json.dumps(whole) + "\n")
+        self._parent.stdin.flush()
+        return Life(self._parent, self._folder)
+
+
+@contextmanager
+def open_nursery(folder: Path) -> Iterator[Nursery]:
+    """Yield a nursery, which ends with the block."""
+    command = [sys.executable, "-m", "tests.lives"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command,
+        stdin=pipe,
+        stdout=pipe,
+        text=True,
+        env=environment,
+        cwd=Path(__file__).parent.parent,
+    ) as parent:
+        yield Nursery(parent, folder)
+        assert parent.stdin is not None
+        parent.stdin.close()
+
+
+def _heard(parent: "subprocess.Popen[str]") -> str:
+    """Return the next line that the parent of all lives says."""
+    assert parent.stdout is not None
+    line = parent.stdout.readline()
+    assert line, "the process that forks has died"
+    return line
+
+
+def _serve() -> None:
+    """Fork a life for each line of stdin, and tell its number and its exit code."""
+    import importlib  # noqa: PLC0415
+
+    for name in IMPORTED:
+        importlib.import_module(name)
+    gc.freeze()  # or each life would look through all of it
+    for line in sys.stdin:
+        order = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            _live(order)
+        print(pid, flush=True)  # noqa: T201 - our answer
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        print(code, flush=True)  # noqa: T201
+
+
+def _live(order: dict[str, Any]) -> None:
+    """Be the command, to the end of this process."""
+    import resource  # noqa: PLC0415
+
+    from echo_stream.cli.main import main  # noqa: PLC0415
+
+    for handle, name in ((1, "stdout"), (2, "stderr")):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        os.dup2(os.open(Path(order["logs"]) / name, flags, 0o600), handle)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if order.get("limit") is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], hard))
+    if "before" in order:
+        from tests.failpoints import Failpoints  # noqa: PLC0415
+
+        Failpoints(Path(order["folder"]), order["before"], Path(order["ledger"])).arm()
+    sys.argv = ["echo-stream", *order["arguments"]]
+    code: Any = 1
+    try:
+        main()
+    except SystemExit as err:
+        code = err.code
+    except BaseException:
+        traceback.print_exc()
+    _leave(int(code or 0))
+
+
+def _leave(code: int) -> None:
+    """End this process, without the second that it takes to take torch apart."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    _serve()
+    _leave(0)
