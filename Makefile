@@ -43,6 +43,7 @@ kills: $(VENV)/.group-test ## kill a consumer KILLS= times while its topic is be
 bench: venv ## measure; FASHION_MNIST and EMBEDDINGS name the data's folders
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.query
+	$(BIN)/python -m benchmarks.kafka --profile 10
 	$(BIN)/python -m benchmarks.losses
 	$(BIN)/python -m benchmarks.fidelity $(EMBEDDINGS) $(FASHION_MNIST)
 	$(BIN)/python -m benchmarks.fashion_mnist $(FASHION_MNIST)

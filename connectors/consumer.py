@@ -1,6 +1,5 @@
 """The long-running consumer: a source, a state folder, and the run between them."""
 
-import gc
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -13,6 +12,7 @@ from echo_stream.connectors.dead_letter_topic import DeadLetterTopic
 from echo_stream.connectors.dead_letters import DeadLetterFile
 from echo_stream.connectors.engine_files import read_generation
 from echo_stream.connectors.retrying import Patience
+from echo_stream.connectors.room import room_for_threads
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.connectors.run_status import StatusFile
 from echo_stream.connectors.shutdown import Signals
@@ -123,23 +123,8 @@ def consume(  # noqa: PLR0913 - everything that a run is between
                 )
                 monitor.watch(source)
                 signals.steer(run)
-                with _settled_heap():
+                with room_for_threads():
                     return run.run()
-
-
-@contextmanager
-def _settled_heap() -> Iterator[None]:
-    """Spare the collector of cycles what is there already.
-
-    With the modules of torch alone a collection would hold a run up for a quarter of a
-    second, now and then. What is let go of is freed all the same, unless it is a cycle.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_term import Term
 from echo_stream.connectors.kafka_source import KafkaSource
 from echo_stream.connectors.retrying import Patience
+from echo_stream.connectors.room import room_for_threads
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.connectors.run_status import StatusFile
 from echo_stream.connectors.shutdown import Signals
@@ -126,7 +127,8 @@ def consume_in_group(  # noqa: PLR0913 - what `consume` takes, and the group
             )
             monitor.resumed({}, newest_manifest(state), 0.0)
             signals.steer(member)
-            return member.run()
+            with room_for_threads():
+                return member.run()
 
 
 class GroupMember:

@@ -39,10 +39,18 @@ from echo_stream.watching import PartitionProgress
 logger = logging.getLogger(__name__)
 
 WAIT_SECONDS = 0.25  # for a message; a stop that is asked for waits at most this long
-MAX_PARTITION_FETCH_BYTES = 8 * 1024**2
 FETCH_MAX_BYTES = 16 * 1024**2  # what each broker may send ahead, beside the queue
-FETCH_MIN_BYTES = 64 * 1024
-FETCH_MAX_WAIT_MS = 100
+CLIENT_OPTIONS: dict[str, Any] = {
+    "client_id": "echo-stream",
+    "enable_auto_commit": False,
+    "auto_offset_reset": "none",
+    "allow_auto_create_topics": False,
+    "isolation_level": "read_committed",
+    "max_partition_fetch_bytes": 8 * 1024**2,
+    "fetch_max_bytes": FETCH_MAX_BYTES,
+    "fetch_min_bytes": 64 * 1024,
+    "fetch_max_wait_ms": 100,
+}
 LAST_COMMIT_MS = 2_000  # the mirror is a courtesy: closing waits no longer for it
 QUEUE_BYTES = 64 * 1024**2
 QUEUE_RECORDS = 50_000
@@ -166,15 +174,7 @@ class KafkaSource:
         options = self._config.client.for_client(
             KafkaConsumer,
             self._config.bootstrap_servers,
-            client_id="echo-stream",
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            allow_auto_create_topics=False,
-            isolation_level="read_committed",
-            max_partition_fetch_bytes=MAX_PARTITION_FETCH_BYTES,
-            fetch_max_bytes=FETCH_MAX_BYTES,
-            fetch_min_bytes=FETCH_MIN_BYTES,
-            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+            **CLIENT_OPTIONS,
             **(alone if self._membership is None else self._membership.options()),
         )
         return KafkaConsumer(**options)

@@ -10,12 +10,13 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import engine, fidelity, losses, query
+from benchmarks import engine, fidelity, kafka, losses, query
 from benchmarks.batch_choice import batch_choice, claims
 from benchmarks.idx import IMAGE_HEADER_BYTES, LABEL_HEADER_BYTES
 from echo_stream import EchoCoreset
 from echo_stream.config import Rank
 from echo_stream.typing import Array
+from tests.broker import Broker
 from tests.strategies import clouds, codebook_generation, identity_generation
 
 
@@ -117,3 +118,24 @@ def test_query_is_timed() -> None:
     assert isinstance(seconds, dict)
     for ways in seconds.values():
         assert 0 < ways["in_process"] < ways["command"]
+
+
+def test_kafka_is_read_by_a_run_and_by_a_loop(broker: Broker) -> None:
+    """Both count everything, both threads are profiled, and checkpoints are written meanwhile."""
+    arguments = ["--messages", "3000", "--repeats", "1", "--profile", "2", "--budget", "20"]
+    found = run(
+        kafka.main, "--bootstrap-servers", broker.bootstrap, "--stall-budget", "50", *arguments
+    )
+    for size in ("256 bytes", "3072 bytes"):
+        rates = found[size]
+        assert isinstance(rates, dict)
+        assert rates["messages"] == 3_000
+        assert rates["run"]["rate"] > 0
+        assert rates["poll"]["rate"] > 0
+        assert {name: len(lines) for name, lines in rates["profile"].items()} == {
+            "counts": 2, "polls": 2
+        }  # fmt: skip
+    for size in ("784 bytes", "3072 bytes"):
+        stall = found[f"stall at {size}"]
+        assert isinstance(stall, dict)
+        assert 0 < stall["freeze_ms"] <= stall["freeze_max_ms"]

@@ -1,0 +1,116 @@
+"""How fast a run reads Kafka, beside a loop that only polls, and what a checkpoint stalls.
+
+Run `python -m benchmarks.kafka`, with `--bootstrap-servers HOST:PORT` for a broker that is
+there already. Prints JSON: messages a second of both sides over the same topics with the
+same settings of the client, medians of interleaved repetitions; the longest gaps between
+batches with checkpoints and without; and with `--profile N` what both threads spend.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from benchmarks.kafka_profile import profiles
+from benchmarks.kafka_rates import Topic, polled, ran, settled
+from benchmarks.kafka_stall import stalls
+from tests.broker import choose_broker
+
+SETTLED = 200_000  # messages counted before anything is measured
+SIZES = {64: 200_000, 768: 60_000}  # values of float32, and messages
+STALL_DIMS = (196, 768)  # 784 and 3,072 bytes
+STALL_SETTLED, STALL_MESSAGES = 60_000, 60_000
+BUDGET = 500
+STALL_BUDGET = 5_000
+
+
+@click.command(help=__doc__)
+@click.option("--bootstrap-servers", help="Default: a broker of its own.")
+@click.option("--messages", type=int, help="To count before, and to measure; default: as above.")
+@click.option("--repeats", default=5, show_default=True)
+@click.option("--budget", default=BUDGET, show_default=True)
+@click.option("--stall-budget", default=STALL_BUDGET, show_default=True)
+@click.option("--profile", default=0, help="Lines of each thread's profile.")
+@click.option("--seed", default=0, show_default=True)
+def main(
+    *,
+    bootstrap_servers: str | None,
+    messages: int | None,
+    repeats: int,
+    budget: int,
+    stall_budget: int,
+    profile: int,
+    seed: int,
+) -> None:
+    """Measure both, one size after the other."""
+    result: dict[str, Any] = {
+        "machine": platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": torch.get_num_threads(),
+    }
+    with broker(bootstrap_servers) as servers:
+        for dim, usual in SIZES.items():
+            topic = Topic.new(servers, dim, messages or SETTLED, messages or usual)
+            with settled(topic, budget, seed) as (state, fresh):
+                measured = {"fresh": round(fresh), **compared(topic, state, budget, repeats)}
+                if profile:
+                    measured["profile"] = profiles(topic, state, budget, profile)
+            result[f"{topic.size_bytes} bytes"] = measured
+        for dim in STALL_DIMS:
+            numbers = (messages, messages) if messages else (STALL_SETTLED, STALL_MESSAGES)
+            topic = Topic.new(servers, dim, *numbers)
+            with settled(topic, stall_budget, seed) as (state, _):
+                measured = stalls(topic, state, stall_budget, repeats)
+            result[f"stall at {topic.size_bytes} bytes"] = measured
+    click.echo(json.dumps(result, indent=2))
+
+
+@contextlib.contextmanager
+def broker(servers: str | None) -> Iterator[str]:
+    """Yield the address of a broker: of the one given, or of one that runs meanwhile."""
+    if servers is not None:
+        yield servers
+        return
+    with tempfile.TemporaryDirectory() as folder, choose_broker(Path(folder)) as own:
+        yield own.bootstrap
+
+
+def compared(topic: Topic, state: Path, budget: int, repeats: int) -> dict[str, Any]:
+    """Return the rates of both sides, which take turns, and how they compare."""
+    sides: dict[str, Callable[[], float]] = {
+        "poll": lambda: polled(topic, state),
+        "run": lambda: ran(topic, state, budget),
+    }
+    for side in sides.values():  # once unmeasured: pages of the log come from the disk
+        side()
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(repeats):
+        for name, side in sides.items():
+            rates[name].append(side())
+    found: dict[str, Any] = {
+        name: {
+            "rate": round(statistics.median(each)),
+            "slowest": round(min(each)),
+            "fastest": round(max(each)),
+        }
+        for name, each in rates.items()
+    }
+    shares = [run / poll for poll, run in zip(rates["poll"], rates["run"], strict=True)]
+    return {
+        "messages": topic.messages,
+        **found,
+        "share": round(statistics.median(shares), 3),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""What a run does to its own process, so that its threads do not hold each other up."""
+
+import gc
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from echo_stream.connectors.cores import usable_cores
+
+SWITCH_SECONDS = 0.0005  # Python's own is ten times that
+
+
+@contextmanager
+def room_for_threads() -> Iterator[None]:
+    """Let the threads that poll and write go on beside the one that counts, and restore what was.
+
+    Torch leaves a core to them: its threads wait for each other in a busy loop, so that one
+    of them without a core made counting five times as slow. No number depends on how many
+    there are.
+
+    Each operation of torch lets go of the interpreter, and gets it back when the thread
+    that polls has been asked for it for `SWITCH_SECONDS`: often, and with Python's default of
+    5 ms it waits longer than it works.
+
+    The collector of cycles is spared what is there already: with the modules of torch alone
+    a collection would hold the run up for a quarter of a second, now and then. What is let
+    go of is freed all the same, unless it is a cycle.
+    """
+    threads, interval = torch.get_num_threads(), sys.getswitchinterval()
+    torch.set_num_threads(min(threads, max(int(usable_cores()) - 1, 1)))
+    sys.setswitchinterval(min(interval, SWITCH_SECONDS))
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        sys.setswitchinterval(interval)
+        torch.set_num_threads(threads)
