@@ -8,9 +8,9 @@ Source of the mixing function: Steele, Lea & Flood (2014), "Fast splittable
 pseudorandom number generators", OOPSLA (variant 13 of Stafford's finalisers).
 """
 
-import hashlib
 import re
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from echo_stream.typing import Array
 HASH_BYTES = 8
 GOLDEN_GAMMA = 0x9E3779B97F4A7C15  # odd, near 2**64 / the golden ratio
 LATEST = 2**64 - 1  # no hash is beyond it
+_FIRST = frozenset("-0123456789")  # characters of a decimal
 _DECIMAL = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
 _SHIFTS = tuple(np.uint64(bits) for bits in (30, 27, 31))
 _FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
@@ -34,7 +35,9 @@ def hash_ids(ids: Sequence[object] | Array) -> Array:
     """
     if isinstance(ids, np.ndarray) and ids.dtype == np.int64:
         return mix(mix(ids.view(np.uint64)))
-    return mix(mix(np.fromiter(map(_number, ids), np.uint64, len(ids))))
+    listed = ids.tolist() if isinstance(ids, np.ndarray) else ids  # twice as fast to iterate
+    numbers = np.frombuffer(b"".join(map(_as_bytes, listed)), ">u8")
+    return mix(mix(numbers.astype(np.uint64)))
 
 
 def seeded(hashes: Array, seed: int) -> Array:
@@ -58,15 +61,16 @@ def mix(values: Array) -> Array:
 
 def digest(*parts: bytes | memoryview) -> int:
     """Return 64 bits of BLAKE2b of the bytes of all parts, one after another."""
-    hasher = hashlib.blake2b(digest_size=HASH_BYTES)
+    hasher = blake2b(digest_size=HASH_BYTES)
     for part in parts:
         hasher.update(part)
     return int.from_bytes(hasher.digest(), "big")
 
 
-def _number(sample_id: object) -> int:
-    """Return the integer below 2**64 that stands for an id before it is mixed."""
+def _as_bytes(sample_id: object) -> bytes:
+    """Return the integer below 2**64 that stands for an id before it is mixed, big-endian."""
     text = str(sample_id)
-    if _DECIMAL.fullmatch(text) and -(2**63) <= int(text) < 2**63:
-        return int(text) & LATEST
-    return digest(text.encode())
+    # Most text is not even tried: a pattern costs as much as the digest.
+    if text[:1] in _FIRST and _DECIMAL.fullmatch(text) and -(2**63) <= int(text) < 2**63:
+        return (int(text) & LATEST).to_bytes(HASH_BYTES, "big")
+    return blake2b(text.encode(), digest_size=HASH_BYTES).digest()
