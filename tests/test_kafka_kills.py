@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import numpy as np
@@ -25,20 +24,14 @@ from echo_stream.snapshot import Snapshot
 from echo_stream.source import ArraySource
 from echo_stream.validation import as_samples
 from tests.broker import Broker
-from tests.cli.commands import (
-    answer,
-    command_process,
-    finish,
-    newest_checkpoint,
-    on,
-    wait_until,
-)
+from tests.cli.commands import answer, newest_checkpoint, on
+from tests.cli.forked import ForkedCommand, forked_command
 from tests.conftest import MakeTopic
 from tests.same_coreset import assert_nothing_certified_is_wrong, assert_same_sums, certified
 
 pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
 
-KILLS = int(os.environ.get("ECHO_STREAM_KILLS", "8"))
+KILLS = int(os.environ.get("ECHO_STREAM_KILLS", "25"))
 N = 2_000 * KILLS
 PARTITIONS = 4
 LIFE_S = 1.5  # what a process has between its start and its kill: it tells its status each second
@@ -67,13 +60,13 @@ class Lives:
     durable: list[int] = field(default_factory=list)
 
     @contextmanager
-    def life(self) -> Iterator["Popen[str]"]:
+    def life(self) -> Iterator[ForkedCommand]:
         """Start a process, and lend it when it reads the topic."""
-        with command_process(*self.words) as process:
-            wait_until(lambda: self.counted(process) >= 0, process)
+        with forked_command(self.state.with_suffix(".log"), *self.words) as process:
+            process.wait_until(lambda: self.counted(process) >= 0)
             yield process
 
-    def counted(self, process: "Popen[str]") -> int:
+    def counted(self, process: ForkedCommand) -> int:
         """Return how many messages a process says that it has counted, -1 while it starts."""
         if not self.state.exists():
             return -1
@@ -82,12 +75,11 @@ class Lives:
             return -1
         return sum(told["position"].values())
 
-    def kill_at(self, position: int, process: "Popen[str]") -> None:
+    def kill_at(self, position: int, process: ForkedCommand) -> None:
         """SIGKILL a process once it has counted so many messages."""
-        wait_until(lambda: self.counted(process) >= position, process)
+        process.wait_until(lambda: self.counted(process) >= position)
         self.positions.append(self.counted(process))
         process.kill()
-        process.wait()
         self.durable.append(newest_checkpoint(self.state)["n"])
 
     @property
@@ -153,19 +145,21 @@ def kill_all(lives: Lives, rng: np.random.Generator, produce: list[object]) -> N
 
     They are sent so slowly that the stream outlasts the kills on this machine as it is.
     """
+    log = lives.state.with_name("produce.log")
+    with forked_command(log, "--version") as imports:
+        imports.finish()
     with ExitStack() as stack:
         began = time.monotonic()
         for kill in range(KILLS):
             with lives.life() as process:
                 if kill == 0:
-                    start_s = time.monotonic() - began
-                    rate = N / (KILLS * (start_s + LIFE_S))
-                    producer = stack.enter_context(command_process(*produce, "--rate", rate))
+                    limit_s = KILLS * (time.monotonic() - began + LIFE_S)
+                    produce = [*produce, "--rate", N / limit_s]
+                    producer = stack.enter_context(forked_command(log, *produce))
                 before = lives.positions[-1] if kill else 0
                 stretch = int(rng.integers(1, 3 * N // (2 * KILLS)))
                 lives.kill_at(min(before + stretch, N), process)
-        done = producer.wait(KILLS * (start_s + LIFE_S))
-        assert done == 0, finish(producer)
+        producer.finish(limit_s)
 
 
 def produce_words(samples: Samples, words: list[object], folder: Path) -> list[object]:
