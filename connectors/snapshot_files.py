@@ -7,12 +7,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from echo_stream.connectors.arrow_columns import (
+    label_column,
+    payload_column,
+    payloads,
+    with_schema,
+)
+from echo_stream.connectors.held_out_files import held_out_files, is_held_out_in, read_held_out
 from echo_stream.connectors.snapshots import snapshot_manifest
 from echo_stream.connectors.units import FileWriter, verify_unit, write_unit
 from echo_stream.errors import SnapshotError, StateError
 from echo_stream.samples import Origin, Samples, as_objects
 from echo_stream.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
-from echo_stream.typing import Array, Cell, Label
+from echo_stream.typing import Array, Cell
 from echo_stream.validation import SampleSchema
 
 TABLES = ("coreset", "cells", "edges")
@@ -48,7 +55,7 @@ def write_snapshot(
     }
     files = {f"{name}.parquet": _parquet_writer(table) for name, table in tables.items()}
     manifest = {**snapshot.manifest, "time": time, "position": dict(position)}
-    write_unit(target, files | dict(more_files or {}), manifest)
+    write_unit(target, files | held_out_files(snapshot.held_out) | dict(more_files or {}), manifest)
 
 
 def read_snapshot(unit: Path) -> Snapshot:
@@ -64,12 +71,13 @@ def read_snapshot(unit: Path) -> Snapshot:
         verify_unit(unit)
     except StateError as err:
         raise SnapshotError(str(err)) from err
-    tables = read_tables(unit)
+    tables, schema = read_tables(unit), SampleSchema.from_json(manifest["schema"])
     return Snapshot(
-        rows=_coreset_rows(tables["coreset"], SampleSchema.from_json(manifest["schema"])),
+        rows=_coreset_rows(tables["coreset"], schema),
         cells=_cell_rows(tables["cells"]),
         edges=_edge_rows(tables["edges"]),
         manifest=manifest,
+        held_out=read_held_out(unit, schema),
     )
 
 
@@ -90,10 +98,11 @@ def read_tables(unit: Path) -> dict[str, pa.Table]:
 
 
 def roles_of(unit: Path, sample_id: str) -> set[str]:
-    """Return the roles that a sample has in a snapshot; none where it is not in it."""
+    """Return the roles that a sample has in a snapshot, or "held out"; none if it is not in it."""
     table = pq.ParquetFile(unit / "coreset.parquet").read(columns=["id", "role"])
     ids, roles = table["id"].to_pylist(), table["role"].to_pylist()
-    return {role for one, role in zip(ids, roles, strict=True) if one == sample_id}
+    found = {role for one, role in zip(ids, roles, strict=True) if one == sample_id}
+    return found | ({"held out"} if is_held_out_in(unit, sample_id) else set())
 
 
 def _parquet_writer(table: pa.Table) -> FileWriter:
@@ -116,16 +125,15 @@ def coreset_table(rows: CoresetRows, schema: SampleSchema) -> pa.Table:
         "cell_count": pa.array(rows.cell_counts, pa.int64()),
         "weight": pa.array(rows.weights, pa.float64()),
         "certified": pa.array(rows.certified.tolist(), pa.bool_()),
-        "label": _label_column(labels),
+        "label": label_column(labels),
         "z": _vector_column(rows.latents),
         "map": _vector_column(rows.maps),
-        "x": pa.array([np.ascontiguousarray(x).tobytes() for x in samples.x], pa.binary()),
+        "x": payload_column(samples.x),
     }
     kinds = {"topic": pa.string(), "partition": pa.int32(), "offset": pa.int64()}
     for place, (name, kind) in enumerate({**kinds, "timestamp": pa.int64()}.items()):
         columns[name] = pa.array([origin and origin[place] for origin in origins], kind)
-    shape = ",".join(map(str, schema.shape))
-    return pa.table(columns).replace_schema_metadata({"x_dtype": schema.dtype, "x_shape": shape})
+    return with_schema(pa.table(columns), schema)
 
 
 def _coreset_rows(table: pa.Table, schema: SampleSchema) -> CoresetRows:
@@ -136,9 +144,8 @@ def _coreset_rows(table: pa.Table, schema: SampleSchema) -> CoresetRows:
         None if origin[0] is None else Origin(*origin)
         for origin in zip(*origin_columns, strict=True)
     ]
-    payloads = [np.frombuffer(x, schema.dtype).reshape(schema.shape) for x in columns["x"]]
     samples = Samples(
-        x=np.array(payloads, dtype=schema.dtype).reshape(-1, *schema.shape),
+        x=payloads(columns["x"], schema),
         ids=as_objects(columns["id"]),
         labels=as_objects(columns["label"]),
         origins=as_objects(origins),
@@ -222,16 +229,6 @@ def _edge_rows(table: pa.Table) -> EdgeRows:
         lengths=np.array(columns["length"], dtype=np.float64),
         is_bridge=np.array(columns["is_bridge"], dtype=bool),
     )
-
-
-def _label_column(labels: list[Label]) -> pa.Array:
-    """Return labels as int64 if all are integers, float64 if all are numbers, else as text."""
-    kinds = {type(label) for label in labels if label is not None}
-    if kinds <= {int}:
-        return pa.array(labels, pa.int64())
-    if kinds <= {int, float}:
-        return pa.array([None if y is None else float(y) for y in labels], pa.float64())
-    return pa.array([None if y is None else str(y) for y in labels], pa.string())
 
 
 def _cell_column(cells: list[Cell]) -> pa.Array:

@@ -42,7 +42,7 @@ SEQUENCE_DIGITS = 12
 FINGERPRINT = (
     "budget", "preset", "cells", "latent", "rank", "support", "support_share", "encoder",
     "objective", "latent_dim", "epochs", "standardise", "features", "auto_regenerate",
-    "on_duplicate", "seed",
+    "on_duplicate", "holdout", "seed",
 )  # fmt: skip
 
 

@@ -8,7 +8,9 @@ from echo_stream.encoder_training import Architecture, Objective
 from echo_stream.errors import ConfigError
 
 MAX_SEED = 2**63 - 1  # what every random generator takes
-MAX_SHARE = 0.5  # of the budget, for support: each cell keeps a core sample for each extreme one
+MAX_SHARE = 0.5
+"""Of the budget, for support: each cell keeps a core sample for each extreme one. Of the ids,
+to be held out."""
 Preset = Literal["default", "paper"]
 Cells = Literal["grid", "grid-budget", "codebook"]
 Latent = Literal["encoder", "pca", "identity"]
@@ -67,6 +69,9 @@ class EngineConfig:
     on_duplicate : "count" or "replace"
         What a sample does to those of the same id that are held: it counts beside them, or
         they are taken out first, exactly. One that was counted but is not held stays counted.
+    holdout : float
+        Share of a stream's ids, 0 to 1/2, chosen by hash, whose samples are kept apart to test
+        models on: they are never counted, and never in the coreset.
     seed : int
         Fixes the encoder's initial weights, its batches and the reservoir.
 
@@ -95,6 +100,7 @@ class EngineConfig:
     features: str | None = None
     auto_regenerate: bool | None = None
     on_duplicate: OnDuplicate = "count"
+    holdout: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -114,7 +120,8 @@ class EngineConfig:
             _check_at_least("expected_n", self.expected_n, 1)
         for name, choices in _CHOICES.items():
             _check_choice(name, getattr(self, name), choices)
-        _check_share(self.support_share)
+        for name in ("support_share", "holdout"):
+            _check_share(name, getattr(self, name))
         self._check_support()
 
     @property
@@ -190,13 +197,13 @@ _CHOICES = {
 }
 
 
-def _check_share(value: object) -> None:
-    """Refuse what is no share of the budget."""
+def _check_share(name: str, value: object) -> None:
+    """Refuse what is no share, or more than a half."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
-        msg = f"support_share must be a number; got {value!r}"
+        msg = f"{name} must be a number; got {value!r}"
         raise ConfigError(msg)
     if not 0 <= value <= MAX_SHARE:
-        msg = f"support_share must be between 0 and {MAX_SHARE}; got {value}"
+        msg = f"{name} must be between 0 and {MAX_SHARE}; got {value}"
         raise ConfigError(msg)
 
 

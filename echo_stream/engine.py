@@ -1,5 +1,6 @@
 """The engine: a coreset of a data set, or of a stream as it arrives."""
 
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -245,6 +246,7 @@ class EchoCoreset(ChangingEstimator):
             raise ConfigError(msg)
         self._progress = self._current
         self._progress.settled_sketch().merge(other._current.settled_sketch())
+        self._progress.held_out.merge(other._current.held_out)
 
     def repair(self, source: Rereadable | Array) -> RepairReport:
         """Read the source again, and make exact what the stream has left in doubt.
@@ -268,11 +270,14 @@ class EchoCoreset(ChangingEstimator):
         ------
         WarmupError
             While the engine warms up.
+        ConfigError
+            If samples are held out.
 
         Notes
         -----
         O(N D). Where sums are no longer exact nothing can be certified, or is read.
         """
+        self._current.refuse_rereading()
         return repair(self._current.settled_sketch(), as_source(source))
 
     def memory_bound(self) -> int:
@@ -323,7 +328,7 @@ class EchoCoreset(ChangingEstimator):
         if sketch.n == 0:
             msg = "no sample has been counted yet; there is nothing to select from"
             raise WarmupError(msg)
-        return take_snapshot(sketch)
+        return replace(take_snapshot(sketch), held_out=self._current.held_out.samples())
 
     def explain(self, cell: Cell) -> dict[str, Any]:
         """Say what is proven of a cell's samples, what is in doubt, and why.

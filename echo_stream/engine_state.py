@@ -34,6 +34,8 @@ def pack_engine(progress: Progress, feature_names: Array | None) -> State:
     if feature_names is not None:
         meta["feature_names"] = feature_names.tolist()
     arrays: dict[str, Array] = {}
+    if progress.config.holdout:
+        _add(arrays, meta, "held_out", progress.held_out.to_state())
     held_back = progress.waiting.peek()
     if progress.sketch is not None:
         _add(arrays, meta, "generation", progress.sketch.generation.to_state())
@@ -69,6 +71,8 @@ def unpack_engine(
     progress = Progress(kept, device, features=features)
     progress.forgotten.restore(meta["forgotten"])
     progress.changes = ChangeCounts.from_json(meta.get("changes", {}))
+    if "held_out" in meta:
+        progress.held_out.restore(_part(arrays, meta, "held_out"))
     if "sketch" in meta:
         generation = Generation.from_state(_part(arrays, meta, "generation"), features=features)
         part = _part(arrays, meta, "sketch")

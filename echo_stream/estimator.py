@@ -69,6 +69,7 @@ class EngineEstimator(BaseEstimator):
         features: object = None,
         auto_regenerate: bool | None = None,
         on_duplicate: OnDuplicate = "count",
+        holdout: float = 0.0,
         seed: int = 0,
         generation: Generation | None = None,
         device: str = "auto",
@@ -90,6 +91,7 @@ class EngineEstimator(BaseEstimator):
         self.features = features
         self.auto_regenerate = auto_regenerate
         self.on_duplicate = on_duplicate
+        self.holdout = holdout
         self.seed = seed
         self.generation = generation
         self.device = device
@@ -119,8 +121,13 @@ class EngineEstimator(BaseEstimator):
 
     @property
     def num_arrived(self) -> int:
-        """Samples that have arrived: those counted, and those taken out again."""
+        """Samples that have arrived: those counted, taken out again, or held out."""
         return 0 if self._progress is None else self._progress.num_arrived
+
+    @property
+    def num_held_out(self) -> int:
+        """Samples that have been held out, which count nowhere else."""
+        return 0 if self._progress is None else self._progress.held_out.num_taken
 
     @property
     def schema(self) -> SampleSchema | None:

@@ -14,6 +14,7 @@ from echo_stream.errors import ConfigError, WarmupError
 from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Generation, OnEpoch, check_features, train_generation
 from echo_stream.hashes import hash_ids
+from echo_stream.held_out import HeldOut
 from echo_stream.members import members_of
 from echo_stream.regeneration import count, regenerated, reread
 from echo_stream.repair import repair
@@ -43,6 +44,8 @@ class Progress:
         done to it.
     features : module, callable, str or None
         What makes the vectors that a generation is trained on.
+    held_out : HeldOut
+        What is kept apart to test models on.
 
     Examples
     --------
@@ -59,6 +62,11 @@ class Progress:
     forgotten: Forgotten = field(default_factory=Forgotten)
     changes: ChangeCounts = field(default_factory=ChangeCounts)
     features: object = None
+    held_out: HeldOut = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Hold nothing out yet."""
+        self.held_out = HeldOut(self.config)
 
     @classmethod
     def begin(
@@ -89,7 +97,7 @@ class Progress:
         if self.sketch is not None:
             return self.sketch.generation.schema
         waiting = self.waiting.first()
-        return None if waiting is None else SampleSchema.of(waiting.x)
+        return self.held_out.schema if waiting is None else SampleSchema.of(waiting.x)
 
     @property
     def n(self) -> int:
@@ -98,10 +106,11 @@ class Progress:
 
     @property
     def num_arrived(self) -> int:
-        """Samples that have arrived: those counted, and those taken out again."""
+        """Samples that have arrived: those counted, taken out again, or held out."""
         if self.sketch is not None:
-            return self.sketch.num_arrived
-        return self.n + self.forgotten.num_removed + self.changes.num_replaced
+            return self.sketch.num_arrived + self.held_out.num_taken
+        removed = self.forgotten.num_removed + self.changes.num_replaced
+        return self.n + removed + self.held_out.num_taken
 
     @property
     def is_warming_up(self) -> bool:
@@ -118,10 +127,13 @@ class Progress:
         sketch = None if self.sketch is None else self.sketch.copy()
         forgotten = Forgotten()
         forgotten.merge(self.forgotten)
-        return replace(self, sketch=sketch, waiting=self.waiting.copy(), forgotten=forgotten)
+        copy = replace(self, sketch=sketch, waiting=self.waiting.copy(), forgotten=forgotten)
+        copy.held_out = self.held_out.copy()
+        return copy
 
     def fit(self, source: Rereadable, on_epoch: OnEpoch | None = None) -> None:
         """Count all of a source; without a generation one is trained on it first."""
+        self.refuse_rereading()
         sketch, n = self.sketch, source.num_samples
         if sketch is None:
             sketch = self._trained(source.payloads(_training_rows(n, self.config)), n, on_epoch)
@@ -145,6 +157,7 @@ class Progress:
         if self.features is not None and self.sketch is None and len(samples):
             # What fails now has not been held back yet.
             refuse_failing(self.features, samples.x[:missing], self.device)
+        samples = self.held_out.take(samples)
         held_back = self._hold_back(samples)
         if self.sketch is None and len(self.waiting) >= self.config.warmup:
             try:
@@ -183,6 +196,8 @@ class Progress:
     def regenerate(self, source: Rereadable | None, on_epoch: OnEpoch | None = None) -> None:
         """Train a new generation and go on with it; see `EchoCoreset.regenerate`."""
         sketch = self.settled_sketch()
+        if source is not None:
+            self.refuse_rereading()
         if source is None:
             self.sketch = regenerated(sketch, on_epoch=on_epoch)
         else:
@@ -190,6 +205,8 @@ class Progress:
 
     def forget(self, sample_id: str) -> int:
         """Take the samples of an id out and return their number. O(retained)."""
+        if self.held_out.is_for(sample_id):
+            return len(self.held_out.forget(sample_id))
         if self.sketch is not None:
             return self.sketch.forget(sample_id)
         removed = members_of(self.waiting.remove(sample_id))
@@ -198,6 +215,11 @@ class Progress:
 
     def label(self, sample_id: str, label: Label) -> bool:
         """Give the samples of an id another label; return whether any is held."""
+        if self.held_out.is_for(sample_id):
+            is_met = self.held_out.label(sample_id, label)
+            holder = self if self.sketch is None else self.sketch
+            holder.changes.note_label(is_met=is_met)
+            return is_met
         if self.sketch is not None:
             return self.sketch.label(sample_id, label)
         is_met = self.waiting.label(sample_id, label)
@@ -206,6 +228,8 @@ class Progress:
 
     def holds(self, sample_id: str) -> bool:
         """Tell whether a sample of an id is held."""
+        if self.held_out.is_for(sample_id):
+            return sample_id in self.held_out
         return sample_id in (self.waiting if self.sketch is None else self.sketch)
 
     def change_counts(self) -> dict[str, int]:
@@ -218,6 +242,15 @@ class Progress:
         if self.sketch is None:
             raise self._warmup_error()
         return self.sketch
+
+    def refuse_rereading(self) -> None:
+        """Refuse to read a source again, where some of it is held out."""
+        if self.config.holdout:
+            msg = (
+                f"holdout {self.config.holdout} is for streams: a source that is read as a whole "
+                "has samples that are not to be counted; set holdout to 0"
+            )
+            raise ConfigError(msg)
 
     def preview(self) -> Samples:
         """Return at most `budget` of the samples that wait, those with the smallest id hash."""

@@ -127,6 +127,10 @@ class Reservoir:
         """Return the labels of a uniform sample of number, or of all when fewer are held."""
         return [member.label for _, member in self._entries[:number]]
 
+    def of(self, sample_id: str) -> list[Member]:
+        """Return the samples held of an id. O(log size)."""
+        return [member for _, member in self._of(sample_id)]
+
     def limit_to_json(self) -> list[Any] | None:
         """Return the limit as JSON; hashes as text, since they do not fit its numbers."""
         if self._limit is None:

@@ -27,9 +27,12 @@ class RunReport:
     tombstones : int
         Messages without a value that were ignored, since the stream began.
     num_arrived : int
-        Samples that have come since the stream began: N, and those taken out again.
+        Samples that have come since the stream began: N, and those taken out
+        again or held out.
     num_labelled, num_label_missed, num_forgotten, num_forget_missed, num_replaced : int
         Late labels, samples and ids since the stream began, as in a snapshot's manifest.
+    num_held_out : int
+        Samples kept apart to test models on, since the stream began; no part of N.
     checkpoints, retrainings : int
     snapshots : list of str
         Ids, in order.
@@ -53,6 +56,7 @@ class RunReport:
     num_forgotten: int = 0
     num_forget_missed: int = 0
     num_replaced: int = 0
+    num_held_out: int = 0
     checkpoints: int = 0
     retrainings: int = 0
     snapshots: list[str] = field(default_factory=list)
@@ -89,5 +93,6 @@ class RunReport:
     def _note_counts(self, engine: EchoCoreset) -> None:
         """Take over what the engine has counted since the stream began."""
         self.n, self.num_arrived = engine.n_seen_, engine.num_arrived
+        self.num_held_out = engine.num_held_out
         for name, count in engine.change_counts().items():
             setattr(self, name, count)

@@ -110,12 +110,15 @@ class Snapshot:
     manifest : dict
         Id, generation, configuration, N, counts by role and label: all that is known
         of the snapshot as a whole, as JSON.
+    held_out : Samples or None
+        Samples that were kept apart, of ids that are never in a coreset; None without any.
     """
 
     rows: CoresetRows
     cells: CellRows
     edges: EdgeRows
     manifest: dict[str, Any] = field(repr=False)
+    held_out: Samples | None = field(default=None, repr=False)
 
     @property
     def id(self) -> str:

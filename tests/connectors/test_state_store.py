@@ -351,6 +351,7 @@ OTHER = {
     "features": "encoders:image",
     "auto_regenerate": True,
     "on_duplicate": "replace",
+    "holdout": 0.25,
     "seed": 6,
 }
 

@@ -1,0 +1,51 @@
+"""The held-out samples of a snapshot as Parquet, and back."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from echo_stream.connectors.arrow_columns import (
+    label_column,
+    payload_column,
+    payloads,
+    with_schema,
+)
+from echo_stream.connectors.units import FileWriter
+from echo_stream.samples import Samples, as_objects
+from echo_stream.validation import SampleSchema
+
+HELD_OUT_FILE = "held_out.parquet"
+
+
+def held_out_files(samples: Samples | None) -> dict[str, FileWriter]:
+    """Return what writes held-out samples among the files of a snapshot; nothing without any."""
+    if samples is None:
+        return {}
+    labels = [None] * len(samples) if samples.labels is None else samples.labels.tolist()
+    columns = {
+        "id": pa.array([str(sample_id) for sample_id in samples.ids], pa.string()),
+        "label": label_column(labels),
+        "x": payload_column(samples.x),
+    }
+    table = with_schema(pa.table(columns), SampleSchema.of(samples.x))
+    return {HELD_OUT_FILE: lambda path: pq.write_table(table, path, compression="zstd")}
+
+
+def read_held_out(unit: Path, schema: SampleSchema) -> Samples | None:
+    """Return the held-out samples of a snapshot, whose schema is given; None without any."""
+    path = unit / HELD_OUT_FILE
+    if not path.exists():
+        return None
+    columns = pq.read_table(path).to_pydict()
+    return Samples(
+        x=payloads(columns["x"], schema),
+        ids=as_objects(columns["id"]),
+        labels=as_objects(columns["label"]),
+    )
+
+
+def is_held_out_in(unit: Path, sample_id: str) -> bool:
+    """Tell whether a sample is among the held-out ones of a snapshot."""
+    path = unit / HELD_OUT_FILE
+    return path.exists() and sample_id in pq.read_table(path, columns=["id"])["id"].to_pylist()
