@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from echo_stream.schedule import Every
 
 
+_BYTES = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+
+
 class Interval(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
     """An interval such as 20000 or 30s; "never" is None."""
 
@@ -48,6 +51,38 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # as above
                 f"a time is a number and a unit, such as 30s or 5m; got {value!r}", param, ctx
             )
         return None if every is None else every.seconds
+
+
+class Share(click.ParamType):  # type: ignore[type-arg]  # as above
+    """A share such as 20% or 0.2."""
+
+    name = "share"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read a share above 0, at most 1, or refuse the text as a wrong parameter."""
+        match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?|\.\d{1,9})(%?)", str(value).strip())
+        share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+        if not 0 < share <= 1:
+            self.fail(
+                f"a share is above 0 and at most 1, such as 20% or 0.2; got {value!r}", param, ctx
+            )
+        return share
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]  # as above
+    """A number of bytes such as 2GiB, 512MiB or 1500000000."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read a size, or refuse the text as a wrong parameter."""
+        match = re.fullmatch(r"(\d{1,15})(|KiB|MiB|GiB)", str(value).strip())
+        size = int(match[1]) * _BYTES[match[2]] if match else 0
+        if size < 1:
+            self.fail(f"a size is bytes, or such as 512MiB or 2GiB; got {value!r}", param, ctx)
+        return size
 
 
 class Start(click.ParamType):  # type: ignore[type-arg]  # as above

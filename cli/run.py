@@ -23,8 +23,14 @@ from echo_stream.cli.options import (
 )
 from echo_stream.cli.output import emit, leave, say
 from echo_stream.cli.parameters import Duration, Interval, Shape, Start
-from echo_stream.cli.settings import is_flag, settings_file
-from echo_stream.cli.train_options import model_options, train_config
+from echo_stream.cli.retrain_options import (
+    child_trainer,
+    examiner_of,
+    hooks_of,
+    retrain_options,
+)
+from echo_stream.cli.settings import is_flag
+from echo_stream.cli.train_options import model_options
 from echo_stream.cli.watching import watched
 
 if TYPE_CHECKING:
@@ -33,9 +39,9 @@ if TYPE_CHECKING:
     from echo_stream.config import EngineConfig
     from echo_stream.connectors.run_monitor import RunMonitor
     from echo_stream.run_stats import RunStats
-    from echo_stream.runtime import Trainer
     from echo_stream.source import Source
 
+STOPPED_HOOKS_S = 5.0  # what hooks may still take after a stop; the next run does the rest
 
 source_options = together(
     option("--topic", "topics", multiple=True, help="Topic to read; may be repeated."),
@@ -88,8 +94,6 @@ schedule_options = together(
            help="Likewise; the last snapshot is always written."),
     option("--keep-snapshots", type=click.IntRange(1),
            help="Prune snapshots but so many of the newest, and the pinned; default: none."),
-    option("--retrain-every", type=Interval(), default="never",
-           help="Likewise: train --model on a new snapshot, in a process of its own."),
     option("--max-bad-share", type=click.FloatRange(0, 1), default=0.5,
            help="Stop, exit code 5, when more of the last --bad-window messages, or all of a "
                 "shorter stream, are no samples; 1: never."),
@@ -98,8 +102,6 @@ schedule_options = together(
     option("--shutdown-budget", type=Duration(), default="25s",
            help="Time from SIGTERM or SIGINT to the end of the process; the last snapshot is "
                 "given up when it is short."),
-    option("--retrain-timeout", type=Duration(), default="never",
-           help="Kill a training that takes longer."),
 )  # fmt: skip
 
 
@@ -111,6 +113,7 @@ schedule_options = together(
 @engine_options
 @schedule_options
 @dead_letter_options
+@retrain_options
 @model_options
 @http_options
 @log_options
@@ -140,7 +143,7 @@ def run(
         msg = "give --state DIR, the folder that keeps what has been counted"
         raise click.UsageError(msg)
     open_source = source_opener(data, values)
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict, replace  # noqa: PLC0415
 
     from echo_stream.connectors.consumer import consume  # noqa: PLC0415 - imports torch
     from echo_stream.connectors.retrying import Patience  # noqa: PLC0415
@@ -150,7 +153,8 @@ def run(
     open_dead_letters = topic_opener(values, patience)
 
     names = ("checkpoint_every", "snapshot_every", "retrain_every", "max_samples",
-             "max_bad_share", "bad_window", "keep_snapshots", "shutdown_budget")  # fmt: skip
+             "max_bad_share", "bad_window", "keep_snapshots", "shutdown_budget",
+             "retrain_on_turnover")  # fmt: skip
     group, start = values["group"], consume
     if group is not None:
         refuse_alone(data, engine_config)
@@ -158,22 +162,31 @@ def run(
 
         start = partial(consume_in_group, group=group, until_end=values["until_end"])
     http = http_config(values["http"], values["http_token_file"])
+    examiner = examiner_of(state, values)
     with (
+        hooks_of(state, values) as hooks,
         watched(values["max_samples"]) as monitor,
         served(http, lambda: routers_of(monitor, state)),
     ):
+        if examiner is not None:
+            monitor.prequential = examiner.to_json
         report = start(
             lambda: open_source(monitor.stats),
             state=state,
-            engine_config=engine_config,
-            run_config=RunConfig(**{name: values[name] for name in names}),
+            engine_config=replace(engine_config, holdout=values["holdout"]),
+            run_config=RunConfig(
+                **{name: values[name] for name in names},
+                retrain_debounce=values["retrain_debounce"] or 0.0,
+            ),
             generation=generation,
             device=device,
-            trainer=child_trainer(state, values, monitor) if values["retrain_every"] else None,
+            trainer=child_trainer(state, values, monitor, examiner),
+            examiner=examiner,
             monitor=monitor,
             open_dead_letters=open_dead_letters,
             patience=patience,
         )
+        hooks.finish(STOPPED_HOOKS_S if report.end_reason == "stopped" else None)
     if report.training_abandoned:
         say("stopped while the generation was being trained; the next run trains it")
     elif report.snapshot_abandoned:
@@ -184,7 +197,8 @@ def run(
         topic = values["dead_letter_topic"]
         where = state / "dead-letters" if topic is None else f"topic {topic}"
         say(f"{report.rejected} messages were no samples; they are in {where}")
-    emit({"state": str(state), **asdict(report)})
+    tested = None if examiner is None else examiner.to_json()
+    emit({"state": str(state), **asdict(report), "prequential": tested})
     if report.snapshot_abandoned:
         leave()
 
@@ -260,44 +274,3 @@ def refuse_alone(data: Path | None, config: "EngineConfig") -> None:
             "--on-duplicate replace or --group out"
         )
         raise click.UsageError(msg)
-
-
-def child_trainer(state: Path, values: dict[str, Any], monitor: "RunMonitor") -> "Trainer":
-    """Return what trains a model on each snapshot that is due for it."""
-    from echo_stream.connectors.trainer import ChildTrainer  # noqa: PLC0415
-    from echo_stream.models import check_spec  # noqa: PLC0415
-
-    # Refused now, not at the first retraining.
-    allow_local_modules()
-    train_config(values)
-    check_spec(values["model"])
-    arguments = ["--model", values["model"], "--train-epochs", str(values["train_epochs"])]
-    arguments += ["--threads", "1"]  # ingestion keeps the other cores
-    settings = settings_file(click.get_current_context())
-    if settings is not None:
-        arguments += ["--config", str(settings)]
-    if values["train_steps"] is not None:
-        arguments += ["--train-steps", str(values["train_steps"])]
-    if values["test"] is not None:
-        arguments += ["--test", str(values["test"])]
-    if values["input_shape"] is not None:
-        arguments += ["--input-shape", ",".join(map(str, values["input_shape"]))]
-
-    def trained(result: dict[str, Any]) -> None:
-        monitor.training_ended("trained")
-        say(
-            f"trained on {result['snapshot']}: accuracy {result['accuracy']}, "
-            f"{result['labels_used']} labels; {result['model']}"
-        )
-
-    def failed(reason: str) -> None:
-        monitor.training_ended("failed")
-        say(reason)
-
-    return ChildTrainer(
-        state,
-        arguments,
-        on_trained=trained,
-        on_failed=failed,
-        timeout_s=values["retrain_timeout"],
-    )

@@ -46,6 +46,16 @@ if TYPE_CHECKING:
     default="30s",
     help="Steps, or a time such as 30s, after which an interrupted training can go on; or never.",
 )
+@option(
+    "--warm-start/--no-warm-start",
+    default=False,
+    help="Begin with the weights of the state's current model, where they fit.",
+)
+@option(
+    "--promote/--no-promote",
+    default=False,
+    help="Make it the current model, unless it is worse than the last on held-out samples.",
+)
 @model_options
 @recipe_options
 @device_option
@@ -57,6 +67,8 @@ def train(
     out: Path | None,
     data: Path | None,
     compare: str | None,
+    warm_start: bool,
+    promote: bool,
     output_format: str,
     **values: Any,
 ) -> None:
@@ -93,6 +105,8 @@ def train(
             progress=show("coreset"),
             on_resume=lambda steps: say(f"going on after step {steps} of an interrupted training"),
             every=every,
+            warm_start=warm_start,
+            promote=promote,
         )
         rows = []
         if subsets and data is not None:
@@ -132,12 +146,16 @@ def _tell(trained: "Trained", rows: list[dict[str, Any]], output_format: str) ->
     metrics = trained.result.metrics
     if metrics["num_unlabelled"]:
         say(f"{metrics['num_unlabelled']} rows without a label were left out")
+    if trained.verdict is not None:
+        what = "the current model" if trained.verdict.is_current else "a challenger"
+        say(f"{what}: {trained.verdict.reason}")
     if metrics["diverged"]:
         say("the training diverged; lower --lr")
     if output_format == "table":
         emit_rows([_rounded(row) for row in rows or [_summary(metrics)]], output_format)
         return
     result = {"model": str(trained.folder), "snapshot": trained.snapshot_id, **metrics}
+    result["verdict"] = None if trained.verdict is None else trained.verdict.to_json()
     emit(result | ({"comparison": rows} if rows else {}))
 
 

@@ -19,9 +19,11 @@ from echo_stream.connectors.shutdown import Signals
 from echo_stream.connectors.snapshots import newest_manifest
 from echo_stream.connectors.state_store import Checkpoint, StateStore
 from echo_stream.connectors.status_reader import STATUS_FILE
+from echo_stream.connectors.trained_on import retraining_of
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.generation import Generation, check_partition, refuse_too_fine
+from echo_stream.retraining import Examiner
 from echo_stream.run_report import RunReport
 from echo_stream.runtime import Run, RunConfig, Trainer
 from echo_stream.source import Skipped, Source
@@ -38,6 +40,7 @@ def consume(  # noqa: PLR0913 - everything that a run is between
     generation: Path | None = None,
     device: str = "auto",
     trainer: Trainer | None = None,
+    examiner: Examiner | None = None,
     monitor: RunMonitor | None = None,
     open_dead_letters: Callable[[], KeptDeadLetters] | None = None,
     patience: Patience = Patience(),  # noqa: B008 - immutable
@@ -61,6 +64,7 @@ def consume(  # noqa: PLR0913 - everything that a run is between
         A trained generation for a new state.
     device : str
     trainer : Trainer, optional
+    examiner : Examiner, optional
     monitor : RunMonitor, optional
         Who hears of everything; STATE/status.json is written whether there is one or not.
     open_dead_letters : callable, optional
@@ -111,6 +115,8 @@ def consume(  # noqa: PLR0913 - everything that a run is between
                     config=run_config,
                     clock=time.monotonic,
                     trainer=trainer,
+                    examiner=examiner,
+                    retraining=retraining_of(state, run_config),
                     observer=monitor,
                     skipped=skipped,
                     executor=executor,

@@ -30,9 +30,11 @@ from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.connectors.run_status import StatusFile
 from echo_stream.connectors.shutdown import Signals
 from echo_stream.connectors.snapshots import newest_manifest
+from echo_stream.connectors.trained_on import retraining_of
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import FencedError
 from echo_stream.generation import check_partition, refuse_too_fine
+from echo_stream.retraining import Examiner
 from echo_stream.run_report import RunReport
 from echo_stream.runtime import Run, RunConfig, Trainer
 
@@ -50,6 +52,7 @@ def consume_in_group(  # noqa: PLR0913 - what `consume` takes, and the group
     generation: Path | None = None,
     device: str = "auto",
     trainer: Trainer | None = None,
+    examiner: Examiner | None = None,
     monitor: RunMonitor | None = None,
     open_dead_letters: Callable[[], KeptDeadLetters] | None = None,
     patience: Patience = Patience(),  # noqa: B008 - immutable
@@ -76,6 +79,7 @@ def consume_in_group(  # noqa: PLR0913 - what `consume` takes, and the group
         A trained generation for a new state. Without one, one member trains it.
     device : str
     trainer : Trainer, optional
+    examiner : Examiner, optional
     monitor : RunMonitor, optional
     open_dead_letters : callable, optional
     patience : Patience
@@ -121,6 +125,7 @@ def consume_in_group(  # noqa: PLR0913 - what `consume` takes, and the group
                 until_end=until_end,
                 device=device,
                 trainer=trainer,
+                examiner=examiner,
                 monitor=monitor,
                 executor=executor,
                 patience=patience,
@@ -142,6 +147,7 @@ class GroupMember:
     until_end : bool
     device : str
     trainer : Trainer or None
+    examiner : Examiner or None
     monitor : RunMonitor
     executor : Executor
         Writes checkpoints and snapshots.
@@ -159,6 +165,7 @@ class GroupMember:
         until_end: bool,
         device: str,
         trainer: Trainer | None,
+        examiner: Examiner | None,
         monitor: RunMonitor,
         executor: Executor,
         patience: Patience,
@@ -168,6 +175,8 @@ class GroupMember:
         self._until_end = until_end
         self._device = device
         self._trainer = trainer
+        self._examiner = examiner
+        self._retraining = retraining_of(state.folder, run_config)
         self._monitor = monitor
         self._executor = executor
         self._patience = patience
@@ -271,6 +280,9 @@ class GroupMember:
             config=self._term_config(assignment),
             clock=time.monotonic,
             trainer=None if self._trainer is None else LentTrainer(self._trainer),
+            examiner=self._examiner,
+            # Of others than the first member nobody takes the snapshots to train on.
+            retraining=self._retraining if self._claiming.has_first(assignment) else None,
             observer=self._totals,
             executor=self._executor,
             stats=self._monitor.stats,

@@ -14,7 +14,9 @@ from echo_stream.connectors.curve_plot import plot_curve
 from echo_stream.connectors.engine_files import read_tensors, tensors_writer
 from echo_stream.connectors.units import verify_unit, write_unit
 from echo_stream.errors import ConfigError, StateError
+from echo_stream.fitted import Fitted
 from echo_stream.models import BUILT_IN, build_model
+from echo_stream.targets import Targets
 from echo_stream.training import TrainResult
 
 METRICS_FILE = "metrics.json"
@@ -24,7 +26,13 @@ DIGEST_BYTES = 4
 INHERITED = ("generation", "config", "n")
 
 
-def write_model(result: TrainResult, parent: Path, *, snapshot: Mapping[str, Any]) -> Path:
+def write_model(
+    result: TrainResult,
+    parent: Path,
+    *,
+    snapshot: Mapping[str, Any],
+    verdict: Mapping[str, Any] | None = None,
+) -> Path:
     """Write weights, metrics and learning curve as parent/<time>-<digest>; return the folder.
 
     Parameters
@@ -35,6 +43,8 @@ def write_model(result: TrainResult, parent: Path, *, snapshot: Mapping[str, Any
         Manifest of the snapshot that it was trained on. The metrics name its id, generation
         and configuration; also the classes in the order of the logits, or mean and scale of
         the target, and the shape in which the model takes a sample.
+    verdict : mapping, optional
+        Whether it takes the place of the current model, and why.
     """
     weights = {name: tensor.cpu().numpy() for name, tensor in result.model.state_dict().items()}
     targets = result.targets
@@ -46,6 +56,7 @@ def write_model(result: TrainResult, parent: Path, *, snapshot: Mapping[str, Any
         "target_mean": targets.mean if targets.task == "regression" else None,
         "target_scale": targets.scale if targets.task == "regression" else None,
         "input_shape": list(result.input_shape),
+        "verdict": None if verdict is None else dict(verdict),
         **result.metrics,
     }
     digest = hashlib.blake2b(json.dumps(manifest).encode(), digest_size=DIGEST_BYTES).hexdigest()
@@ -89,3 +100,17 @@ def read_model(unit: Path, *, factory: str | None = None) -> tuple[nn.Module, di
         msg = f"{unit / WEIGHTS_FILE} holds no weights of {spec!r}; was it changed since?"
         raise StateError(msg) from err
     return model.eval(), metrics
+
+
+def read_fitted(unit: Path, *, factory: str | None = None) -> Fitted:
+    """Return a stored model that can be asked; parameters and errors as `read_model`."""
+    model, metrics = read_model(unit, factory=factory)
+    config, is_regression = metrics["config"], metrics["config"]["task"] == "regression"
+    targets = Targets(
+        config["task"],
+        tuple(metrics["classes"]),
+        metrics["target_mean"] if is_regression else 0.0,
+        metrics["target_scale"] if is_regression else 1.0,
+    )
+    shape = tuple(metrics["input_shape"])
+    return Fitted(unit.name, model, targets, shape, config["model"], config["features"])

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -96,6 +96,8 @@ class RunMonitor:
         Epochs of the encoder's training: done, and in all.
     trainings : dict of str to int
         Models trained in this run, by outcome.
+    prequential : callable
+        Returns the scores of the current model over time; None where there are none.
     """
 
     def __init__(self) -> None:
@@ -117,6 +119,7 @@ class RunMonitor:
         self.restore_seconds: float | None = None
         self.epochs = (0, 0)
         self.trainings = {"trained": 0, "failed": 0}
+        self.prequential: Callable[[], dict[str, Any] | None] = lambda: None
         self._source: Source | None = None
         self._source_name = ""
         self._beat_s = self._sampled_s = time.monotonic()

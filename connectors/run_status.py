@@ -48,6 +48,7 @@ def status_of(monitor: RunMonitor) -> dict[str, Any]:
         "replayed": report.replayed,
         "tombstones": report.tombstones,
         **report.change_counts,
+        "num_held_out": report.num_held_out,
         "position": dict(reading.position),
         "lag_records": lag_records,
         "lag_seconds": lag_seconds,
@@ -70,6 +71,7 @@ def status_of(monitor: RunMonitor) -> dict[str, Any]:
         "is_training": monitor.is_training,
         "retrainings": report.retrainings,
         "trainings": dict(monitor.trainings),
+        "prequential": monitor.prequential(),
     }
 
 

@@ -79,6 +79,19 @@ def short_lock(path: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def free_lock(path: Path) -> Iterator[bool]:
+    """Hold a lock within a block if it is free; yield whether it was.
+
+    Raises
+    ------
+    StateError
+        If the folder cannot be written to.
+    """
+    with _open(path, path.parent) as handle:
+        yield _try(handle)
+
+
 def _try(handle: IO[str]) -> bool:
     """Take a lock if it is free."""
     try:

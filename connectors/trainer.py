@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import subprocess
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
+from echo_stream.connectors.child_limits import Guard, Limits
 from echo_stream.connectors.unit_locks import held
 
 logger = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ class ChildTrainer:
         Called with the child's result, as JSON, when it has ended well.
     on_failed : callable
         Called with one line, when it has not.
-    timeout_s : float or None
-        Seconds that a training may take; then it is killed, and said to have failed.
+    limits : Limits
+        Of each training; one that takes more is killed, and said to have failed.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ChildTrainer:
         *,
         on_trained: Callable[[dict[str, Any]], None],
         on_failed: Callable[[str], None],
-        timeout_s: float | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - immutable
     ) -> None:
         self._command = [
             sys.executable, "-m", "echo_stream.connectors.training_child",
@@ -55,8 +55,8 @@ class ChildTrainer:
             "--format", "json",  # read here, whatever people have set for themselves
             *arguments,
         ]  # fmt: skip
-        self._timeout_s = math.inf if timeout_s is None else timeout_s
-        self._started = 0.0
+        self._limits = limits
+        self._guard: Guard | None = None
         self._snapshots = state / "snapshots"
         self._reading = ExitStack()
         self._on_trained = on_trained
@@ -87,20 +87,13 @@ class ChildTrainer:
             stderr=self._errors,
             start_new_session=True,  # an interrupt from the terminal is the parent's business
         )
-        self._started = time.monotonic()
+        self._guard = Guard(self._child, self._limits)
         return True
 
     def poll(self) -> None:
-        """Report a training that has ended, and end one that takes too long. Returns at once."""
-        if self._child is None:
-            return
-        if self._child.poll() is not None:
+        """Report a training that has ended. Returns at once."""
+        if self._child is not None and self._child.poll() is not None:
             self._report(self._child.returncode)
-        elif time.monotonic() - self._started > self._timeout_s:
-            self._child.kill()
-            self._child.wait()
-            self._on_failed(f"the training was killed after {self._timeout_s:g} s")
-            self._forget()
 
     def finish(self, may_wait: Callable[[], bool]) -> None:
         """Wait for the training under way while may_wait() holds; then end it."""
@@ -124,7 +117,11 @@ class ChildTrainer:
         assert self._output is not None
         assert self._errors is not None
         output, errors = _content(self._output), _content(self._errors)
+        killed = None if self._guard is None else self._guard.reason
         self._forget()
+        if killed is not None:
+            self._on_failed(f"the training was killed {killed}")
+            return
         last = errors.strip().splitlines()[-1:] or ["it said nothing"]
         if code != 0:
             self._on_failed(f"the training ended with exit code {code}: {last[0]}")
@@ -137,13 +134,15 @@ class ChildTrainer:
             self._on_trained(result)
 
     def _forget(self) -> None:
-        """Let go of the snapshot and the files of a child that has ended."""
+        """Let go of the snapshot, the guard and the files of a child that has ended."""
+        if self._guard is not None:
+            self._guard.end()
         self._reading.close()
         pipe = None if self._child is None else self._child.stdin
         for file in (self._output, self._errors, pipe):
             if file is not None:
                 file.close()
-        self._child = self._output = self._errors = None
+        self._child = self._output = self._errors = self._guard = None
 
 
 def _content(file: IO[bytes]) -> str:

@@ -9,6 +9,7 @@ import os
 import runpy
 import threading
 
+NICENESS = 10  # ingestion goes first wherever both want a core
 PARENT_GONE_EXIT = 143  # as if ended by SIGTERM; whatever was under way goes on from its state
 
 
@@ -20,5 +21,6 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
+    os.nice(NICENESS)
     threading.Thread(target=_end_with_parent, name="echo-stream-parent", daemon=True).start()
     runpy.run_module("echo_stream", run_name="__main__", alter_sys=True)

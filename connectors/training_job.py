@@ -1,18 +1,23 @@
 """A model trained on a stored snapshot."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from echo_stream.connectors.current_model import Verdict, current_unit, judge, make_current
 from echo_stream.connectors.files import read_file
-from echo_stream.connectors.model_files import write_model
+from echo_stream.connectors.model_files import METRICS_FILE, read_fitted, write_model
 from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.training_checkpoint import checkpointed
+from echo_stream.connectors.units import read_manifest
+from echo_stream.fitted import Fitted
 from echo_stream.labelled import LabelledSet
 from echo_stream.samples import Samples
 from echo_stream.schedule import Every
+from echo_stream.snapshot import Snapshot
 from echo_stream.train_config import TrainConfig
 from echo_stream.training import TrainResult, train
 from echo_stream.training_loop import Progress
@@ -21,15 +26,16 @@ CHECKPOINT_EVERY = Every(seconds=30.0)  # what an interruption can cost
 
 
 class Trained(NamedTuple):
-    """A trained model, its settings, the folder it was written to, and the snapshot's id."""
+    """A trained model, its settings, its folder, the snapshot's id, and the verdict, if any."""
 
     result: TrainResult
     config: TrainConfig
     folder: Path
     snapshot_id: str
+    verdict: Verdict | None = None
 
 
-def train_on_snapshot(
+def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
     unit: Path,
     config: TrainConfig,
     *,
@@ -38,6 +44,8 @@ def train_on_snapshot(
     progress: Progress | None = None,
     on_resume: Callable[[int], None] | None = None,
     every: Every | None = CHECKPOINT_EVERY,
+    warm_start: bool = False,
+    promote: bool = False,
 ) -> Trained:
     """Train a model on a snapshot, and write it under models.
 
@@ -57,6 +65,11 @@ def train_on_snapshot(
         Called with the steps that an interrupted training had taken, if there was one.
     every : Every or None
         Steps or seconds after which the training's state is stored; None: never.
+    warm_start : bool
+        Whether to begin with the weights of the current model under models, where they fit.
+    promote : bool
+        Whether the model becomes the current one unless it is worse on the snapshot's
+        held-out samples; the metrics' `verdict` says so.
 
     Raises
     ------
@@ -67,11 +80,41 @@ def train_on_snapshot(
     needs_means = config.gamma != 1
     core = LabelledSet.of_snapshot(snapshot, "core")
     support = LabelledSet.of_snapshot(snapshot, "support", with_means=needs_means)
+    before = _current(models, config) if warm_start else None
+    config = replace(config, warm_start=None if before is None else before.id)
     sets = (core, support) if tested is None else (core, support, tested)
     with checkpointed(models, sets, config, every=every, on_resume=on_resume) as keeper:
-        result = train(core, support, tested, config, progress=progress, keeper=keeper)
-        folder = write_model(result, models, snapshot=snapshot.manifest)
-    return Trained(result, config, folder, snapshot.id)
+        result = train(
+            core, support, tested, config, progress=progress, keeper=keeper, before=before
+        )
+        verdict = judge(_fitted(result), _held_out(snapshot, core), models) if promote else None
+        stored = None if verdict is None else verdict.to_json()
+        folder = write_model(result, models, snapshot=snapshot.manifest, verdict=stored)
+        if verdict is not None and verdict.is_current:
+            make_current(models, folder.name, verdict)
+    return Trained(result, config, folder, snapshot.id, verdict)
+
+
+def _current(models: Path, config: TrainConfig) -> Fitted | None:
+    """Return the current model, if it is one of the recipe's."""
+    unit = current_unit(models)
+    if unit is None:
+        return None
+    spec = read_manifest(unit, manifest_name=METRICS_FILE)["config"]["model"]
+    return read_fitted(unit, factory=spec) if spec == config.model else None
+
+
+def _fitted(result: TrainResult) -> Fitted:
+    """Return a model that has just been trained, to be asked."""
+    config = result.metrics["config"]
+    return Fitted(
+        "new", result.model, result.targets, result.input_shape, config["model"], config["features"]
+    )
+
+
+def _held_out(snapshot: Snapshot, core: LabelledSet) -> LabelledSet:
+    """Return the samples of a snapshot that were kept apart; none where there are none."""
+    return core[:0] if snapshot.held_out is None else labelled(snapshot.held_out)
 
 
 def labelled(samples: Samples) -> LabelledSet:

@@ -103,13 +103,13 @@ def _measured(
     known = [row for row, label in enumerate(labels) if label is not None]
     shape = model_shape(x.shape[1:]) if input_shape is None else input_shape
     parts = [
-        _outputs(model, to_input(x[known[start : start + EVALUATION_ROWS]], shape))
+        outputs_of(model, to_input(x[known[start : start + EVALUATION_ROWS]], shape))
         for start in range(0, len(known), EVALUATION_ROWS)
     ]
     return [labels[row] for row in known], torch.cat(parts) if parts else torch.empty(0, 1)
 
 
-def _outputs(model: nn.Module, x: Tensor) -> Tensor:
+def outputs_of(model: nn.Module, x: Tensor) -> Tensor:
     """Return the model's outputs in evaluation mode, on the host."""
     parameter = next(model.parameters(), x)
     was_training = model.training

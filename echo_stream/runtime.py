@@ -10,7 +10,15 @@ from echo_stream.changes import in_order
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import BadMessagesError, ConfigError, PositionError, SourceError
 from echo_stream.poison import without_poison
-from echo_stream.recording import AtOnce, DeadLetters, RecordedCheckpoint, Recorder, Store
+from echo_stream.recording import (
+    AtOnce,
+    DeadLetters,
+    RecordedCheckpoint,
+    RecordedSnapshot,
+    Recorder,
+    Store,
+)
+from echo_stream.retraining import Examiner, Retraining
 from echo_stream.run_report import RunReport
 from echo_stream.run_stats import RunStats
 from echo_stream.samples import Samples
@@ -59,6 +67,11 @@ class RunConfig:
     shutdown_budget : float or None
         Seconds from a stop that is asked for to the end; None: no limit. The last snapshot is
         given up when they become short; the last checkpoint never is.
+    retrain_on_turnover : float or None
+        Train when this share of a snapshot's samples, of (0, 1], are others than when a model
+        was last trained; None: never.
+    retrain_debounce : float
+        Seconds that a training for turnover or drift waits, and takes in what else asks for one.
     last_snapshot : bool
         Whether the end brings a snapshot.
     """
@@ -71,6 +84,8 @@ class RunConfig:
     bad_window: int = 1_000
     keep_snapshots: int | None = None
     shutdown_budget: float | None = 25.0
+    retrain_on_turnover: float | None = None
+    retrain_debounce: float = 0.0
     last_snapshot: bool = True
 
     def __post_init__(self) -> None:
@@ -83,6 +98,9 @@ class RunConfig:
             raise ConfigError(msg)
         if self.keep_snapshots is not None and self.keep_snapshots < 1:
             msg = f"keep_snapshots must be at least 1; got {self.keep_snapshots}"
+            raise ConfigError(msg)
+        if self.retrain_on_turnover is not None and not 0 < self.retrain_on_turnover <= 1:
+            msg = f"retrain_on_turnover must be above 0, at most 1; got {self.retrain_on_turnover}"
             raise ConfigError(msg)
         if self.shutdown_budget is not None and self.shutdown_budget <= 0:
             msg = f"shutdown_budget must be more than 0 seconds; got {self.shutdown_budget}"
@@ -114,6 +132,10 @@ class Run:
         waits for them.
     stats : RunStats, optional
         Told how that goes.
+    examiner : Examiner, optional
+        Looks at samples before they are counted.
+    retraining : Retraining, optional
+        Which trainings are due that no interval asks for.
     """
 
     def __init__(  # noqa: PLR0913 - everything that a run is between
@@ -130,6 +152,8 @@ class Run:
         skipped: Skipped = Skipped(),  # noqa: B008 - immutable
         executor: Executor | None = None,
         stats: RunStats | None = None,
+        examiner: Examiner | None = None,
+        retraining: Retraining | None = None,
     ) -> None:
         self.report = RunReport.of(engine, skipped)
         self._source = source
@@ -143,6 +167,8 @@ class Run:
             stats=stats or RunStats(),
         )
         self._trainer = trainer
+        self._examiner = examiner
+        self._retraining = retraining or Retraining()
         self._to_train: str | None = None  # a snapshot whose training has not begun
         self._config = config
         self._clock = clock
@@ -254,6 +280,8 @@ class Run:
         try:
             for part in in_order(batch.samples, batch.changes):
                 if isinstance(part, Samples):
+                    if self._examiner is not None and self._examiner.examine(self._engine, part):
+                        self._retraining.ask(self._clock())
                     self._engine.update(part, on_epoch=self._epoch)
                 else:
                     self._engine.change(part)
@@ -265,7 +293,7 @@ class Run:
         self._collect()
         n, now = self.report.num_arrived, self._clock()
         wants_snapshot = self._snapshot_asked or self._snapshot_schedule.is_due(n, now)
-        wants_training = self._retrain_schedule.is_due(n, now)
+        wants_training = self._retrain_schedule.is_due(n, now) or self._retraining.is_due(now)
         if not self._engine.can_snapshot:
             # There is nothing to select from yet: what is due now waits for its next turn.
             wants_snapshot = wants_training = False
@@ -310,6 +338,7 @@ class Run:
             self._snapshot_schedule.done(n, now)
         if wants_training:
             self._retrain_schedule.done(n, now)
+            self._retraining.answered()
         self._collect()
 
     def _record_last(self, *, wants_snapshot: bool) -> None:
@@ -355,9 +384,17 @@ class Run:
             snapshot_id = recorded.snapshot.id
             if snapshot_id not in self.report.snapshots[-1:]:
                 self.report.snapshots.append(snapshot_id)
-            if recorded.wants_training:
-                self._to_train = snapshot_id
+            self._look(recorded)
             self._observer.snapshot(recorded.snapshot)
+
+    def _look(self, recorded: RecordedSnapshot) -> None:
+        """Let a snapshot be trained on if that was asked for, or ask for it if it is due."""
+        ids = frozenset(map(str, recorded.snapshot.rows.samples.ids))
+        if not recorded.wants_training:
+            self._retraining.look(ids, self._clock())
+        if recorded.wants_training or self._retraining.is_due(self._clock()):
+            self._retraining.took(ids)
+            self._to_train = recorded.snapshot.id
 
     def _retrain(self, trainer: Trainer) -> None:
         """Start the training that is due; while one is under way, the newest snapshot waits."""
@@ -369,6 +406,8 @@ class Run:
         """Wait for the training under way and the one that is due, or end what there is."""
         assert self._trainer is not None
         self._trainer.finish(may_wait)
+        if self._retraining.is_asked and self.report.snapshots:
+            self._to_train = self.report.snapshots[-1]  # nothing will follow that could wait
         if self._to_train is not None and may_wait():
             self._retrain(self._trainer)
             self._trainer.finish(may_wait)

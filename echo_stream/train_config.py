@@ -71,6 +71,8 @@ class TrainConfig:
         See `echo_stream.device.resolve_device`.
     input_shape : tuple of int or None
         Of one sample, where samples are kept in another shape, such as flat.
+    warm_start : str or None
+        Id of the model whose weights the training begins with; None: random ones.
     threads : int or None
         CPU threads of torch meanwhile; None leaves them as they are.
 
@@ -108,6 +110,7 @@ class TrainConfig:
     device: str = "auto"
     input_shape: tuple[int, ...] | None = None
     threads: int | None = None
+    warm_start: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, naming the setting and what was given."""

@@ -11,6 +11,7 @@ from torch import nn
 
 from echo_stream.device import reproducible, resolve_device
 from echo_stream.evaluation import evaluate, evaluate_regression
+from echo_stream.fitted import Fitted
 from echo_stream.labelled import LabelledSet
 from echo_stream.models import Shape, build_model, check_input
 from echo_stream.targets import Targets
@@ -25,6 +26,7 @@ from echo_stream.training_data import (
 from echo_stream.training_loop import Measure, Progress, fit
 from echo_stream.training_state import Keeper
 from echo_stream.typing import Label
+from echo_stream.warm_start import adopt_weights
 
 SCORES = {"classification": ("accuracy", max), "regression": ("rmse", min)}
 """What a model is judged by, and which of two values is the better one, by task."""
@@ -52,7 +54,8 @@ class TrainResult:
         `num_unlabelled` rows of core and support, left out; `steps` taken; `epochs` begun;
         `loss` of the last step, None when not finite; `curve`, points of steps, epochs, mean
         loss since the point before and the test's score; `structure_used`; `diverged`;
-        `device`; `config`. It can be written as JSON.
+        `warm_start`, the id of the model that it began with; `device`; `config`. It can be
+        written as JSON.
     """
 
     model: nn.Module
@@ -74,6 +77,7 @@ def train(
     *,
     progress: Progress | None = None,
     keeper: Keeper | None = None,
+    before: Fitted | None = None,
 ) -> TrainResult:
     """Train a model on a coreset and its support, and measure it.
 
@@ -88,6 +92,9 @@ def train(
         See `Progress`.
     keeper : Keeper, optional
         Where the training's state is kept, and found again when it was interrupted.
+    before : Fitted, optional
+        A model whose weights the training begins with, if they fit; `config.warm_start`
+        names it.
 
     Returns
     -------
@@ -124,12 +131,17 @@ def train(
     check_input(parts.test.x, shape)  # now, not when the training is done
     check_same_scale(parts.core, parts.test)
     measure = _measure(parts.test, pool.targets, shape)
+    is_warm = False
     with reproducible(device, seed=config.seed, threads=config.threads):
-        model = build_model(config.model, shape, pool.targets.num_outputs).to(device)
+        model = build_model(config.model, shape, pool.targets.num_outputs)
+        if before is not None and (before.spec, before.features) == (config.model, config.features):
+            is_warm = adopt_weights(model, before, pool.targets, shape)
+        model.to(device)
         metrics = fit(model, pool, config, measure, progress=progress, keeper=keeper)
         metrics |= measure(model.eval())
     metrics["best"] = _best(metrics["curve"], config) if metrics["test_samples"] else None
     metrics["num_unlabelled"] = len(core) + len(parts.support) - len(pool)
+    metrics["warm_start"] = before.id if before is not None and is_warm else None
     metrics |= {"device": str(device), "config": dataclasses.asdict(config)}
     return TrainResult(model, pool.targets, shape, metrics)
 

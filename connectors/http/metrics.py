@@ -89,6 +89,11 @@ class RunCollector(Collector):
         )  # fmt: skip
         outcomes = {(name,): count for name, count in monitor.trainings.items()}
         yield _counters("retrainings", "Models trained beside the stream.", ["outcome"], outcomes)
+        recent = (monitor.prequential() or {}).get("accuracy_recent")
+        yield _gauge(
+            "prequential_accuracy_ratio", "Share of the last labelled samples that the current "
+            "model had right before they were counted.", recent,
+        )  # fmt: skip
         yield _gauge("retrain_running", "1 while a model is being trained.", monitor.is_training)
         yield from _renamed(monitor.batch_seconds.collect())
 

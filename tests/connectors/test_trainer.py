@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 
 from echo_stream import EchoCoreset
 from echo_stream.connectors import trainer as trainer_module
+from echo_stream.connectors.child_limits import Limits
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.connectors.trainer import ChildTrainer
 from tests.strategies import identity_generation
@@ -26,6 +28,8 @@ STAND_INS = {
     "killed": "os.kill(os.getpid(), signal.SIGKILL)",
     "waits": "tell(); signal.pause()",
     "stubborn": "signal.signal(signal.SIGTERM, signal.SIG_IGN); tell(); signal.pause()",
+    "sleeps": "signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()",
+    "eats": "import time\nkept = []\nwhile True: kept.append(b'x' * 2**24); time.sleep(0.02)",
     "silent": "os._exit(3)",
     "verbose": "sys.stderr.write('noise\\n' * 200_000); sys.exit('two\\nthe last line\\n\\n')",
     "answers": 'print(\'{"snapshot": "%s"}\' % sys.orig_argv[-1], flush=True); os._exit(0)',
@@ -61,7 +65,7 @@ def make(
         stand_in: str | None = None,
         *arguments: str,
         state: Path = tmp_path,
-        timeout_s: float | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - immutable
     ) -> ChildTrainer:
         if stand_in is not None:
             tell = f"print(os.getpid(), file=open({str(tmp_path / 'told')!r}, 'w'))"
@@ -74,7 +78,7 @@ def make(
                 arguments,
                 on_trained=heard.trained.append,
                 on_failed=heard.failed.append,
-                timeout_s=timeout_s,
+                limits=limits,
             )
         )
         return made[-1]
@@ -257,16 +261,28 @@ def test_finish_without_a_child(make: Callable[..., ChildTrainer], heard: Heard)
 
 
 def test_training_that_takes_too_long_is_killed(
-    make: Callable[..., ChildTrainer], heard: Heard, tmp_path: Path
+    make: Callable[..., ChildTrainer], heard: Heard
 ) -> None:
-    """At its time-out, however stubborn; the next one may begin."""
-    trainer = make("stubborn", timeout_s=0.0)
+    """At its time-out, however stubborn, while its parent does nothing; the next one may begin."""
+    trainer = make("sleeps", limits=Limits(timeout_s=0.2))
     trainer.start("s-1")
-    child = wait_until_told(tmp_path)
-    trainer.poll()
-    assert heard.failed == ["the training was killed after 0 s"]
-    assert not is_there(child)
+    (child,) = psutil.Process().children()
+    psutil.wait_procs([child], PATIENCE_SECONDS)
+    wait(trainer, heard)
+    assert heard.failed == ["the training was killed after 0.2 s"]
+    assert not is_there(child.pid)
     assert trainer.start("s-2")
+
+
+def test_training_that_takes_too_much_memory_is_killed(
+    make: Callable[..., ChildTrainer], heard: Heard
+) -> None:
+    """A child that eats memory for ever is stopped at the limit, and that is told."""
+    trainer = make("eats", limits=Limits(memory_bytes=256 * 1024**2))
+    trainer.start("s-1")
+    wait(trainer, heard)
+    (line,) = heard.failed
+    assert re.fullmatch(r"the training was killed as it took \d+ MiB of 256 MiB", line)
 
 
 PARENT = """

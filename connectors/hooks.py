@@ -1,0 +1,217 @@
+"""What is told of each new snapshot and model: a command of the user's, or a topic.
+
+At least once each, in the order of their ids: what has been delivered is written down in
+`STATE/hooks`, whatever is not is tried again, after a restart too.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
+
+from echo_stream.connectors.durable import flush
+from echo_stream.connectors.model_files import METRICS_FILE
+from echo_stream.connectors.private import make_folder, opener
+from echo_stream.connectors.state_locks import free_lock
+from echo_stream.connectors.unit_locks import held
+from echo_stream.connectors.units import MANIFEST, list_units, read_manifest
+from echo_stream.errors import EchoStreamError, StateError
+
+logger = logging.getLogger(__name__)
+
+Kind: TypeAlias = Literal["snapshot", "model"]
+MANIFESTS: dict[Kind, str] = {"snapshot": MANIFEST, "model": METRICS_FILE}
+
+LOOK_SECONDS = 1.0  # between two looks for what is new, if nobody wakes us
+FIRST_WAIT_S = 1.0  # after a failure; doubled by each
+LONGEST_WAIT_S = 300.0
+
+
+class Event(NamedTuple):
+    """A snapshot or model that there is since.
+
+    Attributes
+    ----------
+    kind : {"snapshot", "model"}
+    unit : Path
+        Its folder; the name is its id.
+    manifest : dict
+        Of a snapshot its manifest, of a model its metrics.
+    """
+
+    kind: Kind
+    unit: Path
+    manifest: dict[str, Any]
+
+
+class Hook(NamedTuple):
+    """Who is to be told of what.
+
+    Attributes
+    ----------
+    name : str
+        Of its ledger.
+    kind : {"snapshot", "model"}
+    deliver : callable
+        Given an event and a threading.Event that asks it to give up. Raises an
+        EchoStreamError where it is to be tried again.
+    """
+
+    name: str
+    kind: Kind
+    deliver: Callable[[Event, threading.Event], None]
+
+
+class Hooks:
+    """Deliver events of a state in a thread of its own, inside a `with` block.
+
+    Of a state that was there before, a new hook hears only what is new.
+
+    Parameters
+    ----------
+    state : Path
+    hooks : sequence of Hook
+    """
+
+    def __init__(self, state: Path, hooks: Sequence[Hook]) -> None:
+        self._queues = [_Queue(state, hook) for hook in hooks]
+        self._woken = threading.Event()
+        self._closing = threading.Event()
+        self._give_up = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="hooks", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin to deliver."""
+        for queue in self._queues:
+            queue.begin()
+        if self._queues:
+            self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """End; after an error at once. What was not delivered is, by the next run."""
+        self.finish(None if kind is None else 0.0)
+
+    def finish(self, seconds: float | None) -> None:
+        """Try all that is left once, for so long at most; None: as long as it takes."""
+        self._closing.set()
+        self._woken.set()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+            self._give_up.set()
+            self._thread.join()
+
+    def _keep(self) -> None:
+        """Deliver until the end, and once more then."""
+        while not self._closing.is_set():
+            self._deliver()
+            self._woken.wait(LOOK_SECONDS)
+        for queue in self._queues:
+            queue.forgive()
+        self._deliver()
+
+    def _deliver(self) -> None:
+        """Deliver what is due."""
+        for queue in self._queues:
+            try:
+                queue.deliver(self._give_up)
+            except StateError as err:
+                logger.warning("hook %s: %s; it is tried again", queue.name, err)
+
+
+class _Queue:
+    """What one hook has heard, and what it has still to hear."""
+
+    def __init__(self, state: Path, hook: Hook) -> None:
+        self.name = hook.name
+        self._hook = hook
+        self._units = state / f"{hook.kind}s"
+        self._ledger = state / "hooks" / f"{hook.name}.json"
+        self._waits: dict[str, tuple[float, float]] = {}  # of what failed: wait, and until when
+
+    def begin(self) -> None:
+        """Write down what there is already, if this hook is new."""
+        with self._locked() as is_mine:
+            if is_mine and not self._ledger.exists():
+                self._write({unit.name for unit in self._all()})
+
+    def forgive(self) -> None:
+        """Let what failed be tried again now."""
+        self._waits.clear()
+
+    def deliver(self, give_up: threading.Event) -> None:
+        """Deliver what is due, oldest first; a failure holds up no other event."""
+        with self._locked() as is_mine:
+            heard = self._read() if is_mine else set()
+            for unit in self._all() if is_mine else ():
+                if unit.name in heard or give_up.is_set() or not self._is_due(unit.name):
+                    continue
+                if self._is_delivered(unit, give_up):
+                    heard.add(unit.name)
+                    self._write(heard)
+
+    def _is_due(self, name: str) -> bool:
+        """Tell whether a failure is long enough ago."""
+        return name not in self._waits or time.monotonic() >= self._waits[name][1]
+
+    def _is_delivered(self, unit: Path, give_up: threading.Event) -> bool:
+        """Deliver one event; tell whether it need not be tried again."""
+        try:
+            with held(unit):
+                manifest = read_manifest(unit, manifest_name=MANIFESTS[self._hook.kind])
+                if self._hook.kind == "model" and manifest.get("verdict") is None:
+                    return True  # somebody has trained it by hand
+                self._hook.deliver(Event(self._hook.kind, unit, manifest), give_up)
+        except EchoStreamError as err:
+            if not unit.exists():
+                logger.warning("hook %s: %s was pruned before it was told", self.name, unit.name)
+                return True
+            self._put_off(unit.name, str(err))
+            return False
+        logger.info("hook %s: %s is delivered", self.name, unit.name)
+        self._waits.pop(unit.name, None)
+        return True
+
+    def _put_off(self, name: str, why: str) -> None:
+        """Let what failed wait, longer each time."""
+        before = self._waits[name][0] if name in self._waits else FIRST_WAIT_S / 2
+        wait = min(2 * before, LONGEST_WAIT_S)
+        self._waits[name] = wait, time.monotonic() + wait
+        logger.warning("hook %s: %s: %s; next try in %g s", self.name, name, why, wait)
+
+    def _all(self) -> list[Path]:
+        """Return what there is to hear of."""
+        return list_units(self._units, manifest_name=MANIFESTS[self._hook.kind])
+
+    def _locked(self) -> AbstractContextManager[bool]:
+        """Hold the ledger, if no other member of a group is at it."""
+        return free_lock(self._ledger.with_suffix(".lock"))
+
+    def _read(self) -> set[str]:
+        """Return the ids that were heard of."""
+        try:
+            return set(json.loads(self._ledger.read_text(encoding="utf-8"))["delivered"])
+        except FileNotFoundError:
+            return set()
+        except (OSError, ValueError, KeyError, TypeError) as err:
+            msg = f"{self._ledger} is damaged: {err}; remove it, and only what is new is delivered"
+            raise StateError(msg) from err
+
+    def _write(self, heard: set[str]) -> None:
+        """Write down what was heard of, of what there is still, atomically and durably."""
+        there = {unit.name for unit in self._all()}
+        temporary = self._ledger.with_suffix(".new")
+        try:
+            make_folder(self._ledger.parent)
+            with open(temporary, "w", encoding="utf-8", opener=opener) as file:
+                json.dump({"delivered": sorted(heard & there)}, file)
+            flush(temporary)
+            temporary.replace(self._ledger)
+            flush(self._ledger.parent)
+        except OSError as err:
+            msg = f"cannot write {self._ledger}: {err.strerror}"
+            raise StateError(msg) from err
