@@ -1,9 +1,10 @@
 """What every Kafka client of ours shares: time-outs, errors for people, quiet logs."""
 
+import difflib
 import logging
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +18,7 @@ RECONNECT_BACKOFF_MAX_MS = 5_000  # the default can sleep half a minute after an
 METADATA_MAX_AGE_MS = 30_000  # how soon a new partition or leader is noticed
 
 MAX_PORT = 65_535
+NAMED_TOPICS = 8  # in an error: a cluster may have thousands
 _REFUSAL = re.compile(r"Authentication failed[^()]*|certificate verify failed[^()]*", re.I)
 
 COMMON_OPTIONS: dict[str, Any] = {
@@ -41,6 +43,16 @@ def check_topic(topic: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic) or topic in {".", ".."}:
         msg = f"a topic is named with letters, digits, '.', '_' and '-'; got {topic!r}"
         raise ConfigError(msg)
+
+
+def unknown_topic(topic: str, servers: str, known: Collection[str]) -> SourceError:
+    """Return the error for a topic that is not among those known, which names the nearest."""
+    close = difflib.get_close_matches(topic, known, n=1)
+    named = sorted(known)[:NAMED_TOPICS]
+    more = f" and {len(known) - len(named)} more" if len(known) > len(named) else ""
+    there = f"topics there: {', '.join(named) or 'none'}{more}"
+    hint = f"did you mean {close[0]}?" if close else there
+    return SourceError(f"topic {topic} does not exist at {servers}; {hint}")
 
 
 class _LastWarnings(logging.Handler):

@@ -22,6 +22,7 @@ from echo_stream.connectors.kafka_client import (
     check_servers,
     check_topic,
     errors_for_people,
+    unknown_topic,
 )
 from echo_stream.connectors.kafka_identity import Identity, IdentityClient, warn_of_unknown
 from echo_stream.connectors.kafka_offsets import Offsets, partition_name, resume_offsets
@@ -344,7 +345,8 @@ class KafkaSource:
         StateError
             If a topic has been recreated.
         """
-        if self._offsets.following != self._verified:
+        following = self._offsets.following.copy()  # first: what is read while it asks is news
+        if following != self._verified:
             try:
                 now = self._ids.ask()
             except SourceError as err:
@@ -354,7 +356,7 @@ class KafkaSource:
                 self._identity = now.completed_by(self._identity)
                 # A topic that the broker does not know at this moment is asked for again.
                 if now.knows_all_of(self._identity):
-                    self._verified = self._offsets.following.copy()
+                    self._verified = following
         return self._identity.to_json()
 
     def recognise(self, description: Mapping[str, Any]) -> None:
@@ -427,11 +429,8 @@ class KafkaSource:
     def _unknown(self, topic: str) -> SourceError:
         """Return the error for a topic that does not exist."""
         with self._errors("list the topics"):
-            known = sorted(self._poller.call(KafkaConsumer.topics))
-        return SourceError(
-            f"topic {topic} does not exist at {self._config.bootstrap_servers}; "
-            f"topics there: {', '.join(known) or 'none'}"
-        )
+            known = self._poller.call(KafkaConsumer.topics)
+        return unknown_topic(topic, self._config.bootstrap_servers, known)
 
     def _limits(self, which: Literal["earliest", "latest"]) -> dict[TopicPartition, int]:
         """Return the first or the next offset of each partition, as the broker says it now."""
