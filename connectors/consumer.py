@@ -93,8 +93,9 @@ def consume(  # noqa: PLR0913 - everything that a run is between
         keep = open_dead_letters or partial(DeadLetterFile, state / "dead-letters", patience)
         with (
             StateStore(state, patience, keep_snapshots=run_config.keep_snapshots) as store,
-            StatusFile(state / STATUS_FILE, monitor),
+            StatusFile(state / STATUS_FILE, monitor) as status,
         ):
+            signals.report_to(status.last_word)
             began = time.monotonic()
             checkpoint = store.load_checkpoint(engine_config, device=device)
             restored_s = time.monotonic() - began

@@ -109,11 +109,12 @@ def consume_in_group(  # noqa: PLR0913 - what `consume` takes, and the group
             check_partition(trained, config)
         with (
             closing(GroupState(state, group)) as shared,
-            StatusFile(shared.status_file, monitor),
+            StatusFile(shared.status_file, monitor) as status,
             writers() as executor,
             closing(open_source()) as source,
             closing(keep()) as dead_letters,
         ):
+            signals.report_to(status.last_word)
             record = shared.begin(config, source.describe(), source.starts, trained)
             source.recognise(record.source)
             member = GroupMember(
@@ -194,8 +195,9 @@ class GroupMember:
 
     def ask_snapshot(self) -> None:
         """Ask for a snapshot of what the whole group has counted. Safe in a signal handler."""
-        self._snapshot_asked = True
-        if self._run is not None:
+        if self._run is None:
+            self._snapshot_asked = True
+        else:
             self._run.ask_snapshot()
 
     def run(self) -> RunReport:
@@ -230,6 +232,9 @@ class GroupMember:
         """Begin a term if there is one to begin; else wait a little."""
         assignment = self._source.assignment()
         if assignment is None or not assignment.partitions or assignment == self._finished:
+            if self._snapshot_asked:
+                self._snapshot_asked = False
+                self._take_snapshot()
             self._source.wait()
             return
         claimed = self._claiming.claim(assignment)
@@ -261,6 +266,8 @@ class GroupMember:
             logger.warning("%s", err)
         finally:
             self._totals.add(self._run, term)
+            if self._run is not None:
+                self._snapshot_asked |= self._run.is_snapshot_asked
             self._run = None
             term.end()
 
@@ -290,6 +297,7 @@ class GroupMember:
         if self._stop_asked:
             run.stop()
         if self._snapshot_asked:
+            self._snapshot_asked = False
             run.ask_snapshot()
         return run
 
@@ -313,14 +321,18 @@ class GroupMember:
     def _take_last_snapshot(self) -> None:
         """Take a snapshot at the end of the stream, or when no other member goes on."""
         if self._has_reached_the_end() or not self._state.others_alive():
-            snapshot = take_group_snapshot(
-                self._state,
-                self._config,
-                device=self._device,
-                keep=self._run_config.keep_snapshots,
-            )
-            if snapshot is not None:
-                self._totals.add_snapshot(snapshot)
+            self._take_snapshot()
+
+    def _take_snapshot(self) -> None:
+        """Take a snapshot between two terms, of what the group has made durable."""
+        snapshot = take_group_snapshot(
+            self._state,
+            self._config,
+            device=self._device,
+            keep=self._run_config.keep_snapshots,
+        )
+        if snapshot is not None:
+            self._totals.add_snapshot(snapshot)
 
     def _reason(self) -> str:
         """Return why the member has ended."""

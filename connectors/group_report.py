@@ -67,7 +67,7 @@ class Totals:
         self._monitor.snapshot(snapshot)
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
-        """Add a snapshot that was taken after the last term."""
+        """Add a snapshot that was taken between two terms, or after the last."""
         self.snapshot(snapshot)
         if snapshot.id not in self._before.snapshots[-1:]:
             self._before.snapshots.append(snapshot.id)

@@ -116,9 +116,13 @@ class StatusFile:
 
     def __exit__(self, _: object, err: BaseException | None, __: object) -> None:
         """Write for the last time."""
+        self.last_word(_why(err) or self._monitor.report.end_reason or "finished")
+
+    def last_word(self, why: str) -> None:
+        """Write for the last time, where the process is ended inside the block."""
         self._over.set()
         self._thread.join()
-        self._monitor.ended(_why(err) or self._monitor.report.end_reason or "finished")
+        self._monitor.ended(why)
         self._write()
 
     def _keep(self) -> None:
@@ -144,6 +148,4 @@ class StatusFile:
 
 def _why(err: BaseException | None) -> str | None:
     """Return why an error has ended a run."""
-    if isinstance(err, SystemExit):
-        return f"ended at once by a signal, exit code {err.code}"
     return None if err is None else str(err) or type(err).__name__

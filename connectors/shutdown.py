@@ -4,11 +4,13 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, Protocol
 
 logger = logging.getLogger(__name__)
 
+LAST_WORD_S = 1.0  # on a disk that hangs there is none
 SIGNAL_EXIT_BASE = 128  # exit code of a process that a signal has ended, as shells count
 
 
@@ -40,6 +42,7 @@ class Signals:
         self._budget_s = budget_s
         self._run: Steered | None = None
         self._is_snapshot_asked = False
+        self._last_word: Callable[[str], None] | None = None
         self._before: dict[int, Any] = {}
         self._stopped, self._ended = threading.Event(), threading.Event()
         # Begun now: a signal handler can interrupt anything, and had better start no thread.
@@ -71,15 +74,22 @@ class Signals:
         if self._is_snapshot_asked:
             run.ask_snapshot()
 
+    def report_to(self, last_word: Callable[[str], None]) -> None:
+        """Let someone hear why the process is about to be cut off; he has a second for it."""
+        self._last_word = last_word
+
     def _watch(self) -> None:
         """End a shutdown that takes too long."""
         self._stopped.wait()
         if not self._ended.wait(self._budget_s):
+            why = f"the shutdown took longer than {self._budget_s:g} s and was cut off"
             logger.warning(
-                "the shutdown took longer than %g s and was cut off; the next run counts again "
-                "what the last checkpoint does not have",
-                self._budget_s,
+                "%s; the next run counts again what the last checkpoint does not have", why
             )
+            if self._last_word is not None:
+                last = threading.Thread(target=self._last_word, args=(why,), daemon=True)
+                last.start()
+                last.join(LAST_WORD_S)
             os._exit(0)
 
     def _stop(self, number: int, _: FrameType | None) -> None:

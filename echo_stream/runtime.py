@@ -191,6 +191,11 @@ class Run:
         """Ask for a snapshot after the batch at hand. Safe in a signal handler."""
         self._snapshot_asked = True
 
+    @property
+    def is_snapshot_asked(self) -> bool:
+        """Whether a snapshot was asked for, and has not begun."""
+        return self._snapshot_asked
+
     def run(self) -> RunReport:
         """Consume until the source ends, enough has been counted, or a stop is asked for.
 

@@ -201,6 +201,28 @@ def test_members_that_join_leave_and_die_count_as_one_undisturbed_run(
     assert repaired.weights.tolist() == batch.snapshot().rows.weights.tolist()
 
 
+def test_a_member_without_partitions_takes_the_snapshot_that_it_is_asked_for(
+    stage: Stage, samples: Samples, tmp_path: Path
+) -> None:
+    """Of what the others have counted; one snapshot, however the group moves on."""
+    batch = EchoCoreset.from_config(CONFIG).fit_samples(samples)
+    generation = ("--generation", str(write_generation(batch.generation_, tmp_path / "trained")))
+    never = ("--snapshot-every", "never")
+    stage.send(3_000)
+    with ExitStack() as stack:
+        members = [
+            stack.enter_context(stage.member(f"m{number}", *generation, *never))
+            for number in range(PARTITIONS + 1)
+        ]
+        wait_for(
+            lambda: len(stage.owners()) == PARTITIONS and stage.num_counted() == 3_000, *members
+        )
+        (idle,) = [member for member in members if member.pid not in stage.owners()]
+        idle.signal(signal.SIGUSR1)
+        wait_for(lambda: any((stage.state / "snapshots").glob("0*")), *members)
+        assert read_snapshot(find_snapshot(stage.state, None)).n == 3_000
+
+
 def test_one_member_trains_and_all_end_together(stage: Stage, samples: Samples) -> None:
     """Without a generation one member trains it; with --until-end all stop at the end."""
     stage.send(6_000)

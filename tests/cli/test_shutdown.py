@@ -65,7 +65,7 @@ def hung(words: list[object], budget: str) -> Iterator["subprocess.Popen[str]"]:
 def test_snapshot_is_given_up_when_time_is_short() -> None:
     """The checkpoint is there, the exit code is 0, and the next run takes the snapshot."""
     words = hanging_run(N)
-    with hung(words, "2s") as process:
+    with hung(words, "5s") as process:
         process.terminate()
         result = finish(process)
     assert result.exit_code == 0
@@ -85,6 +85,9 @@ def test_shutdown_is_cut_off_at_the_end_of_its_budget() -> None:
     assert (result.exit_code, result.stdout) == (0, "")
     assert "took longer than 0.5 s and was cut off" in result.stderr
     assert newest_checkpoint(Path("state"))["n"] == 100
+    told = answer("status", "--state", "state")
+    assert (told["life"], told["phase"]) == ("ended", "stopped")
+    assert told["why"] == "the shutdown took longer than 0.5 s and was cut off"
     assert answer(*words)["n"] == MANY
 
 
@@ -99,6 +102,17 @@ def test_second_signal_ends_the_process_at_once(second: signal.Signals, exit_cod
         process.send_signal(second)
         assert finish(process).exit_code == exit_code
     assert answer(*words)["n"] == MANY
+
+
+def test_sigusr1_while_a_run_is_set_up_does_not_end_it() -> None:
+    """Whoever asks every process for a snapshot may meet one that has just been started."""
+    asks = (
+        "import os, signal\nos.kill(os.getpid(), signal.SIGUSR1)\ndef features(x):\n    return x\n"
+    )
+    Path("asking.py").write_text(asks)
+    words = ["run", write_data(Path("data.npz")), "--state", "state", *TINY]
+    with command_process(*words, "--features", "asking:features") as process:
+        assert finish(process).exit_code == 0
 
 
 @pytest.mark.parametrize("budget", ["25", "soon", "0s"])
