@@ -13,7 +13,10 @@ from echo_stream.cli.options import option, together
 
 STATUS_LOGGER = "echo_stream.status"  # the line a minute, which is there unless told otherwise
 LEVELS = ("debug", "info", "warning", "error")
-_OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message", "asctime", "taskName",
+    "color_message",  # uvicorn's, with the codes of a terminal
+}  # fmt: skip
 
 log_options = together(
     option("--log-level", type=click.Choice(LEVELS), show_default=False,

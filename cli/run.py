@@ -1,5 +1,6 @@
 """`echo-stream run`: the long-running consumer."""
 
+import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -105,7 +106,19 @@ schedule_options = together(
 )  # fmt: skip
 
 
-@click.command(cls=Command)
+class RunCommand(Command):
+    """A command that lives on when it is asked for a snapshot before there can be one."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; until it handles SIGUSR1 itself, that does nothing."""
+        before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        try:
+            return super().invoke(ctx)
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+
+
+@click.command(cls=RunCommand)
 @click.argument("data", type=click.Path(path_type=Path), required=False)
 @source_options
 @client_options
