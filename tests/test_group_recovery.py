@@ -202,24 +202,23 @@ def test_members_that_join_leave_and_die_count_as_one_undisturbed_run(
 
 
 def test_a_member_without_partitions_takes_the_snapshot_that_it_is_asked_for(
-    stage: Stage, samples: Samples, tmp_path: Path
+    samples: Samples, broker: Broker, make_topic: MakeTopic, tmp_path: Path
 ) -> None:
-    """Of what the others have counted; one snapshot, however the group moves on."""
+    """Of what the others have counted."""
+    stage = Stage(make_topic(partitions=1), tmp_path / "state", broker, samples)
     batch = EchoCoreset.from_config(CONFIG).fit_samples(samples)
     generation = ("--generation", str(write_generation(batch.generation_, tmp_path / "trained")))
-    never = ("--snapshot-every", "never")
     stage.send(3_000)
     with ExitStack() as stack:
-        members = [
-            stack.enter_context(stage.member(f"m{number}", *generation, *never))
-            for number in range(PARTITIONS + 1)
+        both = [
+            stack.enter_context(stage.member(name, *generation, "--snapshot-every", "never"))
+            for name in ("a", "b")
         ]
-        wait_for(
-            lambda: len(stage.owners()) == PARTITIONS and stage.num_counted() == 3_000, *members
-        )
-        (idle,) = [member for member in members if member.pid not in stage.owners()]
+        wait_for(lambda: len(list((stage.state / "members").glob("*.lock"))) == len(both), *both)
+        wait_for(lambda: stage.num_counted() == 3_000 and len(stage.owners()) == 1, *both)
+        (idle,) = [member for member in both if member.pid not in stage.owners()]
         idle.signal(signal.SIGUSR1)
-        wait_for(lambda: any((stage.state / "snapshots").glob("0*")), *members)
+        wait_for(lambda: any((stage.state / "snapshots").glob("0*")), *both)
         assert read_snapshot(find_snapshot(stage.state, None)).n == 3_000
 
 
