@@ -6,6 +6,7 @@ EXAMPLES ?= 2000
 CERTIFICATES ?= 1000000
 MESSAGES ?= 10000
 KILLS ?= 25
+SOAK_MINUTES ?= 10
 FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
 EMBEDDINGS ?= data
 
@@ -16,7 +17,7 @@ UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 PACKAGE_VENV := build/package
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format fuzz kills bench kafka package clean
+.PHONY: help venv demo test lint format fuzz kills soak bench kafka package clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +40,10 @@ fuzz: $(VENV)/.group-test ## look long for wrong certificates and decoders; EXAM
 kills: $(VENV)/.group-test ## kill a consumer KILLS= times while its topic is being written
 	.ci/debian-packages
 	ECHO_STREAM_KILLS=$(KILLS) $(BIN)/pytest tests/test_kafka_kills.py
+
+soak: $(VENV)/.group-test ## run a consumer at full speed for SOAK_MINUTES=; memory and files must be flat
+	.ci/debian-packages
+	ECHO_STREAM_SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/pytest -s tests/test_soak.py
 
 bench: venv ## measure; FASHION_MNIST and EMBEDDINGS name the data's folders
 	$(BIN)/python -m benchmarks.engine

@@ -45,6 +45,10 @@ class ForkedCommand:
         self.process.kill()
         self.process.join()
 
+    def terminate(self) -> None:
+        """SIGTERM it."""
+        self.process.terminate()
+
     def finish(self, limit_s: float = PROCESS_LIMIT_S) -> None:
         """Wait until it ends, which it has to do well."""
         self.process.join(limit_s)
