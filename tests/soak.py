@@ -67,7 +67,7 @@ class Readings:
             for part in (self.settled[:middle], self.settled[middle:])
         )
         assert after <= before + MORE_FILES, self.table()
-        rate = (last.n - first.n) / (last.seconds - first.seconds)
+        rate = last.n / last.seconds
         assert max(each.lag for each in self.settled) < LAG_S * rate, self.table()
 
     def growth_bytes(self) -> float:
