@@ -124,6 +124,7 @@ def consume(  # noqa: PLR0913 - everything that a run is between
                     stats=monitor.stats,
                 )
                 monitor.resumed(
+                    run.report,
                     {} if checkpoint is None else checkpoint.position,
                     newest_manifest(state),
                     restored_s,

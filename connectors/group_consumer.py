@@ -131,7 +131,7 @@ def consume_in_group(  # noqa: PLR0913 - what `consume` takes, and the group
                 executor=executor,
                 patience=patience,
             )
-            monitor.resumed({}, newest_manifest(state), 0.0)
+            monitor.resumed(monitor.report, {}, newest_manifest(state), 0.0)
             signals.steer(member)
             with room_for_threads():
                 return member.run()

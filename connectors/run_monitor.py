@@ -153,10 +153,14 @@ class RunMonitor:
         self._sample()
 
     def resumed(
-        self, position: Mapping[str, int], snapshot_manifest: Mapping[str, Any], seconds: float
+        self,
+        report: RunReport,
+        position: Mapping[str, int],
+        snapshot_manifest: Mapping[str, Any],
+        seconds: float,
     ) -> None:
         """Hear of what the state held at the start, and of the seconds that reading it took."""
-        self.restore_seconds = seconds
+        self.report, self.restore_seconds = report, seconds
         self.checkpoint_position, self.snapshot_manifest = dict(position), snapshot_manifest
 
     def ended(self, why: str) -> None:

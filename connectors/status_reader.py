@@ -15,6 +15,7 @@ STATUS_FILE = "status.json"
 FORMAT_VERSION = 1
 SAME_PROCESS_S = 1.0  # clocks of the kernel give a process's start to a hundredth of a second
 STALE_S = 15.0  # a run writes every second; one that has not for so long hangs, or is gone
+REQUIRED = ("phase", "host", "pid", "process_started_s", "updated_s", "checkpoint_time_s")
 
 Life: TypeAlias = Literal["alive", "ended", "gone", "never"]
 """Of a run: going on, ended in order, died without a word, or none so far."""
@@ -88,6 +89,10 @@ def _parsed(path: Path) -> dict[str, Any]:
     version = status.get("format_version") if isinstance(status, dict) else None
     if version != FORMAT_VERSION:
         msg = f"{path} has format version {version}; this echo-stream reads {FORMAT_VERSION}"
+        raise StateError(msg)
+    missing = [name for name in REQUIRED if name not in status]
+    if missing:
+        msg = f"{path} is damaged: it has no {missing[0]}; the next run writes it anew"
         raise StateError(msg)
     return dict(status)
 
