@@ -55,8 +55,9 @@ class Life:
 
     def wait(self) -> Ended:
         """Wait for its end."""
-        said = [self._logs / name for name in ("stdout", "stderr")]
+        _tell(self._parent, "")
         code = int(_heard(self._parent))
+        said = [self._logs / name for name in ("stdout", "stderr")]
         return Ended(code, *(path.read_text(encoding="utf-8") for path in said))
 
 
@@ -105,10 +106,7 @@ class Nursery:
     def _begin(self, arguments: tuple[object, ...], order: dict[str, Any]) -> Life:
         """Start a command."""
         words = [str(word) for word in arguments]
-        assert self._parent.stdin is not None
-        whole = {"arguments": words, "logs": str(self._folder), **order}
-        self._parent.stdin.write(json.dumps(whole) + "\n")
-        self._parent.stdin.flush()
+        _tell(self._parent, json.dumps({"arguments": words, "logs": str(self._folder), **order}))
         return Life(self._parent, self._folder)
 
 
@@ -126,9 +124,17 @@ def open_nursery(folder: Path) -> Iterator[Nursery]:
         env=environment,
         cwd=Path(__file__).parent.parent,
     ) as parent:
+        _heard(parent)
         yield Nursery(parent, folder)
         assert parent.stdin is not None
         parent.stdin.close()
+
+
+def _tell(parent: "subprocess.Popen[str]", line: str) -> None:
+    """Say a line to the parent of all lives."""
+    assert parent.stdin is not None
+    parent.stdin.write(line + "\n")
+    parent.stdin.flush()
 
 
 def _heard(parent: "subprocess.Popen[str]") -> str:
@@ -146,13 +152,14 @@ def _serve() -> None:
     for name in IMPORTED:
         importlib.import_module(name)
     gc.freeze()  # or each life would look through all of it
+    print("ready", flush=True)  # noqa: T201 - our answer
     for line in sys.stdin:
         order = json.loads(line)
         pid = os.fork()
         if pid == 0:
             _live(order)
-        print(pid, flush=True)  # noqa: T201 - our answer
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        print(pid, flush=True)  # noqa: T201
+        sys.stdin.readline()  # until then it keeps its number, also when it has ended
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         print(code, flush=True)  # noqa: T201
 
