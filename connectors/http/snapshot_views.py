@@ -155,6 +155,8 @@ class SnapshotViews:
             pairs = read_manifests(self.state) if names else []
             self._manifests = {unit.name: manifest for unit, manifest in pairs}
             self._names = names
+            for gone in self._views.keys() - self._manifests.keys():
+                del self._views[gone]
         return self._manifests
 
     def _keep(self, view: SnapshotView) -> SnapshotView:
