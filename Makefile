@@ -48,6 +48,7 @@ soak: $(VENV)/.group-test ## run a consumer at full speed for SOAK_MINUTES=; mem
 bench: venv ## measure; FASHION_MNIST and EMBEDDINGS name the data's folders
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.query
+	$(BIN)/python -m benchmarks.http
 	$(BIN)/python -m benchmarks.kafka --profile 10
 	$(BIN)/python -m benchmarks.losses
 	$(BIN)/python -m benchmarks.fidelity $(EMBEDDINGS) $(FASHION_MNIST)

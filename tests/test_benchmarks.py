@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import engine, fidelity, kafka, losses, query
+from benchmarks import engine, fidelity, http, kafka, losses, query
 from benchmarks.batch_choice import batch_choice, claims
 from benchmarks.idx import IMAGE_HEADER_BYTES, LABEL_HEADER_BYTES
 from echo_stream import EchoCoreset
@@ -139,3 +139,12 @@ def test_kafka_is_read_by_a_run_and_by_a_loop(broker: Broker) -> None:
         stall = found[f"stall at {size}"]
         assert isinstance(stall, dict)
         assert 0 < stall["freeze_ms"] <= stall["freeze_max_ms"]
+
+
+def test_http_counts_requests() -> None:
+    """Every client's requests are counted."""
+    printed = run(http.main, "--rows", "200", "--clients", "2", "--seconds", "0.2")
+    assert isinstance(printed["requests"], int)
+    assert printed["requests"] >= 2
+    assert isinstance(printed["requests_per_s"], float)
+    assert printed["requests_per_s"] > 0

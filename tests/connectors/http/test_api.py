@@ -2,7 +2,10 @@
 
 import io
 import json
+import statistics
+import time
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -247,6 +250,19 @@ def _event(stream: Any) -> Any:
     assert found["event"] == "snapshot"
     assert found["id"] == data["id"]
     return data
+
+
+def test_a_connection_that_stays_is_answered_at_once(url: str) -> None:
+    """Head and body of an answer do not wait for each other, which takes 40 ms."""
+    address, path = url.removeprefix("http://").split("/", 1)
+    connection, times = HTTPConnection(address), []
+    for _ in range(31):
+        start = time.perf_counter()
+        connection.request("GET", f"/{path}/coreset")
+        assert connection.getresponse().read()
+        times.append(time.perf_counter() - start)
+    connection.close()
+    assert statistics.median(times) < 0.035
 
 
 def test_the_description_names_every_route(url: str) -> None:

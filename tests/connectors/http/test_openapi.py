@@ -1,0 +1,42 @@
+"""Whatever a client sends, whether the description allows it or not: no server error."""
+
+from pathlib import Path
+from typing import Any
+
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+
+from tests.connectors.http.state_rig import make_state, served_state
+
+EXAMPLES = 8  # of each route, and of each kind
+LISTENING = "/api/v1/events"  # an answer that never ends
+BRIEF = settings(
+    max_examples=EXAMPLES,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def test_no_request_is_a_server_error(tmp_path: Path) -> None:
+    """Answers of 500 and more are failures; all others are words for the client."""
+    with served_state(make_state(tmp_path)) as url:
+        api: Any = schemathesis.openapi.from_url(f"{url}/openapi.json")
+        operations = [found.ok() for found in api.exclude(path=LISTENING).get_all_operations()]
+        assert len(operations) > 10
+        for operation in operations:
+            has_parameters = operation.definition.raw.get("parameters")
+            for mode in GenerationMode if has_parameters else [GenerationMode.POSITIVE]:
+                try_out(operation.as_strategy(generation_mode=mode))
+
+
+def try_out(cases: Any) -> None:
+    """Ask as a strategy says."""
+
+    @BRIEF
+    @given(case=cases)
+    def ask(case: Any) -> None:
+        case.call_and_validate(checks=[not_a_server_error])
+
+    ask()
