@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from echo_stream.connectors.durable import flush
+from echo_stream.connectors.json_pieces import json_pieces
 from echo_stream.connectors.private import close_to_others, make_folder, opener
 from echo_stream.connectors.retrying import may_pass
 from echo_stream.errors import InfrastructureError, StateError
@@ -83,9 +84,9 @@ def write_manifest(path: Path, manifest: Mapping[str, Any], names: Sequence[str]
     """Write a manifest that lists files beside it with their checksums."""
     listed = {name: _describe(path.parent / name) for name in names}
     whole = {**manifest, "files": listed}
-    content = json.dumps({**whole, "sha256": _digest(whole)}, indent=2, allow_nan=False)
     with open(path, "w", encoding="utf-8", opener=opener) as file:
-        file.write(content + "\n")
+        file.writelines(json_pieces({**whole, "sha256": _digest(whole)}, indent=2))
+        file.write("\n")
 
 
 def read_manifest(unit: Path, *, manifest_name: str = MANIFEST) -> dict[str, Any]:
@@ -169,8 +170,10 @@ def _exists(target: Path) -> StateError:
 
 def _digest(manifest: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a manifest's content, whatever its layout."""
-    content = json.dumps(manifest, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(content.encode()).hexdigest()
+    digest = hashlib.sha256()
+    for piece in json_pieces(manifest, sort_keys=True):
+        digest.update(piece.encode())
+    return digest.hexdigest()
 
 
 def _describe(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from echo_stream.hashes import digest, hash_ids
-from echo_stream.samples import Origin, Samples, as_objects, is_same_label, label_of
+from echo_stream.samples import Origin, Samples, as_objects, is_same_label, label_of, stacked
 from echo_stream.typing import Array, FloatArray, Label
 from echo_stream.validation import SampleSchema
 
@@ -158,7 +158,7 @@ def members_of(samples: Samples | None) -> list[Member]:
 def samples_from(members: Sequence[Member], schema: SampleSchema) -> Samples:
     """Return members as a batch of the given schema."""
     return Samples(
-        x=np.array([m.x for m in members], dtype=schema.dtype).reshape(-1, *schema.shape),
+        x=stacked([member.x for member in members], schema.shape, schema.dtype),
         ids=as_objects([member.id for member in members]),
         labels=as_objects([member.label for member in members]),
         origins=as_objects([member.origin for member in members]),

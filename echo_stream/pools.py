@@ -20,7 +20,7 @@ from echo_stream.generation import Generation
 from echo_stream.hash_pools import HashPools
 from echo_stream.hashes import hash_ids
 from echo_stream.members import Member, members_from
-from echo_stream.samples import Samples
+from echo_stream.samples import Samples, stacked
 from echo_stream.typing import Array, FloatArray, IntArray
 
 SLACK = 16  # members beyond the quota, for the centre's movement
@@ -352,7 +352,7 @@ def _offer(pools: DistancePools, block: Block, points: torch.Tensor) -> None:
 
 def latents(members: Sequence[Member], dim: int) -> FloatArray:
     """Return the z of members, of shape (n, dim), float64."""
-    return np.array([member.latent for member in members]).reshape(len(members), dim)
+    return stacked([member.latent for member in members], (dim,), np.float64)
 
 
 def vectors_of(members: Sequence[Member], generation: Generation) -> Array:

@@ -111,7 +111,7 @@ def columns_to_json(samples: Samples) -> dict[str, Any]:
     columns = {
         "ids": [str(sample_id) for sample_id in samples.ids],
         "labels": _labels_to_json(samples.labels),
-        "origins": None if origins is None else [o and list(o) for o in origins],
+        "origins": None if origins is None else origins.tolist(),  # JSON takes tuples as lists
     }
     if samples.sent_labels is not None:
         columns["sent_labels"] = _labels_to_json(samples.sent_labels)
