@@ -10,7 +10,7 @@ import numpy as np
 from echo_stream.changes import Change
 from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, read_message
 from echo_stream.connectors.codecs.blocks import Block, Blocks
-from echo_stream.connectors.codecs.fields import id_of, label_in
+from echo_stream.connectors.codecs.fields import id_in_key, id_of, label_in
 from echo_stream.connectors.codecs.messages import Named
 from echo_stream.errors import ShapeError
 from echo_stream.samples import Origin, Samples, as_objects
@@ -164,8 +164,8 @@ class _Found:
 
 def _fields_of(record: Any, named: Named) -> tuple[str | None, Label] | None:
     """Return id and label of a message whose value has neither; None if they are illegible."""
-    if not named and record.key is None:
-        return None, None
+    if not named:
+        return id_in_key(record.key), None
     try:
         return id_of(record.key, named, {}), label_in(named, {})
     except DecodeError:  # which decoding it by itself raises again

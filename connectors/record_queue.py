@@ -31,7 +31,7 @@ class RecordQueue:
     def __init__(self, max_records: int, max_bytes: int, stats: RunStats) -> None:
         self._max_records, self._max_bytes = max_records, max_bytes
         self._stats = stats
-        self._chunks: deque[Chunk] = deque()
+        self._chunks: deque[tuple[Chunk, int]] = deque()  # with their sizes
         self._records = self._bytes = 0
         self._error: Exception | None = None
         self._changed = threading.Condition()
@@ -59,11 +59,13 @@ class RecordQueue:
     def put(self, polled: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """Append what a poll has brought, in the order of partitions. O(records)."""
         # The client's order of partitions is arbitrary.
-        chunks = [(partition, polled[partition]) for partition in sorted(polled)]
-        size = sum(size_of(records) for _, records in chunks)
+        chunks = [
+            ((partition, polled[partition]), size_of(polled[partition]))
+            for partition in sorted(polled)
+        ]
         with self._changed:
             self._chunks += chunks
-            self._count(sum(len(records) for _, records in chunks), size)
+            self._count(sum(map(len, polled.values())), sum(size for _, size in chunks))
             self._changed.notify()
 
     def fail(self, error: Exception) -> None:
@@ -78,12 +80,13 @@ class RecordQueue:
             self._changed.wait_for(lambda: self._chunks or self._error, timeout_s)
             taken: list[Chunk] = []
             while self._chunks and max_records:
-                partition, records = self._chunks.popleft()
+                (partition, records), size = self._chunks.popleft()
                 if len(records) > max_records:
-                    self._chunks.appendleft((partition, records[max_records:]))
-                    records = records[:max_records]
+                    rest, records = records[max_records:], records[:max_records]
+                    whole, size = size, size_of(records)
+                    self._chunks.appendleft(((partition, rest), whole - size))
                 taken.append((partition, records))
-                self._count(-len(records), -size_of(records))
+                self._count(-len(records), -size)
                 max_records -= len(records)
             if self._error is not None and not taken:
                 raise self._error

@@ -40,6 +40,11 @@ def id_of(key: bytes | None, named: Named, fields: Mapping[str, Any]) -> str | N
             return str(id)
         msg = f"id is of type {type(id).__name__}; use text or an integer"
         raise DecodeError(msg)
+    return id_in_key(key)
+
+
+def id_in_key(key: bytes | None) -> str | None:
+    """Return the id of a message that has none elsewhere: its key, if that is text."""
     try:
         return None if key is None else key.decode()
     except UnicodeDecodeError:
