@@ -1,5 +1,6 @@
 """Generations and checkpoints as units on disk: safetensors and JSON, no pickle."""
 
+import os
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -104,8 +105,9 @@ def tensors_writer(arrays: Mapping[str, Array]) -> FileWriter:
         try:
             save_file(contiguous, path)
         except SafetensorError as err:  # a full disk is no OSError there
-            number = re.search(r"\(os error (\d+)\)", str(err))
-            raise OSError(int(number[1]) if number else 0, str(err)) from err
+            found = re.search(r"\(os error (\d+)\)", str(err))
+            number = int(found[1]) if found else 0
+            raise OSError(number, os.strerror(number) if found else str(err)) from err
 
     return write
 

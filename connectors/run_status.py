@@ -4,6 +4,7 @@ import json
 import logging
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -142,6 +143,8 @@ class StatusFile:
             if not self._is_refused:
                 logger.warning("cannot write %s: %s; the run goes on", self._path, err.strerror)
             self._is_refused = True
+            with suppress(OSError):  # of the same disk, of which has just been told
+                temporary.unlink(missing_ok=True)
         else:
             self._is_refused = False
 

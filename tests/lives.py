@@ -76,13 +76,22 @@ class Nursery:
         self._parent = parent
         self._folder = folder
 
-    def begin(self, *arguments: object, limit: int | None = None) -> Life:
-        """Start a command; no file that it writes can have more than limit bytes."""
-        return self._begin(arguments, {"limit": limit})
+    def begin(self, *arguments: object) -> Life:
+        """Start a command."""
+        return self._begin(arguments, {})
 
-    def run(self, *arguments: object, limit: int | None = None) -> Ended:
-        """Run a command to its end."""
-        return self.begin(*arguments, limit=limit).wait()
+    def run(self, *arguments: object, limit: int | None = None, user: int | None = None) -> Ended:
+        """Run a command to its end.
+
+        Parameters
+        ----------
+        arguments
+        limit : int, optional
+            Bytes that a file it writes can have.
+        user : int, optional
+            Whose process it is.
+        """
+        return self._begin(arguments, {"limit": limit, "user": user}).wait()
 
     def succeed(self, *arguments: object) -> Any:
         """Run a command that has to succeed, and return its JSON."""
@@ -177,6 +186,9 @@ def _live(order: dict[str, Any]) -> None:
     if order.get("limit") is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], hard))
+    if order.get("user") is not None:
+        os.setgid(order["user"])
+        os.setuid(order["user"])
     if "before" in order:
         from tests.failpoints import Failpoints  # noqa: PLC0415
 
