@@ -4,7 +4,9 @@ Run `python -m benchmarks.drift DATA --plot drift.png`, with DATA a folder of
 Fashion-MNIST's four IDX files. Two streams: its classes one after another, tested on all
 classes so far; and shuffled, with all images turned upside down and inverted from half
 way on, tested on images as they are now. A model is trained on (a) nothing new, (b) the
-last B samples, (c) a uniform sample of B, (d) our coreset of B. Prints tables.
+last B samples, (c) a uniform sample of B, (d) our coreset of B, as
+the stream has left it, and anew: with cells trained on kept samples just before
+(`regenerate`). Prints tables.
 """
 
 from collections import defaultdict
@@ -23,9 +25,9 @@ from echo_stream.train_config import TrainConfig
 from echo_stream.training import TrainResult, train
 from echo_stream.typing import Array, IntArray
 
-METHODS = ("none", "last", "reservoir", "coreset")
+METHODS = ("none", "last", "reservoir", "coreset", "coreset anew")
 BATCH = 500
-WARMUP = 2_000
+WARMUP = 500  # of one class alone, where they come one after another
 MAX_BYTE = 255
 
 
@@ -46,7 +48,7 @@ class Stream(NamedTuple):
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--budget", default=300, show_default=True, help="Labelled samples, B.")
+@click.option("--budget", default=100, show_default=True, help="Labelled samples, B.")
 @click.option("--points", default=10, show_default=True, help="Retrainings along the stream.")
 @click.option("--steps", default=200, show_default=True, help="Of each training.")
 @click.option("--seeds", default=3, show_default=True, help="Of order, selection and training.")
@@ -123,10 +125,13 @@ def over_time(
             rows = np.arange(start, min(start + BATCH, stop))
             engine.partial_fit(stream.x[rows], ids=rows)
         counted = stop
+        anew = engine.copy()
+        anew.regenerate()
         kept = {
             "last": np.arange(max(stop - budget, 0), stop),
             "reservoir": np.argsort(uniform[:stop], kind="stable")[:budget],
             "coreset": engine.snapshot().rows.samples.ids.astype(np.int64),
+            "coreset anew": anew.snapshot().rows.samples.ids.astype(np.int64),
         }
         models = {
             name: trained(stream, rows, steps=steps, seed=seed) for name, rows in kept.items()
