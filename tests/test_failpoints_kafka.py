@@ -1,0 +1,83 @@
+"""A run over partitions that dies before any operation of a cycle, dead letters in a topic."""
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from echo_stream import EchoCoreset, EngineConfig
+from echo_stream.connectors.client_config import ClientConfig
+from echo_stream.connectors.dead_letter_topic import read_topic
+from echo_stream.connectors.engine_files import write_generation
+from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples
+from echo_stream.connectors.snapshot_files import read_snapshot
+from echo_stream.connectors.snapshots import find_snapshot
+from echo_stream.connectors.state_store import StateStore
+from echo_stream.source import ArraySource
+from echo_stream.validation import as_samples
+from tests.broker import Broker
+from tests.cli.commands import newest_checkpoint, on, send
+from tests.conftest import MakeTopic
+from tests.lives import Nursery
+from tests.same_coreset import assert_nothing_certified_is_wrong, assert_same_sums
+
+pytestmark = pytest.mark.kafka
+
+N = 1_600
+PARTITIONS = 4
+CYCLE = 400
+POISON = tuple(b"poison %d" % number for number in range(3 * PARTITIONS))
+CONFIG = EngineConfig(budget=60, preset="paper", epochs=0)
+LIMIT = 200  # operations, by far more than a cycle has
+MANY = 20
+
+
+def test_deaths_one_after_the_other(
+    broker: Broker, make_topic: MakeTopic, nursery: Nursery, tmp_path: Path
+) -> None:
+    """Each life dies one operation later than the one before: the same sums and certificates."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(20, 8))[rng.integers(0, 20, N)] + rng.normal(0, 0.3, (N, 8))
+    samples = as_samples(x.astype(np.float32), None, [f"id-{row}" for row in range(N)])
+    batch = EchoCoreset.from_config(CONFIG).fit_samples(samples)
+    generation = write_generation(batch.generation_, tmp_path / "trained")
+    topic, letters = make_topic(partitions=PARTITIONS), make_topic()
+    for half in (samples[: N // 2], samples[N // 2 :]):
+        produce_samples([half], ProduceConfig(topic, broker.bootstrap, "raw"))
+        for number, value in enumerate(POISON):
+            send(broker, topic, [value], partition=number % PARTITIONS)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    words = [
+        "run", *on(broker, topic), "--state", disk / "state", "--until-end", "--preset", "paper",
+        "--budget", 60, "--epochs", 0, "--generation", generation, "--dead-letter-topic", letters,
+        "--checkpoint-every", 100, "--snapshot-every", 200, "--max-bad-share", 1,
+    ]  # fmt: skip
+    num_deaths, counted = 0, [0]
+    while num_deaths < LIMIT and nursery.die(
+        *words, "--max-samples", CYCLE, folder=disk, before=num_deaths, has_power=num_deaths % 2 > 0
+    ):
+        num_deaths += 1
+        counted.append(newest_checkpoint(disk / "state")["n"])
+    assert MANY < num_deaths < LIMIT
+    assert counted == sorted(counted)
+    assert len(set(counted)) > 3  # deaths before, between and after checkpoints
+    nursery.succeed(*words)
+    kept = [each.sample for each in read_topic(letters, broker.bootstrap, ClientConfig())]
+    by_origin = {each.origin and each.origin[:3]: each.value for each in kept if each}
+    # One that is there twice has the same origin.
+    assert Counter(by_origin.values()) == Counter(POISON * 2)
+    ours, undisturbed = read_snapshot(find_snapshot(disk / "state", None)), tmp_path / "undisturbed"
+    state = words.index(disk / "state")
+    nursery.succeed(*words[:state], undisturbed, *words[state + 1 :])
+    assert_same_sums(ours, read_snapshot(find_snapshot(undisturbed, None)))
+    assert_nothing_certified_is_wrong(ours, batch.snapshot())
+    with StateStore(shutil.copytree(disk / "state", tmp_path / "copy")) as store:
+        found = store.load_checkpoint(CONFIG, device="cpu")
+    assert found is not None
+    found.engine.repair(ArraySource(samples))
+    assert found.engine.snapshot().rows.samples.ids.tolist() == (
+        batch.snapshot().rows.samples.ids.tolist()
+    )
