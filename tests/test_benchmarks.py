@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import engine, fidelity, http, kafka, losses, query
+from benchmarks import drift, engine, fidelity, http, kafka, losses, query
 from benchmarks.batch_choice import batch_choice, claims
 from benchmarks.idx import IMAGE_HEADER_BYTES, LABEL_HEADER_BYTES
 from echo_stream import EchoCoreset
@@ -148,3 +148,19 @@ def test_http_counts_requests() -> None:
     assert printed["requests"] >= 2
     assert isinstance(printed["requests_per_s"], float)
     assert printed["requests_per_s"] > 0
+
+
+def test_drift_scores_each_method_along_a_stream() -> None:
+    """Classes that are easily told apart are, by whatever has kept some of both."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 200)
+    x = (rng.integers(0, 50, (400, 28, 28)) + 150 * y[:, None, None]).astype(np.uint8)
+    stream = drift.Stream(x, y, lambda _: (x, y))
+    scores = drift.over_time(stream, 40, points=2, steps=30, seed=0)
+    assert list(scores) == list(drift.METHODS)
+    assert all(len(values) == 2 for values in scores.values())
+    assert scores["none"] == [0.5, 0.5]
+    assert scores["last"] == [0.5, 0.5]
+    assert all(scores[name][1] > 0.95 for name in ("reservoir", "coreset", "coreset anew"))
+    lines = drift.table("toy", {name: np.array([run]) for name, run in scores.items()})
+    assert len(lines.splitlines()) == 2 + len(drift.METHODS)
