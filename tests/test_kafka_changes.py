@@ -99,6 +99,7 @@ def test_killed_consumers_end_as_an_undisturbed_one(
     assert report["snapshots"] == expected["snapshots"]
     counts = {name: count for name, count in expected.items() if name.startswith("num_")}
     assert counts == {name: report[name] for name in counts}
+    assert counts.pop("num_held_out") == 0
     assert all(counts.values()), counts
     assert (expected["samples"], expected["rejected"], counts["num_arrived"]) == (N, 0, N)
     assert counts["num_labelled"] + counts["num_label_missed"] == N // 2

@@ -65,7 +65,7 @@ def hung(words: list[object], budget: str) -> Iterator["subprocess.Popen[str]"]:
 def test_snapshot_is_given_up_when_time_is_short() -> None:
     """The checkpoint is there, the exit code is 0, and the next run takes the snapshot."""
     words = hanging_run(N)
-    with hung(words, "5s") as process:
+    with hung(words, "15s") as process:
         process.terminate()
         result = finish(process)
     assert result.exit_code == 0
