@@ -17,7 +17,7 @@ def room_for_threads() -> Iterator[None]:
     """Let the threads that poll and write go on beside the one that counts, and restore what was.
 
     Torch leaves a core to them: its threads wait for each other in a busy loop, so that one
-    of them without a core made counting five times as slow. No number depends on how many
+    of them without a core made counting several times as slow. No number depends on how many
     there are.
 
     Each operation of torch lets go of the interpreter, and gets it back when the thread
