@@ -65,7 +65,7 @@ def test_wrong_password(
     monkeypatch.chdir(tmp_path)
     write_data(Path("data.npy"))
     monkeypatch.setenv("ECHO_STREAM_SASL_PASSWORD", "wrong-horse")
-    quick = ["--kafka", "bootstrap_timeout_ms=3000"]
+    quick = ["--kafka", "bootstrap_timeout_ms=20000"]
     more = ["--dead-letter-topic", "bad"] if command.startswith("dlq") else []
     line = refusal(*command.split(), *login, *quick, *more, exit_code=3)
     assert "uthenticat" in line
@@ -78,5 +78,5 @@ def test_certificate_of_somebody_else(
     """The password is not sent to who cannot be trusted."""
     words = [*login, "--ssl-cafile", secure.other_certificate]
     run = ["run", *words, "--topic", "events", "--state", tmp_path / "s"]
-    line = refusal(*run, "--kafka", "bootstrap_timeout_ms=3000", exit_code=3)
+    line = refusal(*run, "--kafka", "bootstrap_timeout_ms=20000", exit_code=3)
     assert "certificate verify failed" in line.lower()

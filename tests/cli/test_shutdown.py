@@ -10,7 +10,6 @@ import pytest
 
 from tests.cli.commands import (
     TINY,
-    N,
     answer,
     command_process,
     finish,
@@ -60,20 +59,6 @@ def hung(words: list[object], budget: str) -> Iterator["subprocess.Popen[str]"]:
         wait_until(Path("busy").exists, process)
         yield process
     Path("slow").unlink()
-
-
-def test_snapshot_is_given_up_when_time_is_short() -> None:
-    """The checkpoint is there, the exit code is 0, and the next run takes the snapshot."""
-    words = hanging_run(N)
-    with hung(words, "15s") as process:
-        process.terminate()
-        result = finish(process)
-    assert result.exit_code == 0
-    assert result.stderr == "stopped before the last snapshot was done; the next run takes it\n"
-    report = result.json()
-    assert (report["snapshot_abandoned"], report["snapshots"], report["n"]) == (True, [], N)
-    assert newest_checkpoint(Path("state"))["n"] == N
-    assert len(answer(*words)["snapshots"]) == 1
 
 
 def test_shutdown_is_cut_off_at_the_end_of_its_budget() -> None:
