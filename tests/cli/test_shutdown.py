@@ -1,4 +1,4 @@
-"""Shutdowns that have little time, of a run whose batch at hand takes for ever."""
+"""Shutdowns that have little time, of a run whose batch or snapshot takes for ever."""
 
 import signal
 import subprocess
@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.commands import (
     TINY,
+    N,
     answer,
     command_process,
     finish,
@@ -19,15 +20,20 @@ from tests.cli.commands import (
     write_data,
 )
 
-# Hangs where there is a file `slow`, and tells that it does.
+# Hangs where there is a file `slow`, in all threads or in that which takes snapshots, as the
+# file says, and tells that it does.
 FEATURES = """
+import threading
 import time
 from pathlib import Path
 
 def features(x):
-    if Path("slow").exists() and len(x) > 1:
-        Path("busy").touch()
-        time.sleep(600)
+    slow = Path("slow")
+    if slow.exists() and len(x) > 1:
+        is_counting = threading.current_thread() is threading.main_thread()
+        if not (is_counting and slow.read_text() == "snapshots"):
+            Path("busy").touch()
+            time.sleep(600)
     return x
 """
 
@@ -35,14 +41,14 @@ def features(x):
 MANY = 3_000  # more than a block, so that features are called before there is a snapshot
 
 
-def hanging_run(n: int) -> list[object]:
+def hanging_run(n: int, where: str = "anywhere") -> list[object]:
     """Return a run over n samples that has counted a hundred, and will hang."""
     Path("hanging.py").write_text(FEATURES)
     data = write_data(Path("data.npz"), n)
     options = ["--state", "state", *TINY, "--warmup", 50, "--features", "hanging:features"]
     words = ["run", data, *options, "--checkpoint-every", "never"]
     assert answer(*words, "--max-samples", 100)["n"] == 100
-    Path("slow").touch()
+    Path("slow").write_text(where)
     return words
 
 
@@ -59,6 +65,20 @@ def hung(words: list[object], budget: str) -> Iterator["subprocess.Popen[str]"]:
         wait_until(Path("busy").exists, process)
         yield process
     Path("slow").unlink()
+
+
+def test_snapshot_is_given_up_when_time_is_short() -> None:
+    """The checkpoint is there, the exit code is 0, and the next run takes the snapshot."""
+    words = hanging_run(N, "snapshots")
+    with hung(words, "5s") as process:
+        process.terminate()
+        result = finish(process)
+    assert result.exit_code == 0
+    assert result.stderr == "stopped before the last snapshot was done; the next run takes it\n"
+    report = result.json()
+    assert (report["snapshot_abandoned"], report["snapshots"], report["n"]) == (True, [], N)
+    assert newest_checkpoint(Path("state"))["n"] == N
+    assert len(answer(*words)["snapshots"]) == 1
 
 
 def test_shutdown_is_cut_off_at_the_end_of_its_budget() -> None:
