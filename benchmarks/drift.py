@@ -17,7 +17,7 @@ from typing import NamedTuple
 import click
 import numpy as np
 
-from benchmarks.idx import load_idx
+from benchmarks.data import load
 from echo_stream import EchoCoreset
 from echo_stream.evaluation import evaluate
 from echo_stream.labelled import LabelledSet
@@ -100,10 +100,9 @@ def abrupt(data: Path, samples: int | None, seed: int) -> Stream:
 
 def loaded(data: Path, samples: int | None, seed: int) -> tuple[Array, IntArray, Array, IntArray]:
     """Return the training set in a random order, or some of it, and the test set."""
-    x, y = load_idx(data, "train")
-    order = np.random.default_rng(seed).permutation(len(x))[:samples]
-    test_x, test_y = load_idx(data, "t10k")
-    return x[order], y[order].astype(np.int64), test_x, test_y.astype(np.int64)
+    images = load("fashion-mnist", [data])
+    order = np.random.default_rng(seed).permutation(len(images.x_train))[:samples]
+    return images.x_train[order], images.y_train[order], images.x_test, images.y_test
 
 
 def turned(x: Array) -> Array:

@@ -17,7 +17,7 @@ import click
 import numpy as np
 import torch
 
-from benchmarks.idx import load_idx
+from benchmarks.data import load
 from echo_stream import EchoCoreset, Snapshot
 from echo_stream.connectors.engine_files import read_generation
 from echo_stream.connectors.snapshot_files import read_snapshot
@@ -32,7 +32,8 @@ POLL_SECONDS = 0.05
 @click.option("--seed", default=0, show_default=True, help="Of the encoder and the shuffling.")
 def main(*, data: Path, seed: int) -> None:
     """Measure on DATA, a folder with Fashion-MNIST's IDX files."""
-    x, y = load_idx(data, "train")
+    images = load("fashion-mnist", [data])
+    x, y = images.x_train, images.y_train
     with tempfile.TemporaryDirectory() as folder:
         np.savez(Path(folder, "train.npz"), x=x, y=y)
         out = Path(folder, "coreset")

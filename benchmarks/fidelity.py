@@ -18,8 +18,7 @@ import click
 import numpy as np
 
 from benchmarks.batch_choice import Row, batch_choice, claims
-from benchmarks.embeddings import load
-from benchmarks.idx import load_idx
+from benchmarks.data import load
 from echo_stream import EchoCoreset, Generation
 from echo_stream.errors import SourceError
 from echo_stream.source import ArraySource
@@ -31,6 +30,7 @@ PARTITIONS: dict[str, dict[str, Any]] = {
     "grid": {"preset": "paper", "encoder": "linear"},
     "codebook": {"preset": "default"},
 }
+TRAINING_SETS = {"fashion": "fashion-mnist", "banking": "banking77"}
 SHARDS = (1, 4, 16)
 WARMUP_SHARE = 10  # one in so many samples
 BATCH = 5_000
@@ -58,11 +58,9 @@ def main(
 
 def read(name: str, data: Path, fashion_mnist: Path) -> tuple[Array, Array]:
     """Return samples and labels of a data set."""
-    if name == "fashion":
-        return load_idx(fashion_mnist, "train")
-    if name == "banking":
-        arrays = load(data / "banking77_minilm.npz")
-        return arrays["x_train"], arrays["y_train"]
+    if name in TRAINING_SETS:
+        part = load(TRAINING_SETS[name], [data, fashion_mnist])
+        return part.x_train, part.y_train
     path = data / {"skin": "skin.npz", "cover": "cover_odds.npz"}[name]
     if not path.is_file():
         msg = f"there is no {path}"

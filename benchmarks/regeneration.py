@@ -16,8 +16,8 @@ import click
 import numpy as np
 import torch
 
+from benchmarks.data import load as load_data
 from benchmarks.embeddings import BATCH, WARMUP, accuracy, load, summary
-from benchmarks.idx import load_idx
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream.drift import Drift, Watch
 from echo_stream.generation import train_generation
@@ -129,7 +129,7 @@ def stationary_streams(sentences: Array, fashion_mnist: Path | None) -> Iterator
         yield name, partial(drawn, name, dim)
     yield "banking77 shuffled", partial(shuffled_rows, sentences)
     if fashion_mnist is not None:
-        images, _ = load_idx(fashion_mnist, "train")
+        images = load_data("fashion-mnist", [fashion_mnist]).x_train
         yield "fashion-mnist shuffled", partial(shuffled_rows, images)
 
 

@@ -1,0 +1,76 @@
+"""Files that are looked for in several folders, and taken only if their content is right."""
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from echo_stream.errors import SourceError
+
+MD5_DIGITS = 32
+
+
+@dataclass(slots=True)
+class Finder:
+    """Looks for the files of one data set, and remembers those it had to refuse.
+
+    Attributes
+    ----------
+    folders : sequence of Path
+        Where to look, in this order.
+    refused : list of str
+        Files that were there under the right name, with other content.
+    """
+
+    folders: Sequence[Path]
+    refused: list[str] = field(default_factory=list)
+
+    def read(self, places: Sequence[str], digest: str) -> bytes | None:
+        """Return the content of the first file that is the right one, or None.
+
+        Parameters
+        ----------
+        places : sequence of str
+            Paths in a folder. With `.gz` behind it a file is taken too, and unpacked.
+        digest : str
+            MD5 or SHA-256 of the content, unpacked.
+        """
+        for path in self.paths([f"{place}{end}" for place in places for end in ("", ".gz")]):
+            content = unpacked(path)
+            if self.accepts(path, content, digest):
+                return content
+        return None
+
+    def paths(self, places: Sequence[str]) -> Iterator[Path]:
+        """Yield those of some places in the folders where there is a file."""
+        for folder in self.folders:
+            yield from (folder / place for place in places if (folder / place).is_file())
+
+    def accepts(self, path: Path, content: bytes, digest: str) -> bool:
+        """Return whether content is what it should be; else note that path is not."""
+        if is_authentic(content, digest):
+            return True
+        self.refused.append(f"{path} is not the file meant: its checksum is not {digest}")
+        return False
+
+    def missing(self, name: str, how: str) -> SourceError:
+        """Return the error that says what is missing, and how to get it."""
+        where = ", ".join(map(str, self.folders)) or "no folder at all"
+        return SourceError("; ".join([f"there is no {name} in {where}", *self.refused, how]))
+
+
+def unpacked(path: Path) -> bytes:
+    """Return the content of a file, that of a damaged .gz as it is."""
+    content = path.read_bytes()
+    try:
+        return gzip.decompress(content) if path.suffix == ".gz" else content
+    except (OSError, EOFError, zlib.error):
+        return content
+
+
+def is_authentic(content: bytes, digest: str) -> bool:
+    """Return whether content has an MD5 or SHA-256."""
+    name = "md5" if len(digest) == MD5_DIGITS else "sha256"
+    return hashlib.new(name, content, usedforsecurity=False).hexdigest() == digest
