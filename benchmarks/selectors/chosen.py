@@ -1,0 +1,31 @@
+"""What a selector has chosen."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from echo_stream.typing import FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """Rows of a training set.
+
+    Attributes
+    ----------
+    core : ndarray of shape (B,), int64
+        In the order of selection, distinct.
+    support : ndarray of shape (s,), int64
+        Empty for all selectors but ours.
+    weights : ndarray of shape (B + s,), float64, or None
+        How many samples each of the core, then of the support, stands for.
+    info : dict
+        What else there is to say, as JSON. `labels_seen`: the labels that the selector has
+        looked at, which are more than those that are trained on.
+    """
+
+    core: IntArray
+    support: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+    weights: FloatArray | None = None
+    info: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,53 @@
+"""Ours, as a batch build and in one pass over a stream."""
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.data import DataSet
+from benchmarks.selectors.chosen import Chosen
+from benchmarks.selectors.spaces import warmup_size
+from echo_stream import EchoCoreset
+from echo_stream.snapshot import Snapshot
+from echo_stream.typing import IntArray
+
+BATCH = 5_000  # samples a call
+
+
+def echo(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -> Chosen:
+    """Build the coreset of the training set; options are parameters of `EchoCoreset`."""
+    engine = EchoCoreset(budget, seed=seed, **options)
+    return _chosen(engine.fit(data.x_train).snapshot(), {})
+
+
+def echo_paper(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -> Chosen:
+    """Build the coreset of the paper.
+
+    Its support comes on top of the budget, and may be of the core too.
+    """
+    return echo(data, budget, seed, {"preset": "paper"} | options)
+
+
+def echo_in_one_pass(
+    data: DataSet, order: IntArray, budget: int, seed: int, options: dict[str, Any]
+) -> Chosen:
+    """Count a stream once, in its order, after a warm-up of a tenth of it."""
+    settings = {"warmup": warmup_size(len(order))} | options
+    engine = EchoCoreset(budget, seed=seed, **settings)
+    for start in range(0, len(order), BATCH):
+        rows = order[start : start + BATCH]
+        engine.partial_fit(data.x_train[rows], ids=rows)
+    return _chosen(engine.snapshot(), {"warmup_share": settings["warmup"] / len(order)})
+
+
+def _chosen(snapshot: Snapshot, info: dict[str, Any]) -> Chosen:
+    """Return the rows of a snapshot, whose ids are row numbers."""
+    manifest = snapshot.manifest
+    parts = [snapshot.select(role).ids.astype(np.int64) for role in ("core", "support")]
+    info = info | {
+        "certified_fraction": snapshot.certified_fraction,
+        "retained_share": manifest["num_retained"] / snapshot.n,
+        "regenerations": manifest["regenerations"],
+        "num_cells": len(snapshot.cells.cells),
+    }
+    return Chosen(*parts, weights=snapshot.rows.weights, info=info)

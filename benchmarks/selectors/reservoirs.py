@@ -1,0 +1,65 @@
+"""Random samples of a stream: uniform, and balanced over the classes seen so far."""
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.data import DataSet
+from benchmarks.selectors.chosen import Chosen
+from benchmarks.selectors.class_memory import ClassMemory
+from echo_stream.typing import IntArray
+
+
+def reservoir(_: DataSet, order: IntArray, budget: int, seed: int, __: dict[str, Any]) -> Chosen:
+    """Keep a uniform sample of all that has come. Source: Vitter (1985), Algorithm R."""
+    rng = np.random.default_rng(seed)
+    kept = order[:budget].copy()
+    for n, row in enumerate(order[budget:].tolist(), start=budget + 1):
+        place = int(rng.integers(n))
+        if place < budget:
+            kept[place] = row
+    return Chosen(kept)
+
+
+def cbrs(data: DataSet, order: IntArray, budget: int, seed: int, _: dict[str, Any]) -> Chosen:
+    """Keep a class-balancing reservoir.
+
+    A class that has once been the largest is full. A sample of a class that is not takes the
+    place of a random one of a largest class; one of a full class enters the sample of its own
+    class, as in a reservoir. Source: Chrysakis & Moens (2020), "Online continual learning from
+    imbalanced data", ICML, Algorithm 1.
+    """
+    rng = np.random.default_rng(seed)
+    memory, seen, full = ClassMemory(), np.zeros(data.y_train.max() + 1, np.int64), set[int]()
+    for row, label in zip(order.tolist(), data.y_train[order].tolist(), strict=True):
+        seen[label] += 1
+        if len(memory) < budget:
+            memory.add(row, label)
+            continue
+        full |= memory.largest()
+        if label not in full:
+            memory.evict(rng)
+            memory.add(row, label)
+        elif rng.random() <= memory.count(label) / seen[label]:
+            memory.replace(row, label, rng)
+    return Chosen(memory.rows(), info={"labels_seen": len(order)})
+
+
+def gdumb(data: DataSet, order: IntArray, budget: int, seed: int, _: dict[str, Any]) -> Chosen:
+    """Keep a greedily balanced memory.
+
+    A sample enters while its class has less than an even share of the budget, in the place of
+    a random one of a largest class. Source: Prabhu, Torr & Dokania (2020), "GDumb", ECCV,
+    Algorithm 1.
+    """
+    rng = np.random.default_rng(seed)
+    memory = ClassMemory()
+    for row, label in zip(order.tolist(), data.y_train[order].tolist(), strict=True):
+        is_new = memory.count(label) == 0
+        share = budget / (memory.num_classes + is_new)
+        if len(memory) < budget:
+            memory.add(row, label)
+        elif memory.count(label) < share:
+            memory.evict(rng)
+            memory.add(row, label)
+    return Chosen(memory.rows(), info={"labels_seen": len(order)})

@@ -1,0 +1,45 @@
+"""The space in which every selector that needs one measures distances."""
+
+from functools import lru_cache
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from benchmarks.data import DataSet
+from echo_stream.typing import Array, IntArray
+
+COMPONENTS = 64  # as many as the default preset's latent has
+WARMUP_SHARE = 10  # a stream may learn from one in so many of its samples, its first
+
+
+def vectors(data: DataSet) -> Array:
+    """Return the training samples as vectors (n, d), float32.
+
+    Embeddings as they are, images as their first 64 principal components.
+    """
+    return _vectors(data, None)
+
+
+def stream_vectors(data: DataSet, order: IntArray) -> Array:
+    """Return the same, with components that are learnt from a stream's warm-up alone."""
+    return _vectors(data, order[: warmup_size(len(order))].tobytes())
+
+
+def warmup_size(n: int) -> int:
+    """Return how many samples of a stream of n may be held back to learn from."""
+    return max(n // WARMUP_SHARE, 1)
+
+
+@lru_cache(maxsize=1)  # one data set is measured by many selectors in a row
+def _vectors(data: DataSet, learnt_from: bytes | None) -> Array:
+    """Return the samples, by the components of some rows, or of all."""
+    if data.is_embedding:
+        return data.x_train
+    from sklearn.decomposition import PCA  # noqa: PLC0415 - slow to import
+
+    x = data.x_train.reshape(len(data.x_train), -1).astype(np.float32) / np.float32(255)
+    part = x if learnt_from is None else x[np.frombuffer(learnt_from, np.int64)]
+    components = PCA(min(COMPONENTS, *part.shape), random_state=0)
+    with threadpool_limits(1):  # the number of cores must not decide the components
+        components.fit(part)
+        return np.asarray(components.transform(x), np.float32)

@@ -1,0 +1,121 @@
+"""Selectors of streams against what defines them."""
+
+import numpy as np
+import pytest
+
+from benchmarks.data import DataSet
+from benchmarks.selectors import stream_select
+from benchmarks.selectors.nearest_cache import NearestCache
+from echo_stream.typing import IntArray
+from tests.benchmarks.toy_data import clusters
+
+SHUFFLED = np.random.default_rng(0).permutation(160)
+
+
+def test_a_reservoir_is_uniform() -> None:
+    """The last sample is kept as often as the first: 160 rows, 10 of them, 2,000 times."""
+    data = clusters()
+    hits = np.bincount(
+        np.concatenate(
+            [stream_select("reservoir", data, SHUFFLED, 10, seed, {}).core for seed in range(2_000)]
+        )
+    )
+    # 125 expected, standard deviation 10.8; five of these either way.
+    assert hits.min() > 125 - 55
+    assert hits.max() < 125 + 55
+
+
+def imbalanced() -> DataSet:
+    """Return classes of 400, 100, 20 and 8 samples."""
+    return clusters((400, 100, 20, 8))
+
+
+def orders(data: DataSet) -> dict[str, IntArray]:
+    """Return a stream at random, and one class after another, the largest first and last."""
+    by_class = np.argsort(data.y_train, kind="stable")
+    shuffled = np.random.default_rng(0).permutation(len(by_class))
+    return {"shuffled": shuffled, "sorted": by_class, "reversed": by_class[::-1].copy()}
+
+
+@pytest.mark.parametrize("order", ["shuffled", "sorted", "reversed"])
+@pytest.mark.parametrize("name", ["cbrs", "gdumb"])
+def test_balanced_memories_keep_rare_classes_whole(name: str, order: str) -> None:
+    """And share the rest of the budget between the others, in any order of arrival."""
+    data = imbalanced()
+    core = stream_select(name, data, orders(data)[order], 40, 0, {}).core
+    counts = np.bincount(data.y_train[core], minlength=4)
+    assert counts[3] == 8
+    assert counts[:3].min() >= 10
+    assert counts.sum() == 40
+
+
+@pytest.mark.parametrize("name", ["cbrs", "gdumb"])
+def test_balanced_memories_say_that_they_look_at_all_labels(name: str) -> None:
+    """However few are trained on."""
+    data = clusters()
+    assert stream_select(name, data, SHUFFLED[:100], 9, 0, {}).info["labels_seen"] == 100
+
+
+def test_cbrs_is_uniform_within_a_class() -> None:
+    """A late sample of a full class is kept as often as an early one; GDumb's is not."""
+    data, runs = clusters((100, 100)), 400
+    order = np.arange(200)
+    kept = [stream_select("cbrs", data, order, 20, seed, {}).core for seed in range(runs)]
+    late = np.mean([np.isin(core, order[100:]).mean() for core in kept])
+    assert late == pytest.approx(0.5, abs=0.05)
+    greedy = [stream_select("gdumb", data, order, 20, seed, {}).core for seed in range(runs)]
+    assert np.mean([np.isin(core, order[100:]).mean() for core in greedy]) < 0.1
+
+
+def test_the_cache_keeps_what_is_nearest_to_each_centre() -> None:
+    """As all samples at once would have it, where centres do not move."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 2)).astype(np.float32)
+    centres = rng.normal(size=(5, 2))
+    cache = NearestCache(x, budget=10, num_centres=5, seed=0)
+    for rows in np.array_split(np.arange(300), 7):
+        cache.offer(rows, centres)
+    distances = np.linalg.norm(x[:, None] - centres[None], axis=2)
+    owners = distances.argmin(axis=1)
+    expected = {
+        int(row)
+        for centre in range(5)
+        for row in np.argsort(np.where(owners == centre, distances[:, centre], np.inf))[:2]
+    }
+    rows, num_filled = cache.choose()
+    assert set(rows.tolist()) == expected
+    assert num_filled == 0
+
+
+def test_the_cache_fills_up_with_others() -> None:
+    """Where a centre has no sample near it."""
+    x = np.zeros((50, 1), np.float32)
+    x[:25] = 1
+    cache = NearestCache(x, budget=4, num_centres=4, seed=0)
+    cache.offer(np.arange(50), np.array([[0.0], [50.0], [60.0], [70.0]]))
+    rows, num_filled = cache.choose()
+    assert len(np.unique(rows)) == 4
+    assert num_filled == 2
+
+
+def test_kmeans_takes_a_sample_of_each_cluster() -> None:
+    """Near the middle of it."""
+    data = clusters((200, 200, 200, 200))
+    order = np.random.default_rng(0).permutation(800)
+    core = stream_select("kmeans-nearest", data, order, 4, 0, {}).core
+    assert sorted(data.y_train[core]) == [0, 1, 2, 3]
+
+
+def test_kmeans_takes_several_samples_a_centre() -> None:
+    """Where there are more to choose than centres."""
+    data = clusters((200, 200, 200, 200))
+    order = np.random.default_rng(0).permutation(800)
+    core = stream_select("kmeans-nearest", data, order, 40, 0, {"max_centres": 4}).core
+    assert np.bincount(data.y_train[core]).tolist() == [10] * 4
+
+
+def test_ours_learns_from_a_tenth_of_a_stream() -> None:
+    """And says so, and how much it keeps."""
+    info = stream_select("echo", clusters(), SHUFFLED, 9, 0, {}).info
+    assert info["warmup_share"] == 0.1
+    assert 0 < info["retained_share"] <= 1
