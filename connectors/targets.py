@@ -1,4 +1,7 @@
-"""Files that commands write for people: whole or not at all, never over another one."""
+"""Files that commands write for people: whole or not at all, never over another one.
+
+What has been written outlasts a power cut.
+"""
 
 import os
 import shutil
@@ -8,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from echo_stream.connectors.durable import flush
 from echo_stream.errors import ConfigError
 
 MAX_NAME_BYTES = 200  # file systems take 255; a temporary name needs some of them
@@ -29,7 +33,9 @@ def new_folder(target: Path) -> Iterator[Path]:
     try:
         temporary.mkdir()
         yield temporary
+        _flush_tree(temporary)
         temporary.rename(target)
+        flush(target.parent)
     except OSError as err:
         msg = f"cannot write {target}: {err.strerror}"
         raise ConfigError(msg) from err
@@ -59,11 +65,19 @@ def new_file(target: Path, suffix: str, *, overwrite: bool = False) -> Iterator[
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
+        flush(target.parent)
     except OSError as err:
         msg = f"cannot write {target}: {err.strerror}"
         raise ConfigError(msg) from err
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _flush_tree(folder: Path) -> None:
+    """Make a folder durable with all that is in it. O(files)."""
+    for path in folder.rglob("*"):
+        flush(path)
+    flush(folder)
 
 
 def _check_target(target: Path) -> None:
