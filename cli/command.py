@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
+from echo_stream.cli.logs import use_logs
 from echo_stream.cli.settings import settings_of, use_settings
+from echo_stream.cli.variables import check_variables
 from echo_stream.errors import BadMessagesError, ConfigError
 
 config_option = click.Option(
@@ -30,6 +32,10 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors name options as the user wrote them."""
+        if "log_level" in ctx.params:
+            is_verbose = ctx.find_root().params.get("verbose", False)
+            use_logs(ctx.params["log_level"], ctx.params["log_format"], is_verbose=is_verbose)
+        check_variables(ctx.find_root().command)
         try:
             return super().invoke(ctx)
         except (BadMessagesError, ConfigError) as err:

@@ -13,7 +13,7 @@ from echo_stream.cli.command import Command
 from echo_stream.cli.dead_letters import run_options as dead_letter_options
 from echo_stream.cli.dead_letters import topic_opener
 from echo_stream.cli.http_options import http_config, http_options, served
-from echo_stream.cli.logs import log_options, use_logs
+from echo_stream.cli.logs import log_options
 from echo_stream.cli.options import (
     allow_local_modules,
     engine_options,
@@ -150,8 +150,6 @@ def run(
     Example:
       echo-stream run --bootstrap-servers localhost:9092 --topic events --state DIR --budget 300
     """
-    is_verbose = click.get_current_context().find_root().params.get("verbose", False)
-    use_logs(values["log_level"], values["log_format"], is_verbose=is_verbose)
     if state is None:
         msg = "give --state DIR, the folder that keeps what has been counted"
         raise click.UsageError(msg)

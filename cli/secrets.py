@@ -3,10 +3,16 @@
 import os
 from pathlib import Path
 
+SECRETS = {
+    name: f"ECHO_STREAM_{name.upper()}"
+    for name in ("http_token", "sasl_password", "ssl_key_password")
+}
+"""The variable of each secret."""
+
 
 def secret(name: str, path: Path | None) -> str | None:
     """Return a secret from its file or its variable, the only places where one may be."""
-    variable = f"ECHO_STREAM_{name.upper()}"
+    variable = SECRETS[name]
     given = os.environ.get(variable) or None
     if path is None:
         return given

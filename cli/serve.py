@@ -7,7 +7,7 @@ import click
 
 from echo_stream.cli.command import Command
 from echo_stream.cli.http_options import http_config, http_options, served
-from echo_stream.cli.logs import log_options, use_logs
+from echo_stream.cli.logs import log_options
 from echo_stream.cli.options import needed_state, state_option
 
 DEFAULT_ADDRESS = "127.0.0.1:8080"
@@ -22,8 +22,7 @@ def serve(
     state: Path | None,
     http: str | None,
     http_token_file: Path | None,
-    log_level: str | None,
-    log_format: str,
+    **_: object,
 ) -> None:
     """Serve the snapshots of a state, and a page that shows them, at 127.0.0.1:8080 or --http.
 
@@ -34,7 +33,6 @@ def serve(
     Example:
       echo-stream serve --state DIR --http 127.0.0.1:8080
     """
-    use_logs(log_level, log_format)
     folder = needed_state(state)
     from echo_stream.connectors.http import state_routers  # noqa: PLC0415 - imports FastAPI
     from echo_stream.connectors.snapshots import check_state  # noqa: PLC0415

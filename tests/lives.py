@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.environment import user_environment
 from tests.power_cut import Ledger, cut_power
 
 KILLED = -signal.SIGKILL
@@ -123,14 +124,13 @@ class Nursery:
 def open_nursery(folder: Path) -> Iterator[Nursery]:
     """Yield a nursery, which ends with the block."""
     command = [sys.executable, "-m", "tests.lives"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command,
         stdin=pipe,
         stdout=pipe,
         text=True,
-        env=environment,
+        env=user_environment(),
         cwd=Path(__file__).parent.parent,
     ) as parent:
         _heard(parent)

@@ -1,6 +1,5 @@
 """Real consumers of one group on a real broker: they join, leave, are stopped and killed."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from echo_stream.validation import as_samples
 from tests.broker import Broker
 from tests.cli.commands import answer
 from tests.conftest import MakeTopic
+from tests.environment import user_environment
 from tests.same_coreset import assert_nothing_certified_is_wrong, assert_same_sums
 
 pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
@@ -75,7 +75,7 @@ class Stage:
         with (
             log.open("wb") as file,
             subprocess.Popen(
-                command, stdout=subprocess.DEVNULL, stderr=file, env=environment()
+                command, stdout=subprocess.DEVNULL, stderr=file, env=user_environment()
             ) as process,
         ):
             try:
@@ -120,11 +120,6 @@ class Member:
     def said(self) -> str:
         """Return what it has written to stderr."""
         return self.log.read_text(encoding="utf-8")
-
-
-def environment() -> dict[str, str]:
-    """Return an environment in which tiny models do not wait for each other's threads."""
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def wait_for(is_so: Callable[[], bool], *members: Member) -> None:

@@ -29,6 +29,7 @@ from echo_stream.cli.main import main
 from echo_stream.connectors.status_reader import STATUS_FILE
 from echo_stream.connectors.units import list_units, read_manifest
 from tests.broker import Broker
+from tests.environment import user_environment
 
 TINY = ("--preset", "paper", "--budget", 20, "--epochs", 0)
 """Options under which a few hundred samples take well under a second."""
@@ -58,6 +59,7 @@ def run_command(*arguments: object) -> Result:
     output, errors = io.StringIO(), io.StringIO()
     with (
         mock.patch.object(sys, "argv", ["echo-stream", *map(str, arguments)]),
+        mock.patch.dict(os.environ, user_environment(), clear=True),
         redirect_stdout(output),
         redirect_stderr(errors),
         _as_found(),
@@ -89,10 +91,14 @@ def refusal(*arguments: object, exit_code: int) -> str:
 def command_process(*arguments: object) -> Iterator["subprocess.Popen[str]"]:
     """Start a command in a process of its own, which ends with the block at the latest."""
     command = [sys.executable, "-m", "echo_stream", *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=environment
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        env=user_environment(),
     ) as process:
         try:
             yield process

@@ -12,6 +12,7 @@ from echo_stream.connectors.run_monitor import Reading, RunMonitor
 from echo_stream.run_report import RunReport
 from echo_stream.watching import PartitionProgress
 from tests.cli.commands import TINY, write_data
+from tests.environment import user_environment
 
 LINE = r"(warming up|running|training|stopping): [\d,]+ counted, [\d,]+/s"
 
@@ -19,7 +20,7 @@ LINE = r"(warming up|running|training|stopping): [\d,]+ counted, [\d,]+/s"
 def on_terminal(*words: object) -> str:
     """Run a command whose stderr is a terminal, and return what that has shown."""
     terminal, end = pty.openpty()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm", "COLUMNS": "120"}
+    environment = {**user_environment(), "TERM": "xterm", "COLUMNS": "120"}
     command = [sys.executable, "-m", "echo_stream", *map(str, words)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=end, env=environment) as process:
         os.close(end)
