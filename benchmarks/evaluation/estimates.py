@@ -1,0 +1,78 @@
+"""About how long trials take, before any is run.
+
+Seconds of one process with one thread on a core of an idle server; for ResNet-18, on one GPU.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from benchmarks.evaluation.trial import Trial, share_of
+
+ROWS = {
+    "mnist": 60_000, "fashion-mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000,
+    "svhn": 73_257, "banking77": 10_003,
+}  # fmt: skip
+OTHER_ROWS = 100_000  # of the sets in a table, roughly
+
+BATCH = 256
+DEFAULT_EPOCHS = 200
+LENET_STEP = 1.2e-3, 5e-5  # for the step, and for each sample of its batch
+LENET_MEASURING = 3.0  # five points of the curve, and the end
+RESNET_SAMPLE = 3e-4  # forward and backward, and what is measured; not tried, see paper-gpu.toml
+LOGISTIC_SAMPLE = 5e-3
+SELECTION = {
+    "echo-paper": 60.0, "echo": 8.0, "facility-location": 60.0, "graph-cut": 60.0,
+    "k-medoids": 20.0, "k-center": 10.0, "herding": 10.0, "kmeans-nearest": 20.0,
+    "clustream-nearest": 120.0, "sieve-streaming++": 120.0, "least-confidence": 30.0,
+    "entropy": 30.0, "margin": 30.0, "el2n": 60.0, "grand": 60.0, "forgetting": 60.0,
+}  # fmt: skip
+
+
+def expected_seconds(trials: Sequence[Trial]) -> float:
+    """Return the seconds that trials take together, selections that they share once."""
+    chosen = {trial.family: SELECTION.get(trial.selector, 1.0) for trial in trials}
+    return sum(chosen.values()) + sum(map(training_seconds, trials))
+
+
+def training_seconds(trial: Trial) -> float:
+    """Return the seconds of a trial without its selection."""
+    name = trial.data.partition("@")[0].removesuffix("-lt")
+    share = share_of(trial.budget)
+    rows = int(trial.budget) if share is None else share * ROWS.get(name, OTHER_ROWS)
+    model = trial.train.get("model") or model_of(name)
+    if model == "logistic":
+        return 1 + LOGISTIC_SAMPLE * min(rows, 20_000)
+    batch = min(BATCH, rows)
+    epochs = trial.train.get("epochs", DEFAULT_EPOCHS)
+    steps = trial.train.get("steps") or epochs * max(rows / BATCH, 1)
+    if model == "resnet18":
+        return float(steps * batch * RESNET_SAMPLE)
+    return float(LENET_MEASURING + steps * (LENET_STEP[0] + LENET_STEP[1] * batch))
+
+
+def model_of(name: str) -> str:
+    """Return the model that a data set's loader names, known here without its data."""
+    if name in {"mnist", "fashion-mnist"}:
+        return "lenet"
+    return "resnet18" if name in {"cifar10", "cifar100", "svhn"} else "logistic"
+
+
+def in_words(seconds: float) -> str:
+    """Return a time for people.
+
+    Examples
+    --------
+    >>> in_words(40), in_words(4000), in_words(1e6)
+    ('40 s', '1.1 h', '11.6 d')
+    """
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def by_group(trials: Iterable[Trial]) -> dict[str, float]:
+    """Return the expected seconds by data set."""
+    found: dict[str, list[Trial]] = {}
+    for trial in trials:
+        found.setdefault(trial.data, []).append(trial)
+    return {name: expected_seconds(part) for name, part in found.items()}

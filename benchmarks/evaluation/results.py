@@ -1,0 +1,71 @@
+"""Results: JSON lines, one a trial, that outlive whatever stops their writing."""
+
+import fcntl
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+from echo_stream.errors import ConfigError
+
+Line: TypeAlias = dict[str, Any]
+"""What a trial has found, see `benchmarks.evaluation.running.run_trial`."""
+
+
+def read_results(paths: Iterable[Path]) -> dict[str, Line]:
+    """Return the lines of some files by key; of one key, the last counts.
+
+    A file that is not there has no lines, and a line that a kill has cut short is none.
+    """
+    found = {}
+    for path in paths:
+        if path.exists():
+            with path.open("rb") as file:
+                found |= {line["key"]: line for line in _whole_lines(file)}
+    return found
+
+
+@contextmanager
+def appending(path: Path) -> Iterator["Appender"]:
+    """Open a file of results for more of them, alone.
+
+    Raises
+    ------
+    ConfigError
+        If another run is writing it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as err:
+            msg = f"another run is writing {path}; wait for it, or give another --out"
+            raise ConfigError(msg) from err
+        _drop_torn_end(file)
+        yield Appender(file)
+
+
+class Appender:
+    """Writes lines, each at once and whole."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def append(self, line: Line) -> None:
+        """Write one line; it is on its way to the disk when this returns."""
+        self._file.write(json.dumps(line).encode() + b"\n")
+        self._file.flush()
+
+
+def _whole_lines(file: BinaryIO) -> Iterator[Line]:
+    """Yield the lines that end as lines do."""
+    for text in file:
+        if text.endswith(b"\n"):
+            yield json.loads(text)
+
+
+def _drop_torn_end(file: BinaryIO) -> None:
+    """Cut off the beginning of a line that a kill has left."""
+    file.seek(0)
+    file.truncate(file.read().rfind(b"\n") + 1)

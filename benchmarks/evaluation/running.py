@@ -1,0 +1,144 @@
+"""A trial from its description to its line of the results."""
+
+import os
+import platform
+import time
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.evaluation.choosing import Choosing, choose, loaded
+from benchmarks.evaluation.classifiers import fitted
+from benchmarks.evaluation.coverage import explained_share
+from benchmarks.evaluation.recipes import Recipe
+from benchmarks.evaluation.trial import VERSION, Trial
+from echo_stream.typing import Array
+
+RARE = 0.5  # a class is rare below this share of the mean size of a class
+DIGITS = 6
+PACKAGES = ("echo-stream", "numpy", "scikit-learn", "torch")
+
+
+def attempt(trial: Trial, folders: Sequence[Path], device: str) -> dict[str, Any]:
+    """Return a trial's line; where it fails, one that says how."""
+    try:
+        return run_trial(trial, folders, device)
+    except Exception as err:  # whatever it is, other trials go on
+        where = traceback.extract_tb(err.__traceback__)[-1]
+        error = f"{type(err).__name__}: {err} ({Path(where.filename).name}:{where.lineno})"
+        return failed(trial, error)
+
+
+def failed(trial: Trial, error: str) -> dict[str, Any]:
+    """Return the line of a trial that has no result."""
+    return {"key": trial.key, "version": VERSION, "trial": asdict(trial), "error": error}
+
+
+def run_trial(trial: Trial, folders: Sequence[Path], device: str = "cpu") -> dict[str, Any]:
+    """Choose, train and measure.
+
+    Parameters
+    ----------
+    trial : Trial
+    folders : sequence of Path
+        Where data sets are looked for.
+    device : str
+        Of the training, see `echo_stream.device.resolve_device`.
+
+    Returns
+    -------
+    dict
+        `key`, `version`, `trial` and `error`, which is None; `n`, `budget` in samples,
+        `labels` that the selection needs and the distinct `labels_used` in a loss,
+        `num_core`, `num_support`, `num_pool`; `accuracy` after the last step, and `best_accuracy`
+        along the curve, which peeks at the test set; `balanced_accuracy`,
+        `worst_class` with `worst_accuracy`, `rare_class` with `rare_recall`; `explained`, see
+        `explained_share`; `diverged`, `steps`; seconds; the selector's `info`; `machine`.
+    """
+    data = loaded(trial.data, tuple(folders))
+    found = choose(trial, data, folders)
+    started, cpu_started = time.perf_counter(), time.process_time()
+    metrics = fitted(data, found, Recipe.parse(trial.recipe), trial.train, trial.seed, device)
+    took = {
+        "training_s": time.perf_counter() - started,
+        "training_cpu_s": time.process_time() - cpu_started,
+    }
+    per_class = metrics.pop("per_class")
+    line = failed(trial, "") | {"error": None, "n": len(data.y_train)} | _sizes(found) | metrics
+    line |= by_class(per_class, data.y_train)
+    line |= took | {
+        "explained": explained_share(data.x_train, found.labels),
+        "selection_s": found.seconds,
+        "selection_cpu_s": found.cpu_seconds,
+        "info": {name: _plain(value) for name, value in found.chosen.info.items()},
+        "machine": machine() | {"device": device},
+    }
+    return {key: round(v, DIGITS) if isinstance(v, float) else v for key, v in line.items()}
+
+
+def by_class(per_class: dict[str, float], y_train: Array) -> dict[str, Any]:
+    """Return what the accuracies of classes come to.
+
+    A class of fewer than half as many training samples as the mean class is rare; with
+    none, `rare_class` is None. Of several the rarest counts.
+
+    Examples
+    --------
+    >>> found = by_class({"0": 1.0, "1": 0.5}, np.array([0, 0, 0, 0, 0, 1]))
+    >>> found["balanced_accuracy"], found["worst_class"], found["rare_recall"]
+    (0.75, '1', 0.5)
+    """
+    worst = min(per_class, key=lambda label: per_class[label])
+    counts = Counter(map(str, y_train.tolist()))
+    rare = min(per_class, key=lambda label: counts[label])
+    is_rare = counts[rare] < RARE * len(y_train) / len(counts)
+    return {
+        "balanced_accuracy": sum(per_class.values()) / len(per_class),
+        "worst_class": worst,
+        "worst_accuracy": per_class[worst],
+        "rare_class": rare if is_rare else None,
+        "rare_recall": per_class[rare] if is_rare else None,
+    }
+
+
+def _sizes(found: Choosing) -> dict[str, int]:
+    """Return how many samples were chosen as what."""
+    return {
+        "labels": len(found.labels),
+        "num_core": len(found.chosen.core),
+        "num_support": len(found.chosen.support),
+        "num_pool": len(found.pool),
+    }
+
+
+def _plain(value: object) -> object:
+    """Return a number of numpy's as one of Python's."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+@cache
+def machine() -> dict[str, Any]:
+    """Return what the numbers were measured on."""
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+    }
+
+
+def _cpu() -> str:
+    """Return the processor's name, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())

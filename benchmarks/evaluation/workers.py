@@ -1,0 +1,77 @@
+"""Processes that run trials side by side, and outlive trials that end one of them."""
+
+import multiprocessing
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from benchmarks.evaluation.results import Line
+from benchmarks.evaluation.running import attempt, failed
+from benchmarks.evaluation.trial import Trial
+
+DIED = "its process died, or that of a trial beside it; is there enough memory?"
+
+
+def run_all(
+    trials: Sequence[Trial], folders: Sequence[Path], *, workers: int, device: str
+) -> Iterator[Line]:
+    """Yield the line of each trial as its family is done.
+
+    Trials that may share a selection form a family and run in one process, one after
+    another. A process has one thread of its own for arithmetic.
+    """
+    waiting = families(trials)
+    while waiting:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, context, initializer=_start) as pool:
+            yield from _fed(pool, waiting, folders, workers, device)
+
+
+def families(trials: Iterable[Trial]) -> list[list[Trial]]:
+    """Return trials by family, those first that came first."""
+    found: dict[str, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        found[trial.family].append(trial)
+    return list(found.values())
+
+
+def _fed(
+    pool: ProcessPoolExecutor,
+    waiting: list[list[Trial]],
+    folders: Sequence[Path],
+    workers: int,
+    device: str,
+) -> Iterator[Line]:
+    """Feed a pool until nothing is left, or one of its processes has died.
+
+    Takes families out of waiting, in place, no more at a time than there are workers.
+    """
+    running: dict[Future[list[Line]], list[Trial]] = {}
+    is_broken = False
+    while running or (waiting and not is_broken):
+        while waiting and len(running) < workers and not is_broken:
+            family = waiting.pop(0)
+            running[pool.submit(_attempt_each, family, tuple(folders), device)] = family
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            family = running.pop(future)
+            try:
+                yield from future.result()
+            except BrokenProcessPool:
+                is_broken = True
+                yield from (failed(trial, DIED) for trial in family)
+
+
+def _attempt_each(trials: list[Trial], folders: tuple[Path, ...], device: str) -> list[Line]:
+    """Return the lines of one family."""
+    return [attempt(trial, folders, device) for trial in trials]
+
+
+def _start() -> None:
+    """Leave the other cores to the other processes."""
+    torch.set_num_threads(1)
+    threadpool_limits(1)

@@ -1,0 +1,124 @@
+"""How good selections are, at equal numbers of labels: plans of trials, results, and a report.
+
+    python -m benchmarks.quality plan benchmarks/plans/quick.toml
+    python -m benchmarks.quality run benchmarks/plans/quick.toml --data DIR --out results.jsonl
+    python -m benchmarks.quality report results.jsonl --out docs/benchmarks.md
+
+`run` writes a line of JSON for each trial. Run it again after whatever has stopped it: trials
+that have a line are skipped, those that failed are tried again. `report` makes tables, pictures
+and text of the lines alone.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from benchmarks.evaluation.estimates import by_group, expected_seconds, in_words
+from benchmarks.evaluation.plan import Group, Plan, read_plan
+from benchmarks.evaluation.results import Line, appending, read_results
+from benchmarks.evaluation.trial import Trial
+from benchmarks.evaluation.workers import run_all
+from echo_stream.errors import EchoStreamError
+
+QUICK_STEPS = 100
+PATH = click.Path(path_type=Path)
+
+
+@click.group()
+def main() -> None:
+    """Compare selections by the models that are trained on them."""
+
+
+@main.command()
+@click.argument("plan", type=PATH)
+@click.option("--quick", is_flag=True, help="As for run.")
+@click.option("--workers", default=2, show_default=True, help="Processes side by side.")
+@click.option("--group", "groups", multiple=True, help="Of the plan; default: all.")
+def plan(*, plan: Path, quick: bool, workers: int, groups: tuple[str, ...]) -> None:
+    """Say how many trials PLAN, a TOML file, has, and about how long they take."""
+    trials = _chosen_plan(plan, groups, is_quick=quick).trials()
+    for name, seconds in by_group(trials).items():
+        count = sum(trial.data == name for trial in trials)
+        click.echo(f"{name}: {count} trials, about {in_words(seconds / workers)}")
+    whole = in_words(expected_seconds(trials) / workers)
+    click.echo(f"all: {len(trials)} trials, about {whole} with {workers} workers")
+
+
+@main.command()
+@click.argument("plan", type=PATH)
+@click.option("--data", multiple=True, type=PATH, help="Folder of data sets; as often as needed.")
+@click.option("--out", required=True, type=PATH, help="JSON lines, continued if they are there.")
+@click.option("--workers", default=2, show_default=True, help="Processes, of one thread each.")
+@click.option("--device", default="cpu", show_default=True, help="Of the training.")
+@click.option("--group", "groups", multiple=True, help="Of the plan; default: all.")
+@click.option("--quick", is_flag=True, help="One seed, the first budget, 100 steps at most.")
+def run(
+    *,
+    plan: Path,
+    data: tuple[Path, ...],
+    out: Path,
+    workers: int,
+    device: str,
+    groups: tuple[str, ...],
+    quick: bool,
+) -> None:
+    r"""Run what is missing of PLAN, a TOML file. Exit code 1: some trials failed.
+
+    \b
+    Example: python -m benchmarks.quality run benchmarks/plans/quick.toml
+      --data /usr/share/datasets/fashion-mnist --data data --out results.jsonl
+    """
+    trials = _chosen_plan(plan, groups, is_quick=quick).trials()
+    known = read_results([out])
+    missing = [t for t in trials if t.key not in known or known[t.key]["error"] is not None]
+    click.echo(f"{len(missing)} of {len(trials)} trials to run", err=True)
+    started, failures, left = time.perf_counter(), 0, {trial.key: trial for trial in missing}
+    whole = expected_seconds(missing)
+    with appending(out) as results:
+        for line in run_all(missing, data, workers=workers, device=device):
+            results.append(line)
+            failures += line["error"] is not None
+            trial = left.pop(line["key"])
+            rest = expected_seconds(list(left.values()))
+            spent = time.perf_counter() - started
+            remaining = spent * rest / max(whole - rest, 1e-9)
+            click.echo(_progress(trial, line, len(left), remaining), err=True)
+    if failures:
+        click.echo(f"{failures} trials failed; their lines in {out} say why", err=True)
+        sys.exit(1)
+
+
+def _progress(trial: Trial, line: Line, left: int, seconds: float) -> str:
+    """Return how one trial went, and what is left."""
+    score = line["error"] or f"{100 * line['accuracy']:.1f} %"
+    return f"{left} left, about {in_words(seconds)} | {trial.describe()}: {score}"
+
+
+def _chosen_plan(path: Path, names: Sequence[str], *, is_quick: bool) -> Plan:
+    """Return a plan, some of its groups, or a small version of it."""
+    found = read_plan(path)
+    groups = tuple(map(found.group, names)) or found.groups
+    return replace(found, groups=tuple(map(_quick, groups)) if is_quick else groups)
+
+
+def _quick(group: Group) -> Group:
+    """Return a group with one seed, one budget and few steps."""
+    steps = min(group.train.get("steps", QUICK_STEPS), QUICK_STEPS)
+    return replace(
+        group,
+        seeds=group.seeds[:1],
+        budgets=group.budgets[:1],
+        with_full=False,
+        train=group.train | {"steps": steps},
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except EchoStreamError as error:
+        sys.exit(f"error: {error}")

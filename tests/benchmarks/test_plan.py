@@ -1,0 +1,165 @@
+"""Plans say which trials there are, in what order, and refuse what means nothing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.evaluation.orders import BURST, ORDERS, arranged
+from benchmarks.evaluation.plan import read_plan
+from benchmarks.evaluation.trial import Trial, resolve_budget, resolve_options
+from echo_stream.errors import ConfigError
+
+PLANS = sorted((Path(__file__).parents[2] / "benchmarks" / "plans").glob("*.toml"))
+SMALL = """
+title = "small"
+seeds = 2
+
+[train]
+steps = 7
+
+[[group]]
+name = "images"
+title = "Images"
+data = ["mnist", "fashion-mnist"]
+budgets = [60, "1%"]
+recipes = ["ce", "structural"]
+selectors = ["random", {label = "ours", name = "echo", options = {rank = "center"}},
+    {label = "random, as many", name = "random", labels_of = "ours"}]
+
+[[group]]
+name = "streams"
+title = "Streams"
+data = ["banking77"]
+budgets = [77]
+seeds = [3, 4, 5]
+orders = ["shuffled", "sorted"]
+selectors = ["reservoir"]
+baseline = "reservoir"
+train = {steps = 9}
+with_full = true
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Write a plan of two groups."""
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL, encoding="utf-8")
+    return path
+
+
+def test_a_plan_is_all_products_of_its_lists(small: Path) -> None:
+    """Each once, with the settings at the top where a group has none."""
+    trials = read_plan(small).trials()
+    images = [trial for trial in trials if trial.data != "banking77"]
+    assert len(images) == 2 * 2 * 3 * 2 * 2
+    assert all(trial.train == {"steps": 7} and trial.order is None for trial in images)
+    streams = [trial for trial in trials if trial.order is not None]
+    assert [(t.seed, t.order) for t in streams] == [
+        (seed, order) for seed in (3, 4, 5) for order in ("shuffled", "sorted")
+    ]
+    assert all(trial.train == {"steps": 9} for trial in streams)
+    full = [trial for trial in trials if trial.budget == "100%"]
+    assert [(trial.data, trial.selector) for trial in full] == [("banking77", "random")] * 3
+    assert {t.labels_of for t in images if t.labels_of is None} == {None}
+    assert sum(t.labels_of == ("echo", {"rank": "center"}) for t in images) == len(images) / 3
+
+
+def test_all_trials_with_one_seed_come_before_those_with_the_next(small: Path) -> None:
+    """An interrupted run has whole tables, of fewer seeds."""
+    plan = read_plan(small)
+    places = [
+        next(g for g in plan.groups if trial.data in g.data).seeds.index(trial.seed)
+        for trial in plan.trials()
+    ]
+    assert places == sorted(places)
+
+
+def test_trials_that_two_groups_share_are_run_once(small: Path) -> None:
+    """Their key is that of what they do, not of where they are shown."""
+    plan = read_plan(small)
+    twice = replace(plan, groups=(*plan.groups, replace(plan.groups[0], name="again")))
+    assert twice.trials() == plan.trials()
+
+
+def test_everything_that_decides_a_result_is_in_its_key() -> None:
+    """And nothing else is."""
+    base = Trial("mnist", 60, "echo")
+    others = [
+        replace(base, data="mnist-lt"),
+        replace(base, budget=61),
+        replace(base, selector="random"),
+        replace(base, options={"rank": "center"}),
+        replace(base, recipe="structural"),
+        replace(base, seed=1),
+        replace(base, protocol="P2"),
+        replace(base, order="sorted"),
+        replace(base, train={"steps": 3}),
+        replace(base, labels_of=("echo", {})),
+    ]
+    assert len({trial.key for trial in (base, *others)}) == len(others) + 1
+    one, other = ({"a": 1, "b": 2}, {"b": 2, "a": 1})
+    assert replace(base, options=one).key == replace(base, options=other).key
+
+
+def test_shares_are_of_the_training_set() -> None:
+    """In budgets and in options."""
+    assert [resolve_budget(text, 50_000) for text in ("0.1%", "50%", "100%", 7)] == [
+        50, 25_000, 50_000, 7
+    ]  # fmt: skip
+    options = {"warmup": "10%", "rank": "mixed", "support_share": 0.5}
+    assert resolve_options(options, 1_000) == options | {"warmup": 100}
+    with pytest.raises(ConfigError, match=r"at most 10, .*; got 11"):
+        resolve_budget(11, 10)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seeds = 2", "sedes = 2", "no setting 'sedes'"),
+        ('"1%"', '"1"', "such as \"0.1%\"; got '1'"),
+        ('"1%"', "0", "got 0"),
+        ('"structural"', '"structual"', "got 'structual'"),
+        ('"sorted"', '"backwards"', "one of shuffled, sorted, bursts; got 'backwards'"),
+        ('labels_of = "ours"', 'labels_of = "hers"', "no selector labelled 'hers'"),
+        ('baseline = "reservoir"', "", "no selector labelled 'random'"),
+        ('title = "Images"\n', "", "missing 1 required positional argument: 'title'"),
+        ("[train]", "[train", "is no TOML"),
+    ],
+)
+def test_what_no_plan_says_is_refused(small: Path, old: str, new: str, message: str) -> None:
+    """In words that name the file and what was given."""
+    small.write_text(SMALL.replace(old, new), encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        read_plan(small)
+    assert message in str(caught.value)
+    assert "small.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
+def test_every_plan_of_ours_can_be_read(path: Path) -> None:
+    """Its trials are distinct."""
+    trials = read_plan(path).trials()
+    assert trials
+    assert len({trial.key for trial in trials}) == len(trials)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_order_has_every_row_once(order: str) -> None:
+    """And is another for another seed."""
+    y = np.random.default_rng(0).integers(0, 5, 2_000)
+    rows = arranged(order, y, 0)
+    np.testing.assert_array_equal(np.sort(rows), np.arange(2_000))
+    np.testing.assert_array_equal(rows, arranged(order, y, 0))
+    assert (rows != arranged(order, y, 1)).any()
+
+
+def test_orders_keep_classes_together_or_do_not() -> None:
+    """Sorted: once; in bursts: for a while; shuffled: hardly."""
+    y = np.random.default_rng(0).integers(0, 5, 5_000)
+    changes = {order: np.count_nonzero(np.diff(y[arranged(order, y, 0)])) for order in ORDERS}
+    assert changes["sorted"] == 4
+    assert 5_000 / BURST[1] / 2 < changes["bursts"] < 5_000 / BURST[0]
+    assert changes["shuffled"] > 3_000

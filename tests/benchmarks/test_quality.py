@@ -1,0 +1,209 @@
+"""Trials run end to end on real data, are resumed after a kill, and fail by themselves."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from click.testing import CliRunner, Result
+
+from benchmarks.data import DataSet
+from benchmarks.evaluation import choosing
+from benchmarks.evaluation.running import attempt, run_trial
+from benchmarks.evaluation.trial import Trial
+from benchmarks.quality import main
+from benchmarks.selectors import Chosen
+
+PLAN = """
+title = "tiny"
+
+[[group]]
+name = "digits"
+title = "Digits"
+data = ["digits"]
+budgets = [20, "5%"]
+selectors = ["random", "echo"]
+
+[[group]]
+name = "streams"
+title = "Streams"
+data = ["digits"]
+budgets = [20]
+orders = ["sorted"]
+selectors = ["reservoir", "echo"]
+baseline = "reservoir"
+"""
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    """Write a plan over digits that scikit-learn brings."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(PLAN, encoding="utf-8")
+    return path
+
+
+def images(n: int = 60) -> DataSet:
+    """Return images that are dark or light above, by class."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, n)
+    x = rng.integers(0, 100, (n, 28, 28), dtype=np.uint8)
+    x[:, :14] += (100 * y).astype(np.uint8)[:, None, None]
+    return DataSet("images", x, y, x[:20], y[:20], "lenet", False)
+
+
+@pytest.fixture
+def lend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the trials find those images under any name."""
+    choosing.loaded.cache_clear()
+    choosing._selected.cache_clear()
+    monkeypatch.setattr(choosing, "load", lambda *_: images())
+
+
+def invoke(*arguments: str) -> Result:
+    """Run the command within this process; its workers are processes nonetheless."""
+    return CliRunner().invoke(main, arguments)
+
+
+def started(plan: Path, out: Path) -> "subprocess.Popen[str]":
+    """Start the command in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.quality", "run", str(plan), "--out", str(out)]
+    return subprocess.Popen(
+        [*command, "--workers", "1"],
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a file of results."""
+    return [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_plan_is_run_once(plan: Path, tmp_path: Path) -> None:
+    """Every trial gets a line; a second run finds nothing to do."""
+    out = tmp_path / "results.jsonl"
+    result = invoke("run", str(plan), "--out", str(out), "--workers", "1")
+    assert result.exit_code == 0, result.output
+    found = lines(out)
+    assert len({line["key"] for line in found}) == len(found) == 6
+    for line in found:
+        assert line["error"] is None
+        assert line["labels"] == line["labels_used"] in {20, 72}
+        assert 0.3 < line["accuracy"] <= 1
+        assert line["explained"] > 0
+        assert {"cpu", "cores", "python", "packages", "device"} == set(line["machine"])
+    again = invoke("run", str(plan), "--out", str(out), "--workers", "1")
+    assert again.exit_code == 0
+    assert "0 of 6 trials to run" in again.stderr
+    assert lines(out) == found
+
+
+def test_a_killed_run_goes_on_where_it_was(plan: Path, tmp_path: Path) -> None:
+    """What has a line is not run again."""
+    out = tmp_path / "results.jsonl"
+    with started(plan, out) as process:
+        assert process.stderr is not None
+        next(text for text in process.stderr if "left" in text)
+        process.kill()
+    before = lines(out)
+    assert 0 < len(before) < 6
+    assert invoke("run", str(plan), "--out", str(out), "--workers", "1").exit_code == 0
+    after = lines(out)
+    assert after[: len(before)] == before
+    assert len({line["key"] for line in after}) == len(after) == 6
+
+
+def test_a_process_that_dies_takes_no_other_trial_with_it(plan: Path, tmp_path: Path) -> None:
+    """Those that it had in hand are lines with an error; the rest is run."""
+    out = tmp_path / "results.jsonl"
+    with started(plan, out) as process:
+        assert process.stderr is not None
+        next(text for text in process.stderr if "left" in text)
+        for child in psutil.Process(process.pid).children():
+            if "spawn_main" in " ".join(child.cmdline()):
+                child.kill()
+        assert "trials failed" in process.stderr.read()
+        assert process.wait() == 1
+    found = lines(out)
+    assert len(found) == 6
+    errors = [line["error"] for line in found if line["error"] is not None]
+    assert 1 <= len(errors) <= 2
+    assert all("its process died" in error for error in errors)
+
+
+def test_a_trial_that_fails_is_a_line_and_others_go_on(plan: Path, tmp_path: Path) -> None:
+    """The exit code tells, and the next run tries it again."""
+    plan.write_text(PLAN.replace('"echo"]', '"nobody"]', 1), encoding="utf-8")
+    out = tmp_path / "results.jsonl"
+    group = ("--group", "digits", "--workers", "1")
+    for _ in range(2):
+        result = invoke("run", str(plan), "--out", str(out), *group)
+        assert result.exit_code == 1
+        assert "2 trials failed" in result.stderr
+    found = lines(out)
+    assert len(found) == 4 + 2
+    errors = [line["error"] for line in found if line["error"] is not None]
+    assert len(errors) == 4
+    assert all("no selector 'nobody'" in error for error in errors)
+
+
+def test_a_plan_is_described_without_its_data(plan: Path) -> None:
+    """How many trials, and about how long."""
+    result = invoke("plan", str(plan))
+    assert result.exit_code == 0
+    assert "all: 6 trials, about" in result.output
+    assert "all: 4 trials" in invoke("plan", str(plan), "--quick").output
+    assert "all: 2 trials" in invoke("plan", str(plan), "--group", "streams").output
+
+
+@pytest.mark.usefixtures("lend")
+@pytest.mark.parametrize(("protocol", "labels", "core"), [("P1", 10, 5), ("P2", 20, 10)])
+def test_a_pool_counts(protocol: Any, labels: int, core: int) -> None:
+    """Within the budget under P1, on top of it under P2."""
+    trial = Trial(
+        "a", 10, "random", recipe="structural+pool", protocol=protocol, train={"steps": 3}
+    )
+    line = run_trial(trial, [])
+    assert (line["labels"], line["num_core"], line["num_pool"]) == (labels, core, labels - core)
+    assert line["labels_used"] == labels
+    assert line["steps"] == 3
+    assert line["best_accuracy"] >= line["accuracy"]
+
+
+@pytest.mark.usefixtures("lend")
+def test_a_network_learns_what_was_chosen() -> None:
+    """With and without the structural loss, and with weights."""
+    for recipe in ("ce", "structural", "ce+weights"):
+        trial = Trial("a", 20, "echo", recipe=recipe, train={"steps": 60, "lr": 0.05})
+        assert run_trial(trial, [])["accuracy"] >= 0.9
+
+
+@pytest.mark.usefixtures("lend")
+def test_a_selector_keeps_within_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not is an error, since its numbers would not be honest."""
+    rows = np.arange(11)
+    monkeypatch.setattr(choosing, "select", lambda *_: Chosen(rows[:10], rows))
+    line = attempt(Trial("a", 10, "greedy", train={"steps": 1}), [], "cpu")
+    assert line["error"].startswith("ConfigError: greedy chose 11 samples where P1 allows 10")
+    core_only = Trial("a", 10, "greedy", protocol="P2", train={"steps": 1})
+    assert attempt(core_only, [], "cpu")["labels"] == 11
+
+
+@pytest.mark.usefixtures("lend")
+def test_a_budget_can_be_that_of_anothers_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random samples, as many as another's core and support."""
+
+    def select(name: str, _: DataSet, budget: int, *__: object) -> Chosen:
+        rows = np.arange(60)
+        extra = 7 if name == "generous" else 0
+        return Chosen(rows[:budget], rows[budget : budget + extra])
+
+    monkeypatch.setattr(choosing, "select", select)
+    trial = Trial("a", 10, "random", protocol="P2", labels_of=("generous", {}), train={"steps": 1})
+    assert run_trial(trial, [])["labels"] == 17

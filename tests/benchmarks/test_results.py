@@ -1,0 +1,39 @@
+"""Results outlive kills, and are written by one run alone."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.evaluation.results import appending, read_results
+from echo_stream.errors import ConfigError
+
+
+def test_lines_are_added_and_the_last_of_a_key_counts(tmp_path: Path) -> None:
+    """A second opening goes on behind what there is; several files are one."""
+    paths = [tmp_path / "results" / name for name in ("a.jsonl", "b.jsonl", "c.jsonl")]
+    for path, lines in ((paths[0], [("x", 1), ("y", 2)]), (paths[0], [("x", 3)])):
+        with appending(path) as results:
+            for key, value in lines:
+                results.append({"key": key, "value": value})
+    with appending(paths[1]) as results:
+        results.append({"key": "z", "value": 4})
+    found = read_results(paths)
+    assert {key: line["value"] for key, line in found.items()} == {"x": 3, "y": 2, "z": 4}
+
+
+def test_a_line_that_was_cut_short_is_none(tmp_path: Path) -> None:
+    """Neither when it is read, nor for the line that is written next."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"key": "x"}\n{"key": "y", "acc')
+    assert set(read_results([path])) == {"x"}
+    with appending(path) as results:
+        results.append({"key": "z"})
+    assert set(read_results([path])) == {"x", "z"}
+
+
+def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
+    """The second is told so."""
+    path = tmp_path / "a.jsonl"
+    refused = pytest.raises(ConfigError, match="another run is writing")
+    with appending(path), refused, appending(path):
+        pass
