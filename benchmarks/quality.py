@@ -19,11 +19,14 @@ import click
 
 from benchmarks.evaluation.estimates import by_group, expected_seconds, in_words
 from benchmarks.evaluation.plan import Group, Plan, read_plan
+from benchmarks.evaluation.report import Written
+from benchmarks.evaluation.report import report as make_report
 from benchmarks.evaluation.results import Line, appending, read_results
 from benchmarks.evaluation.trial import Trial
 from benchmarks.evaluation.workers import run_all
-from echo_stream.errors import EchoStreamError
+from echo_stream.errors import EchoStreamError, SourceError
 
+PLANS = Path(__file__).parent / "plans"
 QUICK_STEPS = 100
 PATH = click.Path(path_type=Path)
 
@@ -90,6 +93,22 @@ def run(
     if failures:
         click.echo(f"{failures} trials failed; their lines in {out} say why", err=True)
         sys.exit(1)
+
+
+@main.command()
+@click.argument("results", nargs=-1, required=True, type=PATH)
+@click.option("--out", required=True, type=PATH, help="Markdown; pictures go beside it.")
+@click.option("--plan", "plans", multiple=True, type=PATH, help="Default: all of ours.")
+def report(*, results: tuple[Path, ...], out: Path, plans: tuple[Path, ...]) -> None:
+    """Make tables and pictures of RESULTS, as the plans group them."""
+    for path in results:
+        if not path.exists():
+            msg = f"there is no {path}; give files that `run --out` has written"
+            raise SourceError(msg)
+    written = [Written(path, read_plan(path)) for path in plans or sorted(PLANS.glob("*.toml"))]
+    names = " ".join(path.name for path in results)
+    call = f"python -m benchmarks.quality report {names} --out {out.parent.name}/{out.name}"
+    out.write_text(make_report(written, read_results(results), out, call), encoding="utf-8")
 
 
 def _progress(trial: Trial, line: Line, left: int, seconds: float) -> str:

@@ -23,7 +23,7 @@ class Choice:
 
     label: str
     name: str
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
     labels_of: str | None = None
 
     @classmethod

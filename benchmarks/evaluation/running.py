@@ -58,7 +58,8 @@ def run_trial(trial: Trial, folders: Sequence[Path], device: str = "cpu") -> dic
         `key`, `version`, `trial` and `error`, which is None; `n`, `budget` in samples,
         `labels` that the selection needs and the distinct `labels_used` in a loss,
         `num_core`, `num_support`, `num_pool`; `accuracy` after the last step, and `best_accuracy`
-        along the curve, which peeks at the test set; `balanced_accuracy`,
+        along the curve, which peeks at the test set; `chance`, the share of the test set's
+        largest class; `balanced_accuracy`,
         `worst_class` with `worst_accuracy`, `rare_class` with `rare_recall`; `explained`, see
         `explained_share`; `diverged`, `steps`; seconds; the selector's `info`; `machine`.
     """
@@ -73,6 +74,7 @@ def run_trial(trial: Trial, folders: Sequence[Path], device: str = "cpu") -> dic
     per_class = metrics.pop("per_class")
     line = failed(trial, "") | {"error": None, "n": len(data.y_train)} | _sizes(found) | metrics
     line |= by_class(per_class, data.y_train)
+    line["chance"] = np.unique(data.y_test, return_counts=True)[1].max() / len(data.y_test)
     line |= took | {
         "explained": explained_share(data.x_train, found.labels),
         "selection_s": found.seconds,

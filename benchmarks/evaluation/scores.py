@@ -1,0 +1,129 @@
+"""Scores of a group's selectors, by seed, and how they differ."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from benchmarks.evaluation.plan import Choice, Group
+from benchmarks.evaluation.results import Line
+from benchmarks.evaluation.trial import Budget
+
+Seeds: TypeAlias = dict[int, float]
+"""A score of each seed that has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """How a number of a line is shown.
+
+    Attributes
+    ----------
+    words : str
+    scale : float
+        Makes per cent of shares.
+    is_score : bool
+        Whether more is better; ranks and differences are of scores alone.
+    """
+
+    words: str
+    scale: float = 100.0
+    is_score: bool = True
+
+
+METRICS = {
+    "accuracy": Metric("accuracy after the last step, %"),
+    "best_accuracy": Metric("best accuracy along the curve, %: peeks at the test set"),
+    "balanced_accuracy": Metric("balanced accuracy, %"),
+    "worst_accuracy": Metric("accuracy of the worst class, %"),
+    "rare_recall": Metric("recall of the rarest class, %"),
+    "explained": Metric("facility-location value, % of the variance explained"),
+    "selection_cpu_s": Metric("processor time of the selection, s", 1.0, is_score=False),
+    "selection_s": Metric("time of the selection, s", 1.0, is_score=False),
+}
+
+
+class Panel(NamedTuple):
+    """What one table is of."""
+
+    data: str
+    order: str | None
+
+
+class Spread(NamedTuple):
+    """A mean over seeds, and how far they are apart, or how sure the mean is."""
+
+    mean: float
+    spread: float
+    count: int
+
+    def text(self, digits: int = 1, sign: str = "") -> str:
+        """Return mean ± spread; of a single seed there is no spread.
+
+        Examples
+        --------
+        >>> Spread(2.0, 0.25, 5).text(sign="+"), Spread(2.0, 0.0, 1).text()
+        ('+2.0 ± 0.2', '2.0')
+        """
+        mean = f"{self.mean:{sign}.{digits}f}"
+        return mean if self.count == 1 else f"{mean} ± {self.spread:.{digits}f}"
+
+
+def panels(group: Group) -> list[Panel]:
+    """Return the tables of a group."""
+    return [Panel(data, order) for data in group.data for order in group.orders]
+
+
+def lines_of(
+    group: Group,
+    panel: Panel,
+    choice: Choice,
+    recipe: str,
+    budget: Budget,
+    results: Mapping[str, Line],
+) -> dict[int, Line]:
+    """Return the results of one cell by seed, those of trials that failed left out."""
+    found = {}
+    for seed in group.seeds:
+        trial = group.trial(panel.data, budget, choice, recipe, seed, panel.order)
+        line = results.get(trial.key)
+        if line is not None and line["error"] is None:
+            found[seed] = line
+    return found
+
+
+def scores(lines: Mapping[int, Line], metric: str) -> Seeds:
+    """Return a metric of some lines by seed, in the unit that it is shown in."""
+    scale = METRICS[metric].scale
+    return {seed: scale * v for seed, line in lines.items() if (v := line.get(metric)) is not None}
+
+
+def spread(values: Seeds) -> Spread | None:
+    """Return mean and standard deviation over seeds; None without any.
+
+    Examples
+    --------
+    >>> spread({0: 1.0, 1: 3.0})
+    Spread(mean=2.0, spread=1.4142135623730951, count=2)
+    """
+    if not values:
+        return None
+    numbers = np.array(list(values.values()))
+    deviation = float(numbers.std(ddof=1)) if len(numbers) > 1 else 0.0
+    return Spread(float(numbers.mean()), deviation, len(numbers))
+
+
+def difference(ours: Seeds, theirs: Seeds) -> Spread | None:
+    """Return the mean paired difference, with its standard error, over the seeds of both.
+
+    Examples
+    --------
+    >>> difference({0: 2.0, 1: 5.0, 2: 9.0}, {0: 1.0, 1: 2.0})
+    Spread(mean=2.0, spread=1.0, count=2)
+    """
+    found = spread({seed: ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()})
+    if found is None:
+        return None
+    return Spread(found.mean, found.spread / math.sqrt(found.count), found.count)

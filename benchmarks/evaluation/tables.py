@@ -1,0 +1,214 @@
+"""Tables of a group's results in Markdown."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from itertools import product
+
+import numpy as np
+from scipy.stats import rankdata
+
+from benchmarks.evaluation.ifs import integrated_fidelity
+from benchmarks.evaluation.plan import Choice, Group
+from benchmarks.evaluation.results import Line
+from benchmarks.evaluation.scores import (
+    METRICS,
+    Panel,
+    Seeds,
+    difference,
+    lines_of,
+    panels,
+    scores,
+    spread,
+)
+from benchmarks.evaluation.trial import Budget, share_of
+
+MISSING = "–"
+STUCK = 1.1  # a model that is right no more often than this many times chance has not learnt
+
+Row = tuple[Choice, str]
+Lines = dict[tuple[Row, Budget], dict[int, Line]]
+
+
+def group_tables(group: Group, results: Mapping[str, Line]) -> list[str]:
+    """Return a table for each data set, order and metric of which there is anything."""
+    found = []
+    for panel in panels(group):
+        rows = [(c, recipe) for c, recipe in product(group.selectors, group.recipes)]
+        lines: Lines = {
+            (row, budget): lines_of(group, panel, *row, budget, results)
+            for row, budget in product(rows, group.budgets)
+        }
+        for metric in group.metrics:
+            if any(scores(cell, metric) for cell in lines.values()):
+                found.append(_table(group, panel, metric, lines, _full(group, panel, results)))
+        found += _remarks(lines)
+    return found
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    """Return a table; the first column is text, the others are numbers."""
+    aligned = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, aligned, *rows)) + "\n"
+
+
+def panel_name(panel: Panel) -> str:
+    """Return the name of a data set and the order in which it came."""
+    return panel.data if panel.order is None else f"{panel.data}, {panel.order}"
+
+
+def budget_name(budget: Budget, lines: Mapping[int, Line] | None = None) -> str:
+    """Return a budget, and of a share also the number of samples if there are lines."""
+    if share_of(budget) is None:
+        return f"{budget:,}"
+    sizes = {line["num_core"] + line["num_support"] for line in (lines or {}).values()}
+    name = str(budget).replace("%", " %")
+    return f"{name} ({sizes.pop():,})" if len(sizes) == 1 else name
+
+
+def ranks(values: dict[Row, Seeds]) -> dict[Row, float]:
+    """Return the rank of each row among those of its recipe, 1 the best."""
+    found = {}
+    for recipe in {recipe for _, recipe in values}:
+        means = {r: s.mean for r, v in values.items() if r[1] == recipe and (s := spread(v))}
+        places = rankdata([-mean for mean in means.values()])
+        found |= dict(zip(means, places.tolist(), strict=True))
+    return found
+
+
+def _table(group: Group, panel: Panel, metric: str, lines: Lines, full: dict[str, Seeds]) -> str:
+    """Return one table, with its heading."""
+    shown = METRICS[metric]
+    rows = list(dict.fromkeys(row for row, _ in lines))
+    values = {key: scores(cell, metric) for key, cell in lines.items()}
+    placed = _mean_ranks(group, rows, values) if shown.is_score else {}
+    fidelity = _fidelity(group, rows, values, full) if metric == "accuracy" else {}
+    head = [f"{panel_name(panel)}: {shown.words}"]
+    head += [budget_name(b, lines[(rows[0], b)]) for b in group.budgets]
+    extra = {"mean rank": placed, "IFS": fidelity, "labels": _labels(group, rows, lines)}
+    extra = {name: column for name, column in extra.items() if column}
+    body = []
+    for row in rows:
+        cells = [_cell(group, row, budget, metric, values) for budget in group.budgets]
+        if any(cell != MISSING for cell in cells):
+            others = [column.get(row, MISSING) for column in extra.values()]
+            body.append([_row_name(group, row, lines), *cells, *others])
+    for recipe, seeds in full.items():
+        if metric == "accuracy" and (all_of_it := spread(seeds)) is not None:
+            name = f"all samples, {recipe}: {all_of_it.text()}"
+            body.append([name, *[""] * (len(head) - 1 + len(extra))])
+    return markdown([*head, *extra], body)
+
+
+def _cell(
+    group: Group,
+    row: Row,
+    budget: Budget,
+    metric: str,
+    values: Mapping[tuple[Row, Budget], Seeds],
+) -> str:
+    """Return mean ± deviation over seeds, and in brackets the difference to the baseline."""
+    mine = values[(row, budget)]
+    found = spread(mine)
+    if found is None:
+        return MISSING
+    if not METRICS[metric].is_score:
+        return found.text(2)
+    text = found.text()
+    means = (spread(v) for (r, b), v in values.items() if b == budget and r[1] == row[1])
+    if found.mean >= max(s.mean for s in means if s is not None):
+        text = f"**{text}**"
+    against = difference(mine, values[((group.choice(group.baseline), row[1]), budget)])
+    if row[0].label == group.baseline or against is None:
+        return text
+    return f"{text} ({against.text(sign='+')})"
+
+
+def _row_name(group: Group, row: Row, lines: Lines) -> str:
+    """Return a selector's label, its recipe where there are several, and what it looked at."""
+    name = row[0].label if len(group.recipes) == 1 else f"{row[0].label}, {row[1]}"
+    counts = [len(cell) for (r, _), cell in lines.items() if r == row]
+    seen = [
+        line["info"].get("labels_seen", 0)
+        for (r, _), cell in lines.items()
+        if r == row
+        for line in cell.values()
+    ]
+    if seen and max(seen):
+        name += f" (chooses by {max(seen):,} labels)"
+    if min(counts) < len(group.seeds):
+        name += f" [{'-'.join(map(str, sorted({min(counts), max(counts)})))} seeds]"
+    return name
+
+
+def _mean_ranks(
+    group: Group, rows: list[Row], values: Mapping[tuple[Row, Budget], Seeds]
+) -> dict[Row, str]:
+    """Return the mean over budgets of each row's rank; nothing where one stands alone."""
+    if len(group.selectors) == 1:
+        return {}
+    found: dict[Row, list[float]] = defaultdict(list)
+    for budget in group.budgets:
+        for row, rank in ranks({row: values[(row, budget)] for row in rows}).items():
+            found[row].append(rank)
+    return {row: f"{np.mean(places):.1f}" for row, places in found.items()}
+
+
+def _fidelity(
+    group: Group,
+    rows: list[Row],
+    values: Mapping[tuple[Row, Budget], Seeds],
+    full: dict[str, Seeds],
+) -> dict[Row, str]:
+    """Return the integrated fidelity scores of rows that have every budget."""
+    shares = {budget: share_of(budget) for budget in group.budgets}
+    found = {}
+    for row in rows:
+        all_of_it = spread(full.get(row[1].partition("+")[0], {}))
+        means = {s: m.mean for b, s in shares.items() if s and (m := spread(values[(row, b)]))}
+        if all_of_it is not None and len(means) == len(shares):
+            found[row] = f"{integrated_fidelity(means, all_of_it.mean):.2f}"
+    return found
+
+
+def _labels(group: Group, rows: list[Row], lines: Lines) -> dict[Row, str]:
+    """Return the labels that each row needs, by budget, where they are more than the budget."""
+    if group.protocol == "P1":
+        return {}
+    found = {}
+    for row in rows:
+        means = [
+            f"{np.mean([line['labels'] for line in lines[(row, budget)].values()]):,.0f}"
+            for budget in group.budgets
+            if lines[(row, budget)]
+        ]
+        found[row] = " / ".join(means)
+    return found
+
+
+def _full(group: Group, panel: Panel, results: Mapping[str, Line]) -> dict[str, Seeds]:
+    """Return the accuracies of models that are trained on everything, by recipe."""
+    found: dict[str, Seeds] = {}
+    if group.with_full:
+        for recipe, seed in product(group.recipes, group.seeds):
+            base = recipe.partition("+")[0]
+            line = results.get(group.full_trial(panel.data, recipe, seed).key)
+            if line is not None and line["error"] is None:
+                found.setdefault(base, {})[seed] = 100 * line["accuracy"]
+    return found
+
+
+def _remarks(lines: Lines) -> list[str]:
+    """Return what to know of trainings that came to nothing."""
+    found = []
+    for words, is_such in (
+        ("diverged", lambda line: line["diverged"]),
+        ("learnt nothing", lambda line: line["accuracy"] <= STUCK * line.get("chance", 0)),
+    ):
+        rows = [
+            f"{choice.label}, {recipe}, {budget_name(budget)}: {len(seeds)}"
+            for ((choice, recipe), budget), cell in lines.items()
+            if (seeds := [seed for seed, line in cell.items() if is_such(line)])
+        ]
+        if rows:
+            found.append(f"Trainings that {words}: {'; '.join(rows)}.\n")
+    return found

@@ -1,0 +1,169 @@
+"""Which floors are met, and where ours wins and loses."""
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.evaluation.floors import Floor
+from benchmarks.evaluation.plan import Choice, Group, Plan
+from benchmarks.evaluation.results import Line
+from benchmarks.evaluation.scores import (
+    METRICS,
+    Panel,
+    Seeds,
+    Spread,
+    difference,
+    lines_of,
+    panels,
+    scores,
+    spread,
+)
+from benchmarks.evaluation.tables import MISSING, budget_name, markdown, panel_name
+from benchmarks.evaluation.trial import Budget
+
+
+class Verdict(NamedTuple):
+    """What a floor asks, and what there is.
+
+    Attributes
+    ----------
+    floor : Floor
+    found : Spread or None
+        The difference that decides, with its standard error; None: not measured yet.
+    where : str
+        The cell that decides, where each has to meet the floor.
+    """
+
+    floor: Floor
+    found: Spread | None
+    where: str
+
+    @property
+    def is_met(self) -> bool:
+        """Whether mean + standard error reaches the floor."""
+        return self.found is not None and _reach(self.found) >= self.floor.at_least
+
+
+def verdict(floor: Floor, plan: Plan, results: Mapping[str, Line]) -> Verdict:
+    """Judge a floor by the seeds that have all of its cells on both sides."""
+    ours, theirs = plan.group(floor.group), plan.group(floor.against_group or floor.group)
+    cells = {
+        f"{panel_name(panel)}, {budget_name(budget)}, {recipe}": (
+            scores(lines_of(ours, panel, ours.choice(floor.selector), recipe, budget, results),
+                   floor.metric),
+            scores(
+                lines_of(theirs, _panel_in(theirs, panel), theirs.choice(floor.against), recipe,
+                         budget, results),
+                floor.metric,
+            ),
+        )
+        for panel, recipe, budget in product(panels(ours), ours.recipes, ours.budgets)
+        if (not floor.data or panel.data in floor.data)
+        and (not floor.budgets or budget in floor.budgets)
+    }  # fmt: skip
+    if not floor.is_everywhere:
+        return Verdict(floor, _averaged(list(cells.values())), "")
+    found = {where: difference(*pair) for where, pair in cells.items()}
+    known = {where: value for where, value in found.items() if value is not None}
+    if not known:
+        return Verdict(floor, None, "")
+    worst = min(known, key=lambda where: _reach(known[where]))
+    return Verdict(floor, known[worst], f"{worst}; {len(known)} of {len(found)} cells measured")
+
+
+def floor_table(plan: Plan, results: Mapping[str, Line]) -> str:
+    """Return the floors of a plan with their verdicts, those that are missed in bold."""
+    rows = []
+    for judged in (verdict(floor, plan, results) for floor in plan.floors):
+        found = judged.found
+        reached = MISSING if found is None else found.text(sign="+")
+        word = "not measured" if found is None else "met" if judged.is_met else "**missed**"
+        if found is not None and found.count < len(plan.group(judged.floor.group).seeds):
+            word += " so far"
+        where = f" ({judged.where})" if judged.where else ""
+        seeds = MISSING if found is None else str(found.count)
+        text = judged.floor.text + where
+        rows.append([text, f"{judged.floor.at_least:+g}", reached, seeds, word])
+    return markdown(["floor", "asked", "reached", "seeds", ""], rows)
+
+
+def wins_and_losses(group: Group, results: Mapping[str, Line]) -> tuple[list[str], list[str]]:
+    """Return where ours is above, and below, every other selector or the baseline.
+
+    By more than a standard error of the paired difference.
+    """
+    wins, losses = [], []
+    for label, where, ours, others in _contests(group, results):
+        best = max(others, key=lambda name: _mean(others[name]))
+        for rival in dict.fromkeys((group.baseline, best)):
+            found = difference(ours, others.get(rival, {}))
+            if found is None or found.count == 1:  # one seed is an anecdote
+                continue
+            text = f"{label} against {rival}, {where}: {found.text(sign='+')}"
+            if found.mean - found.spread > 0:
+                wins.append(text)
+            elif found.mean + found.spread < 0:
+                losses.append(text)
+    return wins, losses
+
+
+def _contests(
+    group: Group, results: Mapping[str, Line]
+) -> Iterator[tuple[str, str, Seeds, dict[str, Seeds]]]:
+    """Yield label, cell, our scores and those of others, cell by cell, of the first metric."""
+    metric = group.metrics[0]
+    if not METRICS[metric].is_score:
+        return
+    rivals = [choice for choice in group.selectors if choice.label not in group.ours]
+    for panel, recipe, budget in product(panels(group), group.recipes, group.budgets):
+        others = {
+            choice.label: values
+            for choice in rivals
+            if (values := _seeds(group, panel, choice, recipe, budget, results, metric))
+        }
+        for label in group.ours if others else ():
+            ours = _seeds(group, panel, group.choice(label), recipe, budget, results, metric)
+            where = f"{panel_name(panel)} at {budget_name(budget)}, {recipe}"
+            if ours:
+                yield label, where, ours, others
+
+
+def _seeds(
+    group: Group,
+    panel: Panel,
+    choice: Choice,
+    recipe: str,
+    budget: Budget,
+    results: Mapping[str, Line],
+    metric: str,
+) -> Seeds:
+    """Return the scores of one cell."""
+    return scores(lines_of(group, panel, choice, recipe, budget, results), metric)
+
+
+def _averaged(cells: list[tuple[Seeds, Seeds]]) -> Spread | None:
+    """Return the difference averaged over cells, for the seeds that all of them have."""
+    common = set.intersection(*(set(a) & set(b) for a, b in cells)) if cells else set()
+    ours, theirs = (
+        {seed: float(np.mean([pair[side][seed] for pair in cells])) for seed in common}
+        for side in range(2)
+    )
+    return difference(ours, theirs)
+
+
+def _panel_in(group: Group, panel: Panel) -> Panel:
+    """Return the panel of the same data in a group whose order may be another."""
+    return panel if panel.order in group.orders else Panel(panel.data, group.orders[0])
+
+
+def _reach(found: Spread) -> float:
+    """Return how far mean and standard error reach."""
+    return found.mean + found.spread
+
+
+def _mean(values: Seeds) -> float:
+    """Return the mean of scores."""
+    found = spread(values)
+    return found.mean if found is not None else float("-inf")

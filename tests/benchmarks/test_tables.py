@@ -1,0 +1,216 @@
+"""Tables, verdicts and the report say what the lines say."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.evaluation.floors import Floor
+from benchmarks.evaluation.ifs import integrated_fidelity
+from benchmarks.evaluation.plan import Choice, Group, Plan
+from benchmarks.evaluation.results import appending
+from benchmarks.evaluation.tables import group_tables
+from benchmarks.evaluation.trial import Trial
+from benchmarks.evaluation.verdicts import floor_table, verdict, wins_and_losses
+from benchmarks.quality import main
+from tests.benchmarks.made_lines import line, lines
+
+GROUP = Group(
+    name="images",
+    title="Images",
+    data=("mnist",),
+    budgets=(60, "1%"),
+    selectors=(Choice("random", "random"), Choice("ours", "echo"), Choice("other", "herding")),
+    recipes=("ce",),
+    seeds=(0, 1, 2),
+    ours=("ours",),
+)
+FLOOR = Floor("two points above", "images", "ours", "random", 2.0)
+PLAN = Plan("Tests", (GROUP,), (FLOOR,))
+
+GAINS = {"random": 0.0, "echo": 0.03, "herding": -0.02}
+
+
+def steady(trial: Trial) -> float:
+    """Return accuracies that differ by selector, budget and seed, without noise."""
+    return 0.5 + GAINS[trial.selector] + 0.1 * (trial.budget != 60) + 0.01 * trial.seed
+
+
+def test_a_table_has_means_deviations_and_paired_differences() -> None:
+    """The best of a column is bold; ranks are means over budgets."""
+    (table,) = group_tables(GROUP, lines(PLAN, steady))
+    assert table.splitlines() == [
+        "| mnist: accuracy after the last step, % | 60 | 1 % (60) | mean rank |",
+        "| --- | ---: | ---: | ---: |",
+        "| random | 51.0 ± 1.0 | 61.0 ± 1.0 | 2.0 |",
+        "| ours | **54.0 ± 1.0** (+3.0 ± 0.0) | **64.0 ± 1.0** (+3.0 ± 0.0) | 1.0 |",
+        "| other | 49.0 ± 1.0 (-2.0 ± 0.0) | 59.0 ± 1.0 (-2.0 ± 0.0) | 3.0 |",
+    ]
+
+
+def test_what_is_missing_is_shown_as_missing() -> None:
+    """A cell without lines, seeds that are not all there, and failures."""
+    found = lines(PLAN, lambda t: None if t.selector == "herding" and t.seed else steady(t))
+    key = GROUP.trial("mnist", "1%", GROUP.choice("ours"), "ce", 2, None).key
+    found[key] |= {"error": "oh"}
+    (table,) = group_tables(GROUP, found)
+    assert "| ours [2-3 seeds] | **54.0 ± 1.0** (+3.0 ± 0.0) | **63.5 ± 0.7**" in table
+    assert "| other [1 seeds] | 48.0 (-2.0) | 58.0 (-2.0) |" in table
+    assert group_tables(GROUP, {}) == []
+    none = {key: value for key, value in found.items() if value["trial"]["budget"] == 60}
+    assert group_tables(GROUP, none)[0].count("–") == 3
+
+
+def test_trainings_that_came_to_nothing_are_named() -> None:
+    """Those that diverged, and those that are right no more often than chance."""
+    found = lines(PLAN, lambda t: 0.1 if t.selector == "echo" and t.seed == 1 else steady(t))
+    key = GROUP.trial("mnist", 60, GROUP.choice("random"), "ce", 0, None).key
+    found[key] |= {"diverged": True}
+    _, diverged, stuck = group_tables(GROUP, found)
+    assert diverged == "Trainings that diverged: random, ce, 60: 1.\n"
+    assert stuck == "Trainings that learnt nothing: ours, ce, 60: 1; ours, ce, 1 %: 1.\n"
+
+
+def test_selectors_that_looked_at_labels_are_marked() -> None:
+    """With how many they looked at, which no budget counts."""
+    found = lines(PLAN, steady)
+    for value in found.values():
+        if value["trial"]["selector"] == "herding":
+            value["info"] = {"labels_seen": 60_000}
+    assert "| other (chooses by 60,000 labels) |" in group_tables(GROUP, found)[0]
+
+
+def test_labels_stand_beside_what_is_counted_as_the_paper_does() -> None:
+    """Under P2, for each budget."""
+    group = replace(GROUP, protocol="P2")
+    plan = replace(PLAN, groups=(group,))
+    found = lines(plan, steady)
+    for value in found.values():
+        value["labels"] = 445 if value["trial"]["budget"] == 60 else 1_200
+    table = group_tables(group, found)[0]
+    assert "mean rank | labels |" in table
+    assert "| 445 / 1,200 |" in table
+
+
+def test_fidelity_needs_all_budgets_and_the_full_set() -> None:
+    """It is that of the mean accuracies."""
+    group = replace(GROUP, budgets=("1%", "10%"), with_full=True)
+    plan = replace(PLAN, groups=(group,))
+    score = {"1%": 0.5, "10%": 0.7, "100%": 0.8}
+    found = lines(plan, lambda trial: score[str(trial.budget)])
+    table = group_tables(group, found)[0]
+    expected = integrated_fidelity({0.01: 0.5, 0.1: 0.7}, 0.8)
+    assert f"| 2.0 | {expected:.2f} |" in table
+    assert "all samples, ce: 80.0 ± 0.0" in table
+    assert "| 0.7" not in group_tables(GROUP, lines(PLAN, steady))[0]
+
+
+def test_several_recipes_are_rows_compared_within_themselves() -> None:
+    """The difference is to the baseline with the same recipe."""
+    group = replace(GROUP, recipes=("ce", "structural"))
+    found = lines(replace(PLAN, groups=(group,)), lambda t: steady(t) + 0.2 * (t.recipe != "ce"))
+    table = group_tables(group, found)[0]
+    assert "| ours, ce | **54.0 ± 1.0** (+3.0 ± 0.0) |" in table
+    assert "| ours, structural | **74.0 ± 1.0** (+3.0 ± 0.0) |" in table
+
+
+@pytest.mark.parametrize(("at_least", "is_met"), [(3.0, True), (3.1, False)])
+def test_a_floor_is_met_when_mean_and_error_reach_it(at_least: float, *, is_met: bool) -> None:
+    """The difference is averaged over cells, then over seeds."""
+    judged = verdict(replace(FLOOR, at_least=at_least), PLAN, lines(PLAN, steady))
+    assert judged.found is not None
+    assert judged.found.mean == pytest.approx(3)
+    assert judged.is_met is is_met
+
+
+def test_an_error_counts_towards_a_floor() -> None:
+    """Gains of 1, 2 and 3 points: 2 ± 0.58."""
+    found = lines(PLAN, lambda t: steady(t) + 0.01 * (t.seed - 2) * (t.selector == "echo"))
+    judged = verdict(replace(FLOOR, at_least=2.5), PLAN, found)
+    assert judged.found is not None
+    assert judged.found.spread == pytest.approx(1 / 3**0.5)
+    assert judged.is_met
+
+
+def test_a_floor_may_have_to_be_met_everywhere() -> None:
+    """The worst cell decides."""
+    found = lines(PLAN, lambda t: steady(t) - 0.04 * (t.budget == 60 and t.selector == "echo"))
+    assert verdict(FLOOR, PLAN, found).found is not None
+    judged = verdict(replace(FLOOR, is_everywhere=True, at_least=-0.5), PLAN, found)
+    assert judged.found is not None
+    assert judged.found.mean == pytest.approx(-1)
+    assert judged.where == "mnist, 60, ce; 2 of 2 cells measured"
+    assert not judged.is_met
+
+
+def test_missed_floors_stand_out() -> None:
+    """And what has not been measured, or not with all seeds, is said to be so."""
+    assert "| +2 | +3.0 ± 0.0 | 3 | met |" in floor_table(PLAN, lines(PLAN, steady))
+    high = replace(PLAN, floors=(replace(FLOOR, at_least=9.0),))
+    assert "| **missed** |" in floor_table(high, lines(PLAN, steady))
+    assert "| – | not measured |" in floor_table(PLAN, {})
+    part = lines(PLAN, lambda trial: steady(trial) if trial.seed < 2 else None)
+    assert "| 2 | met so far |" in floor_table(PLAN, part)
+
+
+def test_wins_and_losses_are_against_the_baseline_and_the_best() -> None:
+    """By more than an error; one seed is neither."""
+    wins, losses = wins_and_losses(GROUP, lines(PLAN, steady))
+    assert (len(wins), losses) == (2, [])
+    found = lines(PLAN, lambda t: steady(t) + 0.2 * (t.selector == "herding"))
+    wins, losses = wins_and_losses(GROUP, found)
+    assert wins[0] == "ours against random, mnist at 60, ce: +3.0 ± 0.0"
+    assert losses[0] == "ours against other, mnist at 60, ce: -15.0 ± 0.0"
+    single = lines(PLAN, lambda trial: steady(trial) if trial.seed == 0 else None)
+    assert wins_and_losses(GROUP, single) == ([], [])
+
+
+def test_a_report_is_made_of_lines_alone(tmp_path: Path) -> None:
+    """With pictures, machine, floors, failures and the paper's own figures."""
+    plan = tmp_path / "mine.toml"
+    plan.write_text(
+        """
+title = "Mine"
+note = "As it is."
+[[group]]
+name = "images"
+title = "Images"
+data = ["mnist"]
+budgets = [60, 600]
+seeds = 2
+selectors = ["random", "echo"]
+ours = ["echo"]
+[[floor]]
+text = "above"
+group = "images"
+selector = "echo"
+against = "random"
+at_least = 5
+""",
+        encoding="utf-8",
+    )
+    read = GROUP.choice("random").name, GROUP.choice("ours").name
+    with appending(tmp_path / "results.jsonl") as results:
+        for budget in (60, 600):
+            for name in read:
+                for seed in (0, 1):
+                    trial = Trial("mnist", budget, name, seed=seed)
+                    results.append(line(trial, steady(trial)))
+        results.append(line(Trial("mnist", 60, "echo", seed=1), 0.5) | {"error": "oh dear"})
+    out = tmp_path / "benchmarks.md"
+    arguments = ["report", str(tmp_path / "results.jsonl"), "--out", str(out), "--plan", str(plan)]
+    CliRunner().invoke(main, arguments, catch_exceptions=False)
+    text = out.read_text(encoding="utf-8")
+    for expected in (
+        "python -m benchmarks.quality report results.jsonl",
+        "7 trials on 2 cores of Abacus, training on cpu, Python 3.11, torch 2.0",
+        "trials that failed: 1, such as: oh dear",
+        "| above | +5 | +3.0 | 1 | **missed** so far |",
+        "run benchmarks/plans/mine.toml --data DIR --out FILE`: 7 of 8 trials.",
+        "![Images](benchmarks-images.png)",
+        "ECHO paper, Table I, not measured here",
+        "| ECHO, core alone counted | 65.6 ± 1.3 |",
+    ):
+        assert expected in text
+    assert (tmp_path / "benchmarks-images.png").read_bytes().startswith(b"\x89PNG")
