@@ -30,6 +30,7 @@ from echo_stream.connectors.kafka_poller import KafkaPoller
 from echo_stream.connectors.kafka_progress import ReadRecords
 from echo_stream.connectors.kafka_records import OnTombstone, RecordDecoder
 from echo_stream.connectors.kafka_start import Start, check_start
+from echo_stream.connectors.kafka_unpacking import unpack_quickly
 from echo_stream.connectors.record_queue import Chunk, RecordQueue
 from echo_stream.errors import EchoStreamError, SourceError
 from echo_stream.run_stats import RunStats
@@ -178,7 +179,9 @@ class KafkaSource:
             **CLIENT_OPTIONS,
             **(alone if self._membership is None else self._membership.options()),
         )
-        return KafkaConsumer(**options)
+        consumer = KafkaConsumer(**options)
+        unpack_quickly(consumer)
+        return consumer
 
     @property
     def name(self) -> str:

@@ -1,0 +1,246 @@
+"""Records are unpacked quickly, and are those that the client unpacks."""
+
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from crc32c import crc32c
+from hypothesis import given
+from hypothesis import strategies as st
+from kafka import TopicPartition
+from kafka.consumer.fetcher import Fetcher
+from kafka.errors import CorruptRecordError
+from kafka.protocol.consumer import IsolationLevel
+from kafka.record.default_records import DefaultRecordBatchBuilder
+from kafka.record.legacy_records import LegacyRecordBatchBuilder
+from kafka.record.memory_records import MemoryRecords
+
+from echo_stream.connectors import kafka_unpacking
+from echo_stream.connectors.codecs import CodecConfig
+from echo_stream.connectors.kafka_source import KafkaConfig, KafkaSource
+from echo_stream.connectors.kafka_unpacking import QuickRecords, unpacked
+from tests.broker import Broker
+from tests.cli.commands import send
+from tests.conftest import MakeTopic
+
+PARTITION = TopicPartition("events", 3)
+CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+APPEND_TIME = 0x08  # of a batch's attributes
+FIRST_MS = 1_700_000_000_000
+Headers = list[tuple[str, bytes | None]]
+Message = tuple[int, int, bytes | None, bytes | None, Headers]  # offset, milliseconds, …
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A transaction of a producer, and where it began."""
+
+    producer_id: int
+    first_offset: int
+
+
+def batch(
+    messages: Sequence[Message],
+    codec: str = "none",
+    *,
+    attributes: int = 0,
+    producer: int = -1,
+    is_transactional: bool = False,
+) -> bytes:
+    """Return messages as a broker sends them."""
+    base = messages[0][0]
+    epoch = -1 if producer < 0 else 0
+    builder = DefaultRecordBatchBuilder(
+        2, CODECS[codec], is_transactional, producer, epoch, epoch, 2**24
+    )
+    for offset, timestamp, key, value, headers in messages:
+        assert builder.append(offset - base, timestamp, key, value, headers)
+    return rewritten(builder.build(), base=base, attributes=attributes)
+
+
+def rewritten(built: bytes, *, base: int = 0, attributes: int = 0) -> bytes:
+    """Return a batch at an offset, of leader epoch 5, with more attributes and its checksum."""
+    content = bytearray(built)
+    content[0:8], content[12:16] = struct.pack(">q", base), struct.pack(">i", 5)
+    content[22] |= attributes
+    content[17:21] = struct.pack(">I", crc32c(bytes(content[21:])))
+    return bytes(content)
+
+
+def marker(offset: int, producer: int) -> bytes:
+    """Return what a broker writes where a transaction was aborted."""
+    abort: Message = (offset, FIRST_MS, struct.pack(">hh", 0, 0), b"\0" * 6, [])
+    return batch([abort], attributes=0x20, producer=producer, is_transactional=True)
+
+
+def old(messages: Sequence[Message]) -> bytes:
+    """Return messages in the format before that of today."""
+    builder = LegacyRecordBatchBuilder(1, 0, 2**24)
+    for offset, timestamp, key, value, _ in messages:
+        assert builder.append(offset, timestamp, key, value, [])
+    return bytes(builder.build())
+
+
+def taken(kind: Any, content: bytes, first: int = 0, at_a_time: int = 2, **more: Any) -> list[Any]:
+    """Return records as they are taken, each with the next offset to fetch after it."""
+    fetched = kind(first, PARTITION, MemoryRecords(content), **more)
+    found: list[Any] = []
+    while fetched:
+        found += [*fetched.take(at_a_time), fetched.next_fetch_offset, fetched.leader_epoch]
+    return [*found, fetched.records_read]
+
+
+def assert_same(content: bytes, first: int = 0, **more: Any) -> None:
+    """Assert that nobody can tell who has unpacked."""
+    for at_a_time in (1, 3, 1_000):
+        ours = taken(QuickRecords, content, first, at_a_time, **more)
+        assert ours == taken(Fetcher.PartitionRecords, content, first, at_a_time, **more)
+
+
+def plain(first: int, number: int) -> list[Message]:
+    """Return messages without headers, at offsets from the first on."""
+    return [
+        (first + i, FIRST_MS + i, b"key-%d" % i, bytes([i % 256]) * (i + 1), [])
+        for i in range(number)
+    ]
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> bytes:
+    """Draw some batches, with gaps between offsets, of any sizes, codecs and times."""
+    contents, offset = [], draw(st.integers(0, 2**40))
+    for _ in range(draw(st.integers(1, 3))):
+        messages: list[Message] = []
+        for _ in range(draw(st.integers(1, 5))):
+            offset += draw(st.sampled_from([1, 1, 1, 2, 70, 20_000]))
+            messages.append((offset, *draw(contents_of_a_message)))
+        attributes = draw(st.sampled_from([0, APPEND_TIME]))
+        codec = draw(st.sampled_from(sorted(CODECS)))
+        producer = draw(st.sampled_from([-1, 7]))
+        contents.append(batch(messages, codec, attributes=attributes, producer=producer))
+    return b"".join(contents)
+
+
+optional_bytes = st.none() | st.sampled_from([0, 1, 63, 64, 8_191, 8_192, 70_000]).map(bytes)
+contents_of_a_message = st.tuples(
+    st.integers(0, 2**45) | st.integers(FIRST_MS, FIRST_MS + 100),
+    optional_bytes | st.binary(max_size=20),
+    optional_bytes | st.binary(max_size=300),
+    st.lists(st.tuples(st.text(max_size=80), st.none() | st.binary(max_size=200)), max_size=3),
+)
+
+
+@given(batches())
+def test_the_same_records_as_the_client_unpacks(content: bytes) -> None:
+    """All fields of all, and what is fetched next wherever the taking stops."""
+    assert_same(content)
+
+
+def test_records_before_the_offset_that_was_asked_for_are_passed() -> None:
+    """Brokers send whole batches."""
+    content = batch(plain(10, 6), "zstd") + batch(plain(16, 6))
+    for first in (10, 13, 16, 21):
+        assert_same(content, first)
+    assert [record.offset for record in taken(QuickRecords, content, 20)[:2]] == [20, 21]
+
+
+def test_the_end_of_a_fetch_can_be_half_a_batch() -> None:
+    """It comes again with the next fetch."""
+    content = batch(plain(0, 3)) + batch(plain(3, 9))[:-5]
+    assert_same(content)
+    assert taken(QuickRecords, content)[-1] == 3
+
+
+def test_a_fetch_of_nothing() -> None:
+    """There is nothing in it, and nothing left."""
+    assert_same(b"")
+
+
+def test_transactions_and_old_formats_are_left_to_the_client() -> None:
+    """What was aborted does not come, and what follows does."""
+    content = b"".join([
+        batch(plain(0, 3), producer=7),
+        batch(plain(3, 3), producer=8, is_transactional=True),
+        batch(plain(6, 3), producer=9, is_transactional=True),
+        marker(9, producer=8),
+        batch(plain(10, 3)),
+    ])  # fmt: skip
+    committed = {
+        "isolation_level": IsolationLevel.READ_COMMITTED,
+        "aborted_transactions": [Transaction(8, 3)],
+    }
+    assert_same(content, **committed)
+    assert_same(content)
+    found = taken(QuickRecords, content, **committed)
+    offsets = [record.offset for record in found if hasattr(record, "offset")]
+    assert offsets == [0, 1, 2, 6, 7, 8, 10, 11, 12]
+    assert_same(batch(plain(0, 3)) + old(plain(3, 2)) + batch(plain(5, 3)))
+
+
+def test_a_changed_byte_is_an_error_after_the_batches_before_it() -> None:
+    """Whatever byte it is, but for those that no checksum covers."""
+    first, second = batch(plain(0, 3)), batch(plain(3, 3))
+    for place in range(21, len(second), 7):
+        changed = bytearray(second)
+        changed[place] ^= 0x10
+        fetched = QuickRecords(0, PARTITION, MemoryRecords(first + bytes(changed)))
+        assert [record.offset for record in fetched.take(100)] == [0, 1, 2]
+        with pytest.raises(CorruptRecordError, match="at offset 3 is not what was written"):
+            fetched.take(100)
+
+
+def damaged(content: bytes) -> Iterator[bytes]:
+    """Yield a batch with each byte of its records set to several others, its checksum right.
+
+    But for the attributes of records, which the client takes for a number of any length.
+    """
+    first = 61
+    for place in set(range(first, len(content))) - {first + 1, first + 2 + content[first] // 2}:
+        for value in (0, 5, 0x80, 0xFF):
+            changed = bytearray(content)
+            changed[place] = value
+            yield rewritten(bytes(changed))
+
+
+def test_records_of_wrong_sizes_are_an_error_as_the_client_has_it() -> None:
+    """A batch with a right checksum can be made of anything; it is refused, or read the same."""
+    headers: Headers = [("id", b"seven"), ("label", None)]
+    messages: list[Message] = [(0, FIRST_MS, b"k", b"value", headers), (1, FIRST_MS, None, b"", [])]
+    num_refused = 0
+    for content in damaged(batch(messages)):
+        outcomes = []
+        for kind in (QuickRecords, Fetcher.PartitionRecords):
+            try:
+                outcomes.append(taken(kind, content, at_a_time=100))
+            except CorruptRecordError:
+                outcomes.append(["refused"])
+        assert outcomes[0] == outcomes[1]
+        num_refused += outcomes[0] == ["refused"]
+    assert num_refused > 50
+
+
+@pytest.mark.kafka
+def test_a_source_unpacks_quickly(
+    broker: Broker, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the client that is installed, whose parts have no promise to stay."""
+    topic, numbers, batches_of = make_topic(), 20, []
+
+    def noted(*arguments: Any) -> Iterator[Any]:
+        batches_of.append(arguments)
+        return unpacked(*arguments)
+
+    monkeypatch.setattr(kafka_unpacking, "unpacked", noted)
+    send(broker, topic, [np.full(2, i, np.float32).tobytes() for i in range(numbers)])
+    config = KafkaConfig((topic,), broker.bootstrap, CodecConfig("raw", "float32", (2,)))
+    found: list[float] = []
+    with closing(KafkaSource(config)) as source:
+        while len(found) < numbers:
+            samples = source.next_batch(numbers).samples
+            found += [] if samples is None else samples.x[:, 0].tolist()
+    assert found == list(range(numbers))
+    assert batches_of
