@@ -8,10 +8,12 @@ from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.spaces import warmup_size
 from echo_stream import EchoCoreset
-from echo_stream.snapshot import Snapshot
+from echo_stream.samples import Samples
+from echo_stream.snapshot import Role, Snapshot
 from echo_stream.typing import IntArray
 
 BATCH = 5_000  # samples a call
+ROLES: tuple[Role, ...] = ("core", "support")
 
 
 def echo(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -> Chosen:
@@ -43,11 +45,16 @@ def echo_in_one_pass(
 def _chosen(snapshot: Snapshot, info: dict[str, Any]) -> Chosen:
     """Return the rows of a snapshot, whose ids are row numbers."""
     manifest = snapshot.manifest
-    parts = [snapshot.select(role).ids.astype(np.int64) for role in ("core", "support")]
+    core, support = (_row_numbers(snapshot.select(role)) for role in ROLES)
     info = info | {
         "certified_fraction": snapshot.certified_fraction,
         "retained_share": manifest["num_retained"] / snapshot.n,
         "regenerations": manifest["regenerations"],
         "num_cells": len(snapshot.cells.cells),
     }
-    return Chosen(*parts, weights=snapshot.rows.weights, info=info)
+    return Chosen(core, support, weights=snapshot.rows.weights, info=info)
+
+
+def _row_numbers(samples: Samples) -> IntArray:
+    """Return the row numbers that samples have for ids."""
+    return samples.ids.astype(np.int64)

@@ -5,12 +5,23 @@ from typing import Any, TypeAlias, TypeVar
 
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
+from benchmarks.selectors.clustream import clustream_nearest
 from benchmarks.selectors.echo import echo, echo_in_one_pass, echo_paper
 from benchmarks.selectors.greedy import herding, k_center
 from benchmarks.selectors.medoids import k_medoids
 from benchmarks.selectors.nearest import kmeans_nearest
 from benchmarks.selectors.reservoirs import cbrs, gdumb, reservoir
 from benchmarks.selectors.sampling import balanced, random
+from benchmarks.selectors.sieve import sieve_streaming
+from benchmarks.selectors.submodular import facility_location, graph_cut
+from benchmarks.selectors.trained import (
+    el2n,
+    entropy,
+    forgetting,
+    grand,
+    least_confidence,
+    margin,
+)
 from echo_stream.errors import ConfigError
 from echo_stream.typing import IntArray
 
@@ -26,6 +37,14 @@ BATCH: dict[str, Select] = {
     "k-center": k_center,
     "herding": herding,
     "k-medoids": k_medoids,
+    "facility-location": facility_location,
+    "graph-cut": graph_cut,
+    "least-confidence": least_confidence,
+    "entropy": entropy,
+    "margin": margin,
+    "el2n": el2n,
+    "grand": grand,
+    "forgetting": forgetting,
     "echo": echo,
     "echo-paper": echo_paper,
 }
@@ -33,7 +52,9 @@ STREAM: dict[str, StreamSelect] = {
     "reservoir": reservoir,
     "cbrs": cbrs,
     "gdumb": gdumb,
+    "sieve-streaming++": sieve_streaming,
     "kmeans-nearest": kmeans_nearest,
+    "clustream-nearest": clustream_nearest,
     "echo": echo_in_one_pass,
 }
 

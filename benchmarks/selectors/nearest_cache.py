@@ -34,7 +34,7 @@ class NearestCache:
     def offer(self, rows: IntArray, centres: Array) -> None:
         """Look at some rows, given where the centres are now."""
         candidates = np.concatenate([self._kept, rows])
-        owners, distances = _nearest_centres(self._x[candidates], centres.astype(np.float32))
+        owners, distances = nearest_centres(self._x[candidates], centres.astype(np.float32))
         # Rank within each centre, by distance.
         order = np.lexsort((distances, owners))
         starts = np.searchsorted(owners[order], owners[order])
@@ -60,7 +60,7 @@ class NearestCache:
         self._keys, self._uniform = keys[first], np.concatenate([self._uniform, rows])[first]
 
 
-def _nearest_centres(x: Array, centres: Array) -> tuple[IntArray, Array]:
+def nearest_centres(x: Array, centres: Array) -> tuple[IntArray, Array]:
     """Return for each row of x its nearest centre, and the squared distance."""
     owners, distances = np.empty(len(x), np.int64), np.empty(len(x))
     norms = np.einsum("kd,kd->k", centres, centres)

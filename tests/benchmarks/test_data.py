@@ -129,7 +129,10 @@ def test_a_table_is_halved_and_scaled(tmp_path: Path, file: str) -> None:
     """In the order of the source, by the training half alone; a feature that is constant is 0."""
     x, y = np.arange(40).reshape(20, 2) * 10, np.repeat([0, 1], [14, 6])
     x[:, 1] = 7
-    np.savez(tmp_path / file, **{"x" if file == "cover_odds.npz" else "X": x}, y=y)
+    if file == "cover_odds.npz":
+        np.savez(tmp_path / file, x=x, y=y)
+    else:
+        np.savez(tmp_path / file, X=x, y=y)
     data = load("covertype", [tmp_path])
     assert np.bincount(data.y_train).tolist() == np.bincount(data.y_test).tolist() == [7, 3]
     np.testing.assert_allclose(data.x_train.mean(axis=0), 0, atol=1e-6)

@@ -1,12 +1,15 @@
 """Selectors of streams against what defines them."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
 from benchmarks.data import DataSet
 from benchmarks.selectors import stream_select
 from benchmarks.selectors.nearest_cache import NearestCache
-from echo_stream.typing import IntArray
+from benchmarks.selectors.sieve import sieve
+from echo_stream.typing import Array, IntArray
 from tests.benchmarks.toy_data import clusters
 
 SHUFFLED = np.random.default_rng(0).permutation(160)
@@ -112,6 +115,54 @@ def test_kmeans_takes_several_samples_a_centre() -> None:
     order = np.random.default_rng(0).permutation(800)
     core = stream_select("kmeans-nearest", data, order, 40, 0, {"max_centres": 4}).core
     assert np.bincount(data.y_train[core]).tolist() == [10] * 4
+
+
+def worth(x: Array, rows: tuple[int, ...]) -> float:
+    """Return what the sieve maximises, of some rows, where all samples are the reference."""
+    base = np.square(x - x.mean(axis=0)).sum(axis=1)
+    nearest = np.square(x[:, None] - x[None, list(rows)]).sum(axis=2).min(axis=1)
+    return float(base.mean() - np.minimum(base, nearest).mean())
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 0.4])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_sieve_is_worth_half_the_optimum(seed: int, epsilon: float) -> None:
+    """Less epsilon, against all choices of three out of fourteen."""
+    x = np.random.default_rng(seed).normal(size=(14, 2))
+    best = max(worth(x, rows) for rows in combinations(range(14), 3))
+    sieved = sieve(x, np.arange(14), np.arange(14), 3, epsilon)
+    assert 0 < len(sieved.rows) <= 3
+    assert sieved.value >= (0.5 - epsilon) * best
+    assert sieved.value == pytest.approx(worth(x, tuple(sieved.rows.tolist())))
+
+
+def test_the_sieve_has_the_thresholds_of_its_definition() -> None:
+    """For one sample after another: from half the best value over B to the best single one's."""
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    few, many = (len(sieve(x, np.arange(60), np.arange(60), 20, e).others) for e in (2.0, 0.05))
+    assert many > few
+
+
+def test_the_sieve_passes_over_samples_that_add_nothing() -> None:
+    """Equal samples are worth no more than one of them; the rest of the budget is filled up."""
+    x = np.repeat(np.eye(3, dtype=np.float32), 50, axis=0)
+    y = np.repeat(np.arange(3), 50)
+    chosen = stream_select(
+        "sieve-streaming++", DataSet("toy", x, y, x, y, "logistic", True),
+        np.random.default_rng(0).permutation(150), 6, 0, {},
+    )  # fmt: skip
+    assert chosen.info["num_filled"] >= 3
+    assert set(y[chosen.core[:3]]) == {0, 1, 2}
+
+
+def test_clustream_looks_at_some_rows_of_a_stream() -> None:
+    """And says at how many; each micro-cluster gives as many as another."""
+    data = clusters((200, 200, 200, 200))
+    order = np.random.default_rng(0).permutation(800)
+    options = {"max_rows": 300, "micro_clusters": 4}
+    chosen = stream_select("clustream-nearest", data, order, 8, 0, options)
+    assert chosen.info["rows"] == 300
+    assert chosen.info["num_filled"] == 0
 
 
 def test_ours_learns_from_a_tenth_of_a_stream() -> None:

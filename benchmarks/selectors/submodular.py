@@ -1,0 +1,87 @@
+"""Facility location and graph cut, by the greedy algorithm of apricot-select.
+
+Both need the similarity of every two samples, n² numbers: no more than the option `max_rows`
+(20,000) of the training set are looked at, a uniform sample, and `info` says how many. With
+the option `per_class` each class is given an even share of the budget and chosen from by
+itself, as DeepCore does it; that looks at all labels.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.data import DataSet
+from benchmarks.selectors.chosen import Chosen
+from benchmarks.selectors.nearest_cache import nearest_centres
+from benchmarks.selectors.sampling import even_shares
+from benchmarks.selectors.spaces import vectors
+from echo_stream.typing import Array, FloatArray, IntArray
+
+MAX_ROWS = 20_000  # 3.2 GB of similarities
+
+
+def facility_location(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -> Chosen:
+    """Choose B samples to which all are similar, by the lazy greedy algorithm.
+
+    Maximises the sum over all samples of the similarity to the nearest chosen one. A weight
+    is the number of samples that are nearest to it, scaled up to the training set. Source:
+    Mirchandani & Francis (1990); lazily, Minoux (1978).
+    """
+    from apricot import FacilityLocationSelection  # noqa: PLC0415 - slow to import
+
+    core, rows, info = _chosen(FacilityLocationSelection, data, budget, seed, options)
+    x = vectors(data)
+    owners, _ = nearest_centres(x[rows], x[core])
+    counts = np.bincount(owners, minlength=len(core))
+    return Chosen(core, weights=counts * (len(x) / len(rows)), info=info)
+
+
+def graph_cut(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -> Chosen:
+    """Choose B samples that are similar to all, and not to each other.
+
+    Maximises the sum of the similarities of the chosen to all, less that of the chosen among
+    themselves. All come from where samples are densest, far behind a random sample, unless it
+    is `per_class`. Source: Iyer & Bilmes (2013); as a selector, DeepCore, Guo et al. (2022).
+    """
+    from apricot import GraphCutSelection  # noqa: PLC0415 - slow to import
+
+    core, _, info = _chosen(GraphCutSelection, data, budget, seed, options)
+    return Chosen(core, info=info)
+
+
+def similarities(x: Array) -> FloatArray:
+    """Return the largest distance less the distance of every two rows of x (n, d): (n, n).
+
+    As the library makes it of distances, but in place, and so in a third of its memory.
+    """
+    from sklearn.metrics import pairwise_distances  # noqa: PLC0415 - slow to import
+
+    distances: FloatArray = pairwise_distances(x.astype(np.float64))
+    return np.subtract(distances.max(), distances, out=distances)
+
+
+def _chosen(
+    function: Callable[..., Any], data: DataSet, budget: int, seed: int, options: dict[str, Any]
+) -> tuple[IntArray, IntArray, dict[str, Any]]:
+    """Return the rows chosen, those looked at, and what there is to say of it."""
+    x, rng = vectors(data), np.random.default_rng(seed)
+    most = max(int(options.get("max_rows", MAX_ROWS)), budget)
+    rows = np.sort(rng.permutation(len(x))[:most])
+    info = {"rows": len(rows)}
+    if not options.get("per_class"):
+        return rows[_maximise(function, x[rows], budget)], rows, info
+    labels = data.y_train[rows]
+    parts = []
+    for label, share in enumerate(even_shares(np.bincount(labels), budget, rng)):
+        members = rows[labels == label]
+        parts.append(members[_maximise(function, x[members], int(share))])
+    return np.concatenate(parts), rows, info | {"labels_seen": len(rows)}
+
+
+def _maximise(function: Callable[..., Any], x: Array, budget: int) -> IntArray:
+    """Return rows of x (n, d) for which a function of the library is large."""
+    if not 0 < budget < len(x):
+        return np.arange(min(budget, len(x)))
+    selector = function(budget, metric="precomputed", optimizer="lazy")
+    return np.asarray(selector.fit(similarities(x)).ranking, np.int64)

@@ -1,0 +1,63 @@
+"""Facility location and graph cut against their definitions."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from benchmarks.selectors import select
+from benchmarks.selectors.submodular import similarities
+from tests.benchmarks.toy_data import clusters
+
+
+def greedily(gain: Callable[[list[int], int], float], n: int, number: int) -> list[int]:
+    """Return what has the largest gain at each step, of all n samples."""
+    chosen: list[int] = []
+    for _ in range(number):
+        gains = [-np.inf if row in chosen else gain(chosen, row) for row in range(n)]
+        chosen.append(int(np.argmax(gains)))
+    return chosen
+
+
+def test_facility_location_is_the_greedy_choice() -> None:
+    """As the definition, with no laziness."""
+    data = clusters((10, 8, 9))
+    similar = similarities(data.x_train)
+
+    def gain(chosen: list[int], row: int) -> float:
+        best = similar[chosen].max(axis=0) if chosen else np.zeros(len(similar))
+        return float(np.maximum(similar[row] - best, 0).sum())
+
+    chosen = select("facility-location", data, 6, 0, {})
+    assert chosen.core.tolist() == greedily(gain, 27, 6)
+    assert set(data.y_train[chosen.core[:4]]) == {0, 1, 2}
+
+
+def test_graph_cut_is_the_greedy_choice() -> None:
+    """As the definition: similar to all, less what the chosen are to each other."""
+    data = clusters((10, 8, 9))
+    similar = similarities(data.x_train)
+
+    def gain(chosen: list[int], row: int) -> float:
+        return float(similar[row].sum() - 2 * similar[row, chosen].sum() - similar[row, row])
+
+    assert select("graph-cut", data, 6, 0, {}).core.tolist() == greedily(gain, 27, 6)
+
+
+def test_facility_location_weighs_by_what_is_nearest() -> None:
+    """Scaled up to the training set, where not all of it was looked at."""
+    data = clusters((100, 50))
+    chosen = select("facility-location", data, 2, 0, {"max_rows": 60})
+    assert chosen.info["rows"] == 60
+    assert chosen.weights is not None
+    assert chosen.weights.sum() == pytest.approx(150)
+    assert chosen.weights.max() == pytest.approx(100, abs=20)
+
+
+@pytest.mark.parametrize("name", ["facility-location", "graph-cut"])
+def test_submodular_choices_can_be_made_class_by_class(name: str) -> None:
+    """Each has its share, and all labels have been looked at."""
+    data = clusters((30, 10, 4))
+    chosen = select(name, data, 15, 0, {"per_class": True})
+    assert np.bincount(data.y_train[chosen.core]).tolist() in [[6, 5, 4], [5, 6, 4]]
+    assert chosen.info["labels_seen"] == 44

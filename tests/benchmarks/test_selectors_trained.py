@@ -1,0 +1,58 @@
+"""Selectors that ask a trained model, on samples of which it is known what they should say."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.data import DataSet
+from benchmarks.selectors import select
+from benchmarks.selectors.scores import last_layer_gradients, scores
+
+
+def between_and_mislabelled() -> DataSet:
+    """Return two clusters on a line, then a sample between them, and one with a wrong label."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 200)
+    x = (4.0 * y + 0.2 * rng.normal(size=200) - 2)[:, None].astype(np.float32)
+    x, y = np.concatenate([x, [[0.0], [-2.5]]]).astype(np.float32), np.append(y, [0, 1])
+    return DataSet("toy", x, y, x, y, "logistic", True)
+
+
+@pytest.mark.parametrize("name", ["least-confidence", "entropy", "margin"])
+def test_uncertainty_takes_what_lies_between(name: str) -> None:
+    """Whatever its label is."""
+    data = between_and_mislabelled().part(np.arange(201))
+    chosen = select(name, data, 1, 0, {"epochs": 30})
+    assert chosen.core.tolist() == [200]
+    assert chosen.info["labels_seen"] == 201
+
+
+@pytest.mark.parametrize("name", ["el2n", "grand", "forgetting"])
+def test_difficulty_takes_what_is_mislabelled(name: str) -> None:
+    """It is never right, and the farther off the surer the model is of the others."""
+    chosen = select(name, between_and_mislabelled(), 1, 0, {"epochs": 30, "models": 2})
+    assert chosen.core.tolist() == [201]
+
+
+def test_gradients_are_those_of_the_last_layer() -> None:
+    """As torch finds them, sample by sample."""
+    torch.manual_seed(0)
+    layer, inputs, y = torch.nn.Linear(5, 3).double(), torch.randn(4, 5).double(), [0, 2, 1, 1]
+    expected = []
+    for row, label in zip(inputs, y, strict=True):
+        loss = torch.nn.functional.cross_entropy(layer(row), torch.tensor(label))
+        gradients = torch.autograd.grad(loss, list(layer.parameters()))
+        expected.append(float(torch.cat([part.flatten() for part in gradients]).norm()))
+    probabilities = layer(inputs).softmax(dim=1).detach().numpy()
+    errors = np.linalg.norm(probabilities - np.eye(3)[y], axis=1)
+    np.testing.assert_allclose(last_layer_gradients(errors, inputs.numpy()), expected)
+
+
+def test_images_are_scored_by_their_own_model() -> None:
+    """LeNet, one epoch of some noise: probabilities of each sample, and no score is missing."""
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (300, 28, 28), dtype=np.uint8), rng.integers(0, 10, 300)
+    found = scores(DataSet("noise", x, y, x, y, "lenet", False), 0, epochs=1)
+    assert found.probabilities.shape == (300, 10)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1)
+    assert (found.gradients > found.errors).all()
