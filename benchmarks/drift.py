@@ -4,9 +4,9 @@ Run `python -m benchmarks.drift DATA --plot drift.png`, with DATA a folder of
 Fashion-MNIST's four IDX files. Two streams: its classes one after another, tested on all
 classes so far; and shuffled, with all images turned upside down and inverted from half
 way on, tested on images as they are now. A model is trained on (a) nothing new, (b) the
-last B samples, (c) a uniform sample of B, (d) our coreset of B, as
-the stream has left it, and anew: with cells trained on kept samples just before
-(`regenerate`). Prints tables.
+last B samples, (c) a uniform sample of B, (d) our coreset of B: anew, in cells trained on
+kept samples just before, which is what `run` trains on, and in the cells that the stream
+goes on with (`--no-retrain-anew`). Prints tables.
 """
 
 from collections import defaultdict
@@ -25,7 +25,7 @@ from echo_stream.train_config import TrainConfig
 from echo_stream.training import TrainResult, train
 from echo_stream.typing import Array, IntArray
 
-METHODS = ("none", "last", "reservoir", "coreset", "coreset anew")
+METHODS = ("none", "last", "reservoir", "coreset anew", "coreset")
 BATCH = 500
 WARMUP = 500  # of one class alone, where they come one after another
 MAX_BYTE = 255
@@ -52,6 +52,7 @@ class Stream(NamedTuple):
 @click.option("--points", default=10, show_default=True, help="Retrainings along the stream.")
 @click.option("--steps", default=200, show_default=True, help="Of each training.")
 @click.option("--seeds", default=3, show_default=True, help="Of order, selection and training.")
+@click.option("--first-seed", default=0, show_default=True)
 @click.option("--samples", type=int, help="Of the training set; default: all.")
 @click.option("--plot", type=click.Path(path_type=Path), help="PNG to draw.")
 def main(
@@ -61,6 +62,7 @@ def main(
     points: int,
     steps: int,
     seeds: int,
+    first_seed: int,
     samples: int | None,
     plot: Path | None,
 ) -> None:
@@ -68,7 +70,7 @@ def main(
     curves = {}
     for name, make in (("class by class", by_class), ("abrupt drift", abrupt)):
         runs = []
-        for seed in range(seeds):
+        for seed in range(first_seed, first_seed + seeds):
             stream = make(data, samples, seed)
             runs.append(over_time(stream, budget, points=points, steps=steps, seed=seed))
         curves[name] = {m: np.array([run[m] for run in runs]) for m in METHODS}
@@ -124,13 +126,13 @@ def over_time(
             rows = np.arange(start, min(start + BATCH, stop))
             engine.partial_fit(stream.x[rows], ids=rows)
         counted = stop
-        anew = engine.copy()
-        anew.regenerate()
+        snapshot = engine.snapshot(anew=True)
+        assert snapshot.anew is not None
         kept = {
             "last": np.arange(max(stop - budget, 0), stop),
             "reservoir": np.argsort(uniform[:stop], kind="stable")[:budget],
-            "coreset": engine.snapshot().rows.samples.ids.astype(np.int64),
-            "coreset anew": anew.snapshot().rows.samples.ids.astype(np.int64),
+            "coreset anew": snapshot.anew.rows.samples.ids.astype(np.int64),
+            "coreset": snapshot.rows.samples.ids.astype(np.int64),
         }
         models = {
             name: trained(stream, rows, steps=steps, seed=seed) for name, rows in kept.items()

@@ -12,6 +12,7 @@ from echo_stream.cli.settings import settings_file
 from echo_stream.cli.train_options import train_config
 
 if TYPE_CHECKING:
+    from echo_stream.config import EngineConfig
     from echo_stream.connectors.examiner import CurrentModelExaminer
     from echo_stream.connectors.hooks import Hooks
     from echo_stream.connectors.run_monitor import RunMonitor
@@ -26,6 +27,9 @@ retrain_options = together(
            help="Train when the current model's errors rise, or, without labels, distances."),
     option("--retrain-debounce", type=Duration(), default="1m",
            help="A training for turnover or drift waits so long, for what else asks for one."),
+    option("--retrain-anew/--no-retrain-anew", default=None, show_default=False,
+           help="Train on the coreset in cells trained just before, on kept samples; the stream "
+                "keeps its own. Default: not under --preset paper."),
     option("--retrain-timeout", type=Duration(), default="never",
            help="Kill a training that takes longer."),
     option("--retrain-memory", type=Size(), metavar="SIZE",
@@ -52,6 +56,12 @@ def is_retraining(values: dict[str, Any]) -> bool:
     """Tell whether the options ask for trainings."""
     asked = ("retrain_every", "retrain_on_turnover", "retrain_on_drift")
     return any(values[name] for name in asked)
+
+
+def trains_anew(values: dict[str, Any], config: "EngineConfig") -> bool:
+    """Tell whether models are trained on the coreset in new cells."""
+    asked: bool | None = values["retrain_anew"]
+    return config.preset != "paper" if asked is None else asked
 
 
 def examiner_of(state: Path, values: dict[str, Any]) -> "CurrentModelExaminer | None":

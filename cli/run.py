@@ -29,6 +29,7 @@ from echo_stream.cli.retrain_options import (
     examiner_of,
     hooks_of,
     retrain_options,
+    trains_anew,
 )
 from echo_stream.cli.settings import is_flag
 from echo_stream.cli.train_options import model_options
@@ -188,6 +189,7 @@ def run(
             run_config=RunConfig(
                 **{name: values[name] for name in names},
                 retrain_debounce=values["retrain_debounce"] or 0.0,
+                retrain_anew=trains_anew(values, engine_config),
             ),
             generation=generation,
             device=device,

@@ -10,7 +10,7 @@ from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.offset_ranges import union
 from echo_stream.connectors.segments import Segment
 from echo_stream.connectors.state_locks import short_lock
-from echo_stream.connectors.state_store import save_snapshot
+from echo_stream.connectors.state_store import save_snapshot, selected
 from echo_stream.connectors.units import remove_leftovers
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import FencedError, StateError
@@ -60,7 +60,12 @@ def merge_group(state: GroupState, config: EngineConfig, *, device: str) -> Merg
 
 
 def take_group_snapshot(
-    state: GroupState, config: EngineConfig, *, device: str, keep: int | None = None
+    state: GroupState,
+    config: EngineConfig,
+    *,
+    device: str,
+    keep: int | None = None,
+    anew: bool = False,
 ) -> Snapshot | None:
     """Write a snapshot of all segments, and return it; None where nothing was counted.
 
@@ -78,7 +83,7 @@ def take_group_snapshot(
         merged = merge_group(state, config, device=device)
         if merged.engine is None or not merged.engine.can_snapshot:
             return None
-        snapshot = merged.engine.snapshot()
+        snapshot = selected(merged.engine, anew=anew)
         save_snapshot(state.folder, snapshot, merged.position, keep=keep)
         return snapshot
 

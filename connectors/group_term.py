@@ -107,10 +107,16 @@ class Term:
         self._published, self.num_published = dict(position), engine.n_seen_
         return size_bytes
 
-    def take_snapshot(self, engine: EchoCoreset, _position: Mapping[str, int]) -> Snapshot:
+    def take_snapshot(
+        self, engine: EchoCoreset, _position: Mapping[str, int], *, anew: bool
+    ) -> Snapshot:
         """Write a snapshot of all that the group has counted; see `take_group_snapshot`."""
         snapshot = take_group_snapshot(
-            self._state, engine.config, device=self._device, keep=self._keep_snapshots
+            self._state,
+            engine.config,
+            device=self._device,
+            keep=self._keep_snapshots,
+            anew=anew,
         )
         assert snapshot is not None, "the engine has been published"
         return snapshot

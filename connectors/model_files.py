@@ -23,7 +23,7 @@ METRICS_FILE = "metrics.json"
 WEIGHTS_FILE = "model.safetensors"
 CURVE_FILE = "curve.png"
 DIGEST_BYTES = 4
-INHERITED = ("generation", "config", "n")
+INHERITED = ("generation", "config", "n", "is_anew")
 
 
 def write_model(
@@ -40,9 +40,10 @@ def write_model(
     result : TrainResult
     parent : Path
     snapshot : mapping
-        Manifest of the snapshot that it was trained on. The metrics name its id, generation
-        and configuration; also the classes in the order of the logits, or mean and scale of
-        the target, and the shape in which the model takes a sample.
+        Manifest of the snapshot that it was trained on, and `is_anew`, whether on its coreset
+        anew. The metrics name its id, generation and configuration; also the classes in the
+        order of the logits, or mean and scale of the target, and the shape in which the model
+        takes a sample.
     verdict : mapping, optional
         Whether it takes the place of the current model, and why.
     """

@@ -1,7 +1,9 @@
 """Snapshots as Parquet and JSON, and back."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +25,7 @@ from echo_stream.typing import Array, Cell
 from echo_stream.validation import SampleSchema
 
 TABLES = ("coreset", "cells", "edges")
+ANEW = "anew_"  # what the tables of `Snapshot.anew` are named with
 
 
 def write_snapshot(
@@ -46,14 +49,9 @@ def write_snapshot(
     more_files : mapping, optional
         Files to write beside its own.
     """
-    tables = {
-        "coreset": coreset_table(
-            snapshot.rows, SampleSchema.from_json(snapshot.manifest["schema"])
-        ),
-        "cells": _cells_table(snapshot.cells),
-        "edges": _edges_table(snapshot.edges),
-    }
-    files = {f"{name}.parquet": _parquet_writer(table) for name, table in tables.items()}
+    files = _table_files(snapshot)
+    if snapshot.anew is not None:
+        files |= _table_files(snapshot.anew, prefix=ANEW)
     manifest = {**snapshot.manifest, "time": time, "position": dict(position)}
     write_unit(target, files | held_out_files(snapshot.held_out) | dict(more_files or {}), manifest)
 
@@ -71,17 +69,30 @@ def read_snapshot(unit: Path) -> Snapshot:
         verify_unit(unit)
     except StateError as err:
         raise SnapshotError(str(err)) from err
-    tables, schema = read_tables(unit), SampleSchema.from_json(manifest["schema"])
+    snapshot = _of_tables(read_tables(unit), manifest)
+    schema = SampleSchema.from_json(manifest["schema"])
+    return replace(snapshot, held_out=read_held_out(unit, schema), anew=_read_anew(unit, manifest))
+
+
+def _read_anew(unit: Path, manifest: dict[str, Any]) -> Snapshot | None:
+    """Return what a snapshot holds in cells that were trained for it, if anything."""
+    if "anew" not in manifest:
+        return None
+    shared = {name: value for name, value in manifest.items() if name not in ("anew", "files")}
+    return _of_tables(read_tables(unit, prefix=ANEW), shared | manifest["anew"])
+
+
+def _of_tables(tables: dict[str, pa.Table], manifest: dict[str, Any]) -> Snapshot:
+    """Undo `_table_files`."""
     return Snapshot(
-        rows=_coreset_rows(tables["coreset"], schema),
+        rows=_coreset_rows(tables["coreset"], SampleSchema.from_json(manifest["schema"])),
         cells=_cell_rows(tables["cells"]),
         edges=_edge_rows(tables["edges"]),
         manifest=manifest,
-        held_out=read_held_out(unit, schema),
     )
 
 
-def read_tables(unit: Path) -> dict[str, pa.Table]:
+def read_tables(unit: Path, *, prefix: str = "") -> dict[str, pa.Table]:
     """Return the three tables of a snapshot as Arrow, without checking them.
 
     Raises
@@ -91,18 +102,41 @@ def read_tables(unit: Path) -> dict[str, pa.Table]:
     """
     snapshot_manifest(unit)
     try:
-        return {name: pq.read_table(unit / f"{name}.parquet") for name in TABLES}
+        return {name: pq.read_table(unit / f"{prefix}{name}.parquet") for name in TABLES}
     except (OSError, pa.ArrowException) as err:
         msg = f"cannot read the snapshot {unit}: {err}"
         raise SnapshotError(msg) from err
 
 
 def roles_of(unit: Path, sample_id: str) -> set[str]:
-    """Return the roles that a sample has in a snapshot, or "held out"; none if it is not in it."""
-    table = pq.ParquetFile(unit / "coreset.parquet").read(columns=["id", "role"])
-    ids, roles = table["id"].to_pylist(), table["role"].to_pylist()
-    found = {role for one, role in zip(ids, roles, strict=True) if one == sample_id}
+    """Return the roles that a sample has in a snapshot; none if it is not in it.
+
+    Beside "core" and "support" there are "held out", and "anew" for what is only in the
+    coreset in other cells.
+    """
+    found = _roles_in(unit / "coreset.parquet", sample_id)
+    other = unit / f"{ANEW}coreset.parquet"
+    if not found and other.exists() and _roles_in(other, sample_id):
+        found = {"anew"}
     return found | ({"held out"} if is_held_out_in(unit, sample_id) else set())
+
+
+def _roles_in(path: Path, sample_id: str) -> set[str]:
+    """Return the roles that a sample has among the rows of a coreset."""
+    table = pq.ParquetFile(path).read(columns=["id", "role"])
+    ids, roles = table["id"].to_pylist(), table["role"].to_pylist()
+    return {role for one, role in zip(ids, roles, strict=True) if one == sample_id}
+
+
+def _table_files(snapshot: Snapshot, *, prefix: str = "") -> dict[str, FileWriter]:
+    """Return what writes the three tables of a snapshot, by file name."""
+    schema = SampleSchema.from_json(snapshot.manifest["schema"])
+    tables = {
+        "coreset": coreset_table(snapshot.rows, schema),
+        "cells": _cells_table(snapshot.cells),
+        "edges": _edges_table(snapshot.edges),
+    }
+    return {f"{prefix}{name}.parquet": _parquet_writer(table) for name, table in tables.items()}
 
 
 def _parquet_writer(table: pa.Table) -> FileWriter:

@@ -1,5 +1,6 @@
 """A state folder: checkpoints, generations and snapshots of one stream, and its lock."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +31,11 @@ from echo_stream.connectors.units import (
     remove_leftovers,
 )
 from echo_stream.engine import EchoCoreset
-from echo_stream.errors import StateError
+from echo_stream.errors import EchoStreamError, StateError
 from echo_stream.snapshot import Snapshot
 from echo_stream.source import Skipped
+
+logger = logging.getLogger(__name__)
 
 GROUP_MANIFEST = "group.json"  # only where a consumer group shares the state
 KEPT_CHECKPOINTS = 3  # a damaged one falls back on the one before it
@@ -162,9 +165,14 @@ class StateStore:
             remove_unit(old)
         return sum(path.stat().st_size for path in target.iterdir())
 
-    def take_snapshot(self, engine: EchoCoreset, position: Mapping[str, int]) -> Snapshot:
-        """Select the coreset of what an engine has counted, write it, and return it."""
-        snapshot = engine.snapshot()
+    def take_snapshot(
+        self, engine: EchoCoreset, position: Mapping[str, int], *, anew: bool = False
+    ) -> Snapshot:
+        """Select the coreset of what an engine has counted, write it, and return it.
+
+        anew asks for that in cells trained for it, too.
+        """
+        snapshot = selected(engine, anew=anew)
         self.save_snapshot(snapshot, position)
         return snapshot
 
@@ -174,6 +182,16 @@ class StateStore:
         return self._patience.retry(
             lambda: save_snapshot(self.folder, snapshot, position, keep=keep)
         )
+
+
+def selected(engine: EchoCoreset, *, anew: bool) -> Snapshot:
+    """Return a snapshot, with the coreset anew if that is asked for and can be had."""
+    if anew:
+        try:
+            return engine.snapshot(anew=True)
+        except EchoStreamError as err:  # a training must not hurt the stream
+            logger.warning("no cells could be trained anew to choose from: %s", err)
+    return engine.snapshot()
 
 
 def save_snapshot(

@@ -15,12 +15,13 @@ from echo_stream.named_features import (
     matrix_of,
     row_of,
 )
+from echo_stream.regeneration import regenerated
 from echo_stream.repair import RepairReport, repair
 from echo_stream.samples import Samples
 from echo_stream.sampling import check_feature_names, row_numbers, take_rows
 from echo_stream.screening import Failure
 from echo_stream.snapshot import Snapshot
-from echo_stream.snapshotting import explain_cell, take_snapshot
+from echo_stream.snapshotting import explain_cell, take_snapshot, with_anew
 from echo_stream.source import ArraySource, Rereadable, as_source
 from echo_stream.typing import Array, Cell, FloatArray, IntArray, Label
 from echo_stream.validation import as_samples
@@ -316,8 +317,14 @@ class EchoCoreset(ChangingEstimator):
         """
         self._current.regenerate(None if source is None else as_source(source), on_epoch)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, *, anew: bool = False) -> Snapshot:
         """Return the coreset of everything counted, with its cells and graph.
+
+        Parameters
+        ----------
+        anew : bool
+            Whether `Snapshot.anew` is to hold what is chosen in cells that `regenerate`
+            would train now. The engine goes on with its own.
 
         Raises
         ------
@@ -328,7 +335,8 @@ class EchoCoreset(ChangingEstimator):
         if sketch.n == 0:
             msg = "no sample has been counted yet; there is nothing to select from"
             raise WarmupError(msg)
-        return replace(take_snapshot(sketch), held_out=self._current.held_out.samples())
+        snapshot = replace(take_snapshot(sketch), held_out=self._current.held_out.samples())
+        return with_anew(snapshot, regenerated(sketch, goes_on=False)) if anew else snapshot
 
     def explain(self, cell: Cell) -> dict[str, Any]:
         """Say what is proven of a cell's samples, what is in doubt, and why.

@@ -31,8 +31,13 @@ class Store(Protocol):
     ) -> int:
         """Write engine and position as one atomic unit; return its size in bytes."""
 
-    def take_snapshot(self, engine: EchoCoreset, position: Mapping[str, int], /) -> Snapshot:
-        """Write a snapshot of the engine, and of what others have counted; return it."""
+    def take_snapshot(
+        self, engine: EchoCoreset, position: Mapping[str, int], /, *, anew: bool
+    ) -> Snapshot:
+        """Write a snapshot of the engine, and of what others have counted; return it.
+
+        anew asks for the coreset in cells trained for it, too, where that can be had.
+        """
 
 
 class DeadLetters(Protocol):
@@ -72,6 +77,8 @@ class Moment:
     skipped : Skipped
     wants_snapshot, wants_training : bool
         Whether a snapshot follows the checkpoint, and whether it is to be trained on.
+    anew : bool
+        Whether the snapshot is to hold the coreset in cells trained for it, too.
     """
 
     engine: EchoCoreset
@@ -79,6 +86,7 @@ class Moment:
     skipped: Skipped
     wants_snapshot: bool
     wants_training: bool
+    anew: bool
 
 
 class RecordedCheckpoint(NamedTuple):
@@ -159,7 +167,13 @@ class Recorder:
             self._dead_letters.write(rejected)
 
     def begin(
-        self, engine: EchoCoreset, skipped: Skipped, *, wants_snapshot: bool, wants_training: bool
+        self,
+        engine: EchoCoreset,
+        skipped: Skipped,
+        *,
+        wants_snapshot: bool,
+        wants_training: bool,
+        anew: bool,
     ) -> None:
         """Begin to write a checkpoint of now, and a snapshot after it if one is wanted.
 
@@ -171,7 +185,7 @@ class Recorder:
         started, position = self._clock(), self._source.position()
         _check_monotone(self._position, position)
         self._position = position
-        moment = Moment(engine.copy(), position, skipped, wants_snapshot, wants_training)
+        moment = Moment(engine.copy(), position, skipped, wants_snapshot, wants_training, anew)
         self._writing = moment, self._executor.submit(self._checkpoint, moment)
         stall = self._stats.checkpoint_stall_seconds = self._clock() - started
         longest = self._stats.max_checkpoint_stall_seconds
@@ -227,7 +241,7 @@ class Recorder:
     def _snapshot(self, moment: Moment) -> Snapshot:
         """Select from a state whose checkpoint is durable, and write what was selected."""
         started = self._clock()
-        snapshot = self._store.take_snapshot(moment.engine, moment.position)
+        snapshot = self._store.take_snapshot(moment.engine, moment.position, anew=moment.anew)
         self._stats.snapshot_seconds = self._clock() - started
         return snapshot
 

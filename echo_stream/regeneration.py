@@ -54,11 +54,12 @@ def _looked_at(sketch: Sketch, watch: Watch) -> Sketch:
     return sketch
 
 
-def regenerated(sketch: Sketch, *, on_epoch: OnEpoch | None = None) -> Sketch:
+def regenerated(sketch: Sketch, *, on_epoch: OnEpoch | None = None, goes_on: bool = True) -> Sketch:
     """Return a sketch of a new generation, trained on the reservoir and filled from what is held.
 
     The sketch given is left as it is. Counts and sums are exact, and certificates stand,
-    where the reservoir holds everything that was counted; else they are estimates.
+    where the reservoir holds everything that was counted; else they are estimates. One that
+    does not go on is only to select from: it is not watched for drift.
 
     Raises
     ------
@@ -86,7 +87,8 @@ def regenerated(sketch: Sketch, *, on_epoch: OnEpoch | None = None) -> Sketch:
     new.reservoir = old.reservoir.successor(
         [heir_of[id(member)] for member in kept], new.reservoir.size
     )
-    _watch_on(new, old)
+    if goes_on:
+        _watch_on(new, old)
     return new
 
 

@@ -70,6 +70,9 @@ class RunConfig:
     retrain_on_turnover : float or None
         Train when this share of a snapshot's samples, of (0, 1], are others than when a model
         was last trained; None: never.
+    retrain_anew : bool
+        Whether a snapshot that may be trained on also holds the coreset in cells that are
+        trained for it, on kept samples.
     retrain_debounce : float
         Seconds that a training for turnover or drift waits, and takes in what else asks for one.
     last_snapshot : bool
@@ -86,6 +89,7 @@ class RunConfig:
     shutdown_budget: float | None = 25.0
     retrain_on_turnover: float | None = None
     retrain_debounce: float = 0.0
+    retrain_anew: bool = False
     last_snapshot: bool = True
 
     def __post_init__(self) -> None:
@@ -330,11 +334,18 @@ class Run:
             wants_snapshot = wants_training = False
         self._begin(wants_snapshot=wants_snapshot, wants_training=wants_training)
 
-    def _begin(self, *, wants_snapshot: bool, wants_training: bool) -> None:
+    def _begin(self, *, wants_snapshot: bool, wants_training: bool, is_last: bool = False) -> None:
         """Begin a checkpoint, and the next interval of all that it brings."""
         n, skipped = self.report.num_arrived, self.report.skipped
+        may_train = wants_training or self._retraining.may_take(
+            is_last=is_last and not self._stop_asked
+        )
         self._recorder.begin(
-            self._engine, skipped, wants_snapshot=wants_snapshot, wants_training=wants_training
+            self._engine,
+            skipped,
+            wants_snapshot=wants_snapshot,
+            wants_training=wants_training,
+            anew=may_train and self._config.retrain_anew and self._trainer is not None,
         )
         now = self._clock()
         self._checkpoint_schedule.done(n, now)
@@ -349,7 +360,7 @@ class Run:
     def _record_last(self, *, wants_snapshot: bool) -> None:
         """Write the last checkpoint, and the last snapshot if there is time for one."""
         self._await(lambda: self._recorder.is_checkpointing)
-        self._begin(wants_snapshot=wants_snapshot, wants_training=False)
+        self._begin(wants_snapshot=wants_snapshot, wants_training=False, is_last=True)
         self._await(lambda: self._recorder.is_checkpointing)
         if wants_snapshot:
             self._await(self._is_recording, may_go_on=self._has_time)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,6 +65,18 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
         is_bridge=graph.is_bridge,
     )
     return Snapshot(rows, cells, edges, _manifest(sketch, rows, cells, choice.num_substituted))
+
+
+def with_anew(snapshot: Snapshot, sketch: Sketch) -> Snapshot:
+    """Return a snapshot that also holds what a sketch of other cells selects.
+
+    Its manifest has what is different there as "anew", and its id is that of both.
+    """
+    anew = take_snapshot(sketch)
+    differs = {k: v for k, v in anew.manifest.items() if v != snapshot.manifest.get(k)}
+    manifest = {**snapshot.manifest, "anew": differs}
+    manifest["id"] = f"{snapshot.n:012d}-{_digest(manifest, snapshot.rows)}"
+    return replace(snapshot, manifest=manifest, anew=anew)
 
 
 def select(sketch: Sketch) -> Selection:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from echo_stream import EchoCoreset, EngineConfig, Snapshot
+from echo_stream.retraining import Retraining
 from echo_stream.run_report import RunReport
 from echo_stream.runtime import Run, RunConfig
 from echo_stream.source import ArraySource, Batch, RejectedSample, Skipped
@@ -173,9 +174,11 @@ class Memory:
         self.skipped.append(skipped)
         return sum(array.nbytes for array in arrays.values())
 
-    def take_snapshot(self, engine: EchoCoreset, position: Mapping[str, int]) -> Snapshot:
+    def take_snapshot(
+        self, engine: EchoCoreset, position: Mapping[str, int], *, anew: bool
+    ) -> Snapshot:
         """Keep the snapshot."""
-        snapshot = engine.snapshot()
+        snapshot = engine.snapshot(anew=anew)
         self.diary.note(f"snapshot {snapshot.n}")
         assert position == {"row": snapshot.n}
         self.snapshots[snapshot.id] = snapshot
@@ -283,6 +286,7 @@ def rig(  # noqa: PLR0913 - all that a run is between
     position: Mapping[str, int] | None = None,
     executor: Executor | None = None,
     clock: Clock | None = None,
+    retraining: Retraining | None = None,
     **tape: Any,
 ) -> Rig:
     """Return a run over the tape, at the start unless a position is given."""
@@ -303,5 +307,6 @@ def rig(  # noqa: PLR0913 - all that a run is between
         trainer=coach,
         observer=ear,
         executor=executor,
+        retraining=retraining,
     )
     return Rig(run, source, memory, ear, engine)

@@ -417,3 +417,21 @@ def test_the_runtime_keeps_every_generation_that_it_checkpoints(
     folders = {folder.name for folder in (tmp_path / "generations").iterdir()}
     assert generations <= folders
     assert read_generation(tmp_path / "generations" / engine.generation_.id).id in generations
+
+
+def test_a_snapshot_may_hold_the_coreset_anew(clusters: Array) -> None:
+    """It is what regeneration would select, and leaves the engine and its own rows alone."""
+    engine = streamed(clusters)
+    before, plain = comparable(engine), engine.snapshot()
+    both = engine.snapshot(anew=True)
+    assert comparable(engine) == before
+    assert rows(both) == rows(plain)
+    assert both.anew is not None
+    assert both.id != plain.id
+    assert plain.anew is None
+    changed = engine.copy()
+    changed.regenerate()
+    expected = changed.snapshot()
+    assert rows(both.anew) == rows(expected)
+    assert both.manifest["anew"]["generation"] == expected.manifest["generation"]
+    assert both.manifest["anew"]["approximate"]

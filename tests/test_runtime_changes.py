@@ -90,9 +90,9 @@ def consume(engine: EchoCoreset, size: int, config: RunConfig) -> tuple[RunRepor
 class _Kept(Memory):
     """A memory of which snapshots may be of any position."""
 
-    def take_snapshot(self, engine: EchoCoreset, _: Mapping[str, int]) -> Snapshot:
+    def take_snapshot(self, engine: EchoCoreset, _: Mapping[str, int], *, anew: bool) -> Snapshot:
         """Keep the snapshot."""
-        snapshot = engine.snapshot()
+        snapshot = engine.snapshot(anew=anew)
         self.snapshots[snapshot.id] = snapshot
         return snapshot
 

@@ -91,6 +91,45 @@ def test_model_is_kept_fresh_judged_and_tested(data: Path, tmp_path: Path) -> No
     assert {row["id"] for row in kept} < held
 
 
+STREAM = ("--latent", "identity", "--budget", 12, "--warmup", 50)
+OFTEN = ("--retrain-every", 2_500, "--model", "mlp", "--train-steps", 3)
+
+
+@pytest.mark.parametrize(("flag", "is_anew"), [((), True), (("--no-retrain-anew",), False)])
+def test_models_are_trained_on_the_coreset_anew(
+    tmp_path: Path, flag: tuple[str, ...], is_anew: bool
+) -> None:
+    """By default; the stream keeps its cells, whose snapshots stay certified."""
+    data, state = write_data(tmp_path / "many.npz", 3_000), tmp_path / "state"
+    words = ("run", data, "--state", state, *STREAM, *OFTEN, *flag)
+    assert answer(*words)["retrainings"] == 1
+    (metrics,) = [json.loads(path.read_text()) for path in state.glob("models/*/metrics.json")]
+    assert (metrics["coreset"]["is_anew"], metrics["coreset"]["n"]) == (is_anew, 2_500)
+    shown = answer("snapshots", "show", "--state", state, "--snapshot", metrics["snapshot"])
+    assert ("anew" in shown) == is_anew
+    assert shown["certified_fraction"] == 1.0
+    assert not shown["approximate"]
+    if is_anew:
+        assert metrics["coreset"]["generation"] == shown["anew"]["generation"]
+        assert shown["anew"]["former_generations"] == [shown["generation"]]
+        assert answer("snapshots", "verify", "--state", state)
+
+
+def test_labels_of_the_coreset_are_not_lost_to_the_one_anew(tmp_path: Path) -> None:
+    """Where only its rows have been labelled, the coreset itself is trained on."""
+    data, state = write_data(tmp_path / "many.npz", 3_000, y=None), tmp_path / "state"
+    words = ("run", data, "--state", state, *STREAM)
+    answer(*words, "--max-samples", 2_400)
+    ids = [row["id"] for row in answer("query", "SELECT id FROM coreset", "--state", state)]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,label\n" + "".join(f"{name},{int(name) % 2}\n" for name in ids))
+    answer("label", labels, "--state", state)
+    assert answer(*words, *OFTEN)["retrainings"] == 1
+    (metrics,) = [json.loads(path.read_text()) for path in state.glob("models/*/metrics.json")]
+    assert not metrics["coreset"]["is_anew"]
+    assert metrics["labels_used"] > 6
+
+
 def test_held_out_share_cannot_change(data: Path) -> None:
     """It is part of the state's configuration."""
     words = ["run", data, "--state", "state", *TINY]

@@ -252,7 +252,8 @@ def test_a_model_can_be_read_back(folder: Path) -> None:
     picture = Path(shown["model"], "curve.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     manifest = answer("snapshots", "show", "--state", folder / "state")
-    assert metrics["coreset"] == {name: manifest[name] for name in ("generation", "config", "n")}
+    origin = {name: manifest[name] for name in ("generation", "config", "n")}
+    assert metrics["coreset"] == {**origin, "is_anew": False}
 
 
 def test_what_a_model_file_says_is_not_imported(
