@@ -17,7 +17,7 @@ BATCH = 256
 DEFAULT_EPOCHS = 200
 LENET_STEP = 1.2e-3, 5e-5  # for the step, and for each sample of its batch
 LENET_MEASURING = 3.0  # five points of the curve, and the end
-RESNET_SAMPLE = 3e-4  # forward and backward, and what is measured; not tried, see paper-gpu.toml
+RESNET_SAMPLE = 3e-4  # forward and backward, and what is measured; assumed, see paper-gpu.toml
 LOGISTIC_SAMPLE = 5e-3
 SELECTION = {
     "echo-paper": 60.0, "echo": 8.0, "facility-location": 60.0, "graph-cut": 60.0,

@@ -18,7 +18,7 @@ def read_results(paths: Iterable[Path]) -> dict[str, Line]:
 
     A file that is not there has no lines, and a line that a kill has cut short is none.
     """
-    found = {}
+    found: dict[str, Line] = {}
     for path in paths:
         if path.exists():
             with path.open("rb") as file:
