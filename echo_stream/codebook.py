@@ -1,6 +1,7 @@
 """The partition by codewords: Voronoi cells in a latent space of any dimension."""
 
 import math
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,10 +14,10 @@ from echo_stream.scratch import chunks
 from echo_stream.typing import Array, Cell, FloatArray, IntArray
 
 MAX_CODEWORDS = 4_096
-SAMPLES_PER_CODEWORD = 10  # of the training samples
+SAMPLES_PER_CODEWORD = 2  # of the training samples, at least
 FOLDS = 5  # of the cross-validation that says how far unseen points lie
 ENOUGH_MEASURED = 1_000  # distances; they fix a mean to a few per cent
-RESTARTS = 3  # k-means++ seedings, of which the best is taken
+ITERATIONS = 20  # of Lloyd's at most; more made no better coreset
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,8 +90,9 @@ class Codebook:
         """Return squared distances of points to codewords that were found without them.
 
         k-means was fitted to its training points, and distances to it are too small by up
-        to a third where ten share a codeword. So a fifth at a time is measured with as many
-        codewords that are fitted to the rest, until there are 1,000: cross-validation.
+        to a third where ten share a codeword, and more where fewer do. So a fifth at a time
+        is measured with as many codewords that are fitted to the rest, until there are 1,000:
+        cross-validation.
         O(n K d).
         """
         points = latent.cpu().numpy()
@@ -131,31 +133,40 @@ def _argmax(scores: torch.Tensor) -> torch.Tensor:
     return scores.max(dim=1).indices
 
 
-def train_codebook(latent: torch.Tensor, *, budget: int, seed: int) -> Codebook:
-    """Return the codebook that mini-batch k-means finds among training points.
+def train_codebook(latent: torch.Tensor, *, slots: int, seed: int) -> Codebook:
+    """Return the codebook that k-means finds among training points.
 
     Parameters
     ----------
     latent : tensor of shape (n, d), float64
-    budget : int
-        K is the smallest of it, n / 10, 4,096 and the number of distinct points.
+    slots : int
+        Of the core. K is the smallest of it, n / 2, 4,096 and the number of distinct points.
     seed : int
+
+    Notes
+    -----
+    O(n K d), 20 times at most. Mini-batches would be faster, but with two to ten points a
+    codeword they end far from the means: the default was measured with both.
     """
     points = latent.cpu().numpy()
     distinct = len(np.unique(points, axis=0))
-    number = max(1, min(budget, len(points) // SAMPLES_PER_CODEWORD, MAX_CODEWORDS, distinct))
-    codewords = torch.from_numpy(_fit_codewords(points, number, seed, restarts=RESTARTS))
+    number = max(1, min(slots, len(points) // SAMPLES_PER_CODEWORD, MAX_CODEWORDS, distinct))
+    codewords = torch.from_numpy(_fit_codewords(points, number, seed))
     _, exponent = math.frexp(float(codewords.abs().max()))
     step = math.ldexp(1.0, exponent - weight_bits(latent.shape[1]))
     return Codebook(torch.unique(round_to_unit(codewords, step), dim=0).to(latent.device))
 
 
-def _fit_codewords(points: FloatArray, number: int, seed: int, *, restarts: int = 1) -> FloatArray:
-    """Return the centres that mini-batch k-means finds, of shape (number, d), float64."""
-    from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415 - slow to import
+def _fit_codewords(points: FloatArray, number: int, seed: int) -> FloatArray:
+    """Return the centres that k-means finds, of shape (number, d), float64."""
+    from sklearn.cluster import KMeans  # noqa: PLC0415 - slow to import
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
-    kmeans = MiniBatchKMeans(number, random_state=seed, n_init=restarts)
-    with threadpool_limits(1):  # the number of cores must not decide the codewords
+    kmeans = KMeans(number, random_state=seed, n_init=1, max_iter=ITERATIONS)
+    with threadpool_limits(1), warnings.catch_warnings():
+        # The number of cores must not decide the codewords. Points that all but coincide share
+        # one, and those that are left over go with the other duplicates.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         kmeans.fit(points)
     return np.asarray(kmeans.cluster_centers_.astype(np.float64))

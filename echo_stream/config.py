@@ -33,7 +33,7 @@ class EngineConfig:
         `auto_regenerate`, where they are None.
     cells : "grid", "grid-budget" or "codebook"
         The paper's grid; the finest grid that leaves every occupied cell a core sample;
-        or the Voronoi cells of at most `budget` codewords. Default: codebook.
+        or the Voronoi cells of codewords, no more than there are core slots. Default: codebook.
     latent : "encoder", "pca" or "identity"
         The encoder below; at most 64 principal components; or x itself, when it is an
         embedding. Default: pca.

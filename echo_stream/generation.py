@@ -282,7 +282,7 @@ def _train_latent(
 def _train_partition(latent: torch.Tensor, config: EngineConfig, expected_n: int) -> Partition:
     """Return the partition of the latent space that the training points call for."""
     if config.cells == "codebook":
-        return train_codebook(latent, budget=config.budget, seed=config.seed)
+        return train_codebook(latent, slots=config.core_slots, seed=config.seed)
     if config.cells == "grid-budget":
         side = budget_aware_side(latent, expected_n, config.budget)
     else:

@@ -18,7 +18,7 @@ from echo_stream.partition import Partition
 from echo_stream.typing import Array, Label
 
 MIN_SIZE = 2_048  # samples; enough to train an encoder, or a codebook of 60 words
-SAMPLES_PER_CODEWORD = 34  # three times what a codebook is trained on, and some to spare
+SAMPLES_PER_CODEWORD = 34  # many more than a codebook needs: they find better codewords
 
 Place: TypeAlias = tuple[int, Tie]
 """Seeded hash of the id, then the sample's tie: a total order that nobody's arrival decides."""

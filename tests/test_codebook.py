@@ -74,7 +74,7 @@ def test_the_nearest_codeword_has_the_same_bits_anywhere() -> None:
     """Points on the border of two cells go the same way in any row, block and thread count."""
     rng = np.random.default_rng(0)
     latent = torch.from_numpy(rng.integers(-(2**22), 2**22, (1_024, 37)) * 2.0**-22)
-    book = train_codebook(latent, budget=50, seed=0)
+    book = train_codebook(latent, slots=50, seed=0)
     # Midpoints of codewords lie on borders, as nearly as they can.
     latent[:500] = (
         book.codewords[torch.randint(0, book.max_cells, (500,))]
@@ -92,17 +92,17 @@ def test_the_nearest_codeword_has_the_same_bits_anywhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "budget", "number"), [(400, 1_000, 40), (400, 5, 5), (9, 50, 1), (1, 1, 1)]
+    ("n", "slots", "number"), [(400, 1_000, 200), (400, 5, 5), (9, 50, 4), (1, 1, 1)]
 )
-def test_the_number_of_codewords_follows_the_data(n: int, budget: int, number: int) -> None:
-    """No more than the budget, a tenth of the training samples, or the distinct ones."""
+def test_the_number_of_codewords_follows_the_data(n: int, slots: int, number: int) -> None:
+    """No more than the slots, half of the training samples, or the distinct ones."""
     latent = torch.from_numpy(np.random.default_rng(0).normal(size=(n, 3)))
-    assert train_codebook(latent, budget=budget, seed=0).max_cells == number
+    assert train_codebook(latent, slots=slots, seed=0).max_cells == number
 
 
 def test_equal_samples_make_one_codeword() -> None:
     """Duplicates are no reason for an empty cell."""
-    assert train_codebook(torch.ones(500, 2).double(), budget=9, seed=0).max_cells == 1
+    assert train_codebook(torch.ones(500, 2).double(), slots=9, seed=0).max_cells == 1
 
 
 def test_budget_aware_side_is_the_largest_that_fits() -> None:
