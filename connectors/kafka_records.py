@@ -50,6 +50,8 @@ class RecordDecoder:
     ----------
     codec : CodecConfig
     on_tombstone : {"forget", "ignore"}
+    is_shared : bool
+        Whether others read parts of the log: labels and tombstones say where they stand, then.
 
     Attributes
     ----------
@@ -62,8 +64,11 @@ class RecordDecoder:
     is what would if each was decoded by itself.
     """
 
-    def __init__(self, codec: CodecConfig, on_tombstone: OnTombstone = "forget") -> None:
+    def __init__(
+        self, codec: CodecConfig, on_tombstone: OnTombstone = "forget", *, is_shared: bool = False
+    ) -> None:
         self._codec = codec
+        self._is_shared = is_shared
         self._forgets = on_tombstone == "forget"
         self._blocks = Blocks(codec)
         self.schema: SampleSchema | None = None
@@ -127,7 +132,8 @@ class RecordDecoder:
                     record.key, record.value, record.headers, self._codec, self.schema
                 )
                 if not isinstance(decoded, Decoded):
-                    found.changes.append(decoded._replace(place=found.num_samples))
+                    stands = origin if self._is_shared else None
+                    found.changes.append(decoded._replace(place=found.num_samples, origin=stands))
                     continue
                 if self.schema is None:
                     self.schema = SampleSchema.of(decoded.x)

@@ -142,7 +142,9 @@ class KafkaSource:
         self._config = config
         self._membership = membership
         self._topics = sorted(set(config.topics))
-        self._decoder = RecordDecoder(config.codec, config.on_tombstone)
+        self._decoder = RecordDecoder(
+            config.codec, config.on_tombstone, is_shared=membership is not None
+        )
         self._waiting: deque[tuple[TopicPartition, Any]] = deque()  # taken, not decoded yet
         self._exhausted = False
         self._read = ReadRecords()

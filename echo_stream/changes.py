@@ -1,10 +1,11 @@
 """What a stream brings beside samples: late labels, and ids to forget."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self, TypeAlias
 
-from echo_stream.samples import Samples
+from echo_stream.label_log import LabelLog
+from echo_stream.samples import Origin, Samples
 from echo_stream.typing import Label
 
 
@@ -17,11 +18,14 @@ class LateLabel(NamedTuple):
     label : int, float or str
     place : int
         Samples of the same batch that came before it.
+    origin : Origin or None
+        Where it stands, if its sample may be in the part of another engine.
     """
 
     id: str
     label: Label
     place: int = 0
+    origin: Origin | None = None
 
 
 class Forget(NamedTuple):
@@ -32,10 +36,13 @@ class Forget(NamedTuple):
     id : str
     place : int
         Samples of the same batch that came before it.
+    origin : Origin or None
+        Where it stands, if its sample may be in the part of another engine.
     """
 
     id: str
     place: int = 0
+    origin: Origin | None = None
 
 
 Change: TypeAlias = LateLabel | Forget
@@ -43,8 +50,8 @@ Change: TypeAlias = LateLabel | Forget
 
 
 @dataclass(slots=True)
-class ChangeCounts:
-    """How many changes there have been since the stream began.
+class Changes:
+    """What changes have come since the stream began: how many, and labels for other engines.
 
     Attributes
     ----------
@@ -52,31 +59,69 @@ class ChangeCounts:
         Late labels of ids of which a sample was held, and of others.
     num_replaced : int
         Samples taken out since another of their id came.
+    labels : LabelLog
+        Labels whose samples may be in the parts of other engines.
     """
 
     num_labelled: int = 0
     num_label_missed: int = 0
     num_replaced: int = 0
+    labels: LabelLog = field(default_factory=LabelLog)
 
-    def merge(self, other: "ChangeCounts") -> None:
-        """Add the counts of other, which is left unchanged."""
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the labels."""
+        return self.labels.size_bytes
+
+    def merge(self, other: "Changes") -> None:
+        """Add the changes of other, which is left unchanged."""
         self.num_labelled += other.num_labelled
         self.num_label_missed += other.num_label_missed
         self.num_replaced += other.num_replaced
+        self.labels.merge(other.labels)
 
-    def note_label(self, *, is_met: bool) -> None:
+    def copy(self) -> "Changes":
+        """Return an independent copy."""
+        copy = Changes()
+        copy.merge(self)
+        return copy
+
+    def note_label(self, late: LateLabel, *, is_met: bool) -> None:
+        """Take in a late label, and whether a sample of its id was held."""
+        self.count_label(is_met=is_met)
+        if late.origin is None:
+            self.labels.drop(late.id)
+        else:
+            self.labels.note(late.id, late.label, late.origin, is_met=is_met)
+
+    def count_label(self, *, is_met: bool) -> None:
         """Count a late label, by whether a sample of its id was held."""
         self.num_labelled += is_met
         self.num_label_missed += not is_met
 
-    def to_json(self) -> dict[str, int]:
-        """Return the counts as a JSON object, named as in a snapshot's manifest."""
-        return asdict(self)
+    def note_met(self, sample_id: str, origin: Origin | None) -> None:
+        """Count labels that this engine has missed, and that reach a sample of another one."""
+        num_missed = self.labels.met(sample_id, origin)
+        self.num_labelled += num_missed
+        self.num_label_missed -= num_missed
+
+    def counts(self) -> dict[str, int]:
+        """Return how many there have been, named as in a snapshot's manifest."""
+        return {name: getattr(self, name) for name in COUNTS}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as a JSON object."""
+        return {**self.counts(), **({"labels": self.labels.to_json()} if self.labels else {})}
 
     @classmethod
-    def from_json(cls, counts: dict[str, Any]) -> Self:
-        """Return the counts that `to_json` wrote."""
-        return cls(**counts)
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Return the changes that `to_json` wrote."""
+        changes = cls(**{name: stored[name] for name in COUNTS if name in stored})
+        changes.labels.restore(stored.get("labels", []))
+        return changes
+
+
+COUNTS = ("num_labelled", "num_label_missed", "num_replaced")
 
 
 def in_order(samples: Samples | None, changes: Sequence[Change]) -> Iterator[Samples | Change]:

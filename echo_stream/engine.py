@@ -246,8 +246,7 @@ class EchoCoreset(ChangingEstimator):
             msg = "an engine cannot absorb itself; give another one"
             raise ConfigError(msg)
         self._progress = self._current
-        self._progress.settled_sketch().merge(other._current.settled_sketch())
-        self._progress.held_out.merge(other._current.held_out)
+        self._progress.merge(other._current)
 
     def repair(self, source: Rereadable | Array) -> RepairReport:
         """Read the source again, and make exact what the stream has left in doubt.

@@ -60,7 +60,7 @@ class ChangingEstimator(EngineEstimator):
         """
         pairs = late_labels(ids, labels)
         self._progress = self._current
-        return sum([self._progress.label(name, label) for name, label in pairs])
+        return sum([self._progress.label(LateLabel(*pair)) for pair in pairs])
 
     def holds(self, sample_id: object) -> bool:
         """Tell whether a sample of an id is held. O(retained) once, then O(1)."""
@@ -70,9 +70,9 @@ class ChangingEstimator(EngineEstimator):
         """Do what a stream asks for: set a label, or forget an id; misses are counted."""
         self._progress = self._current
         if isinstance(change, LateLabel):
-            self._progress.label(change.id, change.label)
+            self._progress.label(change)
         else:
-            self._progress.forget(change.id)
+            self._progress.forget(change.id, change.origin)
 
     def change_counts(self) -> dict[str, int]:
         """Return how many samples were labelled late, forgotten and replaced, or missed.

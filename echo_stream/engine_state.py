@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from echo_stream.buffer import SampleBuffer
-from echo_stream.changes import ChangeCounts
+from echo_stream.changes import Changes
 from echo_stream.config import EngineConfig
 from echo_stream.errors import ConfigError
 from echo_stream.generation import Generation, check_format
@@ -70,7 +70,7 @@ def unpack_engine(
         raise ConfigError(msg)
     progress = Progress(kept, device, features=features)
     progress.forgotten.restore(meta["forgotten"])
-    progress.changes = ChangeCounts.from_json(meta.get("changes", {}))
+    progress.changes = Changes.from_json(meta.get("changes", {}))
     if "held_out" in meta:
         progress.held_out.restore(_part(arrays, meta, "held_out"))
     if "sketch" in meta:

@@ -1,12 +1,11 @@
 """The ids that were asked to be forgotten, as hashes: the names themselves are gone."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from echo_stream.hashes import ID_BYTES, id_digest
 from echo_stream.members import Member
-
-HASH_BYTES = 16
+from echo_stream.samples import Origin, log_of
 
 
 class Forgotten:
@@ -32,6 +31,7 @@ class Forgotten:
 
     def __init__(self) -> None:
         self._removed: dict[bytes, list[int]] = {}
+        self._reach: dict[bytes, dict[str, int]] = {}  # the last offset by log, where known
         self.num_removed = self.num_missed = 0
 
     def __len__(self) -> int:
@@ -40,16 +40,42 @@ class Forgotten:
 
     def __contains__(self, sample_id: object) -> bool:
         """Tell whether an id has been forgotten."""
-        return _hashed(sample_id) in self._removed
+        return id_digest(sample_id) in self._removed
 
     @property
     def size_bytes(self) -> int:
         """Bytes of the hashes and digests."""
-        return HASH_BYTES * len(self) + 8 * self.num_removed
+        return ID_BYTES * len(self) + 8 * self.num_removed
 
-    def add(self, sample_id: object, removed: Sequence[Member]) -> None:
-        """Note which samples of an id have been taken out, perhaps none."""
-        self._add(_hashed(sample_id), [int(member.tie[2]) for member in removed])
+    def add(
+        self, sample_id: object, removed: Sequence[Member], origin: Origin | None = None
+    ) -> None:
+        """Note which samples of an id have been taken out, perhaps none.
+
+        Where the wish stands in a log, samples after it there are not meant; see `reaches`.
+        """
+        name = id_digest(sample_id)
+        reach = None if origin is None else {log_of(origin): origin.offset}
+        self._extend_reach(name, reach)
+        self._add(name, [int(member.tie[2]) for member in removed])
+
+    def reaches(self, member: Member) -> bool:
+        """Tell whether a sample that another engine has counted is to be taken out.
+
+        All samples of a forgotten id are, but those that come after the wish in its own log.
+        """
+        name, origin = id_digest(member.id), member.origin
+        if name not in self._removed:
+            return False
+        reach = self._reach.get(name)
+        if reach is None or origin is None:
+            return True
+        return any(log != log_of(origin) or origin.offset < end for log, end in reach.items())
+
+    def note(self, removed: Sequence[Member]) -> None:
+        """Note samples of ids that are forgotten already, which have been taken out now."""
+        for member in removed:
+            self._add(id_digest(member.id), [int(member.tie[2])])
 
     def pending(self, members: Sequence[Member]) -> list[Member]:
         """Return those of forgotten ids, all read again, that are still in the sums."""
@@ -59,12 +85,14 @@ class Forgotten:
     def merge(self, other: "Forgotten") -> None:
         """Take over what other has forgotten; other is left unchanged."""
         for name, digests in other._removed.items():
+            self._extend_reach(name, other._reach.get(name))
             self._add(name, digests)
 
     def same_ids(self) -> "Forgotten":
         """Return the same ids with no sample taken out yet, for a source that is read again."""
         again = Forgotten()
         for name in self._removed:
+            again._extend_reach(name, self._reach.get(name))
             again._add(name, [])
         return again
 
@@ -73,16 +101,37 @@ class Forgotten:
         return {"num_forgotten": self.num_removed, "num_forget_missed": self.num_missed}
 
     def to_json(self) -> list[list[Any]]:
-        """Return rows of hash (hexadecimal) and digests (as text), in order of hash."""
+        """Return rows of hash (hexadecimal) and digests (as text), in order of hash.
+
+        Where a wish stood in logs, with its last offset in each.
+        """
         return [
-            [name.hex(), [str(digest) for digest in sorted(digests)]]
+            [name.hex(), [str(digest) for digest in sorted(digests)], *self._reach_of(name)]
             for name, digests in sorted(self._removed.items())
         ]
 
     def restore(self, rows: list[list[Any]]) -> None:
         """Take over what `to_json` returned, being empty."""
-        for name, digests in rows:
-            self._add(bytes.fromhex(name), [int(digest) for digest in digests])
+        for hexadecimal, digests, *reach in rows:
+            name = bytes.fromhex(hexadecimal)
+            self._extend_reach(name, reach[0] if reach else None)
+            self._add(name, [int(digest) for digest in digests])
+
+    def _reach_of(self, name: bytes) -> list[dict[str, int]]:
+        """Return the reach of a hash as the end of its row."""
+        reach = self._reach.get(name)
+        return [] if reach is None else [dict(sorted(reach.items()))]
+
+    def _extend_reach(self, name: bytes, reach: dict[str, int] | None) -> None:
+        """Let a hash reach as far as another wish does; None: everywhere."""
+        known = self._reach.get(name)
+        if reach is None or (name in self._removed and known is None):
+            self._reach.pop(name, None)
+            return
+        known = known or {}
+        self._reach[name] = {
+            log: max(end, known.get(log, end)) for log, end in {**known, **reach}.items()
+        }
 
     def _add(self, name: bytes, digests: Sequence[int]) -> None:
         """Note digests of samples that have been taken out for a hash, perhaps none."""
@@ -94,14 +143,9 @@ class Forgotten:
 
 def _crossed_off(member: Member, removed: dict[bytes, list[int]]) -> bool:
     """Cross a sample off those that have been taken out; False if it is none of them."""
-    digests = removed[_hashed(member.id)]
+    digests = removed[id_digest(member.id)]
     digest = int(member.tie[2])
     if digest not in digests:
         return False
     digests.remove(digest)
     return True
-
-
-def _hashed(sample_id: object) -> bytes:
-    """Return 128 bits of BLAKE2b of an id as text: 7 and "7" are the same."""
-    return hashlib.blake2b(str(sample_id).encode(), digest_size=HASH_BYTES).digest()

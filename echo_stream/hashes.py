@@ -17,6 +17,7 @@ import numpy as np
 from echo_stream.typing import Array
 
 HASH_BYTES = 8
+ID_BYTES = 16
 GOLDEN_GAMMA = 0x9E3779B97F4A7C15  # odd, near 2**64 / the golden ratio
 LATEST = 2**64 - 1  # no hash is beyond it
 _FIRST = frozenset("-0123456789")  # characters of a decimal
@@ -65,6 +66,11 @@ def digest(*parts: bytes | memoryview) -> int:
     for part in parts:
         hasher.update(part)
     return int.from_bytes(hasher.digest(), "big")
+
+
+def id_digest(sample_id: object) -> bytes:
+    """Return 128 bits of BLAKE2b of an id as text, to know it again: 7 and "7" are the same."""
+    return blake2b(str(sample_id).encode(), digest_size=ID_BYTES).digest()
 
 
 def _as_bytes(sample_id: object) -> bytes:

@@ -5,13 +5,17 @@ from typing import Any
 
 import numpy as np
 
+from echo_stream.changes import LateLabel
 from echo_stream.config import EngineConfig
+from echo_stream.crossing import late_labels, to_forget
+from echo_stream.forgotten import Forgotten
 from echo_stream.hashes import hash_ids, seeded
-from echo_stream.members import Member, members_of, samples_from
+from echo_stream.label_log import LabelLog
+from echo_stream.members import members_of, samples_from
 from echo_stream.reservoir import Reservoir
-from echo_stream.samples import Samples
+from echo_stream.samples import Origin, Samples
 from echo_stream.sketch_state import columns_to_json, samples_from_json
-from echo_stream.typing import Array, Label, State
+from echo_stream.typing import Array, State
 from echo_stream.validation import SampleSchema
 
 SIZE = 2_000  # samples held at most: an accuracy of 80 % has a standard error of 0.9 points
@@ -51,6 +55,7 @@ class HeldOut:
         self._share, self._seed = config.holdout, config.seed
         self._replaces = config.on_duplicate == "replace"
         self._pool = Reservoir(size, config.seed)
+        self._forgotten, self._labels = Forgotten(), LabelLog()  # for the parts of others
 
     def __len__(self) -> int:
         """Return the number of samples held."""
@@ -85,29 +90,57 @@ class HeldOut:
             self._pool.offer([member])
         return samples[np.flatnonzero(~chosen)]
 
-    def forget(self, sample_id: str) -> list[Member]:
-        """Take out the samples of an id and return them."""
+    def forget(self, sample_id: str, origin: Origin | None = None) -> int:
+        """Take out the samples of an id and return their number; origin: see `Forgotten`."""
         gone = self._pool.of(sample_id)
         self._pool.forget(sample_id)
-        return gone
+        self._labels.drop(sample_id)
+        if origin is not None:
+            self._forgotten.add(sample_id, gone, origin)
+        return len(gone)
 
-    def label(self, sample_id: str, label: Label) -> bool:
+    def label(self, late: LateLabel) -> bool:
         """Give the samples of an id another label; return whether any is held."""
-        found = self._pool.of(sample_id)
+        found = self._pool.of(late.id)
         for member in found:
-            self._pool.swap(member, member.relabelled(label))
+            self._pool.swap(member, member.relabelled(late.label))
+        if late.origin is None:
+            self._labels.drop(late.id)
+        else:
+            self._labels.note(late.id, late.label, late.origin, is_met=bool(found))
         return bool(found)
 
-    def merge(self, other: "HeldOut") -> None:
-        """Absorb what another part of the stream has held out; other is left unchanged."""
+    def merge(self, other: "HeldOut") -> int:
+        """Absorb what another part of the stream has held out; other is left unchanged.
+
+        Returns how many late labels have met their samples by that.
+        """
+        other = other.copy()
+        num_met = self._meet(other) + other._meet(self)
         self.num_taken += other.num_taken
         self._pool.merge(other._pool)
+        self._forgotten.merge(other._forgotten)
+        self._labels.merge(other._labels)
+        return num_met
+
+    def _meet(self, other: "HeldOut") -> int:
+        """Do what another part asks for; return how many of its labels were missed there."""
+        self._pool.take_out(to_forget(self._pool.members, other._forgotten))
+        num_met = 0
+        for member, late, is_news in late_labels(self._pool.members, self._labels, other._labels):
+            num_met += other._labels.met(member.id, member.origin)
+            if is_news:
+                self._pool.swap(member, member.relabelled(late.label))
+        return num_met
 
     def copy(self) -> "HeldOut":
         """Return an independent copy that shares the samples, which never change."""
         copy = object.__new__(HeldOut)
         copy.num_taken, copy._share, copy._seed = self.num_taken, self._share, self._seed
         copy._replaces, copy._pool = self._replaces, self._pool.copy()
+        copy._forgotten, copy._labels = Forgotten(), LabelLog()
+        copy._forgotten.merge(self._forgotten)
+        copy._labels.merge(self._labels)
         return copy
 
     def samples(self) -> Samples | None:
@@ -122,6 +155,8 @@ class HeldOut:
             "num_taken": self.num_taken,
             "limit": self._pool.limit_to_json(),
             "columns": None if samples is None else columns_to_json(samples),
+            "forgotten": self._forgotten.to_json(),
+            "late_labels": self._labels.to_json(),
         }
         return {} if samples is None else {"x": samples.x}, meta
 
@@ -129,6 +164,9 @@ class HeldOut:
         """Take over what `to_state` returned, being empty."""
         arrays, meta = state
         self.num_taken = meta["num_taken"]
+        # States of before there were groups that hold out have neither.
+        self._forgotten.restore(meta.get("forgotten", []))
+        self._labels.restore(meta.get("late_labels", []))
         columns = meta["columns"]
         held = None if columns is None else samples_from_json(arrays["x"], columns)
         self._pool.restore(members_of(held), meta["limit"])

@@ -1,7 +1,7 @@
 """Labels that come after their samples, and what becomes of them."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from echo_stream.members import Member
 from echo_stream.samples import label_of, larger_label
 from echo_stream.typing import Label
 from echo_stream.validation import as_samples
+
+if TYPE_CHECKING:
+    from echo_stream.sketch import Sketch
 
 
 def late_labels(ids: Any, labels: Any) -> list[tuple[str, Label]]:
@@ -70,12 +73,16 @@ class LateLabels:
         return member
 
 
-def merged_labels(mine: Sequence[Member], theirs: Sequence[Member]) -> dict[str, Label]:
-    """Return the labels of ids that two engines hold, where a label came late to either.
+def merged_labels(sketch: "Sketch", other: "Sketch") -> dict[str, Label]:
+    """Return the labels of ids that two sketches hold, where a label came late to either.
 
-    Of several the larger one, numbers before text: which came last nobody knows.
+    Of several the larger one, numbers before text: which came last nobody knows, unless it
+    is logged; those are left out here.
     """
+    mine, theirs = sketch.members(), other.members()
     shared = {member.id for member in mine} & {member.id for member in theirs}
+    logs = sketch.changes.labels, other.changes.labels
+    shared = {name for name in shared if not any(name in log for log in logs)}
     late: dict[str, list[Label]] = {}
     for member in (*mine, *theirs):
         if member.is_relabelled and member.id in shared:

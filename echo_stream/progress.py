@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from echo_stream.buffer import SampleBuffer
-from echo_stream.changes import ChangeCounts
+from echo_stream.changes import Changes, LateLabel
 from echo_stream.config import EngineConfig
 from echo_stream.drift import Watch
 from echo_stream.duplicates import append_replacing
@@ -18,11 +18,11 @@ from echo_stream.held_out import HeldOut
 from echo_stream.members import members_of
 from echo_stream.regeneration import count, regenerated, reread
 from echo_stream.repair import repair
-from echo_stream.samples import Samples
+from echo_stream.samples import Origin, Samples
 from echo_stream.screening import Failure, failures, refuse_failing
 from echo_stream.sketch import Sketch
 from echo_stream.source import Rereadable, read_again
-from echo_stream.typing import Array, IntArray, Label
+from echo_stream.typing import Array, IntArray
 from echo_stream.validation import SampleSchema
 
 
@@ -39,7 +39,7 @@ class Progress:
     waiting : SampleBuffer
         What the warm-up holds back.
     forgotten : Forgotten
-    changes : ChangeCounts
+    changes : Changes
         What has been taken out of the warm-up, and labelled there; the sketch knows what was
         done to it.
     features : module, callable, str or None
@@ -60,7 +60,7 @@ class Progress:
     sketch: Sketch | None = None
     waiting: SampleBuffer = field(default_factory=SampleBuffer)
     forgotten: Forgotten = field(default_factory=Forgotten)
-    changes: ChangeCounts = field(default_factory=ChangeCounts)
+    changes: Changes = field(default_factory=Changes)
     features: object = None
     held_out: HeldOut = field(init=False)
 
@@ -128,6 +128,7 @@ class Progress:
         forgotten = Forgotten()
         forgotten.merge(self.forgotten)
         copy = replace(self, sketch=sketch, waiting=self.waiting.copy(), forgotten=forgotten)
+        copy.changes = self.changes.copy()
         copy.held_out = self.held_out.copy()
         return copy
 
@@ -203,27 +204,39 @@ class Progress:
         else:
             self.sketch = reread(sketch, source, on_epoch=on_epoch)
 
-    def forget(self, sample_id: str) -> int:
-        """Take the samples of an id out and return their number. O(retained)."""
+    def merge(self, other: "Progress") -> None:
+        """Absorb other, which is left unchanged; see `EchoCoreset.merge`."""
+        sketch, theirs = self.settled_sketch(), other.settled_sketch()
+        num_met = self.held_out.merge(other.held_out)
+        sketch.merge(theirs)
+        sketch.changes.num_labelled += num_met
+        sketch.changes.num_label_missed -= num_met
+
+    def forget(self, sample_id: str, origin: Origin | None = None) -> int:
+        """Take the samples of an id out and return their number. O(retained).
+
+        origin is where the wish stands, if other engines have counted parts of the stream.
+        """
         if self.held_out.is_for(sample_id):
-            return len(self.held_out.forget(sample_id))
+            return self.held_out.forget(sample_id, origin)
         if self.sketch is not None:
-            return self.sketch.forget(sample_id)
+            return self.sketch.forget(sample_id, origin)
         removed = members_of(self.waiting.remove(sample_id))
-        self.forgotten.add(sample_id, removed)
+        self.forgotten.add(sample_id, removed, origin)
+        self.changes.labels.drop(sample_id)
         return len(removed)
 
-    def label(self, sample_id: str, label: Label) -> bool:
+    def label(self, late: LateLabel) -> bool:
         """Give the samples of an id another label; return whether any is held."""
-        if self.held_out.is_for(sample_id):
-            is_met = self.held_out.label(sample_id, label)
+        if self.held_out.is_for(late.id):
+            is_met = self.held_out.label(late)
             holder = self if self.sketch is None else self.sketch
-            holder.changes.note_label(is_met=is_met)
+            holder.changes.count_label(is_met=is_met)
             return is_met
         if self.sketch is not None:
-            return self.sketch.label(sample_id, label)
-        is_met = self.waiting.label(sample_id, label)
-        self.changes.note_label(is_met=is_met)
+            return self.sketch.label(late)
+        is_met = self.waiting.label(late.id, late.label)
+        self.changes.note_label(late, is_met=is_met)
         return is_met
 
     def holds(self, sample_id: str) -> bool:
@@ -235,7 +248,7 @@ class Progress:
     def change_counts(self) -> dict[str, int]:
         """Return how many labels, forgotten ids and replacements there have been."""
         holder = self if self.sketch is None else self.sketch
-        return {**holder.forgotten.counts(), **holder.changes.to_json()}
+        return {**holder.forgotten.counts(), **holder.changes.counts()}
 
     def settled_sketch(self) -> Sketch:
         """Return the sketch, or raise WarmupError if there is none yet."""

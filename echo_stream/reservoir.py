@@ -78,7 +78,11 @@ class Reservoir:
 
     def forget(self, sample_id: str) -> None:
         """Take the samples of an id out; what is later than all of now stays out. O(log size)."""
-        gone = self._of(sample_id)
+        self.take_out(self.of(sample_id))
+
+    def take_out(self, members: Sequence[Member]) -> None:
+        """Take samples out, those that are held; else as `forget`. O(members log size)."""
+        gone = [entry for member in members for entry in self._of(member.id) if entry[1] is member]
         if gone and len(self._entries) == self.size:
             self._limit = self._reach()
         for entry in gone:

@@ -30,6 +30,17 @@ class Origin(NamedTuple):
     timestamp: int
 
 
+def log_of(origin: Origin) -> str:
+    """Return what a position calls the partition of an origin.
+
+    Examples
+    --------
+    >>> log_of(Origin("events", 3, 7, 1_000))
+    'events/3'
+    """
+    return f"{origin.topic}/{origin.partition}"
+
+
 @dataclass(frozen=True, slots=True)
 class Samples:
     """A batch of samples as columns of equal length.

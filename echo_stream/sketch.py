@@ -15,8 +15,9 @@ from echo_stream import sketch_size
 from echo_stream.buffer import SampleBuffer
 from echo_stream.cell_graph import CellGraph
 from echo_stream.cells import CellStatistics, CellTable
-from echo_stream.changes import ChangeCounts
+from echo_stream.changes import Changes, LateLabel
 from echo_stream.config import EngineConfig
+from echo_stream.crossing import cross
 from echo_stream.drift import Watch
 from echo_stream.duplicates import append_replacing
 from echo_stream.forgotten import Forgotten
@@ -27,10 +28,10 @@ from echo_stream.members import Member, members_from, members_of, samples_from
 from echo_stream.mergeable import check_mergeable
 from echo_stream.pools import Block, Pools, latents, vectors_of
 from echo_stream.reservoir import Reservoir, reservoir_size
-from echo_stream.samples import Samples
+from echo_stream.samples import Origin, Samples
 from echo_stream.scratch import Scratch
 from echo_stream.screening import Failure, failures
-from echo_stream.typing import IntArray, Label
+from echo_stream.typing import IntArray
 from echo_stream.witnesses import Witnesses
 
 BLOCK_SIZE = 1_024  # samples; epochs end at block ends, so blocks are cut by position alone
@@ -79,7 +80,7 @@ class Sketch:
         Samples that wait for their block.
     forgotten : Forgotten
         Ids that were asked to be forgotten.
-    changes : ChangeCounts
+    changes : Changes
         Late labels, and samples replaced.
     is_approximate : bool
         Whether counts and sums were estimated from kept samples, since a new generation
@@ -101,7 +102,7 @@ class Sketch:
         self.graph = CellGraph(generation.partition)
         self.tail = SampleBuffer()
         self.forgotten = Forgotten()
-        self.changes = ChangeCounts()
+        self.changes = Changes()
         self.is_approximate = False
         self.former_generations: list[str] = []
         self.watch: Watch | None = None
@@ -135,6 +136,11 @@ class Sketch:
     def num_arrived(self) -> int:
         """Samples that have arrived: those counted, and those taken out again."""
         return self.n + self.forgotten.num_removed + self.changes.num_replaced
+
+    @property
+    def has_wishes(self) -> bool:
+        """Whether something was asked for that samples of another sketch may have to meet."""
+        return len(self.forgotten) + len(self.changes.labels) > 0
 
     @property
     def room(self) -> int:
@@ -216,6 +222,8 @@ class Sketch:
     def merge(self, other: "Sketch") -> None:
         """Absorb other, which is left unchanged; both tails are applied. O(M D + pools).
 
+        What either was asked to forget or to label, it is done to the other's samples too.
+
         Raises
         ------
         ConfigError
@@ -224,16 +232,17 @@ class Sketch:
         check_mergeable(self, other)
         other = other.settled()
         self.settle()
-        labels = merged_labels(self.members(), other.members())
+        other, gone = cross(self, other)
+        labels = merged_labels(self, other)
         slots = self.table.merge(other.table)
         self.pools.merge(self.table, other.pools, slots.cpu().numpy())
         self.reservoir.merge(other.reservoir)
         self.witnesses.merge(other.witnesses)
         self.forgotten.merge(other.forgotten)
+        self.forgotten.note(gone)
         self.changes.merge(other.changes)
         self.num_applied += other.num_applied
         self.release_index()
-        self._keep_out()
         for name, label in labels.items():
             self.held.label(name, label)
         self.is_approximate |= other.is_approximate
@@ -242,14 +251,16 @@ class Sketch:
         )
         self._rewatch(other)
 
-    def forget(self, sample_id: str) -> int:
+    def forget(self, sample_id: str, origin: Origin | None = None) -> int:
         """Take the samples of an id out, exactly, and return how many were held.
 
         O(retained). 0: none is held, so none can be told from one never seen. From sums
-        that are estimates nothing can be taken out: the id is missed there.
+        that are estimates nothing can be taken out: the id is missed there. origin is where
+        the wish stands, if others have counted parts of the stream.
         """
         removed, num_held = self._remove(sample_id)
-        self.forgotten.add(sample_id, removed)
+        self.forgotten.add(sample_id, removed, origin)
+        self.changes.labels.drop(sample_id)
         return num_held
 
     def replace(self, sample_id: str) -> None:
@@ -260,15 +271,25 @@ class Sketch:
         removed, _ = self._remove(sample_id)
         self.changes.num_replaced += len(removed)
 
-    def label(self, sample_id: str, label: Label) -> bool:
+    def drop(self, members: Sequence[Member]) -> list[Member]:
+        """Take some of the samples that are held out, exactly; return those out of the sums.
+
+        O(members D). Others of their ids stay.
+        """
+        removed = self.take_out(members)
+        self.reservoir.take_out(members)
+        self.release_index()
+        return list(removed)
+
+    def label(self, late: LateLabel) -> bool:
         """Give the samples of an id another label; return whether any is held.
 
         O(pool) after a first call since the last block, which is O(retained). Labels choose
         nothing: pools, their order and what is proven of them stay as they are.
         """
-        is_waiting = self.tail.label(sample_id, label)
-        is_met = self.held.label(sample_id, label) or is_waiting
-        self.changes.note_label(is_met=is_met)
+        is_waiting = self.tail.label(late.id, late.label)
+        is_met = self.held.label(late.id, late.label) or is_waiting
+        self.changes.note_label(late, is_met=is_met)
         return is_met
 
     def release_index(self) -> None:
@@ -390,12 +411,6 @@ class Sketch:
         self.reservoir.forget(sample_id)
         self.held.remove(sample_id)
         return removed, len(waiting) + len(held)
-
-    def _keep_out(self) -> None:
-        """Take out what one side of a merge has forgotten and the other side holds."""
-        if len(self.forgotten):
-            for name in {member.id for member in self.members() if member.id in self.forgotten}:
-                self.forget(name)
 
     def _rewatch(self, other: "Sketch") -> None:
         """Go on watching after a merge, from the counts of now."""

@@ -18,13 +18,13 @@ def size_bytes(sketch: "Sketch", *, block_size: int) -> int:
     payloads = sum(member.size_bytes for member in sketch.members())
     tables = sketch.table.size_bytes + sketch.pools.size_bytes + sketch.witnesses.size_bytes
     waiting = sketch.tail.size_bytes + _scratch_bytes(sketch, block_size)
-    return tables + payloads + waiting + sketch.forgotten.size_bytes
+    return tables + payloads + waiting + sketch.forgotten.size_bytes + sketch.changes.size_bytes
 
 
 def memory_bound(sketch: "Sketch", *, block_size: int) -> int:
     """Return the most bytes that can be in use, whatever arrives (R only falls from here).
 
-    Only hashes of ids that will be forgotten come on top.
+    Only hashes of ids that will be forgotten come on top, and in a group late labels.
     """
     generation, pools = sketch.generation, sketch.pools
     max_cells, dim = generation.partition.max_cells, generation.encoder.dim
@@ -40,7 +40,8 @@ def memory_bound(sketch: "Sketch", *, block_size: int) -> int:
     sums = FLOAT64_BYTES * max_cells * 9 * (generation.num_features + dim)
     pairs = max_cells * (max_cells - 1) // 2 if generation.partition.kind == "codebook" else 0
     scratch = _scratch_bytes(sketch, block_size)
-    fixed = sums + scratch + PAIR_BYTES * pairs + sketch.forgotten.size_bytes
+    asked = sketch.forgotten.size_bytes + sketch.changes.size_bytes
+    fixed = sums + scratch + PAIR_BYTES * pairs + asked
     return int((members + block_size) * payload + fixed)
 
 

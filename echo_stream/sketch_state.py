@@ -9,7 +9,7 @@ import torch
 from echo_stream.bounded_pool import BoundedPool
 from echo_stream.buffer import SampleBuffer
 from echo_stream.cells import CellTable
-from echo_stream.changes import ChangeCounts
+from echo_stream.changes import Changes
 from echo_stream.config import EngineConfig
 from echo_stream.drift import Watch
 from echo_stream.generation import Generation
@@ -98,7 +98,7 @@ def sketch_from_state(
     sketch.witnesses.restore(arrays["witnesses"])
     sketch.forgotten.restore(meta["forgotten"])
     # States of before there were changes have none.
-    sketch.changes = ChangeCounts.from_json(meta.get("changes", {}))
+    sketch.changes = Changes.from_json(meta.get("changes", {}))
     if "tail" in meta:
         sketch.tail = SampleBuffer(samples_from_json(arrays["tail.x"], meta["tail"]))
     sketch.num_applied = int(sketch.table.counts.sum())

@@ -233,7 +233,7 @@ def _manifest(
         "labels_reservoir": label_counts(sketch.reservoir.labels(sketch.config.budget)),
         "num_substituted": num_substituted,
         **sketch.forgotten.counts(),
-        **sketch.changes.to_json(),
+        **sketch.changes.counts(),
         "num_distinct": int(np.count_nonzero(rows.weights)),
         "certified_fraction": float(rows.certified.astype(bool).sum() / max(len(rows), 1)),
         "sums_are_exact": sketch.table.is_exact,

@@ -1,0 +1,146 @@
+"""Late labels by their places in a stream that several engines count parts of.
+
+A label may stand in one engine's part and its sample in another's. So each engine keeps
+the labels of its part, to be set where the samples are held when the two are merged.
+"""
+
+from collections.abc import Iterator
+from heapq import nlargest
+from typing import Any, NamedTuple, TypeAlias
+
+from echo_stream.hashes import ID_BYTES, id_digest
+from echo_stream.samples import Origin, log_of
+from echo_stream.typing import Label
+
+KEPT_LABELS = 65_536  # the newest; some megabytes
+ENTRY_BYTES = ID_BYTES + 24  # with offset, time and label, roughly
+
+
+class LoggedLabel(NamedTuple):
+    """The last label of an id in one log.
+
+    Attributes
+    ----------
+    timestamp : int
+        Milliseconds since the epoch.
+    log : str
+        "topic/partition".
+    offset : int
+    label : int, float or str
+    num_missed : int
+        Labels of this id in this log that have met no sample so far.
+    """
+
+    timestamp: int
+    log: str
+    offset: int
+    label: Label
+    num_missed: int
+
+    def reaches(self, origin: Origin | None) -> bool:
+        """Tell whether a sample is one that this label may be meant for.
+
+        All are but those that come after it in its own log: of two logs nobody knows.
+        """
+        return origin is None or log_of(origin) != self.log or origin.offset < self.offset
+
+    def is_after(self, other: "LoggedLabel") -> bool:
+        """Tell which of two is the later one: by offset in one log, else by time."""
+        if self.log == other.log:
+            return self.offset > other.offset
+        return self[:2] > other[:2]
+
+
+Labels: TypeAlias = dict[str, LoggedLabel]
+"""By log."""
+
+
+class LabelLog:
+    """The last label of each id in each log; of too many the newest.
+
+    Examples
+    --------
+    >>> log = LabelLog()
+    >>> log.note("a", "cat", Origin("events", 0, 7, 1_000), is_met=False)
+    >>> sample, later = Origin("events", 0, 5, 900), Origin("events", 0, 9, 1_100)
+    >>> log.newest("a", sample).label, log.newest("a", later)
+    ('cat', None)
+    """
+
+    def __init__(self) -> None:
+        self._labels: dict[bytes, Labels] = {}
+
+    def __len__(self) -> int:
+        """Return the number of labels."""
+        return sum(map(len, self._labels.values()))
+
+    def __contains__(self, sample_id: str) -> bool:
+        """Tell whether there is a label of an id."""
+        return id_digest(sample_id) in self._labels
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the labels, roughly."""
+        return ENTRY_BYTES * len(self)
+
+    def note(self, sample_id: str, label: Label, origin: Origin, *, is_met: bool) -> None:
+        """Take in a label, and whether a sample was held that it could be set of."""
+        found = LoggedLabel(origin.timestamp, log_of(origin), origin.offset, label, int(not is_met))
+        self._add(id_digest(sample_id), found)
+        self._prune()
+
+    def newest(self, sample_id: str, origin: Origin | None) -> LoggedLabel | None:
+        """Return the newest label that reaches a sample; None: there is none."""
+        labels = self._labels.get(id_digest(sample_id), {})
+        return max((each for each in labels.values() if each.reaches(origin)), default=None)
+
+    def met(self, sample_id: str, origin: Origin | None) -> int:
+        """Hear that labels have met a sample after all; return how many had been missed."""
+        labels = self._labels[id_digest(sample_id)]
+        reached = [label for label in labels.values() if label.reaches(origin)]
+        labels.update({label.log: label._replace(num_missed=0) for label in reached})
+        return sum(label.num_missed for label in reached)
+
+    def drop(self, sample_id: str) -> None:
+        """Leave out the labels of an id: it was forgotten, or labelled after all of them."""
+        self._labels.pop(id_digest(sample_id), None)
+
+    def merge(self, other: "LabelLog") -> None:
+        """Take over the labels of other, which is left unchanged."""
+        for name, labels in other._labels.items():
+            for label in labels.values():
+                self._add(name, label)
+        self._prune()
+
+    def to_json(self) -> list[list[Any]]:
+        """Return a row for each label: the id's digest in hexadecimal, and its fields."""
+        return [[name.hex(), *label] for name, label in self._each()]
+
+    def restore(self, rows: list[list[Any]]) -> None:
+        """Take over what `to_json` returned."""
+        for name, *fields in rows:
+            self._add(bytes.fromhex(name), LoggedLabel(*fields))
+
+    def _each(self) -> Iterator[tuple[bytes, LoggedLabel]]:
+        """Yield all labels, in order of digest and log."""
+        for name, labels in sorted(self._labels.items()):
+            for _, label in sorted(labels.items()):
+                yield name, label
+
+    def _add(self, name: bytes, label: LoggedLabel) -> None:
+        """Keep the later one of two labels of an id in one log."""
+        labels = self._labels.setdefault(name, {})
+        known = labels.get(label.log)
+        if known is not None:
+            later = max(known, label, key=lambda each: each.offset)
+            label = later._replace(num_missed=known.num_missed + label.num_missed)
+        labels[label.log] = label
+
+    def _prune(self) -> None:
+        """Leave out the oldest labels where there are too many; half as many again may wait."""
+        if len(self._labels) <= KEPT_LABELS * 3 // 2:
+            return
+        kept = nlargest(KEPT_LABELS, self._each(), key=lambda each: each[1][:3])
+        self._labels = {}
+        for name, label in kept:
+            self._add(name, label)
