@@ -65,10 +65,10 @@ class Term:
         position: Mapping[str, int],
         source: Mapping[str, Any],
         skipped: Skipped,
-    ) -> int:
+    ) -> int | None:
         """Publish what has been counted, unless nothing has been since the last time.
 
-        Returns the size in bytes.
+        Returns the size in bytes; 0: it is there already; None: the engine still warms up.
 
         Raises
         ------
@@ -77,7 +77,9 @@ class Term:
         InfrastructureError
             If the disk stays full.
         """
-        if engine.is_warming_up or position == self._published:
+        if engine.is_warming_up:
+            return None
+        if position == self._published:
             return 0
         self._state.settle_generation(engine.generation_)
         covers = {name: [(begin, position[name])] for name, begin in self.begins.items()}

@@ -28,8 +28,11 @@ class Store(Protocol):
         position: Mapping[str, int],
         source: Mapping[str, Any],
         skipped: Skipped,
-    ) -> int:
-        """Write engine and position as one atomic unit; return its size in bytes."""
+    ) -> int | None:
+        """Write engine and position as one atomic unit; return its size in bytes.
+
+        0: it is there already. None: it is not to be written yet, and is not durable.
+        """
 
     def take_snapshot(
         self, engine: EchoCoreset, position: Mapping[str, int], /, *, anew: bool
@@ -141,7 +144,7 @@ class Recorder:
         self._executor, self._clock, self._stats = executor, clock, stats
         self._position = source.position()
         self._letters = threading.Lock()
-        self._writing: tuple[Moment, Future[float]] | None = None
+        self._writing: tuple[Moment, Future[float | None]] | None = None
         self._selecting: tuple[Moment, Future[Snapshot]] | None = None
         self._next: Moment | None = None  # durable, and waits for its turn to become a snapshot
 
@@ -200,7 +203,9 @@ class Recorder:
         while True:
             if self._writing is not None and self._writing[1].done():
                 (moment, written), self._writing = self._writing, None
-                found.append(RecordedCheckpoint(moment.position, written.result()))
+                seconds = written.result()
+                if seconds is not None:
+                    found.append(RecordedCheckpoint(moment.position, seconds))
                 self._next = moment if moment.wants_snapshot else self._next
             elif self._selecting is not None and self._selecting[1].done():
                 (moment, selected), self._selecting = self._selecting, None
@@ -219,8 +224,11 @@ class Recorder:
         """Return what is being written, or has been and was not collected yet."""
         return [each[1] for each in (self._writing, self._selecting) if each is not None]
 
-    def _checkpoint(self, moment: Moment) -> float:
-        """Write a checkpoint, in the three steps of the class's description; return the seconds."""
+    def _checkpoint(self, moment: Moment) -> float | None:
+        """Write a checkpoint, in the three steps of the class's description.
+
+        Returns the seconds; None: the store does not write it yet.
+        """
         started = self._clock()
         try:
             with self._letters:
@@ -233,8 +241,10 @@ class Recorder:
         except BaseException:
             self._stats.checkpoint_failures += 1
             raise
+        if size is None:
+            return None
         self._source.commit(moment.position)
-        self._stats.checkpoint_bytes = size
+        self._stats.checkpoint_bytes = size or self._stats.checkpoint_bytes
         self._stats.checkpoint_seconds = seconds = self._clock() - started
         return seconds
 
