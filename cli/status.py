@@ -20,51 +20,50 @@ def status(ctx: click.Context, *, state: Path | None, output_format: str, check:
 
     `life` is alive, ended, gone (it died without a word; the next run goes on from the
     newest checkpoint), or never (no run has begun yet). Where a group shares the state,
-    `members` has as much of each of its processes.
+    `members` has as much of each of its processes, and `partitions` positions and lag.
 
     \b
     Example:
       echo-stream status --state DIR --format table
     """
-    from echo_stream.connectors.status_reader import (  # noqa: PLC0415
-        is_well,
-        read_members,
-        read_status,
+    from echo_stream.connectors.group_status import (  # noqa: PLC0415
+        is_all_well,
+        read_state_status,
     )
 
     if state is None:
         msg = "give --state DIR"
         raise click.UsageError(msg)
-    members = read_members(state)
-    if members:
-        _show_members(members, output_format)
-        if check and not all(map(is_well, members)):
-            ctx.exit(1)
-        return
-    found = read_status(state)
+    found = read_state_status(state)
     if found["life"] != "alive":
         say(_no_run(state, found))
     if output_format == "json":
         emit(found)
+    elif "group" in found:
+        _show_group(found)
     else:
         emit_rows([{"what": name, "value": value} for name, value in found.items()], "table")
-    if check and not is_well(found):
+    if check and not is_all_well(found):
         ctx.exit(1)
 
 
-def _show_members(members: list[dict[str, Any]], output_format: str) -> None:
-    """Print how the processes of a group go on."""
-    if output_format == "json":
-        emit({"members": members})
-        return
-    names = ("host", "pid", "life", "phase", "samples", "rate", "lag_records_total", "age_s")
-    emit_rows([{name: member[name] for name in names} for member in members], "table")
+def _show_group(found: dict[str, Any]) -> None:
+    """Print how a group goes on: itself, its processes and its partitions."""
+    whole = {name: value for name, value in found.items() if not isinstance(value, (dict, list))}
+    emit_rows([whole], "table")
+    names = ("member", "life", "phase", "samples", "rate", "lag_records_total", "age_s")
+    emit_rows([{name: member[name] for name in names} for member in found["members"]], "table")
+    rows = [{"partition": name, **each} for name, each in found["partitions"].items()]
+    emit_rows(rows, "table")
 
 
 def _no_run(state: Path, found: dict[str, Any]) -> str:
     """Return what to say where no run lives."""
     if found["life"] == "never":
         return f"no run has begun over {state} yet"
+    if "group" in found:
+        ended = "died, and those that come next go on" if found["life"] == "gone" else "left"
+        return f"no member of group {found['group']} lives over {state}; the last ones have {ended}"
     if found["life"] == "ended":
         return (
             f"no run lives over {state}; the last one stopped at {found['updated']}: {found['why']}"

@@ -1,19 +1,16 @@
 """Forget a sample in a state folder, and say what still holds it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from echo_stream.connectors.group_forgetting import forget_in_group
-from echo_stream.connectors.group_record import GroupRecord
 from echo_stream.connectors.model_files import METRICS_FILE
 from echo_stream.connectors.segments import versions
 from echo_stream.connectors.snapshot_files import roles_of
 from echo_stream.connectors.snapshots import each_snapshot
 from echo_stream.connectors.stored_engine import stored_engine
 from echo_stream.connectors.units import list_units, read_manifest
-from echo_stream.errors import StateError
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ def forget_sample(
 ) -> ForgetReport:
     """Take a sample out of the newest checkpoint, and write the next one without it.
 
-    Where a group shares the state: out of all its segments.
+    Where a group shares the state: out of all its segments, which become one.
 
     Parameters
     ----------
@@ -57,17 +54,11 @@ def forget_sample(
     Raises
     ------
     StateError
-        If there is no checkpoint, or the state is in use.
+        If there is no state, no checkpoint in it, or it is in use.
     """
-    if not state.is_dir():
-        msg = f"there is no state at {state}"
-        raise StateError(msg)
-    record = GroupRecord.read(state)
-    if record is None:
-        removed, n = _forget_in_checkpoint(state, sample_id, features=features, device=device)
-    else:
-        config = replace(record.config, features=features)
-        removed, n = forget_in_group(state, record, sample_id, config, device=device)
+    with stored_engine(state, features=features, device=device) as engine:
+        removed = engine.forget(sample_id)
+        n = engine.n_seen_
     snapshots = [unit.name for unit, _ in each_snapshot(state) if roles_of(unit, sample_id)]
     return ForgetReport(
         id=sample_id,
@@ -77,15 +68,6 @@ def forget_sample(
         checkpoints=_checkpoints_with(state, sample_id),
         models=_models_of(state, snapshots),
     )
-
-
-def _forget_in_checkpoint(
-    state: Path, sample_id: str, *, features: str | None, device: str
-) -> tuple[int, int]:
-    """Write the next checkpoint without a sample; return samples taken out, and counted."""
-    with stored_engine(state, features=features, device=device) as engine:
-        removed = engine.forget(sample_id)
-        return removed, engine.n_seen_
 
 
 def _checkpoints_with(state: Path, sample_id: str) -> list[str]:

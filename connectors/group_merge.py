@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.group_state import GroupState
+from echo_stream.connectors.group_view import GroupView
 from echo_stream.connectors.offset_ranges import union
 from echo_stream.connectors.segments import Segment
 from echo_stream.connectors.state_locks import short_lock
@@ -30,17 +31,20 @@ class Merged(NamedTuple):
     ----------
     engine : EchoCoreset or None
         None where nothing has been counted.
+    segments : list of Segment
+        Of which it is the merge.
     position : dict of str to int
         Where each partition goes on.
     skipped : Skipped
     """
 
     engine: EchoCoreset | None
+    segments: Sequence[Segment]
     position: dict[str, int]
     skipped: Skipped
 
 
-def merge_group(state: GroupState, config: EngineConfig, *, device: str) -> Merged:
+def merge_group(state: GroupView, config: EngineConfig, *, device: str) -> Merged:
     """Merge all segments of a group as they are now. O(segments (M D + pools)).
 
     Raises
@@ -108,7 +112,18 @@ def compact(
         old = [segment for segment in state.segments.read() if segment.id not in live]
     if len(old) <= above:
         return 0
-    engine = _engine(old, config, device=device)
+    replace_segments(state, old, _engine(old, config, device=device))
+    return len(old)
+
+
+def replace_segments(state: GroupState, old: Sequence[Segment], engine: EchoCoreset) -> None:
+    """Put one segment in the place of others, of an engine that has counted all they cover.
+
+    Raises
+    ------
+    FencedError
+        If they are not what they were.
+    """
     state.segments.write(
         state.new_segment(),
         engine,
@@ -120,7 +135,6 @@ def compact(
     )
     with state.locked():
         state.segments.tidy(state.live())
-    return len(old)
 
 
 @contextmanager
@@ -135,13 +149,13 @@ def _replacing(state: GroupState, old: Sequence[Segment]) -> Iterator[None]:
 
 
 def _merged(
-    state: GroupState, segments: Sequence[Segment], config: EngineConfig, *, device: str
+    state: GroupView, segments: Sequence[Segment], config: EngineConfig, *, device: str
 ) -> Merged:
     """Merge segments that are one whole."""
     covered = union(segment.covers for segment in segments)
     position = {**state.record().start, **{name: each[-1][1] for name, each in covered.items()}}
     engine = _engine(segments, config, device=device) if segments else None
-    return Merged(engine, position, total_skipped(segments))
+    return Merged(engine, segments, position, total_skipped(segments))
 
 
 def _engine(segments: Sequence[Segment], config: EngineConfig, *, device: str) -> EchoCoreset:

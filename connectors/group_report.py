@@ -13,7 +13,7 @@ from echo_stream.snapshot import Snapshot
 from echo_stream.source import Batch
 from echo_stream.watching import Phase
 
-COUNTS = [each.name for each in fields(RunReport) if each.default == 0]
+COUNTS = [each.name for each in fields(RunReport) if type(each.default) is int]
 
 
 class Totals:

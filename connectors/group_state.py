@@ -16,19 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.claims import Claim, Claims
+from echo_stream.connectors.claims import Claim
 from echo_stream.connectors.engine_files import read_generation, write_generation
 from echo_stream.connectors.group_record import GroupRecord
-from echo_stream.connectors.offset_ranges import ends_of, union
-from echo_stream.connectors.segments import Segment, SegmentFolder
-from echo_stream.connectors.state_locks import hold, is_held, lock_state, short_lock
+from echo_stream.connectors.group_view import GroupView
+from echo_stream.connectors.state_locks import hold, is_held, lock_state
 from echo_stream.connectors.state_store import check_fingerprint
 from echo_stream.connectors.units import list_units
 from echo_stream.errors import FencedError, StateError
 from echo_stream.generation import Generation
 
 
-class GroupState:
+class GroupState(GroupView):
     """One member's access to the state of a group, until it is closed or the process dies.
 
     Parameters
@@ -52,11 +51,9 @@ class GroupState:
     """
 
     def __init__(self, folder: Path, group: str, *, exclusive: bool = False) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.group = group
         self.member = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self.segments = SegmentFolder(folder / "segments")
-        self.claims = Claims(folder / "claims")
         self._num_segments = 0
         self._lock = lock_state(folder, shared=not exclusive)
         try:
@@ -78,26 +75,6 @@ class GroupState:
         self._member_lock(self.member).unlink(missing_ok=True)
         self._alive.close()
         self._lock.close()
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep everybody else from changing the state within the block; keep it short."""
-        with short_lock(self.folder / "group.lock"):
-            yield
-
-    def record(self) -> GroupRecord:
-        """Return what the members have agreed on.
-
-        Raises
-        ------
-        StateError
-            If the group has not begun.
-        """
-        found = GroupRecord.read(self.folder)
-        if found is None:
-            msg = f"{self.folder} has no group yet; `run --group {self.group}` begins it"
-            raise StateError(msg)
-        return found
 
     def begin(
         self,
@@ -150,17 +127,6 @@ class GroupState:
         """
         with self.locked():
             self._settle(generation)
-
-    def ends(self) -> dict[str, int]:
-        """Return the offset that each partition goes on at.
-
-        Raises
-        ------
-        StateError
-            If the segments overlap, or leave a gap. Segments that are damaged are such.
-        """
-        with self.locked():
-            return self._ends()
 
     def claim(
         self,
@@ -216,6 +182,14 @@ class GroupState:
                 if claim is not None and claim.segment == segment:
                     self._give_up(name, claim)
 
+    def release_all(self) -> None:
+        """Give up the claims of members that have died. Only where no member is running."""
+        with self.locked():
+            for name in self.record().start:
+                claim = self.claims.newest(name)
+                if claim is not None and claim.segment is not None:
+                    self._give_up(name, claim)
+
     def check_claims(self, segment: str, partitions: Collection[str]) -> None:
         """Raise FencedError unless all claims of a segment still hold. Only under the lock."""
         for name in partitions:
@@ -247,12 +221,6 @@ class GroupState:
         newest = (self.claims.newest(name) for name in self.record().start)
         return {claim.segment for claim in newest if claim is not None and claim.segment}
 
-    def current(self) -> list[Segment]:
-        """Return the segments that count, checked to be one whole."""
-        with self.locked():
-            self._ends()
-            return self.segments.read()
-
     def others_alive(self) -> bool:
         """Tell whether another member is running; forget those that are not."""
         own = self._member_lock(self.member)
@@ -268,11 +236,6 @@ class GroupState:
         """Return an id that no segment has had."""
         self._num_segments += 1
         return f"{self.member}-{self._num_segments:06d}"
-
-    def _ends(self) -> dict[str, int]:
-        """Return where each partition goes on."""
-        covered = union(segment.covers for segment in self.segments.read())
-        return ends_of(covered, self.record().start)
 
     def _must_wait(self, name: str, group_generation: int, *, by_force: bool) -> bool:
         """Tell whether a partition's holder is still to hand it over."""

@@ -1,14 +1,10 @@
 """Give the samples of a state labels that came late."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from echo_stream.connectors.group_labelling import label_in_group
-from echo_stream.connectors.group_record import GroupRecord
 from echo_stream.connectors.label_files import read_labels
 from echo_stream.connectors.stored_engine import stored_engine
-from echo_stream.errors import StateError
-from echo_stream.typing import Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +31,7 @@ def label_samples(
 ) -> LabelReport:
     """Set labels in the newest checkpoint, and write the next one with them.
 
-    Where a group shares the state: in all its segments.
+    Where a group shares the state: in all its segments, which become one.
 
     Parameters
     ----------
@@ -51,25 +47,10 @@ def label_samples(
     SourceError, DataError
         If the file is not there, or no such CSV. The state is unchanged then.
     StateError
-        If there is no checkpoint, or the state is in use.
+        If there is no state, no checkpoint in it, or it is in use.
     """
     pairs = read_labels(labels)
-    if not state.is_dir():
-        msg = f"there is no state at {state}"
-        raise StateError(msg)
-    record = GroupRecord.read(state)
-    if record is not None:
-        config = replace(record.config, features=features)
-        num_met, n = label_in_group(state, record, pairs, config, device=device)
-    else:
-        num_met, n = _label_in_checkpoint(state, pairs, features=features, device=device)
-    return LabelReport(num_met, len(pairs) - num_met, n)
-
-
-def _label_in_checkpoint(
-    state: Path, pairs: list[tuple[str, Label]], *, features: str | None, device: str
-) -> tuple[int, int]:
-    """Write the next checkpoint with labels; return how many met a sample, and N."""
     with stored_engine(state, features=features, device=device) as engine:
         num_met = engine.label([name for name, _ in pairs], [label for _, label in pairs])
-        return num_met, engine.n_seen_
+        n = engine.n_seen_
+    return LabelReport(num_met, len(pairs) - num_met, n)

@@ -46,6 +46,8 @@ class Segment:
         Segments that have been merged into it.
     skipped : Skipped
         What was passed over within the ranges.
+    time : str
+        When the version was written.
     """
 
     id: str
@@ -54,17 +56,18 @@ class Segment:
     covers: Mapping[str, list[Range]]
     replaces: tuple[str, ...]
     skipped: Skipped
+    time: str
 
     @classmethod
-    def verified(cls, unit: Path) -> "Segment":
-        """Return a version whose files are whole.
+    def read(cls, unit: Path, *, is_quick: bool = False) -> "Segment":
+        """Return a version whose files are whole; quickly, one whose manifest is.
 
         Raises
         ------
         StateError
             If one is not.
         """
-        manifest = verify_unit(unit)
+        manifest = read_manifest(unit) if is_quick else verify_unit(unit)
         name = unit.parent.name
         check_format(manifest, FORMAT_VERSION, f"segment {name}")
         covers = {
@@ -72,7 +75,8 @@ class Segment:
             for partition, ranges in manifest["covers"].items()
         }
         skipped = Skipped(*(manifest.get(name, 0) for name in Skipped._fields))
-        return cls(name, unit, manifest["n"], covers, tuple(manifest["replaces"]), skipped)
+        replaces = tuple(manifest["replaces"])
+        return cls(name, unit, manifest["n"], covers, replaces, skipped, manifest["time"])
 
     def load(self, config: EngineConfig, *, device: str) -> EchoCoreset:
         """Return the engine that has counted the ranges.
@@ -92,10 +96,13 @@ class SegmentFolder:
     ----------
     folder : Path
         The state's `segments`.
+    is_quick : bool
+        Look at manifests only, never at all bytes.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_quick: bool = False) -> None:
         self._folder = folder
+        self._is_quick = is_quick
         self._known: dict[Path, Segment] = {}
 
     def read(self) -> list[Segment]:
@@ -186,7 +193,7 @@ class SegmentFolder:
         for unit in reversed(versions):
             try:
                 if unit not in self._known:
-                    self._known[unit] = Segment.verified(unit)
+                    self._known[unit] = Segment.read(unit, is_quick=self._is_quick)
                 return self._known[unit]
             except StateError as err:
                 logger.warning("version of a segment skipped: %s", err)

@@ -46,7 +46,7 @@ def read_status(state: Path) -> dict[str, Any]:
 def read_members(state: Path) -> list[dict[str, Any]]:
     """Return likewise what each process of a group has said that shares a state, in any order.
 
-    A process that has left in order is not among them.
+    Its name is its "member". A process that has left in order is not among them.
 
     Raises
     ------
@@ -56,7 +56,8 @@ def read_members(state: Path) -> list[dict[str, Any]]:
         If a file cannot be read.
     """
     check_state(state)
-    return [_read(path) for path in sorted((state / "members").glob("*.json"))]
+    paths = sorted((state / "members").glob("*.json"))
+    return [{"member": path.stem, **_read(path)} for path in paths]
 
 
 def _read(path: Path) -> dict[str, Any]:

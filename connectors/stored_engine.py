@@ -5,6 +5,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from echo_stream.connectors.group_engine import group_engine
+from echo_stream.connectors.group_record import GroupRecord
+from echo_stream.connectors.snapshots import check_state
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
@@ -13,6 +16,8 @@ from echo_stream.errors import StateError
 @contextmanager
 def stored_engine(state: Path, *, features: str | None, device: str) -> Iterator[EchoCoreset]:
     """Lend the engine of the newest checkpoint, and write the next one with it.
+
+    Where a group shares the state: the merge of its segments, which then takes their place.
 
     Parameters
     ----------
@@ -24,8 +29,14 @@ def stored_engine(state: Path, *, features: str | None, device: str) -> Iterator
     Raises
     ------
     StateError
-        If there is no checkpoint, or the state is in use.
+        If there is no state, no checkpoint in it, or it is in use.
     """
+    check_state(state)
+    record = GroupRecord.read(state)
+    if record is not None:
+        with group_engine(state, record, features=features, device=device) as engine:
+            yield engine
+        return
     with StateStore(state) as store:
         stored, checkpoint = store.stored_config(), None
         if stored is not None:

@@ -8,6 +8,8 @@ import numpy as np
 from echo_stream.connectors.checkpoints import read_newest
 from echo_stream.connectors.file_errors import naming
 from echo_stream.connectors.files import read_file
+from echo_stream.connectors.group_engine import read_group
+from echo_stream.connectors.group_record import GroupRecord
 from echo_stream.connectors.snapshot_files import roles_of
 from echo_stream.connectors.snapshots import check_state, each_snapshot
 from echo_stream.errors import DataError, StateError
@@ -40,7 +42,8 @@ def why_sample(
     Returns
     -------
     dict
-        What `EchoCoreset.why` says; "checkpoint", its name, time and N; and "entered", one for
+        What `EchoCoreset.why` says; "checkpoint", its name, time and N (of a group the number
+        of segments, the newest one's time, and the N of all); and "entered", one for
         each time that the sample came into the snapshots that there are: the "role", the
         snapshot "since" which and the one "until" which it is in all of them.
 
@@ -54,14 +57,20 @@ def why_sample(
         If the data cannot be used.
     """
     check_state(state)
-    found = read_newest(state, features=features, device=device)
+    record = GroupRecord.read(state)
+    if record is None:
+        found = read_newest(state, features=features, device=device)
+    else:
+        found = read_group(state, record, features=features, device=device)
     if found is None:
-        msg = f"{state} has no checkpoint to ask; snapshots are asked with `echo-stream query`"
+        kind = "checkpoint" if record is None else "segment yet"
+        msg = f"{state} has no {kind} to ask; snapshots are asked with `echo-stream query`"
         raise StateError(msg)
     engine, manifest = found
     x = None if data is None or engine.schema is None else _x_of(data, sample_id, engine.schema)
     told = engine.why(sample_id, x)
-    checkpoint = {"sequence": manifest["sequence"], "time": manifest["time"], "n": manifest["n"]}
+    names = ("sequence", "segments", "time", "n")
+    checkpoint = {name: manifest[name] for name in names if name in manifest}
     return {**told, "checkpoint": checkpoint, "entered": _entries(state, sample_id)}
 
 

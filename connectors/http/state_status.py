@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from echo_stream.connectors.status_reader import read_members, read_status
+from echo_stream.connectors.group_status import read_state_status
 
 
 def state_status_router(state: Path) -> APIRouter:
@@ -19,7 +19,6 @@ def state_status_router(state: Path) -> APIRouter:
 
     @router.get("/status", summary="What `echo-stream status` prints")
     def status() -> dict[str, Any]:
-        members = read_members(state)
-        return {"members": members} if members else read_status(state)
+        return read_state_status(state)
 
     return router

@@ -22,6 +22,8 @@ from echo_stream.connectors.snapshots import find_snapshot, snapshot_manifest
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.errors import FencedError, StateError
 from echo_stream.generation import Generation
+from echo_stream.recording import AtOnce, RecordedCheckpoint, Recorder
+from echo_stream.run_stats import RunStats
 from echo_stream.samples import Samples, as_objects
 from echo_stream.source import ArraySource, Skipped
 from tests.same_coreset import assert_nothing_certified_is_wrong, assert_same_sums
@@ -271,7 +273,7 @@ def test_other_settings_are_refused(members: list[GroupState]) -> None:
 def test_forgetting_takes_a_sample_out_of_its_segment(
     members: list[GroupState], partitions: dict[str, Samples], whole: EchoCoreset
 ) -> None:
-    """The sample leaves the counts, is named in older versions, and a miss counts once."""
+    """The sample leaves the counts, no segment has it any more, and a miss counts once."""
     for number, name in enumerate(NAMES[:2]):
         counting = Counting(take(members[number], [name], 1), partitions, whole.generation_)
         counting.count(name, 20)
@@ -282,7 +284,7 @@ def test_forgetting_takes_a_sample_out_of_its_segment(
     held, missed = f"{NAMES[1]}-3", "nobody"
     report = forget_sample(state, held, device="cpu")
     assert (report.removed, report.n) == (1, 39)
-    assert len(report.checkpoints) == 1
+    assert report.checkpoints == []
     assert forget_sample(state, missed, device="cpu").removed == 0
     with closing(member(state)) as again:
         snapshot = take_group_snapshot(again, CONFIG, device="cpu")
@@ -382,3 +384,46 @@ def test_a_compaction_that_dies_anywhere_loses_nothing(
         rest for _, *rest in deaths if rest not in ([60, 3, [3, 6, 9]], [60, 1, [3, 6, 9]])
     ] == []
     assert len(list((state / "segments").iterdir())) == 1
+
+
+def test_a_warm_up_is_no_checkpoint(tmp_path: Path, partitions: dict[str, Samples]) -> None:
+    """It is not durable: nothing is told of it, nor committed, until there is a segment."""
+    committed: list[Mapping[str, int]] = []
+
+    class Remembering(ArraySource):
+        def commit(self, position: Mapping[str, int]) -> None:
+            committed.append(position)
+
+        def position(self) -> dict[str, int]:
+            return {NAMES[0]: 10}
+
+    with closing(member(tmp_path / "state")) as state:
+        begin(state, None)
+        term = take(state, NAMES[:1], 1)
+        stats = RunStats()
+        recorder = Recorder(
+            Remembering(partitions[NAMES[0]][:10]), term, Unread(),
+            executor=AtOnce(), clock=lambda: 0.0, stats=stats,
+        )  # fmt: skip
+        engine = EchoCoreset.from_config(CONFIG)
+        engine.update(partitions[NAMES[0]][:10])
+        recorder.begin(engine, Skipped(), wants_snapshot=False, wants_training=False)
+        assert (recorder.collect(), committed, state.current()) == ([], [], [])
+        assert not recorder.is_checkpointing
+        engine.end_warmup()
+        recorder.begin(engine, Skipped(), wants_snapshot=False, wants_training=False)
+        (found,) = recorder.collect()
+        assert isinstance(found, RecordedCheckpoint)
+        assert found.position == {NAMES[0]: 10}
+        assert committed == [{NAMES[0]: 10}]
+        assert [segment.n for segment in state.current()] == [10]
+
+
+class Unread:
+    """Dead letters that nobody reads."""
+
+    def write(self, rejected: object) -> None:
+        """Let go of messages."""
+
+    def flush(self) -> None:
+        """Do nothing."""

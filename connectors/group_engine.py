@@ -1,0 +1,57 @@
+"""The engine of a whole group: to look at while members run, or to change while none does."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from echo_stream.connectors.group_merge import merge_group, replace_segments
+from echo_stream.connectors.group_record import GroupRecord
+from echo_stream.connectors.group_state import GroupState
+from echo_stream.connectors.group_view import GroupView
+from echo_stream.engine import EchoCoreset
+from echo_stream.errors import StateError
+
+
+def read_group(
+    folder: Path, record: GroupRecord, *, features: str | None, device: str
+) -> tuple[EchoCoreset, dict[str, Any]] | None:
+    """Return the merge of all segments, to look at, and what it is made of; None: of nothing.
+
+    Raises
+    ------
+    StateError
+        If segments overlap, leave a gap, or are damaged.
+    ConfigError
+        If the features are not those of the state.
+    """
+    config = replace(record.config, features=features)
+    merged = merge_group(GroupView(folder), config, device=device)
+    if merged.engine is None:
+        return None
+    newest = max(segment.time for segment in merged.segments)
+    about = {"segments": len(merged.segments), "time": newest, "n": merged.engine.n_seen_}
+    return merged.engine, about
+
+
+@contextmanager
+def group_engine(
+    folder: Path, record: GroupRecord, *, features: str | None, device: str
+) -> Iterator[EchoCoreset]:
+    """Lend the merge of all segments, and put what it is then in their place, in one step.
+
+    Raises
+    ------
+    StateError
+        If a member is running, or nothing has been counted yet.
+    """
+    config = replace(record.config, features=features)
+    with closing(GroupState(folder, record.group, exclusive=True)) as state:
+        state.release_all()
+        merged = merge_group(state, config, device=device)
+        if merged.engine is None:
+            msg = f"{folder} has no segment yet, so it holds no sample"
+            raise StateError(msg)
+        yield merged.engine
+        replace_segments(state, merged.segments, merged.engine)

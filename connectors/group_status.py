@@ -1,0 +1,91 @@
+"""How a group goes on as a whole: its members, and each partition's position, holder and lag."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from echo_stream.connectors.claims import Claim
+from echo_stream.connectors.group_record import GroupRecord
+from echo_stream.connectors.group_view import GroupView
+from echo_stream.connectors.snapshots import check_state, newest_manifest
+from echo_stream.connectors.status_reader import Life, is_well, read_members, read_status
+
+
+def read_state_status(state: Path) -> dict[str, Any]:
+    """Return how the run over a state goes on, or the group that shares it.
+
+    Returns
+    -------
+    dict
+        What `read_status` says. Of a group: "life", "group", "generation", "n", "segments" and
+        "snapshot" with "coreset_size" and "certified_fraction", of what is durable;
+        "partitions", by "topic/partition", each with its durable "position", the "member"
+        that counts it, and that one's "lag_records" and "lag_seconds", where it lives;
+        "lag_records_total"; and "members", what `read_members` says.
+
+    Raises
+    ------
+    SnapshotError
+        If there is no state folder.
+    StateError
+        If a file cannot be read, or the segments are no whole.
+    """
+    check_state(state)
+    record = GroupRecord.read(state)
+    return read_status(state) if record is None else _of_the_group(state, record)
+
+
+def is_all_well(status: dict[str, Any]) -> bool:
+    """Tell whether the run of a status lives and still writes; of a group, all of its members."""
+    members = status.get("members")
+    return is_well(status) if members is None else bool(members) and all(map(is_well, members))
+
+
+def _of_the_group(state: Path, record: GroupRecord) -> dict[str, Any]:
+    """Return how a group goes on. O(manifests of segments + partitions)."""
+    members, view = read_members(state), GroupView(state, is_quick=True)
+    segments, position, holders = view.current(), view.ends(), view.holders()
+    partitions = {
+        name: _partition(name, offset, holders.get(name), members)
+        for name, offset in position.items()
+    }
+    snapshot = newest_manifest(state)
+    return {
+        "life": _life(members, is_begun=bool(segments)),
+        "group": record.group,
+        "generation": view.record().generation,
+        "n": sum(segment.n for segment in segments),
+        "segments": len(segments),
+        "snapshot": snapshot.get("id"),
+        "coreset_size": snapshot.get("num_distinct"),
+        "certified_fraction": snapshot.get("certified_fraction"),
+        "lag_records_total": sum(each["lag_records"] or 0 for each in partitions.values()),
+        "partitions": partitions,
+        "members": members,
+    }
+
+
+def _life(members: Sequence[dict[str, Any]], *, is_begun: bool) -> Life:
+    """Tell whether any member lives; if not, whether one has died, or all have left."""
+    lives = {member["life"] for member in members}
+    if "alive" in lives:
+        return "alive"
+    if "gone" in lives:
+        return "gone"
+    return "ended" if is_begun else "never"
+
+
+def _partition(
+    name: str, position: int, claim: Claim | None, members: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return how a partition goes on; lags are null where nobody who lives counts it."""
+    holder = None if claim is None or claim.segment is None else claim.member
+    counting = next((each for each in members if each["member"] == holder), {})
+    if counting.get("life") != "alive":
+        counting = {}
+    return {
+        "position": position,
+        "member": holder,
+        "lag_records": counting.get("lag_records", {}).get(name),
+        "lag_seconds": counting.get("lag_seconds", {}).get(name),
+    }
