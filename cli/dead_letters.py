@@ -11,7 +11,7 @@ from echo_stream.cli.settings import is_flag
 
 if TYPE_CHECKING:
     from echo_stream.connectors.client_config import ClientConfig
-    from echo_stream.connectors.consumer import KeptDeadLetters
+    from echo_stream.connectors.consumption import KeptDeadLetters
     from echo_stream.connectors.dead_letter_message import DeadLetter
 
 topic_option = option(

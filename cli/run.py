@@ -2,7 +2,6 @@
 
 import signal
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +157,7 @@ def run(
     from dataclasses import asdict, replace  # noqa: PLC0415
 
     from echo_stream.connectors.consumer import consume  # noqa: PLC0415 - imports torch
+    from echo_stream.connectors.consumption import Group  # noqa: PLC0415
     from echo_stream.connectors.retrying import Patience  # noqa: PLC0415
     from echo_stream.runtime import RunConfig  # noqa: PLC0415
 
@@ -167,12 +167,9 @@ def run(
     names = ("checkpoint_every", "snapshot_every", "retrain_every", "max_samples",
              "max_bad_share", "bad_window", "keep_snapshots", "shutdown_budget",
              "retrain_on_turnover")  # fmt: skip
-    group, start = values["group"], consume
+    group = None if values["group"] is None else Group(values["group"], values["until_end"])
     if group is not None:
         refuse_alone(data, engine_config)
-        from echo_stream.connectors.group_consumer import consume_in_group  # noqa: PLC0415
-
-        start = partial(consume_in_group, group=group, until_end=values["until_end"])
     http = http_config(values["http"], values["http_token_file"])
     examiner = examiner_of(state, values)
     with (
@@ -182,7 +179,7 @@ def run(
     ):
         if examiner is not None:
             monitor.prequential = examiner.to_json
-        report = start(
+        report = consume(
             lambda: open_source(monitor.stats),
             state=state,
             engine_config=replace(engine_config, holdout=values["holdout"]),
@@ -191,6 +188,7 @@ def run(
                 retrain_debounce=values["retrain_debounce"] or 0.0,
                 retrain_anew=trains_anew(values, engine_config),
             ),
+            group=group,
             generation=generation,
             device=device,
             trainer=child_trainer(state, values, monitor, examiner),

@@ -1,16 +1,19 @@
 """The long-running consumer: a source, a state folder, and the run between them."""
 
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from functools import partial
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.dead_letter_topic import DeadLetterTopic
-from echo_stream.connectors.dead_letters import DeadLetterFile
-from echo_stream.connectors.engine_files import read_generation
+from echo_stream.connectors.consumption import (
+    Consumption,
+    Group,
+    KeptDeadLetters,
+    check_new,
+    writers,
+)
+from echo_stream.connectors.group_consumer import consume_in_group
 from echo_stream.connectors.retrying import Patience
 from echo_stream.connectors.room import room_for_threads
 from echo_stream.connectors.run_monitor import RunMonitor
@@ -22,13 +25,11 @@ from echo_stream.connectors.status_reader import STATUS_FILE
 from echo_stream.connectors.trained_on import retraining_of
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
-from echo_stream.generation import Generation, check_partition, refuse_too_fine
+from echo_stream.generation import Generation
 from echo_stream.retraining import Examiner
 from echo_stream.run_report import RunReport
 from echo_stream.runtime import Run, RunConfig, Trainer
 from echo_stream.source import Skipped, Source
-
-KeptDeadLetters = DeadLetterFile | DeadLetterTopic
 
 
 def consume(  # noqa: PLR0913 - everything that a run is between
@@ -37,6 +38,7 @@ def consume(  # noqa: PLR0913 - everything that a run is between
     engine_config: EngineConfig,
     run_config: RunConfig,
     *,
+    group: Group | None = None,
     generation: Path | None = None,
     device: str = "auto",
     trainer: Trainer | None = None,
@@ -47,6 +49,11 @@ def consume(  # noqa: PLR0913 - everything that a run is between
 ) -> RunReport:
     """Consume a source into a state folder, from where the state left off.
 
+    A member of a consumer group counts the partitions that are assigned to it, into a state
+    that it shares. Any number of processes do so at once, and may come, leave and die. Together
+    they count each message once; the coreset is that of all of them. The last snapshot is left
+    to the members that go on, if there are any.
+
     SIGTERM and SIGINT end the run after the batch at hand, with a checkpoint and, if there
     is time, a snapshot, and the process with exit code 0 when the budget for that is spent;
     a second one, or one before the run has begun, ends the process at once, which loses
@@ -55,13 +62,16 @@ def consume(  # noqa: PLR0913 - everything that a run is between
     Parameters
     ----------
     open_source : callable
-        Opens the source; called when the state has been found usable.
+        Opens the source; called when the state has been found usable. Of a group: a
+        `KafkaSource` that is a member.
     state : Path
-        Created when it does not exist; locked meanwhile.
+        Created when it does not exist; locked meanwhile, or shared with the other members.
     engine_config : EngineConfig
+        A group never regenerates by itself: all segments are of one generation.
     run_config : RunConfig
+    group : Group, optional
     generation : Path or None
-        A trained generation for a new state.
+        A trained generation for a new state. In a group without one, one member trains it.
     device : str
     trainer : Trainer, optional
     examiner : Examiner, optional
@@ -75,7 +85,7 @@ def consume(  # noqa: PLR0913 - everything that a run is between
     Raises
     ------
     StateError
-        If the state is in use, of another configuration or source, or damaged.
+        If the state is in use, another group's, of another configuration or source, or damaged.
     PositionError
         If the source has lost what the state would count next.
     SourceError
@@ -83,28 +93,42 @@ def consume(  # noqa: PLR0913 - everything that a run is between
     InfrastructureError
         If the disk stays full, or the dead-letter topic away. The last checkpoint stands.
     """
-    with Signals(run_config.shutdown_budget) as signals:
-        trained = (
-            None
-            if generation is None
-            else read_generation(generation, features=engine_config.features)
-        )
-        monitor = RunMonitor() if monitor is None else monitor
-        keep = open_dead_letters or partial(DeadLetterFile, state / "dead-letters", patience)
+    consumption = Consumption(
+        open_source=open_source,
+        state=state,
+        engine_config=engine_config,
+        run_config=run_config,
+        generation=generation,
+        device=device,
+        trainer=trainer,
+        examiner=examiner,
+        monitor=RunMonitor() if monitor is None else monitor,
+        open_dead_letters=open_dead_letters,
+        patience=patience,
+    )
+    return _consume_alone(consumption) if group is None else consume_in_group(group, consumption)
+
+
+def _consume_alone(given: Consumption) -> RunReport:
+    """Consume a source into a state that no other process uses."""
+    config, device, monitor = given.engine_config, given.device, given.monitor
+    with Signals(given.run_config.shutdown_budget) as signals:
+        trained = given.trained()
+        keep = given.run_config.keep_snapshots
         with (
-            StateStore(state, patience, keep_snapshots=run_config.keep_snapshots) as store,
-            StatusFile(state / STATUS_FILE, monitor) as status,
+            StateStore(given.state, given.patience, keep_snapshots=keep) as store,
+            StatusFile(given.state / STATUS_FILE, monitor) as status,
         ):
             signals.report_to(status.last_word)
             began = time.monotonic()
-            checkpoint = store.load_checkpoint(engine_config, device=device)
+            checkpoint = store.load_checkpoint(config, device=device)
             restored_s = time.monotonic() - began
             with (
                 writers() as executor,
-                closing(open_source()) as source,
-                closing(keep()) as dead_letters,
+                closing(given.open_source()) as source,
+                closing(given.keep_dead_letters()) as dead_letters,
             ):
-                engine = _engine(checkpoint, trained, engine_config, device=device, state=state)
+                engine = _engine(checkpoint, trained, config, device=device, state=given.state)
                 skipped = _begin(checkpoint, source, engine, store)
                 if engine.schema is not None:
                     source.expect(engine.schema)
@@ -113,11 +137,11 @@ def consume(  # noqa: PLR0913 - everything that a run is between
                     engine,
                     store,
                     dead_letters,
-                    config=run_config,
+                    config=given.run_config,
                     clock=time.monotonic,
-                    trainer=trainer,
-                    examiner=examiner,
-                    retraining=retraining_of(state, run_config),
+                    trainer=given.trainer,
+                    examiner=given.examiner,
+                    retraining=retraining_of(given.state, given.run_config),
                     observer=monitor,
                     skipped=skipped,
                     executor=executor,
@@ -126,27 +150,13 @@ def consume(  # noqa: PLR0913 - everything that a run is between
                 monitor.resumed(
                     run.report,
                     {} if checkpoint is None else checkpoint.position,
-                    newest_manifest(state),
+                    newest_manifest(given.state),
                     restored_s,
                 )
                 monitor.watch(source)
                 signals.steer(run)
                 with room_for_threads():
                     return run.run()
-
-
-@contextmanager
-def writers() -> Iterator[Executor]:
-    """Yield two threads that write: one checkpoint, and one snapshot.
-
-    Nobody waits for them at the end: a run leaves nothing behind but a snapshot that it has
-    given up.
-    """
-    executor = ThreadPoolExecutor(2, thread_name_prefix="echo-stream-writer")
-    try:
-        yield executor
-    finally:
-        executor.shutdown(wait=False)
 
 
 def _engine(
@@ -159,10 +169,7 @@ def _engine(
 ) -> EchoCoreset:
     """Return the engine to go on with, or a new one."""
     if checkpoint is None:
-        if trained is None:
-            refuse_too_fine(config, max(config.warmup, config.expected_n or 0))
-        else:
-            check_partition(trained, config)
+        check_new(trained, config)
         return EchoCoreset.from_config(config, generation=trained, device=device)
     engine = checkpoint.engine
     if trained is not None and (engine.is_warming_up or engine.generation_.id != trained.id):

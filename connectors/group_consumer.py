@@ -6,17 +6,17 @@ hand them over. What a term could not publish in time is counted again by their 
 
 import logging
 import time
-from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 
-from echo_stream.config import EngineConfig
-from echo_stream.connectors.consumer import KeptDeadLetters, writers
-from echo_stream.connectors.dead_letters import DeadLetterFile
-from echo_stream.connectors.engine_files import read_generation
+from echo_stream.connectors.consumption import (
+    Consumption,
+    Group,
+    KeptDeadLetters,
+    check_new,
+    writers,
+)
 from echo_stream.connectors.group_claiming import Claiming
 from echo_stream.connectors.group_membership import Assignment, LostError, RebalancedError
 from echo_stream.connectors.group_merge import take_group_snapshot
@@ -24,114 +24,47 @@ from echo_stream.connectors.group_report import LentTrainer, Totals
 from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_term import Term
 from echo_stream.connectors.kafka_source import KafkaSource
-from echo_stream.connectors.retrying import Patience
 from echo_stream.connectors.room import room_for_threads
-from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.connectors.run_status import StatusFile
 from echo_stream.connectors.shutdown import Signals
 from echo_stream.connectors.snapshots import newest_manifest
 from echo_stream.connectors.trained_on import retraining_of
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import FencedError
-from echo_stream.generation import check_partition, refuse_too_fine
-from echo_stream.retraining import Examiner
 from echo_stream.run_report import RunReport
-from echo_stream.runtime import Run, RunConfig, Trainer
+from echo_stream.runtime import Run, RunConfig
 
 logger = logging.getLogger(__name__)
 
 
-def consume_in_group(  # noqa: PLR0913 - what `consume` takes, and the group
-    open_source: Callable[[], KafkaSource],
-    group: str,
-    state: Path,
-    engine_config: EngineConfig,
-    run_config: RunConfig,
-    *,
-    until_end: bool = False,
-    generation: Path | None = None,
-    device: str = "auto",
-    trainer: Trainer | None = None,
-    examiner: Examiner | None = None,
-    monitor: RunMonitor | None = None,
-    open_dead_letters: Callable[[], KeptDeadLetters] | None = None,
-    patience: Patience = Patience(),  # noqa: B008 - immutable
-) -> RunReport:
-    """Count the partitions that a consumer group assigns to this process, into a shared state.
-
-    Any number of processes do so at once, and may come, leave and die. Together they count
-    each message once; the coreset is that of all of them. Signals do what `consume` says; the
-    last snapshot is left to the members that go on, if there are any.
-
-    Parameters
-    ----------
-    open_source : callable
-        Opens the source, as a member of the group.
-    group : str
-    state : Path
-        Created when it does not exist; shared with the other members.
-    engine_config : EngineConfig
-        A group never regenerates by itself: all segments are of one generation.
-    run_config : RunConfig
-    until_end : bool
-        End when the group has counted all that was there when this process began.
-    generation : Path or None
-        A trained generation for a new state. Without one, one member trains it.
-    device : str
-    trainer : Trainer, optional
-    examiner : Examiner, optional
-    monitor : RunMonitor, optional
-    open_dead_letters : callable, optional
-    patience : Patience
-
-    Raises
-    ------
-    StateError
-        If the state is another group's or of a run without one, of another configuration or
-        source, or damaged.
-    PositionError
-        If the source has lost what the state would count next.
-    SourceError
-        If the source is not there, or fails. What was counted is in the state.
-    InfrastructureError
-        If the disk stays full, or the dead-letter topic away.
-    """
-    config = replace(engine_config, auto_regenerate=False)
-    monitor = RunMonitor() if monitor is None else monitor
-    keep = open_dead_letters or partial(DeadLetterFile, state / "dead-letters", patience)
-    with Signals(run_config.shutdown_budget) as signals:
-        trained = (
-            None if generation is None else read_generation(generation, features=config.features)
-        )
-        if trained is None:
-            refuse_too_fine(config, max(config.warmup, config.expected_n or 0))
-        else:
-            check_partition(trained, config)
+def consume_in_group(group: Group, given: Consumption) -> RunReport:
+    """Count the partitions that a group assigns to this process; see `consume`."""
+    config = replace(given.engine_config, auto_regenerate=False)
+    monitor = given.monitor
+    with Signals(given.run_config.shutdown_budget) as signals:
+        trained = given.trained()
+        check_new(trained, config)
         with (
-            closing(GroupState(state, group)) as shared,
+            closing(GroupState(given.state, group.name)) as shared,
             StatusFile(shared.status_file, monitor) as status,
             writers() as executor,
-            closing(open_source()) as source,
-            closing(keep()) as dead_letters,
+            closing(given.open_source()) as source,
+            closing(given.keep_dead_letters()) as dead_letters,
         ):
+            assert isinstance(source, KafkaSource), "only topics are shared out"
             signals.report_to(status.last_word)
+            monitor.member = (group.name, shared.member)
             record = shared.begin(config, source.describe(), source.starts, trained)
             source.recognise(record.source)
             member = GroupMember(
                 shared,
                 source,
                 dead_letters,
-                config=config,
-                run_config=run_config,
-                until_end=until_end,
-                device=device,
-                trainer=trainer,
-                examiner=examiner,
-                monitor=monitor,
+                given=replace(given, engine_config=config),
+                until_end=group.until_end,
                 executor=executor,
-                patience=patience,
             )
-            monitor.resumed(monitor.report, {}, newest_manifest(state), 0.0)
+            monitor.resumed(monitor.report, {}, newest_manifest(given.state), 0.0)
             signals.steer(member)
             with room_for_threads():
                 return member.run()
@@ -143,46 +76,31 @@ class GroupMember:
     Parameters
     ----------
     state, source, dead_letters
-    config : EngineConfig
-    run_config : RunConfig
+    given : Consumption
     until_end : bool
-    device : str
-    trainer : Trainer or None
-    examiner : Examiner or None
-    monitor : RunMonitor
     executor : Executor
         Writes checkpoints and snapshots.
-    patience : Patience
     """
 
-    def __init__(  # noqa: PLR0913 - everything that a run is between
+    def __init__(
         self,
         state: GroupState,
         source: KafkaSource,
         dead_letters: KeptDeadLetters,
         *,
-        config: EngineConfig,
-        run_config: RunConfig,
+        given: Consumption,
         until_end: bool,
-        device: str,
-        trainer: Trainer | None,
-        examiner: Examiner | None,
-        monitor: RunMonitor,
         executor: Executor,
-        patience: Patience,
     ) -> None:
         self._state, self._source, self._dead_letters = state, source, dead_letters
-        self._config, self._run_config = config, run_config
+        self._given = given
+        self._config, self._run_config = given.engine_config, given.run_config
         self._until_end = until_end
-        self._device = device
-        self._trainer = trainer
-        self._examiner = examiner
-        self._retraining = retraining_of(state.folder, run_config)
-        self._monitor = monitor
+        self._trainer = given.trainer
+        self._retraining = retraining_of(state.folder, given.run_config)
         self._executor = executor
-        self._patience = patience
-        self._claiming = Claiming(state, source, config.features)
-        self._totals = Totals(monitor)
+        self._claiming = Claiming(state, source, self._config.features)
+        self._totals = Totals(given.monitor)
         self._run: Run | None = None
         self._finished: Assignment | None = None  # counted to its end
         self._stop_asked = self._snapshot_asked = False
@@ -251,9 +169,9 @@ class GroupMember:
             segment,
             begins,
             group_generation=assignment.generation,
-            device=self._device,
+            device=self._given.device,
             keep_snapshots=self._run_config.keep_snapshots,
-            patience=self._patience,
+            patience=self._given.patience,
         )
         try:
             run = self._begin(assignment, term)
@@ -274,11 +192,13 @@ class GroupMember:
     def _begin(self, assignment: Assignment, term: Term) -> Run:
         """Return a run over the partitions of a term."""
         generation = self._claiming.generation
-        engine = EchoCoreset.from_config(self._config, generation=generation, device=self._device)
+        engine = EchoCoreset.from_config(
+            self._config, generation=generation, device=self._given.device
+        )
         self._source.read_only(term.begins, assignment)
         if engine.schema is not None:
             self._source.expect(engine.schema)
-        self._monitor.watch(self._source)
+        self._given.monitor.watch(self._source)
         self._run = run = Run(
             self._source,
             engine,
@@ -287,12 +207,12 @@ class GroupMember:
             config=self._term_config(assignment),
             clock=time.monotonic,
             trainer=None if self._trainer is None else LentTrainer(self._trainer),
-            examiner=self._examiner,
+            examiner=self._given.examiner,
             # Of others than the first member nobody takes the snapshots to train on.
             retraining=self._retraining if self._claiming.has_first(assignment) else None,
             observer=self._totals,
             executor=self._executor,
-            stats=self._monitor.stats,
+            stats=self._given.monitor.stats,
         )
         if self._stop_asked:
             run.stop()
@@ -328,7 +248,7 @@ class GroupMember:
         snapshot = take_group_snapshot(
             self._state,
             self._config,
-            device=self._device,
+            device=self._given.device,
             keep=self._run_config.keep_snapshots,
         )
         if snapshot is not None:

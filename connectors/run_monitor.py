@@ -96,6 +96,8 @@ class RunMonitor:
         Epochs of the encoder's training: done, and in all.
     trainings : dict of str to int
         Models trained in this run, by outcome.
+    member : tuple of (str, str) or None
+        Group and name of this process, where it is in one.
     prequential : callable
         Returns the scores of the current model over time; None where there are none.
     """
@@ -119,6 +121,7 @@ class RunMonitor:
         self.restore_seconds: float | None = None
         self.epochs = (0, 0)
         self.trainings = {"trained": 0, "failed": 0}
+        self.member: tuple[str, str] | None = None
         self.prequential: Callable[[], dict[str, Any] | None] = lambda: None
         self._source: Source | None = None
         self._source_name = ""

@@ -51,6 +51,11 @@ class RunCollector(Collector):
         yield from self._of_checkpoints()
         yield from self._of_the_coreset()
         yield from self._of_the_queue()
+        if self._monitor.member is not None:
+            yield _gauges(
+                "member_info", "Which process of which group this is.", ["group", "member"],
+                {self._monitor.member: 1},
+            )  # fmt: skip
         phases = {(name,): int(name == self._monitor.current_phase) for name in PHASES}
         yield _gauges("phase", "1 for what the run does now.", ["phase"], phases)
         yield InfoMetricFamily(

@@ -154,5 +154,16 @@ def test_every_metric_is_documented() -> None:
     text = OPERATIONS.read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `(echo_stream_\w+)", text, re.M))
     suffix = {"counter": "_total", "info": "_info"}
-    found = {each.name + suffix.get(each.type, "") for each in RunCollector(RunMonitor()).collect()}
+    monitor = RunMonitor()
+    monitor.member = ("counters", "host-1-ab")
+    found = {each.name + suffix.get(each.type, "") for each in RunCollector(monitor).collect()}
     assert listed == found
+
+
+def test_a_member_of_a_group_says_which_one_it_is() -> None:
+    """One gauge to join the others with; a run without a group has none."""
+    monitor = RunMonitor()
+    assert "echo_stream_member_info" not in scrape(monitor)
+    monitor.member = ("counters", "host-1-ab")
+    labels = {"group": "counters", "member": "host-1-ab"}
+    assert value(scrape(monitor), "echo_stream_member_info", **labels) == 1

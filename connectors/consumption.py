@@ -1,0 +1,91 @@
+"""Everything that a run is between: what the two kinds of consumers are given."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from echo_stream.config import EngineConfig
+from echo_stream.connectors.dead_letter_topic import DeadLetterTopic
+from echo_stream.connectors.dead_letters import DeadLetterFile
+from echo_stream.connectors.engine_files import read_generation
+from echo_stream.connectors.retrying import Patience
+from echo_stream.connectors.run_monitor import RunMonitor
+from echo_stream.generation import Generation, check_partition, refuse_too_fine
+from echo_stream.retraining import Examiner
+from echo_stream.runtime import RunConfig, Trainer
+from echo_stream.source import Source
+
+KeptDeadLetters: TypeAlias = DeadLetterFile | DeadLetterTopic
+
+
+class Group(NamedTuple):
+    """A consumer group that a run is a member of.
+
+    Attributes
+    ----------
+    name : str
+    until_end : bool
+        End when the group has counted all that was there when this process began.
+    """
+
+    name: str
+    until_end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Consumption:
+    """What a consumer is given; `consume` says what each of it is."""
+
+    open_source: Callable[[], Source]
+    state: Path
+    engine_config: EngineConfig
+    run_config: RunConfig
+    generation: Path | None
+    device: str
+    trainer: Trainer | None
+    examiner: Examiner | None
+    monitor: RunMonitor
+    open_dead_letters: Callable[[], KeptDeadLetters] | None
+    patience: Patience
+
+    def keep_dead_letters(self) -> KeptDeadLetters:
+        """Open what keeps the messages that are no samples: by default a file in the state."""
+        default = partial(DeadLetterFile, self.state / "dead-letters", self.patience)
+        return (self.open_dead_letters or default)()
+
+    def trained(self) -> Generation | None:
+        """Return the generation that was given, if one was."""
+        if self.generation is None:
+            return None
+        return read_generation(self.generation, features=self.engine_config.features)
+
+
+def check_new(trained: Generation | None, config: EngineConfig) -> None:
+    """Refuse to begin a state with a generation, or with settings to train one, that will not do.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if trained is None:
+        refuse_too_fine(config, max(config.warmup, config.expected_n or 0))
+    else:
+        check_partition(trained, config)
+
+
+@contextmanager
+def writers() -> Iterator[Executor]:
+    """Yield two threads that write: one checkpoint, and one snapshot.
+
+    Nobody waits for them at the end: a run leaves nothing behind but a snapshot that it has
+    given up.
+    """
+    executor = ThreadPoolExecutor(2, thread_name_prefix="echo-stream-writer")
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=False)
