@@ -12,7 +12,9 @@ from typing import Any, cast
 from echo_stream.connectors import dead_letters
 from tests.power_cut import Ledger
 
-CHANGES = frozenset(("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod", "os.truncate"))
+CHANGES = frozenset(
+    ("os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir", "os.chmod", "os.truncate")
+)
 """Audit events, beside those of opening to write, that change a file system."""
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
@@ -84,6 +86,8 @@ class Failpoints:
             self.step()
             if event == "os.rename":
                 self._ledger.will_rename(path, Path.cwd() / os.fsdecode(arguments[1]))
+            elif event == "os.link":
+                self._ledger.will_link(path, Path.cwd() / os.fsdecode(arguments[1]))
             elif event in {"os.remove", "os.rmdir"}:
                 self._ledger.will_remove(path)
 
@@ -104,7 +108,7 @@ def _path_of(event: str, arguments: tuple[Any, ...]) -> Path:
     path = arguments[0]
     if isinstance(path, int):
         return _opened(path)
-    folder = arguments[2] if event == "os.rename" else arguments[-1]
+    folder = arguments[2] if event in {"os.rename", "os.link"} else arguments[-1]
     has_folder = event != "open" and isinstance(folder, int) and folder >= 0
     return (_opened(folder) if has_folder else Path.cwd()) / os.fsdecode(path)
 

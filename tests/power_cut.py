@@ -56,6 +56,11 @@ class Ledger:
             self.renamed.append((str(old), str(new)))
         self.moved(old, new)
 
+    def will_link(self, old: Path, new: Path) -> None:
+        """Note that a file is about to get another name, under which it holds the same."""
+        if str(old) in self.files:
+            self.files[str(new)] = self.files[str(old)]
+
     def will_remove(self, path: Path) -> None:
         """Note that a file or folder is about to be removed."""
         self.names.pop(str(path), None)

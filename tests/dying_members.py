@@ -1,0 +1,149 @@
+"""Members of a group that die before any operation on their files, one after the other.
+
+Run as a program: each member is a process that is forked from one which has imported
+everything, and counts a cycle: claims, two versions of a segment, a snapshot, and goodbye.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from echo_stream import EchoCoreset, EngineConfig
+from echo_stream.connectors.group_merge import compact, merge_group, take_group_snapshot
+from echo_stream.connectors.group_state import GroupState
+from echo_stream.connectors.group_term import Term
+from echo_stream.generation import Generation
+from echo_stream.samples import Samples, as_objects
+from echo_stream.source import Skipped
+from tests.failpoints import Failpoints
+from tests.power_cut import Ledger, cut_power
+
+NAMES = ("events/0", "events/1")
+LENGTH = 60  # samples of a partition
+CYCLE = 10  # of them that a version takes in
+CONFIG = EngineConfig(budget=20, preset="paper", support=1, epochs=0)
+SOURCE = {"kind": "test"}
+LIMIT = 600  # operations, by far more than a cycle has
+KILLED = -signal.SIGKILL
+
+
+def partitions() -> dict[str, Samples]:
+    """Return the samples of the partitions, in the order of their offsets."""
+    rng = np.random.default_rng(5)
+    return {
+        name: Samples(
+            x=rng.normal(size=(LENGTH, 3)).astype(np.float32),
+            ids=as_objects([f"{name}-{offset}" for offset in range(LENGTH)]),
+        )
+        for name in NAMES
+    }
+
+
+def trained() -> Generation:
+    """Return the group's generation."""
+    samples = Samples.concatenate(list(partitions().values()))
+    return EchoCoreset.from_config(CONFIG).fit_samples(samples).generation_
+
+
+def count(
+    folder: Path, generation: Generation, *, num_versions: int, term: int, above: int = 1
+) -> None:
+    """Be a member: take all partitions over, count some more of them, and leave.
+
+    More segments than above are merged into one, but for its own.
+    """
+    given, start = partitions(), dict.fromkeys(NAMES, 0)
+    with closing(GroupState(folder, "counters")) as state:
+        state.begin(CONFIG, SOURCE, lambda: start, generation)
+        claimed = state.claim(start, group_generation=term, by_force=True)
+        assert claimed is not None
+        segment = Term(state, *claimed, group_generation=term, device="cpu")
+        engine = EchoCoreset.from_config(CONFIG, generation=generation)
+        position = dict(segment.begins)
+        for _ in range(num_versions):
+            for name, begin in position.items():
+                engine.update(given[name][begin : begin + CYCLE])
+                position[name] = min(begin + CYCLE, LENGTH)
+            segment.save_checkpoint(engine, position, SOURCE, Skipped())
+        compact(state, CONFIG, device="cpu", above=above)
+        take_group_snapshot(state, CONFIG, device="cpu")
+        segment.end()
+
+
+def told(folder: Path) -> dict[str, Any]:
+    """Return what a state holds that must not depend on how often members died."""
+    with closing(GroupState(folder, "counters")) as state:
+        merged = merge_group(state, CONFIG, device="cpu")
+    position, engine = merged.position, merged.engine
+    if engine is None:
+        return {"position": position}
+    snapshot = engine.snapshot()
+    return {
+        "position": position,
+        "n": snapshot.n,
+        "counts": snapshot.cells.counts.tolist(),
+        "centroids": snapshot.cells.centroids.tobytes().hex(),
+        "ids": snapshot.rows.samples.ids.tolist(),
+        "weights": snapshot.rows.weights.tolist(),
+        "certified": snapshot.rows.certified.tolist(),
+    }
+
+
+def debris(folder: Path) -> list[str]:
+    """Return what is left that no state should hold after a member has left in order."""
+    found = [*folder.rglob(".tmp-*"), *(folder / "members").glob("*.json")]
+    return sorted(str(path.relative_to(folder)) for path in found)
+
+
+def _forked(member: Any) -> int:
+    """Do something in a process of its own; return its exit code."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            member()
+            code = 0
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _serve(begun: Path, work: Path, *, has_power: bool) -> None:
+    """Let a member die before each operation of its cycle; tell what is there, then and later."""
+    torch.set_num_threads(1)  # a process that forks must not have others
+    generation, ledger = trained(), work / "ledger.json"
+    for before in range(LIMIT):
+        disk = work / "disk"
+        shutil.rmtree(disk, ignore_errors=True)
+        shutil.copytree(begun, disk)
+
+        def dying(disk: Path = disk, before: int = before) -> None:
+            Failpoints(disk, before, ledger).arm()
+            count(disk / "state", generation, num_versions=2, term=2)
+
+        code = _forked(dying)
+        if code == KILLED and not has_power:
+            cut_power(disk, Ledger(**json.loads(ledger.read_text())))
+        durable = told(disk / "state")["position"] if (disk / "state/group.json").exists() else None
+
+        def successor(disk: Path = disk) -> None:
+            count(disk / "state", generation, num_versions=LENGTH // CYCLE, term=3)
+
+        went_on = _forked(successor)
+        result = [code, durable, went_on, told(disk / "state"), debris(disk / "state")]
+        print(json.dumps(result), flush=True)  # noqa: T201 - our answer
+        if code == 0:
+            return
+
+
+if __name__ == "__main__":
+    _serve(Path(sys.argv[1]), Path(sys.argv[2]), has_power=sys.argv[3] == "kill")
