@@ -6,16 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.data.archives import load_banking, load_table
+from benchmarks.data.cifar import load_cifar
 from benchmarks.data.dataset import DataSet
 from benchmarks.data.digits import load_digits
 from benchmarks.data.files import Finder
 from benchmarks.data.idx import load_idx
+from benchmarks.data.svhn import load_svhn
 from benchmarks.data.variants import long_tailed, validated
 from echo_stream.errors import ConfigError
 
 LOADERS: dict[str, Callable[[str, Finder], DataSet]] = {
     "mnist": load_idx,
     "fashion-mnist": load_idx,
+    "cifar10": load_cifar,
+    "cifar100": load_cifar,
+    "svhn": load_svhn,
     "banking77": load_banking,
     "covertype": load_table,
     "smtp": load_table,

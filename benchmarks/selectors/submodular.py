@@ -33,7 +33,7 @@ def facility_location(data: DataSet, budget: int, seed: int, options: dict[str, 
     core, rows, info = _chosen(FacilityLocationSelection, data, budget, seed, options)
     x = vectors(data)
     owners, _ = nearest_centres(x[rows], x[core])
-    counts = np.bincount(owners, minlength=len(core))
+    counts = np.bincount(owners, minlength=len(core)).astype(np.float64)
     return Chosen(core, weights=counts * (len(x) / len(rows)), info=info)
 
 
@@ -58,7 +58,9 @@ def similarities(x: Array) -> FloatArray:
     from sklearn.metrics import pairwise_distances  # noqa: PLC0415 - slow to import
 
     distances: FloatArray = pairwise_distances(x.astype(np.float64))
-    return np.subtract(distances.max(), distances, out=distances)
+    distances *= -1
+    distances -= distances.min()
+    return distances
 
 
 def _chosen(

@@ -9,9 +9,17 @@ from benchmarks.selectors.spaces import stream_vectors, vectors
 from echo_stream.errors import ConfigError
 from tests.benchmarks.toy_data import clusters
 
-OPTIONS: dict[str, dict[str, object]] = {"echo-paper": {"epochs": 1}} | {
+OPTIONS: dict[str, dict[str, object]] = {
     name: {"epochs": 2}
-    for name in ("least-confidence", "entropy", "margin", "el2n", "grand", "forgetting")
+    for name in (
+        "echo-paper",
+        "least-confidence",
+        "entropy",
+        "margin",
+        "el2n",
+        "grand",
+        "forgetting",
+    )
 }
 ALL = [("batch", name) for name in BATCH] + [("stream", name) for name in STREAM]
 
