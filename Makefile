@@ -45,7 +45,10 @@ soak: $(VENV)/.group-test ## run a consumer at full speed for SOAK_MINUTES=; mem
 	.ci/debian-packages
 	ECHO_STREAM_SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/pytest -s tests/test_soak.py
 
-bench: venv ## measure; FASHION_MNIST and EMBEDDINGS name the data's folders
+bench: $(VENV)/.group-bench ## measure; FASHION_MNIST and EMBEDDINGS name the data's folders
+	$(BIN)/python -m benchmarks.quality run benchmarks/plans/quick.toml \
+		--data $(EMBEDDINGS) --data $(FASHION_MNIST) --out build/quality.jsonl
+	$(BIN)/python -m benchmarks.quality report build/quality.jsonl --out build/benchmarks.md
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.query
 	$(BIN)/python -m benchmarks.http

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 from benchmarks.data import DataSet
 from benchmarks.evaluation.choosing import Choosing
@@ -14,7 +13,7 @@ from echo_stream.errors import ConfigError
 from echo_stream.labelled import LabelledSet
 from echo_stream.train_config import TrainConfig
 from echo_stream.training import train
-from echo_stream.typing import Array, FloatArray, IntArray
+from echo_stream.typing import FloatArray, IntArray
 
 INVERSE_PENALTY = 10  # the C of logistic regression
 MAX_ITERATIONS = 300
@@ -88,25 +87,13 @@ def _predicted(data: DataSet, rows: IntArray, weights: FloatArray | None) -> Int
     y = data.y_train[rows]
     if len(np.unique(y)) == 1:  # it needs two classes
         return np.full(len(data.y_test), y[0])
-    x_train, x_test = _scaled(data, rows)
     model = LogisticRegression(C=INVERSE_PENALTY, max_iter=MAX_ITERATIONS)
     with warnings.catch_warnings():
         # Fewer than two samples a class is the point of the smallest budgets.
         warnings.filterwarnings("ignore", "The number of unique classes")
         warnings.filterwarnings("ignore", "lbfgs failed to converge")
-        model.fit(x_train, y, sample_weight=weights)
-    return np.asarray(model.predict(x_test))
-
-
-def _scaled(data: DataSet, rows: IntArray) -> tuple[Array, Array]:
-    """Return training and test samples: embeddings as they are, others standardised.
-
-    Mean and deviation are those of the whole training set: they need no labels.
-    """
-    if data.is_embedding:
-        return data.x_train[rows], data.x_test
-    scaler = StandardScaler().fit(data.x_train)
-    return scaler.transform(data.x_train[rows]), scaler.transform(data.x_test)
+        model.fit(data.x_train[rows], y, sample_weight=weights)
+    return np.asarray(model.predict(data.x_test))
 
 
 def _parts(found: Choosing) -> tuple[IntArray, IntArray]:

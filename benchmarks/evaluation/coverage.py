@@ -24,7 +24,8 @@ def explained_share(x: Array, chosen: IntArray) -> float:
     """
     rng = np.random.default_rng(0)
     rows = rng.permutation(len(x))[:REFERENCE_ROWS]
-    reference, kept = (_flat(x[part]) for part in (rows, chosen[:CHOSEN_ROWS]))
+    looked_at = rng.permutation(chosen)[:CHOSEN_ROWS]
+    reference, kept = _flat(x[rows]), _flat(x[looked_at])
     centre = reference.mean(axis=0)
     reference, kept = reference - centre, kept - centre  # the smaller, the less is rounded off
     lengths, kept_lengths = (np.square(part).sum(axis=1) for part in (reference, kept))
