@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 INCHES = (7.0, 4.5)
 DOTS_PER_INCH = 120
 LOSS_COLOUR = "#475569"
@@ -21,6 +19,8 @@ def plot_curve(metrics: Mapping[str, Any], target: Path) -> None:
         As in `echo_stream.training.TrainResult`.
     target : Path
     """
+    from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, and `run` never draws
+
     figure = Figure(figsize=INCHES, layout="constrained")
     losses = figure.subplots()
     curve = metrics["curve"]
