@@ -126,12 +126,7 @@ def child_trainer(
         monitor.training_ended("trained")
         if examiner is not None:
             examiner.reload()
-        verdict = result["verdict"]
-        kind = "current" if verdict["is_current"] else "a challenger"
-        say(
-            f"trained on {result['snapshot']}: accuracy {result['accuracy']}, "
-            f"{result['labels_used']} labels; {result['model']} is {kind}: {verdict['reason']}"
-        )
+        say(_told(result))
 
     def failed(reason: str) -> None:
         monitor.training_ended("failed")
@@ -143,6 +138,18 @@ def child_trainer(
         on_trained=trained,
         on_failed=failed,
         limits=Limits(values["retrain_timeout"], values["retrain_memory"]),
+    )
+
+
+def _told(result: dict[str, Any]) -> str:
+    """Return one line on a training; the score on test data is in it where there are any."""
+    verdict = result["verdict"]
+    kind = "current" if verdict["is_current"] else "a challenger"
+    name = "accuracy" if "accuracy" in result else "rmse"
+    score = "" if result[name] is None else f", {name} {result[name]:.4g}"
+    return (
+        f"trained on {result['snapshot']}: {result['labels_used']} labels{score}; "
+        f"{result['model']} is {kind}: {verdict['reason']}"
     )
 
 

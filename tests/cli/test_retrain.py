@@ -163,3 +163,15 @@ def test_settings_may_come_from_a_file(data: Path, tmp_path: Path) -> None:
     report = answer("--config", "echo.toml", "run", data, "--state", "state", *TINY)
     assert report["num_held_out"] > 0
     assert report["retrainings"] == 1
+
+
+def test_a_regression_is_kept_fresh_too(data: Path, tmp_path: Path) -> None:
+    """What it is comes from the settings of train; what is said of it names no accuracy."""
+    (tmp_path / "echo.toml").write_text('[train]\ntask = "regression"\n')
+    result = run_command(
+        "run", data, "--state", "state", *TINY, "--warmup", 50, "--retrain-every", 200,
+        "--model", "mlp", "--train-steps", 2, "--test", data, "--config", "echo.toml",
+    )  # fmt: skip
+    assert (result.exit_code, result.json()["retrainings"]) == (0, 1), result.stderr
+    assert "labels, rmse" in result.stderr
+    assert "is current: there was no current model" in result.stderr
