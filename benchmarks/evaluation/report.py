@@ -87,7 +87,7 @@ def _setting(plans: Sequence[Written], results: Mapping[str, Line]) -> str:
     """Return what the numbers were measured on, and what failed."""
     keys = {trial.key for written in plans for trial in written.plan.trials()}
     lines = [line for key, line in results.items() if key in keys]
-    machines = {}
+    machines: dict[str, int] = {}
     for line in lines:
         if line["error"] is None:
             machines[_machine(line)] = machines.get(_machine(line), 0) + 1

@@ -57,7 +57,7 @@ class Spread(NamedTuple):
 
     mean: float
     spread: float
-    count: int
+    num_seeds: int
 
     def text(self, digits: int = 1, sign: str = "") -> str:
         """Return mean ± spread; of a single seed there is no spread.
@@ -68,7 +68,7 @@ class Spread(NamedTuple):
         ('+2.0 ± 0.2', '2.0')
         """
         mean = f"{self.mean:{sign}.{digits}f}"
-        return mean if self.count == 1 else f"{mean} ± {self.spread:.{digits}f}"
+        return mean if self.num_seeds == 1 else f"{mean} ± {self.spread:.{digits}f}"
 
 
 def panels(group: Group) -> list[Panel]:
@@ -106,7 +106,7 @@ def spread(values: Seeds) -> Spread | None:
     Examples
     --------
     >>> spread({0: 1.0, 1: 3.0})
-    Spread(mean=2.0, spread=1.4142135623730951, count=2)
+    Spread(mean=2.0, spread=1.4142135623730951, num_seeds=2)
     """
     if not values:
         return None
@@ -121,9 +121,9 @@ def difference(ours: Seeds, theirs: Seeds) -> Spread | None:
     Examples
     --------
     >>> difference({0: 2.0, 1: 5.0, 2: 9.0}, {0: 1.0, 1: 2.0})
-    Spread(mean=2.0, spread=1.0, count=2)
+    Spread(mean=2.0, spread=1.0, num_seeds=2)
     """
     found = spread({seed: ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()})
     if found is None:
         return None
-    return Spread(found.mean, found.spread / math.sqrt(found.count), found.count)
+    return Spread(found.mean, found.spread / math.sqrt(found.num_seeds), found.num_seeds)

@@ -67,7 +67,7 @@ def budget_name(budget: Budget, lines: Mapping[int, Line] | None = None) -> str:
 
 def ranks(values: dict[Row, Seeds]) -> dict[Row, float]:
     """Return the rank of each row among those of its recipe, 1 the best."""
-    found = {}
+    found: dict[Row, float] = {}
     for recipe in {recipe for _, recipe in values}:
         means = {r: s.mean for r, v in values.items() if r[1] == recipe and (s := spread(v))}
         places = rankdata([-mean for mean in means.values()])
@@ -200,15 +200,22 @@ def _full(group: Group, panel: Panel, results: Mapping[str, Line]) -> dict[str, 
 def _remarks(lines: Lines) -> list[str]:
     """Return what to know of trainings that came to nothing."""
     found = []
-    for words, is_such in (
-        ("diverged", lambda line: line["diverged"]),
-        ("learnt nothing", lambda line: line["accuracy"] <= STUCK * line.get("chance", 0)),
-    ):
+    for words, is_such in (("diverged", _has_diverged), ("learnt nothing", _is_stuck)):
         rows = [
-            f"{choice.label}, {recipe}, {budget_name(budget)}: {len(seeds)}"
+            f"{choice.label}, {recipe}, {budget_name(budget)}: {count}"
             for ((choice, recipe), budget), cell in lines.items()
-            if (seeds := [seed for seed, line in cell.items() if is_such(line)])
+            if (count := sum(map(is_such, cell.values())))
         ]
         if rows:
             found.append(f"Trainings that {words}: {'; '.join(rows)}.\n")
     return found
+
+
+def _has_diverged(line: Line) -> bool:
+    """Return whether a training ended in numbers that are not finite."""
+    return bool(line["diverged"])
+
+
+def _is_stuck(line: Line) -> bool:
+    """Return whether a model is right hardly more often than one that has learnt nothing."""
+    return bool(line["accuracy"] <= STUCK * line["chance"])

@@ -80,10 +80,10 @@ def floor_table(plan: Plan, results: Mapping[str, Line]) -> str:
         found = judged.found
         reached = MISSING if found is None else found.text(sign="+")
         word = "not measured" if found is None else "met" if judged.is_met else "**missed**"
-        if found is not None and found.count < len(plan.group(judged.floor.group).seeds):
+        if found is not None and found.num_seeds < len(plan.group(judged.floor.group).seeds):
             word += " so far"
         where = f" ({judged.where})" if judged.where else ""
-        seeds = MISSING if found is None else str(found.count)
+        seeds = MISSING if found is None else str(found.num_seeds)
         text = judged.floor.text + where
         rows.append([text, f"{judged.floor.at_least:+g}", reached, seeds, word])
     return markdown(["floor", "asked", "reached", "seeds", ""], rows)
@@ -99,7 +99,7 @@ def wins_and_losses(group: Group, results: Mapping[str, Line]) -> tuple[list[str
         best = max(others, key=lambda name: _mean(others[name]))
         for rival in dict.fromkeys((group.baseline, best)):
             found = difference(ours, others.get(rival, {}))
-            if found is None or found.count == 1:  # one seed is an anecdote
+            if found is None or found.num_seeds == 1:  # one seed is an anecdote
                 continue
             text = f"{label} against {rival}, {where}: {found.text(sign='+')}"
             if found.mean - found.spread > 0:
