@@ -17,6 +17,7 @@ from echo_stream.connectors.snapshot_files import (
     TABLES,
     read_snapshot,
     read_tables,
+    roles_of,
     write_snapshot,
 )
 from echo_stream.connectors.units import read_manifest
@@ -278,6 +279,9 @@ def test_the_coreset_anew_is_kept_beside(tmp_path: Path) -> None:
     assert same(read.anew.cells.centroids, written.anew.cells.centroids)
     assert read.anew.edges.left == written.anew.edges.left
     write_snapshot(written, tmp_path / "unit", time="2026-01-02T03:04:05", position={})
+    only = sorted(set(ids) - set(read.rows.samples.ids))
+    assert roles_of(tmp_path / "unit", only[0]) == {"anew"}
+    assert roles_of(tmp_path / "unit", read.rows.samples.ids[0]) == {"core"}
     (tmp_path / "unit" / "anew_coreset.parquet").write_bytes(b"")
     with pytest.raises(SnapshotError, match=r"anew_coreset\.parquet is damaged"):
         read_snapshot(tmp_path / "unit")
