@@ -1,12 +1,16 @@
 """`echo-stream query`: ask snapshots in SQL."""
 
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from echo_stream.cli.command import Command
 from echo_stream.cli.options import data_format_option, option, snapshot_option, state_option
-from echo_stream.cli.output import emit_parquet, emit_rows
+from echo_stream.cli.output import emit_parquet, emit_rows, say
 
 
 @click.command(cls=Command)
@@ -30,10 +34,20 @@ def query(
       echo-stream query --state DIR "SELECT label, count(*) FROM coreset GROUP BY label"
     """
     from echo_stream.connectors.query import query_snapshot, query_table  # noqa: PLC0415
+    from echo_stream.connectors.query_guard import guarded  # noqa: PLC0415
     from echo_stream.connectors.snapshots import open_snapshot  # noqa: PLC0415
 
-    with open_snapshot(state, snapshot) as unit:
-        if output_format == "parquet":
-            emit_parquet(query_table(unit, sql, state=state, timeout_s=timeout))
-        else:
-            emit_rows(query_snapshot(unit, sql, state=state, timeout_s=timeout), output_format)
+    ask: Callable[..., Any] = query_table if output_format == "parquet" else query_snapshot
+    with open_snapshot(state, snapshot) as unit, guarded(timeout, _end):
+        found = ask(unit, sql, state=state, timeout_s=timeout)
+    if output_format == "parquet":
+        emit_parquet(found)
+    else:
+        emit_rows(found, output_format)
+
+
+def _end(err: Exception) -> None:
+    """End the process as this error would, while the query goes on."""
+    say(f"Error: {err}")
+    sys.stderr.flush()
+    os._exit(1)

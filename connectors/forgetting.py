@@ -1,5 +1,6 @@
 """Forget a sample in a state folder, and say what still holds it."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from echo_stream.connectors.snapshot_files import roles_of
 from echo_stream.connectors.snapshots import each_snapshot
 from echo_stream.connectors.stored_engine import stored_engine
 from echo_stream.connectors.units import list_units, read_manifest
+from echo_stream.errors import SnapshotError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,8 @@ class ForgetReport:
     n : int
         Samples that are counted now.
     snapshots, checkpoints, models : list of str
-        What was written before and still holds the sample, or was trained on it.
+        What was written before and still holds the sample, or was trained on it; snapshots
+        too that are damaged, and may hold it.
     """
 
     id: str
@@ -59,7 +64,7 @@ def forget_sample(
     with stored_engine(state, features=features, device=device) as engine:
         removed = engine.forget(sample_id)
         n = engine.n_seen_
-    snapshots = [unit.name for unit, _ in each_snapshot(state) if roles_of(unit, sample_id)]
+    snapshots = [unit.name for unit, _ in each_snapshot(state) if _may_hold(unit, sample_id)]
     return ForgetReport(
         id=sample_id,
         removed=removed,
@@ -68,6 +73,15 @@ def forget_sample(
         checkpoints=_checkpoints_with(state, sample_id),
         models=_models_of(state, snapshots),
     )
+
+
+def _may_hold(unit: Path, sample_id: str) -> bool:
+    """Tell whether a snapshot has a sample; one that is damaged may."""
+    try:
+        return bool(roles_of(unit, sample_id))
+    except SnapshotError as err:
+        logger.warning("the snapshot is taken for one with the sample: %s", err)
+        return True
 
 
 def _checkpoints_with(state: Path, sample_id: str) -> list[str]:

@@ -52,7 +52,9 @@ def query_snapshot(
 
     Notes
     -----
-    SQL cannot write, and reads neither files of its own choice nor the network.
+    SQL cannot write, and reads neither files of its own choice nor the network. A single
+    call of a function within it, such as of `repeat`, ends only by itself, and may take more
+    memory than the database's limit: whoever runs SQL of others wants `query_guard.guarded`.
     """
     with _database(unit, state, sql, timeout_s) as run:
         cursor = run.connection.execute(sql)
@@ -82,12 +84,15 @@ def query_table(
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """Return names with equal ones numbered, so that no column hides another: a, a_1."""
-    found: list[str] = []
+    """Return names with equal ones numbered, so that no column hides another: a, a_1. O(n)."""
+    numbers: dict[str, int] = {}  # that a name was given last
     for name in names:
-        candidates = (name, *(f"{name}_{number}" for number in range(1, len(names) + 1)))
-        found.append(next(candidate for candidate in candidates if candidate not in found))
-    return found
+        unique = name
+        while unique in numbers:
+            numbers[name] += 1
+            unique = f"{name}_{numbers[name]}"
+        numbers[unique] = 0
+    return list(numbers)
 
 
 class _Run:
@@ -130,10 +135,7 @@ class _Run:
 
     def _too_late(self) -> QueryError:
         """Return the error for a query that takes too long."""
-        return QueryError(
-            f"the query failed: it took longer than {self._timeout_s:g} s; ask for less, or "
-            "allow more with --timeout"
-        )
+        return too_late(self._timeout_s)
 
 
 @contextmanager
@@ -161,6 +163,14 @@ def _check(statements: Sequence[Any]) -> None:
     if kind != duckdb.StatementType.SELECT:
         msg = f"the query failed: only SELECT and its like may run; got {kind.name}"
         raise QueryError(msg)
+
+
+def too_late(timeout_s: float) -> QueryError:
+    """Return the error for a query that takes too long."""
+    return QueryError(
+        f"the query failed: it took longer than {timeout_s:g} s; ask for less, or allow more "
+        "with --timeout"
+    )
 
 
 def refused(err: Exception) -> QueryError:

@@ -22,7 +22,7 @@ from echo_stream.errors import SnapshotError, StateError
 from echo_stream.samples import Origin, Samples, as_objects
 from echo_stream.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
 from echo_stream.typing import Array, Cell
-from echo_stream.validation import SampleSchema
+from echo_stream.validation import SampleSchema, first_line
 
 TABLES = ("coreset", "cells", "edges")
 ANEW = "anew_"  # what the tables of `Snapshot.anew` are named with
@@ -104,8 +104,12 @@ def read_tables(unit: Path, *, prefix: str = "") -> dict[str, pa.Table]:
     try:
         return {name: pq.read_table(unit / f"{prefix}{name}.parquet") for name in TABLES}
     except (OSError, pa.ArrowException) as err:
-        msg = f"cannot read the snapshot {unit}: {err}"
-        raise SnapshotError(msg) from err
+        raise _unreadable(unit, err) from err
+
+
+def _unreadable(unit: Path, err: Exception) -> SnapshotError:
+    """Return the error for a snapshot of which a file cannot be read."""
+    return SnapshotError(f"cannot read the snapshot {unit}: {first_line(err)}")
 
 
 def roles_of(unit: Path, sample_id: str) -> set[str]:
@@ -113,12 +117,20 @@ def roles_of(unit: Path, sample_id: str) -> set[str]:
 
     Beside "core" and "support" there are "held out", and "anew" for what is only in the
     coreset in other cells.
+
+    Raises
+    ------
+    SnapshotError
+        If the snapshot is damaged.
     """
-    found = _roles_in(unit / "coreset.parquet", sample_id)
-    other = unit / f"{ANEW}coreset.parquet"
-    if not found and other.exists() and _roles_in(other, sample_id):
-        found = {"anew"}
-    return found | ({"held out"} if is_held_out_in(unit, sample_id) else set())
+    try:
+        found = _roles_in(unit / "coreset.parquet", sample_id)
+        other = unit / f"{ANEW}coreset.parquet"
+        if not found and other.exists() and _roles_in(other, sample_id):
+            found = {"anew"}
+        return found | ({"held out"} if is_held_out_in(unit, sample_id) else set())
+    except (OSError, pa.ArrowException) as err:
+        raise _unreadable(unit, err) from err
 
 
 def _roles_in(path: Path, sample_id: str) -> set[str]:

@@ -1,6 +1,7 @@
 """The tables that SQL sees: those of one snapshot, and the history of all in its state."""
 
 import json
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,8 +11,11 @@ import duckdb
 
 from echo_stream.connectors.snapshots import is_pinned, read_manifests, snapshot_manifest
 from echo_stream.connectors.unit_locks import held
+from echo_stream.connectors.units import check_sizes
 from echo_stream.errors import SnapshotError, StateError
 from echo_stream.validation import first_line
+
+logger = logging.getLogger(__name__)
 
 PARTS = ("coreset", "cells", "edges")
 """Tables of one snapshot. With `_history` at the end, their rows of all snapshots."""
@@ -56,9 +60,11 @@ def open_tables(unit: Path, state: Path | None, sql: str, stack: ExitStack) -> A
         If a snapshot is damaged.
     """
     wanted = [table for table in TABLES if table in sql.lower()] or list(TABLES)
-    found = _found(unit, state, wanted, stack)
     parts = [part for part in PARTS if part in wanted]
     histories = [part for part in PARTS if f"{part}_history" in wanted]
+    found = [(unit, _checked_manifest(unit, parts))]
+    if state is not None and set(wanted) - set(PARTS):
+        found = _history(state, [_name(part) for part in histories], stack) or found
     files = [_file(unit, part) for part in parts]
     files += [_file(one, part) for part in histories for one, _ in found]
     connection = stack.enter_context(duckdb.connect())
@@ -72,27 +78,38 @@ def open_tables(unit: Path, state: Path | None, sql: str, stack: ExitStack) -> A
         for part in histories:
             _create_history(connection, part, found)
     except duckdb.Error as err:
-        msg = f"cannot read the snapshot {unit}: {first_line(err)}"
+        msg = f"cannot read the snapshot {unit}, or another: {first_line(err)}"
         raise SnapshotError(msg) from err
     connection.execute("SET lock_configuration = true")
     return connection
 
 
-def _found(unit: Path, state: Path | None, wanted: Sequence[str], stack: ExitStack) -> list[Found]:
-    """Return the snapshots of the history with their manifests; they stay meanwhile."""
+def _checked_manifest(unit: Path, parts: Sequence[str]) -> dict[str, Any]:
+    """Return the manifest of a snapshot whose tables are there."""
     manifest = snapshot_manifest(unit)
-    if state is None or not set(wanted) - set(PARTS):
-        return [(unit, manifest)]
+    try:
+        check_sizes(unit, manifest, [_name(part) for part in parts])
+    except StateError as err:
+        raise SnapshotError(str(err)) from err
+    return manifest
+
+
+def _history(state: Path, names: Sequence[str], stack: ExitStack) -> list[Found]:
+    """Return the snapshots of a state with their manifests; they stay meanwhile.
+
+    Those of which a named file is damaged are skipped, as `read_manifests` does with manifests.
+    """
     found = []
-    for one, its_manifest in read_manifests(state):
+    for unit, manifest in read_manifests(state):
         try:
-            stack.enter_context(held(one))
-        except StateError:
-            if one.exists():
-                raise
-            continue  # it has been pruned just now
-        found.append((one, its_manifest))
-    return found or [(unit, manifest)]
+            stack.enter_context(held(unit))
+            check_sizes(unit, manifest, names)
+        except StateError as err:
+            if unit.exists():  # else it has been pruned just now
+                logger.warning("snapshot skipped: %s", err)
+            continue
+        found.append((unit, manifest))
+    return found
 
 
 def _lock(connection: Any, files: Sequence[str]) -> None:
@@ -134,7 +151,12 @@ def _create_history(connection: Any, part: str, found: Sequence[Found]) -> None:
 
 def _file(unit: Path, part: str) -> str:
     """Return the path of one table's file."""
-    return str((unit / f"{part}.parquet").absolute())
+    return str((unit / _name(part)).absolute())
+
+
+def _name(part: str) -> str:
+    """Return the name of one table's file."""
+    return f"{part}.parquet"
 
 
 def _read(files: Sequence[str], more: str = "") -> str:

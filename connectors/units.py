@@ -134,6 +134,26 @@ def verify_unit(unit: Path, *, manifest_name: str = MANIFEST) -> dict[str, Any]:
     return manifest
 
 
+def check_sizes(unit: Path, manifest: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Compare files of a unit with its manifest by their sizes alone: a look at each.
+
+    Raises
+    ------
+    StateError
+        If one is missing, or shorter or longer than it was written.
+    """
+    for name in names:
+        path, expected = unit / name, manifest["files"].get(name, {}).get("size")
+        try:
+            size = path.stat().st_size
+        except OSError as err:
+            msg = f"cannot read {path}: {err.strerror}"
+            raise StateError(msg) from err
+        if size != expected:
+            msg = f"{path} is damaged: it has {size} bytes, and {expected} in {MANIFEST}"
+            raise StateError(msg)
+
+
 def list_units(parent: Path, *, manifest_name: str = MANIFEST) -> list[Path]:
     """Return the units in a folder, in order of name; half-written ones are none."""
     if not parent.is_dir():

@@ -1,5 +1,6 @@
 """Why a sample is in a state's coreset, or is not: its newest checkpoint and its snapshots."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from echo_stream.connectors.group_engine import read_group
 from echo_stream.connectors.group_record import GroupRecord
 from echo_stream.connectors.snapshot_files import roles_of
 from echo_stream.connectors.snapshots import check_state, each_snapshot
-from echo_stream.errors import DataError, StateError
+from echo_stream.errors import DataError, SnapshotError, StateError
 from echo_stream.typing import Array
 from echo_stream.validation import SampleSchema
+
+logger = logging.getLogger(__name__)
 
 
 def why_sample(
@@ -45,7 +48,8 @@ def why_sample(
         What `EchoCoreset.why` says; "checkpoint", its name, time and N (of a group the number
         of segments, the newest one's time, and the N of all); and "entered", one for
         each time that the sample came into the snapshots that there are: the "role", the
-        snapshot "since" which and the one "until" which it is in all of them.
+        snapshot "since" which and the one "until" which it is in all of them. Damaged snapshots
+        are skipped.
 
     Raises
     ------
@@ -97,7 +101,11 @@ def _entries(state: Path, sample_id: str) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
     is_open: dict[str, dict[str, Any]] = {}
     for unit, manifest in each_snapshot(state):
-        roles = roles_of(unit, sample_id)
+        try:
+            roles = roles_of(unit, sample_id)
+        except SnapshotError as err:
+            logger.warning("snapshot skipped: %s", err)
+            continue
         moment = {"snapshot": manifest["id"], "time": manifest["time"], "n": manifest["n"]}
         for role in sorted(roles):
             if role not in is_open:

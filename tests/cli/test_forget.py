@@ -47,6 +47,13 @@ def test_what_is_not_held_is_said_to_be(state: Path) -> None:
     assert found == [0, N, [], [], []]
 
 
+def test_a_damaged_snapshot_may_hold_it(state: Path) -> None:
+    """What cannot be looked into is not said to be without the sample."""
+    unit, *_ = (state / "snapshots").iterdir()
+    (unit / "coreset.parquet").write_bytes(b"PAR1")
+    assert answer("forget", "nobody", "--state", state)["snapshots"] == [unit.name]
+
+
 def test_states_that_cannot_forget_are_refused(tmp_path: Path) -> None:
     """No state, none named, and one without a checkpoint."""
     assert "there is no state at" in refusal("forget", 1, "--state", tmp_path / "x", exit_code=4)

@@ -9,7 +9,17 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.cli.commands import TINY, N, answer, content, refusal, run_command, write_data
+from tests.cli.commands import (
+    TINY,
+    N,
+    answer,
+    command_process,
+    content,
+    finish,
+    refusal,
+    run_command,
+    write_data,
+)
 
 LABELS = "SELECT label, count(*) AS n FROM coreset WHERE role = 'core' GROUP BY label ORDER BY 1"
 
@@ -169,3 +179,15 @@ def test_time_limit(state: Path) -> None:
     line = refusal("query", sql, "--state", state, "--timeout", "0.2", exit_code=1)
     assert "longer than 0.2 s" in line
     refusal("query", sql, "--state", state, "--timeout", 0, exit_code=2)
+
+
+def test_what_heeds_no_interrupt_ends_too(state: Path) -> None:
+    """Of one long call of a function the database is not asked to come to an end."""
+    sql = "SELECT length(lpad('x', 2000000000, 'y'))"
+    with command_process("query", sql, "--state", state, "--timeout", 0.5) as process:
+        result = finish(process)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "Error: the query failed: it took longer than 0.5 s; ask for less, or allow more with "
+        "--timeout\n"
+    )

@@ -1,5 +1,6 @@
 """`echo-stream why`: from the newest checkpoint and the snapshots of a state."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +85,18 @@ def test_nothing_to_ask(state: Path, tmp_path: Path) -> None:
     assert "warm" in refusal("why", "1", "--state", tmp_path / "warm", exit_code=1)
     (tmp_path / "wide.npy").write_bytes(b"no")
     refusal("why", "x", "--state", state, "--data", tmp_path / "wide.npy", exit_code=1)
+
+
+def test_a_damaged_snapshot_is_skipped(state: Path, tmp_path: Path) -> None:
+    """It is named, and the checkpoint and the other snapshots are asked."""
+    shutil.copytree(state, tmp_path / "state")
+    units = sorted((tmp_path / "state" / "snapshots").iterdir())
+    damaged = units[1] / "coreset.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:500])
+    row = answer("query", "SELECT id FROM coreset LIMIT 1", "--state", state)[0]
+    whole = answer("why", row["id"], "--state", state)
+    result = run_command("why", row["id"], "--state", tmp_path / "state")
+    assert f"snapshot skipped: cannot read the snapshot {units[1]}" in result.stderr
+    told = result.json()
+    assert told["samples"] == whole["samples"]
+    assert {entry["until"]["snapshot"] for entry in told["entered"]} == {units[2].name}

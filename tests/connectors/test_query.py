@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -96,6 +97,15 @@ def test_columns_of_one_name(unit: Path) -> None:
     sql = "SELECT 1 AS a, 2 AS a, 3 AS a_1, 4 AS a"
     assert list(query_snapshot(unit, sql)[0].values()) == [1, 2, 3, 4]
     assert list(query_snapshot(unit, "SELECT 1 AS a, 2 AS a")[0]) == ["a", "a_1"]
+
+
+def test_many_columns(unit: Path) -> None:
+    """Names are told apart in a time that grows with their number alone."""
+    sql = f"SELECT {', '.join(['1 AS a'] * 5_000)}"
+    start = time.process_time()
+    (row,) = query_snapshot(unit, sql)
+    assert list(row)[-1] == "a_4999"
+    assert time.process_time() - start < 10
 
 
 @pytest.mark.parametrize("sql", ["", " ", "-- nothing", ";"])
@@ -418,6 +428,24 @@ def test_history(tmp_path: Path) -> None:
     ]
     (alone,) = query_snapshot(unit, sql)
     assert alone == history[1]
+
+
+@pytest.mark.parametrize("name", ["coreset.parquet", "manifest.json"])
+def test_history_skips_what_is_damaged(
+    tmp_path: Path, snapshot: Snapshot, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is named, and all others are asked."""
+    for number in (1, 2, 3):
+        day = f"2026-01-0{number}T00:00:00+00:00"
+        one = replace(snapshot, manifest={**snapshot.manifest, "id": f"s{number}"})
+        write_snapshot(one, tmp_path / "snapshots" / f"s{number}", time=day, position={})
+    damaged = tmp_path / "snapshots" / "s2" / name
+    with damaged.open("r+b") as file:
+        file.truncate(100)
+    sql = "SELECT DISTINCT snapshot_id AS id FROM coreset_history ORDER BY 1"
+    rows = query_snapshot(tmp_path / "snapshots" / "s3", sql, state=tmp_path)
+    assert rows == [{"id": "s1"}, {"id": "s3"}]
+    assert f"snapshot skipped: {damaged} is damaged" in caplog.text
 
 
 def test_history_of_a_weird_path(tmp_path: Path, snapshot: Snapshot) -> None:
