@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -12,8 +12,7 @@ from prometheus_client import Histogram
 from echo_stream.connectors.clock import now_s, timestamp
 from echo_stream.run_report import RunReport
 from echo_stream.run_stats import RunStats
-from echo_stream.samples import Samples
-from echo_stream.snapshot import Snapshot, label_counts
+from echo_stream.snapshot import Snapshot
 from echo_stream.source import Batch, RejectReason, Source
 from echo_stream.watching import PartitionProgress, Phase, Watchable
 
@@ -22,7 +21,6 @@ logger = logging.getLogger(__name__)
 SAMPLE_S = 0.25  # how often the source is asked how far it is
 RATE_WINDOW_S = 10.0  # the rate is of so many last seconds
 PHASES: tuple[Phase, ...] = get_args(Phase)
-MAX_LABELS = 1_000  # that are counted; a regression's numbers are no classes
 BROKER_LIMIT_S = 10.0  # a broker that is silent is asked every two seconds
 DURATION_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -80,9 +78,6 @@ class RunMonitor:
         The newest one, replaced as a whole.
     rejected : dict of str to int
         Messages of this run that were no samples, by reason; all reasons are there.
-    labels : Counter of str
-        Samples of this run by label as it arrived, "null" where there was none; the first
-        thousand labels.
     snapshot_manifest : mapping
         Of the newest snapshot; empty before there is one.
     checkpoint_position : mapping
@@ -110,7 +105,6 @@ class RunMonitor:
         self.stats = RunStats()
         self.reading = Reading()
         self.rejected = dict.fromkeys(get_args(RejectReason), 0)
-        self.labels: Counter[str] = Counter()
         self.snapshot_manifest: Mapping[str, Any] = {}
         self.checkpoint_position: Mapping[str, int] = {}
         self.checkpoint_time_s: float | None = None
@@ -201,8 +195,6 @@ class RunMonitor:
         self.report, self._beat_s = report, now
         for message in batch.rejected:
             self.rejected[message.reason] += 1
-        if batch.samples is not None:
-            self._count_labels(batch.samples)
         if now - self._sampled_s >= SAMPLE_S:
             self._sample()
 
@@ -229,13 +221,6 @@ class RunMonitor:
         fields = {name: snapshot.manifest[key] for name, key in names.items()}
         logger.info("snapshot is durable", extra=fields)
         self._beat_s = time.monotonic()
-
-    def _count_labels(self, samples: Samples) -> None:
-        """Count samples by label."""
-        labels = [None] * len(samples) if samples.labels is None else samples.labels.tolist()
-        for label, count in label_counts(labels).items():
-            if label in self.labels or len(self.labels) < MAX_LABELS:
-                self.labels[label] += count
 
     def _sample(self) -> None:
         """Ask the source how far it is."""

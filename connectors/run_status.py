@@ -44,7 +44,6 @@ def status_of(monitor: RunMonitor) -> dict[str, Any]:
         "samples": report.samples,
         "rejected": report.rejected,
         "rejected_by_reason": dict(monitor.rejected),
-        "labels": dict(monitor.labels),
         "gaps": report.gaps,
         "replayed": report.replayed,
         "tombstones": report.tombstones,

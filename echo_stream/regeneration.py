@@ -13,6 +13,7 @@ from echo_stream.errors import SourceError, WarmupError
 from echo_stream.forgotten import Forgotten
 from echo_stream.generation import OnEpoch, train_generation
 from echo_stream.grid import grid_side
+from echo_stream.label_counts import LabelCounts
 from echo_stream.labelling import LateLabels
 from echo_stream.members import Member, members_of, samples_from
 from echo_stream.partition import MAX_CELLS
@@ -116,9 +117,11 @@ def reread(sketch: Sketch, source: Rereadable, *, on_epoch: OnEpoch | None = Non
     source.expect(new.generation.schema)
     new.forgotten = old.forgotten.same_ids()
     new.changes.num_replaced = 0
+    new.labels = LabelCounts()
     arrived = old.num_arrived
     for samples in read_again(source, arrived):
         new.update(_remembered(samples, new.forgotten))
+    new.labels = old.labels.copy()  # those of samples that are passed over included
     read = new.num_arrived
     if read < arrived:
         msg = (
@@ -167,6 +170,7 @@ def _trained(old: Sketch, on_epoch: OnEpoch | None) -> Sketch:
     new.former_generations = [*old.former_generations, old.generation.id]
     new.forgotten.merge(old.forgotten)
     new.changes.merge(old.changes)
+    new.labels.merge(old.labels)
     return new
 
 

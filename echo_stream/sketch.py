@@ -23,6 +23,7 @@ from echo_stream.duplicates import append_replacing
 from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Generation
 from echo_stream.held import Held
+from echo_stream.label_counts import LabelCounts
 from echo_stream.labelling import merged_labels
 from echo_stream.members import Member, members_from, members_of, samples_from
 from echo_stream.mergeable import check_mergeable
@@ -82,6 +83,8 @@ class Sketch:
         Ids that were asked to be forgotten.
     changes : Changes
         Late labels, and samples replaced.
+    labels : LabelCounts
+        Of all samples counted, as they arrived.
     is_approximate : bool
         Whether counts and sums were estimated from kept samples, since a new generation
         began in the midst of a stream that has not been read again.
@@ -103,6 +106,7 @@ class Sketch:
         self.tail = SampleBuffer()
         self.forgotten = Forgotten()
         self.changes = Changes()
+        self.labels = LabelCounts()
         self.is_approximate = False
         self.former_generations: list[str] = []
         self.watch: Watch | None = None
@@ -189,10 +193,11 @@ class Sketch:
             self.tail = tail
             for embedded in made:
                 self._apply(embedded)
-            return
-        self.tail = tail
-        for block in blocks:
-            self._apply(self.embed(block, vectors=self._vectors))
+        else:
+            self.tail = tail
+            for block in blocks:
+                self._apply(self.embed(block, vectors=self._vectors))
+        self.labels.update(samples)
 
     def settle(self) -> None:
         """Apply the tail as a short block: what comes later starts a new one."""
@@ -241,6 +246,7 @@ class Sketch:
         self.forgotten.merge(other.forgotten)
         self.forgotten.note(gone)
         self.changes.merge(other.changes)
+        self.labels.merge(other.labels)
         self.num_applied += other.num_applied
         self.release_index()
         for name, label in labels.items():
@@ -305,6 +311,7 @@ class Sketch:
         copy.witnesses.merge(self.witnesses)
         copy.forgotten.merge(self.forgotten)
         copy.changes.merge(self.changes)
+        copy.labels = self.labels.copy()
         copy.graph = self.graph.copy()
         copy.tail = self.tail.copy()
         copy.num_applied = self.num_applied

@@ -13,6 +13,7 @@ from echo_stream.changes import Changes
 from echo_stream.config import EngineConfig
 from echo_stream.drift import Watch
 from echo_stream.generation import Generation
+from echo_stream.label_counts import LabelCounts
 from echo_stream.members import (
     Member,
     members_from,
@@ -62,6 +63,7 @@ def sketch_to_state(sketch: Sketch) -> State:
         "watch": None if sketch.watch is None else sketch.watch.to_json(),
         "forgotten": sketch.forgotten.to_json(),
         "changes": sketch.changes.to_json(),
+        "labels": sketch.labels.to_json(),
     }
     tail = sketch.tail.peek()
     if tail is not None:
@@ -99,6 +101,8 @@ def sketch_from_state(
     sketch.forgotten.restore(meta["forgotten"])
     # States of before there were changes have none.
     sketch.changes = Changes.from_json(meta.get("changes", {}))
+    # Those of before labels were counted cannot say how many there were.
+    sketch.labels = LabelCounts.from_json(meta.get("labels"))
     if "tail" in meta:
         sketch.tail = SampleBuffer(samples_from_json(arrays["tail.x"], meta["tail"]))
     sketch.num_applied = int(sketch.table.counts.sum())

@@ -1,13 +1,12 @@
 """A snapshot: the coreset of one moment, with the cells and edges that it came from."""
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from echo_stream.samples import Samples
-from echo_stream.typing import Array, Cell, FloatArray, IntArray, Label
+from echo_stream.typing import Array, Cell, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from echo_stream.dataset import SnapshotDataset, WeightedBatches
@@ -213,15 +212,3 @@ class Snapshot:
             seed=seed,
             labelled=labelled,
         )
-
-
-def label_counts(labels: list[Label] | Array) -> dict[str, int]:
-    """Return how often each label occurs, keyed by its text; unknown ones under "null".
-
-    Examples
-    --------
-    >>> label_counts([1, 0, 1, None])
-    {'0': 1, '1': 2, 'null': 1}
-    """
-    counts = Counter("null" if label is None else str(label) for label in labels)
-    return dict(sorted(counts.items()))

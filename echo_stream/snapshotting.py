@@ -13,6 +13,7 @@ from echo_stream.choice import Choice, choose
 from echo_stream.distance_pools import DistancePools
 from echo_stream.errors import ConfigError
 from echo_stream.graph import PCGraph
+from echo_stream.label_counts import label_counts
 from echo_stream.members import Member, samples_from
 from echo_stream.picks import bound_of, explain
 from echo_stream.pools import latents
@@ -24,7 +25,6 @@ from echo_stream.snapshot import (
     CoresetRows,
     EdgeRows,
     Snapshot,
-    label_counts,
 )
 from echo_stream.typing import Array, Cell, FloatArray, IntArray
 
@@ -230,6 +230,7 @@ def _manifest(
         "num_cells": len(cells.cells),
         "num_retained": sketch.num_retained,
         "labels": {role: label_counts(labels[rows.roles == role]) for role in ("core", "support")},
+        "labels_stream": sketch.labels.to_json(),
         "labels_reservoir": label_counts(sketch.reservoir.labels(sketch.config.budget)),
         "num_substituted": num_substituted,
         **sketch.forgotten.counts(),

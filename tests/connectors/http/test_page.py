@@ -44,6 +44,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def opened(browser: Chrome, url: str, unit: Path) -> WebElement:
     """Open the page, and wait until it shows a snapshot."""
+    browser.get("about:blank")
+    complaints(browser)  # those of a page whose server has gone
     browser.get(url)
     wait_for(browser, unit)
     return browser.find_element(By.ID, "overlay")
@@ -153,6 +155,35 @@ def test_vectors_are_drawn_as_lines_or_as_images_of_a_shape(
         move_to(browser, canvas, where(browser, "Sample", sample_id)).perform()
         wait(browser, lambda: image_size(browser) == [4, 3])
         browser.execute_script("localStorage.clear()")
+
+
+def test_labels_and_ids_are_only_ever_text(browser: Chrome, tmp_path: Path) -> None:
+    """Markup does nothing, members of objects are plain names, what is left out is said."""
+    names = ["<img src=x onerror='window.pwned=1'>", "constructor", "__proto__", "", "../a b"]
+    labels = [*names, *(f"label {number}" for number in range(15))]
+    y = np.array([labels[row % 5 if row < 200 else row % 20] for row in range(300)])
+    ids = np.array([f"<b>{row}</b>/../é?x=1&y#z" for row in range(300)])
+    x = np.random.default_rng(5).normal(size=(300, 3))
+    np.savez(tmp_path / "data.npz", x=x, y=y, id=ids)
+    words = ["--warmup", 100, "--preset", "paper", "--budget", 20, "--epochs", 0]
+    answer("run", tmp_path / "data.npz", "--state", tmp_path / "state", *words)
+    unit = list_snapshots(tmp_path / "state")[-1]
+    rows = read_snapshot(unit).rows
+    key = ",".join(map(str, rows.cells[0]))
+    with served_state(tmp_path / "state") as url:
+        canvas = opened(browser, url, unit)
+        shown_names = [
+            each.text for each in browser.find_elements(By.CSS_SELECTOR, "#labels .name")
+        ]
+        assert {*names[:3], "(empty)", "../a b"} <= set(shown_names)
+        assert "The 12 largest of 20 labels." in text(browser, "labels-note")
+        assert "NaN" not in text(browser, "labels")
+        move_to(browser, canvas, where(browser, "Cell", key)).click().perform()
+        browser.find_element(By.CSS_SELECTOR, "#members button").click()
+        wait(browser, lambda: "chosen as" in text(browser, "detail"))
+        assert "<b>" in text(browser, "detail")
+        assert browser.execute_script("return window.pwned") is None
+        assert complaints(browser) == []
 
 
 def test_a_click_on_a_cell_shows_its_members(browser: Chrome, images: Path) -> None:
