@@ -3,12 +3,14 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header, HTTPException, Request
+from fastapi import APIRouter, Header, HTTPException, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from echo_stream.connectors.http.api import PREFIX
 from echo_stream.connectors.http.snapshot_views import SnapshotViews
@@ -16,6 +18,7 @@ from echo_stream.connectors.snapshots import describe
 
 LOOK_EVERY_S = 0.25
 BEAT_EVERY_S = 15.0  # proxies cut connections that say nothing
+MAX_TIMEOUT_S = 86_400
 MAX_LISTENERS = 32
 """Listeners at a time; each one looks at the folder four times a second."""
 
@@ -32,37 +35,60 @@ def events_router(views: SnapshotViews) -> APIRouter:
                    429: {"description": "Too many listen already."}},
     )  # fmt: skip
     async def events(
-        request: Request, last_event_id: Annotated[str | None, Header(max_length=200)] = None
+        request: Request,
+        last_event_id: Annotated[str | None, Header(max_length=200)] = None,
+        timeout: Annotated[
+            float | None,
+            Query(
+                ge=0,
+                le=MAX_TIMEOUT_S,
+                description="Seconds until it ends; "
+                "0: after what there is. Without it, it goes on.",
+            ),
+        ] = None,
     ) -> StreamingResponse:
         if not places.acquire(blocking=False):
             raise HTTPException(429, f"{MAX_LISTENERS} clients listen already")
-        told = _told(request, views, last_event_id, places)
-        return StreamingResponse(
-            told, media_type="text/event-stream", headers={"Cache-Control": "no-store"}
-        )
+        return _Listening(_told(request, views, last_event_id, timeout), places)
 
     return router
 
 
+class _Listening(StreamingResponse):
+    """An answer whose listener gives its place back, also one that left before it began."""
+
+    def __init__(self, told: AsyncIterator[str], places: threading.BoundedSemaphore) -> None:
+        headers = {"Cache-Control": "no-store"}
+        super().__init__(told, headers=headers, media_type="text/event-stream")
+        self._places = places
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._places.release()
+
+
 async def _told(
-    request: Request, views: SnapshotViews, last: str | None, places: threading.BoundedSemaphore
+    request: Request, views: SnapshotViews, last: str | None, timeout_s: float | None
 ) -> AsyncIterator[str]:
-    """Yield events until the client leaves, or the server ends."""
+    """Yield events until the client leaves, its time is over, or the server ends."""
+    started_s = time.monotonic()
     known = last
     silent_s = 0.0
-    try:
-        while not (request.app.state.is_ending or await request.is_disconnected()):
-            found = await run_in_threadpool(views.manifests)
-            names = list(found)
-            new = names[names.index(known) + 1 :] if known in found else names[-1:]
-            for name in new:
-                data = json.dumps(describe(views.unit(name), found[name]))
-                yield f"id: {name}\nevent: snapshot\ndata: {data}\n\n"
-                known, silent_s = name, 0.0
-            if silent_s >= BEAT_EVERY_S:
-                yield ": still here\n\n"
-                silent_s = 0.0
-            await asyncio.sleep(LOOK_EVERY_S)
-            silent_s += LOOK_EVERY_S
-    finally:
-        places.release()
+    while not (request.app.state.is_ending or await request.is_disconnected()):
+        found = await run_in_threadpool(views.manifests)
+        names = list(found)
+        new = names[names.index(known) + 1 :] if known in found else names[-1:]
+        for name in new:
+            data = json.dumps(describe(views.unit(name), found[name]))
+            yield f"id: {name}\nevent: snapshot\ndata: {data}\n\n"
+            known, silent_s = name, 0.0
+        if timeout_s is not None and time.monotonic() - started_s >= timeout_s:
+            return
+        if silent_s >= BEAT_EVERY_S:
+            yield ": still here\n\n"
+            silent_s = 0.0
+        await asyncio.sleep(LOOK_EVERY_S)
+        silent_s += LOOK_EVERY_S

@@ -54,8 +54,9 @@ def page_of(
         If the payloads of so many rows are too many values.
     """
     key = (part, offset, limit, tuple(sorted((chosen or {}).items())))
-    if not has_payloads and key in view.pages:
-        return view.pages[key]
+    kept = None if has_payloads else view.pages.get(key)  # another thread may let go of it
+    if kept is not None:
+        return kept
     rows, total = _rows(view, part, offset, limit, chosen or {})
     found = view.tables[part].take(pa.array(rows, pa.int64())).to_pylist()
     if has_payloads:

@@ -14,7 +14,6 @@ from echo_stream.connectors.images import as_png
 from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import open_snapshot
 
-MAX_AXES = 3
 FORMATS = {
     "parquet": "application/vnd.apache.parquet",
     "npz": "application/octet-stream",

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from echo_stream.connectors.http.events import MAX_LISTENERS
 from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import list_snapshots
 from echo_stream.snapshot import Snapshot
@@ -240,6 +241,17 @@ def test_new_snapshots_are_told_of(tmp_path: Path) -> None:
                 assert _event(stream)["id"] == unit.name
         with urlopen(Request(url, headers={"Last-Event-ID": first.name}), timeout=20) as stream:
             assert _event(stream)["id"] == second.name
+
+
+def test_events_end_where_they_are_asked_to(state: Path, url: str) -> None:
+    """After what there is, and each listener gives its place back."""
+    newest = list_snapshots(state)[-1].name
+    for _ in range(MAX_LISTENERS + 1):
+        found = ask(f"{url}/events?timeout=0")
+        assert found.code == 200
+        assert found.body.decode().startswith(f"id: {newest}\nevent: snapshot\n")
+    assert ask(f"{url}/events?timeout=0.1", {"Last-Event-ID": newest}).body == b""
+    assert ask(f"{url}/events?timeout=-1").code == 422
 
 
 def _event(stream: Any) -> Any:
