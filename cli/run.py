@@ -175,7 +175,7 @@ def run(
     with (
         hooks_of(state, values) as hooks,
         watched(values["max_samples"]) as monitor,
-        served(http, lambda: routers_of(monitor, state)),
+        served(http, lambda: routers_of(monitor, state, engine_config.features)),
     ):
         if examiner is not None:
             monitor.prequential = examiner.to_json
@@ -214,11 +214,11 @@ def run(
         leave()
 
 
-def routers_of(monitor: "RunMonitor", state: Path) -> "list[APIRouter]":
+def routers_of(monitor: "RunMonitor", state: Path, features: str | None) -> "list[APIRouter]":
     """Return what the HTTP app of a run answers."""
     from echo_stream.connectors.http import run_routers  # noqa: PLC0415
 
-    return run_routers(monitor, state)
+    return run_routers(monitor, state, features=features)
 
 
 def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[RunStats], Source]":

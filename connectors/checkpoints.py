@@ -12,6 +12,7 @@ from echo_stream.connectors.unit_locks import held
 from echo_stream.connectors.units import list_units, verify_unit
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
+from echo_stream.features import private_features
 from echo_stream.generation import check_format
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ def read_newest(
 ) -> tuple[EchoCoreset, dict[str, Any]] | None:
     """Return the engine of the newest checkpoint and its manifest, to look at; None: no one.
 
-    No lock of the state is needed: a consumer may be running.
+    No lock of the state is needed: a consumer may be running, also in this process.
 
     Parameters
     ----------
@@ -77,4 +78,5 @@ def read_newest(
             return None
         unit, manifest = found
         config = replace(stored_config(manifest), features=features)
-        return read_engine(unit, manifest, config, device=device), manifest
+        function = None if features is None else private_features(features)
+        return read_engine(unit, manifest, config, device=device, features=function), manifest

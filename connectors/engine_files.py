@@ -83,9 +83,23 @@ def stored_config(manifest: Mapping[str, Any]) -> EngineConfig:
 
 
 def read_engine(
-    unit: Path, manifest: Mapping[str, Any], config: EngineConfig, *, device: str
+    unit: Path,
+    manifest: Mapping[str, Any],
+    config: EngineConfig,
+    *,
+    device: str,
+    features: object = None,
 ) -> EchoCoreset:
     """Return the engine of a checkpoint, to go on with the settings of config.
+
+    Parameters
+    ----------
+    unit : Path
+    manifest : mapping
+    config : EngineConfig
+    device : str
+    features : module or callable, optional
+        What config names, where it is not to be imported by that name.
 
     Raises
     ------
@@ -93,7 +107,7 @@ def read_engine(
         If it is damaged, or of another format version.
     """
     state = (read_tensors(unit / SKETCH_FILE), manifest["engine"])
-    return EchoCoreset.from_state(state, device=device, config=config)
+    return EchoCoreset.from_state(state, device=device, config=config, features=features)
 
 
 def tensors_writer(arrays: Mapping[str, Array]) -> FileWriter:

@@ -4,6 +4,7 @@ Raw pixels and raw text say little about meaning. Payloads are kept as they arri
 distances, centres and cells are those of what the features make of them.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeAlias
@@ -142,6 +143,15 @@ def resolve_features(given: object) -> tuple[str, FeatureFunction]:
         msg = f"features {name!r} is not callable, but {type(found).__name__}"
         raise ConfigError(msg)
     return str(name), found
+
+
+def private_features(given: str) -> FeatureFunction:
+    """Return features for a user beside others: a module is copied, since calls move it.
+
+    Raises as `resolve_features` does.
+    """
+    function = resolve_features(given)[1]
+    return copy.deepcopy(function) if isinstance(function, nn.Module) else function
 
 
 def feature_name(given: object) -> str | None:

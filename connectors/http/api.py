@@ -26,12 +26,19 @@ Offset = Annotated[int, Query(ge=0, le=MAX_ROW, description="Rows to pass over."
 Limit = Annotated[int, Query(ge=1, le=MAX_ROWS, description="Rows of a page.")]
 
 
-def api_router(views: SnapshotViews) -> APIRouter:
-    """Return the routes over the snapshots of a state, below `/api/v1`."""
+def api_router(views: SnapshotViews, *, features: str | None = None) -> APIRouter:
+    """Return the routes over the snapshots of a state, below `/api/v1`.
+
+    Parameters
+    ----------
+    views : SnapshotViews
+    features : str, optional
+        As the state was begun with; asked why a sample is there.
+    """
     router = APIRouter(prefix=PREFIX, tags=["snapshots"], responses=REFUSALS)
     _add_snapshots(router, views)
     _add_tables(router, views)
-    _add_answers(router, views)
+    _add_answers(router, views, features)
     return router
 
 
@@ -79,7 +86,7 @@ def _add_tables(router: APIRouter, views: SnapshotViews) -> None:
     add("edges", "Edges of its graph")
 
 
-def _add_answers(router: APIRouter, views: SnapshotViews) -> None:
+def _add_answers(router: APIRouter, views: SnapshotViews, features: str | None) -> None:
     """Add what takes a moment to answer."""
     one_at_a_time = threading.Lock()  # a run beside us needs the processor
 
@@ -92,7 +99,7 @@ def _add_answers(router: APIRouter, views: SnapshotViews) -> None:
     @router.get("/why", summary="Why a sample is in the coreset, or is not")
     def why(sample_id: SampleId) -> dict[str, Any]:
         with one_at_a_time:
-            return why_sample(views.state, sample_id, device="cpu")
+            return why_sample(views.state, sample_id, features=features, device="cpu")
 
 
 def _json(content: bytes) -> Response:

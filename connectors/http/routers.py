@@ -15,17 +15,33 @@ from echo_stream.connectors.http.state_status import state_status_router
 from echo_stream.connectors.run_monitor import RunMonitor
 
 
-def run_routers(monitor: RunMonitor, state: Path) -> list[APIRouter]:
-    """Return the routers of a run and its state, which may not exist yet."""
-    return [health_router(monitor), metrics_router(monitor), *_snapshot_routers(state)]
+def run_routers(
+    monitor: RunMonitor, state: Path, *, features: str | None = None
+) -> list[APIRouter]:
+    """Return the routers of a run and its state, which may not exist yet.
+
+    Parameters
+    ----------
+    monitor : RunMonitor
+    state : Path
+    features : str, optional
+        Those of the run.
+    """
+    routers = _snapshot_routers(state, features)
+    return [health_router(monitor), metrics_router(monitor), *routers]
 
 
-def state_routers(state: Path) -> list[APIRouter]:
-    """Return the routers of a state; a run may go on over it elsewhere."""
-    return [state_status_router(state), *_snapshot_routers(state)]
+def state_routers(state: Path, *, features: str | None = None) -> list[APIRouter]:
+    """Return the routers of a state, begun with features; a run may go on over it elsewhere."""
+    return [state_status_router(state), *_snapshot_routers(state, features)]
 
 
-def _snapshot_routers(state: Path) -> list[APIRouter]:
+def _snapshot_routers(state: Path, features: str | None) -> list[APIRouter]:
     """Return the routers of a state's snapshots, and the page that shows them."""
     views = SnapshotViews(state)
-    return [api_router(views), payload_router(views), events_router(views), page_router()]
+    return [
+        api_router(views, features=features),
+        payload_router(views),
+        events_router(views),
+        page_router(),
+    ]

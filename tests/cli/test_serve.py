@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import command_process, finish, refusal
+from tests.cli.commands import TINY, answer, command_process, finish, refusal, write_data
 from tests.connectors.http.rig import ask
 from tests.connectors.http.state_rig import make_state
 
@@ -24,6 +24,28 @@ def test_it_serves_until_it_is_told_to_end(tmp_path: Path, number: signal.Signal
         assert ask(f"{url}/healthz").code == 200
         process.send_signal(number)
         assert finish(process).exit_code == 0
+
+
+def test_it_tells_why_where_features_measure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are named as the run named them; without them the answer says what is missing."""
+    (tmp_path / "my_features.py").write_text("import torch\n\nhalf = torch.nn.AvgPool1d(2)\n")
+    monkeypatch.chdir(tmp_path)
+    features = ["--features", "my_features:half"]
+    answer("run", write_data(tmp_path / "data.npz"), "--state", "state", *TINY, *features)
+    (row,) = answer("query", "SELECT id FROM coreset LIMIT 1", "--state", "state")
+    for words, code in ((features, 200), ([], 422)):
+        command = ["serve", "--state", "state", "--http", "127.0.0.1:0", *words]
+        with command_process(*command) as process:
+            assert process.stderr is not None
+            url = process.stderr.readline().strip()
+            found = ask(f"{url}/api/v1/why?id={row['id']}")
+            assert found.code == code
+            told = found.json()["why" if code == 200 else "detail"]
+            process.terminate()
+            assert finish(process).exit_code == 0
+        assert ("chosen as core" if code == 200 else "features 'my_features:half'") in told
 
 
 def test_it_needs_a_state(tmp_path: Path) -> None:
