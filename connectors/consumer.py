@@ -124,6 +124,7 @@ def _consume_alone(given: Consumption) -> RunReport:
             checkpoint = store.load_checkpoint(config, device=device)
             restored_s = time.monotonic() - began
             with (
+                room_for_threads(),  # after the state is read, and before anything is polled
                 writers() as executor,
                 closing(given.open_source()) as source,
                 closing(given.keep_dead_letters()) as dead_letters,
@@ -155,8 +156,7 @@ def _consume_alone(given: Consumption) -> RunReport:
                 )
                 monitor.watch(source)
                 signals.steer(run)
-                with room_for_threads():
-                    return run.run()
+                return run.run()
 
 
 def _engine(

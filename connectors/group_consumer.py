@@ -47,6 +47,7 @@ def consume_in_group(group: Group, given: Consumption) -> RunReport:
         with (
             closing(GroupState(given.state, group.name)) as shared,
             StatusFile(shared.status_file, monitor) as status,
+            room_for_threads(),  # before anything is polled
             writers() as executor,
             closing(given.open_source()) as source,
             closing(given.keep_dead_letters()) as dead_letters,
@@ -66,8 +67,7 @@ def consume_in_group(group: Group, given: Consumption) -> RunReport:
             )
             monitor.resumed(monitor.report, {}, newest_manifest(given.state), 0.0)
             signals.steer(member)
-            with room_for_threads():
-                return member.run()
+            return member.run()
 
 
 class GroupMember:
