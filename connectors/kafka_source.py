@@ -27,6 +27,7 @@ from echo_stream.connectors.kafka_client import (
 from echo_stream.connectors.kafka_identity import Identity, IdentityClient, warn_of_unknown
 from echo_stream.connectors.kafka_offsets import Offsets, partition_name, resume_offsets
 from echo_stream.connectors.kafka_poller import KafkaPoller
+from echo_stream.connectors.kafka_reads import reading_client
 from echo_stream.connectors.kafka_progress import ReadRecords
 from echo_stream.connectors.kafka_records import OnTombstone, RecordDecoder
 from echo_stream.connectors.kafka_start import Start, check_start
@@ -181,7 +182,7 @@ class KafkaSource:
             **CLIENT_OPTIONS,
             **(alone if self._membership is None else self._membership.options()),
         )
-        consumer = KafkaConsumer(**options)
+        consumer = KafkaConsumer(kafka_client=reading_client, **options)
         unpack_quickly(consumer)
         return consumer
 
