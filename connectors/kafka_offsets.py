@@ -29,25 +29,42 @@ class Offsets:
     --------
     >>> partition = TopicPartition("events", 0)
     >>> offsets = Offsets({partition: 5})
-    >>> [offsets.take(partition, offset) for offset in (5, 5, 8)]
-    [True, False, True]
+    >>> offsets.fresh(partition, [5, 5, 8]), offsets.fresh(partition, [8, 9])
+    ([0, 2], [1])
+    >>> offsets.move_past(partition, 5, 1), offsets.move_past(partition, 8, 1)
+    (None, None)
     >>> offsets.following[partition], offsets.take_skipped(), offsets.take_skipped()
-    (9, Skipped(gaps=2, replayed=1, tombstones=0), Skipped(gaps=0, replayed=0, tombstones=0))
+    (9, Skipped(gaps=2, replayed=2, tombstones=0), Skipped(gaps=0, replayed=0, tombstones=0))
     """
 
     def __init__(self, following: Mapping[TopicPartition, int]) -> None:
         self.following = dict(following)
+        self._arriving = dict(following)  # likewise, after what has arrived and still waits
         self._gaps = self._replayed = 0
 
-    def take(self, partition: TopicPartition, offset: int) -> bool:
-        """Move past a record; False if it lies below, so that it must not be counted. O(1)."""
-        following = self.following[partition]
-        if offset < following:
-            self._replayed += 1
-            return False
-        self._gaps += offset - following
-        self.following[partition] = offset + 1
-        return True
+    def fresh(self, partition: TopicPartition, offsets: list[int]) -> Sequence[int]:
+        """Return the places of those offsets that have not come before. O(n).
+
+        The others are counted as replayed, and must be passed by nobody.
+        """
+        first, n = self._arriving[partition], len(offsets)
+        # Nearly always there is none between the first and the last, nor one twice.
+        if n and offsets[0] >= first and offsets == list(range(offsets[0], offsets[0] + n)):
+            self._arriving[partition] = offsets[-1] + 1
+            return range(n)
+        places = []
+        for place, offset in enumerate(offsets):
+            if offset >= first:
+                places.append(place)
+                first = offset + 1
+        self._replayed += n - len(places)
+        self._arriving[partition] = first
+        return places
+
+    def move_past(self, partition: TopicPartition, last: int, number: int) -> None:
+        """Move past the next records of a partition, by the offset of their last one. O(1)."""
+        self._gaps += last + 1 - self.following[partition] - number
+        self.following[partition] = last + 1
 
     def pass_to(self, partition: TopicPartition, offset: int) -> None:
         """Move past offsets that hold no record, which count as a gap. O(1)."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
+from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -10,8 +11,9 @@ import numpy as np
 from echo_stream.changes import Change
 from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, read_message
 from echo_stream.connectors.codecs.blocks import Block, Blocks
-from echo_stream.connectors.codecs.fields import id_in_key, id_of, label_in
+from echo_stream.connectors.codecs.fields import id_of, ids_in_keys, label_in
 from echo_stream.connectors.codecs.messages import Named
+from echo_stream.connectors.waiting_records import WaitingRecords
 from echo_stream.errors import ShapeError
 from echo_stream.samples import Origin, Samples, as_objects
 from echo_stream.source import Batch, RejectedSample, Skipped
@@ -22,6 +24,9 @@ OnTombstone: TypeAlias = Literal["forget", "ignore"]
 """What a message without a value does: its id is forgotten, or nothing."""
 
 _NO_HEADERS: Named = {}
+# Each as fast as C: what a message costs in Python is what others wait for.
+_HEADERS, _KEY, _VALUE = map(attrgetter, ("headers", "key", "value"))
+_PLACE = attrgetter(*Origin._fields)
 
 
 class _Run:
@@ -73,51 +78,68 @@ class RecordDecoder:
         self._blocks = Blocks(codec)
         self.schema: SampleSchema | None = None
 
-    def decode(self, records: Iterator[Any], max_samples: int) -> Batch:
-        """Take records until they have brought max_samples, or there are no more.
+    def decode(self, waiting: WaitingRecords, max_samples: int) -> Batch:
+        """Take records until they have brought max_samples, or no more wait.
 
         A message is never split: where the last one holds many samples, they can be more.
         """
         found = _Found()
         run = _Run(None, 0)
-        while found.num_samples + len(run.records) < max_samples:
-            record = next(records, None)
-            if record is None:
-                break
-            named = dict(record.headers) if record.headers else _NO_HEADERS
-            block = None if record.value is None else self._blocks.of(record.value, named)
-            if block is not run.block:
-                self._take_run(run, found)
-                run = _Run(block, len(found.records))
-            run.records.append(record)
-            run.named.append(named)
-            found.records.append(record)
-            if block is None:  # how many samples it brings is known only now
-                self._take_run(run, found)
-                run = _Run(None, len(found.records))
+        while waiting and found.num_samples + len(run.records) < max_samples:
+            missing = max_samples - found.num_samples - len(run.records)
+            for block, records, named in self._parts(waiting.next(missing)):
+                missing = max_samples - found.num_samples - len(run.records)
+                if missing <= 0:
+                    break
+                if block is not run.block:
+                    self._take_run(run, found)
+                    run = _Run(block, len(found.records))
+                taken = records[:missing]
+                waiting.take(len(taken))
+                run.records += taken
+                run.named += named[:missing]
+                found.records += taken
+                if block is None:  # how many samples it brings is known only now
+                    self._take_run(run, found)
+                    run = _Run(None, len(found.records))
         self._take_run(run, found)
         return found.as_batch()
+
+    def _parts(
+        self, records: Sequence[Any]
+    ) -> Iterator[tuple[Block | None, Sequence[Any], Sequence[Named]]]:
+        """Yield records in parts of one block each, or alone, and their headers."""
+        if not any(map(_HEADERS, records)):
+            block = self._blocks.of_all(list(map(_VALUE, records)))
+            if block is not None:
+                yield block, records, [_NO_HEADERS] * len(records)
+                return
+        for record in records:
+            named = dict(record.headers) if record.headers else _NO_HEADERS
+            block = None if record.value is None else self._blocks.of(record.value, named)
+            yield block, [record], [named]
 
     def _take_run(self, run: _Run, found: "_Found") -> None:
         """Decode messages of one block together, but for those that are no samples."""
         if run.block is None:
             self._take_each(run, range(len(run.records)), found)
             return
-        x = run.block.read([record.value for record in run.records])
+        x = run.block.read(list(map(_VALUE, run.records)))
         schema = SampleSchema.of(x)
         if self.schema not in (None, schema):
             self._take_each(run, range(len(run.records)), found)
             return
-        fields = list(map(_fields_of, run.records, run.named))
-        is_good = finite_rows(x) & np.array([each is not None for each in fields])
+        ids, labels, illegible = _fields_of(run)
+        is_good = finite_rows(x)
+        is_good[illegible] = False
         records = run.records
         if not is_good.all():
             self._take_each(run, np.flatnonzero(~is_good).tolist(), found)
             x, records = x[is_good], list(compress(records, is_good))
-            fields = list(compress(fields, is_good))
+            ids, labels = list(compress(ids, is_good)), list(compress(labels, is_good))
         if records:
             self.schema = schema
-            found.add(_side_by_side(x, records, [each for each in fields if each is not None]))
+            found.add(_side_by_side(x, records, ids, labels))
 
     def _take_each(self, run: _Run, places: Iterable[int], found: "_Found") -> None:
         """Decode some messages of a run one by one."""
@@ -168,23 +190,32 @@ class _Found:
         return Batch(samples, self.rejected, skipped, num_messages, self.changes, self.records)
 
 
-def _fields_of(record: Any, named: Named) -> tuple[str | None, Label] | None:
-    """Return id and label of a message whose value has neither; None if they are illegible."""
-    if not named:
-        return id_in_key(record.key), None
-    try:
-        return id_of(record.key, named, {}), label_in(named, {})
-    except DecodeError:  # which decoding it by itself raises again
-        return None
+def _fields_of(run: _Run) -> tuple[list[str | None], list[Label], list[int]]:
+    """Return ids and labels of messages whose values have neither, and which are illegible."""
+    if not any(run.named):
+        return ids_in_keys(list(map(_KEY, run.records))), [None] * len(run.records), []
+    ids: list[str | None] = []
+    labels: list[Label] = []
+    illegible = []
+    for place, (record, named) in enumerate(zip(run.records, run.named, strict=True)):
+        id = label = None
+        try:
+            id, label = id_of(record.key, named, {}), label_in(named, {})
+        except DecodeError:  # which decoding it by itself raises again
+            illegible.append(place)
+        ids.append(id)
+        labels.append(label)
+    return ids, labels, illegible
 
 
 def _side_by_side(
-    x: Array, records: Sequence[Any], fields: Sequence[tuple[str | None, Label]]
+    x: Array, records: Sequence[Any], ids: Sequence[str | None], labels: Sequence[Label]
 ) -> Samples:
     """Return messages of one sample each, which lie in one array."""
-    origins = [Origin(each.topic, each.partition, each.offset, each.timestamp) for each in records]
-    ids = [id or _name(origin) for (id, _), origin in zip(fields, origins, strict=True)]
-    labels = [label for _, label in fields]
+    # Past the class's own __new__, which is in Python.
+    origins = [tuple.__new__(Origin, place) for place in map(_PLACE, records)]
+    if not all(ids):
+        ids = [id or _name(origin) for id, origin in zip(ids, origins, strict=True)]
     return Samples(x, as_objects(ids), as_objects(labels), as_objects(origins))
 
 

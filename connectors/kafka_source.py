@@ -6,8 +6,7 @@ Partitions are assigned by hand and positions are numbers that the caller keeps
 
 import logging
 import time
-from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -27,12 +26,13 @@ from echo_stream.connectors.kafka_client import (
 from echo_stream.connectors.kafka_identity import Identity, IdentityClient, warn_of_unknown
 from echo_stream.connectors.kafka_offsets import Offsets, partition_name, resume_offsets
 from echo_stream.connectors.kafka_poller import KafkaPoller
-from echo_stream.connectors.kafka_reads import reading_client
 from echo_stream.connectors.kafka_progress import ReadRecords
+from echo_stream.connectors.kafka_reads import reading_client
 from echo_stream.connectors.kafka_records import OnTombstone, RecordDecoder
 from echo_stream.connectors.kafka_start import Start, check_start
 from echo_stream.connectors.kafka_unpacking import unpack_quickly
 from echo_stream.connectors.record_queue import Chunk, RecordQueue
+from echo_stream.connectors.waiting_records import WaitingRecords
 from echo_stream.errors import EchoStreamError, SourceError
 from echo_stream.run_stats import RunStats
 from echo_stream.source import Batch, refuse_other_source
@@ -146,7 +146,7 @@ class KafkaSource:
         self._decoder = RecordDecoder(
             config.codec, config.on_tombstone, is_shared=membership is not None
         )
-        self._waiting: deque[tuple[TopicPartition, Any]] = deque()  # taken, not decoded yet
+        self._waiting = WaitingRecords(Offsets({}))  # taken from the queue
         self._exhausted = False
         self._read = ReadRecords()
         self._verified: dict[TopicPartition, int] = {}
@@ -218,18 +218,10 @@ class KafkaSource:
         if not self._waiting:
             taken = self._take(max_samples)
             self._read.take(taken)
-            for partition, records in taken:
-                self._waiting.extend((partition, record) for record in records)
-        batch = self._decoder.decode(self._next_records(), max_samples)
+            self._waiting.extend(taken)
+        batch = self._decoder.decode(self._waiting, max_samples)
         self._notice_the_end()
         return batch._replace(skipped=batch.skipped.plus(self._offsets.take_skipped()))
-
-    def _next_records(self) -> Iterator[Any]:
-        """Yield records and move past each; those that are not asked for go on waiting."""
-        while self._waiting:
-            partition, record = self._waiting.popleft()
-            if self._offsets.take(partition, record.offset):
-                yield record
 
     def position(self) -> dict[str, int]:
         """Return the next offset of each "topic/partition"."""
@@ -483,8 +475,9 @@ class KafkaSource:
 
     def _read_from(self, following: Mapping[TopicPartition, int]) -> None:
         """Tell the client where to read on."""
-        self._waiting.clear()  # first: a member that has lost partitions gets no further
         self._offsets = Offsets(following)
+        # First: a member that has lost partitions gets no further than the poller.
+        self._waiting = WaitingRecords(self._offsets)
         self._verified = self._offsets.following.copy()
         self._poller.begin(self._offsets.following)
         self._exhausted = False

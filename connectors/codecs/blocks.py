@@ -103,6 +103,22 @@ class Blocks:
             return self._npy_block(value)
         return raw if format == "raw" else None
 
+    def of_all(self, values: Sequence[bytes | None]) -> Block | None:
+        """Return the block of messages without headers, if all are raw and of one.
+
+        None: they have to be looked at one by one. O(n), with hardly any Python.
+        """
+        if self._config.codec is not None or None in values:
+            return None
+        sizes = set(map(len, values))  # type: ignore[arg-type]  # None is not among them
+        if len(sizes) != 1:
+            return None
+        format, raw = self._plan(*_NO_HEADERS, sizes.pop())
+        is_raw = format == "raw" or (
+            format == "auto" and MAGIC_STARTS.isdisjoint([value[:1] for value in values])  # type: ignore[index]
+        )
+        return raw if is_raw else None
+
     def _new_plan(
         self, content_type: bytes | None, dtype: bytes | None, shape: bytes | None, size: int
     ) -> tuple[str | None, Block | None]:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import NoneType
 from typing import Any
@@ -49,6 +49,14 @@ def id_in_key(key: bytes | None) -> str | None:
         return None if key is None else key.decode()
     except UnicodeDecodeError:
         return None
+
+
+def ids_in_keys(keys: Sequence[bytes | None]) -> list[str | None]:
+    """Return what `id_in_key` returns for each of some keys."""
+    try:
+        return [None if key is None else key.decode() for key in keys]
+    except UnicodeDecodeError:
+        return list(map(id_in_key, keys))
 
 
 def label_in(named: Named, fields: Mapping[str, Any]) -> Label:

@@ -8,7 +8,7 @@ import pytest
 from echo_stream.changes import Change, Forget, LateLabel
 from echo_stream.connectors.codecs import CodecConfig, DecodeError, Headers, decode, read_message
 from echo_stream.connectors.kafka_records import RecordDecoder
-from tests.connectors.test_kafka_records import RAW, Record, raw, records
+from tests.connectors.test_kafka_records import RAW, Record, raw, records, waiting
 
 AUTO = CodecConfig()
 
@@ -60,7 +60,7 @@ def test_changes_have_their_places_among_samples() -> None:
         (b"b", b"", [("label", b"7")]), (b"c", raw(np.nan, 0), []), (b"a", None, []),
         (b"d", raw(5, 6), []), (b"d", b"", [("label", b"8")]),
     )  # fmt: skip
-    batch = RecordDecoder(RAW).decode(iter(given), 100)
+    batch = RecordDecoder(RAW).decode(waiting(given), 100)
     assert batch.changes == [
         Forget("a", 0), LateLabel("b", 7, 2), Forget("a", 2), LateLabel("d", 8, 3),
     ]  # fmt: skip
@@ -71,6 +71,6 @@ def test_changes_have_their_places_among_samples() -> None:
 def test_tombstones_can_be_ignored() -> None:
     """They are counted, whatever their keys."""
     given = [Record(b"a", raw(1, 2), [], 0), Record(b"a", None, [], 1), Record(None, None, [], 2)]
-    batch = RecordDecoder(RAW, "ignore").decode(iter(given), 100)
+    batch = RecordDecoder(RAW, "ignore").decode(waiting(given), 100)
     assert (list(batch.changes), list(batch.rejected)) == ([], [])
     assert (batch.skipped.tombstones, batch.num_samples, batch.num_messages) == (2, 1, 3)

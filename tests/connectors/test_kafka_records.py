@@ -8,10 +8,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kafka import TopicPartition
 from pyarrow import ipc
 
 from echo_stream.connectors.codecs import CodecConfig, Headers, encode_batch
+from echo_stream.connectors.kafka_offsets import Offsets
 from echo_stream.connectors.kafka_records import RecordDecoder
+from echo_stream.connectors.waiting_records import WaitingRecords
 from echo_stream.samples import Samples
 from echo_stream.source import Batch, RejectedSample
 from echo_stream.validation import as_samples
@@ -41,15 +44,23 @@ def raw(*values: float) -> bytes:
     return np.array(values, np.float32).tobytes()
 
 
+def waiting(given: list[Record]) -> WaitingRecords:
+    """Let records wait as a source does."""
+    partition = TopicPartition("events", 3)
+    found = WaitingRecords(Offsets({partition: 0}))
+    found.extend([(partition, given)])
+    return found
+
+
 def together(given: list[Record], config: CodecConfig) -> Batch:
     """Decode records as a source does."""
-    return RecordDecoder(config).decode(iter(given), len(given) + 1)
+    return RecordDecoder(config).decode(waiting(given), len(given) + 1)
 
 
 def one_by_one(given: list[Record], config: CodecConfig) -> tuple[list[Samples], list[Any]]:
     """Decode records, no two of which are in a block."""
     decoder = RecordDecoder(config)
-    batches = [decoder.decode(iter([record]), 1) for record in given]
+    batches = [decoder.decode(waiting([record]), 1) for record in given]
     return (
         [batch.samples for batch in batches if batch.samples is not None],
         [rejected for batch in batches for rejected in batch.rejected],
@@ -161,7 +172,7 @@ def test_bad_messages_within_a_run_come_out_alone() -> None:
 def test_no_more_records_are_taken_than_asked_for() -> None:
     """What is not asked for stays with the source, whatever the messages are."""
     given = records(*[(None, raw(1, 2), [])] * 3, (None, b"?", []), *[(None, raw(1, 2), [])] * 3)
-    source = iter(given)
+    source = waiting(given)
     decoder = RecordDecoder(RAW)
     batches = [decoder.decode(source, 2) for _ in range(4)]
     taken = [
@@ -190,7 +201,7 @@ def test_messages_of_many_samples_are_not_split() -> None:
     table = pa.table({"x": pa.array([[0.0], [1.0], [2.0]])})
     with ipc.new_stream(sink := io.BytesIO(), table.schema) as writer:
         writer.write_table(table)
-    source = iter(records(*[(b"key", sink.getvalue(), [])] * 3))
+    source = waiting(records(*[(b"key", sink.getvalue(), [])] * 3))
     decoder = RecordDecoder(CodecConfig())
     batches = [decoder.decode(source, 4) for _ in range(3)]
     assert [(batch.num_messages, len(batch.samples or ())) for batch in batches] == [
