@@ -176,7 +176,7 @@ class Recorder:
         *,
         wants_snapshot: bool,
         wants_training: bool,
-        anew: bool,
+        anew: bool = False,
     ) -> None:
         """Begin to write a checkpoint of now, and a snapshot after it if one is wanted.
 
