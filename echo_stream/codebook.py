@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from echo_stream.device import single_threaded
 from echo_stream.fixed_point import round_to_unit, weight_bits
 from echo_stream.partition import Located
 from echo_stream.scratch import chunks
@@ -161,12 +162,11 @@ def _fit_codewords(points: FloatArray, number: int, seed: int) -> FloatArray:
     """Return the centres that k-means finds, of shape (number, d), float64."""
     from sklearn.cluster import KMeans  # noqa: PLC0415 - slow to import
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     kmeans = KMeans(number, random_state=seed, n_init=1, max_iter=ITERATIONS)
-    with threadpool_limits(1), warnings.catch_warnings():
-        # The number of cores must not decide the codewords. Points that all but coincide share
-        # one, and those that are left over go with the other duplicates.
+    with single_threaded(), warnings.catch_warnings():
+        # Points that all but coincide share a codeword, and those that are left over go with
+        # the other duplicates.
         warnings.simplefilter("ignore", ConvergenceWarning)
         kmeans.fit(points)
     return np.asarray(kmeans.cluster_centers_.astype(np.float64))

@@ -1,11 +1,14 @@
 """The device that tensors live on, and how to get the same numbers from it twice."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
 from echo_stream.errors import ConfigError
+
+_ALONE = threading.RLock()  # threads and random states of libraries belong to the whole process
 
 
 def resolve_device(name: str) -> torch.device:
@@ -39,6 +42,8 @@ def resolve_device(name: str) -> torch.device:
 def reproducible(device: torch.device, *, seed: int, threads: int | None = None) -> Iterator[None]:
     """Seed torch, fix its kernels and threads for a while, and restore what was.
 
+    One block at a time, in whatever thread; so with `single_threaded`.
+
     Parameters
     ----------
     device : torch.device
@@ -56,8 +61,8 @@ def reproducible(device: torch.device, *, seed: int, threads: int | None = None)
     True
     """
     cudnn = torch.backends.cudnn
-    before = torch.get_num_threads(), cudnn.deterministic, cudnn.benchmark
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with _ALONE, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        before = torch.get_num_threads(), cudnn.deterministic, cudnn.benchmark
         try:
             seed_torch(device, seed)
             torch.set_num_threads(before[0] if threads is None else threads)
@@ -66,6 +71,19 @@ def reproducible(device: torch.device, *, seed: int, threads: int | None = None)
         finally:
             torch.set_num_threads(before[0])
             cudnn.deterministic, cudnn.benchmark = before[1:]
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Give the libraries of linear algebra one thread for a while, and restore what was.
+
+    The number of cores must not decide what they find. A block in another thread would
+    restore its own threads in the midst of this one, so one waits for the other.
+    """
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - not always needed
+
+    with _ALONE, threadpool_limits(1):
+        yield
 
 
 def seed_torch(device: torch.device, seed: int) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from echo_stream.device import single_threaded
 from echo_stream.encoder import Encoder, freeze_layer
 from echo_stream.preprocessing import Preprocessing
 from echo_stream.typing import Array
@@ -16,7 +17,6 @@ def fit_pca(x: Array, preprocess: Preprocessing, *, seed: int) -> Encoder:
     At most 64, and no more than features or samples. Deterministic under the seed.
     """
     from sklearn.decomposition import PCA  # noqa: PLC0415 - slow to import, not always needed
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     vectors = preprocess(x).cpu().numpy()
     mean = torch.from_numpy(vectors.mean(axis=0, dtype=np.float64))
@@ -24,7 +24,7 @@ def fit_pca(x: Array, preprocess: Preprocessing, *, seed: int) -> Encoder:
         components = PCA(min(MAX_COMPONENTS, *vectors.shape), random_state=seed)
         # A power of two changes no bit of the components, and keeps squares within float32.
         scale = np.float32(2.0 ** -np.frexp(np.abs(vectors).max())[1])
-        with threadpool_limits(1):  # the number of cores must not decide the components
+        with single_threaded():
             components.fit(vectors * scale)
         weight = torch.from_numpy(components.components_.astype(np.float64))
     else:

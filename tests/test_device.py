@@ -1,9 +1,14 @@
 """Names of devices, and state that a reproducible block leaves as it was."""
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+
 import pytest
 import torch
 
-from echo_stream.device import reproducible, resolve_device
+from echo_stream.device import reproducible, resolve_device, single_threaded
 from echo_stream.errors import ConfigError
 
 CPU = torch.device("cpu")
@@ -81,3 +86,22 @@ def test_reproducible_restores_global_state_after_an_error() -> None:
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
     assert not torch.backends.cudnn.deterministic
+
+
+@pytest.mark.parametrize("block", [single_threaded, lambda: reproducible(CPU, seed=0)])
+def test_blocks_in_two_threads_wait_for_each_other(
+    block: Callable[[], AbstractContextManager[None]],
+) -> None:
+    """Each would restore the process's threads and random state in the midst of the other."""
+    has_entered = threading.Event()
+
+    def enter() -> None:
+        with block():
+            has_entered.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        with block():
+            entering = pool.submit(enter)
+            assert not has_entered.wait(0.1)
+        entering.result(60)
+    assert has_entered.is_set()
