@@ -46,39 +46,6 @@ class Stream(NamedTuple):
     test: Callable[[int], tuple[Array, IntArray]]
 
 
-@click.command()
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("--budget", default=100, show_default=True, help="Labelled samples, B.")
-@click.option("--points", default=10, show_default=True, help="Retrainings along the stream.")
-@click.option("--steps", default=200, show_default=True, help="Of each training.")
-@click.option("--seeds", default=3, show_default=True, help="Of order, selection and training.")
-@click.option("--first-seed", default=0, show_default=True)
-@click.option("--samples", type=int, help="Of the training set; default: all.")
-@click.option("--plot", type=click.Path(path_type=Path), help="PNG to draw.")
-def main(
-    *,
-    data: Path,
-    budget: int,
-    points: int,
-    steps: int,
-    seeds: int,
-    first_seed: int,
-    samples: int | None,
-    plot: Path | None,
-) -> None:
-    """Measure on DATA, a folder with Fashion-MNIST's IDX files."""
-    curves = {}
-    for name, make in (("class by class", by_class), ("abrupt drift", abrupt)):
-        runs = []
-        for seed in range(first_seed, first_seed + seeds):
-            stream = make(data, samples, seed)
-            runs.append(over_time(stream, budget, points=points, steps=steps, seed=seed))
-        curves[name] = {m: np.array([run[m] for run in runs]) for m in METHODS}
-        click.echo(table(name, curves[name]))
-    if plot is not None:
-        draw(curves, plot)
-
-
 def by_class(data: Path, samples: int | None, seed: int) -> Stream:
     """Return the classes one after another, in a random order."""
     x, y, test_x, test_y = loaded(data, samples, seed)
@@ -110,6 +77,53 @@ def loaded(data: Path, samples: int | None, seed: int) -> tuple[Array, IntArray,
 def turned(x: Array) -> Array:
     """Return images upside down, and dark where they were light."""
     return MAX_BYTE - x[:, ::-1]
+
+
+STREAMS: dict[str, Callable[[Path, int | None, int], Stream]] = {
+    "class by class": by_class,
+    "abrupt drift": abrupt,
+}
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--budget", default=100, show_default=True, help="Labelled samples, B.")
+@click.option("--points", default=10, show_default=True, help="Retrainings along the stream.")
+@click.option("--steps", default=200, show_default=True, help="Of each training.")
+@click.option("--seeds", default=3, show_default=True, help="Of order, selection and training.")
+@click.option("--first-seed", default=0, show_default=True)
+@click.option("--samples", type=int, help="Of the training set; default: all.")
+@click.option(
+    "--stream",
+    "names",
+    multiple=True,
+    type=click.Choice(list(STREAMS)),
+    help="Only this one; may be repeated.",
+)
+@click.option("--plot", type=click.Path(path_type=Path), help="PNG to draw.")
+def main(  # noqa: PLR0913 - the options of a command
+    *,
+    data: Path,
+    budget: int,
+    points: int,
+    steps: int,
+    seeds: int,
+    first_seed: int,
+    samples: int | None,
+    names: tuple[str, ...],
+    plot: Path | None,
+) -> None:
+    """Measure on DATA, a folder with Fashion-MNIST's IDX files."""
+    curves = {}
+    for name in names or STREAMS:
+        runs = []
+        for seed in range(first_seed, first_seed + seeds):
+            stream = STREAMS[name](data, samples, seed)
+            runs.append(over_time(stream, budget, points=points, steps=steps, seed=seed))
+        curves[name] = {m: np.array([run[m] for run in runs]) for m in METHODS}
+        click.echo(table(name, curves[name]))
+    if plot is not None:
+        draw(curves, plot)
 
 
 def over_time(
