@@ -150,6 +150,8 @@ def test_vectors_are_drawn_as_lines_or_as_images_of_a_shape(
         canvas = opened(browser, url, unit)
         move_to(browser, canvas, where(browser, "Sample", sample_id)).perform()
         wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#tip canvas.vector"))
+        line, words_below = browser.find_elements(By.CSS_SELECTOR, "#tip > *")
+        assert line.rect["y"] + line.rect["height"] <= words_below.rect["y"]
         browser.find_element(By.ID, "shape").send_keys("3,4", Keys.TAB)
         move_to(browser, canvas, [1, 1]).perform()
         move_to(browser, canvas, where(browser, "Sample", sample_id)).perform()
@@ -236,6 +238,13 @@ def test_the_slider_goes_back_in_time(browser: Chrome, images: Path) -> None:
             slider.send_keys(Keys.ARROW_LEFT)
             wait_for(browser, unit)
         assert not follow.is_selected()
+        cell = read_snapshot(units[0]).cells.cells[0]
+        browser.execute_script("choose(model.byKey.get(arguments[0]))", ",".join(map(str, cell)))
+        for key, unit in ((Keys.ARROW_RIGHT, units[1]), (Keys.ARROW_LEFT, units[0])):
+            slider.send_keys(key)
+            wait_for(browser, unit)
+        counted = read_snapshot(units[0]).cells.counts[0]
+        assert f": {counted} samples counted" in text(browser, "said")
         assert text(browser, "n") == str(read_snapshot(units[0]).n)
         slider.send_keys(Keys.END)
         wait_for(browser, units[-1])
