@@ -9,9 +9,14 @@ from typing import Any
 
 import duckdb
 
-from echo_stream.connectors.snapshots import is_pinned, read_manifests, snapshot_manifest
+from echo_stream.connectors.snapshots import (
+    is_pinned,
+    list_snapshots,
+    read_manifests,
+    snapshot_manifest,
+)
 from echo_stream.connectors.unit_locks import held
-from echo_stream.connectors.units import check_sizes
+from echo_stream.connectors.units import check_sizes, verify_unit
 from echo_stream.errors import SnapshotError, StateError
 from echo_stream.validation import first_line
 
@@ -78,10 +83,21 @@ def open_tables(unit: Path, state: Path | None, sql: str, stack: ExitStack) -> A
         for part in histories:
             _create_history(connection, part, found)
     except duckdb.Error as err:
-        msg = f"cannot read the snapshot {unit}, or another: {first_line(err)}"
+        msg = damage_of(unit, state) or f"cannot read the snapshot {unit}: {first_line(err)}"
         raise SnapshotError(msg) from err
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def damage_of(unit: Path, state: Path | None) -> str | None:
+    """Return what is damaged of a snapshot or the history of its state; None: nothing. O(bytes)."""
+    for one in [unit, *([] if state is None else list_snapshots(state))]:
+        try:
+            verify_unit(one)
+        except StateError as err:
+            if one.exists():  # else it has been pruned just now
+                return str(err)
+    return None
 
 
 def _checked_manifest(unit: Path, parts: Sequence[str]) -> dict[str, Any]:

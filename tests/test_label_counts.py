@@ -104,7 +104,8 @@ def test_too_many_labels_are_none(x: Array, text: str) -> None:
 
 def test_equal_numbers_of_different_types_are_different_labels() -> None:
     """As texts they are, whichever comes first; True is 1, as a snapshot stores it."""
-    assert label_counts([1, True, 1.0, "1", np.int64(1), float("nan")]) == {
+    mixed = np.array([1, True, 1.0, "1", np.int64(1), float("nan")], dtype=object)
+    assert label_counts(mixed) == {
         "1": 4,
         "1.0": 1,
         "null": 1,
