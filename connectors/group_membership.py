@@ -12,6 +12,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.structs import MemberState
 
 from echo_stream.errors import EchoStreamError, SourceError
+from echo_stream.run_stats import RunStats
 
 HANDOVER_SHARE = 0.2  # of max.poll.interval: how long a holder may take to hand over
 
@@ -54,10 +55,13 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # the client
         Assigned, but not to be read yet.
     handover_s : float
         Seconds that a former holder of a partition may take to hand it over.
+    stats : RunStats
+        Told of rebalances.
     """
 
     def __init__(self, group: str) -> None:
         self.group = group
+        self.stats = RunStats()
         self.held: set[TopicPartition] = set()
         self.handover_s = 0.0
         self._consumer: Any = None
@@ -118,12 +122,14 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # the client
         for partition in assigned:
             self._consumer.seek(partition, 0)
         self._changes += 1
+        self.stats.rebalances["assigned"] += 1
 
     def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Note that partitions are to be handed over."""
         if revoked:
             self.held.difference_update(revoked)
             self._changes += 1
+            self.stats.rebalances["revoked"] += 1
 
     def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
         """Note that partitions are gone."""
@@ -131,3 +137,4 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # the client
             self.held.difference_update(lost)
             self._losses += 1
             self._changes += 1
+            self.stats.rebalances["lost"] += 1

@@ -165,8 +165,10 @@ class KafkaPoller:
             self._meet(err)
         except Exception as err:
             self._fail(err)
+        before, now = self._stats.last_poll, time.monotonic()
         self._stats.polls += 1
-        self._stats.last_poll = time.monotonic()
+        self._stats.poll_interval = now - before if before else 0.0
+        self._stats.last_poll = now
 
     def _balance(self, consumer: KafkaConsumer) -> None:
         """Pause what is assigned while the queue is full; resume it once there is room."""

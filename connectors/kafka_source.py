@@ -155,7 +155,9 @@ class KafkaSource:
         self._stats = stats = stats or RunStats()
         self._records = RecordQueue(config.queue_records, config.queue_bytes, stats)
         with self._errors("connect to the broker"):
-            held = None if membership is None else membership.held
+            held = None
+            if membership is not None:
+                held, membership.stats = membership.held, stats
             self._poller = KafkaPoller(self._connect, self._records, stats, held)
         try:
             self._partitions = self._assign()

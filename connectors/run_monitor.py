@@ -22,6 +22,7 @@ SAMPLE_S = 0.25  # how often the source is asked how far it is
 RATE_WINDOW_S = 10.0  # the rate is of so many last seconds
 PHASES: tuple[Phase, ...] = get_args(Phase)
 BROKER_LIMIT_S = 10.0  # a broker that is silent is asked every two seconds
+BATCH_BUCKETS = (1, 4, 16, 64, 256, 1_024, 4_096)
 DURATION_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
@@ -85,6 +86,8 @@ class RunMonitor:
         When the newest checkpoint became durable, seconds since 1970.
     checkpoint_seconds, batch_seconds : Histogram
         How long checkpoints took, and batches, waiting for messages included.
+    update_seconds, update_samples : Histogram
+        How long embedding and counting a batch took, and its samples, where it had any.
     restore_seconds : float or None
         What reading the state has taken.
     epochs : tuple of (int, int)
@@ -111,6 +114,13 @@ class RunMonitor:
         self.checkpoint_seconds = _durations("checkpoint_duration", "to write a checkpoint")
         self.batch_seconds = _durations(
             "batch_duration", "to read and count a batch, waiting for messages included"
+        )
+        self.update_seconds = _durations("update_duration", "to embed and count a batch")
+        self.update_samples = Histogram(
+            "echo_stream_update_samples",
+            "Samples of a batch.",
+            buckets=BATCH_BUCKETS,
+            registry=None,
         )
         self.restore_seconds: float | None = None
         self.epochs = (0, 0)
@@ -195,6 +205,9 @@ class RunMonitor:
         self.report, self._beat_s = report, now
         for message in batch.rejected:
             self.rejected[message.reason] += 1
+        if batch.samples is not None:
+            self.update_seconds.observe(self.stats.update_seconds)
+            self.update_samples.observe(batch.num_samples)
         if now - self._sampled_s >= SAMPLE_S:
             self._sample()
 
@@ -202,11 +215,11 @@ class RunMonitor:
         """Take in an epoch of training."""
         self.epochs, self._beat_s = (done, total), time.monotonic()
 
-    def checkpoint(self, position: Mapping[str, int], seconds: float) -> None:
+    def checkpoint(self, position: Mapping[str, int], seconds: float, n: int) -> None:
         """Take in a checkpoint."""
         self.checkpoint_position, self.checkpoint_time_s = dict(position), now_s()
         self.checkpoint_seconds.observe(seconds)
-        fields = {"n": self.report.n, "seconds": round(seconds, 3)}
+        fields = {"n": n, "seconds": round(seconds, 3)}
         logger.info("checkpoint is durable", extra=fields)
         self._sample()
 

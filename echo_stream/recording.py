@@ -1,6 +1,7 @@
 """Checkpoints and snapshots of a run, written while it goes on."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
@@ -100,10 +101,13 @@ class RecordedCheckpoint(NamedTuple):
     position : mapping
     seconds : float
         What it took to write.
+    n : int
+        Samples that it has counted, since the stream began.
     """
 
     position: Mapping[str, int]
     seconds: float
+    n: int
 
 
 class RecordedSnapshot(NamedTuple):
@@ -144,6 +148,7 @@ class Recorder:
         self._executor, self._clock, self._stats = executor, clock, stats
         self._position = source.position()
         self._letters = threading.Lock()
+        self._unflushed = Counter[str]()  # dead letters that are not durable, by reason
         self._writing: tuple[Moment, Future[float | None]] | None = None
         self._selecting: tuple[Moment, Future[Snapshot]] | None = None
         self._next: Moment | None = None  # durable, and waits for its turn to become a snapshot
@@ -168,6 +173,7 @@ class Recorder:
         """Hand messages over to the dead letters; waits while these are being flushed."""
         with self._letters:
             self._dead_letters.write(rejected)
+            self._unflushed.update(message.reason for message in rejected)
 
     def begin(
         self,
@@ -203,9 +209,9 @@ class Recorder:
         while True:
             if self._writing is not None and self._writing[1].done():
                 (moment, written), self._writing = self._writing, None
-                seconds = written.result()
+                seconds, n = written.result(), moment.engine.n_seen_
                 if seconds is not None:
-                    found.append(RecordedCheckpoint(moment.position, seconds))
+                    found.append(RecordedCheckpoint(moment.position, seconds, n))
                 self._next = moment if moment.wants_snapshot else self._next
             elif self._selecting is not None and self._selecting[1].done():
                 (moment, selected), self._selecting = self._selecting, None
@@ -233,6 +239,9 @@ class Recorder:
         try:
             with self._letters:
                 self._dead_letters.flush()
+                for reason, count in self._unflushed.items():
+                    self._stats.dead_letters[reason] += count
+                self._unflushed.clear()
             # Asked for after the position was taken, so that it is of a log that holds it.
             source = self._source.describe()
             size = self._store.save_checkpoint(

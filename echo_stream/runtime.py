@@ -162,13 +162,14 @@ class Run:
         self.report = RunReport.of(engine, skipped)
         self._source = source
         self._engine = engine
+        self._stats = stats or RunStats()
         self._recorder = Recorder(
             source,
             store,
             dead_letters,
             executor=executor or AtOnce(),
             clock=clock,
-            stats=stats or RunStats(),
+            stats=self._stats,
         )
         self._trainer = trainer
         self._examiner = examiner
@@ -274,10 +275,12 @@ class Run:
         if self._engine.is_warming_up:
             limits.append(self._engine.warmup_missing)
         limit = int(min(BATCH_SAMPLES, self._samples_left(), *limits))
-        batch = without_poison(self._engine, self._source.next_batch(limit))
+        found, began = self._source.next_batch(limit), self._clock()
+        batch = without_poison(self._engine, found)
         if batch.rejected:
             self._recorder.reject(batch.rejected)
         self._apply(batch)
+        self._stats.update_seconds = self._clock() - began
         self._observer.batch(self.report, batch)
         num_messages = batch.num_messages
         if num_messages is None:
@@ -395,7 +398,7 @@ class Run:
         for recorded in self._recorder.collect():
             if isinstance(recorded, RecordedCheckpoint):
                 self.report.checkpoints += 1
-                self._observer.checkpoint(recorded.position, recorded.seconds)
+                self._observer.checkpoint(*recorded)
                 continue
             snapshot_id = recorded.snapshot.id
             if snapshot_id not in self.report.snapshots[-1:]:

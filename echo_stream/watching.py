@@ -26,8 +26,8 @@ class Observer(Protocol):
     def epoch(self, done: int, total: int) -> None:
         """Hear of an epoch of the encoder's training."""
 
-    def checkpoint(self, position: Mapping[str, int], seconds: float) -> None:
-        """Hear of a checkpoint that is durable, and of the seconds that it took."""
+    def checkpoint(self, position: Mapping[str, int], seconds: float, n: int) -> None:
+        """Hear of a checkpoint that is durable, the seconds that it took, and its N."""
 
     def snapshot(self, snapshot: "Snapshot") -> None:
         """Hear of a snapshot that is durable."""
@@ -45,7 +45,7 @@ class Silence:
     def epoch(self, done: int, total: int) -> None:
         """Do nothing."""
 
-    def checkpoint(self, position: Mapping[str, int], seconds: float) -> None:
+    def checkpoint(self, position: Mapping[str, int], seconds: float, n: int) -> None:
         """Do nothing."""
 
     def snapshot(self, snapshot: "Snapshot") -> None:

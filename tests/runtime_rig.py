@@ -11,6 +11,7 @@ import numpy as np
 from echo_stream import EchoCoreset, EngineConfig, Snapshot
 from echo_stream.retraining import Retraining
 from echo_stream.run_report import RunReport
+from echo_stream.run_stats import RunStats
 from echo_stream.runtime import Run, RunConfig
 from echo_stream.source import ArraySource, Batch, RejectedSample, Skipped
 from echo_stream.typing import Array
@@ -208,6 +209,7 @@ class Ear(Silence):
     def __init__(self, at: int = 0, do: Callable[[], None] | None = None) -> None:
         self.heard: list[int] = []
         self.epochs: list[tuple[int, int]] = []
+        self.checkpoints: list[int] = []
         self.do, self._at = do, at
 
     def batch(self, report: RunReport, _: Batch) -> None:
@@ -215,6 +217,10 @@ class Ear(Silence):
         self.heard.append(report.n)
         if self.do is not None and len(self.heard) == self._at:
             self.do()
+
+    def checkpoint(self, position: Mapping[str, int], seconds: float, n: int) -> None:  # noqa: ARG002
+        """Hear of a checkpoint."""
+        self.checkpoints.append(n)
 
     def epoch(self, done: int, total: int) -> None:
         """Hear of an epoch."""
@@ -268,6 +274,7 @@ class Rig:
     memory: Memory
     ear: Ear
     engine: EchoCoreset
+    stats: RunStats
 
     @property
     def counts(self) -> list[int]:
@@ -297,6 +304,7 @@ def rig(  # noqa: PLR0913 - all that a run is between
     source = Tape(diary, clock, **tape)
     source.seek(position or {"row": 0})
     engine = settled() if engine is None else engine
+    stats = RunStats()
     run = Run(
         source,
         engine,
@@ -308,5 +316,6 @@ def rig(  # noqa: PLR0913 - all that a run is between
         observer=ear,
         executor=executor,
         retraining=retraining,
+        stats=stats,
     )
-    return Rig(run, source, memory, ear, engine)
+    return Rig(run, source, memory, ear, engine, stats)

@@ -83,6 +83,7 @@ def test_what_is_written_stands_still_while_counting_goes_on() -> None:
     ear = Ear(at=6, do=slow.work)
     beside = rig(RunConfig(checkpoint_every=Every(seconds=2)), ear=ear, executor=slow)
     beside.run.run()
+    assert ear.checkpoints[0] == 2 * CAP  # though six times as many are counted by then
     restored, position = [], []
     for state, at in beside.memory.checkpoints:
         engine = settled().from_state(state, device="cpu")
@@ -190,3 +191,18 @@ def test_diary_of_threads_has_the_steps_in_order(threads: Executor) -> None:
     steps = [entry.split()[0] for entry in diary.entries if not entry.startswith("snapshot")]
     assert steps == ["flush", "checkpoint", "commit"] * report.checkpoints
     assert len(ordered.memory.letters) == N
+    assert ordered.stats.dead_letters == {"decode": N, "schema": 0, "nonfinite": 0, "feature": 0}
+
+
+def test_dead_letters_count_once_they_are_durable() -> None:
+    """Those that a disk refuses are none."""
+    refused = rig(bad=[0, 1])
+
+    def refuse() -> None:
+        msg = "the disk is full"
+        raise StateError(msg)
+
+    setattr(refused.memory, "flush", refuse)  # noqa: B010 - a disk that fails
+    with pytest.raises(StateError, match="disk is full"):
+        refused.run.run()
+    assert (refused.run.report.rejected, refused.stats.dead_letters["decode"]) == (2, 0)

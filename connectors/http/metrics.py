@@ -81,6 +81,8 @@ class RunCollector(Collector):
         yield _counter("records_applied", "Samples counted.", report.samples)
         reasons = {(reason,): count for reason, count in monitor.rejected.items()}
         yield _counters("records_rejected", "Messages that were no samples.", ["reason"], reasons)
+        letters = {(reason,): count for reason, count in monitor.stats.dead_letters.items()}
+        yield _counters("dead_letters", "Durable dead letters.", ["reason"], letters)
         yield _gauge("samples", "Samples counted since the stream began, N.", report.n)
         skipped = {("gap",): report.gaps, ("replayed",): report.replayed}
         yield _counters(
@@ -100,7 +102,8 @@ class RunCollector(Collector):
             "model had right before they were counted.", recent,
         )  # fmt: skip
         yield _gauge("retrain_running", "1 while a model is being trained.", monitor.is_training)
-        yield from _renamed(monitor.batch_seconds.collect())
+        for histogram in (monitor.batch_seconds, monitor.update_seconds, monitor.update_samples):
+            yield from _renamed(histogram.collect())
 
     def _of_partitions(self) -> Iterator[Metric]:
         """Yield what there is of each partition."""
@@ -128,6 +131,11 @@ class RunCollector(Collector):
             labelled(monitor.checkpoint_position),
         )  # fmt: skip
         yield _gauge("assigned_partitions", "Partitions read by this run.", len(reading.partitions))
+        yield _counters(
+            "rebalances", "Partitions that the consumer group assigned, revoked or took as lost, "
+            "by event.", ["kind"],
+            {(kind,): count for kind, count in monitor.stats.rebalances.items()},
+        )  # fmt: skip
 
     def _of_checkpoints(self) -> Iterator[Metric]:
         """Yield how checkpoints do."""
@@ -170,6 +178,8 @@ class RunCollector(Collector):
         polled_s = stats.last_poll
         age_s = time.monotonic() - polled_s if polled_s else None
         yield _gauge("poll_age_seconds", "Seconds since the client's last poll.", age_s)
+        interval_s = stats.poll_interval or None
+        yield _gauge("poll_interval_seconds", "Between the client's last two polls.", interval_s)
         for name, what, value in (
             ("queue_records", "Messages read that wait to be counted.", stats.queue_records),
             ("queue_bytes", "Their size.", stats.queue_bytes),

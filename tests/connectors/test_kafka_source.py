@@ -8,8 +8,10 @@ import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
 from echo_stream.connectors.codecs import CodecConfig
+from echo_stream.connectors.group_membership import Membership
 from echo_stream.connectors.kafka_source import KafkaConfig, KafkaSource
 from echo_stream.errors import ConfigError, PositionError, StateError
+from echo_stream.run_stats import RunStats
 from tests.broker import Broker
 from tests.cli.commands import send
 from tests.conftest import MakeTopic
@@ -69,6 +71,26 @@ def test_topic_recreated_while_it_is_read(
         admin.create_topics(anew, wait_for_metadata=True)
         with pytest.raises(StateError, match=f"the id of topic {topic} was"):
             source.describe()
+
+
+def test_rebalances_of_a_group_are_counted(broker: Broker, make_topic: MakeTopic) -> None:
+    """What is assigned, and what is handed over when a second member joins."""
+    config = KafkaConfig((topic := make_topic(partitions=2),), broker.bootstrap, CODEC)
+    stats, other = RunStats(), RunStats()
+    with closing(KafkaSource(config, stats, Membership(topic))) as source:
+        joined(source, 2)
+        assert stats.rebalances == {"assigned": 1, "revoked": 0, "lost": 0}
+        with closing(KafkaSource(config, other, Membership(topic))) as second:
+            joined(second, 1)
+            joined(source, 1)
+        assert stats.rebalances == {"assigned": 1, "revoked": 1, "lost": 0}
+        assert other.rebalances["assigned"] == 1
+
+
+def joined(source: KafkaSource, number: int) -> None:
+    """Wait until so many partitions are assigned to a member."""
+    while (assignment := source.assignment()) is None or len(assignment.partitions) != number:
+        source.wait()
 
 
 def test_order_of_topics_does_not_matter(broker: Broker, make_topic: MakeTopic) -> None:

@@ -88,6 +88,9 @@ def test_zeros_are_there_from_the_start() -> None:
     found = scrape(RunMonitor())
     for reason in ("decode", "schema", "nonfinite"):
         assert value(found, "echo_stream_records_rejected_total", reason=reason) == 0
+        assert value(found, "echo_stream_dead_letters_total", reason=reason) == 0
+    for kind in ("assigned", "revoked", "lost"):
+        assert value(found, "echo_stream_rebalances_total", kind=kind) == 0
     for outcome in ("trained", "failed"):
         assert value(found, "echo_stream_retrainings_total", outcome=outcome) == 0
     assert {phase: value(found, "echo_stream_phase", phase=phase) for phase in PHASES} == (
@@ -138,6 +141,11 @@ def test_a_run_fills_them(tmp_path: Path) -> None:
     assert value(found, "echo_stream_records_applied_total") == 300
     assert value(found, "echo_stream_samples") == 300
     assert value(found, "echo_stream_coreset_weight") == 300
+    assert value(found, "echo_stream_update_samples_sum") == 300
+    batches = value(found, "echo_stream_update_samples_count")
+    assert value(found, "echo_stream_update_duration_seconds_count") == batches > 1
+    spent_s = value(found, "echo_stream_update_duration_seconds_sum")
+    assert 0 < spent_s < value(found, "echo_stream_batch_duration_seconds_sum")
     assert 0 < value(found, "echo_stream_coreset_size") <= 20
     assert 0 <= value(found, "echo_stream_certified_ratio") <= 1
     state_bytes = value(found, "echo_stream_state_bytes")
