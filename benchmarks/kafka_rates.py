@@ -19,14 +19,15 @@ from echo_stream.connectors.client_config import ClientConfig
 from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.consumer import consume
 from echo_stream.connectors.engine_files import write_generation
+from echo_stream.connectors.kafka_config import CLIENT_OPTIONS, KafkaConfig
 from echo_stream.connectors.kafka_offsets import partition_name
 from echo_stream.connectors.kafka_poller import POLL_RECORDS, POLL_TIMEOUT_MS
 from echo_stream.connectors.kafka_sink import Message, ProduceConfig, produce_messages
-from echo_stream.connectors.kafka_source import CLIENT_OPTIONS, KafkaConfig, KafkaSource
+from echo_stream.connectors.kafka_source import KafkaSource
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.generation import train_generation
+from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport
-from echo_stream.runtime import RunConfig
 from echo_stream.source import Batch, Source
 
 PARTITIONS = 4

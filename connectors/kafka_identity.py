@@ -57,6 +57,17 @@ class Identity:
         topics = {name: found or other.topics.get(name) for name, found in self.topics.items()}
         return Identity(self.cluster or other.cluster, topics)
 
+    def changes(self, other: "Identity") -> list[str]:
+        """Return what differs in another identity, where both are known."""
+        return [
+            f"the id of {what} was {before} and is {after}"
+            for what, before, after in (
+                ("the cluster", self.cluster, other.cluster),
+                *((f"topic {name}", self.topics[name], other.topics[name]) for name in self.topics),
+            )
+            if before and after and before != after
+        ]
+
     def refuse_changes(self, other: "Identity") -> None:
         """Refuse another identity, where both are known.
 
@@ -65,15 +76,7 @@ class Identity:
         StateError
             Naming what differs, and what to do.
         """
-        changes = [
-            f"the id of {what} was {before} and is {after}"
-            for what, before, after in (
-                ("the cluster", self.cluster, other.cluster),
-                *((f"topic {name}", self.topics[name], other.topics[name]) for name in self.topics),
-            )
-            if before and after and before != after
-        ]
-        if changes:
+        if changes := self.changes(other):
             msg = (
                 f"the log is another one than the state has counted: {'; '.join(changes)}; give "
                 "--accept-source to go on with the new one, or another --state"

@@ -7,29 +7,22 @@ Partitions are assigned by hand and positions are numbers that the caller keeps
 import logging
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError, OffsetOutOfRangeError
-from kafka.structs import OffsetAndMetadata
+from kafka.errors import OffsetOutOfRangeError
 
-from echo_stream.connectors.client_config import ClientConfig
-from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.group_membership import Assignment, Membership, RebalancedError
-from echo_stream.connectors.kafka_client import (
-    check_servers,
-    check_topic,
-    errors_for_people,
-    unknown_topic,
-)
+from echo_stream.connectors.kafka_client import errors_for_people
+from echo_stream.connectors.kafka_config import CLIENT_OPTIONS, KafkaConfig
 from echo_stream.connectors.kafka_identity import Identity, IdentityClient, warn_of_unknown
+from echo_stream.connectors.kafka_logs import Limits, Logs
+from echo_stream.connectors.kafka_mirror import Mirror
 from echo_stream.connectors.kafka_offsets import Offsets, partition_name, resume_offsets
 from echo_stream.connectors.kafka_poller import KafkaPoller
 from echo_stream.connectors.kafka_progress import ReadRecords
 from echo_stream.connectors.kafka_reads import reading_client
-from echo_stream.connectors.kafka_records import OnTombstone, RecordDecoder
-from echo_stream.connectors.kafka_start import Start, check_start
+from echo_stream.connectors.kafka_records import RecordDecoder
 from echo_stream.connectors.kafka_unpacking import unpack_quickly
 from echo_stream.connectors.record_queue import Chunk, RecordQueue
 from echo_stream.connectors.waiting_records import WaitingRecords
@@ -42,69 +35,6 @@ from echo_stream.watching import PartitionProgress
 logger = logging.getLogger(__name__)
 
 WAIT_SECONDS = 0.25  # for a message; a stop that is asked for waits at most this long
-FETCH_MAX_BYTES = 16 * 1024**2  # what each broker may send ahead, beside the queue
-CLIENT_OPTIONS: dict[str, Any] = {
-    "client_id": "echo-stream",
-    "enable_auto_commit": False,
-    "auto_offset_reset": "none",
-    "allow_auto_create_topics": False,
-    "isolation_level": "read_committed",
-    "max_partition_fetch_bytes": 8 * 1024**2,
-    "fetch_max_bytes": FETCH_MAX_BYTES,
-    "fetch_min_bytes": 64 * 1024,
-    "fetch_max_wait_ms": 100,
-}
-LAST_COMMIT_MS = 2_000  # the mirror is a courtesy: closing waits no longer for it
-QUEUE_BYTES = 64 * 1024**2
-QUEUE_RECORDS = 50_000
-BROKER_TIMEOUT_SECONDS = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class KafkaConfig:
-    """Which topics to read, from where, and how to read their messages.
-
-    Attributes
-    ----------
-    topics : tuple of str
-        In any order.
-    bootstrap_servers : str
-        Comma-separated HOST:PORT.
-    codec : CodecConfig
-    start : Start
-        Where a new stream begins; partitions that it does not name begin where their logs do.
-    until_end : bool
-        Stop at the end of each partition as it is when the source is opened.
-    on_tombstone : {"forget", "ignore"}
-        What a message without a value does.
-    accept_source : bool
-        Go on from a position of another cluster or of a topic that has been recreated, or
-        at offsets that are not there any more.
-    client : ClientConfig
-        How to connect.
-    queue_bytes, queue_records : int
-        Messages that may wait to be counted; fetching pauses while so much waits.
-    broker_timeout : float or None
-        Seconds without any answer of a broker, after which reading fails; None: never.
-    """
-
-    topics: tuple[str, ...]
-    bootstrap_servers: str
-    codec: CodecConfig = field(default_factory=CodecConfig)
-    start: Start = "earliest"
-    until_end: bool = False
-    on_tombstone: OnTombstone = "forget"
-    accept_source: bool = False
-    client: ClientConfig = field(default_factory=ClientConfig)
-    queue_bytes: int = QUEUE_BYTES
-    queue_records: int = QUEUE_RECORDS
-    broker_timeout: float | None = BROKER_TIMEOUT_SECONDS
-
-    def __post_init__(self) -> None:
-        """Refuse names that no broker could have."""
-        check_servers(self.bootstrap_servers)
-        for topic in self.topics:
-            check_topic(topic)
 
 
 class KafkaSource:
@@ -112,7 +42,7 @@ class KafkaSource:
 
     A thread polls, and messages wait in a bounded queue until they are asked for. Memory
     holds the queue, one poll more, and what the client has fetched ahead: at most
-    `FETCH_MAX_BYTES` from each broker, or one larger message.
+    `kafka_config.FETCH_MAX_BYTES` from each broker, or one larger message.
 
     Parameters
     ----------
@@ -150,8 +80,6 @@ class KafkaSource:
         self._exhausted = False
         self._read = ReadRecords()
         self._verified: dict[TopicPartition, int] = {}
-        self._mirrored: dict[TopicPartition, OffsetAndMetadata] = {}
-        self._commit: Any = None  # the client's future of that; both are the poller's
         self._stats = stats = stats or RunStats()
         self._records = RecordQueue(config.queue_records, config.queue_bytes, stats)
         with self._errors("connect to the broker"):
@@ -159,6 +87,8 @@ class KafkaSource:
             if membership is not None:
                 held, membership.stats = membership.held, stats
             self._poller = KafkaPoller(self._connect, self._records, stats, held)
+        self._mirror = Mirror(self._poller)
+        self._logs = Logs(self._poller, self._topics, config.bootstrap_servers, self._errors)
         try:
             self._partitions = self._assign()
             self._ids = IdentityClient(config.bootstrap_servers, self._topics, config.client)
@@ -269,7 +199,7 @@ class KafkaSource:
         """
         assert self._membership is not None
         self._membership.begin(assignment)
-        self._partitions = self._find()
+        self._partitions = self._logs.partitions()
         if set(self._partitions) - self._ends.keys():  # newer than this process
             self._ends = {**self._limits("latest"), **self._ends}
         named = {each for each in self._partitions if partition_name(each) in position}
@@ -302,7 +232,7 @@ class KafkaSource:
 
     def beginnings(self) -> dict[str, int]:
         """Return the first offset of each "topic/partition" as the broker has it now."""
-        self._partitions = self._find()
+        self._partitions = self._logs.partitions()
         return {partition_name(each): at for each, at in self._limits("earliest").items()}
 
     def ends(self) -> dict[str, int]:
@@ -315,20 +245,7 @@ class KafkaSource:
 
     def commit(self, position: Mapping[str, int]) -> None:
         """Mirror a position to the group, for lag monitors, soon. A failure is only logged."""
-        offsets = {
-            tp: OffsetAndMetadata(position[partition_name(tp)], "", -1)
-            for tp in self._partitions
-            if partition_name(tp) in position
-        }
-
-        def mirror(consumer: KafkaConsumer) -> None:
-            self._mirrored = offsets
-            try:
-                self._commit = consumer.commit_async(offsets, callback=_log_failure)
-            except KafkaError as err:
-                _log_failure(offsets, err)
-
-        self._poller.post(mirror)
+        self._mirror.commit(position, self._partitions)
 
     def expect(self, schema: SampleSchema) -> None:
         """Reject messages of any other schema from now on."""
@@ -369,7 +286,10 @@ class KafkaSource:
         if stored is None or stored.topics.keys() != self._identity.topics.keys():
             refuse_other_source(description, self._identity.to_json())
             return
-        if not self._config.accept_source:
+        if self._config.accept_source:
+            for change in stored.changes(self._identity):
+                logger.warning("%s; going on at the stored offsets, where the log has them", change)
+        else:
             stored.refuse_changes(self._identity)
             self._identity = self._identity.completed_by(stored)
         self._same_topics = {
@@ -384,19 +304,7 @@ class KafkaSource:
     def _close_consumer(self) -> None:
         """End the poller."""
         with self._errors("close the client"):
-            self._poller.close(self._finish_the_mirror)
-
-    def _finish_the_mirror(self, consumer: KafkaConsumer) -> None:
-        """Commit again, and wait, where the last commit is still under way.
-
-        The client sends nothing more once it is closed; what is under way would be lost.
-        """
-        if self._commit is None or self._commit.is_done:
-            return
-        try:
-            consumer.commit(self._mirrored, timeout_ms=LAST_COMMIT_MS)
-        except KafkaError as err:
-            _log_failure(self._mirrored, err)
+            self._poller.close(self._mirror.finish)
 
     def _errors(self, doing: str) -> Any:
         """Return the guard that turns the client's errors into ours."""
@@ -404,63 +312,20 @@ class KafkaSource:
 
     def _assign(self) -> list[TopicPartition]:
         """Take all partitions of all topics, or join the group that shares them out."""
-        found, membership = self._find(), self._membership
+        found, membership = self._logs.partitions(), self._membership
         if membership is None:
             self._poller.call(lambda consumer: consumer.assign(found))
         else:
             self._poller.call(lambda consumer: membership.join(consumer, self._topics))
         return found
 
-    def _find(self) -> list[TopicPartition]:
-        """Return all partitions of all topics."""
-        found = []
-        for topic in self._topics:
-            with self._errors("look up the topic"):
-                numbers = self._partition_numbers(topic)
-            if not numbers:
-                raise self._unknown(topic)
-            found += [TopicPartition(topic, number) for number in sorted(numbers)]
-        return found
-
-    def _partition_numbers(self, topic: str) -> set[int]:
-        """Return the numbers of a topic's partitions; none if there is no such topic."""
-        return set(self._poller.call(lambda consumer: consumer.partitions_for_topic(topic)) or ())
-
-    def _unknown(self, topic: str) -> SourceError:
-        """Return the error for a topic that does not exist."""
-        with self._errors("list the topics"):
-            known = self._poller.call(KafkaConsumer.topics)
-        return unknown_topic(topic, self._config.bootstrap_servers, known)
-
-    def _limits(self, which: Literal["earliest", "latest"]) -> dict[TopicPartition, int]:
+    def _limits(self, which: Literal["earliest", "latest"]) -> Limits:
         """Return the first or the next offset of each partition, as the broker says it now."""
-        is_first = which == "earliest"
-        ask = KafkaConsumer.beginning_offsets if is_first else KafkaConsumer.end_offsets
-        with self._errors("ask for offsets"):
-            return dict(self._poller.call(lambda consumer: ask(consumer, self._partitions)))
+        return self._logs.limits(which, self._partitions)
 
-    def _start(self) -> dict[TopicPartition, int]:
+    def _start(self) -> Limits:
         """Return the offsets at which a new stream begins."""
-        start = self._config.start
-        if start == "latest":
-            return dict(self._ends)
-        if isinstance(start, int):
-            return self._since(start)
-        first = self._limits("earliest")
-        if isinstance(start, Mapping):
-            check_start(start, first, self._ends)
-            first |= {TopicPartition(*partition): offset for partition, offset in start.items()}
-        return first
-
-    def _since(self, time_ms: int) -> dict[TopicPartition, int]:
-        """Return the offset of each partition's first message since a time, or its end."""
-        with self._errors("ask for the offsets of a time"):
-            times = dict.fromkeys(self._partitions, time_ms)
-            found = self._poller.call(lambda consumer: consumer.offsets_for_times(times))
-        return {
-            partition: end if found[partition] is None else found[partition].offset
-            for partition, end in self._ends.items()
-        }
+        return self._logs.start(self._config.start, self._ends)
 
     def _resume(
         self,
@@ -517,9 +382,3 @@ class KafkaSource:
         if self._exhausted:
             for partition in following:
                 self._offsets.pass_to(partition, reached[partition])
-
-
-def _log_failure(_offsets: object, result: object) -> None:
-    """Log a commit that failed; positions are safe in the checkpoint, and the next one mends it."""
-    if isinstance(result, Exception):
-        logger.info("mirroring offsets failed: %s", result)

@@ -97,8 +97,10 @@ def test_recreated_topic_is_refused(
     assert f"the id of topic {topic} was {topic_id} and is " in line
     assert "give --accept-source" in line
     assert content(state) == before
-    accepted = answer(*words, "--accept-source")
+    result = run_command(*words, "--accept-source")
+    accepted = result.json()
     assert (accepted["samples"], accepted["n"]) == (counted, 10 + counted)
+    assert f"WARNING echo_stream.connectors.kafka_source the id of topic {topic} " in result.stderr
     assert accepted["gaps"] == 0
     # It is the state's topic from now on.
     assert answer(*words)["n"] == 10 + counted

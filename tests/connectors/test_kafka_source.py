@@ -9,7 +9,8 @@ from kafka import KafkaAdminClient, TopicPartition
 
 from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.group_membership import Membership
-from echo_stream.connectors.kafka_source import KafkaConfig, KafkaSource
+from echo_stream.connectors.kafka_config import KafkaConfig
+from echo_stream.connectors.kafka_source import KafkaSource
 from echo_stream.errors import ConfigError, PositionError, StateError
 from echo_stream.run_stats import RunStats
 from tests.broker import Broker
