@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import os
 import re
 from collections import deque
 from collections.abc import Collection, Iterator
@@ -20,6 +21,7 @@ METADATA_MAX_AGE_MS = 30_000  # how soon a new partition or leader is noticed
 MAX_PORT = 65_535
 NAMED_TOPICS = 8  # in an error: a cluster may have thousands
 _REFUSAL = re.compile(r"Authentication failed[^()]*|certificate verify failed[^()]*", re.I)
+_NO_CONNECTION = re.compile(r"KafkaConnectionError: (?:(\d+) E[A-Z]+|DNS Resolution failure)")
 
 COMMON_OPTIONS: dict[str, Any] = {
     "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
@@ -62,18 +64,27 @@ class _LastWarnings(logging.Handler):
         super().__init__(logging.WARNING)
         self.messages: deque[str] = deque(maxlen=1)
         self.refusal: str | None = None
+        self.no_connection: str | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one message, and the last in which a broker refuses us: others follow it."""
-        self.messages.append(record.getMessage())
-        found = _REFUSAL.search(record.getMessage())
-        if found:
+        """Keep one message, and the last ones that tell a cause: others follow them."""
+        message = record.getMessage()
+        self.messages.append(message)
+        if found := _REFUSAL.search(message):
             self.refusal = found[0]
+        if found := _NO_CONNECTION.search(message):
+            self.no_connection = (
+                "a name that cannot be resolved; check the servers"
+                if found[1] is None
+                else f"{os.strerror(int(found[1])).lower()}; is the broker up?"
+            )
 
     def reason(self, err: Exception) -> str:
         """Return why an error has come, and what to look after."""
         if self.refusal is not None:
             return f"{self.refusal.strip()}; check the login and the certificates"
+        if self.no_connection is not None:
+            return self.no_connection
         said = self.messages[-1] if self.messages else str(err) or type(err).__name__
         return f"{said.splitlines()[0]}; is the broker up?"
 

@@ -1,8 +1,29 @@
-"""What is said of topics that are not there."""
+"""What is said of brokers and topics that are not there."""
 
 import pytest
+from kafka import KafkaAdminClient
 
-from echo_stream.connectors.kafka_client import unknown_topic
+from echo_stream.connectors.kafka_client import errors_for_people, unknown_topic
+from echo_stream.errors import SourceError
+from tests.ports import free_ports
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("127.0.0.1", "connection refused; is the broker up?"),
+        ("nowhere.invalid", "a name that cannot be resolved; check the servers"),
+    ],
+)
+def test_the_cause_is_told_and_not_what_follows_from_it(host: str, words: str) -> None:
+    """The client's error says no more than that it could not begin."""
+    (port,) = free_ports(1)
+    server = f"{host}:{port}"
+    with (
+        pytest.raises(SourceError, match=words.replace("?", r"\?")),
+        errors_for_people(server, "connect"),
+    ):
+        KafkaAdminClient(bootstrap_servers=server, bootstrap_timeout_ms=1_000)
 
 
 @pytest.mark.parametrize(
