@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.kafka_rates import Topic, consumed_on
-from echo_stream.runtime import RunConfig
+from echo_stream.run_config import RunConfig
 from echo_stream.schedule import Every
 
 EVERY_S = 1.0

@@ -17,8 +17,8 @@ from echo_stream.connectors.snapshots import find_snapshot
 from echo_stream.connectors.training_job import labelled, train_on_snapshot
 from echo_stream.connectors.units import check_free
 from echo_stream.evaluation import evaluate
+from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport
-from echo_stream.runtime import RunConfig
 from echo_stream.samples import Samples
 from echo_stream.schedule import Every
 from echo_stream.source import ArraySource

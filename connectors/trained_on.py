@@ -8,7 +8,7 @@ from echo_stream.connectors.model_files import METRICS_FILE
 from echo_stream.connectors.units import list_units, read_manifest
 from echo_stream.errors import StateError
 from echo_stream.retraining import Retraining
-from echo_stream.runtime import RunConfig
+from echo_stream.run_config import RunConfig
 
 
 def retraining_of(state: Path, config: RunConfig) -> Retraining:

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import Protocol
 
 from echo_stream.breaker import Breaker
 from echo_stream.changes import in_order
 from echo_stream.engine import EchoCoreset
-from echo_stream.errors import BadMessagesError, ConfigError, PositionError, SourceError
+from echo_stream.errors import BadMessagesError, PositionError, SourceError
 from echo_stream.poison import without_poison
 from echo_stream.recording import (
     AtOnce,
@@ -19,10 +18,11 @@ from echo_stream.recording import (
     Store,
 )
 from echo_stream.retraining import Examiner, Retraining
+from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport
 from echo_stream.run_stats import RunStats
 from echo_stream.samples import Samples
-from echo_stream.schedule import Every, Schedule
+from echo_stream.schedule import Schedule
 from echo_stream.source import Batch, Skipped, Source
 from echo_stream.watching import Observer, Silence
 
@@ -46,69 +46,6 @@ class Trainer(Protocol):
 
 class _StoppedTrainingError(Exception):
     """A stop was asked for while the generation was being trained."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunConfig:
-    """How a run behaves. Nothing here changes the coreset.
-
-    Attributes
-    ----------
-    checkpoint_every, snapshot_every, retrain_every : Every or None
-        None: only at the end (checkpoint and snapshot), or never (retraining).
-    max_samples : int or None
-        Stop when so many samples have been counted by this run.
-    max_bad_share : float
-        Stop with an error when more than this share of the last `bad_window` messages were
-        no samples, or all of a stream that is shorter; 1: never.
-    bad_window : int
-    keep_snapshots : int or None
-        Snapshots that stay when one is written, besides the pinned; None: all.
-    shutdown_budget : float or None
-        Seconds from a stop that is asked for to the end; None: no limit. The last snapshot is
-        given up when they become short; the last checkpoint never is.
-    retrain_on_turnover : float or None
-        Train when this share of a snapshot's samples, of (0, 1], are others than when a model
-        was last trained; None: never.
-    retrain_anew : bool
-        Whether a snapshot that may be trained on also holds the coreset in cells that are
-        trained for it, on kept samples.
-    retrain_debounce : float
-        Seconds that a training for turnover or drift waits, and takes in what else asks for one.
-    last_snapshot : bool
-        Whether the end brings a snapshot.
-    """
-
-    checkpoint_every: Every | None = None
-    snapshot_every: Every | None = None
-    retrain_every: Every | None = None
-    max_samples: int | None = None
-    max_bad_share: float = 0.5
-    bad_window: int = 1_000
-    keep_snapshots: int | None = None
-    shutdown_budget: float | None = 25.0
-    retrain_on_turnover: float | None = None
-    retrain_debounce: float = 0.0
-    retrain_anew: bool = False
-    last_snapshot: bool = True
-
-    def __post_init__(self) -> None:
-        """Refuse settings out of range, naming the setting and what was given."""
-        if not 0 <= self.max_bad_share <= 1:
-            msg = f"max_bad_share must be a number from 0 to 1; got {self.max_bad_share}"
-            raise ConfigError(msg)
-        if self.bad_window < 1:
-            msg = f"bad_window must be at least 1; got {self.bad_window}"
-            raise ConfigError(msg)
-        if self.keep_snapshots is not None and self.keep_snapshots < 1:
-            msg = f"keep_snapshots must be at least 1; got {self.keep_snapshots}"
-            raise ConfigError(msg)
-        if self.retrain_on_turnover is not None and not 0 < self.retrain_on_turnover <= 1:
-            msg = f"retrain_on_turnover must be above 0, at most 1; got {self.retrain_on_turnover}"
-            raise ConfigError(msg)
-        if self.shutdown_budget is not None and self.shutdown_budget <= 0:
-            msg = f"shutdown_budget must be more than 0 seconds; got {self.shutdown_budget}"
-            raise ConfigError(msg)
 
 
 class Run:

@@ -10,9 +10,10 @@ import numpy as np
 
 from echo_stream import EchoCoreset, EngineConfig, Snapshot
 from echo_stream.retraining import Retraining
+from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport
 from echo_stream.run_stats import RunStats
-from echo_stream.runtime import Run, RunConfig
+from echo_stream.runtime import Run
 from echo_stream.source import ArraySource, Batch, RejectedSample, Skipped
 from echo_stream.typing import Array
 from echo_stream.validation import as_samples

@@ -20,7 +20,7 @@ from echo_stream.connectors.snapshots import newest_manifest
 from echo_stream.errors import BadMessagesError, FeatureError, InfrastructureError
 from echo_stream.features import BLOCK_ROWS
 from echo_stream.poison import without_poison
-from echo_stream.runtime import RunConfig
+from echo_stream.run_config import RunConfig
 from echo_stream.samples import Origin, Samples, as_objects
 from echo_stream.screening import failures
 from echo_stream.source import ArraySource, Batch, RejectedSample, Skipped

@@ -20,7 +20,8 @@ from echo_stream.drift import Watch
 from echo_stream.errors import ConfigError, ShapeError, SourceError, WarmupError
 from echo_stream.generation import train_generation
 from echo_stream.regeneration import shares
-from echo_stream.runtime import Run, RunConfig
+from echo_stream.run_config import RunConfig
+from echo_stream.runtime import Run
 from echo_stream.schedule import Every
 from echo_stream.sketch import Sketch
 from echo_stream.source import ArraySource

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset
-from echo_stream.runtime import BATCH_SAMPLES, RunConfig
+from echo_stream.run_config import RunConfig
+from echo_stream.runtime import BATCH_SAMPLES
 from echo_stream.schedule import Every
 from echo_stream.source import Skipped
 from tests.runtime_rig import CAP, WARMUP, CrashError, Diary, Ear, N, rig, settled, warming

@@ -8,8 +8,9 @@ import pytest
 
 from echo_stream import EchoCoreset, Snapshot
 from echo_stream.changes import Change, Forget, LateLabel, in_order
+from echo_stream.run_config import RunConfig
 from echo_stream.run_report import CHANGE_COUNTS, RunReport
-from echo_stream.runtime import Run, RunConfig
+from echo_stream.runtime import Run
 from echo_stream.samples import Samples
 from echo_stream.schedule import Every
 from echo_stream.source import ArraySource, Batch, Skipped

@@ -3,7 +3,7 @@
 import pytest
 
 from echo_stream.errors import PositionError, SourceError
-from echo_stream.runtime import RunConfig
+from echo_stream.run_config import RunConfig
 from echo_stream.schedule import Every
 from tests.runtime_rig import (
     CAP,

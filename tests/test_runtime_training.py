@@ -5,7 +5,8 @@ import pytest
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream.errors import SourceError
 from echo_stream.retraining import Retraining
-from echo_stream.runtime import Run, RunConfig
+from echo_stream.run_config import RunConfig
+from echo_stream.runtime import Run
 from echo_stream.schedule import Every
 from echo_stream.source import ArraySource
 from echo_stream.validation import as_samples

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_stream.errors import StateError
-from echo_stream.runtime import RunConfig
+from echo_stream.run_config import RunConfig
 from echo_stream.schedule import Every
 from echo_stream.snapshot import Snapshot
 from tests.runtime_rig import (

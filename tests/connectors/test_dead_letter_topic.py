@@ -17,7 +17,7 @@ from echo_stream.connectors.dead_letter_topic import DeadLetterTopic, read_topic
 from echo_stream.connectors.kafka_sink import Message, ProduceConfig
 from echo_stream.connectors.retrying import Patience
 from echo_stream.errors import InfrastructureError, SourceError
-from echo_stream.runtime import RunConfig
+from echo_stream.run_config import RunConfig
 from echo_stream.samples import Origin
 from echo_stream.schedule import Every
 from echo_stream.source import ArraySource, RejectedSample

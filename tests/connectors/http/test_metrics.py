@@ -12,8 +12,8 @@ from echo_stream import EngineConfig
 from echo_stream.connectors.consumer import consume
 from echo_stream.connectors.http.metrics import RunCollector
 from echo_stream.connectors.run_monitor import PHASES, Reading, RunMonitor
+from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport
-from echo_stream.runtime import RunConfig
 from echo_stream.source import ArraySource, Batch, RejectedSample
 from echo_stream.validation import as_samples
 from echo_stream.watching import PartitionProgress
