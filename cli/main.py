@@ -28,6 +28,7 @@ from echo_stream.cli import (
 )
 from echo_stream.cli.command import Group, config_option
 from echo_stream.cli.logs import use_logs
+from echo_stream.cli.output import leave
 from echo_stream.errors import (
     BadMessagesError,
     ConfigError,
@@ -86,24 +87,34 @@ for command in (
 
 
 def main() -> None:
+    """Run the command line, and end the process with its exit code.
+
+    The interpreter would wait for a snapshot that a run has given up, as long as it takes.
+    """
+    code = _exit_code()
+    from echo_stream.connectors.writers import is_writing  # noqa: PLC0415 - not for --help
+
+    if is_writing():
+        leave(code)
+    sys.exit(code)
+
+
+def _exit_code() -> int:
     """Run the command line; what we raise on purpose ends in one line and an exit code."""
     try:
-        sys.exit(cli.main(standalone_mode=False))
+        return cli.main(standalone_mode=False) or 0
     except click.exceptions.Exit as err:
-        sys.exit(err.exit_code)
+        return err.exit_code
     except click.Abort:
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     except click.ClickException as err:
         err.show()
-        sys.exit(err.exit_code)
+        return err.exit_code
     except BrokenPipeError:
         # Whoever read our output has gone, as with `| head`; there is nobody left to tell.
         sys.stderr.close()
-        sys.exit(1)
-    except EchoStreamError as err:
-        click.echo(f"Error: {err}", err=True)
-        sys.exit(next(code for kind, code in EXIT_CODES if isinstance(err, kind)))
-    except OSError as err:
+        return 1
+    except (EchoStreamError, OSError) as err:
         # A name that is too long, a disk that fails: nothing of ours, but no traceback either.
         click.echo(f"Error: {err}", err=True)
-        sys.exit(1)
+        return next((code for kind, code in EXIT_CODES if isinstance(err, kind)), 1)

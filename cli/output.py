@@ -8,7 +8,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +32,12 @@ def emit(result: Any) -> None:
     click.echo(content)
 
 
-def leave() -> None:
-    """End the process with exit code 0, whatever its threads are at."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+def leave(code: int) -> None:
+    """End the process, whatever its threads are at."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # whoever read it has gone
+            stream.flush()
+    os._exit(code)
 
 
 def emit_rows(rows: Sequence[Mapping[str, Any]], output_format: str) -> None:

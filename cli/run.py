@@ -21,7 +21,7 @@ from echo_stream.cli.options import (
     state_option,
     together,
 )
-from echo_stream.cli.output import emit, leave, say
+from echo_stream.cli.output import emit, say
 from echo_stream.cli.parameters import Duration, Interval, Shape, Start
 from echo_stream.cli.retrain_options import (
     child_trainer,
@@ -159,7 +159,7 @@ def run(
     from echo_stream.connectors.consumer import consume  # noqa: PLC0415 - imports torch
     from echo_stream.connectors.consumption import Group  # noqa: PLC0415
     from echo_stream.connectors.retrying import Patience  # noqa: PLC0415
-    from echo_stream.runtime import RunConfig  # noqa: PLC0415
+    from echo_stream.run_config import RunConfig  # noqa: PLC0415
 
     patience = Patience(values["retry_timeout"])
     open_dead_letters = topic_opener(values, patience)
@@ -210,8 +210,6 @@ def run(
         say(f"{report.rejected} messages were no samples; they are in {where}")
     tested = None if examiner is None else examiner.to_json()
     emit({"state": str(state), **asdict(report), "prequential": tested})
-    if report.snapshot_abandoned:
-        leave()
 
 
 def routers_of(monitor: "RunMonitor", state: Path, features: str | None) -> "list[APIRouter]":
@@ -237,7 +235,8 @@ def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[RunSt
         msg = "--topic needs --bootstrap-servers HOST:PORT"
         raise click.UsageError(msg)
     from echo_stream.connectors.codecs import CodecConfig, load_codec  # noqa: PLC0415
-    from echo_stream.connectors.kafka_source import KafkaConfig, KafkaSource  # noqa: PLC0415
+    from echo_stream.connectors.kafka_config import KafkaConfig  # noqa: PLC0415
+    from echo_stream.connectors.kafka_source import KafkaSource  # noqa: PLC0415
 
     allow_local_modules()
     codec = CodecConfig(

@@ -11,7 +11,6 @@ from echo_stream.connectors.consumption import (
     Group,
     KeptDeadLetters,
     check_new,
-    writers,
 )
 from echo_stream.connectors.group_consumer import consume_in_group
 from echo_stream.connectors.retrying import Patience
@@ -23,12 +22,14 @@ from echo_stream.connectors.snapshots import newest_manifest
 from echo_stream.connectors.state_store import Checkpoint, StateStore
 from echo_stream.connectors.status_reader import STATUS_FILE
 from echo_stream.connectors.trained_on import retraining_of
+from echo_stream.connectors.writers import Writers
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.generation import Generation
 from echo_stream.retraining import Examiner
+from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport
-from echo_stream.runtime import Run, RunConfig, Trainer
+from echo_stream.runtime import Run, Trainer
 from echo_stream.source import Skipped, Source
 
 
@@ -125,7 +126,7 @@ def _consume_alone(given: Consumption) -> RunReport:
             restored_s = time.monotonic() - began
             with (
                 room_for_threads(),  # after the state is read, and before anything is polled
-                writers() as executor,
+                Writers() as executor,
                 closing(given.open_source()) as source,
                 closing(given.keep_dead_letters()) as dead_letters,
             ):

@@ -1,8 +1,6 @@
 """Everything that a run is between: what the two kinds of consumers are given."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +14,8 @@ from echo_stream.connectors.retrying import Patience
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.generation import Generation, check_partition, refuse_too_fine
 from echo_stream.retraining import Examiner
-from echo_stream.runtime import RunConfig, Trainer
+from echo_stream.run_config import RunConfig
+from echo_stream.runtime import Trainer
 from echo_stream.source import Source
 
 KeptDeadLetters: TypeAlias = DeadLetterFile | DeadLetterTopic
@@ -75,17 +74,3 @@ def check_new(trained: Generation | None, config: EngineConfig) -> None:
         refuse_too_fine(config, max(config.warmup, config.expected_n or 0))
     else:
         check_partition(trained, config)
-
-
-@contextmanager
-def writers() -> Iterator[Executor]:
-    """Yield two threads that write: one checkpoint, and one snapshot.
-
-    Nobody waits for them at the end: a run leaves nothing behind but a snapshot that it has
-    given up.
-    """
-    executor = ThreadPoolExecutor(2, thread_name_prefix="echo-stream-writer")
-    try:
-        yield executor
-    finally:
-        executor.shutdown(wait=False)

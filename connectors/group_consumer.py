@@ -15,7 +15,6 @@ from echo_stream.connectors.consumption import (
     Group,
     KeptDeadLetters,
     check_new,
-    writers,
 )
 from echo_stream.connectors.group_claiming import Claiming
 from echo_stream.connectors.group_membership import Assignment, LostError, RebalancedError
@@ -29,10 +28,12 @@ from echo_stream.connectors.run_status import StatusFile
 from echo_stream.connectors.shutdown import Signals
 from echo_stream.connectors.snapshots import newest_manifest
 from echo_stream.connectors.trained_on import retraining_of
+from echo_stream.connectors.writers import Writers
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import FencedError
+from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport
-from echo_stream.runtime import Run, RunConfig
+from echo_stream.runtime import Run
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def consume_in_group(group: Group, given: Consumption) -> RunReport:
             closing(GroupState(given.state, group.name)) as shared,
             StatusFile(shared.status_file, monitor) as status,
             room_for_threads(),  # before anything is polled
-            writers() as executor,
+            Writers() as executor,
             closing(given.open_source()) as source,
             closing(given.keep_dead_letters()) as dead_letters,
         ):

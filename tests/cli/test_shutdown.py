@@ -21,7 +21,7 @@ from tests.cli.commands import (
 )
 
 # Hangs where there is a file `slow`, in all threads or in that which takes snapshots, as the
-# file says, and tells that it does.
+# file says, and tells that it does. Where it says `errors`, counting fails once that hangs.
 FEATURES = """
 import threading
 import time
@@ -31,7 +31,11 @@ def features(x):
     slow = Path("slow")
     if slow.exists() and len(x) > 1:
         is_counting = threading.current_thread() is threading.main_thread()
-        if not (is_counting and slow.read_text() == "snapshots"):
+        if is_counting and slow.read_text() == "errors":
+            if Path("busy").exists():
+                time.sleep(3)
+                raise OSError("no disk is there")
+        elif not (is_counting and slow.read_text() == "snapshots"):
             Path("busy").touch()
             time.sleep(600)
     return x
@@ -79,6 +83,17 @@ def test_snapshot_is_given_up_when_time_is_short() -> None:
     assert (report["snapshot_abandoned"], report["snapshots"], report["n"]) == (True, [], N)
     assert newest_checkpoint(Path("state"))["n"] == N
     assert len(answer(*words)["snapshots"]) == 1
+
+
+def test_snapshot_that_is_given_up_does_not_hold_up_an_error() -> None:
+    """A source that fails while a run stops ends the process all the same, with its exit code."""
+    words = [*hanging_run(MANY, "errors"), "--snapshot-every", 100]
+    with hung(words, "2s") as process:
+        process.terminate()
+        result = finish(process)
+    assert result.exit_code == 3, result
+    assert "no disk is there" in result.stderr
+    assert newest_checkpoint(Path("state"))["n"] == 200
 
 
 def test_shutdown_is_cut_off_at_the_end_of_its_budget() -> None:

@@ -1,0 +1,40 @@
+"""The threads that write checkpoints and snapshots beside a run."""
+
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+NUM_THREADS = 2  # one for a checkpoint, one for a snapshot
+_jobs = weakref.WeakSet[Future[Any]]()  # a thread holds the one that it is at
+
+
+class Writers(Executor):
+    """Two threads that nobody waits for at the end of a `with` block.
+
+    A run leaves nothing behind but a snapshot that it has given up. The interpreter would
+    wait for that; whoever ends the process asks `is_writing` before.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="echo-stream-writer")
+
+    def submit(
+        self, fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
+    ) -> "Future[Result]":
+        """Let a thread do something."""
+        job = self._threads.submit(fn, *args, **kwargs)
+        _jobs.add(job)
+        return job
+
+    def __exit__(self, *_: object) -> None:
+        """Take no more jobs."""
+        self._threads.shutdown(wait=False)
+
+
+def is_writing() -> bool:
+    """Tell whether something is still being written in this process."""
+    return any(not job.done() for job in list(_jobs))
