@@ -124,6 +124,7 @@ def _consume_alone(given: Consumption) -> RunReport:
             began = time.monotonic()
             checkpoint = store.load_checkpoint(config, device=device)
             restored_s = time.monotonic() - began
+            _tell(monitor, checkpoint, given.state, restored_s)
             with (
                 room_for_threads(),  # after the state is read, and before anything is polled
                 Writers() as executor,
@@ -149,15 +150,21 @@ def _consume_alone(given: Consumption) -> RunReport:
                     executor=executor,
                     stats=monitor.stats,
                 )
-                monitor.resumed(
-                    run.report,
-                    {} if checkpoint is None else checkpoint.position,
-                    newest_manifest(given.state),
-                    restored_s,
-                )
+                monitor.report = run.report
                 monitor.watch(source)
                 signals.steer(run)
                 return run.run()
+
+
+def _tell(
+    monitor: RunMonitor, checkpoint: Checkpoint | None, state: Path, restored_s: float
+) -> None:
+    """Let the monitor know what a state holds, also of a run that is refused afterwards."""
+    if checkpoint is None:
+        monitor.resumed(RunReport(), {}, newest_manifest(state), restored_s)
+        return
+    report = RunReport.of(checkpoint.engine, checkpoint.skipped)
+    monitor.resumed(report, checkpoint.position, newest_manifest(state), restored_s)
 
 
 def _engine(

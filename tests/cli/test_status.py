@@ -93,6 +93,21 @@ def test_a_run_that_fails_says_why(tmp_path: Path, state: Path) -> None:
     assert status(state)["why"] == error.removeprefix("Error: ")
 
 
+def test_a_run_that_is_refused_says_what_the_state_holds(
+    tmp_path: Path, data: Path, state: Path
+) -> None:
+    """The samples are still there, though this run has counted none."""
+    answer("run", data, "--state", state, *TINY)
+    before = status(state)
+    other = write_data(tmp_path / "other.npz", N + 1)
+    line = refusal("run", other, "--state", state, *TINY, exit_code=4)
+    told = status(state)
+    assert f"Error: {told['why']}" == line
+    same = ("n", "coreset_size", "snapshot", "checkpoint_position")
+    assert {name: told[name] for name in same} == {name: before[name] for name in same}
+    assert (told["n"], told["samples"]) == (N, 0)
+
+
 def test_a_state_without_a_run_says_so(state: Path) -> None:
     """An empty folder is no error; a missing one is."""
     state.mkdir()
