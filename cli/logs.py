@@ -50,6 +50,20 @@ def use_logs(level: str | None, log_format: str = "text", *, is_verbose: bool = 
     handler.filters[:] = [_Filter(level, is_verbose=is_verbose)]
 
 
+def write_as_line(words: str, level: int) -> bool:
+    """Write words as a line of the log, whatever its level, where that is JSON; else do nothing.
+
+    Returns whether they have been written: a log of objects has no other lines.
+    """
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, _JsonFormatter):
+            about = {"name": "echo_stream.cli", "msg": words, "levelno": level}
+            name = logging.getLevelName(level)
+            handler.emit(logging.makeLogRecord({**about, "levelname": name}))
+            return True
+    return False
+
+
 class _StderrHandler(logging.StreamHandler[TextIO]):
     """Write to what stderr is at the moment: a display on a terminal may have taken it over."""
 

@@ -28,7 +28,7 @@ from echo_stream.cli import (
 )
 from echo_stream.cli.command import Group, config_option
 from echo_stream.cli.logs import use_logs
-from echo_stream.cli.output import leave
+from echo_stream.cli.output import complain, leave
 from echo_stream.errors import (
     BadMessagesError,
     ConfigError,
@@ -108,7 +108,7 @@ def _exit_code() -> int:
     except click.Abort:
         return INTERRUPTED
     except click.ClickException as err:
-        err.show()
+        complain(err)
         return err.exit_code
     except BrokenPipeError:
         # Whoever read our output has gone, as with `| head`; there is nobody left to tell.
@@ -116,5 +116,5 @@ def _exit_code() -> int:
         return 1
     except (EchoStreamError, OSError) as err:
         # A name that is too long, a disk that fails: nothing of ours, but no traceback either.
-        click.echo(f"Error: {err}", err=True)
+        complain(err)
         return next((code for kind, code in EXIT_CODES if isinstance(err, kind)), 1)

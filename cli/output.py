@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+import logging
 import math
 import os
 import sys
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from echo_stream.cli.logs import write_as_line
+
 PIPE_WIDTH = 1_000
 
 if TYPE_CHECKING:
@@ -22,8 +25,20 @@ if TYPE_CHECKING:
 
 
 def say(words: str) -> None:
-    """Tell people something, on stderr."""
-    click.echo(words, err=True)
+    """Tell people something, on stderr; where the log is JSON, as a line of it."""
+    if not write_as_line(words, logging.INFO):
+        click.echo(words, err=True)
+
+
+def complain(err: Exception) -> None:
+    """Tell people what went wrong, likewise."""
+    words = err.format_message() if isinstance(err, click.ClickException) else str(err)
+    if write_as_line(words, logging.ERROR):
+        return
+    if isinstance(err, click.ClickException):
+        err.show()  # with what usage is right
+    else:
+        click.echo(f"Error: {words}", err=True)
 
 
 def emit(result: Any) -> None:
