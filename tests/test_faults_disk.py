@@ -139,6 +139,8 @@ def test_disk_that_becomes_read_only(
         assert "Read-only file system" in ended.stderr.splitlines()[-1]
         for command in (["snapshots", "list"], ["snapshots", "verify"], ["status"]):
             nursery.succeed(*command, "--state", state)
+        advice = nursery.run("doctor", "--state", state).stdout
+        assert "mount it writable, or give another --state" in advice
         assert content(state) == before
         resize(tmp_path / "disk", "rw")
         nursery.succeed(*words(data, state))

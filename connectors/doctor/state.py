@@ -59,6 +59,9 @@ def _new(folder: Path) -> Finding:
 
 def _access(folder: Path) -> Finding:
     """Look who may read and write."""
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        advice = "mount it writable, or give another --state"
+        return Finding("state", "fail", f"{folder} is on a read-only file system", advice)
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         advice = f"chown -R {psutil.Process().username()} {folder}, or give another --state"
         return Finding("state", "fail", f"{folder} cannot be read and written by us", advice)
