@@ -8,7 +8,8 @@ import pytest
 
 from echo_stream.connectors import kafka_reads
 from echo_stream.connectors.codecs import CodecConfig
-from echo_stream.connectors.kafka_source import KafkaConfig, KafkaSource
+from echo_stream.connectors.kafka_config import KafkaConfig
+from echo_stream.connectors.kafka_source import KafkaSource
 from tests.broker import Broker
 from tests.cli.commands import send
 from tests.conftest import MakeTopic

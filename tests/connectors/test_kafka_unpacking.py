@@ -21,7 +21,8 @@ from kafka.record.memory_records import MemoryRecords
 
 from echo_stream.connectors import kafka_unpacking
 from echo_stream.connectors.codecs import CodecConfig
-from echo_stream.connectors.kafka_source import KafkaConfig, KafkaSource
+from echo_stream.connectors.kafka_config import KafkaConfig
+from echo_stream.connectors.kafka_source import KafkaSource
 from echo_stream.connectors.kafka_unpacking import QuickRecords, unpacked
 from tests.broker import Broker
 from tests.cli.commands import send
