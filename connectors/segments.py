@@ -108,7 +108,8 @@ class SegmentFolder:
     def read(self) -> list[Segment]:
         """Return the segments that count, in order of id. Only for who holds the lock.
 
-        Those that another one replaces do not count. Each file's checksum is looked at once.
+        Those that another one replaces do not count, whole or not: whoever was removing them
+        may have died. Each file's checksum is looked at once.
 
         Raises
         ------
@@ -116,10 +117,16 @@ class SegmentFolder:
             If all versions of a segment are damaged.
         """
         names = sorted(path.name for path in self._folder.glob("*") if path.is_dir())
-        found = [self._newest(name) for name in names if _versions(self._folder / name)]
-        self._known = {segment.unit: segment for segment in found}
-        replaced = {name for segment in found for name in segment.replaces}
-        return [segment for segment in found if segment.id not in replaced]
+        found = {name: self._newest(name) for name in names if _versions(self._folder / name)}
+        whole = [segment for segment in found.values() if segment is not None]
+        self._known = {segment.unit: segment for segment in whole}
+        replaced = {name for segment in whole for name in segment.replaces}
+        for name in sorted(found.keys() - replaced):
+            if found[name] is None:
+                number = len(_versions(self._folder / name))
+                msg = f"all {number} versions of segment {name} are damaged; use another state"
+                raise StateError(msg)
+        return [segment for segment in whole if segment.id not in replaced]
 
     def write(
         self,
@@ -187,8 +194,8 @@ class SegmentFolder:
             elif folder.name not in live:
                 shutil.rmtree(folder)
 
-    def _newest(self, name: str) -> Segment:
-        """Return the newest version of a segment that is whole."""
+    def _newest(self, name: str) -> Segment | None:
+        """Return the newest version of a segment that is whole; None: none is."""
         versions = _versions(self._folder / name)
         for unit in reversed(versions):
             try:
@@ -197,8 +204,7 @@ class SegmentFolder:
                 return self._known[unit]
             except StateError as err:
                 logger.warning("version of a segment skipped: %s", err)
-        msg = f"all {len(versions)} versions of segment {name} are damaged; use another state"
-        raise StateError(msg)
+        return None
 
 
 def versions(folder: Path) -> list[tuple[str, dict[str, Any]]]:

@@ -54,11 +54,18 @@ def trained() -> Generation:
 
 
 def count(
-    folder: Path, generation: Generation, *, num_versions: int, term: int, above: int = 1
+    folder: Path,
+    generation: Generation,
+    *,
+    num_versions: int,
+    term: int,
+    size: int = CYCLE,
+    above: int = 1,
 ) -> None:
     """Be a member: take all partitions over, count some more of them, and leave.
 
-    More segments than above are merged into one, but for its own.
+    Each version takes in so many samples of each partition, its size. More segments than
+    above are merged into one, but for its own.
     """
     given, start = partitions(), dict.fromkeys(NAMES, 0)
     with closing(GroupState(folder, "counters")) as state:
@@ -70,12 +77,18 @@ def count(
         position = dict(segment.begins)
         for _ in range(num_versions):
             for name, begin in position.items():
-                engine.update(given[name][begin : begin + CYCLE])
-                position[name] = min(begin + CYCLE, LENGTH)
+                engine.update(given[name][begin : begin + size])
+                position[name] = min(begin + size, LENGTH)
             segment.save_checkpoint(engine, position, SOURCE, Skipped())
         compact(state, CONFIG, device="cpu", above=above)
         take_group_snapshot(state, CONFIG, device="cpu")
         segment.end()
+
+
+def ends(folder: Path) -> dict[str, int]:
+    """Return where the partitions go on."""
+    with closing(GroupState(folder, "counters")) as state:
+        return state.ends()
 
 
 def told(folder: Path) -> dict[str, Any]:
@@ -117,8 +130,11 @@ def _forked(member: Any) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _serve(begun: Path, work: Path, *, has_power: bool) -> None:
-    """Let a member die before each operation of its cycle; tell what is there, then and later."""
+def _serve(begun: Path, work: Path) -> None:
+    """Let a member die before each operation of its cycle; tell what is there, then and later.
+
+    Every second death is a power cut.
+    """
     torch.set_num_threads(1)  # a process that forks must not have others
     generation, ledger = trained(), work / "ledger.json"
     for before in range(LIMIT):
@@ -131,12 +147,12 @@ def _serve(begun: Path, work: Path, *, has_power: bool) -> None:
             count(disk / "state", generation, num_versions=2, term=2)
 
         code = _forked(dying)
-        if code == KILLED and not has_power:
+        if code == KILLED and before % 2:
             cut_power(disk, Ledger(**json.loads(ledger.read_text())))
-        durable = told(disk / "state")["position"] if (disk / "state/group.json").exists() else None
+        durable = ends(disk / "state")
 
         def successor(disk: Path = disk) -> None:
-            count(disk / "state", generation, num_versions=LENGTH // CYCLE, term=3)
+            count(disk / "state", generation, num_versions=1, term=3, size=LENGTH)
 
         went_on = _forked(successor)
         result = [code, durable, went_on, told(disk / "state"), debris(disk / "state")]
@@ -146,4 +162,4 @@ def _serve(begun: Path, work: Path, *, has_power: bool) -> None:
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]), Path(sys.argv[2]), has_power=sys.argv[3] == "kill")
+    _serve(Path(sys.argv[1]), Path(sys.argv[2]))

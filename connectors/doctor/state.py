@@ -11,14 +11,16 @@ from typing import Any
 import psutil
 
 from echo_stream.connectors.doctor.finding import Finding
-from echo_stream.connectors.status_reader import read_status
+from echo_stream.connectors.group_view import GroupView
+from echo_stream.connectors.state_store import GROUP_MANIFEST
+from echo_stream.connectors.status_reader import read_members, read_status
 from echo_stream.connectors.units import list_units, verify_unit
 from echo_stream.errors import StateError
 
 FREE_BYTES = 1024**3
 CHECKPOINT_ROOM = 5  # checkpoints that must fit: three are kept, one is written, one to spare
 REMOTE = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "ceph", "lustre")
-PARTS = ("checkpoints", "generations", "snapshots", "models", "dead-letters")
+PARTS = ("checkpoints", "segments", "generations", "snapshots", "models", "dead-letters")
 
 
 def check_state_folder(folder: Path) -> Iterator[Finding]:
@@ -30,8 +32,12 @@ def check_state_folder(folder: Path) -> Iterator[Finding]:
         return
     else:
         yield _access(folder)
-        yield _lock(folder)
-        yield _checkpoints(folder)
+        if (folder / GROUP_MANIFEST).exists():
+            yield _members(folder)
+            yield _segments(folder)
+        else:
+            yield _lock(folder)
+            yield _checkpoints(folder)
         yield _one_disk(folder)
     place = next(each for each in (folder, *folder.resolve().parents) if each.is_dir())
     yield _space(place, folder)
@@ -99,6 +105,27 @@ def _holder(folder: Path) -> str:
     return f"the run of pid {status['pid']}, which is {status['phase']}"
 
 
+def _members(folder: Path) -> Finding:
+    """Look who shares the state of a group."""
+    try:
+        lives = [member["life"] for member in read_members(folder)]
+    except StateError as err:
+        return Finding("lock", "warn", str(err), "end that member and start it again")
+    return Finding("lock", "ok", f"shared by a group, of which {lives.count('alive')} live")
+
+
+def _segments(folder: Path) -> Finding:
+    """Verify the segments of a group, and that they are one whole. O(bytes)."""
+    try:
+        segments = GroupView(folder).current()
+    except StateError as err:
+        advice = "restore the folder from a backup, or give another --state"
+        return Finding("checkpoint", "fail", str(err), advice)
+    n = sum(segment.n for segment in segments)
+    found = f"{len(segments)} segments are whole and go together, with {n} samples"
+    return Finding("checkpoint", "ok", found if segments else "no segment yet")
+
+
 def _checkpoints(folder: Path) -> Finding:
     """Verify checkpoints, newest first, until one is whole. O(bytes)."""
     units, damaged = list_units(folder / "checkpoints"), []
@@ -133,7 +160,8 @@ def _one_disk(folder: Path) -> Finding:
 def _space(place: Path, folder: Path) -> Finding:
     """Look whether there is room for what a run writes next."""
     free = shutil.disk_usage(place).free
-    units = list_units(folder / "checkpoints")
+    segments = (folder / "segments").glob("[!.]*")
+    units = [unit for part in (folder / "checkpoints", *segments) for unit in list_units(part)]
     size = sum(file.stat().st_size for file in units[-1].iterdir()) if units else 0
     found = f"{free / 1024**3:.1f} GiB free"
     if free < CHECKPOINT_ROOM * size:

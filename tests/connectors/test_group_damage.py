@@ -1,7 +1,6 @@
 """Bytes of a group's state that have changed: never believed, nothing counted twice or lost."""
 
 import shutil
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,13 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from echo_stream.connectors.claims import Claims
-from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.segments import SegmentFolder
 from echo_stream.connectors.units import list_units
 from echo_stream.errors import StateError
 from echo_stream.generation import Generation
 from tests.cli.commands import answer, content, refusal, run_command
-from tests.dying_members import CYCLE, LENGTH, NAMES, count, told, trained
+from tests.cli.test_doctor import look, verdict
+from tests.dying_members import CYCLE, LENGTH, NAMES, count, ends, told, trained
 from tests.test_corrupt_state import damage, damages
 
 MANIFEST = "manifest.json"
@@ -51,12 +50,6 @@ def segments(state: Path) -> list[list[Path]]:
     return sorted(found, key=lambda versions: versions[0].stat().st_mtime_ns)
 
 
-def ends(state: Path) -> set[int]:
-    """Return where partitions go on."""
-    with closing(GroupState(state, "counters")) as group:
-        return set(group.ends().values())
-
-
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(FILES), how=damages)
 def test_a_damaged_version_falls_back_on_the_one_before(
@@ -65,9 +58,9 @@ def test_a_damaged_version_falls_back_on_the_one_before(
     """Whatever has changed, wherever: what it had more is read and counted again."""
     shutil.rmtree(tmp_path / "state", ignore_errors=True)
     state = shutil.copytree(begun, tmp_path / "state")
-    assert ends(state) == {3 * CYCLE}
+    assert set(ends(state).values()) == {3 * CYCLE}
     damage(segments(state)[-1][-1] / name, how)
-    assert ends(state) == {2 * CYCLE}
+    assert set(ends(state).values()) == {2 * CYCLE}
     count(state, generation, num_versions=ROUNDS, term=3)
     undisturbed = tmp_path / "undisturbed"
     if not undisturbed.exists():
@@ -97,6 +90,18 @@ def test_a_segment_without_a_whole_version_is_refused(
     assert content(state / "segments") == before
 
 
+def test_the_doctor_looks_at_segments(state: Path) -> None:
+    """All of them are verified, and it is told whether they go together."""
+    found = look("--state", state)
+    assert found["lock"]["found"] == "shared by a group, of which 0 live"
+    whole = f"2 segments are whole and go together, with {6 * CYCLE} samples"
+    assert verdict(found, "checkpoint") == ("ok", f"{whole}; ")
+    (segments(state)[0][-1] / FILES[0]).write_bytes(b"")
+    kind, said = verdict(look("--state", state), "checkpoint")
+    assert kind == "fail"
+    assert "all 1 versions of segment" in said
+
+
 def said_last(command: str, name: str, state: Path) -> str:
     """Return the line that refuses a command; those before it name the versions skipped."""
     result = run_command(command, name, "--state", state)
@@ -116,6 +121,20 @@ def test_a_gap_is_refused(state: Path, generation: Generation) -> None:
     assert "put it back, or use another state" in said
 
 
+def test_a_segment_that_was_half_removed_since_another_replaces_it(
+    begun: Path, state: Path, generation: Generation
+) -> None:
+    """It does not count, and goes with the next one to look."""
+    count(state, generation, num_versions=1, term=3)
+    (first, *_), *_ = segments(begun)
+    remains = shutil.copytree(first.parent, state / "segments" / first.parent.name)
+    (remains / first.name / FILES[0]).unlink()
+    assert set(ends(state).values()) == {4 * CYCLE}
+    count(state, generation, num_versions=1, term=4)
+    assert set(ends(state).values()) == {5 * CYCLE}
+    assert not remains.exists()
+
+
 def test_a_segment_that_is_put_back_twice_is_refused(state: Path) -> None:
     """What would be counted twice is refused, with its offsets."""
     folder = segments(state)[-1][0].parent
@@ -133,7 +152,7 @@ def test_a_damaged_claim_is_refused_and_can_be_removed(state: Path, generation: 
     assert f"{claim} is damaged" in refusal("status", "--state", state, exit_code=4)
     claim.unlink()
     count(state, generation, num_versions=1, term=3)
-    assert ends(state) == {4 * CYCLE}
+    assert set(ends(state).values()) == {4 * CYCLE}
 
 
 def test_a_damaged_record_is_refused(state: Path) -> None:
@@ -149,7 +168,7 @@ def test_debris_of_the_dead_is_no_claim_and_no_segment(state: Path) -> None:
     (state / "claims" / NAMES[0] / ".tmp-1").write_text("{")
     (segments(state)[0][0].parent / ".tmp-1").mkdir()
     (state / "segments" / "empty").mkdir()
-    assert ends(state) == {3 * CYCLE}
+    assert set(ends(state).values()) == {3 * CYCLE}
     assert answer("status", "--state", state)["segments"] == len(
         SegmentFolder(state / "segments").read()
     )
