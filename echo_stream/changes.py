@@ -1,7 +1,7 @@
 """What a stream brings beside samples: late labels, and ids to forget."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self, TypeAlias
 
 from echo_stream.label_log import LabelLog
@@ -82,9 +82,7 @@ class Changes:
 
     def copy(self) -> "Changes":
         """Return an independent copy."""
-        copy = Changes()
-        copy.merge(self)
-        return copy
+        return replace(self, labels=self.labels.copy())
 
     def note_label(self, late: LateLabel, *, is_met: bool) -> None:
         """Take in a late label, and whether a sample of its id was held."""

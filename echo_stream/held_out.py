@@ -138,9 +138,8 @@ class HeldOut:
         copy = object.__new__(HeldOut)
         copy.num_taken, copy._share, copy._seed = self.num_taken, self._share, self._seed
         copy._replaces, copy._pool = self._replaces, self._pool.copy()
-        copy._forgotten, copy._labels = Forgotten(), LabelLog()
+        copy._forgotten, copy._labels = Forgotten(), self._labels.copy()
         copy._forgotten.merge(self._forgotten)
-        copy._labels.merge(self._labels)
         return copy
 
     def samples(self) -> Samples | None:

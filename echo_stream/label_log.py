@@ -96,9 +96,10 @@ class LabelLog:
 
     def met(self, sample_id: str, origin: Origin | None) -> int:
         """Hear that labels have met a sample after all; return how many had been missed."""
-        labels = self._labels[id_digest(sample_id)]
-        reached = [label for label in labels.values() if label.reaches(origin)]
-        labels.update({label.log: label._replace(num_missed=0) for label in reached})
+        name = id_digest(sample_id)
+        reached = [label for label in self._labels[name].values() if label.reaches(origin)]
+        met = {label.log: label._replace(num_missed=0) for label in reached}
+        self._labels[name] = {**self._labels[name], **met}
         return sum(label.num_missed for label in reached)
 
     def drop(self, sample_id: str) -> None:
@@ -111,6 +112,12 @@ class LabelLog:
             for label in labels.values():
                 self._add(name, label)
         self._prune()
+
+    def copy(self) -> "LabelLog":
+        """Return an independent copy. O(ids), quickly: what is known of an id never changes."""
+        copy = LabelLog()
+        copy._labels = dict(self._labels)
+        return copy
 
     def to_json(self) -> list[list[Any]]:
         """Return a row for each label: the id's digest in hexadecimal, and its fields."""
@@ -129,12 +136,12 @@ class LabelLog:
 
     def _add(self, name: bytes, label: LoggedLabel) -> None:
         """Keep the later one of two labels of an id in one log."""
-        labels = self._labels.setdefault(name, {})
+        labels = self._labels.get(name, {})
         known = labels.get(label.log)
         if known is not None:
             later = max(known, label, key=lambda each: each.offset)
             label = later._replace(num_missed=known.num_missed + label.num_missed)
-        labels[label.log] = label
+        self._labels[name] = {**labels, label.log: label}
 
     def _prune(self) -> None:
         """Leave out the oldest labels where there are too many; half as many again may wait."""

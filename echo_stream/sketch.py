@@ -310,7 +310,7 @@ class Sketch:
         copy.reservoir = self.reservoir.copy()
         copy.witnesses.merge(self.witnesses)
         copy.forgotten.merge(self.forgotten)
-        copy.changes.merge(self.changes)
+        copy.changes = self.changes.copy()
         copy.labels = self.labels.copy()
         copy.graph = self.graph.copy()
         copy.tail = self.tail.copy()
