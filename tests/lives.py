@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tests.environment import user_environment
 from tests.power_cut import Ledger, cut_power
 
@@ -54,16 +56,25 @@ class Life:
         """Send it a signal. Until `wait`, there is a process of its number."""
         os.kill(self.pid, number)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended; to be asked before `wait`."""
+        return psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
+
+    def said(self) -> str:
+        """Return what it has written to stderr so far."""
+        return (self._logs / "stderr").read_text(encoding="utf-8")
+
     def wait(self) -> Ended:
         """Wait for its end."""
-        _tell(self._parent, "")
+        _tell(self._parent, json.dumps({"wait": self.pid}))
         code = int(_heard(self._parent))
         said = [self._logs / name for name in ("stdout", "stderr")]
         return Ended(code, *(path.read_text(encoding="utf-8") for path in said))
 
 
 class Nursery:
-    """Runs `echo-stream` again and again, one life at a time.
+    """Runs `echo-stream` again and again: one life at a time, unless they have names.
 
     Parameters
     ----------
@@ -77,9 +88,11 @@ class Nursery:
         self._parent = parent
         self._folder = folder
 
-    def begin(self, *arguments: object) -> Life:
-        """Start a command."""
-        return self._begin(arguments, {})
+    def begin(self, *arguments: object, name: str = "") -> Life:
+        """Start a command; those that run at the same time have each a name."""
+        logs = self._folder / name
+        logs.mkdir(exist_ok=True)
+        return self._begin(arguments, {"logs": str(logs)})
 
     def run(self, *arguments: object, limit: int | None = None, user: int | None = None) -> Ended:
         """Run a command to its end.
@@ -116,8 +129,9 @@ class Nursery:
     def _begin(self, arguments: tuple[object, ...], order: dict[str, Any]) -> Life:
         """Start a command."""
         words = [str(word) for word in arguments]
-        _tell(self._parent, json.dumps({"arguments": words, "logs": str(self._folder), **order}))
-        return Life(self._parent, self._folder)
+        order = {"arguments": words, "logs": str(self._folder), **order}
+        _tell(self._parent, json.dumps(order))
+        return Life(self._parent, Path(order["logs"]))
 
 
 @contextmanager
@@ -155,7 +169,10 @@ def _heard(parent: "subprocess.Popen[str]") -> str:
 
 
 def _serve() -> None:
-    """Fork a life for each line of stdin, and tell its number and its exit code."""
+    """Fork lives as stdin asks for them, and wait for them; tell their numbers and exit codes.
+
+    Until it is waited for, a life keeps its number, also when it has ended.
+    """
     import importlib  # noqa: PLC0415
 
     for name in IMPORTED:
@@ -164,13 +181,13 @@ def _serve() -> None:
     print("ready", flush=True)  # noqa: T201 - our answer
     for line in sys.stdin:
         order = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            _live(order)
-        print(pid, flush=True)  # noqa: T201
-        sys.stdin.readline()  # until then it keeps its number, also when it has ended
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        print(code, flush=True)  # noqa: T201
+        if "wait" in order:
+            found = os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1])
+        else:
+            found = os.fork()
+            if found == 0:
+                _live(order)
+        print(found, flush=True)  # noqa: T201
 
 
 def _live(order: dict[str, Any]) -> None:

@@ -1,13 +1,12 @@
 """Real consumers of one group on a real broker: they join, leave, are stopped and killed."""
 
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,13 +19,14 @@ from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples
 from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import find_snapshot
+from echo_stream.connectors.state_locks import short_lock
 from echo_stream.samples import Samples, as_objects
 from echo_stream.source import ArraySource
 from echo_stream.validation import as_samples
 from tests.broker import Broker
-from tests.cli.commands import answer
+from tests.cli.commands import answer, on
 from tests.conftest import MakeTopic
-from tests.environment import user_environment
+from tests.lives import Life, Nursery
 from tests.same_coreset import assert_nothing_certified_is_wrong, assert_same_sums
 
 pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
@@ -51,6 +51,7 @@ class Stage:
     topic: str
     state: Path
     broker: Broker
+    nursery: Nursery
     samples: Samples
     num_sent: int = 0
 
@@ -66,22 +67,15 @@ class Stage:
         """Start a member, which ends with the block at the latest."""
         settings = self.state.with_name("settings.toml")
         settings.write_text(CLIENT, encoding="utf-8")
-        command = [
-            sys.executable, "-m", "echo_stream", "run", "--config", str(settings),
-            "--topic", self.topic, "--bootstrap-servers", self.broker.bootstrap,
-            "--group", self.topic, "--state", str(self.state), *OPTIONS, *more,
-        ]  # fmt: skip
-        log = self.state.with_name(f"{name}.log")
-        with (
-            log.open("wb") as file,
-            subprocess.Popen(
-                command, stdout=subprocess.DEVNULL, stderr=file, env=user_environment()
-            ) as process,
-        ):
-            try:
-                yield Member(process, log)
-            finally:
-                process.kill()
+        life = self.nursery.begin(
+            "run", "--config", settings, *on(self.broker, self.topic),
+            "--group", self.topic, "--state", self.state, *OPTIONS, *more, name=name,
+        )  # fmt: skip
+        member = Member(life)
+        try:
+            yield member
+        finally:
+            member.end()
 
     def owners(self) -> set[str]:
         """Return the ids of the processes that count partitions now."""
@@ -101,25 +95,45 @@ class Stage:
 class Member:
     """A process of the group."""
 
-    process: "subprocess.Popen[bytes]"
-    log: Path
+    life: Life
+    is_waited_for: bool = False
 
     @property
     def pid(self) -> str:
         """Its id, as part of its name in the state."""
-        return str(self.process.pid)
+        return str(self.life.pid)
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
-        self.process.send_signal(number)
+        self.life.signal(number)
+
+    def freeze(self, state: Path) -> None:
+        """Stop it while nobody has the group's lock: whoever is stopped with it stops all."""
+        with short_lock(state / "group.lock"):
+            self.signal(signal.SIGSTOP)
 
     def finish(self) -> int:
         """Wait until it has ended, and return its exit code."""
-        return self.process.wait(LIMIT_S)
+        wait_for(lambda: self.life.has_ended)
+        return self.end()
+
+    def end(self) -> int:
+        """Kill it if it lives, and return its exit code."""
+        if self.is_waited_for:
+            return 0
+        self.is_waited_for = True
+        if not self.life.has_ended:
+            self.signal(signal.SIGKILL)
+        return self.life.wait().exit_code
 
     def said(self) -> str:
         """Return what it has written to stderr."""
-        return self.log.read_text(encoding="utf-8")
+        return self.life.said()
+
+
+def told(stage: Stage) -> Any:
+    """Return what `status` says of the group."""
+    return answer("status", "--state", stage.state)
 
 
 def wait_for(is_so: Callable[[], bool], *members: Member) -> None:
@@ -127,7 +141,7 @@ def wait_for(is_so: Callable[[], bool], *members: Member) -> None:
     deadline = time.monotonic() + LIMIT_S
     while not is_so():
         for member in members:
-            assert member.process.poll() is None, member.said()
+            assert not member.life.has_ended, member.said()
         assert time.monotonic() < deadline, [member.said() for member in members]
         time.sleep(0.1)
 
@@ -142,9 +156,12 @@ def samples() -> Samples:
 
 
 @pytest.fixture
-def stage(samples: Samples, broker: Broker, make_topic: MakeTopic, tmp_path: Path) -> Stage:
+def stage(
+    samples: Samples, broker: Broker, nursery: Nursery, make_topic: MakeTopic, tmp_path: Path
+) -> Stage:
     """Create a topic of four partitions."""
-    return Stage(make_topic(partitions=PARTITIONS), tmp_path / "state", broker, samples)
+    topic = make_topic(partitions=PARTITIONS)
+    return Stage(topic, tmp_path / "state", broker, nursery, samples)
 
 
 def test_members_that_join_leave_and_die_count_as_one_undisturbed_run(
@@ -168,7 +185,7 @@ def test_members_that_join_leave_and_die_count_as_one_undisturbed_run(
         assert second.finish() == 0, second.said()
         stage.send(2_000)
         wait_for(lambda: stage.owners() == {first.pid, fourth.pid}, first, fourth)
-        first.signal(signal.SIGSTOP)
+        first.freeze(stage.state)
         stage.send(2_000)
         wait_for(lambda: stage.owners() == {fourth.pid}, fourth)
         first.signal(signal.SIGCONT)
@@ -176,9 +193,16 @@ def test_members_that_join_leave_and_die_count_as_one_undisturbed_run(
         assert "WARNING" in first.said()
         stage.send(2_000)
         wait_for(lambda: stage.num_counted() == N, first, fourth)
-        told = answer("status", "--state", stage.state)["members"]
-        alive = {str(each["pid"]) for each in told if each["life"] == "alive"}
+        wait_for(lambda: told(stage)["lag_records_total"] == 0, first, fourth)
+        status = told(stage)
+        alive = {str(each["pid"]) for each in status["members"] if each["life"] == "alive"}
         assert alive == {first.pid, fourth.pid}
+        assert (status["life"], status["n"]) == ("alive", N)
+        counting = {each["member"].split("-")[-2] for each in status["partitions"].values()}
+        assert counting == {first.pid, fourth.pid}
+        assert sum(each["position"] for each in status["partitions"].values()) == N
+        lags = [each["lag_records"] for each in status["partitions"].values()]
+        assert lags == [0] * PARTITIONS
         for member in (first, fourth):
             member.signal(signal.SIGTERM)
             assert member.finish() == 0, member.said()
@@ -197,10 +221,10 @@ def test_members_that_join_leave_and_die_count_as_one_undisturbed_run(
 
 
 def test_a_member_without_partitions_takes_the_snapshot_that_it_is_asked_for(
-    samples: Samples, broker: Broker, make_topic: MakeTopic, tmp_path: Path
+    samples: Samples, broker: Broker, nursery: Nursery, make_topic: MakeTopic, tmp_path: Path
 ) -> None:
     """Of what the others have counted."""
-    stage = Stage(make_topic(partitions=1), tmp_path / "state", broker, samples)
+    stage = Stage(make_topic(partitions=1), tmp_path / "state", broker, nursery, samples)
     batch = EchoCoreset.from_config(CONFIG).fit_samples(samples)
     generation = ("--generation", str(write_generation(batch.generation_, tmp_path / "trained")))
     stage.send(3_000)
