@@ -54,4 +54,5 @@ def group_engine(
             msg = f"{folder} has no segment yet, so it holds no sample"
             raise StateError(msg)
         yield merged.engine
+        merged.engine.settle_changes()  # no other part is left that they could have to reach
         replace_segments(state, merged.segments, merged.engine)

@@ -74,6 +74,14 @@ class ChangingEstimator(EngineEstimator):
         else:
             self._progress.forget(change.id, change.origin)
 
+    def settle_changes(self) -> None:
+        """Let labels and wishes to forget reach nothing that comes from now on.
+
+        For the merge of all parts of a stream, before others go on with it.
+        """
+        self._progress = self._current
+        self._progress.settle_changes()
+
     def change_counts(self) -> dict[str, int]:
         """Return how many samples were labelled late, forgotten and replaced, or missed.
 

@@ -72,6 +72,10 @@ class Forgotten:
             return True
         return any(log != log_of(origin) or origin.offset < end for log, end in reach.items())
 
+    def settle(self) -> None:
+        """Reach no sample of others that comes from now on: all there are have been reached."""
+        self._reach = {name: {} for name in self._removed}
+
     def note(self, removed: Sequence[Member]) -> None:
         """Note samples of ids that are forgotten already, which have been taken out now."""
         for member in removed:

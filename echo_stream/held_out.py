@@ -123,6 +123,11 @@ class HeldOut:
         self._labels.merge(other._labels)
         return num_met
 
+    def settle_changes(self) -> None:
+        """Let what was asked so far reach nothing that comes from now on."""
+        self._forgotten.settle()
+        self._labels = LabelLog()
+
     def _meet(self, other: "HeldOut") -> int:
         """Do what another part asks for; return how many of its labels were missed there."""
         self._pool.take_out(to_forget(self._pool.members, other._forgotten))

@@ -15,6 +15,7 @@ from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Generation, OnEpoch, check_features, train_generation
 from echo_stream.hashes import hash_ids
 from echo_stream.held_out import HeldOut
+from echo_stream.label_log import LabelLog
 from echo_stream.members import members_of
 from echo_stream.regeneration import count, regenerated, reread
 from echo_stream.repair import repair
@@ -238,6 +239,13 @@ class Progress:
         is_met = self.waiting.label(late.id, late.label)
         self.changes.note_label(late, is_met=is_met)
         return is_met
+
+    def settle_changes(self) -> None:
+        """Let what was asked so far reach nothing that comes from now on."""
+        holder = self if self.sketch is None else self.sketch
+        holder.forgotten.settle()
+        holder.changes.labels = LabelLog()
+        self.held_out.settle_changes()
 
     def holds(self, sample_id: str) -> bool:
         """Tell whether a sample of an id is held."""
