@@ -20,6 +20,7 @@ HASH_BYTES = 8
 ID_BYTES = 16
 GOLDEN_GAMMA = 0x9E3779B97F4A7C15  # odd, near 2**64 / the golden ratio
 LATEST = 2**64 - 1  # no hash is beyond it
+_EMPTY = blake2b(digest_size=HASH_BYTES)
 _FIRST = frozenset("-0123456789")  # characters of a decimal
 _DECIMAL = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
 _SHIFTS = tuple(np.uint64(bits) for bits in (30, 27, 31))
@@ -37,7 +38,7 @@ def hash_ids(ids: Sequence[object] | Array) -> Array:
     if isinstance(ids, np.ndarray) and ids.dtype == np.int64:
         return mix(mix(ids.view(np.uint64)))
     listed = ids.tolist() if isinstance(ids, np.ndarray) else ids  # twice as fast to iterate
-    numbers = np.frombuffer(b"".join(map(_as_bytes, listed)), ">u8")
+    numbers = np.frombuffer(b"".join(map(_as_bytes, map(str, listed))), ">u8")
     return mix(mix(numbers.astype(np.uint64)))
 
 
@@ -73,10 +74,11 @@ def id_digest(sample_id: object) -> bytes:
     return blake2b(str(sample_id).encode(), digest_size=ID_BYTES).digest()
 
 
-def _as_bytes(sample_id: object) -> bytes:
+def _as_bytes(text: str) -> bytes:
     """Return the integer below 2**64 that stands for an id before it is mixed, big-endian."""
-    text = str(sample_id)
     # Most text is not even tried: a pattern costs as much as the digest.
     if text[:1] in _FIRST and _DECIMAL.fullmatch(text) and -(2**63) <= int(text) < 2**63:
         return (int(text) & LATEST).to_bytes(HASH_BYTES, "big")
-    return blake2b(text.encode(), digest_size=HASH_BYTES).digest()
+    hasher = _EMPTY.copy()  # to make one takes longer than to use it
+    hasher.update(text.encode())
+    return hasher.digest()
