@@ -84,7 +84,7 @@ class Claims:
         group_generation: int,
         begin: int,
     ) -> None:
-        """Write the next claim of a partition, and remove those that it replaces.
+        """Write the next claim of a partition; remove those before it, and what the dead have left.
 
         Raises
         ------
@@ -94,12 +94,13 @@ class Claims:
             If the disk refuses.
         """
         before = self._epochs(partition)
+        leftovers = list((self._folder / partition).glob(f"{TEMPORARY_PREFIX}*"))
         epoch = int(before[-1].stem) + 1 if before else 1
         claim = Claim(epoch, segment, member, group_generation, begin)
         target = self._folder / partition / f"{epoch:0{EPOCH_DIGITS}d}.json"
         try:
             _create(target, json.dumps(asdict(claim)) + "\n")
-            for path in before:
+            for path in (*before, *leftovers):
                 path.unlink()
         except FileExistsError as err:
             msg = f"{target} has been written by another process; this one does not own {partition}"
