@@ -101,15 +101,21 @@ def make_current(models: Path, name: str, verdict: Verdict) -> None:
         raise StateError(msg) from err
 
 
-def judge(new: Fitted, held_out: LabelledSet, models: Path) -> Verdict:
+def judge(
+    new: Fitted, held_out: LabelledSet, models: Path, *, has_diverged: bool = False
+) -> Verdict:
     """Compare a new model with the current one on held-out samples.
 
     Without a held-out sample that has a label, or where the current model cannot be asked,
-    the new one becomes current: nothing speaks against it.
+    the new one becomes current: nothing speaks against it. One whose training has diverged
+    never does.
     """
     known = held_out.labelled()
-    score = new.score(known)
     unit = current_unit(models)
+    if has_diverged:
+        name = None if unit is None else unit.name
+        return Verdict(False, "its training diverged; lower --lr", None, None, len(known), name)
+    score = new.score(known)
     if unit is None:
         return Verdict(True, "there was no current model", score, None, len(known), None)
     if not len(known):

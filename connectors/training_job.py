@@ -88,7 +88,7 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
         result = train(
             core, support, tested, config, progress=progress, keeper=keeper, before=before
         )
-        verdict = judge(_fitted(result), _held_out(snapshot, core), models) if promote else None
+        verdict = _verdict(result, _held_out(snapshot, core), models) if promote else None
         stored = None if verdict is None else verdict.to_json()
         origin = {**chosen.manifest, "id": snapshot.id, "is_anew": chosen is not snapshot}
         folder = write_model(result, models, snapshot=origin, verdict=stored)
@@ -120,6 +120,11 @@ def _current(models: Path, config: TrainConfig) -> Fitted | None:
         return None
     spec = read_manifest(unit, manifest_name=METRICS_FILE)["config"]["model"]
     return read_fitted(unit, factory=spec) if spec == config.model else None
+
+
+def _verdict(result: TrainResult, held_out: LabelledSet, models: Path) -> Verdict:
+    """Return whether a model that has just been trained is to be the current one."""
+    return judge(_fitted(result), held_out, models, has_diverged=result.metrics["diverged"])
 
 
 def _fitted(result: TrainResult) -> Fitted:

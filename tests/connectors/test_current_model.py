@@ -1,6 +1,7 @@
 """Which model is current: a new one is only if it is not worse on what was held out."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,21 @@ def test_without_held_out_labels_the_newest_is_current(tmp_path: Path) -> None:
     assert newest.verdict is not None
     assert newest.verdict.is_current
     assert "no held-out sample with a label" in newest.verdict.reason
+
+
+def test_model_whose_training_diverged_is_never_current(tmp_path: Path) -> None:
+    """Not even where nothing is held out to compare on, or nothing is current."""
+    unit, models = snapshot(tmp_path, holdout=0.0), tmp_path / "models"
+    bad = trained(unit, replace(GOOD, lr=1e12))
+    assert bad.verdict is not None
+    assert (bad.verdict.is_current, bad.verdict.current) == (False, None)
+    assert "diverged" in bad.verdict.reason
+    assert read_current(models) is None
+    good = trained(unit, GOOD)
+    assert read_current(models) == good.folder.name
+    again = trained(unit, replace(GOOD, lr=1e13))
+    assert again.verdict is not None
+    assert (again.verdict.is_current, again.verdict.current) == (False, good.folder.name)
 
 
 def test_current_model_that_is_damaged_gives_way(tmp_path: Path) -> None:
