@@ -19,8 +19,7 @@ import click
 
 from benchmarks.evaluation.estimates import by_group, expected_seconds, in_words
 from benchmarks.evaluation.plan import Group, Plan, read_plan
-from benchmarks.evaluation.report import Written
-from benchmarks.evaluation.report import report as make_report
+from benchmarks.evaluation.report import Written, make_report
 from benchmarks.evaluation.results import Line, appending, read_results
 from benchmarks.evaluation.trial import Trial
 from benchmarks.evaluation.workers import run_all

@@ -30,7 +30,9 @@ class Written(NamedTuple):
     plan: Plan
 
 
-def report(plans: Sequence[Written], results: Mapping[str, Line], target: Path, call: str) -> str:
+def make_report(
+    plans: Sequence[Written], results: Mapping[str, Line], target: Path, call: str
+) -> str:
     """Return the report of the plans that have results; draw its pictures beside target.
 
     Parameters

@@ -4,9 +4,11 @@ import fcntl
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
+from benchmarks.evaluation.trial import VERSION, Trial
 from echo_stream.errors import ConfigError
 
 Line: TypeAlias = dict[str, Any]
@@ -24,6 +26,11 @@ def read_results(paths: Iterable[Path]) -> dict[str, Line]:
             with path.open("rb") as file:
                 found |= {line["key"]: line for line in _whole_lines(file)}
     return found
+
+
+def failed(trial: Trial, error: str) -> Line:
+    """Return the line of a trial that has no result."""
+    return {"key": trial.key, "version": VERSION, "trial": asdict(trial), "error": error}
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +17,8 @@ from benchmarks.evaluation.choosing import Choosing, choose, loaded
 from benchmarks.evaluation.classifiers import fitted
 from benchmarks.evaluation.coverage import explained_share
 from benchmarks.evaluation.recipes import Recipe
-from benchmarks.evaluation.trial import VERSION, Trial
+from benchmarks.evaluation.results import Line, failed
+from benchmarks.evaluation.trial import Trial
 from echo_stream.typing import Array
 
 RARE = 0.5  # a class is rare below this share of the mean size of a class
@@ -26,7 +26,7 @@ DIGITS = 6
 PACKAGES = ("echo-stream", "numpy", "scikit-learn", "torch")
 
 
-def attempt(trial: Trial, folders: Sequence[Path], device: str) -> dict[str, Any]:
+def attempt(trial: Trial, folders: Sequence[Path], device: str) -> Line:
     """Return a trial's line; where it fails, one that says how."""
     try:
         return run_trial(trial, folders, device)
@@ -36,12 +36,7 @@ def attempt(trial: Trial, folders: Sequence[Path], device: str) -> dict[str, Any
         return failed(trial, error)
 
 
-def failed(trial: Trial, error: str) -> dict[str, Any]:
-    """Return the line of a trial that has no result."""
-    return {"key": trial.key, "version": VERSION, "trial": asdict(trial), "error": error}
-
-
-def run_trial(trial: Trial, folders: Sequence[Path], device: str = "cpu") -> dict[str, Any]:
+def run_trial(trial: Trial, folders: Sequence[Path], device: str = "cpu") -> Line:
     """Choose, train and measure.
 
     Parameters
@@ -54,7 +49,7 @@ def run_trial(trial: Trial, folders: Sequence[Path], device: str = "cpu") -> dic
 
     Returns
     -------
-    dict
+    Line
         `key`, `version`, `trial` and `error`, which is None; `n`, `budget` in samples,
         `labels` that the selection needs and the distinct `labels_used` in a loss,
         `num_core`, `num_support`, `num_pool`; `accuracy` after the last step, and `best_accuracy`

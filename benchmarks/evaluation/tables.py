@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from itertools import product
 
 import numpy as np
-from scipy.stats import rankdata
 
 from benchmarks.evaluation.ifs import integrated_fidelity
 from benchmarks.evaluation.plan import Choice, Group
@@ -66,12 +65,13 @@ def budget_name(budget: Budget, lines: Mapping[int, Line] | None = None) -> str:
 
 
 def ranks(values: dict[Row, Seeds]) -> dict[Row, float]:
-    """Return the rank of each row among those of its recipe, 1 the best."""
-    found: dict[Row, float] = {}
-    for recipe in {recipe for _, recipe in values}:
-        means = {r: s.mean for r, v in values.items() if r[1] == recipe and (s := spread(v))}
-        places = rankdata([-mean for mean in means.values()])
-        found |= dict(zip(means, places.tolist(), strict=True))
+    """Return the rank of each row among those of its recipe, 1 the best; equals share theirs."""
+    means = {row: found.mean for row, seeds in values.items() if (found := spread(seeds))}
+    found = {}
+    for row, mean in means.items():
+        rivals = [other for (_, recipe), other in means.items() if recipe == row[1]]
+        above, equal = (sum(map(test, rivals)) for test in (mean.__lt__, mean.__eq__))
+        found[row] = above + (equal + 1) / 2
     return found
 
 

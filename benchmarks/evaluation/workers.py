@@ -7,11 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-import torch
-from threadpoolctl import threadpool_limits
-
-from benchmarks.evaluation.results import Line
-from benchmarks.evaluation.running import attempt, failed
+from benchmarks.evaluation.results import Line, failed
 from benchmarks.evaluation.trial import Trial
 
 DIED = "its process died, or that of a trial beside it; is there enough memory?"
@@ -68,10 +64,15 @@ def _fed(
 
 def _attempt_each(trials: list[Trial], folders: tuple[Path, ...], device: str) -> list[Line]:
     """Return the lines of one family."""
+    from benchmarks.evaluation.running import attempt  # noqa: PLC0415 - for workers alone: slow
+
     return [attempt(trial, folders, device) for trial in trials]
 
 
 def _start() -> None:
     """Leave the other cores to the other processes."""
+    import torch  # noqa: PLC0415 - for workers alone: slow
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
     torch.set_num_threads(1)
     threadpool_limits(1)
