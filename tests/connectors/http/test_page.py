@@ -270,13 +270,18 @@ def test_a_new_snapshot_comes_by_itself(browser: Chrome, tmp_path: Path) -> None
 
 
 def test_it_asks_for_the_token(browser: Chrome, images: Path) -> None:
-    """The page is open, what it shows is not; the token stays in the tab."""
+    """The page is open, what it shows is not; a wrong token is said to be one."""
     unit = list_snapshots(images)[-1]
     with served_state(images, TOKEN) as url:
         browser.get(url)
         field = browser.find_element(By.ID, "token")
         wait(browser, field.is_displayed)
         assert shown(browser) is None
+        refused = browser.find_element(By.ID, "refused")
+        assert not refused.is_displayed()
+        for wrong in ("wrong", "\u2603"):
+            field.send_keys(wrong, Keys.ENTER)
+            wait(browser, refused.is_displayed)
         field.send_keys(TOKEN, Keys.ENTER)
         wait_for(browser, unit)
         browser.get(url)
