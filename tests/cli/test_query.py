@@ -20,6 +20,7 @@ from tests.cli.commands import (
     run_command,
     write_data,
 )
+from tests.environment import user_environment
 
 LABELS = "SELECT label, count(*) AS n FROM coreset WHERE role = 'core' GROUP BY label ORDER BY 1"
 
@@ -159,7 +160,7 @@ def test_parquet_goes_to_a_file(state: Path) -> None:
     sql = "SELECT id, weight, z FROM coreset ORDER BY position"
     command = ("query", sql, "--state", state)
     words = [sys.executable, "-m", "echo_stream", *map(str, command), "--format", "parquet"]
-    result = subprocess.run(words, capture_output=True, check=True)
+    result = subprocess.run(words, capture_output=True, check=True, env=user_environment())
     assert result.stderr == b""
     assert pq.read_table(io.BytesIO(result.stdout)).to_pylist() == answer(*command)
 
