@@ -75,6 +75,8 @@ _ENGINE_OPTIONS = {
                       help="Support samples per cell, on top of the budget; --preset paper only."),
     "support_share": option("--support-share", type=float, default=0.0,
                             help="Share of the budget for support, at most a half; other presets."),
+    "balance": option("--balance", default="none",
+                      help="class: as many rows of each label, as far as there are samples."),
     "encoder": option("--encoder", default="mlp", help="linear or mlp."),
     "objective": option(
         "--objective", default="profile", help="What the encoder keeps: profile or pairwise."

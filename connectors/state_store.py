@@ -43,8 +43,8 @@ SEQUENCE_DIGITS = 12
 
 # Settings that make another coreset. Any other setting may change on restart.
 FINGERPRINT = (
-    "budget", "preset", "cells", "latent", "rank", "support", "support_share", "encoder",
-    "objective", "latent_dim", "epochs", "standardise", "features", "auto_regenerate",
+    "budget", "preset", "cells", "latent", "rank", "support", "support_share", "balance",
+    "encoder", "objective", "latent_dim", "epochs", "standardise", "features", "auto_regenerate",
     "on_duplicate", "holdout", "seed",
 )  # fmt: skip
 

@@ -14,6 +14,7 @@ from echo_stream.scratch import Scratch, chunks
 from echo_stream.typing import Array
 
 INITIAL_CELLS = 64
+LAST_KEY = 2**62  # beyond any: a class number has 31 bits, a codeword's 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +32,8 @@ class CellStatistics:
         m_j mu_j.
     slots : ndarray of shape (M,), int64
         Row of each cell in the table's own order.
+    classes : ndarray of shape (M,), int64
+        Number of each cell's class, see `echo_stream.classes`; 0 where labels make no cells.
     is_exact : bool
         Whether counts and sums are those of everything counted, to the last bit.
     """
@@ -40,6 +43,7 @@ class CellStatistics:
     latent_sums: Array
     input_sums: Array
     slots: Array
+    classes: Array
     is_exact: bool
 
     @property
@@ -66,15 +70,15 @@ class CellTable:
 
     Notes
     -----
-    Memory: M (D + d + 3) numbers and one int64 per possible cell.
+    Memory: M (D + d + 5) numbers.
     """
 
     def __init__(self, generation: Generation, device: torch.device) -> None:
         self._generation = generation
         self._device = device
-        self._slot_of_key = torch.full(
-            (generation.partition.max_cells,), -1, dtype=torch.int64, device=device
-        )
+        # Keys in order, and their slots. The last one is beyond all keys.
+        self._sorted_keys = torch.full((1,), LAST_KEY, dtype=torch.int64, device=device)
+        self._slot_of_sorted = torch.full((1,), -1, dtype=torch.int64, device=device)
         self._num_cells = 0
         self._scratch = Scratch(torch.float64, device)
         self._columns = {
@@ -98,6 +102,11 @@ class CellTable:
     def counts(self) -> torch.Tensor:
         """Samples counted in each slot's cell, m_j."""
         return self._columns["counts"][: self._num_cells]
+
+    @property
+    def classes(self) -> torch.Tensor:
+        """Number of the class of each slot's cell; 0 where labels make no cells."""
+        return self.keys // self._generation.partition.max_cells
 
     @property
     def latent_sums(self) -> torch.Tensor:
@@ -128,7 +137,8 @@ class CellTable:
     def size_bytes(self) -> int:
         """Bytes of all tensors that are in use."""
         used = [self.keys, self.counts, self.latent_sums, self.norm_sums, self.input_sums]
-        return sum(part.nbytes for part in used) + self._slot_of_key.nbytes
+        index = self._sorted_keys.nbytes + self._slot_of_sorted.nbytes
+        return sum(part.nbytes for part in used) + index
 
     def update(
         self,
@@ -170,7 +180,8 @@ class CellTable:
 
     def find(self, keys: torch.Tensor) -> torch.Tensor:
         """Return the slot of each key, of shape (n,), int64; -1 where a cell was never met."""
-        return self._slot_of_key[keys]
+        places = torch.searchsorted(self._sorted_keys, keys)
+        return torch.where(self._sorted_keys[places] == keys, self._slot_of_sorted[places], -1)
 
     def merge(self, other: "CellTable") -> torch.Tensor:
         """Add other's counts and sums; return the slot here of each of its slots. O(M D)."""
@@ -198,6 +209,7 @@ class CellTable:
             latent_sums=self.latent_sums.cpu()[order].numpy(),
             input_sums=self.input_sums.cpu()[order].numpy(),
             slots=order.numpy(),
+            classes=keys.numpy() // self._generation.partition.max_cells,
             is_exact=self.is_exact,
         )
 
@@ -225,10 +237,10 @@ class CellTable:
 
     def _slots(self, keys: torch.Tensor) -> torch.Tensor:
         """Return the slot of each key; keys met for the first time get the next slots."""
-        slots = self._slot_of_key[keys]
+        slots = self.find(keys)
         if len(keys) and bool((slots < 0).any()):
             self._add(torch.unique(keys[slots < 0]))
-            slots = self._slot_of_key[keys]
+            slots = self.find(keys)
         return slots
 
     def _add(self, keys: torch.Tensor) -> None:
@@ -241,7 +253,9 @@ class CellTable:
             }
         new_slots = torch.arange(first, self._num_cells, device=self._device)
         self._columns["keys"][new_slots] = keys
-        self._slot_of_key[keys] = new_slots
+        known = torch.cat([self._sorted_keys, keys])
+        self._sorted_keys, order = torch.sort(known)
+        self._slot_of_sorted = torch.cat([self._slot_of_sorted, new_slots])[order]
 
     def _zeros(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> torch.Tensor:
         """Return zeros on the table's device."""

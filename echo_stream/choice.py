@@ -9,7 +9,7 @@ from echo_stream.cells import CellStatistics
 from echo_stream.config import EngineConfig
 from echo_stream.picks import Pick, best_by_distance, best_core, best_support
 from echo_stream.pools import Pools
-from echo_stream.selection import deal_slots
+from echo_stream.selection import deal_by_class, deal_slots
 from echo_stream.typing import IntArray
 
 Best: TypeAlias = Callable[[int, int], list[Pick]]
@@ -67,7 +67,8 @@ def choose(
         return best_core(pools, statistics, cell, number)
 
     offered = statistics.counts - pools.absent[statistics.slots]
-    core, missing, dealt = _fill(nearest, offered, order, config.core_slots)
+    classes = statistics.classes
+    core, missing, dealt = _fill(nearest, offered, order, config.core_slots, classes)
     if pools.support is None:
         return Choice.of(core, [], missing)
     if config.support_size:
@@ -84,18 +85,19 @@ def choose(
     def others(cell: int, number: int) -> list[Pick]:
         return best_support(pools, statistics, cell, number, taken[cell])
 
-    support, more_missing, _ = _fill(others, offered - dealt, order, config.support_slots)
+    left = offered - dealt
+    support, more_missing, _ = _fill(others, left, order, config.support_slots, classes)
     return Choice.of(core, support, missing + more_missing)
 
 
 def _fill(
-    best: Best, counts: IntArray, order: IntArray, slots: int
+    best: Best, counts: IntArray, order: IntArray, slots: int, classes: IntArray
 ) -> tuple[list[Pick], list[int], IntArray]:
     """Return the picks for slots dealt by rounds, and the cells of slots that had none.
 
     Also how many slots each cell was dealt, of shape (M,), int64.
     """
-    cells, ranks = deal_slots(counts, order, slots)
+    cells, ranks = deal_by_class(counts, order, slots, classes)
     dealt = np.bincount(cells, minlength=len(counts))
     picks = {cell: best(cell, dealt[cell]) for cell in np.unique(cells).tolist()}
     dealt_slots = list(zip(cells.tolist(), ranks.tolist(), strict=True))

@@ -15,6 +15,7 @@ from echo_stream.scratch import chunks
 from echo_stream.typing import Array, Cell, FloatArray, IntArray
 
 MAX_CODEWORDS = 4_096
+CODEWORDS_OF_CLASS = 256  # at most, where each class has cells of its own
 SAMPLES_PER_CODEWORD = 2  # of the training samples, at least
 FOLDS = 5  # of the cross-validation that says how far unseen points lie
 ENOUGH_MEASURED = 1_000  # distances; they fix a mean to a few per cent

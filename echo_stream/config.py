@@ -15,6 +15,7 @@ Preset = Literal["default", "paper"]
 Cells = Literal["grid", "grid-budget", "codebook"]
 Latent = Literal["encoder", "pca", "identity"]
 Rank = Literal["center", "uniform", "mixed"]
+Balance = Literal["none", "class"]
 OnDuplicate = Literal["count", "replace"]
 
 
@@ -46,6 +47,11 @@ class EngineConfig:
     support_share : float
         Share of the budget that goes to support, 0 to 1/2, under `default`: round r of
         support gives a slot to each cell, for its r-th farthest sample not in the core.
+    balance : "none" or "class"
+        Whether the budget is split by class: the label a sample comes with is then a part of
+        its cell, samples without one are a class of their own, and each class gets as many
+        slots as the others, or all its samples. It needs a codebook. Default: none, and
+        labels choose nothing.
     encoder : "linear" or "mlp"
         D -> d, or D -> 128 -> d with ReLU.
     objective : "profile" or "pairwise"
@@ -90,6 +96,7 @@ class EngineConfig:
     rank: Rank | None = None
     support: int | None = None
     support_share: float = 0.0
+    balance: Balance = "none"
     encoder: Architecture = "mlp"
     objective: Objective = "profile"
     latent_dim: int = 2
@@ -123,6 +130,9 @@ class EngineConfig:
         for name in ("support_share", "holdout"):
             _check_share(name, getattr(self, name))
         self._check_support()
+        if self.balance == "class" and self.cells != "codebook":
+            msg = f"balance class needs cells codebook; got {self.cells}; leave one of them out"
+            raise ConfigError(msg)
 
     @property
     def support_size(self) -> int:
@@ -191,6 +201,7 @@ _CHOICES = {
     "cells": get_args(Cells),
     "latent": get_args(Latent),
     "rank": get_args(Rank),
+    "balance": get_args(Balance),
     "encoder": get_args(Architecture),
     "objective": get_args(Objective),
     "on_duplicate": get_args(OnDuplicate),

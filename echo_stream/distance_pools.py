@@ -49,10 +49,10 @@ class DistancePools:
 
     Attributes
     ----------
-    capacity : float
-        Members that a pool may hold.
-    needed : float
-        Ranks of a cell that can ever be asked for. Of samples with the same payload, twins,
+    capacities : ndarray of shape (M,), float64
+        Members that each pool may hold.
+    needed : ndarray of shape (M,), float64
+        Ranks of each cell that can ever be asked for. Of samples with the same payload, twins,
         so many are held, the first by tie, and a few to spare for those that are forgotten:
         the others can never be chosen, wherever the centre moves, and so need no bound.
     points_of, farthest
@@ -80,8 +80,7 @@ class DistancePools:
         *,
         farthest: bool,
     ) -> None:
-        self.capacity: float = np.inf
-        self.needed: float = np.inf
+        self.capacities, self.needed = np.zeros(0), np.zeros(0)
         self.pools: list[BoundedPool] = []
         self.references = torch.zeros((0, dim), dtype=dtype, device=device)
         self.seen = np.zeros(0, dtype=np.int64)
@@ -101,6 +100,7 @@ class DistancePools:
         """Bytes of references, limits and bounds; payloads are counted with the members."""
         bounds = sum(drop.reference.nbytes + 8 for drops in self._closed for drop in drops)
         arrays = self.seen.nbytes + self._dropped_before.nbytes + self._twins.nbytes
+        arrays += self.capacities.nbytes + self.needed.nbytes
         return self.references.nbytes + self._limits.nbytes + arrays + bounds
 
     def extend(self, num_cells: int) -> None:
@@ -110,6 +110,9 @@ class DistancePools:
             return
         self.pools += [BoundedPool() for _ in range(missing)]
         self._closed += [[] for _ in range(missing)]
+        unbounded = np.full(missing, np.inf)
+        self.capacities = np.append(self.capacities, unbounded)
+        self.needed = np.append(self.needed, unbounded)
         zeros = np.zeros(missing, dtype=np.int64)
         self.seen = np.append(self.seen, zeros)
         self._dropped_before = np.append(self._dropped_before, zeros)
@@ -135,7 +138,7 @@ class DistancePools:
         keys = self._keys(points, references.cpu().numpy()).tolist()
         for slot, member, key in zip(slots.tolist(), members, keys, strict=True):
             if not self._is_spare_twin(slot, key, member):
-                self.pools[slot].offer(key, member, self.capacity)
+                self.pools[slot].offer(key, member, self.capacities[slot])
         self.refresh_limits(np.unique(slots).tolist())
 
     def renew(self, slots: Sequence[int], centres: torch.Tensor) -> None:
@@ -147,10 +150,10 @@ class DistancePools:
         self._fill(slots, [list(self.pools[slot]) for slot in slots])
 
     def cut(self) -> None:
-        """Cut every pool to the capacity and the twins needed, which have been lowered."""
+        """Cut every pool to its capacity and the twins needed, which may have been lowered."""
         for slot, pool in enumerate(self.pools):
             self._thin(slot)
-            pool.cut(self.capacity)
+            pool.cut(self.capacities[slot])
         self.refresh_limits(range(len(self.pools)))
 
     def drops(self, slot: int) -> list[Drop]:
@@ -255,18 +258,18 @@ class DistancePools:
 
     def copy_into(self, target: "DistancePools") -> None:
         """Make an empty target equal to this, sharing the members, which never change."""
-        target.capacity = self.capacity
+        target.capacities, target.needed = self.capacities.copy(), self.needed.copy()
         target.pools = [pool.copy() for pool in self.pools]
         target.references, target._limits = self.references.clone(), self._limits.clone()
         target.seen = self.seen.copy()
         target._dropped_before = self._dropped_before.copy()
-        target.needed, target._twins = self.needed, self._twins.copy()
+        target._twins = self._twins.copy()
         target._closed = [list(drops) for drops in self._closed]
 
     def refresh_limits(self, slots: Iterable[int]) -> None:
         """Take over the limits of pools that have changed."""
         chosen = list(slots)
-        keys = np.array([self.pools[slot].limit(self.capacity) for slot in chosen])
+        keys = np.array([self.pools[slot].limit(self.capacities[slot]) for slot in chosen])
         limits = -keys * (1 - self._margin) - TINY if self.farthest else keys * (1 + self._margin)
         index = torch.tensor(chosen, dtype=torch.int64, device=self._limits.device)
         self._limits[index] = torch.from_numpy(limits).to(self._limits)
@@ -278,12 +281,13 @@ class DistancePools:
     def _thin(self, slot: int) -> None:
         """Take the spare twins out of a pool that was filled when more were needed. O(pool)."""
         spare: list[Member] = []
+        most = self.needed[slot] + SPARE_TWINS
         for tied in self.pools[slot].ties():
-            if len(tied) > self.needed + SPARE_TWINS:
+            if len(tied) > most:
                 held: Counter[bytes] = Counter()
                 for member in tied:
                     held[member.x.tobytes()] += 1
-                    is_spare = held[member.x.tobytes()] > self.needed + SPARE_TWINS
+                    is_spare = held[member.x.tobytes()] > most
                     spare += [member] if is_spare else []
         if spare:
             self.pools[slot].remove(spare)
@@ -294,11 +298,11 @@ class DistancePools:
 
         If so many are held, but it precedes some of them, the last of those makes room.
         """
-        tied = self.pools[slot].tied(key)
-        if len(tied) < self.needed + SPARE_TWINS:
+        tied, most = self.pools[slot].tied(key), self.needed[slot] + SPARE_TWINS
+        if len(tied) < most:
             return False
         twins = [held for held in tied if np.array_equal(held.x, member.x)]
-        if len(twins) < self.needed + SPARE_TWINS:
+        if len(twins) < most:
             return False
         self._twins[slot] += 1
         if member.tie > twins[-1].tie:
@@ -318,7 +322,7 @@ class DistancePools:
             ):
                 self.pools[slot] = BoundedPool(zip(part.tolist(), side, strict=True))
                 self._thin(slot)
-                self.pools[slot].cut(self.capacity)
+                self.pools[slot].cut(self.capacities[slot])
         self.refresh_limits(slots)
 
     def _keys(self, points: Array, references: FloatArray) -> FloatArray:

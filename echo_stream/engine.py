@@ -37,7 +37,7 @@ class EchoCoreset(ChangingEstimator):
     ----------
     budget : int
         Rows of the coreset, B; under `preset="paper"` those of the core.
-    preset, cells, latent, rank, support, support_share
+    preset, cells, latent, rank, support, support_share, balance
         What is selected, and how; see `EngineConfig`.
     encoder, objective, latent_dim, epochs, standardise, warmup, expected_n, auto_regenerate, seed
         What is trained, and how; see `EngineConfig`.
@@ -103,7 +103,8 @@ class EchoCoreset(ChangingEstimator):
         X : array, tensor or data frame of shape (n, ...)
             Numeric, finite, n >= 1.
         y : array of shape (n,), optional
-            Labels: integers, floats or text. Kept, never used for the selection.
+            Labels: integers, floats or text. Kept, and used for the selection only where
+            `balance` is "class".
         ids : array of shape (n,), optional
             Integers or text; the row numbers when absent.
         on_epoch : callable, optional

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
-from echo_stream.config import Cells, EngineConfig, Latent, OnDuplicate, Preset, Rank
+from echo_stream.config import Balance, Cells, EngineConfig, Latent, OnDuplicate, Preset, Rank
 from echo_stream.device import resolve_device
 from echo_stream.encoder_training import Architecture, Objective
 from echo_stream.engine_state import pack_engine, unpack_engine
@@ -59,6 +59,7 @@ class EngineEstimator(BaseEstimator):
         rank: Rank | None = None,
         support: int | None = None,
         support_share: float = 0.0,
+        balance: Balance = "none",
         encoder: Architecture = "mlp",
         objective: Objective = "profile",
         latent_dim: int = 2,
@@ -81,6 +82,7 @@ class EngineEstimator(BaseEstimator):
         self.rank = rank
         self.support = support
         self.support_share = support_share
+        self.balance = balance
         self.encoder = encoder
         self.objective = objective
         self.latent_dim = latent_dim

@@ -9,7 +9,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from echo_stream.codebook import Codebook, train_codebook
+from echo_stream.codebook import (
+    CODEWORDS_OF_CLASS,
+    MAX_CODEWORDS,
+    Codebook,
+    train_codebook,
+)
 from echo_stream.config import EngineConfig
 from echo_stream.encoder import Encoder, Layer
 from echo_stream.encoder_training import train_encoder
@@ -242,6 +247,19 @@ def check_partition(generation: Generation, config: EngineConfig) -> None:
         raise ConfigError(msg)
 
 
+def check_balance(generation: Generation, config: EngineConfig) -> None:
+    """Raise ConfigError where a generation's cells cannot be those of each class."""
+    partition = generation.partition
+    has_too_many = partition.max_cells > CODEWORDS_OF_CLASS
+    if config.balance == "class" and (partition.kind != "codebook" or has_too_many):
+        msg = (
+            f"balance class needs a codebook of at most {CODEWORDS_OF_CLASS} codewords; generation "
+            f"{generation.id} has a {partition.kind} of {partition.max_cells} cells; train "
+            "another, or set balance to none"
+        )
+        raise ConfigError(msg)
+
+
 def check_features(generation: Generation, config: EngineConfig) -> None:
     """Raise ConfigError where settings name other features than a generation has."""
     has = None if generation.features is None else generation.features.name
@@ -282,7 +300,8 @@ def _train_latent(
 def _train_partition(latent: torch.Tensor, config: EngineConfig, expected_n: int) -> Partition:
     """Return the partition of the latent space that the training points call for."""
     if config.cells == "codebook":
-        return train_codebook(latent, slots=config.core_slots, seed=config.seed)
+        most = CODEWORDS_OF_CLASS if config.balance == "class" else MAX_CODEWORDS
+        return train_codebook(latent, slots=min(config.core_slots, most), seed=config.seed)
     if config.cells == "grid-budget":
         side = budget_aware_side(latent, expected_n, config.budget)
     else:

@@ -5,7 +5,6 @@ all that it keeps, now and for ever. Where a kept one is forgotten, nothing late
 the last of then is taken in any more, so that this stays true.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -24,8 +23,8 @@ class HashPools:
 
     Attributes
     ----------
-    capacity : float
-        Members that a pool may hold.
+    capacities : ndarray of shape (M,), float64
+        Members that each pool may hold.
     pools : list of BoundedPool
         One per cell, by slot, in order of `Member.tie`.
     ends : dict of int to tuple
@@ -33,7 +32,7 @@ class HashPools:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.capacity = math.inf
+        self.capacities = np.zeros(0)
         self.pools: list[BoundedPool] = []
         self.ends: dict[int, Tie] = {}
         # Hashes less 2**63: torch cannot compare uint64 everywhere.
@@ -41,13 +40,14 @@ class HashPools:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the limits; payloads are counted with the members."""
-        return self._limits.nbytes
+        """Bytes of limits and capacities; payloads are counted with the members."""
+        return self._limits.nbytes + self.capacities.nbytes
 
     def extend(self, num_cells: int) -> None:
         """Make room for cells up to num_cells, with empty pools."""
         missing = num_cells - len(self.pools)
         self.pools += [BoundedPool() for _ in range(missing)]
+        self.capacities = np.append(self.capacities, np.full(missing, np.inf))
         self._limits = torch.cat([self._limits, self._limits.new_full((missing,), LATEST - HALF)])
 
     def passes(self, slots: torch.Tensor, hashes: Array) -> torch.Tensor:
@@ -59,13 +59,13 @@ class HashPools:
         """Offer members to the pools of their cells."""
         for slot, member in zip(slots.tolist(), members, strict=True):
             if self._may_hold(slot, member):
-                self.pools[slot].offer(0.0, member, self.capacity)
+                self.pools[slot].offer(0.0, member, self.capacities[slot])
         self._refresh_limits(np.unique(slots).tolist())
 
     def cut(self) -> None:
-        """Cut every pool to the capacity, which has been lowered."""
-        for pool in self.pools:
-            pool.cut(self.capacity)
+        """Cut every pool to its capacity, which may have been lowered."""
+        for pool, capacity in zip(self.pools, self.capacities.tolist(), strict=True):
+            pool.cut(capacity)
         self._refresh_limits(range(len(self.pools)))
 
     def absorb(self, slot: int, other: "HashPools", theirs: int) -> None:
@@ -76,7 +76,7 @@ class HashPools:
         members = [*self.pools[slot], *other.pools[theirs]]
         held = [(0.0, member) for member in members if self._may_hold(slot, member)]
         self.pools[slot] = BoundedPool(held)
-        self.pools[slot].cut(self.capacity)
+        self.pools[slot].cut(self.capacities[slot])
         self._refresh_limits([slot])
 
     def forget(self, slot: int, members: Sequence[Member], *, has_dropped: bool) -> None:
@@ -103,7 +103,7 @@ class HashPools:
 
     def copy_into(self, target: "HashPools") -> None:
         """Make an empty target equal to this, sharing the members, which never change."""
-        target.capacity = self.capacity
+        target.capacities = self.capacities.copy()
         target.ends = dict(self.ends)
         target.pools = [pool.copy() for pool in self.pools]
         target._limits = self._limits.clone()
@@ -129,4 +129,4 @@ class HashPools:
         """Return the last hash that may enter a pool."""
         pool = self.pools[slot]
         end = self.ends[slot][0] if slot in self.ends else LATEST
-        return min(pool.last()[1].tie[0], end) if len(pool) >= self.capacity else end
+        return min(pool.last()[1].tie[0], end) if len(pool) >= self.capacities[slot] else end

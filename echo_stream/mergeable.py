@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 # The rest shapes the generation only.
 SKETCH_SETTINGS = (
-    "budget", "preset", "rank", "support", "support_share", "on_duplicate", "seed"
+    "budget", "preset", "rank", "support", "support_share", "balance", "on_duplicate", "seed"
 )  # fmt: skip
 
 

@@ -5,7 +5,6 @@ hashes) and, with support, a pool of those farthest from its mean in input space
 paper's S_j).
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +19,7 @@ from echo_stream.generation import Generation
 from echo_stream.hash_pools import HashPools
 from echo_stream.hashes import hash_ids
 from echo_stream.members import Member, members_from
+from echo_stream.quotas import Quota, Quotas
 from echo_stream.samples import Samples, stacked
 from echo_stream.typing import Array, FloatArray, IntArray
 
@@ -79,12 +79,8 @@ class Pools:
 
     Attributes
     ----------
-    rounds : float
-        R: the smallest number with sum_j min(m_j, R) >= core slots; infinite before
-        so many samples have been counted. It only falls.
-    support_rounds : float
-        R_s: the same for the slots of support, among the samples beyond R of each cell;
-        infinite where the budget has none.
+    quotas : Quotas
+        R and R_s, for each class. They only fall.
     nearest : DistancePools or None
         Members nearest the centroid: 2 R + slack a cell (see `slack_for`) where rank is
         `center`, 2 + 32 where it is `mixed` and only the first is needed.
@@ -105,30 +101,18 @@ class Pools:
     """
 
     def __init__(self, generation: Generation, config: EngineConfig, device: torch.device) -> None:
-        self.rounds: float = math.inf
-        self.support_rounds: float = math.inf
+        self.quotas = Quotas(config.core_slots, config.support_slots)
         self.epoch_counts = np.zeros(0, dtype=np.int64)
         self.num_passed = 0
         self.absent = np.zeros(0, dtype=np.int64)
-        self._core_slots, self._support_slots = config.core_slots, config.support_slots
+        self._config = config
+        self._classes = np.zeros(0, dtype=np.int64)  # of each cell, its number
         # Hashes need no slack but for samples that are forgotten.
         self._slack = SLACK if config.rank != "center" else slack_for(generation.encoder.dim)
         self.hashed = None if config.rank == "center" else HashPools(device)
         self.nearest = None if config.rank == "uniform" else _nearest(generation, device)
         has_support = config.support_size or config.support_slots
         self.support = _farthest(generation, device) if has_support else None
-        if self.nearest is not None and self.hashed is not None:
-            self.nearest.needed, self.nearest.capacity = 1, 2 + 2 * SLACK
-        if self.support is not None and config.support_size:
-            self.support.needed = config.support_size
-            self.support.capacity = config.support_size + SUPPORT_SLACK
-
-    @property
-    def core(self) -> DistancePools | HashPools:
-        """The pools whose size follows the quota."""
-        chosen = self.hashed or self.nearest
-        assert chosen is not None
-        return chosen
 
     @property
     def ordered(self) -> dict[str, DistancePools]:
@@ -140,15 +124,49 @@ class Pools:
         """Return all the pools that there are."""
         return [*self.ordered.values(), *([] if self.hashed is None else [self.hashed])]
 
-    def set_quota(self, rounds: float, support_rounds: float) -> None:
-        """Take over R and R_s, and the capacities that follow; cuts no pool yet."""
-        self.rounds, self.support_rounds = rounds, support_rounds
-        self.core.capacity = 2 * rounds + self._slack
-        if self.nearest is not None and self.hashed is None:
-            self.nearest.needed = rounds
-        if self.support is not None and self._support_slots:
-            self.support.needed = rounds + support_rounds
-            self.support.capacity = 2 * self.support.needed + SUPPORT_SLACK
+    def sizes(self, quota: Quota) -> dict[str, tuple[float, float]]:
+        """Return the ranks needed and the capacity of a cell's pools, by their name."""
+        rounds, farthest = quota.rounds, sum(quota)
+        needed = {"nearest": rounds, "hashed": rounds, "support": farthest}
+        slack = {"nearest": self._slack, "hashed": SLACK, "support": SUPPORT_SLACK}
+        sizes = {name: (rank, 2 * rank + slack[name]) for name, rank in needed.items()}
+        if self.hashed is not None:
+            sizes["nearest"] = (1, 2 + 2 * SLACK)
+        if self._config.support_size:
+            size = self._config.support_size
+            sizes["support"] = (size, size + SUPPORT_SLACK)
+        sides = {**self.ordered, **({} if self.hashed is None else {"hashed": self.hashed})}
+        return {name: size for name, size in sizes.items() if name in sides}
+
+    def most_members(self, max_cells: int) -> int:
+        """Return the most samples that pools of so many cells can hold, whatever arrives.
+
+        Where labels make no cells: as R is now. While it is infinite all that was counted is
+        held: fewer than the budget, and where support has a share of it, a sample more a cell.
+
+        Classes that are yet to come have an R that nobody knows. But a class is dealt more
+        than sum_j min(m_j, R - 1) slots, and its pools of 2 R + slack hold no more than twice
+        that and slack + 2 a cell; and the same for support.
+        """
+        budget = self._config.budget
+        if self._config.balance == "none":
+            per_cell = sum(capacity for _, capacity in self.sizes(self.quotas.of(0)).values())
+            unbounded = budget + max_cells
+            return int(max_cells * per_cell) if np.isfinite(per_cell) else unbounded
+        smallest = sum(capacity for _, capacity in self.sizes(Quota(1, 1)).values())
+        return int(max_cells * (smallest + 1)) + 4 * budget
+
+    def size(self) -> None:
+        """Set needs and capacities of all pools to those of their class; cuts no pool yet."""
+        for number in np.unique(self._classes).tolist():
+            cells = self._classes == number
+            for name, (needed, capacity) in self.sizes(self.quotas.of(number)).items():
+                if name == "hashed":
+                    assert self.hashed is not None
+                    self.hashed.capacities[cells] = capacity
+                else:
+                    self.ordered[name].needed[cells] = needed
+                    self.ordered[name].capacities[cells] = capacity
 
     def update(self, table: CellTable, block: Block) -> None:
         """Offer a block of samples that table has just counted.
@@ -180,7 +198,7 @@ class Pools:
 
         offered, of shape (M,), is the number of samples that each cell's pools will see.
         """
-        self._extend(len(table))
+        self.extend(table)
         self.absent = table.counts.cpu().numpy() - offered
         self._renew(table, range(len(table)))
 
@@ -190,10 +208,9 @@ class Pools:
         table already holds the counts of both. Of a cell's two epochs the one that began
         with more samples goes on.
         """
-        self._extend(len(table))
-        self.set_quota(
-            min(self.rounds, other.rounds), min(self.support_rounds, other.support_rounds)
-        )
+        self.extend(table)
+        self.quotas.take(other.quotas)
+        self.size()
         for theirs, mine in enumerate(slots.tolist()):
             is_theirs = bool(other.epoch_counts[theirs] > self.epoch_counts[mine])
             for name, pools in self.ordered.items():
@@ -234,7 +251,8 @@ class Pools:
         if self.hashed is not None:
             for slot in np.flatnonzero(counts > [len(pool) for pool in self.hashed.pools]).tolist():
                 self.hashed.close(slot)
-        self.set_quota(math.inf, math.inf)
+        self.quotas.by_class.clear()
+        self.size()
         self._lower_quota(counts)
 
     def distinct_members(self) -> list[Member]:
@@ -245,12 +263,13 @@ class Pools:
     @property
     def size_bytes(self) -> int:
         """Bytes of references and bounds; payloads are counted with the members."""
-        own = self.epoch_counts.nbytes + self.absent.nbytes
+        own = self.epoch_counts.nbytes + self.absent.nbytes + self._classes.nbytes
         return own + sum(side.size_bytes for side in self.all())
 
     def copy_into(self, target: "Pools") -> None:
         """Make empty target pools equal to these, sharing the members, which never change."""
-        target.rounds, target.support_rounds = self.rounds, self.support_rounds
+        target.quotas.by_class = dict(self.quotas.by_class)
+        target._classes = self._classes.copy()
         target.epoch_counts = self.epoch_counts.copy()
         target.absent = self.absent.copy()
         for name, pools in self.ordered.items():
@@ -275,7 +294,7 @@ class Pools:
         """Begin a new epoch in cells: the references become the centres of now."""
         if not slots:
             return
-        self._extend(len(table))
+        self.extend(table)
         index = torch.tensor(slots, device=table.counts.device)
         self.epoch_counts[slots] = table.counts[index].cpu().numpy()
         for name, centres in self._centres(table, slots).items():
@@ -283,25 +302,23 @@ class Pools:
 
     def _lower_quota(self, counts: Array) -> None:
         """Recompute R and R_s for the counts of now; where they have fallen, cut the pools."""
-        offered = counts - self.absent
-        rounds = lower_rounds(self.rounds, offered, self._core_slots)
-        support_rounds = self.support_rounds
-        if self._support_slots:
-            beyond = np.maximum(offered - rounds, 0)
-            support_rounds = lower_rounds(support_rounds, beyond, self._support_slots)
-        if (rounds, support_rounds) != (self.rounds, self.support_rounds):
-            self.set_quota(rounds, support_rounds)
+        if self.quotas.lower(counts - self.absent, self._classes):
+            self.size()
             for side in self.all():
                 side.cut()
 
-    def _extend(self, num_cells: int) -> None:
-        """Make room for cells up to num_cells."""
-        missing = num_cells - len(self.epoch_counts)
+    def extend(self, table: CellTable) -> None:
+        """Make room for all cells of a table."""
+        missing = len(table) - len(self.epoch_counts)
+        if not missing:
+            return
         zeros = np.zeros(missing, dtype=np.int64)
         self.epoch_counts = np.append(self.epoch_counts, zeros)
         self.absent = np.append(self.absent, zeros)
+        self._classes = table.classes.cpu().numpy()
         for side in self.all():
-            side.extend(num_cells)
+            side.extend(len(table))
+        self.size()
 
 
 def slack_for(dim: int) -> int:
@@ -312,34 +329,6 @@ def slack_for(dim: int) -> int:
     prints the certified share, in 64 dimensions.
     """
     return SLACK if dim <= LOW_DIMENSIONS else 2 * SLACK
-
-
-def lower_rounds(rounds: float, counts: Array, slots: int) -> float:
-    """Return the rounds needed for slots, which are rounds or fewer. O(M) where they stay."""
-    if np.minimum(counts, rounds - 1).sum() < slots:
-        return rounds
-    return rounds_needed(counts, slots)
-
-
-def rounds_needed(counts: Array, slots: int) -> float:
-    """Return R, the smallest number with sum_j min(m_j, R) >= slots; inf if there is none.
-
-    O(M log slots).
-
-    Examples
-    --------
-    >>> rounds_needed(np.array([5, 1, 3]), 6)
-    3
-    """
-    if counts.sum() < slots:
-        return math.inf
-    low, high = 1, slots
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (
-            (low, middle) if np.minimum(counts, middle).sum() >= slots else (middle + 1, high)
-        )
-    return low
 
 
 def _offer(pools: DistancePools, block: Block, points: torch.Tensor) -> None:

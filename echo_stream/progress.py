@@ -12,7 +12,13 @@ from echo_stream.drift import Watch
 from echo_stream.duplicates import append_replacing
 from echo_stream.errors import ConfigError, WarmupError
 from echo_stream.forgotten import Forgotten
-from echo_stream.generation import Generation, OnEpoch, check_features, train_generation
+from echo_stream.generation import (
+    Generation,
+    OnEpoch,
+    check_balance,
+    check_features,
+    train_generation,
+)
 from echo_stream.hashes import hash_ids
 from echo_stream.held_out import HeldOut
 from echo_stream.label_log import LabelLog
@@ -82,7 +88,8 @@ class Progress:
         Raises
         ------
         ConfigError
-            If generation is none, or was trained with other features.
+            If generation is none, was trained with other features, or has cells that do not
+            go with the balance.
         """
         if generation is None:
             return cls(config, device, features=features)
@@ -90,6 +97,7 @@ class Progress:
             msg = f"generation must be a Generation or None; got {type(generation).__name__}"
             raise ConfigError(msg)
         check_features(generation, config)
+        check_balance(generation, config)
         return cls(config, device, Sketch(generation, config, device), features=features)
 
     @property

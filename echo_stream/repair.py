@@ -118,13 +118,13 @@ class _Recount:
     def differences(self, sketch: Sketch) -> list[tuple[Cell, int, int]]:
         """Return the cells that hold other samples: with both numbers, which may be equal."""
         mine, theirs = self._table.statistics(), sketch.table.statistics()
-        partition, differences = sketch.generation.partition, []
+        differences: list[tuple[Cell, int, int]] = []
         for key in np.union1d(mine.keys, theirs.keys).tolist():
             here, there = _find(mine, key), _find(theirs, key)
             if not _is_same(sketch, mine, here, theirs, there):
                 counted = 0 if there is None else int(theirs.counts[there])
                 found = 0 if here is None else int(mine.counts[here])
-                differences.append((partition.cell(key), counted, found))
+                differences.append((sketch.cell(key), counted, found))
         return differences
 
 
@@ -171,7 +171,7 @@ class _Cells:
             name: RankedPools(
                 self._counts,
                 totals[name][positions],
-                side.capacity,
+                side.capacities[self._slots],
                 sketch.device,
                 farthest=side.farthest,
             )
@@ -179,13 +179,12 @@ class _Cells:
         }
         self._hashed = None if pools.hashed is None else HashPools(sketch.device)
         if self._hashed is not None and pools.hashed is not None:
-            self._hashed.capacity = pools.hashed.capacity
             self._hashed.extend(len(positions))
-        self._number = torch.full(
-            (sketch.generation.partition.max_cells,), -1, dtype=torch.int64, device=sketch.device
-        )
-        keys = torch.from_numpy(statistics.keys[positions]).to(sketch.device)
-        self._number[keys] = torch.arange(len(positions), device=sketch.device)
+            self._hashed.capacities = pools.hashed.capacities[self._slots]
+        # By slot: which of the cells in doubt it is. What has no slot is looked up as the last.
+        numbers = np.full(len(sketch.table) + 1, -1, dtype=np.int64)
+        numbers[self._slots] = np.arange(len(positions))
+        self._numbers = torch.from_numpy(numbers).to(sketch.device)
 
     @classmethod
     def in_doubt(cls, sketch: Sketch) -> "_Cells":
@@ -205,7 +204,7 @@ class _Cells:
             is_forgotten = _forgotten_rows(sketch, block)
             recount.add(block, np.flatnonzero(~is_forgotten))
             is_kept = torch.from_numpy(~is_forgotten).to(sketch.device)
-            self._offer(sketch, block, is_kept & (self._number[block.keys] >= 0))
+            self._offer(sketch, block, is_kept)
         return recount.differences(sketch)
 
     def install(self, sketch: Sketch) -> None:
@@ -219,10 +218,11 @@ class _Cells:
             sketch.pools.epoch_counts[slot] = self._counts[number]
         sketch.release_index()
 
-    def _offer(self, sketch: Sketch, block: Embedded, is_wanted: torch.Tensor) -> None:
-        """Offer the wanted rows of a block to the pools of their cells."""
-        rows = torch.nonzero(is_wanted).squeeze(1)
-        cells = self._number[block.keys[rows]]
+    def _offer(self, sketch: Sketch, block: Embedded, is_kept: torch.Tensor) -> None:
+        """Offer the kept rows of a block that are of cells in doubt to the pools of these."""
+        numbers_of = self._numbers[sketch.table.find(block.keys)]
+        rows = torch.nonzero(is_kept & (numbers_of >= 0)).squeeze(1)
+        cells = numbers_of[rows]
         points = {"nearest": block.latent[rows], "support": block.vectors[rows].double()}
         passed = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
         if self._hashed is not None:

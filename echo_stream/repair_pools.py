@@ -23,8 +23,8 @@ class RankedPools:
         Samples in each cell.
     totals : ndarray of shape (M, k), float64
         Sum of their points.
-    capacity : float
-        Members that a pool may hold.
+    capacities : ndarray of shape (M,), float64
+        Members that each pool may hold.
     device : torch.device
     farthest : bool
         Whether those farthest from the centre come first.
@@ -34,7 +34,7 @@ class RankedPools:
         self,
         counts: IntArray,
         totals: FloatArray,
-        capacity: float,
+        capacities: FloatArray,
         device: torch.device,
         *,
         farthest: bool,
@@ -42,7 +42,7 @@ class RankedPools:
         self.centres = totals / counts[:, None]
         self.pools = [BoundedPool() for _ in counts]
         self._counts, self._totals = counts, totals
-        self._capacity, self._farthest = capacity, farthest
+        self._capacities, self._farthest = capacities, farthest
         self._on_device = torch.from_numpy(self.centres).to(device)
         start = -np.inf if farthest else np.inf
         self._limits = torch.full((len(counts),), start, dtype=torch.float64, device=device)
@@ -63,7 +63,7 @@ class RankedPools:
         counts, totals = self._counts[cells][:, None], self._totals[cells]
         keys = rank_keys(points, counts, totals, farthest=self._farthest).tolist()
         for cell, member, key in zip(cells.tolist(), members, keys, strict=True):
-            self.pools[cell].offer(key, member, self._capacity)
+            self.pools[cell].offer(key, member, self._capacities[cell])
         for cell in np.unique(cells).tolist():
             self._limits[cell] = self._limit(cell)
 
@@ -74,7 +74,7 @@ class RankedPools:
 
     def _limit(self, cell: int) -> float:
         """Return the squared distance beyond which nothing can enter a cell's pool."""
-        key = self.pools[cell].limit(self._capacity)
+        key = self.pools[cell].limit(self._capacities[cell])
         sign = -1.0 if self._farthest else 1.0
         if not math.isfinite(key):
             return sign * math.inf

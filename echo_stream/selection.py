@@ -65,6 +65,48 @@ def deal_slots(counts: IntArray, order: IntArray, budget: int) -> tuple[IntArray
     return cells, ranks.astype(np.int64)
 
 
+def deal_by_class(
+    counts: IntArray, order: IntArray, budget: int, classes: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Return cell and rank of every slot, as many for each class as it has samples for.
+
+    The budget is dealt to the classes in rounds, as `deal_slots` deals it to cells: those of
+    fewest samples keep all, and the others get as many as each other, the largest one more
+    where a round is cut short. What a class gets is dealt to its cells. All of one class:
+    `deal_slots`.
+
+    Parameters
+    ----------
+    counts, order, budget
+        As `deal_slots` takes them.
+    classes : ndarray of shape (M,), int64
+        Number of each cell's class.
+
+    Examples
+    --------
+    >>> counts, order, classes = np.array([9, 1, 5]), np.array([0, 2, 1]), np.array([4, 6, 4])
+    >>> cells, ranks = deal_by_class(counts, order, 4, classes)
+    >>> cells.tolist(), ranks.tolist()
+    ([0, 2, 1, 0], [1, 1, 1, 2])
+    """
+    numbers, places = np.unique(classes, return_inverse=True)
+    totals = np.bincount(places, weights=counts, minlength=len(numbers)).astype(np.int64)
+    largest_first = np.lexsort((numbers, -totals))
+    shares = np.bincount(deal_slots(totals, largest_first, budget)[0], minlength=len(numbers))
+    dealt = [
+        deal_slots(counts, order[places[order] == place], share)
+        for place, share in enumerate(shares.tolist())
+    ]
+    if not dealt:
+        return deal_slots(counts, order, budget)
+    cells = np.concatenate([cells for cells, _ in dealt])
+    ranks = np.concatenate([ranks for _, ranks in dealt])
+    visited = np.empty(len(counts), dtype=np.int64)
+    visited[order] = np.arange(len(order))
+    merged = np.lexsort((visited[cells], ranks))
+    return cells[merged], ranks[merged]
+
+
 def rank_members(
     members: Sequence[Member], points: Array, count: int, total: FloatArray, *, farthest: bool
 ) -> list[tuple[float, Member]]:
@@ -108,15 +150,18 @@ def distance_of(key: float, count: int) -> float:
     return math.sqrt(abs(key)) / count
 
 
-def row_weights(counts: IntArray, rows_per_cell: IntArray, centroids: FloatArray) -> FloatArray:
+def row_weights(
+    counts: IntArray, rows_per_cell: IntArray, centroids: FloatArray, classes: IntArray
+) -> FloatArray:
     """Return the weight of one row of each cell: its count over its rows.
 
     A cell without a row gives its count to the cell with rows whose centroid is
-    nearest, ties by cell index. Weights of all rows sum to N.
+    nearest, ties by cell index; to one of its own class, where that has rows. Weights of
+    all rows sum to N.
 
     Parameters
     ----------
-    counts, rows_per_cell : ndarray of shape (M,), int64
+    counts, rows_per_cell, classes : ndarray of shape (M,), int64
     centroids : ndarray of shape (M, d), float64
 
     Returns
@@ -126,7 +171,8 @@ def row_weights(counts: IntArray, rows_per_cell: IntArray, centroids: FloatArray
 
     Examples
     --------
-    >>> row_weights(np.array([4, 3]), np.array([2, 0]), np.array([[0.0], [1.0]])).tolist()
+    >>> counts, rows, centroids = np.array([4, 3]), np.array([2, 0]), np.array([[0.0], [1.0]])
+    >>> row_weights(counts, rows, centroids, np.zeros(2)).tolist()
     [3.5, 0.0]
     """
     taken = np.flatnonzero(rows_per_cell)
@@ -134,7 +180,9 @@ def row_weights(counts: IntArray, rows_per_cell: IntArray, centroids: FloatArray
     if len(taken) == 0:
         return np.zeros(len(counts))
     for cell in np.flatnonzero(rows_per_cell == 0):
-        represented[_nearest(centroids[cell], centroids, taken)] += counts[cell]
+        own = taken[classes[taken] == classes[cell]]
+        among = own if len(own) else taken
+        represented[_nearest(centroids[cell], centroids, among)] += counts[cell]
     return np.divide(represented, rows_per_cell, out=np.zeros(len(counts)), where=rows_per_cell > 0)
 
 

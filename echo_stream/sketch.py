@@ -4,7 +4,7 @@ Its memory is bounded by the configuration, never by the number of samples, and 
 content does not depend on how the caller cuts the stream into batches.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from echo_stream.buffer import SampleBuffer
 from echo_stream.cell_graph import CellGraph
 from echo_stream.cells import CellStatistics, CellTable
 from echo_stream.changes import Changes, LateLabel
+from echo_stream.classes import MAX_CLASSES, check_number, class_cell, class_numbers
 from echo_stream.config import EngineConfig
 from echo_stream.crossing import cross
 from echo_stream.drift import Watch
@@ -27,12 +28,13 @@ from echo_stream.label_counts import LabelCounts
 from echo_stream.labelling import merged_labels
 from echo_stream.members import Member, members_from, members_of, samples_from
 from echo_stream.mergeable import check_mergeable
+from echo_stream.partition import Located
 from echo_stream.pools import Block, Pools, latents, vectors_of
 from echo_stream.reservoir import Reservoir, reservoir_size
 from echo_stream.samples import Origin, Samples
 from echo_stream.scratch import Scratch
 from echo_stream.screening import Failure, failures
-from echo_stream.typing import IntArray
+from echo_stream.typing import Cell, IntArray
 from echo_stream.witnesses import Witnesses
 
 BLOCK_SIZE = 1_024  # samples; epochs end at block ends, so blocks are cut by position alone
@@ -112,9 +114,17 @@ class Sketch:
         self.watch: Watch | None = None
         self.num_applied = 0
         self._held: Held | None = None
+        self._classes: set[int] | None = None  # of all that was counted; found when asked for
         self._on_device = generation.to(device)
         self._vectors = Scratch(torch.float32, device)
         self._exact = Scratch(torch.float64, device)
+
+    @property
+    def max_cells(self) -> int:
+        """Most cells that can ever be occupied."""
+        if self.config.balance == "class":
+            return MAX_CLASSES * self.generation.partition.max_cells
+        return self.generation.partition.max_cells
 
     @property
     def n(self) -> int:
@@ -162,16 +172,29 @@ class Sketch:
             self._held = Held(self.pools, self.reservoir)
         return self._held
 
+    def cell(self, key: int) -> Cell:
+        """Return the index of a cell; that of a class's cell begins with the label."""
+        partition = self.generation.partition
+        if self.config.balance == "class":
+            return class_cell(key, partition.max_cells)
+        return partition.cell(key)
+
     def samples_until(self, n: int) -> int:
         """Return how many samples are missing until the first block end at n or beyond."""
         blocks = max(-(-(n - self.num_applied) // BLOCK_SIZE), 1)
         return blocks * BLOCK_SIZE - len(self.tail)
 
     def update(self, samples: Samples) -> None:
-        """Count samples of the generation's schema, all of them or, where features fail, none.
+        """Count samples of the generation's schema: all of them or, where features fail, none.
 
         O(n D).
+
+        Raises
+        ------
+        DataError
+            If there would be too many classes, where the budget is split by class.
         """
+        self._meet(class_numbers(samples) if self.config.balance == "class" else ())
         if self.config.on_duplicate == "count":
             self.append(samples)
             return
@@ -235,6 +258,7 @@ class Sketch:
             If the two differ in generation or configuration, naming what differs.
         """
         check_mergeable(self, other)
+        self._meet(other._met())
         other = other.settled()
         self.settle()
         other, gone = cross(self, other)
@@ -320,6 +344,35 @@ class Sketch:
         copy.watch = self.watch
         return copy
 
+    def _locate(self, latent: torch.Tensor, samples: Samples) -> Located:
+        """Return the cells of samples at points (n, d): where labels count, those of their class.
+
+        The keys of a class are those of the codewords, beyond as many as all classes before
+        it can have.
+        """
+        partition = self._on_device.partition
+        located = partition.locate(latent)
+        if self.config.balance == "none":
+            return located
+        first = torch.from_numpy(class_numbers(samples) * partition.max_cells).to(self.device)
+        runners_up = None if located.runners_up is None else located.runners_up + first
+        return Located(located.keys + first, runners_up)
+
+    def _met(self) -> set[int]:
+        """Return the classes of all that was counted; one whose samples are gone may be there."""
+        if self._classes is None:
+            waiting = self.tail.peek()
+            tail = () if waiting is None else class_numbers(waiting).tolist()
+            self._classes = {*self.table.classes.tolist(), *tail}
+        return self._classes
+
+    def _meet(self, classes: Iterable[int]) -> None:
+        """Take note of classes that come, or refuse them where they are too many."""
+        if self.config.balance == "class":
+            united = self._met() | {int(number) for number in classes}
+            check_number(united)
+            self._classes = united
+
     def _cut(self, samples: Samples) -> tuple[list[Samples], SampleBuffer]:
         """Return the full blocks of tail and samples, and the rest as the next tail."""
         missing = BLOCK_SIZE - len(self.tail)
@@ -347,8 +400,7 @@ class Sketch:
         """Return where samples are: vectors, in that memory if given, z and cells. O(n D)."""
         preprocessed = self._on_device.vectors(samples.x, vectors)
         latent = self._on_device.latent(preprocessed, self._exact)
-        located = self._on_device.partition.locate(latent)
-        return Embedded(preprocessed, latent, *located, samples)
+        return Embedded(preprocessed, latent, *self._locate(latent, samples), samples)
 
     def count(self, embedded: Embedded, times: torch.Tensor | None = None) -> Block:
         """Count samples in their cells, each once or times, and offer them to no pool yet.
@@ -381,8 +433,8 @@ class Sketch:
         generation = self.generation
         z = torch.from_numpy(latents(members, generation.encoder.dim)).to(self.device)
         vectors = torch.from_numpy(vectors_of(members, generation)).to(self.device)
-        located = self._on_device.partition.locate(z)
-        return Embedded(vectors, z, *located, samples_from(members, generation.schema))
+        samples = samples_from(members, generation.schema)
+        return Embedded(vectors, z, *self._locate(z, samples), samples)
 
     def take_out(self, members: Sequence[Member]) -> Sequence[Member]:
         """Take samples that have been applied, held or dropped, out of everything. O(n D).

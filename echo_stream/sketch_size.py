@@ -1,6 +1,5 @@
 """Bytes of a sketch: what it has in use, and the most that it can ever have."""
 
-import math
 from typing import TYPE_CHECKING
 
 from echo_stream.scratch import rows_at_once
@@ -27,18 +26,15 @@ def memory_bound(sketch: "Sketch", *, block_size: int) -> int:
     Only hashes of ids that will be forgotten come on top, and in a group late labels.
     """
     generation, pools = sketch.generation, sketch.pools
-    max_cells, dim = generation.partition.max_cells, generation.encoder.dim
+    max_cells, dim = sketch.max_cells, generation.encoder.dim
     payload = generation.schema.size_bytes + FLOAT64_BYTES * dim
     if generation.features is not None:
         payload += FLOAT32_BYTES * generation.num_features
-    per_cell = sum(side.capacity for side in pools.all())
-    # While a quota is infinite all that was counted is held: fewer than the budget, and
-    # where support has a share of it, a sample more a cell.
-    unbounded = sketch.config.budget + max_cells
-    members = max_cells * per_cell if math.isfinite(per_cell) else unbounded
-    members += sketch.reservoir.size
+    members = pools.most_members(max_cells) + sketch.reservoir.size
     sums = FLOAT64_BYTES * max_cells * 9 * (generation.num_features + dim)
-    pairs = max_cells * (max_cells - 1) // 2 if generation.partition.kind == "codebook" else 0
+    # Of each codeword with all others, in its class.
+    is_codebook = generation.partition.kind == "codebook"
+    pairs = max_cells * (generation.partition.max_cells - 1) // 2 if is_codebook else 0
     scratch = _scratch_bytes(sketch, block_size)
     asked = sketch.forgotten.size_bytes + sketch.changes.size_bytes
     fixed = sums + scratch + PAIR_BYTES * pairs + asked

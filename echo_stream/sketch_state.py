@@ -54,7 +54,7 @@ def sketch_to_state(sketch: Sketch) -> State:
     ends = {} if pools.hashed is None else pools.hashed.ends
     meta: dict[str, Any] = {
         "hash_ends": [[slot, tie_to_json(tie)] for slot, tie in sorted(ends.items())],
-        "quota": [r if math.isfinite(r) else None for r in (pools.rounds, pools.support_rounds)],
+        "quota": [None if math.isinf(rounds) else int(rounds) for rounds in pools.quotas.of(0)],
         "members": columns_to_json(held),
         "drop_proofs": {name: side.drop_proofs() for name, side in pools.ordered.items()},
         "reservoir_limit": sketch.reservoir.limit_to_json(),
@@ -65,6 +65,8 @@ def sketch_to_state(sketch: Sketch) -> State:
         "changes": sketch.changes.to_json(),
         "labels": sketch.labels.to_json(),
     }
+    if sketch.config.balance == "class":
+        meta["class_quotas"] = pools.quotas.to_json()
     tail = sketch.tail.peek()
     if tail is not None:
         arrays["tail.x"] = tail.x
@@ -82,7 +84,8 @@ def sketch_from_state(
     held = samples_from_json(arrays["members.x"], meta["members"])
     members = members_from(held, arrays["members.latent"], arrays.get("members.vectors"))
     pools = sketch.pools
-    pools.set_quota(*(math.inf if rounds is None else rounds for rounds in meta["quota"]))
+    pools.quotas.restore(meta.get("class_quotas") or [[0, *meta["quota"]]])
+    pools.extend(sketch.table)
     pools.epoch_counts = np.array(arrays["epoch_counts"])
     pools.absent = np.array(arrays["absent"])
     for name, side in pools.ordered.items():

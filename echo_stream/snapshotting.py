@@ -51,7 +51,7 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
     centroids = statistics.centroids
     rows = _rows(sketch, statistics, graph, choice)
     cells = CellRows(
-        cells=[sketch.generation.partition.cell(key) for key in statistics.keys.tolist()],
+        cells=[sketch.cell(key) for key in statistics.keys.tolist()],
         counts=statistics.counts,
         degrees=graph.degrees,
         centroids=centroids,
@@ -90,9 +90,8 @@ def select(sketch: Sketch) -> Selection:
 def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
     """Return what is proven and what is in doubt in one cell; see `EchoCoreset.explain`."""
     sketch = sketch.settled()
-    partition = sketch.generation.partition
     statistics, _, choice = select(sketch)
-    cells = [partition.cell(key) for key in statistics.keys.tolist()]
+    cells = [sketch.cell(key) for key in statistics.keys.tolist()]
     index = tuple(cell) if isinstance(cell, (tuple, list)) else (cell,)
     if index not in cells:
         msg = f"cell {index} is not occupied; snapshot().cells.cells lists those that are"
@@ -150,12 +149,11 @@ def _rows(
     positions = np.array([pick.cell for pick in picks], dtype=np.int64)
     members = [pick.member for pick in picks]
     z = latents(members, sketch.generation.encoder.dim)
-    partition = sketch.generation.partition
     return CoresetRows(
         samples=samples_from(members, sketch.generation.schema),
         roles=np.array(roles, dtype=object),
         rounds=np.array([pick.rank for pick in picks], dtype=np.int64),
-        cells=[partition.cell(key) for key in statistics.keys[positions].tolist()],
+        cells=[sketch.cell(key) for key in statistics.keys[positions].tolist()],
         degrees=graph.degrees[positions],
         cell_counts=statistics.counts[positions],
         weights=_weights(statistics, positions, members),
@@ -187,7 +185,7 @@ def _weights(statistics: CellStatistics, positions: IntArray, members: list[Memb
     first_row = {id(member): row for row, member in reversed(list(enumerate(members)))}
     is_first = np.array([first_row[id(m)] == row for row, m in enumerate(members)], dtype=bool)
     per_cell = np.bincount(positions[is_first], minlength=len(statistics.keys))
-    weights = row_weights(statistics.counts, per_cell, statistics.centroids)
+    weights = row_weights(statistics.counts, per_cell, statistics.centroids, statistics.classes)
     return np.where(is_first, weights[positions], 0.0)
 
 

@@ -59,7 +59,7 @@ class _Cells:
         position = int(np.searchsorted(statistics.keys, key))
         is_occupied = position < len(statistics.keys) and statistics.keys[position] == key
         place: dict[str, Any] = {
-            "cell": list(sketch.generation.partition.cell(key)),
+            "cell": list(sketch.cell(key)),
             "cell_count": int(statistics.counts[position]) if is_occupied else 0,
             "label": member.label,
             "origin": None if member.origin is None else member.origin._asdict(),

@@ -18,6 +18,9 @@ PAIR_BYTES = 24  # two keys and a count
 class Witnesses:
     """How many samples have each pair of cells as their two nearest.
 
+    Where cells are those of a class, both are of the same one: keys are then beyond
+    num_keys, by the same multiple of it.
+
     Examples
     --------
     >>> witnesses = Witnesses(num_keys=5)
@@ -43,7 +46,8 @@ class Witnesses:
         times, of shape (n,), int64, says how often each counts; by default once.
         """
         low, high = torch.minimum(nearest, second), torch.maximum(nearest, second)
-        pairs, places = torch.unique(low * self._num_keys + high, return_inverse=True)
+        paired = low * self._num_keys + high % self._num_keys
+        pairs, places = torch.unique(paired, return_inverse=True)
         addends = torch.ones_like(places) if times is None else times
         counts = torch.zeros_like(pairs).index_add_(0, places, addends)
         for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
@@ -68,18 +72,18 @@ class Witnesses:
 
         The second nearest cell of a witness need not be occupied itself.
         """
-        pairs = np.array(sorted(self._counts), dtype=np.int64)
-        ends = np.stack(np.divmod(pairs, self._num_keys), axis=1)
+        ends = self.rows()[:, :2]
         return ends[np.isin(ends, keys).all(axis=1)]
 
     def rows(self) -> Array:
         """Return rows of (smaller key, larger key, count), in order, int64."""
-        rows = [
-            (*divmod(pair, self._num_keys), self._counts[pair]) for pair in sorted(self._counts)
-        ]
-        return np.array(rows, dtype=np.int64).reshape(-1, 3)
+        pairs = np.array(sorted(self._counts), dtype=np.int64)
+        low, codeword = np.divmod(pairs, self._num_keys)
+        high = low - low % self._num_keys + codeword
+        counts = np.array([self._counts[pair] for pair in pairs.tolist()], dtype=np.int64)
+        return np.stack([low, high, counts], axis=1)
 
     def restore(self, rows: Array) -> None:
         """Take over what `rows` returned."""
         for low, high, count in rows.tolist():
-            self._counts[low * self._num_keys + high] = count
+            self._counts[low * self._num_keys + high % self._num_keys] = count

@@ -183,6 +183,31 @@ def core(
     return chosen
 
 
+def class_shares(totals: dict[int, int], budget: int) -> dict[int, int]:
+    """Deal a budget to classes one by one, the largest first in each round, while they last."""
+    shares = dict.fromkeys(totals, 0)
+    while sum(shares.values()) < min(budget, sum(totals.values())):
+        for number in sorted(totals, key=lambda number: (-totals[number], number)):
+            if shares[number] < totals[number] and sum(shares.values()) < budget:
+                shares[number] += 1
+    return shares
+
+
+def balanced_core(
+    cells: dict[Cell, list[NaiveSample]], order: list[Cell], budget: int, rank_rule: str
+) -> list[tuple[Cell, int, str]]:
+    """Return the core of each class by itself, whose number begins a cell's; round by round."""
+    totals: dict[int, int] = {}
+    for (number, *_), members in cells.items():
+        totals[number] = totals.get(number, 0) + len(members)
+    chosen: list[tuple[Cell, int, str]] = []
+    for number, share in class_shares(totals, budget).items():
+        own = {cell: members for cell, members in cells.items() if cell[0] == number}
+        if share:
+            chosen += core(own, [cell for cell in order if cell[0] == number], share, rank_rule)
+    return sorted(chosen, key=lambda row: (row[1], order.index(row[0])))
+
+
 def support(
     cells: dict[Cell, list[NaiveSample]], order: list[Cell], size: int
 ) -> list[tuple[Cell, int, str]]:

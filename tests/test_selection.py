@@ -3,7 +3,7 @@
 import numpy as np
 
 from echo_stream.members import Member
-from echo_stream.pools import rounds_needed
+from echo_stream.quotas import rounds_needed
 from echo_stream.selection import deal_slots, rank_members, row_weights
 
 
@@ -52,5 +52,12 @@ def test_rounds_needed_is_the_smallest() -> None:
 def test_a_cell_without_rows_gives_to_the_nearest() -> None:
     """Ties of distance go to the lower cell index."""
     centroids = np.array([[0.0], [1.0], [2.0]])
-    weights = row_weights(np.array([3, 5, 4]), np.array([1, 0, 2]), centroids)
-    assert weights.tolist() == [8.0, 0.0, 2.0]
+    counts, rows = np.array([3, 5, 4]), np.array([1, 0, 2])
+    assert row_weights(counts, rows, centroids, np.zeros(3)).tolist() == [8.0, 0.0, 2.0]
+
+
+def test_a_cell_without_rows_gives_to_its_own_class() -> None:
+    """Where the class has no row at all, the nearest of any takes the count."""
+    centroids = np.array([[0.0], [1.0], [4.0], [3.0]])
+    counts, rows, classes = np.array([3, 5, 4, 2]), np.array([1, 0, 2, 0]), np.array([0, 1, 1, 2])
+    assert row_weights(counts, rows, centroids, classes).tolist() == [3.0, 0.0, 5.5, 0.0]

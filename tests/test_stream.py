@@ -110,13 +110,15 @@ def test_memory_stays_within_the_bound(x: Array, generation: Generation, budget:
         stream.partial_fit(x[start : start + 500])
         sketch = stream._current.settled_sketch()
         assert sketch.size_bytes <= sketch.memory_bound
-        assert sketch.pools.rounds <= rounds
-        rounds = sketch.pools.rounds
+        assert sketch.pools.quotas.of(0).rounds <= rounds
+        rounds = sketch.pools.quotas.of(0).rounds
         for side in sketch.pools.all():
-            assert all(len(pool) <= side.capacity for pool in side.pools)
-        assert sketch.pools.core.capacity == 2 * rounds + 16
+            sizes = zip(map(len, side.pools), side.capacities, strict=True)
+            assert all(size <= capacity for size, capacity in sizes)
+        assert sketch.pools.nearest is not None
+        assert set(sketch.pools.nearest.capacities) <= {2 * rounds + 16}
         assert sketch.pools.support is not None
-        assert sketch.pools.support.capacity == 2 + 24
+        assert set(sketch.pools.support.capacities) <= {2 + 24}
 
 
 @settings(max_examples=20)

@@ -19,7 +19,7 @@ ROLES: tuple[Role, ...] = ("core", "support")
 def echo(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -> Chosen:
     """Build the coreset of the training set; options are parameters of `EchoCoreset`."""
     engine = EchoCoreset(budget, seed=seed, **options)
-    return _chosen(engine.fit(data.x_train).snapshot(), {})
+    return _chosen(engine.fit(data.x_train, data.y_train).snapshot(), {})
 
 
 def echo_paper(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -> Chosen:
@@ -38,7 +38,7 @@ def echo_in_one_pass(
     engine = EchoCoreset(budget, seed=seed, **settings)
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
-        engine.partial_fit(data.x_train[rows], ids=rows)
+        engine.partial_fit(data.x_train[rows], data.y_train[rows], ids=rows)
     return _chosen(engine.snapshot(), {"warmup_share": settings["warmup"] / len(order)})
 
 
@@ -52,6 +52,8 @@ def _chosen(snapshot: Snapshot, info: dict[str, Any]) -> Chosen:
         "regenerations": manifest["regenerations"],
         "num_cells": len(snapshot.cells.cells),
     }
+    if manifest["config"]["balance"] == "class":
+        info["labels_seen"] = snapshot.n  # else labels choose nothing
     return Chosen(core, support, weights=snapshot.rows.weights, info=info)
 
 

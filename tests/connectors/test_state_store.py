@@ -343,6 +343,7 @@ OTHER = {
     "rank": "uniform",
     "support": 2,
     "support_share": 0.5,
+    "balance": "class",
     "encoder": "linear",
     "objective": "pairwise",
     "latent_dim": 3,

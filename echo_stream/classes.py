@@ -1,0 +1,82 @@
+"""The label as a part of a cell: each class has cells of its own.
+
+A class is known by a number that its label alone decides, so that neither the order of
+arrival nor a merge changes which cell a sample is in.
+"""
+
+import hashlib
+from collections.abc import Set as AbstractSet
+
+import numpy as np
+
+from echo_stream.codebook import CODEWORDS_OF_CLASS
+from echo_stream.errors import DataError
+from echo_stream.partition import MAX_CELLS
+from echo_stream.samples import Samples, label_of
+from echo_stream.typing import Cell, IntArray, Label
+
+MAX_CLASSES = MAX_CELLS // CODEWORDS_OF_CLASS
+NAMED = 2**30  # from here on the numbers of labels that are no small whole numbers
+
+
+def class_number(label: Label) -> int:
+    """Return the number of the class of a label, from 0 up to 2^31 - 1.
+
+    0 without a label; one more than a label that is a whole number below 2^30; beyond that
+    a hash of 30 bits. Labels that share one share a class.
+
+    Examples
+    --------
+    >>> class_number(None), class_number(7), class_number(7.0), class_number("cat") > NAMED
+    (0, 8, 8, True)
+    """
+    if label is None:
+        return 0
+    is_whole = isinstance(label, int) or (isinstance(label, float) and label.is_integer())
+    if is_whole and 0 <= int(label) < NAMED - 1:
+        return int(label) + 1
+    digest = hashlib.blake2b(repr(label).encode(), digest_size=8).digest()
+    return NAMED + int.from_bytes(digest, "big") % NAMED
+
+
+def class_numbers(samples: Samples) -> IntArray:
+    """Return the class of each sample by the label that it came with, of shape (n,), int64.
+
+    A label that came late moves no sample: a source that is read again does not have it.
+    """
+    labels = samples.labels if samples.sent_labels is None else samples.sent_labels
+    if labels is None:
+        return np.zeros(len(samples), dtype=np.int64)
+    known = [label_of(label) for label in labels.tolist()]
+    numbers = {label: class_number(label) for label in set(known)}
+    return np.array([numbers[label] for label in known], dtype=np.int64)
+
+
+def class_cell(key: int, num_codewords: int) -> Cell:
+    """Return the index of a class's cell: the label, and the number of the codeword.
+
+    -1 stands for no label; 2^30 and a hash for a label that is no small whole number.
+
+    Examples
+    --------
+    >>> class_cell(8 * 50 + 3, 50), class_cell(3, 50)
+    ((7, 3), (-1, 3))
+    """
+    number, codeword = divmod(key, num_codewords)
+    return number - 1, codeword
+
+
+def check_number(classes: AbstractSet[int]) -> None:
+    """Refuse more classes than there may be.
+
+    Raises
+    ------
+    DataError
+        Saying how many there may be.
+    """
+    if len(classes) > MAX_CLASSES:
+        msg = (
+            f"balance class allows for {MAX_CLASSES} different labels; got {len(classes)}; "
+            "set balance to none, or send coarser labels"
+        )
+        raise DataError(msg)
