@@ -20,7 +20,7 @@ import click
 from benchmarks.evaluation.estimates import by_group, expected_seconds, in_words
 from benchmarks.evaluation.plan import Group, Plan, read_plan
 from benchmarks.evaluation.report import Written, make_report
-from benchmarks.evaluation.results import Line, appending, read_results
+from benchmarks.evaluation.results import Line, appending, read_results, unfinished
 from benchmarks.evaluation.trial import Trial
 from benchmarks.evaluation.workers import run_all
 from echo_stream.errors import EchoStreamError, SourceError
@@ -75,8 +75,7 @@ def run(
       --data /usr/share/datasets/fashion-mnist --data data --out results.jsonl
     """
     trials = _chosen_plan(plan, groups, is_quick=quick).trials()
-    known = read_results([out])
-    missing = [t for t in trials if t.key not in known or known[t.key]["error"] is not None]
+    missing = unfinished(trials, read_results([out]))
     click.echo(f"{len(missing)} of {len(trials)} trials to run", err=True)
     started, failures, left = time.perf_counter(), 0, {trial.key: trial for trial in missing}
     whole = expected_seconds(missing)

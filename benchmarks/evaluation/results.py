@@ -2,7 +2,7 @@
 
 import fcntl
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +26,11 @@ def read_results(paths: Iterable[Path]) -> dict[str, Line]:
             with path.open("rb") as file:
                 found |= {line["key"]: line for line in _whole_lines(file)}
     return found
+
+
+def unfinished(trials: Iterable[Trial], known: Mapping[str, Line]) -> list[Trial]:
+    """Return the trials that have no line yet, or one that says how they failed."""
+    return [t for t in trials if t.key not in known or known[t.key]["error"] is not None]
 
 
 def failed(trial: Trial, error: str) -> Line:

@@ -67,12 +67,12 @@ def budget_name(budget: Budget, lines: Mapping[int, Line] | None = None) -> str:
 def ranks(values: dict[Row, Seeds]) -> dict[Row, float]:
     """Return the rank of each row among those of its recipe, 1 the best; equals share theirs."""
     means = {row: found.mean for row, seeds in values.items() if (found := spread(seeds))}
-    found = {}
+    placed = {}
     for row, mean in means.items():
         rivals = [other for (_, recipe), other in means.items() if recipe == row[1]]
         above, equal = (sum(map(test, rivals)) for test in (mean.__lt__, mean.__eq__))
-        found[row] = above + (equal + 1) / 2
-    return found
+        placed[row] = above + (equal + 1) / 2
+    return placed
 
 
 def _table(group: Group, panel: Panel, metric: str, lines: Lines, full: dict[str, Seeds]) -> str:

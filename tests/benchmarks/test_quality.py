@@ -85,12 +85,19 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_plan_is_run_once(plan: Path, tmp_path: Path) -> None:
-    """Every trial gets a line; a second run finds nothing to do."""
+def test_a_killed_run_goes_on_where_it_was(plan: Path, tmp_path: Path) -> None:
+    """What has a line is not run again; in the end each trial has one."""
     out = tmp_path / "results.jsonl"
+    with started(plan, out) as process:
+        assert process.stderr is not None
+        next(text for text in process.stderr if "left" in text)
+        process.kill()
+    before = lines(out)
+    assert 0 < len(before) < 6
     result = invoke("run", str(plan), "--out", str(out), "--workers", "1")
     assert result.exit_code == 0, result.output
     found = lines(out)
+    assert found[: len(before)] == before
     assert len({line["key"] for line in found}) == len(found) == 6
     for line in found:
         assert line["error"] is None
@@ -102,21 +109,6 @@ def test_a_plan_is_run_once(plan: Path, tmp_path: Path) -> None:
     assert again.exit_code == 0
     assert "0 of 6 trials to run" in again.stderr
     assert lines(out) == found
-
-
-def test_a_killed_run_goes_on_where_it_was(plan: Path, tmp_path: Path) -> None:
-    """What has a line is not run again."""
-    out = tmp_path / "results.jsonl"
-    with started(plan, out) as process:
-        assert process.stderr is not None
-        next(text for text in process.stderr if "left" in text)
-        process.kill()
-    before = lines(out)
-    assert 0 < len(before) < 6
-    assert invoke("run", str(plan), "--out", str(out), "--workers", "1").exit_code == 0
-    after = lines(out)
-    assert after[: len(before)] == before
-    assert len({line["key"] for line in after}) == len(after) == 6
 
 
 def test_a_process_that_dies_takes_no_other_trial_with_it(plan: Path, tmp_path: Path) -> None:
@@ -138,18 +130,14 @@ def test_a_process_that_dies_takes_no_other_trial_with_it(plan: Path, tmp_path: 
 
 
 def test_a_trial_that_fails_is_a_line_and_others_go_on(plan: Path, tmp_path: Path) -> None:
-    """The exit code tells, and the next run tries it again."""
+    """The exit code tells."""
     plan.write_text(PLAN.replace('"echo"]', '"nobody"]', 1), encoding="utf-8")
     out = tmp_path / "results.jsonl"
-    group = ("--group", "digits", "--workers", "1")
-    for _ in range(2):
-        result = invoke("run", str(plan), "--out", str(out), *group)
-        assert result.exit_code == 1
-        assert "2 trials failed" in result.stderr
-    found = lines(out)
-    assert len(found) == 4 + 2
-    errors = [line["error"] for line in found if line["error"] is not None]
-    assert len(errors) == 4
+    result = invoke("run", str(plan), "--out", str(out), "--group", "digits", "--workers", "1")
+    assert result.exit_code == 1
+    assert "2 trials failed" in result.stderr
+    errors = [line["error"] for line in lines(out) if line["error"] is not None]
+    assert (len(lines(out)), len(errors)) == (4, 2)
     assert all("no selector 'nobody'" in error for error in errors)
 
 

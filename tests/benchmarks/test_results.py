@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.evaluation.results import appending, read_results
+from benchmarks.evaluation.results import appending, failed, read_results, unfinished
+from benchmarks.evaluation.trial import Trial
 from echo_stream.errors import ConfigError
 
 
@@ -37,3 +38,11 @@ def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
     refused = pytest.raises(ConfigError, match="another run is writing")
     with appending(path), refused, appending(path):
         pass
+
+
+def test_what_has_no_line_or_failed_is_unfinished() -> None:
+    """What has failed may work the next time."""
+    trials = [Trial("mnist", 60, "random", seed=seed) for seed in range(3)]
+    lines = [failed(trials[0], "oh"), failed(trials[1], "") | {"error": None}]
+    found = unfinished(trials, {line["key"]: line for line in lines})
+    assert found == [trials[0], trials[2]]
