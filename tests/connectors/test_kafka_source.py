@@ -10,6 +10,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.group_membership import Membership
 from echo_stream.connectors.kafka_config import KafkaConfig
+from echo_stream.connectors.kafka_poller import KafkaPoller
 from echo_stream.connectors.kafka_source import KafkaSource
 from echo_stream.errors import ConfigError, PositionError, StateError
 from echo_stream.run_stats import RunStats
@@ -44,15 +45,24 @@ def read(source: KafkaSource, number: int) -> None:
 
 
 def test_log_that_loses_its_beginning_while_it_is_read(
-    broker: Broker, make_topic: MakeTopic, admin: KafkaAdminClient
+    broker: Broker,
+    make_topic: MakeTopic,
+    admin: KafkaAdminClient,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A reader that is too slow is told what is gone, not sent to another offset."""
     topic = make_topic()
     send(broker, topic, [VALUE] * 10)
-    with closing(opened(broker, topic)) as source:
+    begin = KafkaPoller.begin
+
+    def too_late(poller: KafkaPoller, positions: dict[TopicPartition, int]) -> None:
         admin.delete_records({TopicPartition(topic, 0): 6})
+        begin(poller, positions)
+
+    monkeypatch.setattr(KafkaPoller, "begin", too_late)
+    with closing(opened(broker, topic)) as source:
         with pytest.raises(PositionError, match=r"/0 is counted up to offset 0, .* begins at 6 "):
-            source.next_batch(100)
+            read(source, 10)
         assert source.position() == {f"{topic}/0": 0}
 
 
