@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from echo_stream.typing import Array, FloatArray, IntArray
 
-CHUNK_ROWS = 512  # vertices whose distances to all others are held at a time
+CHUNK_NUMBERS = 2**22  # 32 MiB of differences between centroids, held at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,8 +94,9 @@ def _relax(
     centroids: FloatArray, joined: IntArray, outside: IntArray, best: FloatArray, partner: IntArray
 ) -> None:
     """Shorten the links of outside vertices by links to joined ones. Changes best and partner."""
-    for start in range(0, len(joined), CHUNK_ROWS):
-        chunk = joined[start : start + CHUNK_ROWS]
+    rows = max(CHUNK_NUMBERS // max(len(outside) * centroids.shape[1], 1), 1)
+    for start in range(0, len(joined), rows):
+        chunk = joined[start : start + rows]
         lengths = _squared_lengths(centroids[outside][:, None], centroids[chunk][None])
         # chunk ascends, so argmin's first hit is the smallest partner, hence the smallest pair.
         nearest = lengths.argmin(axis=1)
