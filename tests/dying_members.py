@@ -1,7 +1,7 @@
 """Members of a group that die before any operation on their files, one after the other.
 
 Run as a program: each member is a process that is forked from one which has imported
-everything, and counts a cycle: claims, two versions of a segment, a snapshot, and goodbye.
+everything, and counts a cycle: claims, two versions of a segment, a compaction, and goodbye.
 """
 
 import json
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from echo_stream import EchoCoreset, EngineConfig
-from echo_stream.connectors.group_merge import compact, merge_group, take_group_snapshot
+from echo_stream.connectors.group_merge import compact, merge_group
 from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_term import Term
 from echo_stream.generation import Generation
@@ -81,7 +81,6 @@ def count(
                 position[name] = min(begin + size, LENGTH)
             segment.save_checkpoint(engine, position, SOURCE, Skipped())
         compact(state, CONFIG, device="cpu", above=above)
-        take_group_snapshot(state, CONFIG, device="cpu")
         segment.end()
 
 

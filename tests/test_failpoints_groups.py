@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.dying_members import CYCLE, KILLED, LENGTH, NAMES, count, told, trained
 
-MANY = 40  # operations, at the least, of two claims, two versions, a compaction and a snapshot
+MANY = 40  # operations, at the least, of two claims, two versions and a compaction
 
 
 def deaths(begun: Path, work: Path) -> list[list[Any]]:
