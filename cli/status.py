@@ -52,7 +52,8 @@ def _show_group(found: dict[str, Any]) -> None:
     whole = {name: value for name, value in found.items() if not isinstance(value, (dict, list))}
     emit_rows([whole], "table")
     names = ("member", "life", "phase", "samples", "rate", "lag_records_total", "age_s")
-    emit_rows([{name: member[name] for name in names} for member in found["members"]], "table")
+    if found["members"]:
+        emit_rows([{name: member[name] for name in names} for member in found["members"]], "table")
     rows = [{"partition": name, **each} for name, each in found["partitions"].items()]
     emit_rows(rows, "table")
 

@@ -47,7 +47,7 @@ def _of_the_group(state: Path, record: GroupRecord) -> dict[str, Any]:
     segments, position, holders = view.current(), view.ends(), view.holders()
     partitions = {
         name: _partition(name, offset, holders.get(name), members)
-        for name, offset in position.items()
+        for name, offset in sorted(position.items())
     }
     snapshot = newest_manifest(state)
     return {
