@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.evaluation.estimates import by_group, expected_seconds, in_words
+from benchmarks.evaluation.estimates import by_group, expected_seconds, in_words, seconds_left
 from benchmarks.evaluation.plan import Group, Plan, read_plan
 from benchmarks.evaluation.report import Written, make_report
 from benchmarks.evaluation.results import Line, appending, read_results, unfinished
@@ -85,8 +85,7 @@ def run(
             failures += line["error"] is not None
             trial = left.pop(line["key"])
             rest = expected_seconds(list(left.values()))
-            spent = time.perf_counter() - started
-            remaining = spent * rest / max(whole - rest, 1e-9)
+            remaining = seconds_left(time.perf_counter() - started, whole, rest, workers)
             click.echo(_progress(trial, line, len(left), remaining), err=True)
     if failures:
         click.echo(f"{failures} trials failed; their lines in {out} say why", err=True)

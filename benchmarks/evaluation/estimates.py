@@ -11,6 +11,7 @@ ROWS = {
     "mnist": 60_000, "fashion-mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000,
     "svhn": 73_257, "banking77": 10_003,
 }  # fmt: skip
+HEAD_START = 0.1  # of the expected time, see `seconds_left`
 OTHER_ROWS = 100_000  # of the sets in a table, roughly
 
 BATCH = 256
@@ -54,6 +55,29 @@ def model_of(name: str) -> str:
     if name in {"mnist", "fashion-mnist"}:
         return "lenet"
     return "resnet18" if name in {"cifar10", "cifar100", "svhn"} else "logistic"
+
+
+def seconds_left(spent: float, whole: float, rest: float, workers: int) -> float:
+    """Return how long the rest takes at the pace so far.
+
+    Parameters
+    ----------
+    spent : float
+        Seconds since the beginning.
+    whole, rest : float
+        Expected seconds of one process for all trials, and for those that are left.
+    workers : int
+        A tenth of the whole counts as done at the expected pace, so that the start of the
+        processes and the first trial do not decide.
+
+    Examples
+    --------
+    >>> seconds_left(60, 100, 50, 1), round(seconds_left(30, 100, 99, 1))
+    (58.333333333333336, 360)
+    """
+    head_start = HEAD_START * whole
+    pace = (spent + head_start / workers) / max(whole - rest + head_start, 1e-9)
+    return rest * pace
 
 
 def in_words(seconds: float) -> str:
