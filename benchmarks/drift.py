@@ -189,9 +189,9 @@ def draw(curves: dict[str, dict[str, Array]], path: Path) -> None:
     """Draw accuracy over time, a panel a stream."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - slow, and only to draw
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    panels = figure.subplots(1, len(curves), sharey=True)
-    for panel, (name, scores) in zip(np.atleast_1d(panels), curves.items(), strict=True):
+    figure = Figure(figsize=(5 * len(curves), 4), layout="constrained")
+    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for panel, (name, scores) in zip(panels, curves.items(), strict=True):
         for method, runs in scores.items():
             share = np.arange(1, runs.shape[1] + 1) / runs.shape[1]
             panel.plot(share, runs.mean(axis=0), marker=".", label=method)

@@ -148,7 +148,7 @@ def test_http_counts_requests() -> None:
     assert printed["requests_per_s"] > 0
 
 
-def test_drift_scores_each_method_along_a_stream() -> None:
+def test_drift_scores_each_method_along_a_stream(tmp_path: Path) -> None:
     """Classes that are easily told apart are, by whatever has kept some of both."""
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1], 200)
@@ -159,6 +159,8 @@ def test_drift_scores_each_method_along_a_stream() -> None:
     assert all(len(values) == 2 for values in scores.values())
     assert scores["none"] == [0.5, 0.5]
     assert scores["last"] == [0.5, 0.5]
-    assert all(scores[name][1] > 0.95 for name in ("reservoir", "coreset", "coreset anew"))
-    lines = drift.table("toy", {name: np.array([run]) for name, run in scores.items()})
-    assert len(lines.splitlines()) == 2 + len(drift.METHODS)
+    assert all(scores[name][1] > 0.95 for name in ("reservoir", "coreset anew")), scores
+    curves = {name: np.array([run]) for name, run in scores.items()}
+    assert len(drift.table("toy", curves).splitlines()) == 2 + len(drift.METHODS)
+    drift.draw({"toy": curves}, tmp_path / "one.png")
+    assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
