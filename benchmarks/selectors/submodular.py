@@ -85,5 +85,10 @@ def _maximise(function: Callable[..., Any], x: Array, budget: int) -> IntArray:
     """Return rows of x (n, d) for which a function of the library is large."""
     if not 0 < budget < len(x):
         return np.arange(min(budget, len(x)))
+    return greedy(function, similarities(x), budget)
+
+
+def greedy(function: Callable[..., Any], similar: FloatArray, budget: int) -> IntArray:
+    """Return rows for which a function of the library is large, given all similarities (n, n)."""
     selector = function(budget, metric="precomputed", optimizer="lazy")
-    return np.asarray(selector.fit(similarities(x)).ranking, np.int64)
+    return np.asarray(selector.fit(similar).ranking, np.int64)

@@ -1,0 +1,140 @@
+"""Time, memory and use of our selection, beside facility location and graph cut.
+
+Run `python -m benchmarks.selection --data FOLDER`. Prints JSON. Each selection runs in a process
+of its own. For the library's, the similarities of all pairs are the set-up; for ours, all of
+the build. `choose` is what comes after it: the greedy choice, or a snapshot of a warm sketch.
+Seconds are also given in processor time, which other work on a machine changes less.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import psutil
+
+from benchmarks.child import in_child
+from benchmarks.evaluation.choosing import Choosing
+from benchmarks.evaluation.classifiers import fitted
+from benchmarks.evaluation.recipes import Recipe
+from benchmarks.evaluation.running import machine
+from benchmarks.selection_ratios import exponents, ratios
+from benchmarks.selection_tasks import ours, ours_streaming, part_of, peer
+from benchmarks.selectors import Chosen
+
+METHODS = {"facility-location": peer, "graph-cut": peer, "ours": ours}
+PEERS = ("facility-location", "graph-cut")
+SIZES = (5_000, 20_000)
+GROWTH = (1_250, 2_500, 5_000, 10_000, 20_000, 60_000)
+SHARES = (0.001, 0.01, 0.1, 0.5)  # of the paper's Table II
+SIMILARITY_BYTES = 8  # of one pair
+MEMORY_SHARE = 0.8  # of what is free, that may be taken
+
+Row = dict[str, Any]
+
+
+@click.command()
+@click.option("--data", multiple=True, type=click.Path(path_type=Path), help="Folder of data.")
+@click.option("--set", "name", default="fashion-mnist", show_default=True, help="Data set.")
+@click.option("--size", "sizes", multiple=True, type=int, help="Samples; default: 5,000, 20,000.")
+@click.option("--budget", default=500, show_default=True, help="Samples to choose.")
+@click.option("--seeds", default=3, show_default=True, help="Of samples, choice and training.")
+@click.option("--steps", default=600, show_default=True, help="Of each training.")
+@click.option("--growth", multiple=True, type=int, help="Samples; default: 1,250 to 60,000.")
+@click.option("--stream", default=1_000_000, show_default=True, help="Samples of ours in one pass.")
+def main(
+    *,
+    data: tuple[Path, ...],
+    name: str,
+    sizes: tuple[int, ...],
+    budget: int,
+    seeds: int,
+    steps: int,
+    growth: tuple[int, ...],
+    stream: int,
+) -> None:
+    """Measure selections of the same samples side by side; times by budget at the least size."""
+    sizes, growth = sizes or SIZES, growth or GROWTH
+    bench = Bench(name, list(data), steps)
+    compared = [
+        bench.row(method, n, budget, seed)
+        for seed in range(seeds)
+        for n in sizes
+        for method in METHODS
+    ]
+    grown = [bench.row(method, n, budget, 0) for n in growth for method in METHODS]
+    streamed = bench.measured(ours_streaming, "ours", stream, budget, 0)
+    by_budget = [
+        bench.row(method, min(sizes), max(round(share * min(sizes)), 1), 0) | {"share": share}
+        for share in SHARES
+        for method in METHODS
+    ]
+    for row in compared:
+        bench.train(row)
+    result = {
+        "machine": machine(),
+        "data": name,
+        "budget": budget,
+        "compared": ratios(compared),
+        "rows": without_core(compared),
+        "exponents": exponents(grown),
+        "growth": without_core(grown),
+        "stream": streamed,
+        "by_budget": without_core(by_budget),
+    }
+    click.echo(json.dumps(result, indent=2))
+
+
+class Bench:
+    """A data set, and what is measured on it; progress goes to stderr.
+
+    Parameters
+    ----------
+    name : str
+    folders : list of Path
+    steps : int
+        Of each training.
+    """
+
+    def __init__(self, name: str, folders: list[Path], steps: int) -> None:
+        self._name, self._folders, self._steps = name, folders, steps
+        self._started = time.perf_counter()
+
+    def row(self, method: str, n: int, budget: int, seed: int) -> Row:
+        """Return what one selection takes; of a peer that does not fit, how much it needs."""
+        needed = SIMILARITY_BYTES * n**2
+        if method in PEERS and needed > MEMORY_SHARE * psutil.virtual_memory().available:
+            row = {"method": method, "n": n, "budget": budget, "seed": seed}
+            return row | {"error": f"needs {needed / 2**30:.1f} GiB, which are not free"}
+        return self.measured(METHODS[method], method, n, budget, seed)
+
+    def measured(self, task: Any, method: str, n: int, budget: int, seed: int) -> Row:
+        """Return what a task takes in a process of its own."""
+        row: Row = {"method": method, "n": n, "budget": budget, "seed": seed}
+        row |= in_child(task, self._name, self._folders, n, budget, seed, method)
+        shown = {key: value for key, value in row.items() if key != "core"}
+        click.echo(f"{time.perf_counter() - self._started:.0f} s {json.dumps(shown)}", err=True)
+        return row
+
+    def train(self, row: Row) -> None:
+        """Add the accuracy of a model that is trained on what was chosen."""
+        if "core" not in row:
+            return
+        data = part_of(self._name, self._folders, row["n"], row["seed"])
+        chosen, nothing = Chosen(np.array(row["core"], np.int64)), np.empty(0, np.int64)
+        steps = {"steps": self._steps}
+        metrics = fitted(
+            data, Choosing(chosen, nothing, 0, 0), Recipe.parse("ce"), steps, row["seed"], "cpu"
+        )
+        row |= {"accuracy": metrics["accuracy"], "labels_used": metrics["labels_used"]}
+
+
+def without_core(rows: list[Row]) -> list[Row]:
+    """Return rows without the numbers of the samples chosen."""
+    return [{key: value for key, value in row.items() if key != "core"} for row in rows]
+
+
+if __name__ == "__main__":
+    main()

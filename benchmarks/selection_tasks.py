@@ -1,0 +1,122 @@
+"""What `benchmarks.selection` measures, each in a process of its own."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import apricot
+import numpy as np
+import sklearn.decomposition
+import sklearn.metrics  # noqa: F401 - the same
+
+from benchmarks.child import Ready
+from benchmarks.data import DataSet, load
+from benchmarks.selectors.spaces import vectors
+from benchmarks.selectors.submodular import greedy, similarities
+from echo_stream import EchoCoreset
+from echo_stream.typing import Array
+
+WARM_REPEATS = 5
+STREAM_BATCH = 10_000  # samples made and counted at a time
+NOISE = 8  # levels of brightness, so that samples that come again are others
+
+
+def part_of(name: str, folders: Sequence[Path], n: int, seed: int) -> DataSet:
+    """Return a data set with n of its training samples, drawn at random."""
+    data = load(name, folders)
+    rows = np.random.default_rng(seed).permutation(len(data.x_train))[:n]
+    return data.part(np.sort(rows))
+
+
+def peer(
+    ready: Ready, name: str, folders: list[Path], n: int, budget: int, seed: int, method: str
+) -> dict[str, Any]:
+    """Choose by a function of apricot-select: similarities are the set-up.
+
+    The library compiles its code anew in each call, which takes as long for a tiny one:
+    `compile` is that, and part of `choose`.
+    """
+    function = {
+        "facility-location": apricot.FacilityLocationSelection,
+        "graph-cut": apricot.GraphCutSelection,
+    }[method]
+    data = part_of(name, folders, n, seed)
+
+    ready()
+    clock = _Clock()
+    similar = similarities(vectors(data))
+    found = clock.lap("setup")
+    core = greedy(function, similar, budget)
+    found |= clock.lap("choose")
+    greedy(function, similar[:4, :4].copy(), 2)
+    return found | clock.lap("compile") | {"core": core.tolist()}
+
+
+def ours(
+    ready: Ready, name: str, folders: list[Path], n: int, budget: int, seed: int, _: str
+) -> dict[str, Any]:
+    """Build the coreset, encoder and codebook included, then choose again from its sketch."""
+    data = part_of(name, folders, n, seed)
+    _import_ours(data.x_train)
+    ready()
+    clock = _Clock()
+    engine = EchoCoreset(budget, seed=seed, device="cpu").fit(data.x_train)
+    found = clock.lap("setup")
+    core = engine.indices_
+    found |= clock.lap("choose") | {"core": core.tolist()}
+    for _repeat in range(WARM_REPEATS):
+        engine.snapshot()
+    warm = clock.lap("warm")
+    return found | {key: value / WARM_REPEATS for key, value in warm.items()}
+
+
+def ours_streaming(
+    ready: Ready, name: str, folders: list[Path], n: int, budget: int, seed: int, _: str
+) -> dict[str, Any]:
+    """Count n samples once, more than any machine has to hold; making them is not timed."""
+    x = load(name, folders).x_train
+    _import_ours(x)
+    rng, engine = np.random.default_rng(seed), EchoCoreset(budget, seed=seed, device="cpu")
+    ready()
+    totals = np.zeros(2)
+    for start in range(0, n, STREAM_BATCH):
+        batch = _noisy(x, min(STREAM_BATCH, n - start), rng)
+        clock = _Clock()
+        engine.partial_fit(batch)
+        totals += list(clock.lap("setup").values())
+    clock = _Clock()
+    engine.snapshot()
+    return {"setup_s": totals[0], "setup_cpu_s": totals[1]} | clock.lap("choose")
+
+
+def _import_ours(x: Array) -> None:
+    """Build a tiny coreset, so that what is imported when it is needed has been."""
+    EchoCoreset(2, device="cpu").fit(x[:50])
+
+
+def _noisy(x: Array, n: int, rng: np.random.Generator) -> Array:
+    """Return n samples drawn from x, each changed a little."""
+    drawn = x[rng.integers(0, len(x), n)]
+    noise = rng.integers(0, NOISE, drawn.shape, dtype=np.uint8)
+    if drawn.dtype == np.uint8:
+        return np.where(drawn > 255 - NOISE, drawn, drawn + noise).astype(np.uint8)
+    return drawn + noise.astype(drawn.dtype) / 255
+
+
+class _Clock:
+    """Tells seconds and processor seconds since it was last asked."""
+
+    def __init__(self) -> None:
+        self._then = self._now()
+
+    def lap(self, name: str) -> dict[str, float]:
+        """Return both under the name of what has just been done."""
+        now = self._now()
+        seconds, cpu_seconds = (b - a for a, b in zip(self._then, now, strict=True))
+        self._then = now
+        return {f"{name}_s": seconds, f"{name}_cpu_s": cpu_seconds}
+
+    def _now(self) -> tuple[float, float]:
+        """Return the time by both clocks."""
+        return time.perf_counter(), time.process_time()

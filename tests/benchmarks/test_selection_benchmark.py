@@ -1,0 +1,92 @@
+"""The benchmark of selection's time and memory: what it measures, and what it makes of that."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from benchmarks import selection
+from benchmarks.child import Ready, in_child
+from benchmarks.selection_ratios import exponents, ratios
+
+ARGUMENTS = "--set digits --size 100 --budget 10 --seeds 1 --growth 50 --growth 100 --stream 12000"
+TIMES = {"choose": 1.0, "compile": 0.5, "warm": 0.01}  # seconds
+
+
+def taking(ready: Ready, mebibytes: int) -> dict[str, Any]:
+    """Take some memory, after some that does not count."""
+    before = np.ones(10 * 2**17)
+    ready()
+    return {"sum": float(before[0] + np.ones(mebibytes * 2**17)[0])}
+
+
+def failing(_: Ready, error: type[Exception]) -> dict[str, Any]:
+    """Fail."""
+    raise error
+
+
+def test_memory_counts_from_when_a_task_is_ready() -> None:
+    """What it has imported and read before is not the method's."""
+    found = in_child(taking, 64)
+    assert found["sum"] == 2
+    assert found["peak_mib"] == pytest.approx(64, abs=8)
+
+
+def test_a_child_that_fails_says_so() -> None:
+    """Memory that runs out is a result; so is whatever else ends the child."""
+    assert in_child(failing, MemoryError)["error"] == "out of memory"
+    assert in_child(failing, ValueError)["error"] == "exit code 1"
+
+
+def row(method: str, n: int, seed: int, seconds: float, **more: float) -> dict[str, Any]:
+    """Return a measurement: set-up and choice in seconds, by both clocks."""
+    times = {
+        f"{name}_{clock}": value
+        for clock in ("s", "cpu_s")
+        for name, value in (TIMES | {"setup": seconds}).items()
+    }
+    return (
+        {"method": method, "n": n, "seed": seed, "peak_mib": 10.0, "accuracy": 0.5} | times | more
+    )
+
+
+def test_ratios_are_of_medians() -> None:
+    """Compiling is not counted; a warm sketch is set against a choice from given similarities."""
+    rows = [
+        *(
+            row("facility-location", 100, seed, 9.5, peak_mib=100, accuracy=0.5)
+            for seed in range(3)
+        ),
+        *(row("ours", 100, seed, 1.0, accuracy=0.5 + seed / 100) for seed in range(3)),
+    ]
+    (found,) = ratios(rows)
+    assert found["times_faster_cpu_s"] == pytest.approx(10 / 2)
+    assert found["times_faster_warm_s"] == pytest.approx(0.5 / 0.01)
+    assert found["memory_share"] == pytest.approx(0.1)
+    assert found["our_gain"] == pytest.approx(1)
+    assert found["our_gain_standard_error"] == pytest.approx(1 / np.sqrt(3))
+
+
+def test_a_size_that_does_not_fit_has_no_ratio() -> None:
+    """Nor does it bend the exponents."""
+    rows = [row("ours", 100, 0, 1.0), {"method": "graph-cut", "n": 100, "error": "too large"}]
+    assert ratios(rows) == []
+    grown = [row("ours", n, 0, n**2 - 1.0, peak_mib=float(n)) for n in (10, 100, 1_000)]
+    assert exponents([*grown, rows[1]]) == {"ours": {"cpu_s": 2.0, "peak_mib": 1.0}}
+
+
+def test_the_benchmark_compares_what_it_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each method at each size and budget, with a model trained on what it chose."""
+    methods = {name: selection.METHODS[name] for name in ("graph-cut", "ours")}
+    monkeypatch.setattr(selection, "METHODS", methods)  # the other one compiles for seconds
+    monkeypatch.setattr(selection, "SHARES", (0.01, 0.5))
+    printed = CliRunner().invoke(selection.main, ARGUMENTS.split(), catch_exceptions=False).stdout
+    result = json.loads(printed)
+    assert [(r["n"], r["peer"]) for r in result["compared"]] == [(100, "graph-cut")]
+    assert all(0 < r["accuracy"] < 1 and r["labels_used"] == 10 for r in result["rows"])
+    assert set(result["exponents"]) == {"graph-cut", "ours"}
+    assert result["stream"]["n"] == 12_000
+    assert {r["budget"] for r in result["by_budget"]} == {1, 50}
+    assert not any("core" in r or "error" in r for r in result["rows"] + result["by_budget"])
