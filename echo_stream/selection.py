@@ -172,7 +172,7 @@ def row_weights(
     Examples
     --------
     >>> counts, rows, centroids = np.array([4, 3]), np.array([2, 0]), np.array([[0.0], [1.0]])
-    >>> row_weights(counts, rows, centroids, np.zeros(2)).tolist()
+    >>> row_weights(counts, rows, centroids, np.zeros(2, dtype=np.int64)).tolist()
     [3.5, 0.0]
     """
     taken = np.flatnonzero(rows_per_cell)
