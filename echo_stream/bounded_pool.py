@@ -56,11 +56,13 @@ class BoundedPool:
             self._add(key, member)
             self._pop()
 
+    def num_tied(self, key: float) -> int:
+        """Return how many members have a key. O(1)."""
+        return self._keys.get(key, 0)
+
     def tied(self, key: float) -> list[Member]:
-        """Return the members of a key, in order of tie. O(1), or O(log n) for each of them."""
+        """Return the members of a key, in order of tie. O(log n) for each of them."""
         entries, found = self._entries, []
-        if not self._keys.get(key):
-            return []
         for place in range(entries.bisect_key_left((key, FIRST_TIE)), len(entries)):
             if entries[place][0] != key:
                 break

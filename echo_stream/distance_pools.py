@@ -298,10 +298,10 @@ class DistancePools:
 
         If so many are held, but it precedes some of them, the last of those makes room.
         """
-        tied, most = self.pools[slot].tied(key), self.needed[slot] + SPARE_TWINS
-        if len(tied) < most:
+        pool, most = self.pools[slot], self.needed[slot] + SPARE_TWINS
+        if pool.num_tied(key) < most:
             return False
-        twins = [held for held in tied if np.array_equal(held.x, member.x)]
+        twins = [held for held in pool.tied(key) if np.array_equal(held.x, member.x)]
         if len(twins) < most:
             return False
         self._twins[slot] += 1
