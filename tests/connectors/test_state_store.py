@@ -363,7 +363,8 @@ def test_other_configuration_is_refused(tmp_path: Path, setting: str, n: int) ->
     """The message names the setting and both values, while warming up as well."""
     # Support is on top of the budget under one preset and within it under the other.
     kept = replace(CONFIG, support=0) if setting == "preset" else CONFIG
-    kept = replace(kept, preset="default", support=0) if setting == "support_share" else kept
+    if setting in ("balance", "support_share"):
+        kept = replace(kept, preset="default", cells=None, latent=None, rank=None, support=0)
     save(tmp_path, n, config=kept)
     config = EngineConfig.from_json({**kept.to_json(), setting: OTHER[setting]})
     there, here = kept.to_json()[setting], OTHER[setting]
