@@ -68,8 +68,9 @@ def served(state: Path) -> Iterator[tuple[str, psutil.Process]]:
     ) as process:
         try:
             assert process.stderr is not None
-            address = process.stderr.readline().strip().removeprefix("http://")
-            yield address, psutil.Process(process.pid)
+            # Warnings, of settings that mean nothing, come before.
+            address = next(line for line in process.stderr if line.startswith("http://"))
+            yield address.strip().removeprefix("http://"), psutil.Process(process.pid)
         finally:
             process.terminate()
 
