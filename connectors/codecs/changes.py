@@ -19,7 +19,7 @@ def tombstone(key: bytes | None, named: Named) -> Forget:
     Examples
     --------
     >>> tombstone(b"7", {})
-    Forget(id='7', place=0)
+    Forget(id='7', place=0, origin=None)
     """
     id = id_of(key, named, {})
     if id is None:
@@ -39,7 +39,7 @@ def late_label(key: bytes | None, named: Named, fields: Mapping[str, Any]) -> La
     Examples
     --------
     >>> late_label(None, {}, {"id": 7, "y": "cat"})
-    LateLabel(id='7', label='cat', place=0)
+    LateLabel(id='7', label='cat', place=0, origin=None)
     """
     label = label_in(named, fields)
     if label is None:

@@ -62,9 +62,9 @@ def read_message(
     >>> read_message(b"7", b'{"x": [1, 2.5], "y": "cat"}', [], CodecConfig())
     Decoded(x=array([[1. , 2.5]], dtype=float32), ids=('7',), labels=('cat',), is_batch=False)
     >>> read_message(b"7", b'{"y": "cat"}', [], CodecConfig())
-    LateLabel(id='7', label='cat', place=0)
+    LateLabel(id='7', label='cat', place=0, origin=None)
     >>> read_message(b"7", None, [], CodecConfig())
-    Forget(id='7', place=0)
+    Forget(id='7', place=0, origin=None)
     """
     if value is None:
         return tombstone(key, dict(headers))
