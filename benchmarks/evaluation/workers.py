@@ -1,6 +1,8 @@
 """Processes that run trials side by side, and outlive trials that end one of them."""
 
 import multiprocessing
+import os
+import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -70,9 +72,18 @@ def _attempt_each(trials: list[Trial], folders: tuple[Path, ...], device: str) -
 
 
 def _start() -> None:
-    """Leave the other cores to the other processes."""
+    """Leave the other cores to the other processes, and end when nobody waits any more."""
     import torch  # noqa: PLC0415 - for workers alone: slow
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     torch.set_num_threads(1)
     threadpool_limits(1)
+
+
+def _end_with_the_parent() -> None:
+    """End this process once the one that feeds it has gone; a killed one says nothing."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -86,12 +86,15 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def test_a_killed_run_goes_on_where_it_was(plan: Path, tmp_path: Path) -> None:
-    """What has a line is not run again; in the end each trial has one."""
+    """What has a line is not run again; in the end each trial has one, and no worker is left."""
     out = tmp_path / "results.jsonl"
     with started(plan, out) as process:
         assert process.stderr is not None
         next(text for text in process.stderr if "left" in text)
+        workers = psutil.Process(process.pid).children(recursive=True)
         process.kill()
+    assert workers
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
     before = lines(out)
     assert 0 < len(before) < 6
     result = invoke("run", str(plan), "--out", str(out), "--workers", "1")
