@@ -11,6 +11,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import MemberState
 
+from echo_stream.connectors.kafka_joins import see_joins_through
 from echo_stream.errors import EchoStreamError, SourceError
 from echo_stream.run_stats import RunStats
 
@@ -79,6 +80,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # the client
         """Let a client join the group with its next poll."""
         self._consumer = consumer
         self.handover_s = HANDOVER_SHARE * consumer.config["max_poll_interval_ms"] / 1_000
+        see_joins_through(consumer)
         consumer.subscribe(list(topics), listener=self)
 
     def assignment(self, consumer: KafkaConsumer) -> Assignment | None:

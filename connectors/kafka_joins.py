@@ -1,0 +1,48 @@
+"""Joining a consumer group in as many polls as it takes.
+
+A poll of kafka-python 3.0 that runs out of time leaves its join under way, and the next one
+is to go on with it. Two things can happen between them. A leader that joins anew because its
+topics have changed takes note of the change as soon as the others have joined: the next poll
+sees nothing new, nobody ever looks at the assignment, and the client takes no part in its
+group any more. And a join that ends just then is thrown away and begun again.
+"""
+
+from typing import Any
+
+from kafka import KafkaConsumer
+
+
+def see_joins_through(consumer: KafkaConsumer) -> None:
+    """Let each poll of a consumer go on with the join that an earlier one has begun."""
+    coordinator = consumer._coordinator
+    joins = _Joins(coordinator)
+    coordinator.need_rejoin = joins.are_needed
+    coordinator._do_join_and_sync_async = joins.join
+    coordinator._on_join_complete_async = joins.complete
+
+
+class _Joins:
+    """The joins of a coordinator, which is the client's."""
+
+    def __init__(self, coordinator: Any) -> None:
+        self._coordinator = coordinator
+        self._are_needed = coordinator.need_rejoin
+        self._join = coordinator._do_join_and_sync_async
+        self._complete = coordinator._on_join_complete_async
+        self._ended: tuple[Any, bytes] | None = None  # generation, and what it assigns
+
+    def are_needed(self) -> bool:
+        """Tell whether there is a reason to join, or a join whose end nobody has seen."""
+        return self._coordinator.rejoining or self._are_needed()
+
+    async def join(self) -> bytes:
+        """Return what the group assigns: what has come meanwhile, if it holds, else ask."""
+        if self._ended is None or self._ended[0] != self._coordinator._generation:
+            assigned = await self._join()
+            self._ended = (self._coordinator._generation, assigned)
+        return self._ended[1]
+
+    async def complete(self, *arguments: Any) -> None:
+        """Take over what was assigned."""
+        self._ended = None
+        await self._complete(*arguments)

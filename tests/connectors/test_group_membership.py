@@ -1,0 +1,55 @@
+"""A member of a consumer group, with the client that is installed."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.admin import NewPartitions
+
+from echo_stream.connectors.group_membership import Membership
+from echo_stream.connectors.kafka_client import COMMON_OPTIONS
+from tests.broker import Broker
+from tests.conftest import MakeTopic
+
+pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+
+LIMIT_S = 30.0
+POLL_MS = 1  # and the broker answers between two polls
+PAUSE_S = 0.05
+
+
+@contextmanager
+def joined(broker: Broker, topic: str) -> Iterator[tuple[KafkaConsumer, Membership]]:
+    """Yield a client that joins a group of its own with its polls."""
+    membership = Membership(topic)
+    options = {**COMMON_OPTIONS, **membership.options(), "metadata_max_age_ms": 200}
+    with closing(KafkaConsumer(bootstrap_servers=broker.bootstrap, **options)) as consumer:
+        membership.join(consumer, [topic])
+        yield consumer, membership
+
+
+def poll_until(consumer: KafkaConsumer, is_so: Callable[[], bool]) -> None:
+    """Poll again and again, and never long enough for an answer."""
+    deadline = time.monotonic() + LIMIT_S
+    while not is_so():
+        assert time.monotonic() < deadline, consumer.group_metadata()
+        consumer.poll(POLL_MS)
+        time.sleep(PAUSE_S)
+
+
+def test_a_leader_whose_topic_grows_joins_again(broker: Broker, make_topic: MakeTopic) -> None:
+    """Although each of its polls is over before the group has answered."""
+    topic = make_topic()
+    with joined(broker, topic) as (consumer, membership):
+
+        def has(number: int) -> bool:
+            assignment = membership.assignment(consumer)
+            partitions = {TopicPartition(topic, each) for each in range(number)}
+            return assignment is not None and assignment.partitions == partitions
+
+        poll_until(consumer, lambda: has(1))
+        with KafkaAdminClient(bootstrap_servers=broker.bootstrap) as admin:
+            admin.create_partitions({topic: NewPartitions(3)})
+        poll_until(consumer, lambda: has(3))
