@@ -34,16 +34,16 @@ test: $(VENV)/.group-test ## run the tests; PYTEST_ARGS="-k name" for some of th
 fuzz: $(VENV)/.group-test ## look long for wrong certificates and decoders; EXAMPLES= CERTIFICATES= MESSAGES=
 	ECHO_STREAM_FUZZ_EXAMPLES=$(EXAMPLES) ECHO_STREAM_FUZZ_CERTIFICATES=$(CERTIFICATES) \
 		ECHO_STREAM_FUZZ_MESSAGES=$(MESSAGES) \
-		$(BIN)/pytest tests/test_certificates.py tests/test_repair.py tests/test_many_certificates.py \
+		$(BIN)/pytest --timeout 0 tests/test_certificates.py tests/test_repair.py tests/test_many_certificates.py \
 		tests/connectors/test_codecs_fuzz.py
 
 kills: $(VENV)/.group-test ## kill a consumer KILLS= times while its topic is being written
 	.ci/debian-packages
-	ECHO_STREAM_KILLS=$(KILLS) $(BIN)/pytest tests/test_kafka_kills.py
+	ECHO_STREAM_KILLS=$(KILLS) $(BIN)/pytest --timeout 0 tests/test_kafka_kills.py
 
 soak: $(VENV)/.group-test ## run a consumer at full speed for SOAK_MINUTES=; memory and files must be flat
 	.ci/debian-packages
-	ECHO_STREAM_SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/pytest -s tests/test_soak.py
+	ECHO_STREAM_SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/pytest -s --timeout 0 tests/test_soak.py
 
 bench: $(VENV)/.group-bench ## measure; FASHION_MNIST and EMBEDDINGS name the data's folders
 	$(BIN)/python -m benchmarks.quality run benchmarks/plans/quick.toml \
