@@ -33,7 +33,7 @@ class _Joins:
 
     def are_needed(self) -> bool:
         """Tell whether there is a reason to join, or a join whose end nobody has seen."""
-        return self._coordinator.rejoining or self._are_needed()
+        return bool(self._coordinator.rejoining or self._are_needed())
 
     async def join(self) -> bytes:
         """Return what the group assigns: what has come meanwhile, if it holds, else ask."""
