@@ -135,7 +135,9 @@ def _argmax(scores: torch.Tensor) -> torch.Tensor:
     return scores.max(dim=1).indices
 
 
-def train_codebook(latent: torch.Tensor, *, slots: int, seed: int) -> Codebook:
+def train_codebook(
+    latent: torch.Tensor, *, slots: int, seed: int, times: IntArray | None = None
+) -> Codebook:
     """Return the codebook that k-means finds among training points.
 
     Parameters
@@ -144,6 +146,8 @@ def train_codebook(latent: torch.Tensor, *, slots: int, seed: int) -> Codebook:
     slots : int
         Of the core. K is the smallest of it, n / 2, 4,096 and the number of distinct points.
     seed : int
+    times : ndarray of shape (n,), int64, optional
+        How often each point counts; once where it is not given.
 
     Notes
     -----
@@ -153,13 +157,15 @@ def train_codebook(latent: torch.Tensor, *, slots: int, seed: int) -> Codebook:
     points = latent.cpu().numpy()
     distinct = len(np.unique(points, axis=0))
     number = max(1, min(slots, len(points) // SAMPLES_PER_CODEWORD, MAX_CODEWORDS, distinct))
-    codewords = torch.from_numpy(_fit_codewords(points, number, seed))
+    codewords = torch.from_numpy(_fit_codewords(points, number, seed, times))
     _, exponent = math.frexp(float(codewords.abs().max()))
     step = math.ldexp(1.0, exponent - weight_bits(latent.shape[1]))
     return Codebook(torch.unique(round_to_unit(codewords, step), dim=0).to(latent.device))
 
 
-def _fit_codewords(points: FloatArray, number: int, seed: int) -> FloatArray:
+def _fit_codewords(
+    points: FloatArray, number: int, seed: int, times: IntArray | None = None
+) -> FloatArray:
     """Return the centres that k-means finds, of shape (number, d), float64."""
     from sklearn.cluster import KMeans  # noqa: PLC0415 - slow to import
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
@@ -169,5 +175,5 @@ def _fit_codewords(points: FloatArray, number: int, seed: int) -> FloatArray:
         # Points that all but coincide share a codeword, and those that are left over go with
         # the other duplicates.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        kmeans.fit(points)
+        kmeans.fit(points, sample_weight=times)
     return np.asarray(kmeans.cluster_centers_.astype(np.float64))

@@ -303,8 +303,8 @@ class EchoCoreset(ChangingEstimator):
         ----------
         source : Rereadable, optional
             The data that was counted, from its first sample: it is counted again, exactly.
-            Without it counts and sums are estimated from a uniform sample, unless that
-            holds everything; nothing is certified then, and manifests say `approximate`.
+            Without it counts and sums are estimated from what is held, unless that is
+            everything; nothing is certified then, and manifests say `approximate`.
         on_epoch : callable, optional
             Called with (epochs done, epochs) while the encoder is trained.
 

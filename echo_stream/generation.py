@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from echo_stream.partition import Partition
 from echo_stream.pca import fit_pca, identity
 from echo_stream.preprocessing import Preprocessing, fit_preprocessing, row_chunks
 from echo_stream.scratch import Scratch
-from echo_stream.typing import Array, State
+from echo_stream.typing import Array, IntArray, State
 from echo_stream.validation import SampleSchema
 
 FORMAT_VERSION = 1
@@ -34,6 +34,21 @@ ID_DIGITS = 16
 
 OnEpoch: TypeAlias = Callable[[int, int], None]
 """Called with (epochs done, epochs) while the encoder is trained."""
+
+
+class Covered(NamedTuple):
+    """Samples that stand for all that has been counted.
+
+    Attributes
+    ----------
+    x : ndarray of shape (n, ...)
+        Payloads.
+    times : ndarray of shape (n,), int64
+        For how many each stands, itself included.
+    """
+
+    x: Array
+    times: IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -193,6 +208,7 @@ def train_generation(
     device: torch.device,
     features: object = None,
     on_epoch: OnEpoch | None = None,
+    covered: "Covered | None" = None,
 ) -> Generation:
     """Train a generation on payloads x of shape (n, ...), n >= 1.
 
@@ -209,12 +225,15 @@ def train_generation(
         Makes the vectors that are measured; see `EchoCoreset`.
     on_epoch : callable, optional
         Called with (epochs done, epochs).
+    covered : Covered, optional
+        Of what codewords are means, if not of x.
     """
     refuse_too_fine(config, expected_n)
     schema, featured = SampleSchema.of(x), None
     if features is not None:
         featured = Features.fit(features, x, device)
         x = featured(x)
+        covered = covered and covered._replace(x=featured(covered.x))
     preprocess = fit_preprocessing(x, standardise=config.standardise, device=device)
     encoder = _train_latent(x, preprocess, config, on_epoch)
     embedding = torch.cat([encoder(preprocess(part)) for part in row_chunks(x)])
@@ -222,6 +241,10 @@ def train_generation(
     span = (embedding.amin(dim=0), embedding.amax(dim=0)) if is_grid else None
     latent = _rescale(embedding, span)
     latent_unit = unit_for(float(latent.abs().max()))
+    points, times = round_to_unit(latent, latent_unit), None
+    if covered is not None and not is_grid:
+        embedded = torch.cat([encoder(preprocess(part)) for part in row_chunks(covered.x)])
+        points, times = round_to_unit(embedded, latent_unit), covered.times
     return Generation(
         schema=schema,
         preprocess=preprocess,
@@ -229,7 +252,7 @@ def train_generation(
         span=span,
         latent_unit=latent_unit,
         norm_unit=unit_for(float(latent.square().sum(dim=1).max())),
-        partition=_train_partition(round_to_unit(latent, latent_unit), config, expected_n),
+        partition=_train_partition(points, times, config, expected_n),
         expected_n=expected_n,
         features=featured,
     ).to(torch.device("cpu"))
@@ -297,11 +320,14 @@ def _train_latent(
     )
 
 
-def _train_partition(latent: torch.Tensor, config: EngineConfig, expected_n: int) -> Partition:
+def _train_partition(
+    latent: torch.Tensor, times: IntArray | None, config: EngineConfig, expected_n: int
+) -> Partition:
     """Return the partition of the latent space that the training points call for."""
     if config.cells == "codebook":
         most = CODEWORDS_OF_CLASS if config.balance == "class" else MAX_CODEWORDS
-        return train_codebook(latent, slots=min(config.core_slots, most), seed=config.seed)
+        slots = min(config.core_slots, most)
+        return train_codebook(latent, slots=slots, seed=config.seed, times=times)
     if config.cells == "grid-budget":
         side = budget_aware_side(latent, expected_n, config.budget)
     else:

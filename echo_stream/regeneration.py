@@ -1,17 +1,16 @@
 """A new generation in the midst of a stream: trained on kept samples, swapped in whole."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 import torch
 
-from echo_stream import sketch as sketches
 from echo_stream.drift import Watch
 from echo_stream.errors import SourceError, WarmupError
 from echo_stream.forgotten import Forgotten
-from echo_stream.generation import OnEpoch, train_generation
+from echo_stream.generation import Covered, OnEpoch, train_generation
 from echo_stream.grid import grid_side
 from echo_stream.label_counts import LabelCounts
 from echo_stream.labelling import LateLabels
@@ -22,6 +21,7 @@ from echo_stream.repair import repair
 from echo_stream.samples import Samples
 from echo_stream.sketch import Sketch
 from echo_stream.source import Rereadable, read_again
+from echo_stream.stand_ins import chunks, stand_ins
 from echo_stream.typing import Array, IntArray
 
 Item = TypeVar("Item")
@@ -56,11 +56,11 @@ def _looked_at(sketch: Sketch, watch: Watch) -> Sketch:
 
 
 def regenerated(sketch: Sketch, *, on_epoch: OnEpoch | None = None, goes_on: bool = True) -> Sketch:
-    """Return a sketch of a new generation, trained on the reservoir and filled from what is held.
+    """Return a sketch of a new generation, trained on what is held and filled from it.
 
     The sketch given is left as it is. Counts and sums are exact, and certificates stand,
-    where the reservoir holds everything that was counted; else they are estimates. One that
-    does not go on is only to select from: it is not watched for drift.
+    where everything that was counted is held; else they are estimates. One that does not go
+    on is only to select from: it is not watched for drift.
 
     Raises
     ------
@@ -69,22 +69,23 @@ def regenerated(sketch: Sketch, *, on_epoch: OnEpoch | None = None, goes_on: boo
 
     Notes
     -----
-    1. Train on the reservoir, a uniform sample of m. 2. Count each of its samples
-    N // m times, and one more time the N mod m that come first: whole numbers, so that
-    sums stay exact multiples of their unit. 3. Offer all samples held to the new pools.
+    1. Train the embedding on the reservoir, a uniform sample, and codewords on all that is
+    held, each sample for as many as it stands for (`echo_stream.stand_ins`). 2. Count it as
+    many times: whole numbers, so that sums stay exact multiples of their unit. 3. Offer all
+    samples held to the new pools.
     """
-    old = sketch.settled()
-    new = _trained(old, on_epoch)
-    kept = old.reservoir.members
-    times = torch.from_numpy(shares(old.n, len(kept))).to(new.device)
-    for start, part in _chunks(kept):
+    old = _begun(sketch)
+    kept, members = old.reservoir.members, old.members()
+    standing, times = stand_ins(old, members)
+    new = _trained(old, on_epoch, Covered(_payloads(standing, old), times))
+    number = torch.from_numpy(times).to(new.device)
+    for start, part in chunks(standing):
         embedded = new.embed(samples_from(part, new.generation.schema))
-        new.count(embedded, times[start : start + len(part)])
-    members = old.members()
+        new.count(embedded, number[start : start + len(part)])
     slots, heirs = _moved(members, new)
     _offer(new, slots, heirs)
     heir_of = dict(zip(map(id, members), heirs, strict=True))
-    new.is_approximate = len(kept) < old.n
+    new.is_approximate = len(standing) < old.n
     new.reservoir = old.reservoir.successor(
         [heir_of[id(member)] for member in kept], new.reservoir.size
     )
@@ -112,7 +113,7 @@ def reread(sketch: Sketch, source: Rereadable, *, on_epoch: OnEpoch | None = Non
     WarmupError
         If nothing has been counted.
     """
-    old = sketch.settled()
+    old = _begun(sketch)
     new = _trained(old, on_epoch)
     source.expect(new.generation.schema)
     new.forgotten = old.forgotten.same_ids()
@@ -141,30 +142,27 @@ def reread(sketch: Sketch, source: Rereadable, *, on_epoch: OnEpoch | None = Non
     return new
 
 
-def shares(n: int, number: int) -> IntArray:
-    """Return how often each of number samples counts, so that all sum to n.
-
-    Examples
-    --------
-    >>> shares(11, 4)
-    array([3, 3, 3, 2])
-    """
-    each, left = divmod(n, number)
-    return each + (np.arange(number) < left)
-
-
-def _trained(old: Sketch, on_epoch: OnEpoch | None) -> Sketch:
-    """Return an empty sketch of a generation trained on the reservoir of a settled sketch."""
-    if old.n == 0:
+def _begun(sketch: Sketch) -> Sketch:
+    """Return the sketch with its tail applied, if anything has been counted."""
+    if sketch.n == 0:
         msg = "no sample has been counted yet; there is nothing to train a generation on"
         raise WarmupError(msg)
+    return sketch.settled()
+
+
+def _trained(old: Sketch, on_epoch: OnEpoch | None, covered: Covered | None = None) -> Sketch:
+    """Return an empty sketch of a generation trained on the reservoir of a settled sketch.
+
+    Codewords on what is covered, if that is given.
+    """
     generation = train_generation(
-        _payloads(old),
+        _payloads(old.reservoir.members, old),
         old.config,
         expected_n=_expected_n(old),
         device=old.device,
         features=old.generation.features,
         on_epoch=on_epoch,
+        covered=covered,
     )
     new = Sketch(generation, old.config, old.device)
     new.former_generations = [*old.former_generations, old.generation.id]
@@ -183,15 +181,15 @@ def _expected_n(old: Sketch) -> int:
     return wanted
 
 
-def _payloads(sketch: Sketch) -> Array:
-    """Return the payloads of a reservoir, in its order."""
-    return samples_from(sketch.reservoir.members, sketch.generation.schema).x
+def _payloads(members: Sequence[Member], sketch: Sketch) -> Array:
+    """Return the payloads of members, in their order."""
+    return samples_from(members, sketch.generation.schema).x
 
 
 def _moved(members: Sequence[Member], new: Sketch) -> tuple[IntArray, list[Member]]:
     """Return the slot of each member's cell, -1 for none, and the members with their new z."""
     slots, heirs = [], []
-    for _, part in _chunks(members):
+    for _, part in chunks(members):
         embedded = new.embed(samples_from(part, new.generation.schema))
         slots.append(new.table.find(embedded.keys).cpu().numpy())
         points, inputs = embedded.latent.cpu().numpy(), embedded.vectors.cpu().numpy()
@@ -206,7 +204,7 @@ def _offer(new: Sketch, slots: IntArray, heirs: Sequence[Member]) -> None:
     placed = [(slot, heir) for slot, heir in zip(slots.tolist(), heirs, strict=True) if slot >= 0]
     offered = np.bincount(slots[slots >= 0], minlength=len(new.table))
     new.pools.expect(new.table, offered)
-    for _, part in _chunks(placed):
+    for _, part in chunks(placed):
         members = [heir for _, heir in part]
         embedded = new.placed(members)
         block = Block(
@@ -223,9 +221,11 @@ def _offer(new: Sketch, slots: IntArray, heirs: Sequence[Member]) -> None:
 def _watch_on(new: Sketch, old: Sketch) -> None:
     """Watch the new sketch if the old one was watched."""
     if old.watch is not None:
-        begun = Watch.begin(new.generation, _payloads(old), seed=new.config.seed)
-        sample = new.settled().reservoir.members
-        new.watch = begun.looked(new.n, sample, new.generation.partition)
+        begun = Watch.begin(
+            new.generation, _payloads(old.reservoir.members, old), seed=new.config.seed
+        )
+        kept = new.settled().reservoir.members
+        new.watch = begun.looked(new.n, kept, new.generation.partition)
 
 
 def _remembered(samples: Samples, forgotten: Forgotten) -> Samples:
@@ -236,9 +236,3 @@ def _remembered(samples: Samples, forgotten: Forgotten) -> Samples:
     for member in members_of(samples[np.flatnonzero(is_gone)]):
         forgotten.add(member.id, [member])
     return samples[np.flatnonzero(~is_gone)]
-
-
-def _chunks(items: Sequence[Item]) -> Iterator[tuple[int, Sequence[Item]]]:
-    """Yield parts of a block's size, each with the number of its first item."""
-    for start in range(0, len(items), sketches.BLOCK_SIZE):
-        yield start, items[start : start + sketches.BLOCK_SIZE]

@@ -19,12 +19,13 @@ from echo_stream.connectors.state_store import StateStore
 from echo_stream.drift import Watch
 from echo_stream.errors import ConfigError, ShapeError, SourceError, WarmupError
 from echo_stream.generation import train_generation
-from echo_stream.regeneration import shares
+from echo_stream.members import Member
 from echo_stream.run_config import RunConfig
 from echo_stream.runtime import Run
 from echo_stream.schedule import Every
 from echo_stream.sketch import Sketch
 from echo_stream.source import ArraySource
+from echo_stream.stand_ins import shares
 from echo_stream.typing import Array
 from echo_stream.validation import as_samples
 from tests.runtime_rig import NEVER, Clock, Diary, Memory, comparable
@@ -69,22 +70,39 @@ def sketch_of(engine: EchoCoreset) -> Sketch:
     return engine._current.settled_sketch()
 
 
+def standing(old: Sketch) -> list[tuple[Member, int]]:
+    """Return for how many samples each one held stands, cell by cell."""
+    by_cell: dict[int, list[Member]] = {}
+    for member in old.members():
+        by_cell.setdefault(int(old.placed([member]).keys), []).append(member)
+    chosen = [m for side in old.pools.ordered.values() for pool in side.pools for m in pool]
+    statistics, stands = old.statistics(), []
+    for key, count in zip(statistics.keys.tolist(), statistics.counts.tolist(), strict=True):
+        near = [m for m in by_cell[key] if any(m is each for each in chosen)]
+        others = [m for m in by_cell[key] if not any(m is each for each in near)]
+        stands += [(m, 1) for m in near] if others else []
+        rest, sharers = (count - len(near), others) if others else (count, near)
+        stands += zip(sharers, shares(rest, len(sharers)).tolist(), strict=True)
+    return stands
+
+
 @settings(max_examples=30)
 @given(seed=st.integers(0, 1_000), n=st.integers(100, 900), share=st.sampled_from([0, 0.3]))
 @pytest.mark.usefixtures("_small_reservoirs")
-def test_counts_and_sums_are_those_of_the_kept_samples(seed: int, n: int, share: float) -> None:
-    """Each sample of the reservoir counts N // m times, or once more; sums are exact."""
+def test_each_sample_that_is_kept_stands_for_others_of_its_cell(
+    seed: int, n: int, share: float
+) -> None:
+    """Those in pools ordered by distance for themselves, the rest for the rest; sums are exact."""
     x = np.random.default_rng(seed).normal(size=(n, 2)).astype(np.float32)
     engine = streamed(x, budget=12, warmup=60, support_share=share)
-    kept = sketch_of(engine).settled().reservoir.members
+    stands = standing(sketch_of(engine).settled())
     engine.regenerate()
     after = sketch_of(engine)
     counts: dict[int, int] = {}
     sums: dict[int, list[Fraction]] = {}
-    each, left = divmod(n, len(kept))
-    for place, member in enumerate(kept):
+    for member, times in stands:
         placed = after.embed(as_samples(member.x[None]))
-        times, cell = each + (place < left), int(placed.keys)
+        cell = int(placed.keys)
         counts[cell] = counts.get(cell, 0) + times
         old = sums.get(cell, [Fraction(0)] * 2)
         sums[cell] = [
@@ -114,7 +132,7 @@ def test_an_approximate_coreset_is_whole_and_promises_nothing(
     x = np.cumsum(rng.normal(size=(n + more, 2)), axis=0).astype(np.float32)
     chosen: dict[str, Any] = {"budget": 30, "support_share": share}
     engine = streamed(x[:n], warmup=60, **chosen)
-    is_whole = n <= sketch_of(engine).reservoir.size
+    is_whole = sketch_of(engine).num_retained == n
     engine.regenerate()
     twin = EchoCoreset.from_state(engine.to_state(), device="cpu")
     engine.partial_fit(x[n:])

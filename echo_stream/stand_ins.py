@@ -1,0 +1,108 @@
+"""For how many of the samples that were counted each one stands that is held."""
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from echo_stream import sketch as sketches
+from echo_stream.members import Member
+from echo_stream.sketch import Sketch
+from echo_stream.typing import Array, IntArray
+
+Item = TypeVar("Item")
+
+
+def stand_ins(sketch: Sketch, members: Sequence[Member]) -> tuple[list[Member], IntArray]:
+    """Return the members that stand for any sample, and for how many: they sum to N.
+
+    Parameters
+    ----------
+    sketch : Sketch
+        Settled.
+    members : sequence of Member
+        All that it holds, in an order fixed by the content.
+
+    Notes
+    -----
+    A stratified estimate, with the cells for strata, whose counts are known. The samples
+    nearest a cell's centre and farthest from its mean stand for themselves. Whatever else of
+    the cell is held is so by its hash: a uniform sample of the rest, which shares that out.
+    O(retained D).
+    """
+    slots = np.concatenate(
+        [sketch.table.find(sketch.placed(part).keys).cpu().numpy() for _, part in chunks(members)]
+    )
+    times = np.zeros(len(members), dtype=np.int64)
+    rows = np.flatnonzero(slots >= 0)
+    times[rows] = _dealt(_counts(sketch), slots[rows], _are_chosen(sketch, members)[rows])
+    # Of cells of which nothing is held.
+    times += shares(sketch.n - int(times.sum()), len(members))
+    standing = np.flatnonzero(times)
+    return [members[row] for row in standing.tolist()], times[standing]
+
+
+def shares(n: int, number: int) -> IntArray:
+    """Return how often each of number samples counts, so that all sum to n.
+
+    Examples
+    --------
+    >>> shares(11, 4)
+    array([3, 3, 3, 2])
+    """
+    each, left = divmod(n, number)
+    return each + (np.arange(number) < left)
+
+
+def chunks(items: Sequence[Item]) -> Iterator[tuple[int, Sequence[Item]]]:
+    """Yield parts of a block's size, each with the number of its first item."""
+    for start in range(0, len(items), sketches.BLOCK_SIZE):
+        yield start, items[start : start + sketches.BLOCK_SIZE]
+
+
+def _counts(sketch: Sketch) -> IntArray:
+    """Return the count of each slot."""
+    statistics = sketch.statistics()
+    counts = np.zeros(len(sketch.table), dtype=np.int64)
+    counts[statistics.slots] = statistics.counts
+    return counts
+
+
+def _are_chosen(sketch: Sketch, members: Sequence[Member]) -> Array:
+    """Tell which members are held for their distance, and so are no uniform sample."""
+    ordered = sketch.pools.ordered.values()
+    chosen = {id(member) for side in ordered for pool in side.pools for member in pool}
+    return np.array([id(member) in chosen for member in members], dtype=bool)
+
+
+def _dealt(counts: IntArray, slots: IntArray, are_chosen: Array) -> IntArray:
+    """Return for how many samples of its slot each member stands.
+
+    Where all are chosen, or an estimated count is less than what is held, all share it.
+    """
+    held = np.bincount(slots, minlength=len(counts))
+    chosen = np.bincount(slots[are_chosen], minlength=len(counts))
+    is_split = (chosen < held) & (held <= counts)
+    shared = counts - np.where(is_split, chosen, 0)
+    sharers = held - np.where(is_split, chosen, 0)
+    is_sharer = ~are_chosen | ~is_split[slots]
+    times = np.ones(len(slots), dtype=np.int64)
+    mine = slots[is_sharer]
+    each, left = np.divmod(shared[mine], sharers[mine])
+    times[is_sharer] = each + (_ranks(mine) < left)
+    return times
+
+
+def _ranks(slots: IntArray) -> IntArray:
+    """Return how many entries before each one are equal to it.
+
+    Examples
+    --------
+    >>> _ranks(np.array([3, 5, 3, 3]))
+    array([0, 0, 1, 2])
+    """
+    order = np.argsort(slots, kind="stable")
+    _, firsts, sizes = np.unique(slots[order], return_index=True, return_counts=True)
+    ranks = np.empty_like(slots)
+    ranks[order] = np.arange(len(slots)) - np.repeat(firsts, sizes)
+    return ranks
