@@ -33,13 +33,20 @@ def echo_paper(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -
 def echo_in_one_pass(
     data: DataSet, order: IntArray, budget: int, seed: int, options: dict[str, Any]
 ) -> Chosen:
-    """Count a stream once, in its order, after a warm-up of a tenth of it."""
+    """Count a stream once, in its order, after a warm-up of a tenth of it.
+
+    Options are parameters of `EchoCoreset`; with *anew*, what is chosen is that on which a
+    run trains: in cells found at the end, among the samples that are kept.
+    """
+    is_anew = options.get("anew", False)
     settings = {"warmup": warmup_size(len(order))} | options
+    settings.pop("anew", None)
     engine = EchoCoreset(budget, seed=seed, **settings)
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
         engine.partial_fit(data.x_train[rows], data.y_train[rows], ids=rows)
-    return _chosen(engine.snapshot(), {"warmup_share": settings["warmup"] / len(order)})
+    snapshot = engine.snapshot(anew=is_anew)
+    return _chosen(snapshot.anew or snapshot, {"warmup_share": settings["warmup"] / len(order)})
 
 
 def _chosen(snapshot: Snapshot, info: dict[str, Any]) -> Chosen:

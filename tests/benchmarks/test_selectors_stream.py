@@ -1,6 +1,7 @@
 """Selectors of streams against what defines them."""
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -179,3 +180,14 @@ def test_ours_looks_at_labels_only_to_split_the_budget() -> None:
     chosen = stream_select("echo", data, SHUFFLED, 9, 0, {"balance": "class"})
     assert chosen.info["labels_seen"] == len(data.y_train)
     assert sorted(np.bincount(data.y_train[chosen.core])) == [2, 2, 2, 3]
+
+
+def test_ours_anew_knows_what_came_after_the_warmup() -> None:
+    """Sorted by class a tenth of the stream is of one class; cells found at the end are of all."""
+    data = clusters()
+    by_class = np.argsort(data.y_train, kind="stable")
+    options: dict[str, Any] = {"auto_regenerate": False}
+    plain = stream_select("echo", data, by_class, 4, 0, options).core
+    anew = stream_select("echo", data, by_class, 4, 0, options | {"anew": True}).core
+    assert len(set(data.y_train[plain].tolist())) < 4
+    assert sorted(data.y_train[anew].tolist()) == [0, 1, 2, 3]
