@@ -29,7 +29,7 @@ demo: venv ## install, and run echo-stream demo
 
 test: $(VENV)/.group-test ## run the tests; PYTEST_ARGS="-k name" for some of them
 	.ci/debian-packages
-	$(BIN)/pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.group-test ## look long for wrong certificates and decoders; EXAMPLES= CERTIFICATES= MESSAGES=
 	ECHO_STREAM_FUZZ_EXAMPLES=$(EXAMPLES) ECHO_STREAM_FUZZ_CERTIFICATES=$(CERTIFICATES) \
