@@ -208,7 +208,7 @@ def train_generation(
     device: torch.device,
     features: object = None,
     on_epoch: OnEpoch | None = None,
-    covered: "Covered | None" = None,
+    covered: Covered | None = None,
 ) -> Generation:
     """Train a generation on payloads x of shape (n, ...), n >= 1.
 
@@ -226,9 +226,12 @@ def train_generation(
     on_epoch : callable, optional
         Called with (epochs done, epochs).
     covered : Covered, optional
-        Of what codewords are means, if not of x.
+        Of what codewords are means, if not of x; a grid has none.
     """
     refuse_too_fine(config, expected_n)
+    is_grid = config.cells != "codebook"
+    if is_grid:
+        covered = None
     schema, featured = SampleSchema.of(x), None
     if features is not None:
         featured = Features.fit(features, x, device)
@@ -237,12 +240,11 @@ def train_generation(
     preprocess = fit_preprocessing(x, standardise=config.standardise, device=device)
     encoder = _train_latent(x, preprocess, config, on_epoch)
     embedding = torch.cat([encoder(preprocess(part)) for part in row_chunks(x)])
-    is_grid = config.cells != "codebook"
     span = (embedding.amin(dim=0), embedding.amax(dim=0)) if is_grid else None
     latent = _rescale(embedding, span)
     latent_unit = unit_for(float(latent.abs().max()))
     points, times = round_to_unit(latent, latent_unit), None
-    if covered is not None and not is_grid:
+    if covered is not None:
         embedded = torch.cat([encoder(preprocess(part)) for part in row_chunks(covered.x)])
         points, times = round_to_unit(embedded, latent_unit), covered.times
     return Generation(

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,8 +22,6 @@ from echo_stream.sketch import Sketch
 from echo_stream.source import Rereadable, read_again
 from echo_stream.stand_ins import chunks, stand_ins
 from echo_stream.typing import Array, IntArray
-
-Item = TypeVar("Item")
 
 
 def count(sketch: Sketch, samples: Samples) -> Sketch:
@@ -65,7 +62,7 @@ def regenerated(sketch: Sketch, *, on_epoch: OnEpoch | None = None, goes_on: boo
     Raises
     ------
     WarmupError
-        If nothing has been counted.
+        If nothing has been counted, or all that was kept has been forgotten.
 
     Notes
     -----
@@ -73,6 +70,9 @@ def regenerated(sketch: Sketch, *, on_epoch: OnEpoch | None = None, goes_on: boo
     held, each sample for as many as it stands for (`echo_stream.stand_ins`). 2. Count it as
     many times: whole numbers, so that sums stay exact multiples of their unit. 3. Offer all
     samples held to the new pools.
+
+    What is held depends on the order of arrival, and of merges, as far as nothing is proven
+    of it; so does the new generation.
     """
     old = _begun(sketch)
     kept, members = old.reservoir.members, old.members()
@@ -143,11 +143,15 @@ def reread(sketch: Sketch, source: Rereadable, *, on_epoch: OnEpoch | None = Non
 
 
 def _begun(sketch: Sketch) -> Sketch:
-    """Return the sketch with its tail applied, if anything has been counted."""
+    """Return the sketch with its tail applied, if there is anything to train on."""
     if sketch.n == 0:
         msg = "no sample has been counted yet; there is nothing to train a generation on"
         raise WarmupError(msg)
-    return sketch.settled()
+    settled = sketch.settled()
+    if not settled.reservoir.members:
+        msg = "all that was kept has been forgotten; there is nothing to train a generation on"
+        raise WarmupError(msg)
+    return settled
 
 
 def _trained(old: Sketch, on_epoch: OnEpoch | None, covered: Covered | None = None) -> Sketch:

@@ -28,8 +28,13 @@ def stand_ins(sketch: Sketch, members: Sequence[Member]) -> tuple[list[Member], 
     A stratified estimate, with the cells for strata, whose counts are known. The samples
     nearest a cell's centre and farthest from its mean stand for themselves. Whatever else of
     the cell is held is so by its hash: a uniform sample of the rest, which shares that out.
-    O(retained D).
+    That takes pools which have seen every sample of their cell. Where counts are estimates
+    already they have not, and samples that cannot be told apart may be one that is held
+    twice: there the reservoir alone stands, in equal shares. O(retained D).
     """
+    if sketch.is_approximate or len({member.tie for member in members}) < len(members):
+        kept = sketch.reservoir.members
+        return kept, shares(sketch.n, len(kept))
     slots = np.concatenate(
         [sketch.table.find(sketch.placed(part).keys).cpu().numpy() for _, part in chunks(members)]
     )

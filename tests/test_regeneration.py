@@ -72,6 +72,9 @@ def sketch_of(engine: EchoCoreset) -> Sketch:
 
 def standing(old: Sketch) -> list[tuple[Member, int]]:
     """Return for how many samples each one held stands, cell by cell."""
+    if old.is_approximate:
+        kept = old.reservoir.members
+        return list(zip(kept, shares(old.n, len(kept)).tolist(), strict=True))
     by_cell: dict[int, list[Member]] = {}
     for member in old.members():
         by_cell.setdefault(int(old.placed([member]).keys), []).append(member)
@@ -87,14 +90,24 @@ def standing(old: Sketch) -> list[tuple[Member, int]]:
 
 
 @settings(max_examples=30)
-@given(seed=st.integers(0, 1_000), n=st.integers(100, 900), share=st.sampled_from([0, 0.3]))
+@given(
+    seed=st.integers(0, 1_000),
+    n=st.integers(100, 900),
+    share=st.sampled_from([0, 0.3]),
+    is_second=st.booleans(),
+)
 @pytest.mark.usefixtures("_small_reservoirs")
 def test_each_sample_that_is_kept_stands_for_others_of_its_cell(
-    seed: int, n: int, share: float
+    seed: int, n: int, share: float, is_second: bool
 ) -> None:
-    """Those in pools ordered by distance for themselves, the rest for the rest; sums are exact."""
+    """Those in pools ordered by distance for themselves, the rest for the rest; sums are exact.
+
+    A second time pools have not seen all of their cells, and the reservoir stands for all.
+    """
     x = np.random.default_rng(seed).normal(size=(n, 2)).astype(np.float32)
     engine = streamed(x, budget=12, warmup=60, support_share=share)
+    if is_second:
+        engine.regenerate()
     stands = standing(sketch_of(engine).settled())
     engine.regenerate()
     after = sketch_of(engine)
@@ -132,7 +145,7 @@ def test_an_approximate_coreset_is_whole_and_promises_nothing(
     x = np.cumsum(rng.normal(size=(n + more, 2)), axis=0).astype(np.float32)
     chosen: dict[str, Any] = {"budget": 30, "support_share": share}
     engine = streamed(x[:n], warmup=60, **chosen)
-    is_whole = sketch_of(engine).num_retained == n
+    is_whole = sketch_of(engine).settled().num_retained == n
     engine.regenerate()
     twin = EchoCoreset.from_state(engine.to_state(), device="cpu")
     engine.partial_fit(x[n:])
@@ -150,11 +163,19 @@ def test_an_approximate_coreset_is_whole_and_promises_nothing(
             assert (told["core"]["certified"], told["core"]["bound"]) == ([], None)
 
 
+@pytest.mark.parametrize("is_repaired", [False, True])
 @pytest.mark.parametrize("share", [0, 0.25])
-def test_regeneration_is_exact_when_all_is_held(clusters: Array, share: float) -> None:
-    """The reservoir holds everything: the choice of pools that drop nothing, and proven."""
+def test_regeneration_is_exact_when_all_is_held(
+    clusters: Array, share: float, is_repaired: bool
+) -> None:
+    """The reservoir holds everything: the choice of pools that drop nothing, and proven.
+
+    Also after a repair, which fills pools with copies of what the reservoir holds.
+    """
     x = clusters[:2_000]
     engine = streamed(x, support_share=share)
+    if is_repaired:
+        engine.repair(ArraySource(as_samples(x)))
     before = engine.generation_.id
     engine.regenerate()
     with pytest.MonkeyPatch.context() as patch:
@@ -399,6 +420,18 @@ def test_merged_engines_go_on_watching(clusters: Array) -> None:
     assert (watch.n, watch.next_look) == (1_700, 3_400)
     left.partial_fit(clusters[1_000:])
     assert left.snapshot().manifest["regenerations"] == 1
+
+
+def test_nothing_is_trained_on_what_was_forgotten(clusters: Array) -> None:
+    """The reason is told; the engine stays as it was."""
+    engine = streamed(clusters)
+    engine.regenerate()
+    for name in [member.id for member in sketch_of(engine).members()]:
+        engine.forget(name)
+    before = engine.generation_
+    with pytest.raises(WarmupError, match="all that was kept has been forgotten"):
+        engine.regenerate()
+    assert engine.generation_ is before
 
 
 @pytest.mark.parametrize("n", [5, 12, 100])
