@@ -7,9 +7,11 @@ sees nothing new, nobody ever looks at the assignment, and the client takes no p
 group any more. And a join that ends just then is thrown away and begun again.
 """
 
-from typing import Any
+import time
+from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer
+from kafka.coordinator.base import UnjoinedGroupException
 
 
 def see_joins_through(consumer: KafkaConsumer) -> None:
@@ -21,6 +23,14 @@ def see_joins_through(consumer: KafkaConsumer) -> None:
     coordinator._on_join_complete_async = joins.complete
 
 
+class _Ended(NamedTuple):
+    """A join that has ended: as what member, with what assignment, and when."""
+
+    generation: Any
+    assigned: bytes
+    when: float
+
+
 class _Joins:
     """The joins of a coordinator, which is the client's."""
 
@@ -29,20 +39,38 @@ class _Joins:
         self._are_needed = coordinator.need_rejoin
         self._join = coordinator._do_join_and_sync_async
         self._complete = coordinator._on_join_complete_async
-        self._ended: tuple[Any, bytes] | None = None  # generation, and what it assigns
+        self._session_s = coordinator.config["session_timeout_ms"] / 1_000
+        self._ended: _Ended | None = None
 
     def are_needed(self) -> bool:
         """Tell whether there is a reason to join, or a join whose end nobody has seen."""
         return bool(self._coordinator.rejoining or self._are_needed())
 
     async def join(self) -> bytes:
-        """Return what the group assigns: what has come meanwhile, if it holds, else ask."""
-        if self._ended is None or self._ended[0] != self._coordinator._generation:
+        """Return what the group assigns: what has come meanwhile, if it may hold, else ask.
+
+        No heartbeat is sent until it is taken over, so the group waits for us no longer than
+        a session.
+
+        Raises
+        ------
+        UnjoinedGroupException
+            If the membership was lost while the group answered; the client joins again then.
+        """
+        if self._ended is None or not self._may_hold(self._ended):
             assigned = await self._join()
-            self._ended = (self._coordinator._generation, assigned)
-        return self._ended[1]
+            generation = self._coordinator._generation
+            if generation.is_lost():
+                raise UnjoinedGroupException
+            self._ended = _Ended(generation, assigned, time.monotonic())
+        return self._ended.assigned
 
     async def complete(self, *arguments: Any) -> None:
         """Take over what was assigned."""
         self._ended = None
         await self._complete(*arguments)
+
+    def _may_hold(self, ended: _Ended) -> bool:
+        """Tell whether we are still the member that a join has made of us, as far as we know."""
+        is_fresh = time.monotonic() - ended.when < self._session_s
+        return is_fresh and bool(ended.generation == self._coordinator._generation)
