@@ -45,8 +45,10 @@ def echo_in_one_pass(
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
         engine.partial_fit(data.x_train[rows], data.y_train[rows], ids=rows)
-    snapshot = engine.snapshot(anew=is_anew)
-    return _chosen(snapshot.anew or snapshot, {"warmup_share": settings["warmup"] / len(order)})
+    whole = engine.snapshot(anew=is_anew)
+    snapshot = whole.anew if is_anew else whole
+    assert snapshot is not None
+    return _chosen(snapshot, {"warmup_share": settings["warmup"] / len(order)})
 
 
 def _chosen(snapshot: Snapshot, info: dict[str, Any]) -> Chosen:
