@@ -20,7 +20,7 @@ from tests.connectors.http.rig import ask
 from tests.connectors.http.state_rig import make_state, served_state
 
 TOKEN = "correct-horse-battery"
-SMOOTH_MS = 50.0  # of a drawing; 20 a second feel smooth, on a machine that does other things too
+SMOOTH = 6.0  # times what drawing as many discs takes; 2.1 to 2.4 were seen
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +291,7 @@ def test_it_asks_for_the_token(browser: Chrome, images: Path) -> None:
 
 
 def test_many_cells_and_samples_are_drawn_smoothly(browser: Chrome, tmp_path: Path) -> None:
-    """2,000 cells and 5,000 samples: a drawing takes a small part of a blink."""
+    """2,000 cells and 5,000 samples: not much more than as many discs without a meaning."""
     snapshot = made(5_000, np.random.default_rng(0))
     snapshot.manifest["partition"] = {"kind": "codebook"}
     unit = tmp_path / "snapshots" / snapshot.id
@@ -299,13 +299,21 @@ def test_many_cells_and_samples_are_drawn_smoothly(browser: Chrome, tmp_path: Pa
     with served_state(tmp_path) as url:
         opened(browser, url, unit)
         assert text(browser, "cells") == "2,000"
-        times = """const times = [];
-            for (let at = 0; at < 21; at++) {
-                const start = performance.now(); echoStream.draw();
-                document.getElementById("map").getContext("2d").getImageData(0, 0, 1, 1);
-                times.push(performance.now() - start); }
-            return Math.min(...times)"""  # the others were disturbed
-        assert browser.execute_script(times) < SMOOTH_MS
+        times = """const context = document.getElementById("map").getContext("2d");
+            const least = (draw) => {  // the others were disturbed
+                const times = [];
+                for (let at = 0; at < 21; at++) {
+                    const start = performance.now(); draw();
+                    context.getImageData(0, 0, 1, 1);
+                    times.push(performance.now() - start); }
+                return Math.min(...times); };
+            const bare = least(() => {
+                for (let at = 0; at < 7_000; at++) {
+                    context.beginPath();
+                    context.arc(at % 640, at % 480, 4, 0, 2 * Math.PI);
+                    context.fill(); } });
+            return least(echoStream.draw) / bare"""
+        assert browser.execute_script(times) < SMOOTH
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
