@@ -21,7 +21,7 @@ def stand_ins(sketch: Sketch, members: Sequence[Member]) -> tuple[list[Member], 
     sketch : Sketch
         Settled.
     members : sequence of Member
-        All that it holds, in an order fixed by the content.
+        All that it holds, each once.
 
     Notes
     -----
