@@ -1,6 +1,7 @@
 """A topic of made-up samples, and the two ways of reading it that are compared."""
 
 import contextlib
+import gc
 import shutil
 import tempfile
 import time
@@ -137,7 +138,11 @@ def settled(topic: Topic, budget: int, seed: int) -> Iterator[tuple[Path, float]
 
 
 def polled(topic: Topic, state: Path) -> float:
-    """Return the messages a second of a loop that polls on after a state, and does no more."""
+    """Return the messages a second of a loop that polls on after a state, and does no more.
+
+    In a process of its own: a run sets the collector and malloc of its process for itself.
+    """
+    gc.freeze()  # with a process to itself it would not have the modules that are imported here
     position = next(whole_checkpoints(state))[1]["position"]
     options = ClientConfig().for_client(KafkaConsumer, topic.servers, **CLIENT_OPTIONS)
     consumer = KafkaConsumer(**options)

@@ -6,6 +6,7 @@ from typing import Any
 
 from kafka import TopicPartition
 
+from echo_stream.connectors.record_queue import content_bytes
 from echo_stream.watching import PartitionProgress
 
 
@@ -21,7 +22,7 @@ class ReadRecords:
         """Take in records of some partitions, of which no part is empty. O(records)."""
         for partition, records in chunks:
             self._records[partition] += len(records)
-            self._bytes[partition] += sum(map(_size_bytes, records))
+            self._bytes[partition] += content_bytes(records)
             self._newest_ms[partition] = records[-1].timestamp
 
     def progress(self, partition: TopicPartition, end: int | None) -> PartitionProgress:
@@ -29,8 +30,3 @@ class ReadRecords:
         return PartitionProgress(
             end, self._newest_ms.get(partition), self._records[partition], self._bytes[partition]
         )
-
-
-def _size_bytes(record: Any) -> int:
-    """Return the bytes of a record's key and value."""
-    return len(record.key or b"") + len(record.value or b"")

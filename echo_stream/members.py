@@ -126,21 +126,25 @@ class Member:
 
 
 def members_from(
-    samples: Samples, latent: FloatArray, vectors: Array | None = None
+    samples: Samples,
+    latent: FloatArray,
+    vectors: Array | None = None,
+    hashes: Array | None = None,
 ) -> list[Member]:
     """Return a member for each row of samples.
 
-    latent has shape (n, d), float64; vectors, where members are to keep them, (n, D).
+    latent has shape (n, d), float64; vectors, where members are to keep them, (n, D); hashes
+    of the ids, where they are known, (n,), uint64.
     """
     labels = [None] * len(samples) if samples.labels is None else samples.labels.tolist()
     sent = labels if samples.sent_labels is None else samples.sent_labels.tolist()
     origins = [None] * len(samples) if samples.origins is None else samples.origins
-    hashes = hash_ids(samples.ids).tolist()
+    hashed = (hash_ids(samples.ids) if hashes is None else hashes).tolist()
     kept = [None] * len(samples) if vectors is None else vectors
     members = [
-        Member.create(str(sample_id), x, z, label_of(label), origin, hashed, vector)
-        for sample_id, x, z, label, origin, hashed, vector in zip(
-            samples.ids.tolist(), samples.x, latent, sent, origins, hashes, kept, strict=True
+        Member.create(str(sample_id), x, z, label_of(label), origin, first, vector)
+        for sample_id, x, z, label, origin, first, vector in zip(
+            samples.ids.tolist(), samples.x, latent, sent, origins, hashed, kept, strict=True
         )
     ]
     if sent is labels:

@@ -69,7 +69,7 @@ class Block:
         index = torch.from_numpy(new).to(self.latent.device)
         latent = self.latent[index].cpu().numpy()
         inputs = self.inputs[index].cpu().numpy() if self.keeps_inputs else None
-        members = members_from(self.samples[new], latent, inputs)
+        members = members_from(self.samples[new], latent, inputs, self.hashes[new])
         self.made.update(zip(new.tolist(), members, strict=True))
         return [self.made[row] for row in rows.tolist()]
 

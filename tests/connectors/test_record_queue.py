@@ -23,6 +23,16 @@ class Record:
     key: bytes | None = None
     headers: tuple[tuple[str, bytes | None], ...] = ()
 
+    @property
+    def serialized_value_size(self) -> int:
+        """Bytes of the value; the client says -1 where there is none."""
+        return -1 if self.value is None else len(self.value)
+
+    @property
+    def serialized_key_size(self) -> int:
+        """Bytes of the key."""
+        return -1 if self.key is None else len(self.key)
+
 
 def queue_of(max_records: int = 10, max_bytes: int = 10**6) -> tuple[RecordQueue, RunStats]:
     """Return an empty queue and what it tells."""

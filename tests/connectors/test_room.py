@@ -1,13 +1,39 @@
 """What a run does to its process while it goes on."""
 
 import gc
+import subprocess
 import sys
 
 import pytest
 import torch
 
 from echo_stream.connectors import room
-from echo_stream.connectors.room import SWITCH_SECONDS, room_for_threads
+from echo_stream.connectors.room import COLLECT_AFTER, SWITCH_SECONDS, room_for_threads
+
+PAGES = """
+import platform, resource, threading
+from echo_stream.connectors.room import room_for_threads
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def fetches():
+    # As the thread does that reads from a broker: it has memory of its own.
+    for _ in range(20):
+        [bytearray(4 * 1024**2) for _ in range(3)]
+    before = faults()
+    for _ in range(20):
+        [bytearray(4 * 1024**2) for _ in range(3)]
+    found.append(faults() - before)
+
+found = []
+for _ in range(2):
+    thread = threading.Thread(target=fetches)
+    thread.start()
+    thread.join()
+    room_for_threads().__enter__()
+print(platform.libc_ver()[0], *found)
+"""
 
 
 @pytest.mark.parametrize(("cores", "expected"), [(1, 1), (2, 1), (3, 2), (1.5, 1), (64, 3)])
@@ -16,10 +42,11 @@ def test_a_core_is_left_to_the_other_threads(
 ) -> None:
     """Torch keeps the others, but takes no more threads than it was told; then all is as before."""
     monkeypatch.setattr(room, "usable_cores", lambda: cores)
-    threads, interval, frozen = (
+    threads, interval, frozen, thresholds = (
         torch.get_num_threads(),
         sys.getswitchinterval(),
         gc.get_freeze_count(),
+        gc.get_threshold(),
     )
     torch.set_num_threads(3)
     try:
@@ -27,12 +54,14 @@ def test_a_core_is_left_to_the_other_threads(
             assert torch.get_num_threads() == expected
             assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS, rel=0.01)
             assert gc.get_freeze_count() > frozen
+            assert gc.get_threshold() == COLLECT_AFTER
             raise KeyError
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(threads)
     assert sys.getswitchinterval() == interval
     assert gc.get_freeze_count() == 0
+    assert gc.get_threshold() == thresholds
 
 
 def test_a_shorter_interval_is_kept() -> None:
@@ -44,3 +73,10 @@ def test_a_shorter_interval_is_kept() -> None:
             assert sys.getswitchinterval() == pytest.approx(1e-4, rel=0.02)
     finally:
         sys.setswitchinterval(interval)
+
+
+def test_freed_memory_is_used_again() -> None:
+    """The system is asked for a fetch's pages once, where it was for each fetch."""
+    ran = subprocess.run([sys.executable, "-c", PAGES], capture_output=True, text=True, check=True)
+    libc, before, after = ran.stdout.split()
+    assert int(after) < 0.1 * int(before) or libc != "glibc"
