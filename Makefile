@@ -56,7 +56,6 @@ bench: $(VENV)/.group-bench ## measure; FASHION_MNIST and EMBEDDINGS name the da
 	$(BIN)/python -m benchmarks.losses
 	$(BIN)/python -m benchmarks.fidelity $(EMBEDDINGS) $(FASHION_MNIST)
 	$(BIN)/python -m benchmarks.fashion_mnist $(FASHION_MNIST)
-	$(BIN)/python -m benchmarks.embeddings $(EMBEDDINGS)
 	$(BIN)/python -m benchmarks.regeneration $(EMBEDDINGS) --fashion-mnist $(FASHION_MNIST)
 
 lint: $(VENV)/.group-lint $(VENV)/.group-test ## check style, format and types

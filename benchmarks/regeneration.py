@@ -16,8 +16,8 @@ import click
 import numpy as np
 import torch
 
-from benchmarks.data import load as load_data
-from benchmarks.embeddings import BATCH, WARMUP, accuracy, load, summary
+from benchmarks.data import DataSet, load
+from benchmarks.evaluation.classifiers import logistic_labels
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream.drift import Drift, Watch
 from echo_stream.generation import train_generation
@@ -28,6 +28,8 @@ from echo_stream.typing import Array
 from echo_stream.validation import as_samples
 
 BUDGET = 77
+WARMUP = 1_000  # of 10,003
+BATCH = 500
 LOOKS = (2 * BLOCK_SIZE, 4 * BLOCK_SIZE, 8 * BLOCK_SIZE)  # when N has doubled, from 1,000
 MOVED_SHARES = (0.02, 0.05, 0.1, 0.2, 0.5)
 MOVED_RADII = (1.0, 1.5, 2.0, 3.0, 5.0)
@@ -54,15 +56,15 @@ def main(
     fashion_mnist: Path | None,
 ) -> None:
     """Measure on DATA, a folder with banking77_minilm.npz."""
-    arrays = load(data / "banking77_minilm.npz")
+    banking = load("banking77", [data])
     result = {
         "machine": platform.machine(),
         "budget": BUDGET,
         "warmup": WARMUP,
-        "banking77": banking77(arrays, seeds),
+        "banking77": banking77(banking, seeds),
         "stationary": [
             {"stream": name, "budget": budget, **stationary(draw, budget, stationary_seeds)}
-            for name, draw in stationary_streams(arrays["x_train"], fashion_mnist)
+            for name, draw in stationary_streams(banking.x_train, fashion_mnist)
             for budget in (20, BUDGET)
         ],
         "power": [
@@ -75,9 +77,9 @@ def main(
     click.echo(json.dumps(result, indent=2))
 
 
-def banking77(arrays: dict[str, Array], seeds: int) -> dict[str, Any]:
+def banking77(data: DataSet, seeds: int) -> dict[str, Any]:
     """Return accuracies of each kind of stream, over paired seeds."""
-    runs = [banking77_once(arrays, seed) for seed in range(seeds)]
+    runs = [banking77_once(data, seed) for seed in range(seeds)]
     rows: dict[str, Any] = {
         name: summary([run[name][0] for run in runs])
         | {"regenerations": [run[name][1] for run in runs]}
@@ -86,24 +88,35 @@ def banking77(arrays: dict[str, Array], seeds: int) -> dict[str, Any]:
     return rows
 
 
-def banking77_once(arrays: dict[str, Array], seed: int) -> dict[str, tuple[float, int]]:
+def banking77_once(data: DataSet, seed: int) -> dict[str, tuple[float, int]]:
     """Return accuracy and number of regenerations of each kind of stream, for one seed."""
     rng = np.random.default_rng(seed)
-    shuffled = rng.permutation(len(arrays["x_train"]))
+    shuffled = rng.permutation(len(data.x_train))
     place = rng.permutation(BUDGET)  # of each of the 77 classes in the sorted stream
-    by_class = shuffled[np.argsort(place[arrays["y_train"][shuffled]], kind="stable")]
-    left_alone = streamed(arrays["x_train"], by_class, seed, auto_regenerate=False)
+    by_class = shuffled[np.argsort(place[data.y_train[shuffled]], kind="stable")]
+    left_alone = streamed(data.x_train, by_class, seed, auto_regenerate=False)
     results = {
-        "random": (accuracy(arrays, shuffled[:BUDGET]), 0),
-        "shuffled": scored(
-            arrays, streamed(arrays["x_train"], shuffled, seed, auto_regenerate=False)
-        ),
-        "shuffled, automatic": scored(arrays, streamed(arrays["x_train"], shuffled, seed)),
-        "sorted, never": scored(arrays, left_alone),
-        "sorted, automatic": scored(arrays, streamed(arrays["x_train"], by_class, seed)),
+        "random": (accuracy(data, shuffled[:BUDGET]), 0),
+        "shuffled": scored(data, streamed(data.x_train, shuffled, seed, auto_regenerate=False)),
+        "shuffled, automatic": scored(data, streamed(data.x_train, shuffled, seed)),
+        "sorted, never": scored(data, left_alone),
+        "sorted, automatic": scored(data, streamed(data.x_train, by_class, seed)),
     }
-    left_alone.regenerate(ArraySource(Samples(x=arrays["x_train"][by_class], ids=by_class)))
-    return results | {"sorted, read again": scored(arrays, left_alone)}
+    left_alone.regenerate(ArraySource(Samples(x=data.x_train[by_class], ids=by_class)))
+    return results | {"sorted, read again": scored(data, left_alone)}
+
+
+def accuracy(data: DataSet, rows: Array) -> float:
+    """Return the test accuracy of logistic regression on some of the training rows."""
+    return float((logistic_labels(data, rows) == data.y_test).mean())
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """Return mean and standard deviation in per cent."""
+    return {
+        "mean": round(100 * float(np.mean(values)), 1),
+        "sd": round(100 * float(np.std(values, ddof=1)), 1) if len(values) > 1 else 0.0,
+    }
 
 
 def streamed(
@@ -116,11 +129,11 @@ def streamed(
     return engine
 
 
-def scored(arrays: dict[str, Array], engine: EchoCoreset) -> tuple[float, int]:
+def scored(data: DataSet, engine: EchoCoreset) -> tuple[float, int]:
     """Return accuracy and number of regenerations of a coreset."""
     snapshot = engine.snapshot()
     rows = snapshot.rows.samples.ids.astype(np.int64)
-    return accuracy(arrays, rows), snapshot.manifest["regenerations"]
+    return accuracy(data, rows), snapshot.manifest["regenerations"]
 
 
 def stationary_streams(sentences: Array, fashion_mnist: Path | None) -> Iterator[tuple[str, Draw]]:
@@ -129,7 +142,7 @@ def stationary_streams(sentences: Array, fashion_mnist: Path | None) -> Iterator
         yield name, partial(drawn, name, dim)
     yield "banking77 shuffled", partial(shuffled_rows, sentences)
     if fashion_mnist is not None:
-        images = load_data("fashion-mnist", [fashion_mnist]).x_train
+        images = load("fashion-mnist", [fashion_mnist]).x_train
         yield "fashion-mnist shuffled", partial(shuffled_rows, images)
 
 

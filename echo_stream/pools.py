@@ -325,7 +325,7 @@ def slack_for(dim: int) -> int:
     """Return the members that a core pool holds beyond twice its quota.
 
     16, and 32 above four dimensions, where the distances of a cell's samples to its
-    centre are so alike that its movement puts more of them in doubt: benchmarks.embeddings
+    centre are so alike that its movement puts more of them in doubt: benchmarks.fidelity
     prints the certified share, in 64 dimensions.
     """
     return SLACK if dim <= LOW_DIMENSIONS else 2 * SLACK

@@ -69,7 +69,7 @@ def _fit_logistic(data: DataSet, found: Choosing, recipe: Recipe) -> dict[str, A
         raise ConfigError(msg)
     rows, first = np.unique(np.concatenate(_parts(found)), return_index=True)
     weights = np.concatenate(_weights(found))[first] if recipe.has_weights else None
-    predicted = _predicted(data, rows, weights)
+    predicted = logistic_labels(data, rows, weights)
     hits = predicted == data.y_test
     labels = np.unique(data.y_test)
     return {
@@ -82,7 +82,7 @@ def _fit_logistic(data: DataSet, found: Choosing, recipe: Recipe) -> dict[str, A
     }
 
 
-def _predicted(data: DataSet, rows: IntArray, weights: FloatArray | None) -> IntArray:
+def logistic_labels(data: DataSet, rows: IntArray, weights: FloatArray | None = None) -> IntArray:
     """Return the test labels that logistic regression predicts from some training rows."""
     y = data.y_train[rows]
     if len(np.unique(y)) == 1:  # it needs two classes
