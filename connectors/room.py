@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,9 +36,10 @@ def room_for_threads() -> Iterator[None]:
     them again and again took a quarter of a run's time. What is let go of is freed all the
     same, unless it is a cycle.
 
-    Memory that was freed is kept, up to 64 MiB for each of malloc's arenas, and this outlasts
-    the block: the system clears each page that it gives out again, and with fetches of
-    megabytes that took longer than to read them. Where malloc is not glibc's, nothing is set.
+    Memory that was freed is kept, up to 64 MiB at the top of each of malloc's arenas, and this
+    outlasts the block: the system clears each page that it gives out again, and with fetches of
+    megabytes that took longer than to read them. Where malloc is not glibc's, or is set by the
+    environment, nothing is set.
     """
     _keep_freed_memory()
     threads, interval, thresholds = (
@@ -61,6 +63,8 @@ def room_for_threads() -> Iterator[None]:
 
 def _keep_freed_memory() -> None:
     """Tell glibc's malloc to ask the system for memory less often; other libraries have no such."""
+    if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
+        return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         for option, value in MALLOC_OPTIONS.items():

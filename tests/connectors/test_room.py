@@ -1,6 +1,7 @@
 """What a run does to its process while it goes on."""
 
 import gc
+import os
 import subprocess
 import sys
 
@@ -77,6 +78,23 @@ def test_a_shorter_interval_is_kept() -> None:
 
 def test_freed_memory_is_used_again() -> None:
     """The system is asked for a fetch's pages once, where it was for each fetch."""
-    ran = subprocess.run([sys.executable, "-c", PAGES], capture_output=True, text=True, check=True)
-    libc, before, after = ran.stdout.split()
+    libc, before, after = page_faults({})
     assert int(after) < 0.1 * int(before) or libc != "glibc"
+
+
+def test_an_environment_that_sets_malloc_is_left_alone() -> None:
+    """It goes on to ask for pages as it was told to."""
+    _, before, after = page_faults({"MALLOC_MMAP_THRESHOLD_": "131072"})
+    assert int(after) > 0.5 * int(before)
+
+
+def page_faults(environment: dict[str, str]) -> list[str]:
+    """Return the C library, and page faults of a thread's buffers before a run and in one."""
+    ran = subprocess.run(
+        [sys.executable, "-c", PAGES],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return ran.stdout.split()
