@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kafka.errors import KafkaError
+from kafka.errors import CorruptRecordError, KafkaError
 
 from echo_stream.errors import ConfigError, EchoStreamError, SourceError
 
@@ -106,6 +106,12 @@ def errors_for_people(servers: str, doing: str) -> Iterator[None]:
             yield
     except EchoStreamError:
         raise  # not of the client: samples that a caller reads meanwhile
+    except CorruptRecordError as err:
+        msg = (
+            f"cannot {doing} at {servers}: {err.args[0]}; start again, and if it stays so look "
+            "after the disk of the broker that leads the partition"
+        )
+        raise SourceError(msg) from err
     except (KafkaError, ValueError) as err:
         msg = f"cannot {doing} at {servers}: {warnings.reason(err)}"
         raise SourceError(msg) from err

@@ -26,6 +26,7 @@ POLL_RECORDS = 4_096
 PROBE_AFTER_S = 2.0  # without a record: then the broker is asked whether it is there
 PROBE_TIMEOUT_MS = 2_000
 RETRY_SECONDS = 1.0  # after an error that may pass
+CLOSE_SECONDS = 30.0  # for the thread to come back from the client
 
 
 class KafkaPoller:
@@ -102,6 +103,8 @@ class KafkaPoller:
     def close(self, last: Command) -> None:
         """Run a last command, close the consumer, and end the thread; a second call does nothing.
 
+        A thread that does not come back from the client is left behind, with a warning.
+
         Raises
         ------
         KafkaError
@@ -111,11 +114,13 @@ class KafkaPoller:
             return
         self._is_closed = True
         try:
-            self.call(last)
-            self.call(lambda consumer: consumer.close())
+            self._put(last).result(CLOSE_SECONDS)
+            self._put(lambda consumer: consumer.close()).result(CLOSE_SECONDS)
+        except TimeoutError:
+            logger.warning("polling has not ended for %.0f s, and is left behind", CLOSE_SECONDS)
         finally:
             self.post(_end)
-            self._thread.join()
+            self._thread.join(CLOSE_SECONDS)
 
     def _put(self, command: Callable[[KafkaConsumer], Result]) -> "Future[Result]":
         """Queue a command."""

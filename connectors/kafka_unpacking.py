@@ -31,6 +31,17 @@ class QuickRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # the clien
     the client goes on by itself: it knows which transactions were aborted.
     """
 
+    def take(self, n: int | None = None) -> list[ConsumerRecord]:
+        """Return the next records, or raise what unpacking has met: then nothing is left.
+
+        The client goes on to ask for more where there can be none, and never ends.
+        """
+        try:
+            return list(super().take(n))
+        except Exception:
+            self.drain()
+            raise
+
     def _unpack_records(
         self, tp: TopicPartition, records: MemoryRecords, *deserializers: Any
     ) -> Iterator[ConsumerRecord]:
@@ -147,7 +158,8 @@ def _headers(data: bytes, at: int, number: int) -> tuple[_Headers, int, int]:
         name = data[at : (at := at + name_size)]
         value_size, at = _number(data, at)
         value = None if value_size < 0 else data[at : (at := at + value_size)]
-        headers.append((name.decode(), value))
+        # Kafka's own client takes any bytes for a name, and nothing of ours has such a one.
+        headers.append((name.decode(errors="backslashreplace"), value))
         size += name_size + max(value_size, 0)
     return headers, size, at
 
