@@ -107,8 +107,10 @@ def errors_for_people(servers: str, doing: str) -> Iterator[None]:
     except EchoStreamError:
         raise  # not of the client: samples that a caller reads meanwhile
     except CorruptRecordError as err:
+        # What a broker answers by itself has a description alone.
+        said = (err.args[0] if err.args else err.description).rstrip(".")
         msg = (
-            f"cannot {doing} at {servers}: {err.args[0]}; start again, and if it stays so look "
+            f"cannot {doing} at {servers}: {said}; start again, and if it stays so look "
             "after the disk of the broker that leads the partition"
         )
         raise SourceError(msg) from err

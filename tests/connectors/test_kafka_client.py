@@ -2,6 +2,7 @@
 
 import pytest
 from kafka import KafkaAdminClient
+from kafka.errors import CorruptRecordError
 
 from echo_stream.connectors.kafka_client import errors_for_people, unknown_topic
 from echo_stream.errors import SourceError
@@ -40,3 +41,14 @@ def test_an_unknown_topic_names_the_nearest_or_a_few(known: list[str], end: str)
     line = str(unknown_topic("events", "kafka:9092", known))
     assert line.startswith("topic events does not exist at kafka:9092; ")
     assert line.endswith(end)
+
+
+@pytest.mark.parametrize("said", [(), ("the batch at offset 5 is corrupt",)])
+def test_a_corrupt_batch_is_no_broker_that_is_away(said: tuple[str, ...]) -> None:
+    """Whether the client has found it or the broker says so, in which case it says no more."""
+    with (
+        pytest.raises(SourceError, match=r"corrupt; start again") as caught,
+        errors_for_people("host:1", "read"),
+    ):
+        raise CorruptRecordError(*said)
+    assert "is the broker up" not in str(caught.value)
