@@ -37,10 +37,11 @@ class QuickRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # the clien
         The client goes on to ask for more where there can be none, and never ends.
         """
         try:
-            return list(super().take(n))
+            records: list[ConsumerRecord] = super().take(n)
         except Exception:
             self.drain()
             raise
+        return records
 
     def _unpack_records(
         self, tp: TopicPartition, records: MemoryRecords, *deserializers: Any

@@ -221,10 +221,11 @@ def test_records_of_wrong_sizes_are_an_error_as_the_client_has_it() -> None:
                 outcomes.append(taken(kind, content, at_a_time=100))
             except CorruptRecordError:
                 outcomes.append(["refused"])
-        # A name that is no text is the client's alone to refuse.
-        assert outcomes[0] == outcomes[1] or r"\\x" in repr(outcomes[0])
-        num_refused += outcomes[0] == ["refused"]
-    assert num_refused > 40
+        if outcomes[0] != outcomes[1]:  # a name that is no text: only the client minds
+            assert outcomes[1] == ["refused"]
+            assert r"\\x" in repr([name for name, _ in outcomes[0][0].headers])
+        num_refused += outcomes[1] == ["refused"]
+    assert num_refused > 50
 
 
 @pytest.mark.kafka
@@ -278,7 +279,7 @@ def test_a_source_ends_at_a_corrupt_batch(
 ) -> None:
     """What came before it is read, also where reading begins at it; and closing ends."""
     topic = make_topic()
-    for start in (0, 5, 10):  # a batch each
+    for start in (0, 5, 10):  # at each of them a batch begins
         send(broker, topic, [np.full(2, start + i, np.float32).tobytes() for i in range(5)])
 
     def damaged(batch: Any, *others: Any) -> Iterator[Any]:
@@ -296,4 +297,4 @@ def test_a_source_ends_at_a_corrupt_batch(
             while True:
                 samples = source.next_batch(2).samples
                 found += [] if samples is None else samples.x[:, 0].tolist()
-    assert found[-1:] == ([] if first else [4.0])
+    assert found == list(range(first, 5))
