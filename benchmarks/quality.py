@@ -68,11 +68,12 @@ def run(
     groups: tuple[str, ...],
     quick: bool,
 ) -> None:
-    r"""Run what is missing of PLAN, a TOML file. Exit code 1: some trials failed.
+    """Run what is missing of PLAN, a TOML file. Exit code 1: some trials failed.
 
     \b
-    Example: python -m benchmarks.quality run benchmarks/plans/quick.toml
-      --data /usr/share/datasets/fashion-mnist --data data --out results.jsonl
+    Example:
+      python -m benchmarks.quality run benchmarks/plans/quick.toml --out results.jsonl
+        --data data --data /usr/share/datasets/fashion-mnist
     """
     trials = _chosen_plan(plan, groups, is_quick=quick).trials()
     missing = unfinished(trials, read_results([out]))
