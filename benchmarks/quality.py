@@ -6,7 +6,7 @@
 
 `run` writes a line of JSON for each trial. Run it again after whatever has stopped it: trials
 that have a line are skipped, those that failed are tried again. `report` makes tables, pictures
-and text of the lines alone.
+and text of the lines alone, for the groups that have some; of other groups it keeps what stands.
 """
 
 import sys
@@ -18,9 +18,11 @@ from pathlib import Path
 import click
 
 from benchmarks.evaluation.estimates import by_group, expected_seconds, in_words, seconds_left
+from benchmarks.evaluation.fences import read_sections
 from benchmarks.evaluation.plan import Group, Plan, read_plan
-from benchmarks.evaluation.report import Written, make_report
+from benchmarks.evaluation.report import left_out, make_report, update_sections
 from benchmarks.evaluation.results import Line, appending, read_results, unfinished
+from benchmarks.evaluation.section import Written
 from benchmarks.evaluation.trial import Trial
 from benchmarks.evaluation.workers import run_all
 from echo_stream.errors import EchoStreamError, SourceError
@@ -95,18 +97,30 @@ def run(
 
 @main.command()
 @click.argument("results", nargs=-1, required=True, type=PATH)
-@click.option("--out", required=True, type=PATH, help="Markdown; pictures go beside it.")
-@click.option("--plan", "plans", multiple=True, type=PATH, help="Default: all of ours.")
+@click.option("--out", required=True, type=PATH, help="Markdown, continued if it is there.")
+@click.option("--plan", "plans", multiple=True, type=PATH, help="Of your own, beside all of ours.")
 def report(*, results: tuple[Path, ...], out: Path, plans: tuple[Path, ...]) -> None:
-    """Make tables and pictures of RESULTS, as the plans group them."""
+    """Put tables and pictures of RESULTS into a report, a section for each group of a plan.
+
+    Groups of which RESULTS has no trial, or fewer than --out has, keep the section that is
+    there: results of many machines and days can come one after another. Pictures go beside it.
+
+    \b
+    Example:
+      python -m benchmarks.quality report results.jsonl --out docs/benchmarks.md
+    """
     for path in results:
         if not path.exists():
             msg = f"there is no {path}; give files that `run --out` has written"
             raise SourceError(msg)
-    written = [Written(path, read_plan(path)) for path in plans or sorted(PLANS.glob("*.toml"))]
-    names = " ".join(path.name for path in results)
-    call = f"python -m benchmarks.quality report {names} --out {out.parent.name}/{out.name}"
-    out.write_text(make_report(written, read_results(results), out, call), encoding="utf-8")
+    paths = {path.stem: path for path in (*sorted(PLANS.glob("*.toml")), *plans)}
+    written = [Written(path, read_plan(path)) for path in paths.values()]
+    lines, before = read_results(results), read_sections(out)
+    sections = update_sections(written, lines, before, out)
+    for remark in left_out(written, lines, before):
+        click.echo(remark, err=True)
+    call = f"python -m benchmarks.quality report RESULTS --out {out.parent.name}/{out.name}"
+    out.write_text(make_report(written, sections, call), encoding="utf-8")
 
 
 def _progress(trial: Trial, line: Line, left: int, seconds: float) -> str:

@@ -107,6 +107,11 @@ class Group:
             for data, recipe in product(self.data, self.recipes):
                 yield self.full_trial(data, recipe, seed)
 
+    def all_trials(self) -> list[Trial]:
+        """Return every trial once, seed by seed."""
+        trials = (trial for seed in self.seeds for trial in self.trials(seed))
+        return list({trial.key: trial for trial in trials}.values())
+
     def choice(self, label: str) -> Choice:
         """Return the selector of a label."""
         for choice in self.selectors:

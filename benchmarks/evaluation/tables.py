@@ -47,7 +47,12 @@ def group_tables(group: Group, results: Mapping[str, Line]) -> list[str]:
 def markdown(head: list[str], rows: list[list[str]]) -> str:
     """Return a table; the first column is text, the others are numbers."""
     aligned = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, aligned, *rows)) + "\n"
+    return "".join(f"{row_text(cells)}\n" for cells in (head, aligned, *rows))
+
+
+def row_text(cells: list[str]) -> str:
+    """Return one row of a table."""
+    return "| " + " | ".join(cells) + " |"
 
 
 def panel_name(panel: Panel) -> str:

@@ -20,7 +20,7 @@ from benchmarks.evaluation.scores import (
     scores,
     spread,
 )
-from benchmarks.evaluation.tables import MISSING, budget_name, markdown, panel_name
+from benchmarks.evaluation.tables import budget_name, panel_name
 from benchmarks.evaluation.trial import Budget
 
 
@@ -71,22 +71,6 @@ def verdict(floor: Floor, plan: Plan, results: Mapping[str, Line]) -> Verdict:
         return Verdict(floor, None, "")
     worst = min(known, key=lambda where: _reach(known[where]))
     return Verdict(floor, known[worst], f"{worst}; {len(known)} of {len(found)} cells measured")
-
-
-def floor_table(plan: Plan, results: Mapping[str, Line]) -> str:
-    """Return the floors of a plan with their verdicts, those that are missed in bold."""
-    rows = []
-    for judged in (verdict(floor, plan, results) for floor in plan.floors):
-        found = judged.found
-        reached = MISSING if found is None else found.text(sign="+")
-        word = "not measured" if found is None else "met" if judged.is_met else "**missed**"
-        if found is not None and found.num_seeds < len(plan.group(judged.floor.group).seeds):
-            word += " so far"
-        where = f" ({judged.where})" if judged.where else ""
-        seeds = MISSING if found is None else str(found.num_seeds)
-        text = judged.floor.text + where
-        rows.append([text, f"{judged.floor.at_least:+g}", reached, seeds, word])
-    return markdown(["floor", "asked", "reached", "seeds", ""], rows)
 
 
 def wins_and_losses(group: Group, results: Mapping[str, Line]) -> tuple[list[str], list[str]]:

@@ -1,20 +1,17 @@
-"""Tables, verdicts and the report say what the lines say."""
+"""Tables and verdicts say what the lines say."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
+from benchmarks.evaluation.floor_table import floor_rows
 from benchmarks.evaluation.floors import Floor
 from benchmarks.evaluation.ifs import integrated_fidelity
 from benchmarks.evaluation.plan import Choice, Group, Plan
-from benchmarks.evaluation.results import appending
 from benchmarks.evaluation.tables import group_tables
 from benchmarks.evaluation.trial import Trial
-from benchmarks.evaluation.verdicts import floor_table, verdict, wins_and_losses
-from benchmarks.quality import main
-from tests.benchmarks.made_lines import line, lines
+from benchmarks.evaluation.verdicts import verdict, wins_and_losses
+from tests.benchmarks.made_lines import lines
 
 GROUP = Group(
     name="images",
@@ -146,12 +143,16 @@ def test_a_floor_may_have_to_be_met_everywhere() -> None:
 
 def test_missed_floors_stand_out() -> None:
     """And what has not been measured, or not with all seeds, is said to be so."""
-    assert "| +2 | +3.0 ± 0.0 | 3 | met |" in floor_table(PLAN, lines(PLAN, steady))
-    high = replace(PLAN, floors=(replace(FLOOR, at_least=9.0),))
-    assert "| **missed** |" in floor_table(high, lines(PLAN, steady))
-    assert "| – | not measured |" in floor_table(PLAN, {})
     part = lines(PLAN, lambda trial: steady(trial) if trial.seed < 2 else None)
-    assert "| 2 | met so far |" in floor_table(PLAN, part)
+    high = replace(PLAN, floors=(replace(FLOOR, at_least=9.0),))
+    for plan, found, end in (
+        (PLAN, lines(PLAN, steady), "| +2 | +3.0 ± 0.0 | 3 | met |"),
+        (high, lines(PLAN, steady), "| +9 | +3.0 ± 0.0 | 3 | **missed** |"),
+        (PLAN, {}, "| +2 | – | – | not measured |"),
+        (PLAN, part, "| +2 | +3.0 ± 0.0 | 2 | met so far |"),
+    ):
+        rows = floor_rows(plan, GROUP, found, before="", anew={"images"})
+        assert rows == [f"| two points above {end}"]
 
 
 def test_wins_and_losses_are_against_the_baseline_and_the_best() -> None:
@@ -164,53 +165,3 @@ def test_wins_and_losses_are_against_the_baseline_and_the_best() -> None:
     assert losses[0] == "ours against other, mnist at 60, ce: -15.0 ± 0.0"
     single = lines(PLAN, lambda trial: steady(trial) if trial.seed == 0 else None)
     assert wins_and_losses(GROUP, single) == ([], [])
-
-
-def test_a_report_is_made_of_lines_alone(tmp_path: Path) -> None:
-    """With pictures, machine, floors, failures and the paper's own figures."""
-    plan = tmp_path / "mine.toml"
-    plan.write_text(
-        """
-title = "Mine"
-note = "As it is."
-[[group]]
-name = "images"
-title = "Images"
-data = ["mnist"]
-budgets = [60, 600]
-seeds = 2
-selectors = ["random", "echo"]
-ours = ["echo"]
-[[floor]]
-text = "above"
-group = "images"
-selector = "echo"
-against = "random"
-at_least = 5
-""",
-        encoding="utf-8",
-    )
-    read = GROUP.choice("random").name, GROUP.choice("ours").name
-    with appending(tmp_path / "results.jsonl") as results:
-        for budget in (60, 600):
-            for name in read:
-                for seed in (0, 1):
-                    trial = Trial("mnist", budget, name, seed=seed)
-                    results.append(line(trial, steady(trial)))
-        results.append(line(Trial("mnist", 60, "echo", seed=1), 0.5) | {"error": "oh dear"})
-    out = tmp_path / "benchmarks.md"
-    arguments = ["report", str(tmp_path / "results.jsonl"), "--out", str(out), "--plan", str(plan)]
-    CliRunner().invoke(main, arguments, catch_exceptions=False)
-    text = out.read_text(encoding="utf-8")
-    for expected in (
-        "python -m benchmarks.quality report results.jsonl",
-        "7 trials on 2 cores of Abacus, training on cpu, Python 3.11, torch 2.0",
-        "trials that failed: 1, such as: oh dear",
-        "| above | +5 | +3.0 | 1 | **missed** so far |",
-        "run benchmarks/plans/mine.toml --data DIR --out FILE`: 7 of 8 trials.",
-        "![Images](benchmarks-images.png)",
-        "ECHO paper, Table I, not measured here",
-        "| ECHO, core alone counted | 65.6 ± 1.3 |",
-    ):
-        assert expected in text
-    assert (tmp_path / "benchmarks-images.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,71 @@
+"""The table of floors, its rows made of results or found in the text of a section."""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from benchmarks.evaluation.floors import Floor
+from benchmarks.evaluation.plan import Group, Plan
+from benchmarks.evaluation.results import Line
+from benchmarks.evaluation.tables import MISSING, markdown, row_text
+from benchmarks.evaluation.verdicts import Verdict, verdict
+
+
+def floor_table(rows: Iterable[str]) -> str:
+    """Return a table of rows that are Markdown already."""
+    head = markdown(["floor", "asked", "reached", "seeds", ""], [])
+    return head + "".join(f"{row}\n" for row in rows)
+
+
+def floor_rows(
+    plan: Plan, group: Group, results: Mapping[str, Line], *, before: str, anew: Collection[str]
+) -> list[str]:
+    """Return the rows of a group's floors, those that are missed in bold.
+
+    Parameters
+    ----------
+    plan : Plan
+    group : Group
+    results : mapping of str to Line
+    before : str
+        The group's section until now.
+    anew : collection of str
+        Names of groups that are shown by these results. The row of a floor against another
+        group stays as it is.
+    """
+    rows = []
+    for floor in plan.floors:
+        if floor.group == group.name:
+            is_apart = floor.against_group not in (None, *anew)
+            kept = _row_in(before, floor) if is_apart else None
+            rows.append(kept or _row(verdict(floor, plan, results), plan))
+    return rows
+
+
+def all_rows(plan: Plan, sections: Mapping[str, str]) -> list[str]:
+    """Return the rows of all floors of a plan, as the sections of its groups have them.
+
+    Parameters
+    ----------
+    plan : Plan
+    sections : mapping of str to str
+        Text by name of group.
+    """
+    found = ((floor, _row_in(sections.get(floor.group, ""), floor)) for floor in plan.floors)
+    return [row or _row(Verdict(floor, None, ""), plan) for floor, row in found]
+
+
+def _row(judged: Verdict, plan: Plan) -> str:
+    """Return a floor with its verdict."""
+    floor, found, where = judged
+    reached = MISSING if found is None else found.text(sign="+")
+    word = "not measured" if found is None else "met" if judged.is_met else "**missed**"
+    if found is not None and found.num_seeds < len(plan.group(floor.group).seeds):
+        word += " so far"
+    seeds = MISSING if found is None else str(found.num_seeds)
+    text = f"{floor.text} ({where})" if where else floor.text
+    return row_text([text, f"{floor.at_least:+g}", reached, seeds, word])
+
+
+def _row_in(section: str, floor: Floor) -> str | None:
+    """Return the row that a section has for a floor, if any."""
+    beginnings = (f"| {floor.text} |", f"| {floor.text} (")
+    return next((line for line in section.splitlines() if line.startswith(beginnings)), None)

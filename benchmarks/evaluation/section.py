@@ -1,0 +1,123 @@
+"""The section of one group: all that is known of it, which stands by itself in a report."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.evaluation.floor_table import floor_table
+from benchmarks.evaluation.plan import Group, Plan
+from benchmarks.evaluation.plots import draw
+from benchmarks.evaluation.results import Line
+from benchmarks.evaluation.tables import group_tables
+from benchmarks.evaluation.verdicts import wins_and_losses
+
+PROGRESS = re.compile(r"^(\d+) of \d+ trials are done", re.MULTILINE)
+
+
+class Written(NamedTuple):
+    """A plan, and the file that it was read from."""
+
+    path: Path
+    plan: Plan
+
+    def section_name(self, group: Group) -> str:
+        """Return what a group's section is found by."""
+        return f"{self.path.stem}/{group.name}"
+
+
+def make_section(
+    written: Written,
+    group: Group,
+    results: Mapping[str, Line],
+    *,
+    target: Path,
+    floors: Sequence[str],
+) -> str:
+    """Return the section of a group, in Markdown; draw its picture beside target.
+
+    Parameters
+    ----------
+    written : Written
+        The group's plan.
+    group : Group
+    results : mapping of str to Line
+        By key, see `benchmarks.evaluation.results.read_results`.
+    target : Path
+        Where the report is to be.
+    floors : sequence of str
+        See `benchmarks.evaluation.floor_table.floor_rows`.
+    """
+    parts = [f"### {group.title}\n", f"{group.protocol}. {group.note}".strip() + "\n"]
+    parts += [_progress(written, group, results), _setting(group, results)]
+    picture = target.with_name(f"{target.stem}-{group.name}.png")
+    if draw(group, results, picture):
+        parts.append(f"![{group.title}]({picture.name})\n")
+    parts += group_tables(group, results)
+    parts += _balance(group, results) if group.ours else []
+    return "\n".join([*parts, floor_table(floors)] if floors else parts)
+
+
+def done(group: Group, results: Mapping[str, Line]) -> list[Line]:
+    """Return the lines of a group's trials that have not failed."""
+    return [line for line in _lines(group, results) if line["error"] is None]
+
+
+def num_done(section: str) -> int:
+    """Return the number of trials that a section says it is of.
+
+    Examples
+    --------
+    >>> num_done("90 of 150 trials are done, of 10 of 10 seeds"), num_done("")
+    (90, 0)
+    """
+    found = PROGRESS.search(section)
+    return int(found[1]) if found else 0
+
+
+def _lines(group: Group, results: Mapping[str, Line]) -> list[Line]:
+    """Return the lines of a group's trials, in the order of the plan."""
+    return [results[trial.key] for trial in group.all_trials() if trial.key in results]
+
+
+def _progress(written: Written, group: Group, results: Mapping[str, Line]) -> str:
+    """Return how much of a group is done, and how it is run."""
+    lines, planned = done(group, results), len(group.all_trials())
+    seeds = len({line["trial"]["seed"] for line in lines})
+    call = (
+        f"python -m benchmarks.quality run benchmarks/plans/{written.path.name} "
+        f"--group {group.name} --data DIR --out FILE"
+    )
+    return (
+        f"{len(lines)} of {planned} trials are done, of {seeds} of {len(group.seeds)} seeds; "
+        f"`{call}` runs them.\n"
+    )
+
+
+def _setting(group: Group, results: Mapping[str, Line]) -> str:
+    """Return what the numbers were measured on, and what failed."""
+    machines = Counter(map(_machine, done(group, results)))
+    parts = [f"- {count:,} trials on {words}\n" for words, count in machines.items()]
+    errors = [line["error"] for line in _lines(group, results) if line["error"] is not None]
+    if errors:
+        parts.append(f"- trials that failed: {len(errors)}, such as: {errors[0]}\n")
+    return "".join(parts)
+
+
+def _machine(line: Line) -> str:
+    """Return a line's machine in words."""
+    found = line["machine"]
+    packages = ", ".join(f"{name} {number}" for name, number in found["packages"].items())
+    cores = f"{found['cores']} cores of {found['cpu']}"
+    return f"{cores}, training on {found['device']}, Python {found['python']}, {packages}"
+
+
+def _balance(group: Group, results: Mapping[str, Line]) -> list[str]:
+    """Return the list of losses and that of wins."""
+    wins, losses = wins_and_losses(group, results)
+    parts = []
+    for word, found in (("Lost", losses), ("Won", wins)):
+        parts.append(f"**{word}: {len(found)}**\n")
+        parts += ["".join(f"- {text}\n" for text in found)] if found else []
+    return parts
