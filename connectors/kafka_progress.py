@@ -1,12 +1,11 @@
 """What has been read of each partition, for those who watch a run."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from kafka import TopicPartition
 
-from echo_stream.connectors.record_queue import content_bytes
+from echo_stream.connectors.records import Records
 from echo_stream.watching import PartitionProgress
 
 
@@ -18,12 +17,12 @@ class ReadRecords:
         self._bytes: Counter[TopicPartition] = Counter()
         self._newest_ms: dict[TopicPartition, int] = {}
 
-    def take(self, chunks: Iterable[tuple[TopicPartition, Sequence[Any]]]) -> None:
+    def take(self, chunks: Iterable[tuple[TopicPartition, Records]]) -> None:
         """Take in records of some partitions, of which no part is empty. O(records)."""
         for partition, records in chunks:
             self._records[partition] += len(records)
-            self._bytes[partition] += content_bytes(records)
-            self._newest_ms[partition] = records[-1].timestamp
+            self._bytes[partition] += records.content_bytes
+            self._newest_ms[partition] = records.origins[-1].timestamp
 
     def progress(self, partition: TopicPartition, end: int | None) -> PartitionProgress:
         """Return the progress of a partition whose log ends before an offset."""

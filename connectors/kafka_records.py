@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
-from operator import attrgetter
-from typing import Any, Literal, TypeAlias
+from itertools import compress, groupby
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, rea
 from echo_stream.connectors.codecs.blocks import Block, Blocks
 from echo_stream.connectors.codecs.fields import id_of, ids_in_keys, label_in
 from echo_stream.connectors.codecs.messages import Named
+from echo_stream.connectors.records import Record, Records
 from echo_stream.connectors.waiting_records import WaitingRecords
 from echo_stream.errors import ShapeError
 from echo_stream.samples import Origin, Samples, as_objects
@@ -24,9 +24,6 @@ OnTombstone: TypeAlias = Literal["forget", "ignore"]
 """What a message without a value does: its id is forgotten, or nothing."""
 
 _NO_HEADERS: Named = {}
-# Each as fast as C: what a message costs in Python is what others wait for.
-_HEADERS, _KEY, _VALUE = map(attrgetter, ("headers", "key", "value"))
-_PLACE = attrgetter(*Origin._fields)
 
 
 class _Run:
@@ -44,7 +41,7 @@ class _Run:
 
     def __init__(self, block: Block | None, place: int) -> None:
         self.block, self.place = block, place
-        self.records: list[Any] = []
+        self.records = Records()
         self.named: list[Named] = []  # headers of each
 
 
@@ -94,37 +91,44 @@ class RecordDecoder:
                 if block is not run.block:
                     self._take_run(run, found)
                     run = _Run(block, len(found.records))
-                taken = records[:missing]
+                taken = records if len(records) <= missing else records[:missing]
                 waiting.take(len(taken))
-                run.records += taken
+                run.records.extend(taken)
                 run.named += named[:missing]
-                found.records += taken
+                found.records.extend(taken)
                 if block is None:  # how many samples it brings is known only now
                     self._take_run(run, found)
                     run = _Run(None, len(found.records))
         self._take_run(run, found)
         return found.as_batch()
 
-    def _parts(
-        self, records: Sequence[Any]
-    ) -> Iterator[tuple[Block | None, Sequence[Any], Sequence[Named]]]:
+    def _parts(self, records: Records) -> Iterator[tuple[Block | None, Records, Sequence[Named]]]:
         """Yield records in parts of one block each, or alone, and their headers."""
-        if not any(map(_HEADERS, records)):
-            block = self._blocks.of_all(list(map(_VALUE, records)))
+        if records.headers is None:
+            block = self._blocks.of_all(records.values)
             if block is not None:
                 yield block, records, [_NO_HEADERS] * len(records)
                 return
-        for record in records:
-            named = dict(record.headers) if record.headers else _NO_HEADERS
-            block = None if record.value is None else self._blocks.of(record.value, named)
-            yield block, [record], [named]
+        named = [dict(each) if each else _NO_HEADERS for each in records.headers or ()]
+        named = named or [_NO_HEADERS] * len(records)
+        blocks = [
+            None if value is None else self._blocks.of(bytes(value), headers)
+            for value, headers in zip(records.values, named, strict=True)
+        ]
+        start = 0
+        for block, alike in groupby(blocks):
+            stop = start + len(list(alike))
+            step = 1 if block is None else stop - start
+            for at in range(start, stop, step):
+                yield block, records[at : at + step], named[at : at + step]
+            start = stop
 
     def _take_run(self, run: _Run, found: "_Found") -> None:
         """Decode messages of one block together, but for those that are no samples."""
         if run.block is None:
             self._take_each(run, range(len(run.records)), found)
             return
-        x = run.block.read(list(map(_VALUE, run.records)))
+        x = run.block.read(run.records.values)
         schema = SampleSchema.of(x)
         if self.schema not in (None, schema):
             self._take_each(run, range(len(run.records)), found)
@@ -132,20 +136,20 @@ class RecordDecoder:
         ids, labels, illegible = _fields_of(run)
         is_good = finite_rows(x)
         is_good[illegible] = False
-        records = run.records
+        origins = run.records.origins
         if not is_good.all():
             self._take_each(run, np.flatnonzero(~is_good).tolist(), found)
-            x, records = x[is_good], list(compress(records, is_good))
+            x, origins = x[is_good], list(compress(origins, is_good))
             ids, labels = list(compress(ids, is_good)), list(compress(labels, is_good))
-        if records:
+        if origins:
             self.schema = schema
-            found.add(_side_by_side(x, records, ids, labels))
+            found.add(_side_by_side(x, origins, ids, labels))
 
     def _take_each(self, run: _Run, places: Iterable[int], found: "_Found") -> None:
         """Decode some messages of a run one by one."""
         for place in places:
             record = run.records[place]
-            origin = Origin(record.topic, record.partition, record.offset, record.timestamp)
+            origin = record.origin
             if record.value is None and not self._forgets:
                 found.num_tombstones += 1
                 continue
@@ -161,7 +165,7 @@ class RecordDecoder:
                     self.schema = SampleSchema.of(decoded.x)
                 self.schema.check(decoded.x)
             except (DecodeError, ShapeError) as err:
-                found.rejected.append(_rejected(record, origin, err, run.place + place))
+                found.rejected.append(_rejected(record, err, run.place + place))
             else:
                 found.add(_samples(decoded, origin))
 
@@ -175,7 +179,7 @@ class _Found:
     changes: list[Change] = field(default_factory=list)
     num_tombstones: int = 0
     num_samples: int = 0
-    records: list[Any] = field(default_factory=list)
+    records: Records = field(default_factory=Records)
 
     def add(self, samples: Samples) -> None:
         """Take in the next samples."""
@@ -193,14 +197,14 @@ class _Found:
 def _fields_of(run: _Run) -> tuple[list[str | None], list[Label], list[int]]:
     """Return ids and labels of messages whose values have neither, and which are illegible."""
     if not any(run.named):
-        return ids_in_keys(list(map(_KEY, run.records))), [None] * len(run.records), []
+        return ids_in_keys(run.records.keys), [None] * len(run.records), []
     ids: list[str | None] = []
     labels: list[Label] = []
     illegible = []
-    for place, (record, named) in enumerate(zip(run.records, run.named, strict=True)):
+    for place, (key, named) in enumerate(zip(run.records.keys, run.named, strict=True)):
         id = label = None
         try:
-            id, label = id_of(record.key, named, {}), label_in(named, {})
+            id, label = id_of(key, named, {}), label_in(named, {})
         except DecodeError:  # which decoding it by itself raises again
             illegible.append(place)
         ids.append(id)
@@ -209,11 +213,9 @@ def _fields_of(run: _Run) -> tuple[list[str | None], list[Label], list[int]]:
 
 
 def _side_by_side(
-    x: Array, records: Sequence[Any], ids: Sequence[str | None], labels: Sequence[Label]
+    x: Array, origins: Sequence[Origin], ids: Sequence[str | None], labels: Sequence[Label]
 ) -> Samples:
     """Return messages of one sample each, which lie in one array."""
-    # Past the class's own __new__, which is in Python.
-    origins = [tuple.__new__(Origin, place) for place in map(_PLACE, records)]
     if not all(ids):
         ids = [id or _name(origin) for id, origin in zip(ids, origins, strict=True)]
     return Samples(x, as_objects(ids), as_objects(labels), as_objects(origins))
@@ -238,9 +240,7 @@ def _name(origin: Origin) -> str:
     return f"{origin.topic}-{origin.partition}-{origin.offset}"
 
 
-def _rejected(
-    record: Any, origin: Origin, err: DecodeError | ShapeError, place: int
-) -> RejectedSample:
+def _rejected(record: Record, err: DecodeError | ShapeError, place: int) -> RejectedSample:
     """Return a record that is no sample, as it arrived."""
     return RejectedSample(
         reason=err.reason if isinstance(err, DecodeError) else "schema",
@@ -248,7 +248,7 @@ def _rejected(
         key=record.key,
         value=record.value,
         headers=tuple(record.headers),
-        origin=origin,
+        origin=record.origin,
         place=place,
         exception=type(err.__cause__ or err).__name__,
     )

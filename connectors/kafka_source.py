@@ -23,8 +23,9 @@ from echo_stream.connectors.kafka_poller import KafkaPoller
 from echo_stream.connectors.kafka_progress import ReadRecords
 from echo_stream.connectors.kafka_reads import reading_client
 from echo_stream.connectors.kafka_records import RecordDecoder
-from echo_stream.connectors.kafka_unpacking import unpack_quickly
-from echo_stream.connectors.record_queue import Chunk, RecordQueue
+from echo_stream.connectors.kafka_unpacking import hand_on_whole
+from echo_stream.connectors.record_queue import RecordQueue
+from echo_stream.connectors.records import Records
 from echo_stream.connectors.waiting_records import WaitingRecords
 from echo_stream.errors import EchoStreamError, SourceError
 from echo_stream.run_stats import RunStats
@@ -115,7 +116,7 @@ class KafkaSource:
             **(alone if self._membership is None else self._membership.options()),
         )
         consumer = KafkaConsumer(kafka_client=reading_client, **options)
-        unpack_quickly(consumer)
+        hand_on_whole(consumer)
         return consumer
 
     @property
@@ -350,7 +351,9 @@ class KafkaSource:
         self._exhausted = False
         self._notice_the_end()
 
-    def _take(self, max_records: int, wait_s: float = WAIT_SECONDS) -> list[Chunk]:
+    def _take(
+        self, max_records: int, wait_s: float = WAIT_SECONDS
+    ) -> list[tuple[TopicPartition, Records]]:
         """Return the next records; where the log has lost them, or the broker is away, say so."""
         with self._errors("read"):
             try:

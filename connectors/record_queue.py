@@ -3,26 +3,23 @@
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
-from typing import Any
 
 from kafka import TopicPartition
+from kafka.errors import CorruptRecordError
 
+from echo_stream.connectors.kafka_unpacking import Chunk
+from echo_stream.connectors.records import Records
 from echo_stream.run_stats import RunStats
 
-Chunk = tuple[TopicPartition, Sequence[Any]]
-"""Records of one partition, in the order of their offsets."""
-
-RECORD_BYTES = 512  # what the client's object of a record takes beside its content
-_KEY_SIZE, _VALUE_SIZE = attrgetter("serialized_key_size"), attrgetter("serialized_value_size")
-_HEADERS = attrgetter("headers")
+Polled = Mapping[TopicPartition, Sequence[Chunk]]
+"""What a poll has brought of each partition, in the order of offsets."""
 
 
 class RecordQueue:
     """Chunks of records, first in, first out; one thread puts, another one takes.
 
     Nothing that was polled is refused: whoever puts asks `is_full` before it polls, so the
-    queue outgrows its bounds by one poll at most.
+    queue outgrows its bounds by one poll at most. Whoever takes unpacks.
 
     Parameters
     ----------
@@ -34,7 +31,7 @@ class RecordQueue:
     def __init__(self, max_records: int, max_bytes: int, stats: RunStats) -> None:
         self._max_records, self._max_bytes = max_records, max_bytes
         self._stats = stats
-        self._chunks: deque[tuple[Chunk, int]] = deque()  # with their sizes
+        self._chunks: deque[tuple[TopicPartition, Chunk, int]] = deque()  # with their sizes
         self._records = self._bytes = 0
         self._error: Exception | None = None
         self._changed = threading.Condition()
@@ -59,16 +56,18 @@ class RecordQueue:
         """Records that may be put until the queue is full of them."""
         return max(self._max_records - self._records, 0)
 
-    def put(self, polled: Mapping[TopicPartition, Sequence[Any]]) -> None:
-        """Append what a poll has brought, in the order of partitions. O(records)."""
+    def put(self, polled: Polled) -> None:
+        """Append what a poll has brought, in the order of partitions. O(chunks)."""
         # The client's order of partitions is arbitrary.
         chunks = [
-            ((partition, polled[partition]), size_of(polled[partition]))
+            (partition, chunk, chunk.num_bytes)
             for partition in sorted(polled)
+            for chunk in polled[partition]
         ]
         with self._changed:
             self._chunks += chunks
-            self._count(sum(map(len, polled.values())), sum(size for _, size in chunks))
+            records = sum(len(chunk) for _, chunk, _ in chunks)
+            self._count(records, sum(size for *_, size in chunks))
             self._changed.notify()
 
     def fail(self, error: Exception) -> None:
@@ -77,23 +76,39 @@ class RecordQueue:
             self._error = error
             self._changed.notify()
 
-    def take(self, max_records: int, timeout_s: float) -> list[Chunk]:
-        """Wait for records, and return at most max_records; none if none came in time."""
+    def take(self, max_records: int, timeout_s: float) -> list[tuple[TopicPartition, Records]]:
+        """Wait for records, and return at most max_records, or one chunk; none if none came.
+
+        O(records). Only one thread may take, or clear.
+
+        Raises
+        ------
+        CorruptRecordError
+            If the next chunk cannot be unpacked; again and again, until the queue is cleared.
+        Exception
+            What `fail` was given, once all before it has been taken.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._chunks or self._error, timeout_s)
-            taken: list[Chunk] = []
-            while self._chunks and max_records:
-                (partition, records), size = self._chunks.popleft()
-                if len(records) > max_records:
-                    rest, records = records[max_records:], records[:max_records]
-                    whole, size = size, size_of(records)
-                    self._chunks.appendleft(((partition, rest), whole - size))
-                taken.append((partition, records))
-                self._count(-len(records), -size)
-                max_records -= len(records)
-            if self._error is not None and not taken:
-                raise self._error
-            return taken
+        taken: list[tuple[TopicPartition, Records]] = []
+        while self._chunks and max_records > 0:
+            partition, chunk, size = self._chunks[0]
+            if taken and len(chunk) > max_records:
+                break
+            try:
+                records = chunk.unpacked()  # not under the lock, for which others would wait
+            except CorruptRecordError:
+                if taken:
+                    break
+                raise
+            with self._changed:
+                self._chunks.popleft()
+                self._count(-len(chunk), -size)
+            taken.append((partition, records))
+            max_records -= len(records)
+        if self._error is not None and not taken:
+            raise self._error
+        return taken
 
     def clear(self) -> None:
         """Drop everything, an error too."""
@@ -110,18 +125,3 @@ class RecordQueue:
         stats.queue_records, stats.queue_bytes = self._records, self._bytes
         stats.queue_peak_records = max(stats.queue_peak_records, self._records)
         stats.queue_peak_bytes = max(stats.queue_peak_bytes, self._bytes)
-
-
-def size_of(records: Sequence[Any]) -> int:
-    """Return the bytes that records take: key, value, headers and the objects around them."""
-    headers = 0
-    if any(map(_HEADERS, records)):
-        headers = sum(len(name) + len(value or b"") for r in records for name, value in r.headers)
-    return content_bytes(records) + headers + RECORD_BYTES * len(records)
-
-
-def content_bytes(records: Sequence[Any]) -> int:
-    """Return the bytes of the keys and values of records."""
-    # Without a step of Python for each: other threads wait for those. An absent one counts -1.
-    sizes: list[int] = [*map(_KEY_SIZE, records), *map(_VALUE_SIZE, records)]
-    return sum(sizes) + sizes.count(-1)

@@ -1,12 +1,12 @@
 """Records that have been polled and not decoded, and the positions that move past them."""
 
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from kafka import TopicPartition
 
 from echo_stream.connectors.kafka_offsets import Offsets
+from echo_stream.connectors.records import Records
 
 
 class WaitingRecords:
@@ -20,31 +20,35 @@ class WaitingRecords:
 
     def __init__(self, offsets: Offsets) -> None:
         self._offsets = offsets
-        self._chunks: deque[tuple[TopicPartition, Sequence[Any]]] = deque()
+        self._chunks: deque[tuple[TopicPartition, Records]] = deque()
         self._at = 0  # of the first chunk's records so many have been taken
 
     def __bool__(self) -> bool:
         """Tell whether any waits."""
         return bool(self._chunks)
 
-    def extend(self, chunks: Iterable[tuple[TopicPartition, Sequence[Any]]]) -> None:
+    def extend(self, chunks: Iterable[tuple[TopicPartition, Records]]) -> None:
         """Let records wait that have been polled. O(records)."""
         for partition, records in chunks:
-            places = self._offsets.fresh(partition, [record.offset for record in records])
-            is_all = len(places) == len(records)
+            places = self._offsets.fresh(partition, records.offsets)
             if places:
-                kept = records if is_all else [records[place] for place in places]
-                self._chunks.append((partition, kept))
+                is_all = len(places) == len(records)
+                self._chunks.append((partition, records if is_all else records.picked(places)))
 
-    def next(self, max_records: int) -> Sequence[Any]:
+    def next(self, max_records: int) -> Records:
         """Return the next records, of one partition and at most so many; they go on waiting."""
-        return self._chunks[0][1][self._at : self._at + max_records] if self._chunks else ()
+        if not self._chunks:
+            return Records()
+        records = self._chunks[0][1]
+        if not self._at and len(records) <= max_records:
+            return records
+        return records[self._at : self._at + max_records]
 
     def take(self, number: int) -> None:
         """Move past so many of those that `next` has returned, one at least. O(1)."""
         partition, records = self._chunks[0]
         self._at += number
-        self._offsets.move_past(partition, records[self._at - 1].offset, number)
+        self._offsets.move_past(partition, records.origins[self._at - 1].offset, number)
         if self._at == len(records):
             self._chunks.popleft()
             self._at = 0

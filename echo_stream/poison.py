@@ -56,7 +56,7 @@ def _moved(change: Change, is_good: Array) -> Change:
 def _places(samples: Samples, batch: Batch) -> Sequence[int]:
     """Return how many messages of the batch came before each sample's own."""
     if batch.records and samples.origins is not None:
-        numbers = {_address(record): place for place, record in enumerate(batch.records)}
+        numbers = {record.origin[:3]: place for place, record in enumerate(batch.records)}
         return [numbers[origin[:3]] for origin in samples.origins]
     taken = {letter.place for letter in batch.rejected}
     free = (place for place in range(len(samples) + len(taken)) if place not in taken)
@@ -99,8 +99,3 @@ def _npy(x: Array) -> bytes:
     file = io.BytesIO()
     np.save(file, x, allow_pickle=False)
     return file.getvalue()
-
-
-def _address(record: Any) -> tuple[str, int, int]:
-    """Return what tells a record from all others."""
-    return record.topic, record.partition, record.offset

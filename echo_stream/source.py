@@ -85,8 +85,8 @@ class Batch(NamedTuple):
     changes : sequence of LateLabel or Forget
         What is done to samples before them, in the order of their places among the samples.
     records : sequence of records
-        What it was decoded from, with topic, partition, offset, key, value and headers, by
-        place; empty outside Kafka.
+        What it was decoded from, with origin, key, value and headers, by place; empty outside
+        Kafka.
     """
 
     samples: Samples | None

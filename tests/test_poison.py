@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from echo_stream.changes import Forget
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.consumer import consume
 from echo_stream.connectors.dead_letters import read_dead_letters
+from echo_stream.connectors.records import Record
 from echo_stream.connectors.snapshots import newest_manifest
 from echo_stream.errors import BadMessagesError, FeatureError, InfrastructureError
 from echo_stream.features import BLOCK_ROWS
@@ -142,20 +143,11 @@ def test_offenders_are_found_in_any_block(poison: Sequence[int]) -> None:
     assert max(calls) <= BLOCK_ROWS
 
 
-class Record(NamedTuple):
-    """A message as a consumer gets it."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes
-    headers: list[tuple[str, bytes]]
-
-
 def test_message_of_many_samples_is_kept_aside_whole() -> None:
     """Once, as it came, among the other bad ones; changes keep their place among what is left."""
-    records = [Record("t", 0, offset, None, b"%d" % offset, [("h", b"")]) for offset in range(4)]
+    records = [
+        Record(Origin("t", 0, offset, 7), None, b"%d" % offset, [("h", b"")]) for offset in range(4)
+    ]
     origins = [Origin("t", 0, offset, 7) for offset in (0, 2, 2, 2, 3)]
     x = np.zeros((5, 2), np.float32)
     x[[2, 3]] = RAISES

@@ -12,7 +12,7 @@ import numpy as np
 
 from echo_stream.connectors.codecs.config import CodecConfig
 from echo_stream.connectors.codecs.formats import MAGIC_STARTS, declared_format, likely_format
-from echo_stream.connectors.codecs.messages import DecodeError, Named
+from echo_stream.connectors.codecs.messages import Content, DecodeError, Named
 from echo_stream.connectors.codecs.npy import header_of, npy_layout
 from echo_stream.connectors.layouts import Layout, as_rows, raw_layout
 from echo_stream.errors import DataError
@@ -35,7 +35,7 @@ class Block(NamedTuple):
     layout: Layout
     header: bytes
 
-    def read(self, values: Sequence[bytes]) -> Array:
+    def read(self, values: Sequence[Content | None]) -> Array:
         """Return the samples of messages that `Blocks.of` found to be of this block.
 
         Returns
@@ -48,7 +48,7 @@ class Block(NamedTuple):
         O(bytes), with a handful of calls of numpy whatever n is.
         """
         n = len(values)
-        content = bytearray().join(values)
+        content = bytearray().join(values)  # type: ignore[arg-type]  # none of them is None
         if not self.header:
             return as_rows(content, self.layout, n)
         rows = np.frombuffer(content, np.uint8).reshape(n, -1)
@@ -103,7 +103,7 @@ class Blocks:
             return self._npy_block(value)
         return raw if format == "raw" else None
 
-    def of_all(self, values: Sequence[bytes | None]) -> Block | None:
+    def of_all(self, values: Sequence[Content | None]) -> Block | None:
         """Return the block of messages without headers, if all are raw and of one.
 
         None: they have to be looked at one by one. O(n), with hardly any Python.
@@ -115,7 +115,7 @@ class Blocks:
             return None
         format, raw = self._plan(*_NO_HEADERS, sizes.pop())
         is_raw = format == "raw" or (
-            format == "auto" and MAGIC_STARTS.isdisjoint([value[:1] for value in values])  # type: ignore[index]
+            format == "auto" and MAGIC_STARTS.isdisjoint([bytes(value[:1]) for value in values])  # type: ignore[index]
         )
         return raw if is_raw else None
 

@@ -12,6 +12,9 @@ from echo_stream.validation import first_line
 Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
 """Headers of a message; of equal names the last one counts."""
 
+Content: TypeAlias = bytes | memoryview
+"""A message's value; a view lies in the batch that the broker has sent."""
+
 Named: TypeAlias = Mapping[str, bytes | None]
 """Headers by name."""
 

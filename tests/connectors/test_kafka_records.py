@@ -14,6 +14,7 @@ from pyarrow import ipc
 from echo_stream.connectors.codecs import CodecConfig, Headers, encode_batch
 from echo_stream.connectors.kafka_offsets import Offsets
 from echo_stream.connectors.kafka_records import RecordDecoder
+from echo_stream.connectors.records import Records
 from echo_stream.connectors.waiting_records import WaitingRecords
 from echo_stream.samples import Samples
 from echo_stream.source import Batch, RejectedSample
@@ -23,7 +24,7 @@ RAW = CodecConfig("raw", "float32", (2,))
 
 
 class Record(NamedTuple):
-    """What the decoder looks at of a record of the client's."""
+    """What is looked at of a record of the client's."""
 
     key: bytes | None
     value: bytes | None
@@ -48,7 +49,7 @@ def waiting(given: list[Record]) -> WaitingRecords:
     """Let records wait as a source does."""
     partition = TopicPartition("events", 3)
     found = WaitingRecords(Offsets({partition: 0}))
-    found.extend([(partition, given)])
+    found.extend([(partition, Records.of(given))])
     return found
 
 

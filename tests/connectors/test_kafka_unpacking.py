@@ -24,6 +24,7 @@ from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.kafka_config import KafkaConfig
 from echo_stream.connectors.kafka_source import KafkaSource
 from echo_stream.connectors.kafka_unpacking import QuickRecords, unpacked
+from echo_stream.connectors.records import Record, Records
 from echo_stream.errors import SourceError
 from tests.broker import Broker
 from tests.cli.commands import send
@@ -87,20 +88,40 @@ def old(messages: Sequence[Message]) -> bytes:
     return bytes(builder.build())
 
 
-def taken(kind: Any, content: bytes, first: int = 0, at_a_time: int = 2, **more: Any) -> list[Any]:
-    """Return records as they are taken, each with the next offset to fetch after it."""
-    fetched = kind(first, PARTITION, MemoryRecords(content), **more)
-    found: list[Any] = []
-    while fetched:
-        found += [*fetched.take(at_a_time), fetched.next_fetch_offset, fetched.leader_epoch]
-    return [*found, fetched.records_read]
+def fetched(kind: Any, content: bytes, first: int = 0, **more: Any) -> Any:
+    """Return what a fetch from an offset has brought."""
+    return kind(first, PARTITION, MemoryRecords(content), **more)
+
+
+def quickly(content: bytes, first: int = 0, at_a_time: int = 2, **more: Any) -> list[Any]:
+    """Return records as they are taken and unpacked, the next offset, and how many were read."""
+    found, records = fetched(QuickRecords, content, first, **more), Records()
+    while found:
+        chunks = found.take(at_a_time)
+        unpacked = [chunk.unpacked() for chunk in chunks]
+        assert len(chunks) == sum(map(len, unpacked))
+        for each in unpacked:
+            assert each, "an empty chunk"
+            assert all(isinstance(record.value, (bytes, type(None))) for record in each)
+            records.extend(each)
+        if records:
+            assert found.next_fetch_offset > records.offsets[-1]
+    return [*records, found.next_fetch_offset, found.leader_epoch]
+
+
+def by_the_client(content: bytes, first: int = 0, **more: Any) -> list[Any]:
+    """Return the same, as the client has it."""
+    found, records = fetched(Fetcher.PartitionRecords, content, first, **more), []
+    while found:
+        records += found.take(100)
+    return [*Records.of(records), found.next_fetch_offset, found.leader_epoch]
 
 
 def assert_same(content: bytes, first: int = 0, **more: Any) -> None:
     """Assert that nobody can tell who has unpacked."""
     for at_a_time in (1, 3, 1_000):
-        ours = taken(QuickRecords, content, first, at_a_time, **more)
-        assert ours == taken(Fetcher.PartitionRecords, content, first, at_a_time, **more)
+        ours = quickly(content, first, at_a_time, **more)
+        assert ours == by_the_client(content, first, **more)
 
 
 def plain(first: int, number: int) -> list[Message]:
@@ -147,14 +168,14 @@ def test_records_before_the_offset_that_was_asked_for_are_passed() -> None:
     content = batch(plain(10, 6), "zstd") + batch(plain(16, 6))
     for first in (10, 13, 16, 21):
         assert_same(content, first)
-    assert [record.offset for record in taken(QuickRecords, content, 20)[:2]] == [20, 21]
+    assert [record.origin.offset for record in quickly(content, 20)[:2]] == [20, 21]
 
 
 def test_the_end_of_a_fetch_can_be_half_a_batch() -> None:
     """It comes again with the next fetch."""
     content = batch(plain(0, 3)) + batch(plain(3, 9))[:-5]
     assert_same(content)
-    assert taken(QuickRecords, content)[-1] == 3
+    assert quickly(content)[-2] == 3
 
 
 def test_a_fetch_of_nothing() -> None:
@@ -177,8 +198,8 @@ def test_transactions_and_old_formats_are_left_to_the_client() -> None:
     }
     assert_same(content, **committed)
     assert_same(content)
-    found = taken(QuickRecords, content, **committed)
-    offsets = [record.offset for record in found if hasattr(record, "offset")]
+    found = quickly(content, **committed)
+    offsets = [record.origin.offset for record in found if isinstance(record, Record)]
     assert offsets == [0, 1, 2, 6, 7, 8, 10, 11, 12]
     assert_same(batch(plain(0, 3)) + old(plain(3, 2)) + batch(plain(5, 3)))
 
@@ -189,11 +210,11 @@ def test_a_changed_byte_is_an_error_after_the_batches_before_it() -> None:
     for place in range(21, len(second), 7):
         changed = bytearray(second)
         changed[place] ^= 0x10
-        fetched = QuickRecords(0, PARTITION, MemoryRecords(first + bytes(changed)))
-        assert [record.offset for record in fetched.take(100)] == [0, 1, 2]
+        found = fetched(QuickRecords, first + bytes(changed))
+        assert [chunk.unpacked().offsets for chunk in found.take(100)] == [[0, 1, 2]]
         with pytest.raises(CorruptRecordError, match="at offset 3 is not what was written"):
-            fetched.take(100)
-        assert not fetched, "the client would ask for more for ever"
+            found.take(100)
+        assert not found, "the client would ask for more for ever"
 
 
 def damaged(content: bytes) -> Iterator[bytes]:
@@ -209,6 +230,11 @@ def damaged(content: bytes) -> Iterator[bytes]:
             yield rewritten(bytes(changed))
 
 
+def is_before(found: Any) -> bool:
+    """Tell whether something is a record at an offset that no log has."""
+    return isinstance(found, Record) and found.origin.offset < 0
+
+
 def test_records_of_wrong_sizes_are_an_error_as_the_client_has_it() -> None:
     """A batch with a right checksum can be made of anything; it is refused, or read the same."""
     headers: Headers = [("id", b"seven"), ("label", None)]
@@ -216,9 +242,10 @@ def test_records_of_wrong_sizes_are_an_error_as_the_client_has_it() -> None:
     num_refused = 0
     for content in damaged(batch(messages)):
         outcomes = []
-        for kind in (QuickRecords, Fetcher.PartitionRecords):
+        for read in (quickly, by_the_client):
             try:
-                outcomes.append(taken(kind, content, at_a_time=100))
+                # The client drops what is before the first offset; so do we, but not here.
+                outcomes.append([each for each in read(content) if not is_before(each)])
             except CorruptRecordError:
                 outcomes.append(["refused"])
         if outcomes[0] != outcomes[1]:  # a name that is no text: only the client minds
@@ -235,7 +262,7 @@ def test_a_source_unpacks_quickly(
     """With the client that is installed, whose parts have no promise to stay."""
     topic, numbers, batches_of = make_topic(), 20, []
 
-    def noted(*arguments: Any) -> Iterator[Any]:
+    def noted(*arguments: Any) -> Records:
         batches_of.append(arguments)
         return unpacked(*arguments)
 
@@ -282,10 +309,10 @@ def test_a_source_ends_at_a_corrupt_batch(
     for start in (0, 5, 10):  # at each of them a batch begins
         send(broker, topic, [np.full(2, start + i, np.float32).tobytes() for i in range(5)])
 
-    def damaged(batch: Any, *others: Any) -> Iterator[Any]:
+    def damaged(batch: Any, *others: Any) -> Records:
         if batch.base_offset <= 5 <= batch.base_offset + batch.last_offset_delta:
-            msg = "the batch at offset 5 is corrupt"
-            raise CorruptRecordError(msg)
+            msg = "not of its size"
+            raise ValueError(msg)
         return unpacked(batch, *others)
 
     monkeypatch.setattr(kafka_unpacking, "unpacked", damaged)
@@ -293,7 +320,7 @@ def test_a_source_ends_at_a_corrupt_batch(
     found: list[float] = []
     with closing(KafkaSource(config)) as source:
         source.seek({f"{topic}/0": first})
-        with pytest.raises(SourceError, match="offset 5 is corrupt; start again"):
+        with pytest.raises(SourceError, match="offset 5 is corrupt: not of its size; start again"):
             while True:
                 samples = source.next_batch(2).samples
                 found += [] if samples is None else samples.x[:, 0].tolist()

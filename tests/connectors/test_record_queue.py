@@ -1,37 +1,39 @@
 """The queue between the thread that polls and the one that counts."""
 
 import threading
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka import TopicPartition
+from kafka.errors import CorruptRecordError
+from kafka.record.default_records import DefaultRecordBatch
 
-from echo_stream.connectors.record_queue import RECORD_BYTES, RecordQueue
+from echo_stream.connectors.codecs import Headers
+from echo_stream.connectors.kafka_unpacking import PackedBatch
+from echo_stream.connectors.record_queue import RecordQueue
+from echo_stream.connectors.records import RECORD_BYTES, Records
 from echo_stream.errors import SourceError
 from echo_stream.run_stats import RunStats
+from tests.connectors.test_kafka_records import Record
+from tests.connectors.test_kafka_unpacking import batch, plain, rewritten
 
 PARTITIONS = [TopicPartition("t", number) for number in range(3)]
 
 
-@dataclass(frozen=True)
-class Record:
-    """What the queue looks at of a record."""
+def chunk(
+    *values: bytes | None, key: bytes | None = None, headers: Headers = (), times: int = 1
+) -> Records:
+    """Return records of some values."""
+    return Records.of(Record(key, value, headers, 0) for value in values * times)
 
-    value: bytes | None
-    key: bytes | None = None
-    headers: tuple[tuple[str, bytes | None], ...] = ()
 
-    @property
-    def serialized_value_size(self) -> int:
-        """Bytes of the value; the client says -1 where there is none."""
-        return -1 if self.value is None else len(self.value)
-
-    @property
-    def serialized_key_size(self) -> int:
-        """Bytes of the key."""
-        return -1 if self.key is None else len(self.key)
+def packed(first: int, number: int, *, is_corrupt: bool = False) -> PackedBatch:
+    """Return records that wait to be unpacked; they cannot be if a size is wrong."""
+    content = bytearray(batch(plain(first, number)))
+    if is_corrupt:
+        content[61] += 2  # of the first record's size
+    return PackedBatch(DefaultRecordBatch(rewritten(bytes(content), base=first)), PARTITIONS[0])
 
 
 def queue_of(max_records: int = 10, max_bytes: int = 10**6) -> tuple[RecordQueue, RunStats]:
@@ -50,16 +52,18 @@ def test_all_come_out_in_order_however_many_are_taken(polls: list[list[int]], st
     expected = []
     for number, sizes in enumerate(polls):
         polled = {
-            partition: [Record(b"%d-%d" % (number, row)) for row in range(size)]
+            partition: [chunk(*(b"%d-%d" % (number, row) for row in range(size)))]
             for partition, size in reversed(list(zip(PARTITIONS, sizes, strict=True)))
+            if size
         }
         queue.put(polled)
-        expected += [(p, record) for p in PARTITIONS for record in polled[p]]
+        expected += [(p, record) for p in PARTITIONS if p in polled for record in polled[p][0]]
     assert stats.queue_records == len(expected) == stats.queue_peak_records
     taken = []
     while not queue.is_empty:
         chunks = queue.take(step, 0)
-        assert 0 < sum(len(records) for _, records in chunks) <= step
+        number = sum(len(records) for _, records in chunks)
+        assert 0 < number <= step or len(chunks) == 1
         taken += [(p, record) for p, records in chunks for record in records]
     assert taken == expected
     assert (stats.queue_records, stats.queue_bytes) == (0, 0)
@@ -69,9 +73,10 @@ def test_all_come_out_in_order_however_many_are_taken(polls: list[list[int]], st
 def test_full_at_a_bound_and_room_below_half_of_it(max_records: int, max_bytes: int) -> None:
     """In records or in bytes, keys and headers included."""
     queue, stats = queue_of(max_records, max_bytes)
-    queue.put({PARTITIONS[0]: [Record(None), Record(b"", b"")]})
+    queue.put({PARTITIONS[0]: [chunk(None), chunk(b"", key=b"")]})
     assert (queue.is_full, queue.has_room) == (False, False)
-    queue.put({PARTITIONS[1]: [Record(b"value", b"key", (("name", b"x"), ("none", None)))] * 2})
+    headers: Headers = [("name", b"x"), ("none", None)]
+    queue.put({PARTITIONS[1]: [chunk(b"value", key=b"key", headers=headers)] * 2})
     assert queue.is_full
     assert stats.queue_bytes == 4 * RECORD_BYTES + 2 * (5 + 3 + 5 + 4)
     queue.take(2, 0)
@@ -81,12 +86,37 @@ def test_full_at_a_bound_and_room_below_half_of_it(max_records: int, max_bytes: 
     assert stats.queue_peak_records == 4
 
 
+def test_batches_count_before_they_are_unpacked() -> None:
+    """Their records, and the bytes that they are sent in."""
+    queue, stats = queue_of()
+    queue.put({PARTITIONS[0]: [packed(0, 3), packed(3, 2)]})
+    assert (stats.queue_records, stats.queue_bytes > 5) == (5, True)
+    ((partition, records),) = queue.take(4, 0)
+    assert (partition, records.offsets) == (PARTITIONS[0], [0, 1, 2])
+    assert records.values == [b"\0", b"\1\1", b"\2\2\2"]
+    ((_, records),) = queue.take(1, 0)
+    assert records.offsets == [3, 4], "a chunk is never split"
+    assert (stats.queue_records, stats.queue_bytes) == (0, 0)
+
+
+def test_what_cannot_be_unpacked_is_an_error_after_what_was_put_before_it() -> None:
+    """Again and again, and nothing behind it is taken."""
+    queue, _ = queue_of()
+    queue.put({PARTITIONS[0]: [packed(0, 3), packed(3, 2, is_corrupt=True), packed(5, 2)]})
+    assert [records.offsets for _, records in queue.take(10, 0)] == [[0, 1, 2]]
+    for _ in range(2):
+        with pytest.raises(CorruptRecordError, match="t/0 at offset 3 is corrupt"):
+            queue.take(10, 0)
+    queue.clear()
+    assert queue.take(10, 0) == []
+
+
 def test_error_comes_after_what_was_put_before_it() -> None:
     """And again and again, until the queue is cleared."""
     queue, _ = queue_of()
-    queue.put({PARTITIONS[0]: [Record(b"1")]})
+    queue.put({PARTITIONS[0]: [chunk(b"1")]})
     queue.fail(SourceError("gone"))
-    assert queue.take(5, 0) == [(PARTITIONS[0], [Record(b"1")])]
+    assert queue.take(5, 0) == [(PARTITIONS[0], chunk(b"1"))]
     for _ in range(2):
         with pytest.raises(SourceError, match="gone"):
             queue.take(5, 0)
@@ -97,7 +127,7 @@ def test_error_comes_after_what_was_put_before_it() -> None:
 def test_taking_waits_for_another_thread() -> None:
     """What it puts ends the wait."""
     queue, _ = queue_of()
-    thread = threading.Timer(0.05, lambda: queue.put({PARTITIONS[2]: [Record(b"1")]}))
+    thread = threading.Timer(0.05, lambda: queue.put({PARTITIONS[2]: [chunk(b"1")]}))
     thread.start()
-    assert queue.take(5, 60) == [(PARTITIONS[2], [Record(b"1")])]
+    assert queue.take(5, 60) == [(PARTITIONS[2], chunk(b"1"))]
     thread.join()

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from kafka import TopicPartition
 
 from echo_stream.connectors.kafka_offsets import Offsets
+from echo_stream.connectors.records import Records
 from echo_stream.connectors.waiting_records import WaitingRecords
 from tests.connectors.test_kafka_records import Record
 
@@ -22,7 +23,7 @@ def test_each_record_is_taken_once_and_in_order(
     offsets = Offsets(dict.fromkeys(PARTITIONS, begin))
     waiting = WaitingRecords(offsets)
     waiting.extend(
-        (partition, [Record(None, None, [], offset, *partition) for offset in found])
+        (partition, Records.of(Record(None, None, [], offset, *partition) for offset in found))
         for partition, found in arriving
     )
     fresh: dict[TopicPartition, list[int]] = {partition: [] for partition in PARTITIONS}
@@ -36,8 +37,8 @@ def test_each_record_is_taken_once_and_in_order(
         assert bool(upcoming) == bool(waiting)
         if upcoming:
             number = max(len(upcoming) - 1, 1)
-            partition = TopicPartition(upcoming[0].topic, upcoming[0].partition)
-            taken = [record.offset for record in upcoming[:number]]
+            partition = TopicPartition(*upcoming[0].origin[:2])
+            taken = upcoming[:number].offsets
             assert taken == fresh[partition][:number]
             waiting.take(number)
             del fresh[partition][:number]
