@@ -1,5 +1,6 @@
-"""A consumer on the command line whose broker goes away in the middle of a run."""
+"""A consumer on the command line whose broker goes away in the middle of a run, or its log."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,24 @@ def test_broker_that_does_not_come_back(
     send(restartable_broker, topic, VALUES[N // 2 :])
     resumed = answer(*words, "--until-end")
     assert (resumed["samples"], resumed["n"]) == (N // 2, N)
+
+
+def test_log_that_the_disk_has_damaged(
+    restartable_broker: Broker, topic: str, words: list[object], tmp_path: Path
+) -> None:
+    """What came before is counted; exit code 3 and a line name the batch, again and again."""
+    send(restartable_broker, topic, VALUES[N // 2 :])
+    restartable_broker.stop()
+    (segment,) = restartable_broker.log.parent.glob(f"data/{topic}-0/*.log")
+    content = bytearray(segment.read_bytes())
+    content[content.rindex(VALUES[-1])] ^= 1
+    segment.write_bytes(content)
+    restartable_broker.start()
+    state = tmp_path / "state"
+    for _ in range(2):
+        with command_process(*words, "--state", state) as process:
+            result = finish(process)
+        assert (result.exit_code, result.stdout) == (3, "")
+        found = re.search(r"at offset (\d+) is not what was written; start again", result.stderr)
+        assert found is not None
+        assert N // 2 <= int(found[1]) == newest_checkpoint(state)["n"] < N
