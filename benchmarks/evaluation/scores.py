@@ -64,10 +64,10 @@ class Spread(NamedTuple):
 
         Examples
         --------
-        >>> Spread(2.0, 0.25, 5).text(sign="+"), Spread(2.0, 0.0, 1).text()
-        ('+2.0 ± 0.2', '2.0')
+        >>> Spread(2.0, 0.25, 5).text(sign="+"), Spread(-0.01, 0.0, 1).text()
+        ('+2.0 ± 0.2', '0.0')
         """
-        mean = f"{self.mean:{sign}.{digits}f}"
+        mean = f"{self.mean:{sign}z.{digits}f}"  # z: zero has no sign of its own
         return mean if self.num_seeds == 1 else f"{mean} ± {self.spread:.{digits}f}"
 
 

@@ -141,7 +141,8 @@ def _row_name(group: Group, row: Row, lines: Lines) -> str:
     if seen and max(seen):
         name += f" (chooses by {max(seen):,} labels)"
     if min(counts) < len(group.seeds):
-        name += f" [{'-'.join(map(str, sorted({min(counts), max(counts)})))} seeds]"
+        number = "-".join(map(str, sorted({min(counts), max(counts)})))
+        name += f" [{number} {'seed' if max(counts) == 1 else 'seeds'}]"
     return name
 
 

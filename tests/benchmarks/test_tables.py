@@ -53,7 +53,7 @@ def test_what_is_missing_is_shown_as_missing() -> None:
     found[key] |= {"error": "oh"}
     (table,) = group_tables(GROUP, found)
     assert "| ours [2-3 seeds] | **54.0 ± 1.0** (+3.0 ± 0.0) | **63.5 ± 0.7**" in table
-    assert "| other [1 seeds] | 48.0 (-2.0) | 58.0 (-2.0) |" in table
+    assert "| other [1 seed] | 48.0 (-2.0) | 58.0 (-2.0) |" in table
     assert group_tables(GROUP, {}) == []
     none = {key: value for key, value in found.items() if value["trial"]["budget"] == 60}
     assert group_tables(GROUP, none)[0].count("–") == 3
