@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord, Fetcher
-from kafka.errors import CorruptRecordError
+from kafka.errors import CorruptRecordError, KafkaError
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.memory_records import MemoryRecords
 from kafka.record.util import decode_varint
@@ -33,13 +33,23 @@ class PackedBatch:
         Its sum has been checked. It is decompressed here.
     tp : TopicPartition
         Where it comes from.
+
+    Raises
+    ------
+    CorruptRecordError
+        If it cannot be decompressed.
     """
 
     __slots__ = ("_batch", "_tp", "num_bytes")
 
     def __init__(self, batch: DefaultRecordBatch, tp: TopicPartition) -> None:
-        iter(batch)  # decompresses
         self._batch, self._tp = batch, tp
+        try:
+            iter(batch)  # decompresses
+        except (KafkaError, MemoryError):
+            raise
+        except Exception as err:  # each library has an error of its own
+            raise self._corrupt(err) from err
         self.num_bytes = len(batch._buffer)
 
     def __len__(self) -> int:
@@ -57,9 +67,13 @@ class PackedBatch:
         try:
             return unpacked(self._batch, self._tp)
         except (IndexError, ValueError) as err:
-            name = f"{self._tp.topic}/{self._tp.partition}"
-            msg = f"the batch of {name} at offset {self._batch.base_offset} is corrupt: {err}"
-            raise CorruptRecordError(msg) from err
+            raise self._corrupt(err) from err
+
+    def _corrupt(self, why: Exception) -> CorruptRecordError:
+        """Return the error of a batch that is no batch though its sum is right."""
+        name = f"{self._tp.topic}/{self._tp.partition}"
+        offset = self._batch.base_offset
+        return CorruptRecordError(f"the batch of {name} at offset {offset} is corrupt: {why}")
 
 
 Chunk: TypeAlias = PackedBatch | Records
@@ -118,14 +132,17 @@ class QuickRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # the clien
             self._next_inline_exception = err
         return Taken(chunks)
 
-    def _maybe_skip_record(self, chunk: Chunk) -> bool:
-        """Pass over the first chunk if all of it lies before the offset that was asked for."""
-        return not len(chunk)
+    def _maybe_skip_record(self, _chunk: Chunk) -> bool:
+        """Pass over nothing: chunks begin at the offset that was asked for."""
+        return False
 
     def _unpack_records(
         self, tp: TopicPartition, records: MemoryRecords, *deserializers: Any
     ) -> Iterator[Chunk]:
-        """Yield chunks, and keep the offset of the next one where the client looks for it."""
+        """Yield chunks, and keep the offset of the next one where the client looks for it.
+
+        None is empty: brokers keep batches of which compaction has left no record.
+        """
         batch = records.next_batch()
         while batch is not None and _is_plain(batch):
             if self.check_crcs and not batch.validate_crc():
@@ -137,14 +154,17 @@ class QuickRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # the clien
             self.next_fetch_offset = batch.next_offset  # its last records can be compacted away
             packed = PackedBatch(batch, tp)
             is_whole = batch.base_offset >= self.fetch_offset
-            yield packed if is_whole else self._after_the_first(packed.unpacked())
+            chunk = packed if is_whole else self._after_the_first(packed.unpacked())
+            if len(chunk):
+                yield chunk
             batch = records.next_batch()
         if batch is None:
             self.drain()
             return
         rest = super()._unpack_records(tp, _Rest(batch, records), *deserializers)
         for group in _grouped(rest):
-            yield self._after_the_first(Records.of(group))
+            if records_asked_for := self._after_the_first(Records.of(group)):
+                yield records_asked_for
 
     def _after_the_first(self, records: Records) -> Records:
         """Return those that were asked for: brokers send whole batches."""

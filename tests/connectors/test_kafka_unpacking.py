@@ -171,6 +171,36 @@ def test_records_before_the_offset_that_was_asked_for_are_passed() -> None:
     assert [record.origin.offset for record in quickly(content, 20)[:2]] == [20, 21]
 
 
+def emptied(content: bytes) -> bytes:
+    """Return what compaction leaves of a batch none of whose records is the last of its key."""
+    header = bytearray(content[:61])
+    header[8:12], header[57:61] = struct.pack(">i", 61 - 12), struct.pack(">i", 0)
+    return rewritten(bytes(header), base=struct.unpack(">q", content[:8])[0])
+
+
+def test_a_batch_can_have_lost_all_of_its_records() -> None:
+    """Wherever it is, nothing comes of it, and what follows is fetched next."""
+    parts = [batch(plain(3 * i, 3)) for i in range(3)]
+    for place in range(3):
+        content = b"".join([*parts[:place], emptied(parts[place]), *parts[place + 1 :]])
+        assert_same(content)
+        assert_same(content, first=4)
+        assert quickly(content)[-2] == 9
+    assert quickly(emptied(parts[1]), 3) == [6, 5]
+
+
+@pytest.mark.parametrize("codec", sorted(set(CODECS) - {"none"}))
+def test_what_cannot_be_decompressed_is_corrupt(codec: str) -> None:
+    """Whatever the library that tries it raises."""
+    content = bytearray(batch([(3, FIRST_MS, None, bytes(1_000), [])], codec))
+    assert content[22] == CODECS[codec], "the client compresses what gets smaller"
+    content[61:] = b"\xff" * (len(content) - 61)
+    found = fetched(QuickRecords, rewritten(bytes(content), base=3), 3)
+    with pytest.raises(CorruptRecordError, match="events/3 at offset 3 is corrupt"):
+        found.take(100)
+    assert not found
+
+
 def test_the_end_of_a_fetch_can_be_half_a_batch() -> None:
     """It comes again with the next fetch."""
     content = batch(plain(0, 3)) + batch(plain(3, 9))[:-5]
