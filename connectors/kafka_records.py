@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import compress, groupby
+from itertools import compress
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -109,19 +109,20 @@ class RecordDecoder:
             if block is not None:
                 yield block, records, [_NO_HEADERS] * len(records)
                 return
-        named = [dict(each) if each else _NO_HEADERS for each in records.headers or ()]
-        named = named or [_NO_HEADERS] * len(records)
-        blocks = [
-            None if value is None else self._blocks.of(bytes(value), headers)
-            for value, headers in zip(records.values, named, strict=True)
-        ]
-        start = 0
-        for block, alike in groupby(blocks):
-            stop = start + len(list(alike))
-            step = 1 if block is None else stop - start
-            for at in range(start, stop, step):
-                yield block, records[at : at + step], named[at : at + step]
-            start = stop
+        start, last, named = 0, None, list[Named]()
+        for at, value in enumerate(records.values):
+            headers = records.headers[at] if records.headers else None
+            named.append(dict(headers) if headers else _NO_HEADERS)
+            block = None if value is None else self._blocks.of(bytes(value), named[at])
+            if at > start and (block is None or block != last):
+                yield last, records[start:at], named[start:at]
+                start = at
+            last = block
+            if block is None:  # not all at once: the first may bring all that is asked for
+                yield None, records[at : at + 1], named[at:]
+                start = at + 1
+        if start < len(records):
+            yield last, records[start:], named[start:]
 
     def _take_run(self, run: _Run, found: "_Found") -> None:
         """Decode messages of one block together, but for those that are no samples."""

@@ -37,7 +37,7 @@ class PackedBatch:
     Raises
     ------
     CorruptRecordError
-        If it cannot be decompressed.
+        If it cannot be decompressed, or there is no room for as many records as it says.
     """
 
     __slots__ = ("_batch", "_tp", "num_bytes")
@@ -51,6 +51,7 @@ class PackedBatch:
         except Exception as err:  # each library has an error of its own
             raise self._corrupt(err) from err
         self.num_bytes = len(batch._buffer)
+        self._check_number(self.num_bytes - batch._pos)
 
     def __len__(self) -> int:
         """Return how many records it says that it has."""
@@ -68,6 +69,12 @@ class PackedBatch:
             return unpacked(self._batch, self._tp)
         except (IndexError, ValueError) as err:
             raise self._corrupt(err) from err
+
+    def _check_number(self, size: int) -> None:
+        """Refuse a number of records that cannot lie in so many bytes: memory is made for it."""
+        number = self._batch.records_count
+        if not (number > 0 or number == size == 0) or number > size:
+            raise self._corrupt(ValueError(f"{number} records in {size} bytes"))
 
     def _corrupt(self, why: Exception) -> CorruptRecordError:
         """Return the error of a batch that is no batch though its sum is right."""
@@ -148,13 +155,14 @@ class QuickRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # the clien
             if self.check_crcs and not batch.validate_crc():
                 msg = f"the batch of {tp} at offset {batch.base_offset} is not what was written"
                 raise CorruptRecordError(msg)
+            packed = PackedBatch(batch, tp)
+            is_whole = batch.base_offset >= self.fetch_offset
+            chunk = packed if is_whole else self._after_the_first(packed.unpacked())
+            # Only now: an error that has to wait is met again at the offset where it was.
             self.leader_epoch = batch.leader_epoch
             self.records_read += batch.records_count
             self.bytes_read += batch.size_in_bytes
             self.next_fetch_offset = batch.next_offset  # its last records can be compacted away
-            packed = PackedBatch(batch, tp)
-            is_whole = batch.base_offset >= self.fetch_offset
-            chunk = packed if is_whole else self._after_the_first(packed.unpacked())
             if len(chunk):
                 yield chunk
             batch = records.next_batch()
@@ -206,6 +214,8 @@ def _grouped(records: Iterable[ConsumerRecord]) -> Iterator[list[ConsumerRecord]
 def unpacked(batch: DefaultRecordBatch, tp: TopicPartition) -> Records:
     """Return the records of a batch of today's format that has been decompressed.
 
+    One loop on purpose, with no call for what nearly every record has.
+
     Raises
     ------
     IndexError, ValueError
@@ -218,7 +228,7 @@ def unpacked(batch: DefaultRecordBatch, tp: TopicPartition) -> Records:
     appended_ms = batch.max_timestamp if batch.timestamp_type == batch.LOG_APPEND_TIME else None
     data, at = batch._buffer, batch._pos
     view = memoryview(data)
-    # Varints of one byte are read in place: a call for each would take as long as all else.
+    # Numbers of one byte are read in place: a call for each would take as long as all else.
     for row in range(batch.records_count):
         size, at = data[at], at + 1
         if size > _LAST:

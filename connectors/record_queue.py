@@ -90,6 +90,7 @@ class RecordQueue:
         """
         with self._changed:
             self._changed.wait_for(lambda: self._chunks or self._error, timeout_s)
+            error = self._error  # first: all that was put before it is there to be taken
         taken: list[tuple[TopicPartition, Records]] = []
         while self._chunks and max_records > 0:
             partition, chunk, size = self._chunks[0]
@@ -106,8 +107,8 @@ class RecordQueue:
                 self._count(-len(chunk), -size)
             taken.append((partition, records))
             max_records -= len(records)
-        if self._error is not None and not taken:
-            raise self._error
+        if error is not None and not taken:
+            raise error
         return taken
 
     def clear(self) -> None:

@@ -1,7 +1,7 @@
 """Messages side by side: columns of origins, keys, values and headers.
 
-An object for each message, made by the thread that polls, cost more than the client's own
-work; most messages are decoded by the column, and nobody ever looks at one alone.
+Most are decoded by the column, and nobody ever looks at one alone: an object for each would
+cost more than all that the client does.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -108,7 +108,7 @@ class Blocks:
 
         None: they have to be looked at one by one. O(n), with hardly any Python.
         """
-        if self._config.codec is not None or None in values:
+        if self._config.codec is not None or any(value is None for value in values):
             return None
         sizes = set(map(len, values))  # type: ignore[arg-type]  # None is not among them
         if len(sizes) != 1:

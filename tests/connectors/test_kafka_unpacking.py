@@ -94,7 +94,7 @@ def fetched(kind: Any, content: bytes, first: int = 0, **more: Any) -> Any:
 
 
 def quickly(content: bytes, first: int = 0, at_a_time: int = 2, **more: Any) -> list[Any]:
-    """Return records as they are taken and unpacked, the next offset, and how many were read."""
+    """Return records as they are taken and unpacked, the next offset, and the leader's epoch."""
     found, records = fetched(QuickRecords, content, first, **more), Records()
     while found:
         chunks = found.take(at_a_time)
@@ -159,7 +159,7 @@ contents_of_a_message = st.tuples(
 
 @given(batches())
 def test_the_same_records_as_the_client_unpacks(content: bytes) -> None:
-    """All fields of all, and what is fetched next wherever the taking stops."""
+    """All fields of all, and what is fetched next."""
     assert_same(content)
 
 
@@ -195,10 +195,22 @@ def test_what_cannot_be_decompressed_is_corrupt(codec: str) -> None:
     content = bytearray(batch([(3, FIRST_MS, None, bytes(1_000), [])], codec))
     assert content[22] == CODECS[codec], "the client compresses what gets smaller"
     content[61:] = b"\xff" * (len(content) - 61)
-    found = fetched(QuickRecords, rewritten(bytes(content), base=3), 3)
+    found = fetched(QuickRecords, batch(plain(0, 3)) + rewritten(bytes(content), base=3))
+    assert [chunk.unpacked().offsets for chunk in found.take(100)] == [[0, 1, 2]]
+    assert found.next_fetch_offset == 3, "it would be passed over where the client waits"
     with pytest.raises(CorruptRecordError, match="events/3 at offset 3 is corrupt"):
         found.take(100)
     assert not found
+
+
+@pytest.mark.parametrize("number", [-1, 0, 100_000, 2**31 - 1])
+def test_a_number_of_records_that_cannot_be(number: int) -> None:
+    """It is refused before memory is made for it."""
+    content = bytearray(batch(plain(3, 3)))
+    content[57:61] = struct.pack(">i", number)
+    found = fetched(QuickRecords, rewritten(bytes(content), base=3), 3)
+    with pytest.raises(CorruptRecordError, match=f"at offset 3 is corrupt: {number} records in"):
+        found.take(100)
 
 
 def test_the_end_of_a_fetch_can_be_half_a_batch() -> None:
