@@ -223,5 +223,8 @@ def _has_diverged(line: Line) -> bool:
 
 
 def _is_stuck(line: Line) -> bool:
-    """Return whether a model is right hardly more often than one that has learnt nothing."""
-    return bool(line["accuracy"] <= STUCK * line["chance"])
+    """Return whether a model is right hardly more often than one that has learnt nothing.
+
+    Where nearly all samples are of one class every model is: it must miss a class altogether too.
+    """
+    return bool(line["accuracy"] <= STUCK * line["chance"] and line["worst_accuracy"] == 0)

@@ -29,6 +29,7 @@ def line(trial: Trial, accuracy: float, **others: Any) -> Line:
         "num_core": 60,
         "num_support": 0,
         "chance": 0.1,
+        "worst_accuracy": 0.0,
         "diverged": False,
         "info": {},
         "machine": MACHINE,

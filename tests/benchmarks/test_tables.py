@@ -69,6 +69,17 @@ def test_trainings_that_came_to_nothing_are_named() -> None:
     assert stuck == "Trainings that learnt nothing: ours, ce, 60: 1; ours, ce, 1 %: 1.\n"
 
 
+def test_a_model_that_knows_a_rare_class_has_learnt_something() -> None:
+    """Though it is right no more often than one that always says the other."""
+    found = lines(PLAN, steady)
+    for each in found.values():
+        each |= {"chance": 0.99, "worst_accuracy": 0.75}
+    assert len(group_tables(GROUP, found)) == 1
+    for each in found.values():
+        each["worst_accuracy"] = 0.0
+    assert "learnt nothing" in group_tables(GROUP, found)[1]
+
+
 def test_selectors_that_looked_at_labels_are_marked() -> None:
     """With how many they looked at, which no budget counts."""
     found = lines(PLAN, steady)
