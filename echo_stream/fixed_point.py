@@ -18,13 +18,16 @@ MIN_WEIGHT_BITS = 8
 SATURATION = 2.0**100  # units; float32 reaches 2**128
 
 
-def unit_for(largest: float) -> float:
+def unit_for(largest: float, dtype: torch.dtype = torch.float64) -> float:
     """Return the unit in which values up to largest are rounded.
 
     Parameters
     ----------
     largest : float
         Largest absolute value of the training data, finite.
+    dtype : torch.dtype
+        Of what is rounded: one can be divided by the unit, so that values which are nearly
+        nothing to it are 0.
 
     Returns
     -------
@@ -33,11 +36,11 @@ def unit_for(largest: float) -> float:
 
     Examples
     --------
-    >>> unit_for(1.0) == 2.0 ** -22
-    True
+    >>> unit_for(1.0) == 2.0 ** -22, unit_for(1e-45, torch.float32) == 2.0 ** -126
+    (True, True)
     """
     _, exponent = math.frexp(largest)
-    return math.ldexp(1.0, exponent - MANTISSA_BITS)
+    return max(math.ldexp(1.0, exponent - MANTISSA_BITS), torch.finfo(dtype).tiny)
 
 
 def round_to_unit(

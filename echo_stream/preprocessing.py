@@ -70,7 +70,7 @@ def fit_preprocessing(x: Array, *, standardise: bool, device: torch.device) -> P
     mean, scale = _moments(x, device) if standardise else (None, None)
     raw = Preprocessing(unit=1.0, mean=mean, scale=scale, device=device)
     largest = max((float(raw._scaled(part).abs().max()) for part in row_chunks(x)), default=0.0)
-    return replace(raw, unit=unit_for(largest))
+    return replace(raw, unit=unit_for(largest, torch.float32))
 
 
 def row_chunks(x: Array) -> Iterator[Array]:
