@@ -25,6 +25,7 @@ import torch
 from benchmarks.kafka_profile import profiles
 from benchmarks.kafka_rates import Topic, polled, ran, settled
 from benchmarks.kafka_stall import stalls
+from echo_stream.runtime import BATCH_SAMPLES
 from tests.broker import choose_broker
 
 SETTLED = 200_000  # messages counted before anything is measured
@@ -32,12 +33,17 @@ SIZES = {64: 200_000, 768: 120_000}  # values of float32, and messages
 STALL_DIMS = (196, 768)  # 784 and 3,072 bytes
 STALL_SETTLED, STALL_MESSAGES = 60_000, 60_000
 BUDGET = 500
+FEWEST = 2 * BATCH_SAMPLES + 1  # fewer can come in one batch, and there is no gap between batches
 STALL_BUDGET = 5_000
 
 
 @click.command(help=__doc__)
 @click.option("--bootstrap-servers", help="Default: a broker of its own.")
-@click.option("--messages", type=int, help="To count before, and to measure; default: as above.")
+@click.option(
+    "--messages",
+    type=click.IntRange(min=FEWEST),
+    help="To count before, and to measure; default: as above.",
+)
 @click.option("--repeats", default=5, show_default=True)
 @click.option("--budget", default=BUDGET, show_default=True)
 @click.option("--stall-budget", default=STALL_BUDGET, show_default=True)

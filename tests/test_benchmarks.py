@@ -120,14 +120,14 @@ def test_query_is_timed() -> None:
 
 def test_kafka_is_read_by_a_run_and_by_a_loop(broker: Broker) -> None:
     """Both count everything, both threads are profiled, and checkpoints are written meanwhile."""
-    arguments = ["--messages", "3000", "--repeats", "1", "--profile", "2", "--budget", "20"]
+    arguments = ["--messages", "9000", "--repeats", "1", "--profile", "2", "--budget", "20"]
     found = run(
         kafka.main, "--bootstrap-servers", broker.bootstrap, "--stall-budget", "50", *arguments
     )
     for size in ("256 bytes", "3072 bytes"):
         rates = found[size]
         assert isinstance(rates, dict)
-        assert rates["messages"] == 3_000
+        assert rates["messages"] == 9_000
         assert rates["run"]["rate"] > 0
         assert rates["poll"]["rate"] > 0
         assert {name: len(lines) for name, lines in rates["profile"].items()} == {
