@@ -26,8 +26,7 @@ def unit_for(largest: float, dtype: torch.dtype = torch.float64) -> float:
     largest : float
         Largest absolute value of the training data, finite.
     dtype : torch.dtype
-        Of what is rounded: one can be divided by the unit, so that values which are nearly
-        nothing to it are 0.
+        Of what is rounded: the unit is no smaller than the smallest number that it holds.
 
     Returns
     -------
@@ -36,11 +35,12 @@ def unit_for(largest: float, dtype: torch.dtype = torch.float64) -> float:
 
     Examples
     --------
-    >>> unit_for(1.0) == 2.0 ** -22, unit_for(1e-45, torch.float32) == 2.0 ** -126
+    >>> unit_for(1.0) == 2.0 ** -22, unit_for(1e-45, torch.float32) == 2.0 ** -149
     (True, True)
     """
     _, exponent = math.frexp(largest)
-    return max(math.ldexp(1.0, exponent - MANTISSA_BITS), torch.finfo(dtype).tiny)
+    smallest = torch.finfo(dtype).tiny * torch.finfo(dtype).eps  # subnormal
+    return max(math.ldexp(1.0, exponent - MANTISSA_BITS), smallest)
 
 
 def round_to_unit(
