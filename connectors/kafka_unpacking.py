@@ -6,7 +6,7 @@ takes. So the thread that polls checks the sums of batches and hands them on who
 are unpacked into columns where these are needed.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from kafka import KafkaConsumer, TopicPartition
@@ -21,7 +21,6 @@ from echo_stream.connectors.records import Records
 from echo_stream.samples import Origin
 
 MAGIC = 2  # format of batches since Kafka 0.11
-GROUPED = 256  # records that the client has unpacked by itself, handed on together
 
 
 class PackedBatch:
@@ -124,31 +123,33 @@ class QuickRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # the clien
             and never end. What came before the error is returned first.
         """
         chunks: list[Chunk] = []
+        loose: list[ConsumerRecord] = []  # which the client has unpacked, behind all chunks
         missing = float("inf") if n is None else n
         try:
             self._maybe_raise_next_inline_exception()
-            for chunk in self.record_iterator:
-                chunks.append(chunk)
-                missing -= len(chunk)
+            for found in self.record_iterator:
+                is_loose = isinstance(found, ConsumerRecord)
+                (loose if is_loose else chunks).append(found)
+                missing -= 1 if is_loose else len(found)
                 if missing <= 0:
                     break
         except Exception as err:
-            if not chunks:
+            if not (chunks or loose):
                 self.drain()
                 raise
-            self._next_inline_exception = err
-        return Taken(chunks)
+            self._next_inline_exception = err  # as the client does: the next call raises it
+        return Taken([*chunks, Records.of(loose)] if loose else chunks)
 
-    def _maybe_skip_record(self, _chunk: Chunk) -> bool:
-        """Pass over nothing: chunks begin at the offset that was asked for."""
-        return False
+    def _maybe_skip_record(self, found: Chunk | ConsumerRecord) -> bool:
+        """Tell whether something is before the offset that was asked for; no chunk is."""
+        return isinstance(found, ConsumerRecord) and super()._maybe_skip_record(found)
 
     def _unpack_records(
         self, tp: TopicPartition, records: MemoryRecords, *deserializers: Any
-    ) -> Iterator[Chunk]:
-        """Yield chunks, and keep the offset of the next one where the client looks for it.
+    ) -> Iterator[Chunk | ConsumerRecord]:
+        """Yield chunks, then the client's own records, and keep the next offset for the client.
 
-        None is empty: brokers keep batches of which compaction has left no record.
+        No chunk is empty: brokers keep batches of which compaction has left no record.
         """
         batch = records.next_batch()
         while batch is not None and _is_plain(batch):
@@ -169,10 +170,7 @@ class QuickRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # the clien
         if batch is None:
             self.drain()
             return
-        rest = super()._unpack_records(tp, _Rest(batch, records), *deserializers)
-        for group in _grouped(rest):
-            if records_asked_for := self._after_the_first(Records.of(group)):
-                yield records_asked_for
+        yield from super()._unpack_records(tp, _Rest(batch, records), *deserializers)
 
     def _after_the_first(self, records: Records) -> Records:
         """Return those that were asked for: brokers send whole batches."""
@@ -192,23 +190,6 @@ class _Rest:
         """Return the next batch; None after the last."""
         first, self._first = self._first, None
         return self._others.next_batch() if first is None else first
-
-
-def _grouped(records: Iterable[ConsumerRecord]) -> Iterator[list[ConsumerRecord]]:
-    """Yield records some at a time; those before an error come before it."""
-    group: list[ConsumerRecord] = []
-    try:
-        for record in records:
-            group.append(record)
-            if len(group) == GROUPED:
-                full, group = group, []
-                yield full
-    except Exception:
-        if group:
-            yield group
-        raise
-    if group:
-        yield group
 
 
 def unpacked(batch: DefaultRecordBatch, tp: TopicPartition) -> Records:
