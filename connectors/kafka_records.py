@@ -113,7 +113,10 @@ class RecordDecoder:
         for at, value in enumerate(records.values):
             headers = records.headers[at] if records.headers else None
             named.append(dict(headers) if headers else _NO_HEADERS)
-            block = None if value is None else self._blocks.of(bytes(value), named[at])
+            block = None
+            if value is not None:
+                records.values[at] = whole = bytes(value)  # from now on: it is looked at again
+                block = self._blocks.of(whole, named[at])
             if at > start and (block is None or block != last):
                 yield last, records[start:at], named[start:at]
                 start = at
