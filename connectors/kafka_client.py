@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kafka.errors import CorruptRecordError, KafkaError
+from kafka.errors import CorruptRecordError, KafkaError, RetriableError
 
 from echo_stream.errors import ConfigError, EchoStreamError, SourceError
 
@@ -21,7 +21,16 @@ METADATA_MAX_AGE_MS = 30_000  # how soon a new partition or leader is noticed
 MAX_PORT = 65_535
 NAMED_TOPICS = 8  # in an error: a cluster may have thousands
 _REFUSAL = re.compile(r"Authentication failed[^()]*|certificate verify failed[^()]*", re.I)
-_NO_CONNECTION = re.compile(r"KafkaConnectionError: (?:(\d+) E[A-Z]+|DNS Resolution failure)")
+_NO_CONNECTION = re.compile(
+    r"KafkaConnectionError: (?:(\d+) E[A-Z]+|(DNS Resolution failure|socket disconnected))"
+)
+_CAUSES = {
+    "DNS Resolution failure": "a name that cannot be resolved; check the servers",
+    # The client drops an answer that comes together with the end of the connection, which is
+    # how a broker refuses a login: whose fault it is cannot be told from here.
+    "socket disconnected": "the broker closed the connection; is it up, and are the login and "
+    "the security protocol right?",
+}
 
 COMMON_OPTIONS: dict[str, Any] = {
     "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
@@ -73,20 +82,22 @@ class _LastWarnings(logging.Handler):
         if found := _REFUSAL.search(message):
             self.refusal = found[0]
         if found := _NO_CONNECTION.search(message):
-            self.no_connection = (
-                "a name that cannot be resolved; check the servers"
-                if found[1] is None
-                else f"{os.strerror(int(found[1])).lower()}; is the broker up?"
-            )
+            self.no_connection = _cause(found)
 
     def reason(self, err: Exception) -> str:
         """Return why an error has come, and what to look after."""
         if self.refusal is not None:
             return f"{self.refusal.strip()}; check the login and the certificates"
-        if self.no_connection is not None:
+        if self.no_connection is not None and isinstance(err, RetriableError):
             return self.no_connection
         said = self.messages[-1] if self.messages else str(err) or type(err).__name__
         return f"{said.splitlines()[0]}; is the broker up?"
+
+
+def _cause(found: re.Match[str]) -> str:
+    """Return why there is no connection, and what to look after."""
+    number, words = found.groups()
+    return _CAUSES[words] if words else f"{os.strerror(int(number)).lower()}; is the broker up?"
 
 
 @contextmanager

@@ -1,5 +1,8 @@
 """What is said of brokers and topics that are not there."""
 
+import socketserver
+import threading
+
 import pytest
 from kafka import KafkaAdminClient
 from kafka.errors import CorruptRecordError
@@ -25,6 +28,17 @@ def test_the_cause_is_told_and_not_what_follows_from_it(host: str, words: str) -
         errors_for_people(server, "connect"),
     ):
         KafkaAdminClient(bootstrap_servers=server, bootstrap_timeout_ms=1_000)
+
+
+def test_a_broker_that_hangs_up_may_have_refused_the_login() -> None:
+    """The client loses an answer that comes with the end of the connection: ask for both."""
+    words = r"closed the connection; is it up, and are the login and the security protocol right\?"
+    with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as listener:
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        server = f"127.0.0.1:{listener.server_address[1]}"
+        with pytest.raises(SourceError, match=words), errors_for_people(server, "connect"):
+            KafkaAdminClient(bootstrap_servers=server, bootstrap_timeout_ms=1_000)
+        listener.shutdown()
 
 
 @pytest.mark.parametrize(
