@@ -102,12 +102,13 @@ def _parts(found: Choosing) -> tuple[IntArray, IntArray]:
 
 
 def _weights(found: Choosing) -> tuple[FloatArray, FloatArray]:
-    """Return the weights of core and support; equal ones where the selector gives none.
+    """Return the weights of core and support, the mean 1; equal ones where a selector has none.
 
-    Samples of the pool weigh what the others do on average.
+    Samples of the pool weigh what the others do on average. A mean other than 1 would make the
+    penalty of logistic regression another one.
     """
     core, support = map(len, _parts(found))
     weights = found.chosen.weights
     given = np.ones(core + len(found.chosen.support)) if weights is None else weights
-    whole = np.concatenate([given, np.full(len(found.pool), given.mean())])
+    whole = np.concatenate([given / given.mean(), np.ones(len(found.pool))])
     return whole[:core], whole[core : core + support]
