@@ -56,8 +56,9 @@ _RECIPE = {
     "gamma": option("--gamma", type=float, default=1.0,
                     help="Where support lies between its cell's mean (0) and itself (1), or "
                          "beyond."),
-    "sample_weights": option("--sample-weights/--no-sample-weights", default=False,
-                             help="Weigh samples by what they stand for."),
+    "sample_weights": option("--sample-weights", type=click.Choice(["none", "sqrt", "full"]),
+                             default="none", help="Weigh samples by how many they stand for, or "
+                                                  "by the square root."),
     "augment": option("--augment", type=click.Choice(["crop", "flip"]), multiple=True,
                       help="Random changes of images; may be repeated."),
     "train_features": option("--train-features", metavar="MODULE:ATTRIBUTE",

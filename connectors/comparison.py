@@ -69,7 +69,7 @@ def compare_subsets(
         If the source has too few labelled samples.
     """
     metrics, tested = trained.result.metrics, labelled(read_file(test))
-    config = replace(trained.config, steps=metrics["steps"], gamma=1.0, sample_weights=False)
+    config = replace(trained.config, steps=metrics["steps"], gamma=1.0, sample_weights="none")
     labels = _labels(data)
     rows = [_row("coreset", metrics)]
     for subset in subsets:

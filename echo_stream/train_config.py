@@ -12,6 +12,7 @@ Psi: TypeAlias = Literal["concatenate", "mixup"]
 OptimiserName: TypeAlias = Literal["sgd", "adam", "adamw"]
 ScheduleName: TypeAlias = Literal["cosine", "linear", "constant"]
 Augmentation: TypeAlias = Literal["crop", "flip"]
+SampleWeights: TypeAlias = Literal["none", "sqrt", "full"]
 
 DEFAULT_LR: dict[OptimiserName, float] = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}
 """The paper's rate for its optimiser, and the customary one for the others."""
@@ -50,8 +51,9 @@ class TrainConfig:
         Shares of a mixture are drawn from Beta(alpha, alpha).
     gamma : float
         Where support lies on the line from the mean of its cell: 1 is the sample itself.
-    sample_weights : bool
-        Whether the task's loss weighs samples by what they stand for.
+    sample_weights : {"none", "sqrt", "full"}
+        Whether the task's loss weighs samples alike, by the square root of how many they
+        stand for, or by how many: then the classes weigh what they do in the stream.
     augment : tuple of {"crop", "flip"}
         See `echo_stream.augmentation.augment`.
     features : str or None
@@ -99,7 +101,7 @@ class TrainConfig:
     psi: Psi = "concatenate"
     mixup_alpha: float = 1.0
     gamma: float = 1.0
-    sample_weights: bool = False
+    sample_weights: SampleWeights = "none"
     augment: tuple[Augmentation, ...] = ()
     features: str | None = None
     mixed_precision: bool = False
@@ -146,6 +148,7 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("concatenate or mixup", "psi", lambda name: name in get_args(Psi)),
     ("sgd, adam or adamw", "optimiser", lambda name: name in get_args(OptimiserName)),
     ("cosine, linear or constant", "schedule", lambda name: name in get_args(ScheduleName)),
+    ("none, sqrt or full", "sample_weights", lambda name: name in get_args(SampleWeights)),
 )
 
 

@@ -14,7 +14,11 @@ from echo_stream.features import Features
 from echo_stream.labelled import LabelledSet
 from echo_stream.models import Shape, model_shape, to_input
 from echo_stream.targets import Targets, known_labels
-from echo_stream.train_config import TrainConfig
+from echo_stream.train_config import SampleWeights, TrainConfig
+from echo_stream.typing import Array, FloatArray
+
+EXPONENTS: dict[SampleWeights, float] = {"none": 0.0, "sqrt": 0.5, "full": 1.0}
+"""Power of the number of samples that a row stands for, which it weighs in a loss."""
 
 
 class Parts(NamedTuple):
@@ -106,7 +110,7 @@ def gather(parts: Parts, shape: Shape, config: TrainConfig, device: torch.device
     return Pool(
         x=torch.cat([to_input(core.x, shape), _moved(support, shape, config.gamma)]).to(device),
         y=targets.encode(labels).to(device),
-        weights=_weights([core, support], device) if config.sample_weights else None,
+        weights=_weights([core, support], config.sample_weights, device),
         ids=[str(name) for part in (core, support) for name in part.ids],
         num_core=len(core),
         targets=targets,
@@ -129,15 +133,41 @@ def _moved(support: LabelledSet, shape: Shape, gamma: float) -> Tensor:
     return means + gamma * (x - means)
 
 
-def _weights(parts: list[LabelledSet], device: torch.device) -> Tensor:
-    """Return the rows' weights, scaled to the mean 1; equal ones where all are 0."""
+def _weights(
+    parts: list[LabelledSet], wanted: SampleWeights, device: torch.device
+) -> Tensor | None:
+    """Return what the rows weigh; None where they weigh alike, and need not have weights."""
+    if wanted == "none":
+        return None
     found = [part.weights for part in parts if len(part)]
     known = [weights for weights in found if weights is not None]
     if len(known) < len(found):
         msg = "sample_weights needs the weight of each row; give it, or leave sample_weights out"
         raise ConfigError(msg)
-    weights = np.concatenate(known)
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
+    return torch.from_numpy(relative_weights(np.concatenate(known), wanted)).float().to(device)
+
+
+def relative_weights(counts: Array, wanted: SampleWeights) -> FloatArray:
+    """Return what rows weigh in a loss, the mean 1, of how many samples each stands for.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n,), floating point
+    wanted : {"none", "sqrt", "full"}
+        See `TrainConfig`.
+
+    Raises
+    ------
+    DataError
+        If counts are negative, not finite or all 0.
+
+    Examples
+    --------
+    >>> relative_weights(np.array([4.0, 16.0]), "sqrt").round(2).tolist()
+    [0.67, 1.33]
+    """
+    if not (np.isfinite(counts).all() and (counts >= 0).all() and counts.sum() > 0):
         msg = "sample_weights needs weights that are at least 0, and one above; correct them"
         raise DataError(msg)
-    return torch.from_numpy(weights / weights.mean()).float().to(device)
+    weights = counts ** EXPONENTS[wanted]
+    return np.asarray(weights / weights.mean())

@@ -147,16 +147,18 @@ def test_a_snapshot_without_support_keeps_no_means() -> None:
     assert LabelledSet.of_snapshot(snapshot, "core", with_means=True).means is None
 
 
-def test_sample_weights_weigh_the_task_loss() -> None:
+@pytest.mark.parametrize(("wanted", "power"), [("sqrt", 0.5), ("full", 1.0)])
+def test_sample_weights_weigh_the_task_loss(wanted: str, power: float) -> None:
     """Relative to each other; the structural loss has pairs, not samples."""
     core = samples(9)
     assert core.weights is not None
     outputs, labels = initial(3)(torch.from_numpy(core.x)), torch.from_numpy(core.y)
-    task = classification_loss(outputs, labels, torch.from_numpy(core.weights).float())
+    task = classification_loss(outputs, labels, torch.from_numpy(core.weights**power).float())
     expected = (task + 0.5 * structural_loss(outputs, labels)).item()
     for scale in (1.0, 1_000.0):
         weighted = replace(core, weights=core.weights * scale)
-        assert first_loss(weighted, None, sample_weights=True) == pytest.approx(expected, rel=1e-5)
+        found = first_loss(weighted, None, sample_weights=wanted)
+        assert found == pytest.approx(expected, rel=1e-5)
     assert first_loss(core, None) != pytest.approx(expected, rel=1e-5)
 
 
@@ -164,10 +166,10 @@ def test_sample_weights_have_to_be_there_and_make_sense() -> None:
     """Core and support alike."""
     core = samples(4)
     with pytest.raises(ConfigError, match="needs the weight of each row"):
-        train(core, replace(core, weights=None), None, config(sample_weights=True))
+        train(core, replace(core, weights=None), None, config(sample_weights="full"))
     for bad in (-np.ones(4), np.zeros(4), np.full(4, np.nan)):
         with pytest.raises(DataError, match="weights that are at least 0"):
-            train(replace(core, weights=bad), None, None, config(sample_weights=True))
+            train(replace(core, weights=bad), None, None, config(sample_weights="full"))
 
 
 def test_mixup_mixes_the_joined_batch_and_leaves_pairs_hard() -> None:
@@ -325,6 +327,7 @@ def test_looking_at_the_test_set_changes_nothing() -> None:
         ("psi", "cutmix", "concatenate or mixup"),
         ("optimiser", "lion", "sgd, adam or adamw"),
         ("schedule", "step", "cosine, linear or constant"),
+        ("sample_weights", True, "none, sqrt or full"),
         ("augment", ("rotate",), "crop and flip"),
         ("gamma", -1.0, "at least 0"),
         ("mixup_alpha", 0.0, "above 0"),

@@ -74,7 +74,7 @@ def weights(model: nn.Module) -> dict[str, torch.Tensor]:
     [
         {"optimiser": "sgd", "psi": "concatenate"},
         {"optimiser": "adam", "psi": "mixup", "schedule": "linear"},
-        {"optimiser": "adamw", "augment": ("crop", "flip"), "sample_weights": True},
+        {"optimiser": "adamw", "augment": ("crop", "flip"), "sample_weights": "sqrt"},
         {"task": "regression", "momentum": 0.0, "lr": 0.01},
     ],
     ids=lambda changes: " ".join(map(str, changes.values())),

@@ -13,6 +13,7 @@ from echo_stream.errors import ConfigError
 from echo_stream.labelled import LabelledSet
 from echo_stream.train_config import TrainConfig
 from echo_stream.training import train
+from echo_stream.training_data import relative_weights
 from echo_stream.typing import FloatArray, IntArray
 
 INVERSE_PENALTY = 10  # the C of logistic regression
@@ -39,7 +40,7 @@ def _fit_network(
     config = TrainConfig(
         model=data.model,
         structure_weight=recipe.structure_weight,
-        sample_weights=recipe.has_weights,
+        sample_weights=recipe.sample_weights,
         seed=seed,
         device=device,
         threads=1,
@@ -68,7 +69,9 @@ def _fit_logistic(data: DataSet, found: Choosing, recipe: Recipe) -> dict[str, A
         msg = f"{data.name} is for logistic regression, which has no structural loss; use ce"
         raise ConfigError(msg)
     rows, first = np.unique(np.concatenate(_parts(found)), return_index=True)
-    weights = np.concatenate(_weights(found))[first] if recipe.has_weights else None
+    counts = np.concatenate(_weights(found))[first]
+    is_even = recipe.sample_weights == "none"
+    weights = None if is_even else relative_weights(counts, recipe.sample_weights)
     predicted = logistic_labels(data, rows, weights)
     hits = predicted == data.y_test
     labels = np.unique(data.y_test)
@@ -102,13 +105,12 @@ def _parts(found: Choosing) -> tuple[IntArray, IntArray]:
 
 
 def _weights(found: Choosing) -> tuple[FloatArray, FloatArray]:
-    """Return the weights of core and support, the mean 1; equal ones where a selector has none.
+    """Return the weights of core and support; equal ones where the selector gives none.
 
-    Samples of the pool weigh what the others do on average. A mean other than 1 would make the
-    penalty of logistic regression another one.
+    Samples of the pool weigh what the others do on average.
     """
     core, support = map(len, _parts(found))
     weights = found.chosen.weights
     given = np.ones(core + len(found.chosen.support)) if weights is None else weights
-    whole = np.concatenate([given / given.mean(), np.ones(len(found.pool))])
+    whole = np.concatenate([given, np.full(len(found.pool), given.mean())])
     return whole[:core], whole[core : core + support]

@@ -4,9 +4,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from echo_stream.errors import ConfigError
+from echo_stream.train_config import SampleWeights
 
 LAMBDA = {"ce": 0.0, "structural": 0.5}
 """Weight of the structural loss: none, or the paper's."""
+
+WEIGHING: dict[str, SampleWeights] = {"weights": "full", "roots": "sqrt"}
+"""What a recipe's part makes of the weights of samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +24,19 @@ class Recipe:
     has_pool : bool
         Whether as many random samples again serve as support. Under P1 they are half of
         the budget.
-    has_weights : bool
-        Whether samples are weighed by what they stand for.
+    sample_weights : {"none", "sqrt", "full"}
+        Whether samples are weighed by how many they stand for (`+weights`), or by the square
+        root (`+roots`).
 
     Examples
     --------
     >>> Recipe.parse("structural+pool")
-    Recipe(structure_weight=0.5, has_pool=True, has_weights=False)
+    Recipe(structure_weight=0.5, has_pool=True, sample_weights='none')
     """
 
     structure_weight: float
     has_pool: bool
-    has_weights: bool
+    sample_weights: SampleWeights
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -43,7 +48,8 @@ class Recipe:
             If there is none.
         """
         base, *parts = text.split("+")
-        if base not in LAMBDA or not set(parts) <= {"pool", "weights"}:
-            msg = f"a recipe is ce or structural, with +pool, +weights or both; got {text!r}"
+        weighing = [part for part in parts if part in WEIGHING]
+        if base not in LAMBDA or not set(parts) <= {"pool", *WEIGHING} or len(weighing) > 1:
+            msg = f"a recipe is ce or structural, with +pool, and +weights or +roots; got {text!r}"
             raise ConfigError(msg)
-        return cls(LAMBDA[base], "pool" in parts, "weights" in parts)
+        return cls(LAMBDA[base], "pool" in parts, WEIGHING[weighing[0]] if weighing else "none")

@@ -19,7 +19,10 @@ def noisy(n: int = 400) -> DataSet:
 
 
 @pytest.mark.parametrize("weight", [1.0, 1_000.0])
-def test_equal_weights_are_as_none(monkeypatch: pytest.MonkeyPatch, weight: float) -> None:
+@pytest.mark.parametrize("part", ["weights", "roots"])
+def test_equal_weights_are_as_none(
+    monkeypatch: pytest.MonkeyPatch, part: str, weight: float
+) -> None:
     """What each sample stands for grows with the stream; the penalty of the model must not."""
 
     def select(*_: object) -> Chosen:
@@ -29,5 +32,6 @@ def test_equal_weights_are_as_none(monkeypatch: pytest.MonkeyPatch, weight: floa
     monkeypatch.setattr(choosing, "load", lambda *_: noisy())
     choosing.loaded.cache_clear()
     choosing._selected.cache_clear()
-    plain, weighed = (run_trial(Trial("a", 40, "s", recipe=r), []) for r in ("ce", "ce+weights"))
+    recipes = ("ce", f"ce+{part}")
+    plain, weighed = (run_trial(Trial("a", 40, "s", recipe=recipe), []) for recipe in recipes)
     assert weighed["accuracy"] == plain["accuracy"]
