@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord, Fetcher
 from kafka.errors import CorruptRecordError, KafkaError
+from kafka.protocol.consumer import IsolationLevel
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.memory_records import MemoryRecords
 from kafka.record.util import decode_varint
@@ -24,7 +25,7 @@ MAGIC = 2  # format of batches since Kafka 0.11
 
 
 class PackedBatch:
-    """A batch of today's format and of no transaction, as the broker has sent it.
+    """A batch of today's format, as the broker has sent it.
 
     Parameters
     ----------
@@ -109,8 +110,8 @@ def hand_on_whole(consumer: KafkaConsumer) -> None:
 class QuickRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # the client has no types
     """What one fetch has brought of a partition, batch by batch.
 
-    Checksums are checked. From the first batch of a transaction, or of an older format, on
-    the client unpacks by itself: it knows which transactions were aborted.
+    Checksums are checked, and what was aborted is left out. From the first batch of an older
+    format on the client unpacks by itself.
     """
 
     def take(self, n: int | None = None) -> Taken:
@@ -152,28 +153,44 @@ class QuickRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # the clien
         No chunk is empty: brokers keep batches of which compaction has left no record.
         """
         batch = records.next_batch()
-        while batch is not None and _is_plain(batch):
+        while batch is not None and batch.magic == MAGIC:
             if self.check_crcs and not batch.validate_crc():
                 msg = f"the batch of {tp} at offset {batch.base_offset} is not what was written"
                 raise CorruptRecordError(msg)
-            packed = PackedBatch(batch, tp)
-            is_whole = batch.base_offset >= self.fetch_offset
-            chunk = packed if is_whole else self._after_the_first(packed.unpacked())
+            chunk = None if self._is_hidden(batch) else self._chunk(tp, batch)
             # Only now: an error that has to wait is met again at the offset where it was.
             self.leader_epoch = batch.leader_epoch
-            self.records_read += batch.records_count
-            self.bytes_read += batch.size_in_bytes
             self.next_fetch_offset = batch.next_offset  # its last records can be compacted away
-            if len(chunk):
-                yield chunk
+            if chunk is not None:
+                self.records_read += batch.records_count
+                self.bytes_read += batch.size_in_bytes
+                if len(chunk):
+                    yield chunk
             batch = records.next_batch()
         if batch is None:
             self.drain()
             return
         yield from super()._unpack_records(tp, _Rest(batch, records), *deserializers)
 
+    def _is_hidden(self, batch: DefaultRecordBatch) -> bool:
+        """Tell whether a batch marks the end of a transaction, or is of one that was aborted."""
+        if self.isolation_level == IsolationLevel.READ_COMMITTED and batch.has_producer_id():
+            self._consume_aborted_transactions_up_to(batch.last_offset)
+            if batch.records_count and self._contains_abort_marker(batch):
+                self.aborted_producer_ids.discard(batch.producer_id)
+            elif self._is_batch_aborted(batch):
+                return True
+        return bool(batch.is_control_batch)
+
+    def _chunk(self, tp: TopicPartition, batch: DefaultRecordBatch) -> Chunk:
+        """Return those of a batch's records that were asked for: brokers send whole batches."""
+        packed = PackedBatch(batch, tp)
+        if batch.base_offset >= self.fetch_offset:
+            return packed
+        return self._after_the_first(packed.unpacked())
+
     def _after_the_first(self, records: Records) -> Records:
-        """Return those that were asked for: brokers send whole batches."""
+        """Return those from the offset on that was asked for."""
         if not records or records.origins[0].offset >= self.fetch_offset:
             return records
         offsets = records.offsets
@@ -286,8 +303,3 @@ def _headers(data: bytearray, at: int) -> tuple[Headers, int]:
         # Kafka's own client takes any bytes for a name, and nothing of ours has such a one.
         headers.append((name.decode(errors="backslashreplace"), value))
     return headers, at
-
-
-def _is_plain(batch: Any) -> bool:
-    """Tell whether a batch is of today's format, and of no transaction."""
-    return bool(batch.magic == MAGIC and not batch.is_transactional and not batch.is_control_batch)

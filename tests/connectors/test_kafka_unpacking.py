@@ -11,7 +11,7 @@ import pytest
 from crc32c import crc32c
 from hypothesis import given
 from hypothesis import strategies as st
-from kafka import TopicPartition
+from kafka import KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import Fetcher
 from kafka.errors import CorruptRecordError
 from kafka.protocol.consumer import IsolationLevel
@@ -74,10 +74,10 @@ def rewritten(built: bytes, *, base: int = 0, attributes: int = 0) -> bytes:
     return bytes(content)
 
 
-def marker(offset: int, producer: int) -> bytes:
-    """Return what a broker writes where a transaction was aborted."""
-    abort: Message = (offset, FIRST_MS, struct.pack(">hh", 0, 0), b"\0" * 6, [])
-    return batch([abort], attributes=0x20, producer=producer, is_transactional=True)
+def marker(offset: int, producer: int, *, is_commit: bool = False) -> bytes:
+    """Return what a broker writes where a transaction ends, aborted or not."""
+    end: Message = (offset, FIRST_MS, struct.pack(">hh", 0, is_commit), b"\0" * 6, [])
+    return batch([end], attributes=0x20, producer=producer, is_transactional=True)
 
 
 def old(messages: Sequence[Message]) -> bytes:
@@ -228,8 +228,8 @@ def test_a_fetch_of_nothing() -> None:
     assert_same(b"")
 
 
-def test_transactions_and_old_formats_are_left_to_the_client() -> None:
-    """What was aborted does not come, and what follows does."""
+def test_what_was_aborted_does_not_come() -> None:
+    """What follows does, also where the transaction's end is in another format's company."""
     content = b"".join([
         batch(plain(0, 3), producer=7),
         batch(plain(3, 3), producer=8, is_transactional=True),
@@ -247,6 +247,43 @@ def test_transactions_and_old_formats_are_left_to_the_client() -> None:
     offsets = [record.origin.offset for record in found if isinstance(record, Record)]
     assert offsets == [0, 1, 2, 6, 7, 8, 10, 11, 12]
     assert_same(batch(plain(0, 3)) + old(plain(3, 2)) + batch(plain(5, 3)))
+    assert_same(content[: -len(batch(plain(10, 3)))] + old(plain(10, 2)), **committed)
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> tuple[bytes, list[Transaction]]:
+    """Draw batches of transactions and of none, and which of these were aborted."""
+    contents: list[bytes] = []
+    begun: dict[int, int] = {}
+    aborted: list[Transaction] = []
+    at = draw(st.integers(0, 2**40))
+    for producer in draw(st.lists(st.sampled_from([-1, 7, 8, 9]), min_size=1, max_size=12)):
+        if producer in begun and draw(st.booleans()):
+            is_commit, first = draw(st.booleans()), begun.pop(producer)
+            contents.append(marker(at, producer, is_commit=is_commit))
+            aborted += [] if is_commit else [Transaction(producer, first)]
+            at += 1
+            continue
+        is_transactional = producer > 7
+        if is_transactional:
+            begun.setdefault(producer, at)
+        number = draw(st.integers(1, 3))
+        contents.append(
+            batch(plain(at, number), producer=producer, is_transactional=is_transactional)
+        )
+        at += number
+    return b"".join(contents), aborted
+
+
+@given(logs(), st.sampled_from(IsolationLevel), st.integers(0, 2))
+def test_transactions_are_as_the_client_has_them(
+    log: tuple[bytes, list[Transaction]], isolation: IsolationLevel, later: int
+) -> None:
+    """Committed or aborted, with others between, wherever in the first batch reading begins."""
+    content, aborted = log
+    base, last_delta = struct.unpack(">q15xi", content[:27])
+    first = base + min(later, last_delta)
+    assert_same(content, first, isolation_level=isolation, aborted_transactions=aborted)
 
 
 def test_a_changed_byte_is_an_error_after_the_batches_before_it() -> None:
@@ -332,11 +369,22 @@ class NoText(str):
 
 
 @pytest.mark.kafka
-def test_a_header_of_any_name_is_no_harm(broker: Broker, make_topic: MakeTopic) -> None:
+@pytest.mark.parametrize("is_transactional", [False, True])
+def test_a_header_of_any_name_is_no_harm(
+    broker: Broker, make_topic: MakeTopic, *, is_transactional: bool
+) -> None:
     """Brokers take any bytes for it, and nothing of ours has such a name."""
     topic = make_topic()
     x = np.full(2, 7, np.float32).tobytes()
-    send(broker, topic, [x], headers=[(NoText("name"), b"value"), ("id", b"seven")])
+    headers: Headers = [(NoText("name"), b"value"), ("id", b"seven")]
+    if is_transactional:
+        with KafkaProducer(bootstrap_servers=broker.bootstrap, transactional_id=topic) as producer:
+            producer.init_transactions()
+            producer.begin_transaction()
+            producer.send(topic, x, headers=headers)
+            producer.commit_transaction()
+    else:
+        send(broker, topic, [x], headers=headers)
     config = KafkaConfig((topic,), broker.bootstrap, CodecConfig("raw", "float32", (2,)))
     with closing(KafkaSource(config)) as source:
         while (samples := source.next_batch(1).samples) is None:
