@@ -1,11 +1,13 @@
 """A consumer on the command line whose broker goes away in the middle of a run, or its log."""
 
 import re
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from kafka import KafkaAdminClient, TopicPartition
 
 from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import find_snapshot
@@ -93,7 +95,10 @@ def test_broker_that_does_not_come_back(
 def test_log_that_the_disk_has_damaged(
     restartable_broker: Broker, topic: str, words: list[object], tmp_path: Path
 ) -> None:
-    """What came before is counted; exit code 3 and a line name the batch, again and again."""
+    """What came before is counted; exit code 3 and a line name the batch, again and again.
+
+    Where it stays so, its messages are given up at the broker: they are a gap then.
+    """
     send(restartable_broker, topic, VALUES[N // 2 :])
     restartable_broker.stop()
     (segment,) = restartable_broker.log.parent.glob(f"data/{topic}-0/*.log")
@@ -109,3 +114,9 @@ def test_log_that_the_disk_has_damaged(
         found = re.search(r"at offset (\d+) is not what was written; start again", result.stderr)
         assert found is not None
         assert N // 2 <= int(found[1]) == newest_checkpoint(state)["n"] < N
+    with closing(KafkaAdminClient(bootstrap_servers=restartable_broker.bootstrap)) as admin:
+        admin.delete_records({TopicPartition(topic, 0): N})
+    send(restartable_broker, topic, VALUES[:3])
+    report = answer(*words, "--state", state, "--until-end", "--accept-source")
+    counted = int(found[1])
+    assert (report["samples"], report["n"], report["gaps"]) == (3, counted + 3, N - counted)
