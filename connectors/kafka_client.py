@@ -1,6 +1,7 @@
 """What every Kafka client of ours shares: time-outs, errors for people, quiet logs."""
 
 import difflib
+import errno
 import logging
 import os
 import re
@@ -9,8 +10,18 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kafka.errors import CorruptRecordError, KafkaError, RetriableError
+from kafka.errors import (
+    CorruptRecordError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    NetworkExceptionError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+    StaleMetadata,
+)
 
+from echo_stream.connectors.kafka_reads import reading_client
 from echo_stream.errors import ConfigError, EchoStreamError, SourceError
 
 BOOTSTRAP_TIMEOUT_MS = 10_000
@@ -22,21 +33,26 @@ MAX_PORT = 65_535
 NAMED_TOPICS = 8  # in an error: a cluster may have thousands
 _REFUSAL = re.compile(r"Authentication failed[^()]*|certificate verify failed[^()]*", re.I)
 _NO_CONNECTION = re.compile(
-    r"KafkaConnectionError: (?:(\d+) E[A-Z]+|(DNS Resolution failure|socket disconnected))"
+    r"KafkaConnectionError: (?:\[Errno )?(\d+\b|DNS Resolution failure|socket disconnected)"
 )
+_HUNG_UP = "the broker closed the connection; is it up, and is the security protocol right?"
 _CAUSES = {
     "DNS Resolution failure": "a name that cannot be resolved; check the servers",
-    # The client drops an answer that comes together with the end of the connection, which is
-    # how a broker refuses a login: whose fault it is cannot be told from here.
-    "socket disconnected": "the broker closed the connection; is it up, and are the login and "
-    "the security protocol right?",
+    "socket disconnected": _HUNG_UP,
+    str(errno.ECONNRESET): _HUNG_UP,
+    str(errno.EPIPE): _HUNG_UP,
 }
+_NOBODY_ANSWERED = (
+    KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, RequestTimedOutError,
+    NetworkExceptionError, StaleMetadata,
+)  # fmt: skip
 
 COMMON_OPTIONS: dict[str, Any] = {
     "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
     "request_timeout_ms": REQUEST_TIMEOUT_MS,
     "reconnect_backoff_max_ms": RECONNECT_BACKOFF_MAX_MS,
     "metadata_max_age_ms": METADATA_MAX_AGE_MS,
+    "kafka_client": reading_client,
 }
 
 
@@ -88,16 +104,18 @@ class _LastWarnings(logging.Handler):
         """Return why an error has come, and what to look after."""
         if self.refusal is not None:
             return f"{self.refusal.strip()}; check the login and the certificates"
-        if self.no_connection is not None and isinstance(err, RetriableError):
+        if not isinstance(err, _NOBODY_ANSWERED):
+            return str(err).partition("\n")[0] or type(err).__name__
+        if self.no_connection is not None:
             return self.no_connection
-        said = self.messages[-1] if self.messages else str(err) or type(err).__name__
+        said = self.messages[-1] if self.messages else str(err)
         return f"{said.splitlines()[0]}; is the broker up?"
 
 
 def _cause(found: re.Match[str]) -> str:
     """Return why there is no connection, and what to look after."""
-    number, words = found.groups()
-    return _CAUSES[words] if words else f"{os.strerror(int(number)).lower()}; is the broker up?"
+    said = found[1]
+    return _CAUSES.get(said) or f"{os.strerror(int(said)).lower()}; is the broker up?"
 
 
 @contextmanager

@@ -21,7 +21,6 @@ from echo_stream.connectors.kafka_mirror import Mirror
 from echo_stream.connectors.kafka_offsets import Offsets, partition_name, resume_offsets
 from echo_stream.connectors.kafka_poller import KafkaPoller
 from echo_stream.connectors.kafka_progress import ReadRecords
-from echo_stream.connectors.kafka_reads import reading_client
 from echo_stream.connectors.kafka_records import RecordDecoder
 from echo_stream.connectors.kafka_unpacking import hand_on_whole
 from echo_stream.connectors.record_queue import RecordQueue
@@ -115,7 +114,7 @@ class KafkaSource:
             **CLIENT_OPTIONS,
             **(alone if self._membership is None else self._membership.options()),
         )
-        consumer = KafkaConsumer(kafka_client=reading_client, **options)
+        consumer = KafkaConsumer(**options)
         hand_on_whole(consumer)
         return consumer
 

@@ -61,18 +61,14 @@ def test_wrong_password(
     monkeypatch: pytest.MonkeyPatch,
     command: str,
 ) -> None:
-    """One line that asks for the login, and without the password.
-
-    The client drops the broker's reason where it comes with the end of the connection.
-    """
+    """One line with the broker's reason, and without the password."""
     monkeypatch.chdir(tmp_path)
     write_data(Path("data.npy"))
     monkeypatch.setenv("ECHO_STREAM_SASL_PASSWORD", "wrong-horse")
     quick = ["--kafka", "bootstrap_timeout_ms=20000"]
     more = ["--dead-letter-topic", "bad"] if command.startswith("dlq") else []
     line = refusal(*command.split(), *login, *quick, *more, exit_code=3)
-    assert "Authentication failed" in line or "the broker closed the connection" in line
-    assert "the login" in line
+    assert "uthenticat" in line
     assert "wrong-horse" not in line
 
 

@@ -1,11 +1,16 @@
 """What is said of brokers and topics that are not there."""
 
+import logging
+import socket
 import socketserver
+import struct
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from kafka import KafkaAdminClient
-from kafka.errors import CorruptRecordError
+from kafka.errors import CorruptRecordError, TopicAuthorizationFailedError
 
 from echo_stream.connectors.kafka_client import errors_for_people, unknown_topic
 from echo_stream.errors import SourceError
@@ -30,15 +35,51 @@ def test_the_cause_is_told_and_not_what_follows_from_it(host: str, words: str) -
         KafkaAdminClient(bootstrap_servers=server, bootstrap_timeout_ms=1_000)
 
 
-def test_a_broker_that_hangs_up_may_have_refused_the_login() -> None:
-    """The client loses an answer that comes with the end of the connection: ask for both."""
-    words = r"closed the connection; is it up, and are the login and the security protocol right\?"
-    with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as listener:
-        threading.Thread(target=listener.serve_forever, daemon=True).start()
-        server = f"127.0.0.1:{listener.server_address[1]}"
+class HangsUp(socketserver.BaseRequestHandler):
+    """Closes at once."""
+
+
+class Resets(socketserver.BaseRequestHandler):
+    """Closes as the kernel does where a process dies with data unread."""
+
+    def handle(self) -> None:
+        """Read a byte, and linger for no time."""
+        self.request.recv(1)
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.parametrize("handler", [HangsUp, Resets])
+def test_a_broker_that_hangs_up_may_want_another_protocol(
+    handler: type[socketserver.BaseRequestHandler],
+) -> None:
+    """As one does that expects TLS."""
+    with listening(handler) as server:
+        words = r"closed the connection; is it up, and is the security protocol right\?"
         with pytest.raises(SourceError, match=words), errors_for_people(server, "connect"):
             KafkaAdminClient(bootstrap_servers=server, bootstrap_timeout_ms=1_000)
-        listener.shutdown()
+
+
+@contextmanager
+def listening(handler: type[socketserver.BaseRequestHandler]) -> Iterator[str]:
+    """Answer connections to the address that is yielded."""
+    with socketserver.TCPServer(("127.0.0.1", 0), handler) as listener:
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        try:
+            yield f"127.0.0.1:{listener.server_address[1]}"
+        finally:
+            listener.shutdown()
+
+
+def test_a_broker_that_answers_is_up() -> None:
+    """What it says is told, whatever connection was lost before."""
+    with (
+        pytest.raises(SourceError) as caught,
+        errors_for_people("host:1", "read topic t"),
+    ):
+        logging.getLogger("kafka.net").warning("KafkaConnectionError: socket disconnected")
+        raise TopicAuthorizationFailedError(*["t"])
+    assert "TopicAuthorizationFailedError: t" in str(caught.value)
+    assert "connection" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

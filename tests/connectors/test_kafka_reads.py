@@ -1,5 +1,6 @@
 """Sockets of brokers are read in large pieces."""
 
+import socket
 from contextlib import closing
 from typing import Any
 
@@ -39,3 +40,19 @@ def test_a_source_asks_its_socket_for_much_at_a_time(
             found += [] if samples is None else samples.x[:, -1].tolist()
     assert found == list(range(numbers))
     assert max(sizes) > 8 * 4_096
+
+
+def test_the_last_words_of_a_broker_are_read() -> None:
+    """Those that come right before the end of the connection, which is met after them."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        reads = kafka_reads._LargeReads(ours)
+        with pytest.raises(BlockingIOError):
+            reads.recv(4_096)
+        theirs.sendall(b"because")
+        theirs.close()
+        assert reads.recv(4_096) == b"because"
+        with pytest.raises(BlockingIOError):
+            reads.recv(4_096)
+        assert reads.recv(4_096) == b"" == reads.recv(4_096)
