@@ -78,9 +78,7 @@ class PackedBatch:
 
     def _corrupt(self, why: Exception) -> CorruptRecordError:
         """Return the error of a batch that is no batch though its sum is right."""
-        name = f"{self._tp.topic}/{self._tp.partition}"
-        offset = self._batch.base_offset
-        return CorruptRecordError(f"the batch of {name} at offset {offset} is corrupt: {why}")
+        return CorruptRecordError(f"{_named(self._tp, self._batch)} is corrupt: {why}")
 
 
 Chunk: TypeAlias = PackedBatch | Records
@@ -155,9 +153,9 @@ class QuickRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # the clien
         batch = records.next_batch()
         while batch is not None and batch.magic == MAGIC:
             if self.check_crcs and not batch.validate_crc():
-                msg = f"the batch of {tp} at offset {batch.base_offset} is not what was written"
+                msg = f"{_named(tp, batch)} is not what was written"
                 raise CorruptRecordError(msg)
-            chunk = None if self._is_hidden(batch) else self._chunk(tp, batch)
+            chunk = None if self._passes_over(batch) else self._chunk(tp, batch)
             # Only now: an error that has to wait is met again at the offset where it was.
             self.leader_epoch = batch.leader_epoch
             self.next_fetch_offset = batch.next_offset  # its last records can be compacted away
@@ -172,11 +170,15 @@ class QuickRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # the clien
             return
         yield from super()._unpack_records(tp, _Rest(batch, records), *deserializers)
 
-    def _is_hidden(self, batch: DefaultRecordBatch) -> bool:
-        """Tell whether a batch marks the end of a transaction, or is of one that was aborted."""
+    def _passes_over(self, batch: DefaultRecordBatch) -> bool:
+        """Tell whether a batch marks the end of a transaction, or is of one that was aborted.
+
+        Takes note of what was aborted: for each batch once, in their order.
+        """
         if self.isolation_level == IsolationLevel.READ_COMMITTED and batch.has_producer_id():
             self._consume_aborted_transactions_up_to(batch.last_offset)
-            if batch.records_count and self._contains_abort_marker(batch):
+            # Compaction can leave a marker without its record: nothing of the transaction is left.
+            if batch.records_count > 0 and self._contains_abort_marker(batch):
                 self.aborted_producer_ids.discard(batch.producer_id)
             elif self._is_batch_aborted(batch):
                 return True
@@ -265,6 +267,12 @@ def unpacked(batch: DefaultRecordBatch, tp: TopicPartition) -> Records:
         msg = f"{len(data) - at} bytes are left over"
         raise ValueError(msg)
     return found
+
+
+def _named(tp: TopicPartition, batch: DefaultRecordBatch) -> str:
+    """Return what to call a batch in an error: by its offsets, to the last that it may have."""
+    offsets = f"{batch.base_offset} to {batch.last_offset}"
+    return f"the batch of {tp.topic}/{tp.partition} at offsets {offsets}"
 
 
 _LAST = 0x7F  # number of one byte; a larger one says that others follow

@@ -111,12 +111,13 @@ def test_log_that_the_disk_has_damaged(
         with command_process(*words, "--state", state) as process:
             result = finish(process)
         assert (result.exit_code, result.stdout) == (3, "")
-        found = re.search(r"at offset (\d+) is not what was written; start again", result.stderr)
-        assert found is not None
-        assert N // 2 <= int(found[1]) == newest_checkpoint(state)["n"] < N
+        said = r"at offsets (\d+) to (\d+) is not what was written; start again"
+        ((first, last),) = re.findall(said, result.stderr)
+        assert N // 2 <= int(first) == newest_checkpoint(state)["n"] <= int(last) < N
+    behind, lost = int(last) + 1, int(last) + 1 - int(first)
     with closing(KafkaAdminClient(bootstrap_servers=restartable_broker.bootstrap)) as admin:
-        admin.delete_records({TopicPartition(topic, 0): N})
+        admin.delete_records({TopicPartition(topic, 0): behind})
     send(restartable_broker, topic, VALUES[:3])
     report = answer(*words, "--state", state, "--until-end", "--accept-source")
-    counted = int(found[1])
-    assert (report["samples"], report["n"], report["gaps"]) == (3, counted + 3, N - counted)
+    assert (report["samples"], report["n"]) == (N + 3 - behind, N + 3 - lost)
+    assert report["gaps"] == lost

@@ -105,7 +105,7 @@ def test_what_cannot_be_unpacked_is_an_error_after_what_was_put_before_it() -> N
     queue.put({PARTITIONS[0]: [packed(0, 3), packed(3, 2, is_corrupt=True), packed(5, 2)]})
     assert [records.offsets for _, records in queue.take(10, 0)] == [[0, 1, 2]]
     for _ in range(2):
-        with pytest.raises(CorruptRecordError, match="t/0 at offset 3 is corrupt"):
+        with pytest.raises(CorruptRecordError, match="t/0 at offsets 3 to 4 is corrupt"):
             queue.take(10, 0)
     queue.clear()
     assert queue.take(10, 0) == []
