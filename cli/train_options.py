@@ -57,8 +57,8 @@ _RECIPE = {
                     help="Where support lies between its cell's mean (0) and itself (1), or "
                          "beyond."),
     "sample_weights": option("--sample-weights", type=click.Choice(["none", "sqrt", "full"]),
-                             default="none", help="Weigh samples by how many they stand for, or "
-                                                  "by the square root."),
+                             default="none", help="What samples weigh: full, how many they stand "
+                                                  "for; sqrt, the root of that."),
     "augment": option("--augment", type=click.Choice(["crop", "flip"]), multiple=True,
                       help="Random changes of images; may be repeated."),
     "train_features": option("--train-features", metavar="MODULE:ATTRIBUTE",

@@ -52,8 +52,8 @@ class TrainConfig:
     gamma : float
         Where support lies on the line from the mean of its cell: 1 is the sample itself.
     sample_weights : {"none", "sqrt", "full"}
-        Whether the task's loss weighs samples alike, by the square root of how many they
-        stand for, or by how many: then the classes weigh what they do in the stream.
+        What samples weigh in the task's loss: all the same, the square root of how many they
+        stand for, or how many; then regions and classes weigh what they do in the stream.
     augment : tuple of {"crop", "flip"}
         See `echo_stream.augmentation.augment`.
     features : str or None

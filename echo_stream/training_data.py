@@ -18,7 +18,7 @@ from echo_stream.train_config import SampleWeights, TrainConfig
 from echo_stream.typing import Array, FloatArray
 
 EXPONENTS: dict[SampleWeights, float] = {"none": 0.0, "sqrt": 0.5, "full": 1.0}
-"""Power of the number of samples that a row stands for, which it weighs in a loss."""
+"""A row weighs the number of samples that it stands for to this power."""
 
 
 class Parts(NamedTuple):

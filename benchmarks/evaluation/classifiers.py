@@ -70,9 +70,7 @@ def _fit_logistic(data: DataSet, found: Choosing, recipe: Recipe) -> dict[str, A
         raise ConfigError(msg)
     rows, first = np.unique(np.concatenate(_parts(found)), return_index=True)
     counts = np.concatenate(_weights(found))[first]
-    is_even = recipe.sample_weights == "none"
-    weights = None if is_even else relative_weights(counts, recipe.sample_weights)
-    predicted = logistic_labels(data, rows, weights)
+    predicted = logistic_labels(data, rows, relative_weights(counts, recipe.sample_weights))
     hits = predicted == data.y_test
     labels = np.unique(data.y_test)
     return {

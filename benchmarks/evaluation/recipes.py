@@ -25,8 +25,8 @@ class Recipe:
         Whether as many random samples again serve as support. Under P1 they are half of
         the budget.
     sample_weights : {"none", "sqrt", "full"}
-        Whether samples are weighed by how many they stand for (`+weights`), or by the square
-        root (`+roots`).
+        What samples weigh: all the same, the square root of how many they stand for
+        (`+roots`), or how many (`+weights`).
 
     Examples
     --------
