@@ -72,12 +72,10 @@ def listening(handler: type[socketserver.BaseRequestHandler]) -> Iterator[str]:
 
 def test_a_broker_that_answers_is_up() -> None:
     """What it says is told, whatever connection was lost before."""
-    with (
-        pytest.raises(SourceError) as caught,
-        errors_for_people("host:1", "read topic t"),
-    ):
+    topic = "t"
+    with pytest.raises(SourceError) as caught, errors_for_people("host:1", "read topic t"):
         logging.getLogger("kafka.net").warning("KafkaConnectionError: socket disconnected")
-        raise TopicAuthorizationFailedError(*["t"])
+        raise TopicAuthorizationFailedError(topic)
     assert "TopicAuthorizationFailedError: t" in str(caught.value)
     assert "connection" not in str(caught.value)
 

@@ -2,16 +2,14 @@
 
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pytest
 from crc32c import crc32c
 from hypothesis import given
 from hypothesis import strategies as st
-from kafka import KafkaProducer, TopicPartition
+from kafka import TopicPartition
 from kafka.consumer.fetcher import Fetcher
 from kafka.errors import CorruptRecordError
 from kafka.protocol.consumer import IsolationLevel
@@ -19,16 +17,8 @@ from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.record.legacy_records import LegacyRecordBatchBuilder
 from kafka.record.memory_records import MemoryRecords
 
-from echo_stream.connectors import kafka_unpacking
-from echo_stream.connectors.codecs import CodecConfig
-from echo_stream.connectors.kafka_config import KafkaConfig
-from echo_stream.connectors.kafka_source import KafkaSource
-from echo_stream.connectors.kafka_unpacking import QuickRecords, unpacked
+from echo_stream.connectors.kafka_unpacking import QuickRecords
 from echo_stream.connectors.records import Record, Records
-from echo_stream.errors import SourceError
-from tests.broker import Broker
-from tests.cli.commands import send
-from tests.conftest import MakeTopic
 
 PARTITION = TopicPartition("events", 3)
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
@@ -352,88 +342,3 @@ def test_records_of_wrong_sizes_are_an_error_as_the_client_has_it() -> None:
             assert r"\\x" in repr([name for name, _ in outcomes[0][0].headers])
         num_refused += outcomes[1] == ["refused"]
     assert num_refused > 50
-
-
-@pytest.mark.kafka
-def test_a_source_unpacks_quickly(
-    broker: Broker, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With the client that is installed, whose parts have no promise to stay."""
-    topic, numbers, batches_of = make_topic(), 20, []
-
-    def noted(*arguments: Any) -> Records:
-        batches_of.append(arguments)
-        return unpacked(*arguments)
-
-    monkeypatch.setattr(kafka_unpacking, "unpacked", noted)
-    send(broker, topic, [np.full(2, i, np.float32).tobytes() for i in range(numbers)])
-    config = KafkaConfig((topic,), broker.bootstrap, CodecConfig("raw", "float32", (2,)))
-    found: list[float] = []
-    with closing(KafkaSource(config)) as source:
-        while len(found) < numbers:
-            samples = source.next_batch(numbers).samples
-            found += [] if samples is None else samples.x[:, 0].tolist()
-    assert found == list(range(numbers))
-    assert batches_of
-
-
-class NoText(str):
-    """A header's name that a producer sends as bytes which are no UTF-8."""
-
-    def encode(self, *_: str) -> bytes:
-        """Return what no text has."""
-        return b"\xff\xfe"
-
-
-@pytest.mark.kafka
-@pytest.mark.parametrize("is_transactional", [False, True])
-def test_a_header_of_any_name_is_no_harm(
-    broker: Broker, make_topic: MakeTopic, *, is_transactional: bool
-) -> None:
-    """Brokers take any bytes for it, and nothing of ours has such a name."""
-    topic = make_topic()
-    x = np.full(2, 7, np.float32).tobytes()
-    headers: Headers = [(NoText("name"), b"value"), ("id", b"seven")]
-    if is_transactional:
-        with KafkaProducer(bootstrap_servers=broker.bootstrap, transactional_id=topic) as producer:
-            producer.init_transactions()
-            producer.begin_transaction()
-            producer.send(topic, x, headers=headers)
-            producer.commit_transaction()
-    else:
-        send(broker, topic, [x], headers=headers)
-    config = KafkaConfig((topic,), broker.bootstrap, CodecConfig("raw", "float32", (2,)))
-    with closing(KafkaSource(config)) as source:
-        while (samples := source.next_batch(1).samples) is None:
-            pass
-    assert samples.ids.tolist() == ["seven"]
-
-
-@pytest.mark.kafka
-@pytest.mark.parametrize("first", [0, 5])
-def test_a_source_ends_at_a_corrupt_batch(
-    broker: Broker, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch, first: int
-) -> None:
-    """What came before it is read, also where reading begins at it; and closing ends."""
-    topic = make_topic()
-    for start in (0, 5, 10):  # at each of them a batch begins
-        send(broker, topic, [np.full(2, start + i, np.float32).tobytes() for i in range(5)])
-
-    def damaged(batch: Any, *others: Any) -> Records:
-        if batch.base_offset <= 5 <= batch.base_offset + batch.last_offset_delta:
-            msg = "not of its size"
-            raise ValueError(msg)
-        return unpacked(batch, *others)
-
-    monkeypatch.setattr(kafka_unpacking, "unpacked", damaged)
-    config = KafkaConfig((topic,), broker.bootstrap, CodecConfig("raw", "float32", (2,)))
-    found: list[float] = []
-    with closing(KafkaSource(config)) as source:
-        source.seek({f"{topic}/0": first})
-        with pytest.raises(
-            SourceError, match=r"offsets 5 to \d is corrupt: not of its size; start again"
-        ):
-            while True:
-                samples = source.next_batch(2).samples
-                found += [] if samples is None else samples.x[:, 0].tolist()
-    assert found == list(range(first, 5))
