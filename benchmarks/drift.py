@@ -11,6 +11,7 @@ goes on with (`--no-retrain-anew`). Prints tables.
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from benchmarks.data import load
 from echo_stream import EchoCoreset
 from echo_stream.evaluation import evaluate
 from echo_stream.labelled import LabelledSet
+from echo_stream.snapshot import Snapshot
 from echo_stream.train_config import TrainConfig
 from echo_stream.training import TrainResult, train
 from echo_stream.typing import Array, IntArray
@@ -143,26 +145,35 @@ def over_time(
         snapshot = engine.snapshot(anew=True)
         assert snapshot.anew is not None
         kept = {
-            "last": np.arange(max(stop - budget, 0), stop),
-            "reservoir": np.argsort(uniform[:stop], kind="stable")[:budget],
-            "coreset anew": snapshot.anew.rows.samples.ids.astype(np.int64),
-            "coreset": snapshot.rows.samples.ids.astype(np.int64),
+            "last": labelled(stream, np.arange(max(stop - budget, 0), stop)),
+            "reservoir": labelled(stream, np.argsort(uniform[:stop], kind="stable")[:budget]),
+            "coreset anew": chosen(stream, snapshot.anew),
+            "coreset": chosen(stream, snapshot),
         }
-        models = {
-            name: trained(stream, rows, steps=steps, seed=seed) for name, rows in kept.items()
-        }
+        models = {name: trained(core, steps=steps, seed=seed) for name, core in kept.items()}
         first = models["reservoir"] if first is None else first
         for method, model in {"none": first, **models}.items():
             scores[method].append(accuracy(model, *stream.test(stop)))
     return dict(scores)
 
 
-def trained(stream: Stream, rows: IntArray, *, steps: int, seed: int) -> TrainResult:
-    """Return a model trained on some rows of a stream."""
+def labelled(stream: Stream, rows: IntArray) -> LabelledSet:
+    """Return some samples of a stream with their labels."""
+    return LabelledSet(stream.x[rows], stream.y[rows], rows)
+
+
+def chosen(stream: Stream, snapshot: Snapshot) -> LabelledSet:
+    """Return the samples of a coreset with their labels, and what each stands for."""
+    core = labelled(stream, snapshot.rows.samples.ids.astype(np.int64))
+    return replace(core, weights=snapshot.rows.weights)
+
+
+def trained(core: LabelledSet, *, steps: int, seed: int) -> TrainResult:
+    """Return a model trained on some samples."""
     config = TrainConfig(
         "mlp", steps=steps, structure_weight=0.0, lr=0.05, evaluations=1, seed=seed, device="cpu"
     )
-    return train(LabelledSet(stream.x[rows], stream.y[rows], rows), None, None, config)
+    return train(core, None, None, config)
 
 
 def accuracy(model: TrainResult, x: Array, y: IntArray) -> float:

@@ -56,9 +56,11 @@ _RECIPE = {
     "gamma": option("--gamma", type=float, default=1.0,
                     help="Where support lies between its cell's mean (0) and itself (1), or "
                          "beyond."),
-    "sample_weights": option("--sample-weights", type=click.Choice(["none", "sqrt", "full"]),
-                             default="none", help="What samples weigh: full, how many they stand "
-                                                  "for; sqrt, the root of that."),
+    "sample_weights": option("--sample-weights", default="auto",
+                             type=click.Choice(["auto", "none", "sqrt", "full"]),
+                             help="What samples weigh: full, how many they stand for; sqrt, the "
+                                  "root of that; auto, between these, by the rows a class has; "
+                                  "none under --preset paper and --balance class."),
     "augment": option("--augment", type=click.Choice(["crop", "flip"]), multiple=True,
                       help="Random changes of images; may be repeated."),
     "train_features": option("--train-features", metavar="MODULE:ATTRIBUTE",

@@ -12,7 +12,7 @@ Psi: TypeAlias = Literal["concatenate", "mixup"]
 OptimiserName: TypeAlias = Literal["sgd", "adam", "adamw"]
 ScheduleName: TypeAlias = Literal["cosine", "linear", "constant"]
 Augmentation: TypeAlias = Literal["crop", "flip"]
-SampleWeights: TypeAlias = Literal["none", "sqrt", "full"]
+SampleWeights: TypeAlias = Literal["auto", "none", "sqrt", "full"]
 
 DEFAULT_LR: dict[OptimiserName, float] = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}
 """The paper's rate for its optimiser, and the customary one for the others."""
@@ -20,7 +20,9 @@ DEFAULT_LR: dict[OptimiserName, float] = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """Settings of a training; the defaults are the paper's, but for `support_per_step`.
+    """Settings of a training; the defaults are the paper's.
+
+    But for `support_per_step`, to which it gives no value, and `sample_weights`.
 
     Attributes
     ----------
@@ -51,9 +53,11 @@ class TrainConfig:
         Shares of a mixture are drawn from Beta(alpha, alpha).
     gamma : float
         Where support lies on the line from the mean of its cell: 1 is the sample itself.
-    sample_weights : {"none", "sqrt", "full"}
+    sample_weights : {"auto", "none", "sqrt", "full"}
         What samples weigh in the task's loss: all the same, the square root of how many they
         stand for, or how many; then regions and classes weigh what they do in the stream.
+        Under `auto` they are followed the farther the more rows a class has, see
+        `echo_stream.weighing.weight_exponent`; rows without weights weigh the same.
     augment : tuple of {"crop", "flip"}
         See `echo_stream.augmentation.augment`.
     features : str or None
@@ -101,7 +105,7 @@ class TrainConfig:
     psi: Psi = "concatenate"
     mixup_alpha: float = 1.0
     gamma: float = 1.0
-    sample_weights: SampleWeights = "none"
+    sample_weights: SampleWeights = "auto"
     augment: tuple[Augmentation, ...] = ()
     features: str | None = None
     mixed_precision: bool = False
@@ -148,7 +152,7 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("concatenate or mixup", "psi", lambda name: name in get_args(Psi)),
     ("sgd, adam or adamw", "optimiser", lambda name: name in get_args(OptimiserName)),
     ("cosine, linear or constant", "schedule", lambda name: name in get_args(ScheduleName)),
-    ("none, sqrt or full", "sample_weights", lambda name: name in get_args(SampleWeights)),
+    ("auto, none, sqrt or full", "sample_weights", lambda name: name in get_args(SampleWeights)),
 )
 
 

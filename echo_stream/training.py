@@ -54,6 +54,7 @@ class TrainResult:
         `num_unlabelled` rows of core and support, left out; `steps` taken; `epochs` begun;
         `loss` of the last step, None when not finite; `curve`, points of steps, epochs, mean
         loss since the point before and the test's score; `structure_used`; `diverged`;
+        `weight_exponent`, the power of what rows stand for that they have weighed;
         `warm_start`, the id of the model that it began with; `device`; `config`. It can be
         written as JSON.
     """
@@ -141,6 +142,7 @@ def train(
         metrics |= measure(model.eval())
     metrics["best"] = _best(metrics["curve"], config) if metrics["test_samples"] else None
     metrics["num_unlabelled"] = len(core) + len(parts.support) - len(pool)
+    metrics["weight_exponent"] = pool.weight_exponent
     metrics["warm_start"] = before.id if before is not None and is_warm else None
     metrics |= {"device": str(device), "config": dataclasses.asdict(config)}
     return TrainResult(model, pool.targets, shape, metrics)

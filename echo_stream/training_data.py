@@ -14,11 +14,8 @@ from echo_stream.features import Features
 from echo_stream.labelled import LabelledSet
 from echo_stream.models import Shape, model_shape, to_input
 from echo_stream.targets import Targets, known_labels
-from echo_stream.train_config import SampleWeights, TrainConfig
-from echo_stream.typing import Array, FloatArray
-
-EXPONENTS: dict[SampleWeights, float] = {"none": 0.0, "sqrt": 0.5, "full": 1.0}
-"""A row weighs the number of samples that it stands for to this power."""
+from echo_stream.train_config import TrainConfig
+from echo_stream.weighing import relative_weights, weight_exponent
 
 
 class Parts(NamedTuple):
@@ -44,6 +41,8 @@ class Pool:
         See `Targets.encode`.
     weights : tensor of shape (n,), float32, or None
         Of mean 1; None where samples count equally.
+    weight_exponent : float
+        See `echo_stream.weighing.weight_exponent`; 0 where they do.
     ids : list of str
     num_core : int
     targets : Targets
@@ -52,6 +51,7 @@ class Pool:
     x: Tensor
     y: Tensor
     weights: Tensor | None
+    weight_exponent: float
     ids: list[str]
     num_core: int
     targets: Targets
@@ -107,10 +107,12 @@ def gather(parts: Parts, shape: Shape, config: TrainConfig, device: torch.device
         raise TrainingError(msg)
     labels = known_labels([*core.y, *support.y])
     targets = Targets.of(labels, config.task)
+    weights, exponent = _weights([core, support], config, targets)
     return Pool(
         x=torch.cat([to_input(core.x, shape), _moved(support, shape, config.gamma)]).to(device),
         y=targets.encode(labels).to(device),
-        weights=_weights([core, support], config.sample_weights, device),
+        weights=None if weights is None else weights.to(device),
+        weight_exponent=exponent,
         ids=[str(name) for part in (core, support) for name in part.ids],
         num_core=len(core),
         targets=targets,
@@ -134,40 +136,17 @@ def _moved(support: LabelledSet, shape: Shape, gamma: float) -> Tensor:
 
 
 def _weights(
-    parts: list[LabelledSet], wanted: SampleWeights, device: torch.device
-) -> Tensor | None:
-    """Return what the rows weigh; None where they weigh alike, and need not have weights."""
-    if wanted == "none":
-        return None
+    parts: list[LabelledSet], config: TrainConfig, targets: Targets
+) -> tuple[Tensor | None, float]:
+    """Return what the rows weigh, None where alike, and to which power of their weights."""
+    wanted = config.sample_weights
     found = [part.weights for part in parts if len(part)]
     known = [weights for weights in found if weights is not None]
+    if wanted == "none" or (wanted == "auto" and len(known) < len(found)):
+        return None, 0.0
     if len(known) < len(found):
         msg = "sample_weights needs the weight of each row; give it, or leave sample_weights out"
         raise ConfigError(msg)
-    return torch.from_numpy(relative_weights(np.concatenate(known), wanted)).float().to(device)
-
-
-def relative_weights(counts: Array, wanted: SampleWeights) -> FloatArray:
-    """Return what rows weigh in a loss, the mean 1, of how many samples each stands for.
-
-    Parameters
-    ----------
-    counts : ndarray of shape (n,), floating point
-    wanted : {"none", "sqrt", "full"}
-        See `TrainConfig`.
-
-    Raises
-    ------
-    DataError
-        If counts are negative, not finite or all 0.
-
-    Examples
-    --------
-    >>> relative_weights(np.array([4.0, 16.0]), "sqrt").round(2).tolist()
-    [0.67, 1.33]
-    """
-    if not (np.isfinite(counts).all() and (counts >= 0).all() and counts.sum() > 0):
-        msg = "sample_weights needs weights that are at least 0, and one above; correct them"
-        raise DataError(msg)
-    weights = counts ** EXPONENTS[wanted]
-    return np.asarray(weights / weights.mean())
+    counts = np.concatenate(known)
+    exponent = weight_exponent(wanted, len(counts), targets.num_outputs)
+    return torch.from_numpy(relative_weights(counts, exponent)).float(), exponent

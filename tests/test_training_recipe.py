@@ -27,6 +27,7 @@ def config(**changes: Any) -> TrainConfig:
     """Return settings of a small training on the CPU."""
     defaults: dict[str, Any] = {
         "model": "logistic", "steps": 10, "seed": SEED, "device": "cpu", "threads": 1,
+        "sample_weights": "none",
     }  # fmt: skip
     return TrainConfig(**defaults | changes)
 
@@ -147,7 +148,10 @@ def test_a_snapshot_without_support_keeps_no_means() -> None:
     assert LabelledSet.of_snapshot(snapshot, "core", with_means=True).means is None
 
 
-@pytest.mark.parametrize(("wanted", "power"), [("sqrt", 0.5), ("full", 1.0)])
+@pytest.mark.parametrize(
+    ("wanted", "power"),
+    [("sqrt", 0.5), ("full", 1.0), ("auto", 3 / 13)],  # nine rows of three classes
+)
 def test_sample_weights_weigh_the_task_loss(wanted: str, power: float) -> None:
     """Relative to each other; the structural loss has pairs, not samples."""
     core = samples(9)
@@ -160,6 +164,23 @@ def test_sample_weights_weigh_the_task_loss(wanted: str, power: float) -> None:
         found = first_loss(weighted, None, sample_weights=wanted)
         assert found == pytest.approx(expected, rel=1e-5)
     assert first_loss(core, None) != pytest.approx(expected, rel=1e-5)
+
+
+def test_weights_are_followed_the_farther_the_more_rows_a_class_has() -> None:
+    """A regression has one class; where some rows have no weights, all are alike."""
+    few, many = samples(9), samples(90)
+
+    def exponent(core: LabelledSet, support: LabelledSet | None = None, **changes: Any) -> float:
+        settings = config(sample_weights="auto", **changes)
+        found: float = train(core, support, None, settings).metrics["weight_exponent"]
+        return found
+
+    assert exponent(few) == 3 / 13
+    assert exponent(many) == 30 / 40
+    assert exponent(few, samples(9, first_id=9)) == 6 / 16
+    assert exponent(few, task="regression") == 9 / 19
+    assert exponent(few, replace(samples(9, first_id=9), weights=None)) == 0
+    assert train(few, None, None, config()).metrics["weight_exponent"] == 0
 
 
 def test_sample_weights_have_to_be_there_and_make_sense() -> None:
@@ -327,7 +348,7 @@ def test_looking_at_the_test_set_changes_nothing() -> None:
         ("psi", "cutmix", "concatenate or mixup"),
         ("optimiser", "lion", "sgd, adam or adamw"),
         ("schedule", "step", "cosine, linear or constant"),
-        ("sample_weights", True, "none, sqrt or full"),
+        ("sample_weights", True, "auto, none, sqrt or full"),
         ("augment", ("rotate",), "crop and flip"),
         ("gamma", -1.0, "at least 0"),
         ("mixup_alpha", 0.0, "above 0"),

@@ -11,10 +11,10 @@ from benchmarks.evaluation.choosing import Choosing
 from benchmarks.evaluation.recipes import Recipe
 from echo_stream.errors import ConfigError
 from echo_stream.labelled import LabelledSet
-from echo_stream.train_config import TrainConfig
+from echo_stream.train_config import SampleWeights, TrainConfig
 from echo_stream.training import train
-from echo_stream.training_data import relative_weights
 from echo_stream.typing import FloatArray, IntArray
+from echo_stream.weighing import relative_weights, weight_exponent
 
 INVERSE_PENALTY = 10  # the C of logistic regression
 MAX_ITERATIONS = 300
@@ -40,7 +40,7 @@ def _fit_network(
     config = TrainConfig(
         model=data.model,
         structure_weight=recipe.structure_weight,
-        sample_weights=recipe.sample_weights,
+        sample_weights=_weighing(recipe, found),
         seed=seed,
         device=device,
         threads=1,
@@ -70,7 +70,9 @@ def _fit_logistic(data: DataSet, found: Choosing, recipe: Recipe) -> dict[str, A
         raise ConfigError(msg)
     rows, first = np.unique(np.concatenate(_parts(found)), return_index=True)
     counts = np.concatenate(_weights(found))[first]
-    predicted = logistic_labels(data, rows, relative_weights(counts, recipe.sample_weights))
+    num_classes = len(np.unique(data.y_train[rows]))
+    exponent = weight_exponent(_weighing(recipe, found), len(rows), num_classes)
+    predicted = logistic_labels(data, rows, relative_weights(counts, exponent))
     hits = predicted == data.y_test
     labels = np.unique(data.y_test)
     return {
@@ -100,6 +102,12 @@ def logistic_labels(data: DataSet, rows: IntArray, weights: FloatArray | None = 
 def _parts(found: Choosing) -> tuple[IntArray, IntArray]:
     """Return the rows of core and support."""
     return found.chosen.core, found.support
+
+
+def _weighing(recipe: Recipe, found: Choosing) -> SampleWeights:
+    """Return what samples weigh; those that are not to have proportions only if told."""
+    is_alike = recipe.sample_weights == "auto" and not found.chosen.has_proportions
+    return "none" if is_alike else recipe.sample_weights
 
 
 def _weights(found: Choosing) -> tuple[FloatArray, FloatArray]:

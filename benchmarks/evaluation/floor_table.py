@@ -36,7 +36,7 @@ def floor_rows(
         if floor.group == group.name:
             is_apart = floor.against_group not in (None, *anew)
             kept = _row_in(before, floor) if is_apart else None
-            rows.append(kept or _row(verdict(floor, plan, results), plan))
+            rows.append(kept or _row(verdict(floor, plan, results)))
     return rows
 
 
@@ -50,15 +50,15 @@ def all_rows(plan: Plan, sections: Mapping[str, str]) -> list[str]:
         Text by name of group.
     """
     found = ((floor, _row_in(sections.get(floor.group, ""), floor)) for floor in plan.floors)
-    return [row or _row(Verdict(floor, None, ""), plan) for floor, row in found]
+    return [row or _row(Verdict(floor, None, "")) for floor, row in found]
 
 
-def _row(judged: Verdict, plan: Plan) -> str:
+def _row(judged: Verdict) -> str:
     """Return a floor with its verdict."""
-    floor, found, where = judged
+    floor, found, where, is_final = judged
     reached = MISSING if found is None else found.text(sign="+")
     word = "not measured" if found is None else "met" if judged.is_met else "**missed**"
-    if found is not None and found.num_seeds < len(plan.group(floor.group).seeds):
+    if found is not None and not is_final:
         word += " so far"
     seeds = MISSING if found is None else str(found.num_seeds)
     text = f"{floor.text} ({where})" if where else floor.text

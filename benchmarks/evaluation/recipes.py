@@ -9,7 +9,7 @@ from echo_stream.train_config import SampleWeights
 LAMBDA = {"ce": 0.0, "structural": 0.5}
 """Weight of the structural loss: none, or the paper's."""
 
-WEIGHING: dict[str, SampleWeights] = {"weights": "full", "roots": "sqrt"}
+WEIGHING: dict[str, SampleWeights] = {"auto": "auto", "weights": "full", "roots": "sqrt"}
 """What a recipe's part makes of the weights of samples."""
 
 
@@ -24,9 +24,9 @@ class Recipe:
     has_pool : bool
         Whether as many random samples again serve as support. Under P1 they are half of
         the budget.
-    sample_weights : {"none", "sqrt", "full"}
+    sample_weights : {"auto", "none", "sqrt", "full"}
         What samples weigh: all the same, the square root of how many they stand for
-        (`+roots`), or how many (`+weights`).
+        (`+roots`), how many (`+weights`), or between these, as `train` does (`+auto`).
 
     Examples
     --------
@@ -50,6 +50,9 @@ class Recipe:
         base, *parts = text.split("+")
         weighing = [part for part in parts if part in WEIGHING]
         if base not in LAMBDA or not set(parts) <= {"pool", *WEIGHING} or len(weighing) > 1:
-            msg = f"a recipe is ce or structural, with +pool, and +weights or +roots; got {text!r}"
+            msg = (
+                "a recipe is ce or structural, with +pool, and one of +auto, +roots and +weights; "
+                f"got {text!r}"
+            )
             raise ConfigError(msg)
         return cls(LAMBDA[base], "pool" in parts, WEIGHING[weighing[0]] if weighing else "none")

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +37,33 @@ def attempt(trial: Trial, folders: Sequence[Path], device: str) -> Line:
         return failed(trial, error)
 
 
+def run_family(trials: Sequence[Trial], folders: Sequence[Path], device: str) -> list[Line]:
+    """Return the lines of trials in turn.
+
+    A selection without weights is trained on once for recipes that differ in these alone.
+    """
+    lines: list[Line] = []
+    for trial in trials:
+        twin = next((line for line in lines if _tells_of(line, trial)), None)
+        lines.append(attempt(trial, folders, device) if twin is None else _retold(twin, trial))
+    return lines
+
+
+def _tells_of(line: Line, trial: Trial) -> bool:
+    """Return whether a line has the numbers of another trial of its family, too."""
+    if line["error"] is not None or line["has_weights"]:
+        return False
+    known = Trial(**line["trial"])
+    recipes = (Recipe.parse(each.recipe) for each in (known, trial))
+    one, other = (replace(recipe, sample_weights="none") for recipe in recipes)
+    return one == other and replace(known, recipe=trial.recipe) == trial
+
+
+def _retold(line: Line, trial: Trial) -> Line:
+    """Return the line of a trial that has the numbers of another."""
+    return line | failed(trial, "") | {"error": None}
+
+
 def run_trial(trial: Trial, folders: Sequence[Path], device: str = "cpu") -> Line:
     """Choose, train and measure.
 
@@ -52,9 +80,9 @@ def run_trial(trial: Trial, folders: Sequence[Path], device: str = "cpu") -> Lin
     Line
         `key`, `version`, `trial` and `error`, which is None; `n`, `budget` in samples,
         `labels` that the selection needs and the distinct `labels_used` in a loss,
-        `num_core`, `num_support`, `num_pool`; `accuracy` after the last step, and `best_accuracy`
-        along the curve, which peeks at the test set; `chance`, the share of the test set's
-        largest class; `balanced_accuracy`,
+        `num_core`, `num_support`, `num_pool`, `has_weights`; `accuracy` after the last step, and
+        `best_accuracy` along the curve, which peeks at the test set; `chance`, the share of the
+        test set's largest class; `balanced_accuracy`,
         `worst_class` with `worst_accuracy`, `rare_class` with `rare_recall`; `explained`, see
         `explained_share`; `diverged`, `steps`; seconds; the selector's `info`; `machine`.
     """
@@ -68,6 +96,7 @@ def run_trial(trial: Trial, folders: Sequence[Path], device: str = "cpu") -> Lin
     }
     per_class = metrics.pop("per_class")
     line = failed(trial, "") | {"error": None, "n": len(data.y_train)} | _sizes(found) | metrics
+    line["has_weights"] = found.chosen.weights is not None
     line |= by_class(per_class, data.y_train)
     line["chance"] = np.unique(data.y_test, return_counts=True)[1].max() / len(data.y_test)
     line |= took | {

@@ -34,11 +34,14 @@ class Verdict(NamedTuple):
         The difference that decides, with its standard error; None: not measured yet.
     where : str
         The cell that decides, where each has to meet the floor.
+    is_final : bool
+        Whether no seed that is missing can change it.
     """
 
     floor: Floor
     found: Spread | None
     where: str
+    is_final: bool = False
 
     @property
     def is_met(self) -> bool:
@@ -63,14 +66,21 @@ def verdict(floor: Floor, plan: Plan, results: Mapping[str, Line]) -> Verdict:
         if (not floor.data or panel.data in floor.data)
         and (not floor.budgets or budget in floor.budgets)
     }  # fmt: skip
+    asked = len(ours.seeds)
     if not floor.is_everywhere:
-        return Verdict(floor, _averaged(list(cells.values())), "")
+        mean = _averaged(list(cells.values()))
+        return Verdict(floor, mean, "", mean is not None and mean.num_seeds == asked)
     found = {where: difference(*pair) for where, pair in cells.items()}
     known = {where: value for where, value in found.items() if value is not None}
     if not known:
         return Verdict(floor, None, "")
     worst = min(known, key=lambda where: _reach(known[where]))
-    return Verdict(floor, known[worst], f"{worst}; {len(known)} of {len(found)} cells measured")
+    # One cell can miss a floor, and all of them have to meet it.
+    misses = _reach(known[worst]) < floor.at_least
+    deciding = [known[worst]] if misses else found.values()
+    is_final = all(value is not None and value.num_seeds == asked for value in deciding)
+    where = f"{worst}; {len(known)} of {len(found)} cells measured"
+    return Verdict(floor, known[worst], where, is_final)
 
 
 def wins_and_losses(group: Group, results: Mapping[str, Line]) -> tuple[list[str], list[str]]:

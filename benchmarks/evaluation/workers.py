@@ -54,7 +54,7 @@ def _fed(
     while running or (waiting and not is_broken):
         while waiting and len(running) < workers and not is_broken:
             family = waiting.pop(0)
-            running[pool.submit(_attempt_each, family, tuple(folders), device)] = family
+            running[pool.submit(_run_family, family, tuple(folders), device)] = family
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             family = running.pop(future)
             try:
@@ -64,11 +64,11 @@ def _fed(
                 yield from (failed(trial, DIED) for trial in family)
 
 
-def _attempt_each(trials: list[Trial], folders: tuple[Path, ...], device: str) -> list[Line]:
+def _run_family(trials: list[Trial], folders: tuple[Path, ...], device: str) -> list[Line]:
     """Return the lines of one family."""
-    from benchmarks.evaluation.running import attempt  # noqa: PLC0415 - for workers alone: slow
+    from benchmarks.evaluation.running import run_family  # noqa: PLC0415 - for workers alone: slow
 
-    return [attempt(trial, folders, device) for trial in trials]
+    return run_family(trials, folders, device)
 
 
 def _start() -> None:

@@ -20,6 +20,8 @@ class Chosen:
         Empty for all selectors but ours.
     weights : ndarray of shape (B + s,), float64, or None
         How many samples each of the core, then of the support, stands for.
+    has_proportions : bool
+        See `EngineConfig.has_proportions`.
     info : dict
         What else there is to say, as JSON. `labels_seen`: the labels that the selector has
         looked at, which are more than those that are trained on.
@@ -28,4 +30,5 @@ class Chosen:
     core: IntArray
     support: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
     weights: FloatArray | None = None
+    has_proportions: bool = True
     info: dict[str, Any] = field(default_factory=dict)

@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.spaces import warmup_size
-from echo_stream import EchoCoreset
+from echo_stream import EchoCoreset, EngineConfig
 from echo_stream.samples import Samples
 from echo_stream.snapshot import Role, Snapshot
 from echo_stream.typing import IntArray
@@ -61,9 +61,10 @@ def _chosen(snapshot: Snapshot, info: dict[str, Any]) -> Chosen:
         "regenerations": manifest["regenerations"],
         "num_cells": len(snapshot.cells.cells),
     }
-    if manifest["config"]["balance"] == "class":
+    config = EngineConfig.from_json(manifest["config"])
+    if config.balance == "class":
         info["labels_seen"] = snapshot.n  # else labels choose nothing
-    return Chosen(core, support, weights=snapshot.rows.weights, info=info)
+    return Chosen(core, support, snapshot.rows.weights, config.has_proportions, info)
 
 
 def _row_numbers(samples: Samples) -> IntArray:

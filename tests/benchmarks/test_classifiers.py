@@ -1,13 +1,16 @@
 """Models trained on what was chosen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from benchmarks.data import DataSet
 from benchmarks.evaluation import choosing
-from benchmarks.evaluation.running import run_trial
+from benchmarks.evaluation.running import run_family, run_trial
 from benchmarks.evaluation.trial import Trial
 from benchmarks.selectors import Chosen
+from echo_stream.typing import FloatArray
 
 
 def noisy(n: int = 400) -> DataSet:
@@ -18,17 +21,52 @@ def noisy(n: int = 400) -> DataSet:
     return DataSet("noisy", x, y, x[100:], y[100:], "logistic", True)
 
 
-@pytest.mark.parametrize("part", ["weights", "roots"])
-def test_equal_weights_are_as_none(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
-    """What each sample stands for grows with the stream; the penalty of the model must not."""
+def lend(
+    monkeypatch: pytest.MonkeyPatch, weights: FloatArray | None, *, has_proportions: bool = True
+) -> None:
+    """Have every trial choose the first rows of those vectors."""
 
     def select(*_: object) -> Chosen:
-        return Chosen(np.arange(40), weights=np.full(40, 1e6))
+        return Chosen(np.arange(40), weights=weights, has_proportions=has_proportions)
 
     monkeypatch.setattr(choosing, "select", select)
     monkeypatch.setattr(choosing, "load", lambda *_: noisy())
     choosing.loaded.cache_clear()
     choosing._selected.cache_clear()
+
+
+@pytest.mark.parametrize("part", ["auto", "weights", "roots"])
+def test_equal_weights_are_as_none(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """What each sample stands for grows with the stream; the penalty of the model must not."""
+    lend(monkeypatch, np.full(40, 1e6))
     recipes = ("ce", f"ce+{part}")
     plain, weighed = (run_trial(Trial("a", 40, "s", recipe=recipe), []) for recipe in recipes)
     assert weighed["accuracy"] == plain["accuracy"]
+
+
+@pytest.mark.parametrize(("part", "is_alike"), [("auto", True), ("weights", False)])
+def test_weights_of_balanced_classes_are_left_alone(
+    monkeypatch: pytest.MonkeyPatch, part: str, *, is_alike: bool
+) -> None:
+    """Unless they are asked for: as `echo-stream train` has it."""
+    lend(monkeypatch, np.geomspace(1, 1e6, 40), has_proportions=False)
+    recipes = ("ce", f"ce+{part}")
+    plain, weighed = (run_trial(Trial("a", 40, "s", recipe=recipe), []) for recipe in recipes)
+    assert (weighed["accuracy"] == plain["accuracy"]) is is_alike
+
+
+@pytest.mark.parametrize("weights", [None, np.geomspace(1, 1e6, 40)])
+def test_a_model_is_trained_once_where_weights_decide_nothing(
+    monkeypatch: pytest.MonkeyPatch, weights: FloatArray | None
+) -> None:
+    """Each trial has its own line, and one of another seed a training of its own."""
+    lend(monkeypatch, weights)
+    trials = [Trial("a", 40, "s", recipe=f"ce{part}") for part in ("", "+roots", "+weights")]
+    trials.append(replace(trials[0], seed=1))
+    lines = run_family(trials, [], "cpu")
+    assert [line["key"] for line in lines] == [trial.key for trial in trials]
+    seconds = {line["training_s"] for line in lines}
+    assert len(seconds) == (2 if weights is None else 4)
+    alone = [run_trial(trial, []) for trial in trials]
+    assert [line["accuracy"] for line in lines] == [line["accuracy"] for line in alone]
+    assert len({line["accuracy"] for line in lines}) == (1 if weights is None else 3)

@@ -170,7 +170,7 @@ def test_a_pool_counts(protocol: Any, labels: int, core: int) -> None:
 @pytest.mark.usefixtures("lend")
 def test_a_network_learns_what_was_chosen() -> None:
     """With and without the structural loss, and with weights."""
-    for recipe in ("ce", "structural", "ce+weights", "ce+roots"):
+    for recipe in ("ce", "structural", "ce+auto", "ce+weights", "ce+roots"):
         trial = Trial("a", 20, "echo", recipe=recipe, train={"steps": 60, "lr": 0.05})
         assert run_trial(trial, [])["accuracy"] >= 0.9
 

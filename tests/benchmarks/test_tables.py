@@ -152,6 +152,18 @@ def test_a_floor_may_have_to_be_met_everywhere() -> None:
     assert not judged.is_met
 
 
+@pytest.mark.parametrize(
+    ("at_least", "word"), [(2.0, "met so far"), (4.0, "**missed**"), (-9.0, "met so far")]
+)
+def test_a_floor_everywhere_is_met_when_every_cell_is_measured(at_least: float, word: str) -> None:
+    """One cell that misses it is enough."""
+    plan = replace(PLAN, floors=(replace(FLOOR, is_everywhere=True, at_least=at_least),))
+    found = lines(plan, lambda trial: steady(trial) if trial.budget == 60 else None)
+    (row,) = floor_rows(plan, GROUP, found, before="", anew={"images"})
+    assert "1 of 2 cells measured" in row
+    assert row.endswith(f"| {word} |")
+
+
 def test_missed_floors_stand_out() -> None:
     """And what has not been measured, or not with all seeds, is said to be so."""
     part = lines(PLAN, lambda trial: steady(trial) if trial.seed < 2 else None)

@@ -223,6 +223,27 @@ def test_the_recipe_can_stand_in_a_settings_file(
     assert config["lr"] == 1e-3  # that of adam
 
 
+@pytest.mark.parametrize(
+    ("how", "weighing", "exponent"),
+    [
+        ((), "auto", 15 / 45),  # 15 rows of three classes
+        (("--balance", "class"), "none", 0),
+        (("--preset", "paper"), "none", 0),
+    ],
+)
+def test_rows_weigh_what_they_stand_for(
+    folder: Path, tmp_path: Path, how: tuple[str, ...], weighing: str, exponent: float
+) -> None:
+    """By default; but for those that are not to have the proportions, and unless told."""
+    words = ("--out", tmp_path / "coreset", "--budget", 15, "--latent-dim", 2, *how)
+    answer("build", folder / "data.npz", *words)
+    train = ("train", "--snapshot", tmp_path / "coreset", *QUICK, "--out", tmp_path / "models")
+    shown = answer(*train)
+    found = shown["weight_exponent"], shown["config"]["sample_weights"]
+    assert found == (pytest.approx(exponent), weighing)
+    assert answer(*train, "--sample-weights", "full")["weight_exponent"] == 1
+
+
 def test_regression_tells_that_the_structural_loss_is_off(folder: Path) -> None:
     """And gives errors in place of an accuracy; the model's folder has what undoes the scale."""
     data = folder / "data.npz"

@@ -1,0 +1,61 @@
+"""What rows weigh in a training, by how many samples each stands for."""
+
+import numpy as np
+
+from echo_stream.errors import DataError
+from echo_stream.train_config import SampleWeights
+from echo_stream.typing import Array, FloatArray
+
+HALFWAY = 10
+"""Rows a class at which `auto` is the square root."""
+
+_EXPONENTS: dict[SampleWeights, float] = {"none": 0.0, "sqrt": 0.5, "full": 1.0}
+
+
+def weight_exponent(wanted: SampleWeights, rows: int, num_classes: int) -> float:
+    """Return the power of the number of samples that it stands for to which a row weighs.
+
+    Under `auto` it is r / (r + 10), of r rows a class: weights give back the proportions of
+    the stream, and the more unequal they are the fewer rows decide; with few rows a class the
+    second costs more than the first brings. docs/default.md has what it was chosen by.
+
+    Parameters
+    ----------
+    wanted : {"auto", "none", "sqrt", "full"}
+        See `TrainConfig`.
+    rows, num_classes : int
+        Those with a label, and the classes among them; 1 for a regression.
+
+    Examples
+    --------
+    >>> [round(weight_exponent("auto", rows, 10), 2) for rows in (10, 100, 500, 3_000)]
+    [0.09, 0.5, 0.83, 0.97]
+    """
+    if wanted == "auto":
+        return rows / (rows + HALFWAY * num_classes)
+    return _EXPONENTS[wanted]
+
+
+def relative_weights(counts: Array, exponent: float) -> FloatArray:
+    """Return what rows weigh in a loss, the mean 1, of how many samples each stands for.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n,), floating point
+    exponent : float
+
+    Raises
+    ------
+    DataError
+        If counts are negative, not finite or all 0.
+
+    Examples
+    --------
+    >>> relative_weights(np.array([4.0, 16.0]), 0.5).round(2).tolist()
+    [0.67, 1.33]
+    """
+    if not (np.isfinite(counts).all() and (counts >= 0).all() and counts.sum() > 0):
+        msg = "sample_weights needs weights that are at least 0, and one above; correct them"
+        raise DataError(msg)
+    weights = counts**exponent
+    return np.asarray(weights / weights.mean())
