@@ -178,4 +178,7 @@ def _needed(option: Setting) -> tuple[tuple[type, ...], str]:
         return (int, str), 'a number of samples, or text such as "30s"'
     if isinstance(option.type, ClientOptions):
         return (dict,), "a table of the client's options"
-    return (str,), "text, or a list of texts" if option.multiple else "text"
+    words = "text, or a list of texts" if option.multiple else "text"
+    if isinstance(option.type, click.Choice):
+        words += f" ({', '.join(map(str, option.type.choices))})"
+    return (str,), words

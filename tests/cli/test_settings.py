@@ -134,6 +134,7 @@ def test_text_for_a_list_of_one(file: Path) -> None:
         ("support_share = '0.1'", "must be a number for echo-stream run; got '0.1'"),
         ("until_end = 1", "must be true or false for echo-stream run; got 1"),
         ("preset = 1", "must be text for echo-stream run; got 1"),
+        ("on_tombstone = true", "must be text (forget, ignore) for echo-stream run; got True"),
         ("topic = [1]", "must be text, or a list of texts for echo-stream run; got [1]"),
         ("checkpoint_every = 1.5", "must be a number of samples, or text such as \"30s\""),
         ("checkpoint_every = 'often'", "setting 'checkpoint_every' in echo.toml: an interval is"),
