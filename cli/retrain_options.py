@@ -9,7 +9,7 @@ from echo_stream.cli.options import allow_local_modules, option, together
 from echo_stream.cli.output import say
 from echo_stream.cli.parameters import Duration, Interval, Share, Size
 from echo_stream.cli.settings import settings_file
-from echo_stream.cli.train_options import train_config
+from echo_stream.cli.train_options import recipe_config
 
 if TYPE_CHECKING:
     from echo_stream.config import EngineConfig
@@ -117,9 +117,10 @@ def child_trainer(
     from echo_stream.connectors.trainer import ChildTrainer  # noqa: PLC0415
     from echo_stream.models import check_spec  # noqa: PLC0415
 
+    arguments = _arguments(values)
     # Refused now, not at the first retraining.
     allow_local_modules()
-    train_config(values)
+    _check(arguments)
     check_spec(values["model"])
 
     def trained(result: dict[str, Any]) -> None:
@@ -134,7 +135,7 @@ def child_trainer(
 
     return ChildTrainer(
         state,
-        _arguments(values),
+        arguments,
         on_trained=trained,
         on_failed=failed,
         limits=Limits(values["retrain_timeout"], values["retrain_memory"]),
@@ -151,6 +152,14 @@ def _told(result: dict[str, Any]) -> str:
         f"trained on {result['snapshot']}: {result['labels_used']} labels{score}; "
         f"{result['model']} is {kind}: {verdict['reason']}"
     )
+
+
+def _check(arguments: list[str]) -> None:
+    """Refuse what `train` would refuse of its arguments, its settings and the environment."""
+    from echo_stream.cli.train import train  # noqa: PLC0415 - for runs that train alone
+
+    root = click.get_current_context().find_root()
+    recipe_config(train.make_context("train", list(arguments), parent=root).params)
 
 
 def _arguments(values: dict[str, Any]) -> list[str]:

@@ -78,25 +78,12 @@ _RECIPE = {
 recipe_options = together(*_RECIPE.values())
 
 
-def train_config(values: dict[str, Any], **more: Any) -> "TrainConfig":
-    """Return the training's settings from the values of `model_options`."""
-    from echo_stream.train_config import TrainConfig  # noqa: PLC0415
-
-    return TrainConfig(
-        model=values["model"],
-        input_shape=values["input_shape"],
-        epochs=values["train_epochs"],
-        steps=values["train_steps"],
-        **more,
-    )
-
-
 def recipe_config(values: dict[str, Any]) -> "TrainConfig":
     """Return the training's settings from the values of `model_options` and `recipe_options`."""
-    from echo_stream.train_config import DEFAULT_LR  # noqa: PLC0415
+    from echo_stream.train_config import DEFAULT_LR, TrainConfig  # noqa: PLC0415
 
-    recipe = {name: values[name] for name in (*_RECIPE, "device", "seed")}
+    recipe = {name: values[name] for name in (*_RECIPE, "model", "input_shape", "device", "seed")}
     recipe["features"] = recipe.pop("train_features")
     if recipe["lr"] is None:
         recipe["lr"] = DEFAULT_LR[recipe["optimiser"]]
-    return train_config(values, **recipe)
+    return TrainConfig(epochs=values["train_epochs"], steps=values["train_steps"], **recipe)
