@@ -6,7 +6,7 @@ classes so far; and shuffled, with all images turned upside down and inverted fr
 way on, tested on images as they are now. A model is trained on (a) nothing new, (b) the
 last B samples, (c) a uniform sample of B, (d) our coreset of B: anew, in cells trained on
 kept samples just before, which is what `run` trains on, and in the cells that the stream
-goes on with (`--no-retrain-anew`). Prints tables.
+goes on with (`--no-retrain-anew`), each weighed as `run` does. Prints tables.
 """
 
 from collections import defaultdict

@@ -39,7 +39,7 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except (BadMessagesError, ConfigError) as err:
-            raise type(err)(_as_written(str(err), ctx)) from err
+            raise type(err)(as_written(str(err), ctx)) from err
 
 
 class Group(click.Group):
@@ -48,7 +48,7 @@ class Group(click.Group):
     command_class = Command
 
 
-def _as_written(message: str, ctx: click.Context) -> str:
+def as_written(message: str, ctx: click.Context) -> str:
     """Return a message of the library with its settings named as they were given.
 
     The library's errors begin "NAME must be ..."; elsewhere in a message only a name with

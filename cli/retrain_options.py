@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from echo_stream.cli.command import as_written
 from echo_stream.cli.options import allow_local_modules, option, together
 from echo_stream.cli.output import say
 from echo_stream.cli.parameters import Duration, Interval, Share, Size
 from echo_stream.cli.settings import settings_file
+from echo_stream.cli.train import train
 from echo_stream.cli.train_options import recipe_config
+from echo_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from echo_stream.config import EngineConfig
@@ -155,11 +158,13 @@ def _told(result: dict[str, Any]) -> str:
 
 
 def _check(arguments: list[str]) -> None:
-    """Refuse what `train` would refuse of its arguments, its settings and the environment."""
-    from echo_stream.cli.train import train  # noqa: PLC0415 - for runs that train alone
-
+    """Refuse values that `train` would, of its arguments, the settings and the environment."""
     root = click.get_current_context().find_root()
-    recipe_config(train.make_context("train", list(arguments), parent=root).params)
+    context = train.make_context("train", list(arguments), parent=root)
+    try:
+        recipe_config(context.params)
+    except ConfigError as err:
+        raise ConfigError(as_written(str(err), context)) from err
 
 
 def _arguments(values: dict[str, Any]) -> list[str]:

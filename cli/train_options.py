@@ -58,9 +58,10 @@ _RECIPE = {
                          "beyond."),
     "sample_weights": option("--sample-weights", default="auto",
                              type=click.Choice(["auto", "none", "sqrt", "full"]),
-                             help="What samples weigh: full, how many they stand for; sqrt, the "
-                                  "root of that; auto, between these, by the rows a class has; "
-                                  "none under --preset paper and --balance class."),
+                             help="What samples weigh: none, all the same; full, how many they "
+                                  "stand for; sqrt, the root of that; auto, from none to full as "
+                                  "a class has more rows, and none under --preset paper and "
+                                  "--balance class."),
     "augment": option("--augment", type=click.Choice(["crop", "flip"]), multiple=True,
                       help="Random changes of images; may be repeated."),
     "train_features": option("--train-features", metavar="MODULE:ATTRIBUTE",

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from echo_stream.config import EngineConfig
 from echo_stream.connectors.current_model import Verdict, current_unit, judge, make_current
 from echo_stream.connectors.files import read_file
 from echo_stream.connectors.model_files import METRICS_FILE, read_fitted, write_model
@@ -19,7 +18,7 @@ from echo_stream.labelled import LabelledSet
 from echo_stream.samples import Samples
 from echo_stream.schedule import Every
 from echo_stream.snapshot import Snapshot
-from echo_stream.train_config import SampleWeights, TrainConfig
+from echo_stream.train_config import TrainConfig
 from echo_stream.training import TrainResult, train
 from echo_stream.training_loop import Progress
 
@@ -57,8 +56,6 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
     unit : Path
         The snapshot.
     config : TrainConfig
-        Where `sample_weights` is auto, rows of a snapshot whose configuration has not
-        `has_proportions` weigh alike.
     test : Path or None
         Data file with x and y to score the model on.
     models : Path
@@ -85,11 +82,7 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
     core = LabelledSet.of_snapshot(chosen, "core")
     support = LabelledSet.of_snapshot(chosen, "support", with_means=needs_means)
     before = _current(models, config) if warm_start else None
-    config = replace(
-        config,
-        warm_start=None if before is None else before.id,
-        sample_weights=_weighing(config, EngineConfig.from_json(snapshot.manifest["config"])),
-    )
+    config = replace(config, warm_start=None if before is None else before.id)
     sets = (core, support) if tested is None else (core, support, tested)
     with checkpointed(models, sets, config, every=every, on_resume=on_resume) as keeper:
         result = train(
@@ -113,12 +106,6 @@ def _chosen(snapshot: Snapshot) -> Snapshot:
     if anew is None or 2 * _num_labelled(anew) < _num_labelled(snapshot):
         return snapshot
     return anew
-
-
-def _weighing(config: TrainConfig, chosen_by: EngineConfig) -> SampleWeights:
-    """Return what rows weigh that were chosen by some settings."""
-    is_alike = config.sample_weights == "auto" and not chosen_by.has_proportions
-    return "none" if is_alike else config.sample_weights
 
 
 def _num_labelled(snapshot: Snapshot) -> int:

@@ -150,14 +150,6 @@ class EngineConfig:
         """Rows of the budget that go to the core."""
         return self.budget - self.support_slots
 
-    @property
-    def has_proportions(self) -> bool:
-        """Whether weights are to give the coreset the proportions of what was counted.
-
-        Not where classes were to have equal parts, nor in the paper's method.
-        """
-        return self.balance == "none" and self.preset != "paper"
-
     def _check_support(self) -> None:
         """Refuse support on top of the budget where the budget is the number of rows."""
         if self.preset == "paper" and self.support_share:

@@ -10,6 +10,7 @@ from echo_stream.errors import ShapeError
 from echo_stream.samples import label_of
 from echo_stream.snapshot import Role, Snapshot
 from echo_stream.typing import Array
+from echo_stream.weighing import has_proportions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +29,9 @@ class LabelledSet:
     means : ndarray of shape (n, D), floating point, or None
         Of all samples in a row's cell, as a model sees samples: flat, and uint8 divided by
         255. Needed to move support beyond its samples or towards the mean, by gamma.
+    has_proportions : bool
+        Whether weights are to give back the proportions of what was counted where a training
+        may choose, see `echo_stream.weighing.has_proportions`.
 
     Examples
     --------
@@ -42,6 +46,7 @@ class LabelledSet:
     ids: Array
     weights: Array | None = None
     means: Array | None = None
+    has_proportions: bool = True
 
     def __post_init__(self) -> None:
         """Refuse columns of unequal length."""
@@ -63,6 +68,7 @@ class LabelledSet:
             self.ids[rows],
             None if self.weights is None else self.weights[rows],
             None if self.means is None else self.means[rows],
+            self.has_proportions,
         )
 
     def labelled(self) -> "LabelledSet":
@@ -86,4 +92,5 @@ class LabelledSet:
             samples.ids,
             snapshot.rows.weights[rows],
             means,
+            has_proportions(snapshot.manifest["config"]),
         )

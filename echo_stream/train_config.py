@@ -20,9 +20,9 @@ DEFAULT_LR: dict[OptimiserName, float] = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """Settings of a training; the defaults are the paper's.
+    """Settings of a training; the defaults are the paper's, but for two.
 
-    But for `support_per_step`, to which it gives no value, and `sample_weights`.
+    They are `support_per_step`, to which the paper gives no value, and `sample_weights`.
 
     Attributes
     ----------
@@ -56,8 +56,9 @@ class TrainConfig:
     sample_weights : {"auto", "none", "sqrt", "full"}
         What samples weigh in the task's loss: all the same, the square root of how many they
         stand for, or how many; then regions and classes weigh what they do in the stream.
-        Under `auto` they are followed the farther the more rows a class has, see
-        `echo_stream.weighing.weight_exponent`; rows without weights weigh the same.
+        auto: from the first to the last of these as a class has more rows, see
+        `echo_stream.weighing.weight_exponent`; all the same where there are no weights, and in
+        coresets of the paper's preset and of balanced classes.
     augment : tuple of {"crop", "flip"}
         See `echo_stream.augmentation.augment`.
     features : str or None

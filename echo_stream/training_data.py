@@ -139,14 +139,17 @@ def _weights(
     parts: list[LabelledSet], config: TrainConfig, targets: Targets
 ) -> tuple[Tensor | None, float]:
     """Return what the rows weigh, None where alike, and to which power of their weights."""
-    wanted = config.sample_weights
-    found = [part.weights for part in parts if len(part)]
-    known = [weights for weights in found if weights is not None]
-    if wanted == "none" or (wanted == "auto" and len(known) < len(found)):
-        return None, 0.0
-    if len(known) < len(found):
+    wanted, filled = config.sample_weights, [part for part in parts if len(part)]
+    known = [part.weights for part in filled if part.weights is not None]
+    if len(known) < len(filled) and wanted in ("sqrt", "full"):
         msg = "sample_weights needs the weight of each row; give it, or leave sample_weights out"
         raise ConfigError(msg)
-    counts = np.concatenate(known)
-    exponent = weight_exponent(wanted, len(counts), targets.num_outputs)
-    return torch.from_numpy(relative_weights(counts, exponent)).float(), exponent
+    exponent = weight_exponent(
+        wanted,
+        sum(map(len, filled)),
+        targets.num_outputs,
+        has_proportions=all(part.has_proportions for part in filled),
+    )
+    if exponent == 0 or len(known) < len(filled):
+        return None, 0.0
+    return torch.from_numpy(relative_weights(np.concatenate(known), exponent)).float(), exponent

@@ -1,5 +1,8 @@
 """What rows weigh in a training, by how many samples each stands for."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from echo_stream.errors import DataError
@@ -12,12 +15,33 @@ HALFWAY = 10
 _EXPONENTS: dict[SampleWeights, float] = {"none": 0.0, "sqrt": 0.5, "full": 1.0}
 
 
-def weight_exponent(wanted: SampleWeights, rows: int, num_classes: int) -> float:
-    """Return the power of the number of samples that it stands for to which a row weighs.
+def has_proportions(config: Mapping[str, Any]) -> bool:
+    """Return whether weights are to give a coreset the proportions of what was counted.
+
+    Not where its classes were to have equal parts, nor in the paper's method.
+
+    Parameters
+    ----------
+    config : mapping
+        Of the engine, as manifests have it, of whatever version.
+
+    Examples
+    --------
+    >>> has_proportions({"preset": "default"}), has_proportions({"balance": "class"})
+    (True, False)
+    """
+    return config.get("preset") != "paper" and config.get("balance", "none") == "none"
+
+
+def weight_exponent(
+    wanted: SampleWeights, rows: int, num_classes: int, *, has_proportions: bool = True
+) -> float:
+    """Return p, where a row that stands for m samples weighs m to the power of p.
 
     Under `auto` it is r / (r + 10), of r rows a class: weights give back the proportions of
     the stream, and the more unequal they are the fewer rows decide; with few rows a class the
-    second costs more than the first brings. docs/default.md has what it was chosen by.
+    second costs more than the first brings. docs/default.md has what it was chosen by. It is 0
+    where a coreset is not to have the proportions.
 
     Parameters
     ----------
@@ -25,6 +49,8 @@ def weight_exponent(wanted: SampleWeights, rows: int, num_classes: int) -> float
         See `TrainConfig`.
     rows, num_classes : int
         Those with a label, and the classes among them; 1 for a regression.
+    has_proportions : bool
+        See the function of this name.
 
     Examples
     --------
@@ -32,7 +58,7 @@ def weight_exponent(wanted: SampleWeights, rows: int, num_classes: int) -> float
     [0.09, 0.5, 0.83, 0.97]
     """
     if wanted == "auto":
-        return rows / (rows + HALFWAY * num_classes)
+        return rows / (rows + HALFWAY * num_classes) if has_proportions else 0.0
     return _EXPONENTS[wanted]
 
 

@@ -179,6 +179,8 @@ def test_weights_are_followed_the_farther_the_more_rows_a_class_has() -> None:
     assert exponent(many) == 30 / 40
     assert exponent(few, samples(9, first_id=9)) == 6 / 16
     assert exponent(few, task="regression") == 9 / 19
+    assert exponent(replace(few, y=np.array([0, 1, 2, *[None] * 6]))) == 1 / 11
+    assert exponent(replace(few, has_proportions=False)) == 0
     assert exponent(few, replace(samples(9, first_id=9), weights=None)) == 0
     assert train(few, None, None, config()).metrics["weight_exponent"] == 0
 

@@ -1,6 +1,7 @@
 """The models that are trained on what was chosen, and how they do on the test set."""
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from benchmarks.evaluation.choosing import Choosing
 from benchmarks.evaluation.recipes import Recipe
 from echo_stream.errors import ConfigError
 from echo_stream.labelled import LabelledSet
-from echo_stream.train_config import SampleWeights, TrainConfig
+from echo_stream.train_config import TrainConfig
 from echo_stream.training import train
 from echo_stream.typing import FloatArray, IntArray
 from echo_stream.weighing import relative_weights, weight_exponent
@@ -28,6 +29,8 @@ def fitted(
 
     `best_accuracy` is None where there is no learning curve.
     """
+    if found.chosen.weights is None:
+        recipe = replace(recipe, sample_weights="none")
     if data.model == "logistic":
         return _fit_logistic(data, found, recipe)
     return _fit_network(data, found, recipe, settings, seed, device)
@@ -40,7 +43,7 @@ def _fit_network(
     config = TrainConfig(
         model=data.model,
         structure_weight=recipe.structure_weight,
-        sample_weights=_weighing(recipe, found),
+        sample_weights=recipe.sample_weights,
         seed=seed,
         device=device,
         threads=1,
@@ -48,7 +51,13 @@ def _fit_network(
     )
     weights = _weights(found)
     core, support = (
-        LabelledSet(data.x_train[rows], data.y_train[rows], rows, weights=part)
+        LabelledSet(
+            data.x_train[rows],
+            data.y_train[rows],
+            rows,
+            weights=part,
+            has_proportions=found.chosen.has_proportions,
+        )
         for rows, part in zip(_parts(found), weights, strict=True)
     )
     test = LabelledSet(data.x_test, data.y_test, np.arange(len(data.y_test)))
@@ -71,7 +80,12 @@ def _fit_logistic(data: DataSet, found: Choosing, recipe: Recipe) -> dict[str, A
     rows, first = np.unique(np.concatenate(_parts(found)), return_index=True)
     counts = np.concatenate(_weights(found))[first]
     num_classes = len(np.unique(data.y_train[rows]))
-    exponent = weight_exponent(_weighing(recipe, found), len(rows), num_classes)
+    exponent = weight_exponent(
+        recipe.sample_weights,
+        len(rows),
+        num_classes,
+        has_proportions=found.chosen.has_proportions,
+    )
     predicted = logistic_labels(data, rows, relative_weights(counts, exponent))
     hits = predicted == data.y_test
     labels = np.unique(data.y_test)
@@ -102,12 +116,6 @@ def logistic_labels(data: DataSet, rows: IntArray, weights: FloatArray | None = 
 def _parts(found: Choosing) -> tuple[IntArray, IntArray]:
     """Return the rows of core and support."""
     return found.chosen.core, found.support
-
-
-def _weighing(recipe: Recipe, found: Choosing) -> SampleWeights:
-    """Return what samples weigh; those that are not to have proportions only if told."""
-    is_alike = recipe.sample_weights == "auto" and not found.chosen.has_proportions
-    return "none" if is_alike else recipe.sample_weights
 
 
 def _weights(found: Choosing) -> tuple[FloatArray, FloatArray]:

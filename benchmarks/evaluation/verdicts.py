@@ -76,9 +76,9 @@ def verdict(floor: Floor, plan: Plan, results: Mapping[str, Line]) -> Verdict:
         return Verdict(floor, None, "")
     worst = min(known, key=lambda where: _reach(known[where]))
     # One cell can miss a floor, and all of them have to meet it.
-    misses = _reach(known[worst]) < floor.at_least
-    deciding = [known[worst]] if misses else found.values()
-    is_final = all(value is not None and value.num_seeds == asked for value in deciding)
+    whole = [value for value in known.values() if value.num_seeds == asked]
+    is_missed = any(_reach(value) < floor.at_least for value in whole)
+    is_final = is_missed or len(whole) == len(found)
     where = f"{worst}; {len(known)} of {len(found)} cells measured"
     return Verdict(floor, known[worst], where, is_final)
 

@@ -7,10 +7,11 @@ import numpy as np
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.spaces import warmup_size
-from echo_stream import EchoCoreset, EngineConfig
+from echo_stream import EchoCoreset
 from echo_stream.samples import Samples
 from echo_stream.snapshot import Role, Snapshot
 from echo_stream.typing import IntArray
+from echo_stream.weighing import has_proportions
 
 BATCH = 5_000  # samples a call
 ROLES: tuple[Role, ...] = ("core", "support")
@@ -61,10 +62,10 @@ def _chosen(snapshot: Snapshot, info: dict[str, Any]) -> Chosen:
         "regenerations": manifest["regenerations"],
         "num_cells": len(snapshot.cells.cells),
     }
-    config = EngineConfig.from_json(manifest["config"])
-    if config.balance == "class":
+    if manifest["config"]["balance"] == "class":
         info["labels_seen"] = snapshot.n  # else labels choose nothing
-    return Chosen(core, support, snapshot.rows.weights, config.has_proportions, info)
+    is_like_all = has_proportions(manifest["config"])
+    return Chosen(core, support, snapshot.rows.weights, is_like_all, info)
 
 
 def _row_numbers(samples: Samples) -> IntArray:

@@ -164,6 +164,20 @@ def test_a_floor_everywhere_is_met_when_every_cell_is_measured(at_least: float, 
     assert row.endswith(f"| {word} |")
 
 
+def test_a_floor_everywhere_is_missed_by_any_cell_that_is_whole() -> None:
+    """One that is worse may have seeds to come."""
+    plan = replace(PLAN, floors=(replace(FLOOR, is_everywhere=True, at_least=4.0),))
+
+    def share_right(trial: Trial) -> float | None:
+        if trial.budget == 60:
+            return steady(trial)
+        return None if trial.seed == 0 else steady(trial) - 0.1 * (trial.selector == "echo")
+
+    found = lines(plan, share_right)
+    (row,) = floor_rows(plan, GROUP, found, before="", anew={"images"})
+    assert row.endswith("| 2 | **missed** |")
+
+
 def test_missed_floors_stand_out() -> None:
     """And what has not been measured, or not with all seeds, is said to be so."""
     part = lines(PLAN, lambda trial: steady(trial) if trial.seed < 2 else None)

@@ -137,27 +137,6 @@ def test_retraining_beside_the_stream(data: Path, state: Path) -> None:
     assert [model["test_samples"] for model in models] == [N, N]
 
 
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        ("sample_weights = true", "must be text (auto, none, sqrt, full) for echo-stream train"),
-        ("lr = -1", "lr must be a number above 0; got -1"),
-        ('optimiser = "sdg"', "'sdg' is not one of 'sgd', 'adam', 'adamw'"),
-    ],
-)
-def test_a_recipe_that_train_would_refuse_is_refused_at_once(
-    data: Path, state: Path, tmp_path: Path, setting: str, words: str
-) -> None:
-    """Not at the first retraining, hours later; a run that trains nothing has no use for it."""
-    settings = tmp_path / "echo.toml"
-    settings.write_text(f"[train]\n{setting}\n")
-    run = ("run", data, "--state", state, *TINY, "--warmup", 50, "--config", settings)
-    training = ("--retrain-every", 100, "--model", "mlp")
-    assert words in refusal(*run, *training, exit_code=2)
-    assert not state.exists()
-    assert answer(*run)["n"] == N
-
-
 def test_retraining_that_fails_is_only_told(data: Path, state: Path) -> None:
     """The stream goes on when its model cannot be trained."""
     result = run_command(

@@ -9,7 +9,7 @@ import pytest
 
 from echo_stream.cli.main import cli
 from echo_stream.cli.settings import settings_of
-from tests.cli.commands import TINY, answer, refusal, run_command, units, write_data
+from tests.cli.commands import TINY, N, answer, refusal, run_command, units, write_data
 
 
 @pytest.fixture
@@ -226,13 +226,37 @@ def test_what_is_asked_for_goes_before_what_is_set_for_all(file: Path) -> None:
     assert not Path("never").exists()
 
 
-def test_training_beside_the_stream_reads_the_same_file(file: Path) -> None:
-    """Its own table decides what `run` has no option for."""
-    file.write_text('[train]\nmargin = 0\n[run]\nwarmup = 50\nretrain_every = 200\nmodel = "mlp"\n')
-    data = write_data(Path("data.npz"))
-    result = run_command("run", data, "--state", "state", "--config", file, *TINY)
-    assert result.exit_code == 0
-    assert "margin in echo.toml must be a number above 0; got 0" in result.stderr
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("margin = 0", "Error: margin in echo.toml must be a number above 0; got 0"),
+        ("seed = -1", "Error: seed in echo.toml must be a whole number of at least 0; got -1"),
+        ("sample_weights = true", "must be text (auto, none, sqrt, full) for echo-stream train"),
+        ("augment = 1", "must be text, or a list of texts (crop, flip) for echo-stream train"),
+        ('optimiser = "sdg"', "'sdg' is not one of 'sgd', 'adam', 'adamw'"),
+    ],
+)
+def test_training_beside_the_stream_reads_the_same_file(
+    file: Path, setting: str, words: str
+) -> None:
+    """What `train` would refuse at the first training is refused at once.
+
+    A run that trains nothing has no use for it.
+    """
+    file.write_text(f"[train]\n{setting}\n[run]\nwarmup = 50\nmodel = 'mlp'\n")
+    run = ("run", write_data(Path("data.npz")), "--state", "state", "--config", file, *TINY)
+    assert words in refusal(*run, "--retrain-every", 200, exit_code=2)
+    assert not Path("state").exists()
+    assert answer(*run)["n"] == N
+
+
+def test_a_variable_of_the_training_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training beside a run reads the environment, too."""
+    monkeypatch.setenv("ECHO_STREAM_LR", "-1")
+    run = ("run", write_data(Path("data.npz")), "--state", "state", *TINY, "--warmup", 50)
+    line = refusal(*run, "--retrain-every", 200, "--model", "mlp", exit_code=2)
+    assert "Error: ECHO_STREAM_LR must be a number above 0; got -1" in line
+    assert not file.exists()
 
 
 def test_example_of_the_reference(file: Path) -> None:
