@@ -159,8 +159,12 @@ def _told(result: dict[str, Any]) -> str:
 
 def _check(arguments: list[str]) -> None:
     """Refuse values that `train` would, of its arguments, the settings and the environment."""
-    root = click.get_current_context().find_root()
-    context = train.make_context("train", list(arguments), parent=root)
+    running = click.get_current_context()
+    try:
+        context = train.make_context("train", list(arguments), parent=running.find_root())
+    except click.UsageError as err:
+        err.ctx = running  # its usage is what was asked for
+        raise
     try:
         recipe_config(context.params)
     except ConfigError as err:

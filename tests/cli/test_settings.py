@@ -256,6 +256,9 @@ def test_a_variable_of_the_training_is_named(file: Path, monkeypatch: pytest.Mon
     run = ("run", write_data(Path("data.npz")), "--state", "state", *TINY, "--warmup", 50)
     line = refusal(*run, "--retrain-every", 200, "--model", "mlp", exit_code=2)
     assert "Error: ECHO_STREAM_LR must be a number above 0; got -1" in line
+    monkeypatch.setenv("ECHO_STREAM_LR", "fast")
+    line = refusal(*run, "--retrain-every", 200, "--model", "mlp", exit_code=2)
+    assert "ECHO_STREAM_LR" in line
     assert not file.exists()
 
 
