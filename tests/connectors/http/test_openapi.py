@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 
 from tests.connectors.http.state_rig import make_state, served_state
 
 EXAMPLES = 8  # of each route, and of each kind
+LONGEST = 60_000  # characters of a request; with 65,536 uvicorn may hang up before all is sent
 LISTENING = "/api/v1/events"  # an answer that goes on as long as it is asked to
 BRIEF = settings(
     max_examples=EXAMPLES,
@@ -49,6 +50,7 @@ def try_out(cases: Any) -> None:
     @BRIEF
     @given(case=cases)
     def ask(case: Any) -> None:
+        assume(len(case.as_curl_command()) < LONGEST)
         case.call_and_validate(checks=[not_a_server_error])
 
     ask()
