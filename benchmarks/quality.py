@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.evaluation.costs import COSTS, costs_section, read_costs
 from benchmarks.evaluation.estimates import by_group, expected_seconds, in_words, seconds_left
 from benchmarks.evaluation.fences import read_sections
 from benchmarks.evaluation.plan import Group, Plan, read_plan
@@ -99,7 +100,10 @@ def run(
 @click.argument("results", nargs=-1, required=True, type=PATH)
 @click.option("--out", required=True, type=PATH, help="Markdown, continued if it is there.")
 @click.option("--plan", "plans", multiple=True, type=PATH, help="Of your own, beside all of ours.")
-def report(*, results: tuple[Path, ...], out: Path, plans: tuple[Path, ...]) -> None:
+@click.option("--costs", type=PATH, help="JSON of benchmarks.selection, for a section of its own.")
+def report(
+    *, results: tuple[Path, ...], out: Path, plans: tuple[Path, ...], costs: Path | None
+) -> None:
     """Put tables and pictures of RESULTS into a report, a section for each group of a plan.
 
     Groups of which RESULTS has no trial, or fewer than --out has, keep the section that is
@@ -107,16 +111,19 @@ def report(*, results: tuple[Path, ...], out: Path, plans: tuple[Path, ...]) -> 
 
     \b
     Example:
-      python -m benchmarks.quality report results.jsonl --out docs/benchmarks.md
+      python -m benchmarks.selection --data DIR > costs.json
+      python -m benchmarks.quality report results.jsonl --costs costs.json
+        --out docs/benchmarks.md
     """
     for path in results:
         if not path.exists():
             msg = f"there is no {path}; give files that `run --out` has written"
             raise SourceError(msg)
+    made = {} if costs is None else {COSTS: costs_section(read_costs(costs))}
     paths = {path.stem: path for path in (*sorted(PLANS.glob("*.toml")), *plans)}
     written = [Written(path, read_plan(path)) for path in paths.values()]
     lines, before = read_results(results), read_sections(out)
-    sections = update_sections(written, lines, before, out)
+    sections = update_sections(written, lines, before, out) | made
     for remark in left_out(written, lines, before):
         click.echo(remark, err=True)
     call = f"python -m benchmarks.quality report RESULTS --out {out.parent.name}/{out.name}"

@@ -8,11 +8,17 @@ from benchmarks.evaluation.results import Line
 from benchmarks.evaluation.tables import MISSING, markdown, row_text
 from benchmarks.evaluation.verdicts import Verdict, verdict
 
+HEAD = markdown(["floor", "asked", "reached", "seeds", ""], [])
+
 
 def floor_table(rows: Iterable[str]) -> str:
     """Return a table of rows that are Markdown already."""
-    head = markdown(["floor", "asked", "reached", "seeds", ""], [])
-    return head + "".join(f"{row}\n" for row in rows)
+    return HEAD + "".join(f"{row}\n" for row in rows)
+
+
+def rows_in(section: str) -> list[str]:
+    """Return the rows of a section's table of floors, which is its end; none without one."""
+    return section.partition(HEAD)[2].splitlines()
 
 
 def floor_rows(

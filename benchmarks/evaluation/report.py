@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.evaluation.costs import COSTS
 from benchmarks.evaluation.fences import fenced
-from benchmarks.evaluation.floor_table import all_rows, floor_rows, floor_table
+from benchmarks.evaluation.floor_table import all_rows, floor_rows, floor_table, rows_in
 from benchmarks.evaluation.ifs import integrated_fidelity
 from benchmarks.evaluation.plan import Group
 from benchmarks.evaluation.published import read_published
@@ -51,7 +52,7 @@ def update_sections(
     Returns
     -------
     dict of str to str
-        By name, in the order of the plans and their groups.
+        By name, in the order of the plans and their groups; the one on costs stays.
 
     Raises
     ------
@@ -69,6 +70,8 @@ def update_sections(
                 found[name] = make_section(written, group, results, target=target, floors=floors)
             elif name in before:
                 found[name] = before[name]
+    if COSTS in before:
+        found[COSTS] = before[COSTS]
     if not found:
         msg = "no trial of a plan is done in these results; give others, or their --plan"
         raise ConfigError(msg)
@@ -80,7 +83,8 @@ def left_out(
 ) -> list[str]:
     """Return which results and sections `update_sections` does not show, in words."""
     groups = {w.section_name(group): (w, group) for w in plans for group in w.plan.groups}
-    found = [f"{name} is dropped: no plan has it" for name in before if name not in groups]
+    known_names = {*groups, COSTS}
+    found = [f"{name} is dropped: no plan has it" for name in before if name not in known_names]
     for name, (written, group) in groups.items():
         known = len(done(group, results))
         if known and not _is_anew(written, group, results, before):
@@ -96,17 +100,21 @@ def make_report(plans: Sequence[Written], sections: Mapping[str, str], call: str
     ----------
     plans : sequence of Written
     sections : mapping of str to str
-        By name, see `update_sections`.
+        By name, see `update_sections`; with the one on costs, or without.
     call : str
         The command that makes it.
     """
     parts = ["# Benchmarks\n", MADE_BY.format(call=call), HOW_TO_READ]
     shown = [(written, own) for written in plans if (own := _own(written, sections))]
-    if rows := [row for written, own in shown for row in all_rows(written.plan, own)]:
+    costs = sections.get(COSTS, "")
+    rows = [row for written, own in shown for row in all_rows(written.plan, own)]
+    if rows := [*rows, *rows_in(costs)]:
         parts += ["## Asked and reached\n", floor_table(rows)]
     for written, own in shown:
         parts += [f"## {written.plan.title}\n", written.plan.note]
         parts += [fenced(f"{written.path.stem}/{name}", text) for name, text in own.items()]
+    if costs:
+        parts += ["## Costs\n", fenced(COSTS, costs)]
     return "\n".join([*parts, *_quoted()])
 
 

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.evaluation.floor_table import floor_table
 from benchmarks.evaluation.plan import Group, Plan
@@ -97,7 +97,7 @@ def _progress(written: Written, group: Group, results: Mapping[str, Line]) -> st
 
 def _setting(group: Group, results: Mapping[str, Line]) -> str:
     """Return what the numbers were measured on, and what failed."""
-    machines = Counter(map(_machine, done(group, results)))
+    machines = Counter(machine_in_words(line["machine"]) for line in done(group, results))
     parts = [f"- {count:,} trials on {words}\n" for words, count in machines.items()]
     errors = [line["error"] for line in _lines(group, results) if line["error"] is not None]
     if errors:
@@ -105,12 +105,13 @@ def _setting(group: Group, results: Mapping[str, Line]) -> str:
     return "".join(parts)
 
 
-def _machine(line: Line) -> str:
-    """Return a line's machine in words."""
-    found = line["machine"]
+def machine_in_words(found: Mapping[str, Any]) -> str:
+    """Return what `benchmarks.evaluation.running.machine` has found, with a device or without."""
     packages = ", ".join(f"{name} {number}" for name, number in found["packages"].items())
-    cores = f"{found['cores']} cores of {found['cpu']}"
-    return f"{cores}, training on {found['device']}, Python {found['python']}, {packages}"
+    trained = f"training on {found['device']}, " if "device" in found else ""
+    return (
+        f"{found['cores']} cores of {found['cpu']}, {trained}Python {found['python']}, {packages}"
+    )
 
 
 def _balance(group: Group, results: Mapping[str, Line]) -> list[str]:

@@ -1,6 +1,7 @@
 """The benchmark of selection's time and memory: what it measures, and what it makes of that."""
 
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ from click.testing import CliRunner
 
 from benchmarks import selection
 from benchmarks.child import Ready, in_child
+from benchmarks.evaluation.costs import costs_section
 from benchmarks.selection_ratios import exponents, ratios
 
 ARGUMENTS = "--set digits --size 100 --budget 10 --seeds 1 --growth 50 --growth 100 --stream 12000"
+HELD_SECONDS = 0.3  # many times as long as between two looks at the memory
 TIMES = {"choose": 1.0, "compile": 0.5, "warm": 0.01}  # seconds
 
 
@@ -19,7 +22,9 @@ def taking(ready: Ready, mebibytes: int) -> dict[str, Any]:
     """Take some memory, after some that does not count."""
     before = np.ones(10 * 2**17)
     ready()
-    return {"sum": float(before[0] + np.ones(mebibytes * 2**17)[0])}
+    taken = np.ones(mebibytes * 2**17)
+    time.sleep(HELD_SECONDS)
+    return {"sum": float(before[0] + taken[0])}
 
 
 def failing(_: Ready, error: type[Exception]) -> dict[str, Any]:
@@ -90,3 +95,4 @@ def test_the_benchmark_compares_what_it_measures(monkeypatch: pytest.MonkeyPatch
     assert result["stream"]["n"] == 12_000
     assert {r["budget"] for r in result["by_budget"]} == {1, 50}
     assert not any("core" in r or "error" in r for r in result["rows"] + result["by_budget"])
+    assert "| graph-cut, 100 samples, seeds: 1 |" in costs_section(result)

@@ -1,0 +1,192 @@
+"""The section on what a selection takes, of the JSON that `benchmarks.selection` prints."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.evaluation.floor_table import floor_table
+from benchmarks.evaluation.section import machine_in_words
+from benchmarks.evaluation.tables import MISSING, budget_name, markdown, row_text
+from benchmarks.selection_ratios import chosen
+from echo_stream.errors import SourceError
+
+COSTS = "selection/costs"  # the section's name
+TITLE = "Time and memory of a selection"
+CALL = "python -m benchmarks.selection --data DIR"
+OURS = "ours"
+WARM = f"{OURS}, chosen again"
+PEER, NUM_SAMPLES, BUDGET = "facility-location", 20_000, 500  # of the floors
+TIMES_FASTER, TIMES_FASTER_AGAIN, MEMORY_SHARE = 5, 100, 0.1  # what they ask
+
+Row = Mapping[str, Any]
+
+
+def read_costs(path: Path) -> dict[str, Any]:
+    """Return what `benchmarks.selection` has printed into a file.
+
+    Raises
+    ------
+    SourceError
+        If there is no such file, or something else is in it.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        msg = f"cannot read {path}: {err.strerror}; write it by `{CALL} > {path.name}`"
+        raise SourceError(msg) from err
+    except ValueError as err:
+        msg = f"{path} is no JSON ({err}); write it by `{CALL} > {path.name}`"
+        raise SourceError(msg) from err
+    if not (isinstance(found, dict) and "by_budget" in found):
+        msg = f"{path} is not what `{CALL}` prints; write it by that"
+        raise SourceError(msg)
+    return found
+
+
+def costs_section(result: Mapping[str, Any]) -> str:
+    """Return the section, in Markdown.
+
+    Parameters
+    ----------
+    result : mapping
+        What `benchmarks.selection` has printed.
+    """
+    budget, data = result["budget"], result["data"]
+    parts = [
+        f"### {TITLE}\n",
+        f"On {data}; `{CALL}` measures it, on {machine_in_words(result['machine'])}.\n",
+        "Facility location and graph cut are apricot-select's, lazy where it can be; their set-up "
+        "is the matrix of all similarities. Ours begins with nothing: encoder, codebook and pools "
+        "are its set-up. Memory is the most that was in use beyond what was there before. "
+        "Medians of seeds; what the library spends on compiling itself is left out.\n",
+        _compared(result["compared"], budget),
+        f"Ours and each peer, {budget:,} of all to choose. *Again* leaves all set-up out: a greedy "
+        "choice from similarities that are there, and a snapshot of a sketch that is.\n",
+        _by_budget(result["by_budget"]),
+        "As the paper's Table II: the set-up once, and a choice at each budget. "
+        "Ours has a set-up for each budget, since it has a cell for each slot.\n",
+        _grown(result),
+        _streamed(result["stream"]),
+    ]
+    if rows := _floor_rows(result):
+        parts.append(floor_table(rows))
+    return "\n".join(parts)
+
+
+def _compared(rows: Sequence[Row], budget: int) -> str:
+    """Return the table of ratios, by peer and number of samples."""
+    head = [
+        f"{budget:,} to choose", "it, s", "ours, s", "times faster", "again, times faster",
+        "memory, share", "it, accuracy, %", "ours, points more",
+    ]  # fmt: skip
+    body = [
+        [
+            f"{row['peer']}, {row['n']:,} samples, seeds: {row['seeds']}",
+            f"{row['s']:.1f}",
+            f"{row['our_s']:.1f}",
+            f"{row['times_faster_s']:.1f}",
+            f"{row['times_faster_warm_s']:.1f}",
+            f"{row['memory_share']:.3f}",
+            f"{row['accuracy']:.1f}",
+            _gain(row),
+        ]
+        for row in rows
+    ]
+    return markdown(head, body)
+
+
+def _by_budget(rows: Sequence[Row]) -> str:
+    """Return the table of seconds by budget."""
+    shares = list(dict.fromkeys(row["share"] for row in rows))
+    n = rows[0]["n"]
+    times: dict[str, dict[float, float]] = {}
+    for row in rows:
+        if "error" not in row:
+            for name, seconds in _steps(row).items():
+                times.setdefault(name, {})[row["share"]] = seconds
+    head = [f"{n:,} samples: s", *(budget_name(f"{100 * share:g}%") for share in shares)]
+    return markdown(head, [[name, *_cells(found, shares, 3)] for name, found in times.items()])
+
+
+def _steps(row: Row) -> dict[str, float]:
+    """Return the seconds of set-up and choice of one selection, by what to call them."""
+    if row["method"] == OURS:
+        return {f"{OURS}, set-up": row["setup_s"] + row["choose_s"], WARM: row["warm_s"]}
+    return {
+        f"{row['method']}, set-up": row["setup_s"],
+        f"{row['method']}, choice": chosen(dict(row), "s"),
+    }
+
+
+def _grown(result: Mapping[str, Any]) -> str:
+    """Return the tables of time and of memory by number of samples, and their exponents."""
+    rows = result["growth"]
+    sizes = sorted({row["n"] for row in rows})
+    measures = {
+        "cpu_s": ("processor time, s", 1, _cpu_seconds),
+        "peak_mib": ("memory, MiB", 0, lambda row: row["peak_mib"]),
+    }
+    tables = []
+    for key, (words, digits, measure) in measures.items():
+        body = []
+        for method in dict.fromkeys(row["method"] for row in rows):
+            found = {r["n"]: measure(r) for r in rows if r["method"] == method and "error" not in r}
+            exponent = result["exponents"].get(method, {}).get(key)
+            last = MISSING if exponent is None else f"{exponent:.2f}"
+            body.append([method, *_cells(found, sizes, digits), last])
+        tables.append(markdown([words, *(f"{n:,}" for n in sizes), "exponent"], body))
+    errors = dict.fromkeys(
+        f"{row['method']} of {row['n']:,}: {row['error']}" for row in rows if "error" in row
+    )
+    remarks = [f"Not measured: {'; '.join(errors)}.\n"] if errors else []
+    return "\n".join([*tables, *remarks])
+
+
+def _cpu_seconds(row: Row) -> float:
+    """Return the processor seconds of all that a selection does."""
+    choice = row["choose_cpu_s"] if row["method"] == OURS else chosen(dict(row), "cpu_s")
+    return float(row["setup_cpu_s"] + choice)
+
+
+def _streamed(row: Row) -> str:
+    """Return what a long stream took, in a sentence."""
+    each = 1e6 * row["setup_s"] / row["n"]
+    return (
+        f"One pass over {row['n']:,} samples of a stream took {row['setup_s']:.0f} s, "
+        f"{each:.0f} µs each, {row['peak_mib']:,.0f} MiB, and a snapshot of it "
+        f"{row['choose_s']:.2f} s.\n"
+    )
+
+
+def _floor_rows(result: Mapping[str, Any]) -> list[str]:
+    """Return the rows of the floors, where what they are about was measured."""
+    compared = [r for r in result["compared"] if (r["peer"], r["n"]) == (PEER, NUM_SAMPLES)]
+    if result["budget"] != BUDGET or not compared:
+        return []
+    (row,) = compared
+    faster, again = row["times_faster_s"], row["times_faster_warm_s"]
+    share, gain = row["memory_share"], row["our_gain"] + (row["our_gain_standard_error"] or 0)
+    judged = [
+        ("times faster", TIMES_FASTER, f"{faster:.1f}", faster >= TIMES_FASTER),
+        ("times faster again", TIMES_FASTER_AGAIN, f"{again:.1f}", again >= TIMES_FASTER_AGAIN),
+        ("share of its memory, at most", MEMORY_SHARE, f"{share:.3f}", share <= MEMORY_SHARE),
+        ("models no worse, points", "+0", _gain(row), gain >= 0),
+    ]
+    where = f"Beside facility location, {NUM_SAMPLES:,} samples, {BUDGET} to choose"
+    seeds = str(row["seeds"])
+    return [
+        row_text([f"{where}: {text}", f"{asked}", reached, seeds, "met" if met else "**missed**"])
+        for text, asked, reached, met in judged
+    ]
+
+
+def _gain(row: Row) -> str:
+    """Return how many points ours is better, with the standard error if there is one."""
+    error = row["our_gain_standard_error"]
+    return f"{row['our_gain']:+.1f}" + ("" if error is None else f" ± {error:.1f}")
+
+
+def _cells(found: Mapping[Any, float], keys: Sequence[Any], digits: int) -> list[str]:
+    """Return a row's numbers, a dash where there is none."""
+    return [f"{found[key]:,.{digits}f}" if key in found else MISSING for key in keys]

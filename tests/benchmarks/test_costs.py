@@ -1,0 +1,123 @@
+"""The section on what a selection takes, beside the groups of a report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.evaluation.costs import COSTS, costs_section, read_costs
+from benchmarks.evaluation.fences import read_sections
+from benchmarks.evaluation.results import appending
+from benchmarks.evaluation.trial import Trial
+from benchmarks.quality import main
+from echo_stream.errors import SourceError
+from tests.benchmarks.made_lines import MACHINE, line
+
+BESIDE = "Beside facility location, 20,000 samples, 500 to choose"
+
+
+def row(method: str, n: int, seconds: float, **more: Any) -> dict[str, Any]:
+    """Return what one selection took: a set-up of some seconds, and a tenth of it to choose."""
+    times = {"setup": seconds, "choose": seconds / 10}
+    times |= {"warm": seconds / 100} if method == "ours" else {"compile": 0.0}
+    clocks = {f"{name}_{clock}": value for name, value in times.items() for clock in ("s", "cpu_s")}
+    return {"method": method, "n": n, "peak_mib": 100 * seconds, **clocks, **more}
+
+
+def made(**compared: Any) -> dict[str, Any]:
+    """Return what `benchmarks.selection` prints, with other numbers beside facility location."""
+    beside = {
+        "peer": "facility-location", "n": 20_000, "seeds": 3, "s": 60.0, "our_s": 6.0,
+        "times_faster_s": 10.0, "times_faster_warm_s": 99.7, "memory_share": 0.05,
+        "accuracy": 80.0, "our_gain": -0.2, "our_gain_standard_error": 0.3,
+    }  # fmt: skip
+    return {
+        "machine": MACHINE,
+        "data": "fashion-mnist",
+        "budget": 500,
+        "compared": [beside | compared],
+        "growth": [
+            row("graph-cut", 1_000, 2.0),
+            {"method": "graph-cut", "n": 60_000, "error": "needs 26.8 GiB, which are not free"},
+            row("ours", 1_000, 1.0),
+            row("ours", 60_000, 30.0),
+        ],
+        "exponents": {"ours": {"cpu_s": 0.83, "peak_mib": 0.5}},
+        "stream": row("ours", 1_000_000, 20.0, choose_s=0.25),
+        "by_budget": [
+            row(method, 5_000, 4.0, share=share)
+            for share in (0.001, 0.5)
+            for method in ("graph-cut", "ours")
+        ],
+    }
+
+
+def test_a_section_has_ratios_growth_and_floors() -> None:
+    """What does not fit is a dash, and said; a floor just missed is missed."""
+    found = costs_section(made())
+    for expected in (
+        "on 2 cores of Abacus, training on cpu, Python 3.11, torch 2.0.",
+        "| facility-location, 20,000 samples, seeds: 3 | 60.0 | 6.0 | 10.0 | 99.7 | 0.050 | 80.0 |"
+        " -0.2 ± 0.3 |",
+        "| 5,000 samples: s | 0.1 % | 50 % |",
+        "| graph-cut, choice | 0.400 | 0.400 |",
+        "| ours, set-up | 4.400 | 4.400 |",
+        "| ours, chosen again | 0.040 | 0.040 |",
+        "| graph-cut | 2.2 | – | – |",
+        "| ours | 1.1 | 33.0 | 0.83 |",
+        "Not measured: graph-cut of 60,000: needs 26.8 GiB, which are not free.",
+        "1,000,000 samples of a stream took 20 s, 20 µs each, 2,000 MiB, and a snapshot of it 0.25",
+        f"| {BESIDE}: times faster | 5 | 10.0 | 3 | met |",
+        f"| {BESIDE}: times faster again | 100 | 99.7 | 3 | **missed** |",
+        f"| {BESIDE}: share of its memory, at most | 0.1 | 0.050 | 3 | met |",
+        f"| {BESIDE}: models no worse, points | +0 | -0.2 ± 0.3 | 3 | met |",
+    ):
+        assert expected in found
+
+
+def test_floors_are_of_what_they_are_about() -> None:
+    """Other numbers of samples, or another budget, have none; each can be missed."""
+    assert BESIDE not in costs_section(made(n=10_000))
+    assert BESIDE not in costs_section(made() | {"budget": 100})
+    missed = costs_section(made(times_faster_s=4.9, memory_share=0.2, our_gain=-0.5))
+    assert missed.count("**missed**") == 4
+
+
+def reported(tmp_path: Path, *more: str) -> str:
+    """Return a report of one trial, made with more arguments."""
+    results, out = tmp_path / "results.jsonl", tmp_path / "benchmarks.md"
+    if not results.exists():
+        with appending(results) as lines:
+            train = {"steps": 600, "lr": 0.05}
+            trial = Trial(
+                "mnist", 60, "reservoir", recipe="structural+auto", order="shuffled", train=train
+            )
+            lines.append(line(trial, 0.5))
+    arguments = ["report", str(results), "--out", str(out), *more]
+    CliRunner().invoke(main, arguments, catch_exceptions=False)
+    return out.read_text(encoding="utf-8")
+
+
+def test_a_report_keeps_the_section(tmp_path: Path) -> None:
+    """It comes with --costs, with its floors at the top, and stays without."""
+    costs = tmp_path / "costs.json"
+    costs.write_text(json.dumps(made()), encoding="utf-8")
+    assert COSTS not in reported(tmp_path)
+    found = reported(tmp_path, "--costs", str(costs))
+    assert found.partition("## Floors")[0].count(BESIDE) == 4
+    assert read_sections(tmp_path / "benchmarks.md")[COSTS].startswith("### Time and memory")
+    assert reported(tmp_path) == found
+    costs.write_text(json.dumps(made(seeds=9)), encoding="utf-8")
+    assert "| 10.0 | 9 | met |" in reported(tmp_path, "--costs", str(costs))
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"a": 1}'])
+def test_what_is_no_measurement_is_refused(tmp_path: Path, content: str | None) -> None:
+    """With the command that makes one."""
+    path = tmp_path / "costs.json"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    with pytest.raises(SourceError, match=r"costs\.json.*python -m benchmarks\.selection"):
+        read_costs(path)
