@@ -5,6 +5,10 @@ two above the largest training value, is an integer of 24 bits times u. Float64
 adds such values without rounding while the sum stays below 2**53 u, about
 5 * 10**8 samples: the same bits in any order, batching or merge tree. The same
 argument makes a matrix product exact when its weights are short enough.
+
+What lies beyond eight times 2**e is measured as if it lay there. An outlier of 1e30 would
+else take the bits below it out of its cell's sums, for good: taken out again, it would leave
+sums that look exact and are not.
 """
 
 import math
@@ -13,9 +17,9 @@ import torch
 
 MANTISSA_BITS = 23  # resolution of a rounded value below the largest one, as float32 has it
 EXACT_BITS = 53  # integers up to 2**53 are exact in float64
-HEADROOM_BITS = 3  # values up to eight times the training data's largest stay exact
+HEADROOM_BITS = 3  # values up to eight times the training data's largest are as they are
 MIN_WEIGHT_BITS = 8
-SATURATION = 2.0**100  # units; float32 reaches 2**128
+LIMIT = 2.0 ** (MANTISSA_BITS + HEADROOM_BITS)  # units; larger values are cut to it
 
 
 def unit_for(largest: float, dtype: torch.dtype = torch.float64) -> float:
@@ -49,11 +53,16 @@ def round_to_unit(
     """Return values rounded to multiples of unit, ties to even; in out, if given.
 
     Dividing by a power of two is exact, so float32 input keeps its dtype and
-    loses nothing but the bits below the unit. Values beyond 2**100 units, far outside
-    of what can be summed exactly, are cut to that, so that dividing cannot overflow.
+    loses nothing but the bits below the unit. Values beyond `LIMIT` units are cut to it: so
+    no cell's sum can leave the range in which it is exact before it has 2**27 such samples.
+
+    Examples
+    --------
+    >>> round_to_unit(torch.tensor([0.25, -3e38]), 2.0**-22).tolist()
+    [0.25, -16.0]
     """
     scaled = torch.div(values, unit, out=out)
-    return scaled.clamp_(-SATURATION, SATURATION).round_().mul_(unit)
+    return scaled.clamp_(-LIMIT, LIMIT).round_().mul_(unit)
 
 
 def weight_bits(num_inputs: int) -> int:

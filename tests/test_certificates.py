@@ -257,12 +257,24 @@ def test_a_shuffled_stream_is_certified_nearly_whole() -> None:
     assert snapshot.certified_fraction > 0.95
 
 
-def test_nothing_is_certified_beyond_exact_sums() -> None:
-    """Where sums have left the range in which they are exact, no promise is made."""
-    points = np.full((50, 2), 0.3, dtype=np.float32)
-    points[3] = 3e38
-    snapshot = stream(points, identity_generation(2, 2), 10, 2).snapshot()
-    assert snapshot.certified_fraction == 0.0
+@pytest.mark.parametrize("value", [1e2, 1e6, 1e12, -1e14, 3e38])
+def test_an_outlier_takes_no_certificate_away_and_leaves_none_that_is_wrong(value: float) -> None:
+    """Its sums stay exact beside those of others, and are what they were once it is forgotten."""
+    for seed in range(6):
+        points = np.random.default_rng(seed).normal(0, 1, (600, 2)).astype(np.float32)
+        points[300, seed % 2] = value
+        made, ids = any_generation(5, points[:100], is_codebook=True), np.arange(600)
+        engine = stream(points, made, 40, 1)
+        snapshot = engine.snapshot()
+        assert_no_wrong_certificate(snapshot, truth(points, engine, ids))
+        assert snapshot.certified_fraction > 0.5
+        rest = ids != 300
+        assert engine.forget(300) == 1
+        empty = stream(points[:1], made, 40, 1)
+        assert_no_wrong_certificate(engine.snapshot(), truth(points[rest], empty, ids[rest]))
+        alone = any_engine(40, "center", 1, made).partial_fit(points[rest], ids=ids[rest])
+        ours, expected = (each.snapshot().cells for each in (engine, alone))
+        assert ours.centroids.tobytes() == expected.centroids.tobytes()
 
 
 def test_a_tie_with_the_bound_is_no_proof() -> None:

@@ -36,6 +36,18 @@ def test_sums_of_rounded_values_are_exact_in_any_order(values: list[float], rand
     assert sum(shuffled) == float(sum(map(Fraction, rounded), Fraction(0)))
 
 
+@given(
+    st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=20),
+    st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), max_size=20),
+)
+def test_what_is_taken_out_leaves_nothing_behind(values: list[float], others: list[float]) -> None:
+    """However large it is beside what the unit was made for."""
+    unit = unit_for(max(map(abs, values)), torch.float32)
+    kept, gone = (round_to_unit(torch.tensor(each), unit).double() for each in (values, others))
+    total = sum(torch.cat([gone, kept, -gone]).tolist())
+    assert total == sum(kept.tolist())
+
+
 @given(st.lists(floats32, min_size=1, max_size=50))
 @example(TINY)
 def test_rounding_twice_changes_nothing(values: list[float]) -> None:
