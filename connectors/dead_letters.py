@@ -1,6 +1,7 @@
 """Messages that are no samples, kept in the state folder as JSON lines."""
 
 import base64
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,8 @@ class DeadLetterFile:
     """Append rejected messages to `dead-letters/dead-letters.jsonl`.
 
     A line holds reason, message, origin, and key, value and headers in base64. After a
-    crash a message can be there twice; its topic, partition and offset tell.
+    crash a message can be there twice; its topic, partition and offset tell. Processes that
+    share a state share the file: what one appends, whole lines or nothing, no other cuts.
 
     Parameters
     ----------
@@ -67,25 +69,37 @@ class DeadLetterFile:
             self._file = None
 
     def _append(self) -> None:
-        """Write what waits and make it durable; where the disk is full, go on there next time."""
+        """Write what waits, and make it durable."""
         try:
             self._file = self._file or self._opened()
-            while self._pending:
-                del self._pending[: self._file.write(self._pending)]
-            os.fsync(self._file.fileno())
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            try:
+                self._write(self._file)
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
             flush(self._path.parent)  # that it has a name must outlast a power cut, too
         except OSError as err:
             msg = f"cannot write {self._path}: {err.strerror}; nothing has been skipped"
             raise (InfrastructureError if may_pass(err) else StateError)(msg) from err
 
+    def _write(self, file: FileIO) -> None:
+        """Append all that waits, or nothing; end a line that a crash has cut."""
+        end = file.seek(0, os.SEEK_END)
+        is_cut = end > 0 and os.pread(file.fileno(), 1, end - 1) != b"\n"
+        waiting = memoryview(b"\n" * is_cut + self._pending)
+        try:
+            while waiting:
+                waiting = waiting[file.write(waiting) :]
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(end)
+            raise
+        self._pending.clear()
+
     def _opened(self) -> FileIO:
-        """Open the file when it is first needed; end a line that a crash has cut."""
+        """Open the file when it is first needed."""
         make_folder(self._path.parent)
-        file = FileIO(self._path, "a", opener=opener)
-        # A blank line does no harm, and ends one that a crash has cut.
-        if file.tell():
-            self._pending[:0] = b"\n"
-        return file
+        return FileIO(self._path, "a+", opener=opener)
 
 
 def read_dead_letters(folder: Path) -> Iterator[DeadLetter]:

@@ -47,7 +47,7 @@ def test_list_tells_what_was_wrong_and_where(state: Path) -> None:
         "exception": "",
         "message": "no JSON",
     }
-    assert (other["place"], other["reason"], other["topic"]) == (3, "schema", None)
+    assert (other["place"], other["reason"], other["topic"]) == (2, "schema", None)
     table = run_command("dlq", "list", "--state", state, "--format", "table").stdout
     assert "no JSON" in table
     assert "x is ragged" in table
@@ -58,7 +58,7 @@ def test_show_has_every_byte(state: Path) -> None:
     shown = answer("dlq", "show", 1, "--state", state)
     assert (shown["key"], shown["value"]) == ("k", '{"x": ')
     assert shown["headers"] == [["id", "7"], ["empty", None]]
-    assert answer("dlq", "show", 3, "--state", state)["value"] == "/wA="
+    assert answer("dlq", "show", 2, "--state", state)["value"] == "/wA="
 
 
 def test_line_that_is_cut_is_told(state: Path) -> None:
@@ -66,9 +66,9 @@ def test_line_that_is_cut_is_told(state: Path) -> None:
     path = state / "dead-letters" / FILE_NAME
     path.write_bytes(path.read_bytes() + b'{"reason": "dec')
     result = run_command("dlq", "list", "--state", state)
-    assert [row["place"] for row in result.json()] == [1, 3]
-    assert "cut by a crash or no dead letter: 4" in result.stderr
-    assert "line 4 holds no dead letter" in refusal("dlq", "show", 4, "--state", state, exit_code=2)
+    assert [row["place"] for row in result.json()] == [1, 2]
+    assert "cut by a crash or no dead letter: 3" in result.stderr
+    assert "line 3 holds no dead letter" in refusal("dlq", "show", 3, "--state", state, exit_code=2)
 
 
 def test_state_without_dead_letters(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_replay_sends_the_original_bytes(
     topic = make_topic()
     on = ["--state", state, "--bootstrap-servers", broker.bootstrap, "--topic", topic]
     assert answer("dlq", "replay", *on) == {"topic": topic, "messages": 2, "refused": 0}
-    assert answer("dlq", "replay", 3, *on)["messages"] == 1
+    assert answer("dlq", "replay", 2, *on)["messages"] == 1
     records = [(each.key, each.value, list(each.headers)) for each in received(broker, topic)]
     # The client sends no header without a value.
     text = (b"k", b'{"x": ', [("id", b"7"), ("empty", b""), *AGAIN])
@@ -99,5 +99,5 @@ def test_replay_needs_a_topic_and_lines_that_there_are(state: Path) -> None:
     """Both are wrong usage, before a broker is asked."""
     assert "--topic" in refusal("dlq", "replay", "--state", state, exit_code=2)
     to = ["--bootstrap-servers", "127.0.0.1:1", "--topic", "t"]
-    line = refusal("dlq", "replay", 2, "--state", state, *to, exit_code=2)
-    assert "line 2 holds no dead letter" in line
+    line = refusal("dlq", "replay", 3, "--state", state, *to, exit_code=2)
+    assert "line 3 holds no dead letter" in line

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -194,7 +195,7 @@ def test_disk_that_stays_full(tmp_path: Path) -> None:
 
 
 def test_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
-    """It is tried again, with longer pauses, and a line that was begun is ended."""
+    """It is tried again, with longer pauses, and nothing is left of a line that was begun."""
     space, pauses = ExitStack(), []
 
     def pause(seconds: float) -> None:
@@ -210,3 +211,37 @@ def test_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
         letters.close()
     assert pauses == [0.1, 0.2, 0.4]
     assert values(tmp_path / FILE_NAME) == [b"1", b"2"]
+
+
+def test_processes_that_share_a_state_cut_no_line_of_another(tmp_path: Path) -> None:
+    """Neither while the disk is full for one of them, nor where one has died in the midst."""
+    ours, theirs = (DeadLetterFile(tmp_path, Patience(0)) for _ in range(2))
+    with closing(ours), closing(theirs):
+        for letters, value in ((ours, b"1"), (theirs, b"2")):  # both have it open
+            letters.write([letter(value)])
+            letters.flush()
+        ours.write([letter(b"long" * 1_000)])
+        with full_disk(1_000), pytest.raises(InfrastructureError):
+            ours.flush()
+        theirs.write([letter(b"3")])
+        theirs.flush()
+        ours.flush()
+        path = tmp_path / FILE_NAME
+        path.write_bytes(path.read_bytes() + b'{"reason": "de')
+        theirs.write([letter(b"4")])
+        theirs.flush()
+    found = [
+        None if sample is None else sample.value for _, sample, _ in read_dead_letters(tmp_path)
+    ]
+    assert found == [b"1", b"2", b"3", b"long" * 1_000, None, b"4"]
+
+
+def test_processes_write_at_once(tmp_path: Path) -> None:
+    """Each line is whole, and what one has written stays together."""
+    numbers = [b"%d" % number for number in range(40)]
+    with ThreadPoolExecutor(4) as writers:
+        for number in numbers:
+            writers.submit(write, tmp_path, letter(number * 50_000), letter(number))
+    found = values(tmp_path / FILE_NAME)
+    assert sorted(found[1::2]) == sorted(numbers)
+    assert found[::2] == [number * 50_000 for number in found[1::2]]
