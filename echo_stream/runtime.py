@@ -23,10 +23,13 @@ from echo_stream.run_report import RunReport
 from echo_stream.run_stats import RunStats
 from echo_stream.samples import Samples
 from echo_stream.schedule import Schedule
+from echo_stream.sketch import BLOCK_SIZE
 from echo_stream.source import Batch, Skipped, Source
 from echo_stream.watching import Observer, Silence
 
 BATCH_SAMPLES = 4_096  # samples asked of the source at a time
+SLOW_SAMPLES = BLOCK_SIZE  # the same at first, and while so many as above would take too long
+SLOW_SECONDS = 2.0  # what is due, and a stop, waits for the end of a batch
 LOOK_SECONDS = 0.1  # how often whoever waits for the disk looks whether there is time left
 OPTIONAL_SHARE = 0.6  # of the shutdown's budget: then the last snapshot is given up
 
@@ -115,6 +118,7 @@ class Run:
         self._config = config
         self._clock = clock
         self._observer = observer or Silence()
+        self._most_samples = SLOW_SAMPLES
         self._stop_asked = False
         self._stop_time = 0.0
         self._snapshot_asked = False
@@ -211,13 +215,15 @@ class Run:
         limits = [schedule.samples_left(self.report.num_arrived) for schedule in schedules]
         if self._engine.is_warming_up:
             limits.append(self._engine.warmup_missing)
-        limit = int(min(BATCH_SAMPLES, self._samples_left(), *limits))
+        limit = int(min(self._most_samples, self._samples_left(), *limits))
         found, began = self._source.next_batch(limit), self._clock()
         batch = without_poison(self._engine, found)
         if batch.rejected:
             self._recorder.reject(batch.rejected)
         self._apply(batch)
-        self._stats.update_seconds = self._clock() - began
+        took = self._stats.update_seconds = self._clock() - began
+        is_slow = took * BATCH_SAMPLES > SLOW_SECONDS * max(batch.num_samples, 1)
+        self._most_samples = SLOW_SAMPLES if is_slow else BATCH_SAMPLES
         self._observer.batch(self.report, batch)
         num_messages = batch.num_messages
         if num_messages is None:

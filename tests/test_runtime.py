@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset
 from echo_stream.run_config import RunConfig
-from echo_stream.runtime import BATCH_SAMPLES
+from echo_stream.runtime import BATCH_SAMPLES, SLOW_SAMPLES
 from echo_stream.schedule import Every
 from echo_stream.source import Skipped
-from tests.runtime_rig import CAP, WARMUP, CrashError, Diary, Ear, N, rig, settled, warming
+from echo_stream.typing import Array
+from tests.runtime_rig import CAP, WARMUP, Clock, CrashError, Diary, Ear, N, rig, settled, warming
 
 
 @settings(max_examples=40)
@@ -108,7 +109,22 @@ def test_batches_are_bounded() -> None:
     assert bounded.source.asked == [20, 13, 6]
     free = rig()
     free.run.run()
-    assert set(free.source.asked) == {BATCH_SAMPLES}
+    assert set(free.source.asked) == {SLOW_SAMPLES, BATCH_SAMPLES}
+    assert free.source.asked.index(BATCH_SAMPLES) == 1
+
+
+def test_batches_are_smaller_where_samples_are_dear() -> None:
+    """What is due, and a stop, does not wait for thousands of slow features."""
+    clock = Clock()
+
+    def slow(x: Array) -> Array:
+        clock.now += 0.005 * len(x)
+        return x
+
+    engine = EchoCoreset(6, warmup=40, features=slow, device="cpu")
+    dear = rig(engine=engine, clock=clock, cap=20)
+    dear.run.run()
+    assert dear.source.asked[2:] == [SLOW_SAMPLES] * (len(dear.source.asked) - 2)
 
 
 def test_stop_ends_after_the_batch() -> None:
