@@ -1,7 +1,9 @@
 """What two ways of counting the same samples must have in common."""
 
-from typing import TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias
 
+from echo_stream.connectors.units import list_units, read_manifest, verify_unit
 from echo_stream.snapshot import Snapshot
 
 Place: TypeAlias = tuple[str, tuple[int, ...], int]
@@ -29,6 +31,17 @@ def certified(snapshot: Snapshot) -> dict[Place, str]:
     rows = snapshot.rows
     placed = zip(_places(snapshot), rows.samples.ids.tolist(), rows.certified, strict=True)
     return {place: name for place, name, is_certified in placed if is_certified}
+
+
+def outcome(state: Path) -> tuple[Any, ...]:
+    """Return the newest checkpoint and snapshot, and check that all that is there is whole."""
+    for name in ("checkpoints", "snapshots"):
+        for path in list_units(state / name):
+            verify_unit(path)
+    kept = read_manifest(list_units(state / "checkpoints")[-1])
+    snapshots = {path.name: read_manifest(path) for path in list_units(state / "snapshots")}
+    newest = max(snapshots.values(), key=lambda manifest: manifest["n"])
+    return kept["files"], kept["engine"], kept["position"], newest["files"], newest["id"]
 
 
 def _places(snapshot: Snapshot) -> list[Place]:

@@ -10,6 +10,7 @@ import pytest
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream.connectors.client_config import ClientConfig
 from echo_stream.connectors.dead_letter_topic import read_topic
+from echo_stream.connectors.dead_letters import read_dead_letters
 from echo_stream.connectors.engine_files import write_generation
 from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples
 from echo_stream.connectors.snapshot_files import read_snapshot
@@ -21,7 +22,7 @@ from tests.broker import Broker
 from tests.cli.commands import newest_checkpoint, on, send
 from tests.conftest import MakeTopic
 from tests.lives import Nursery
-from tests.same_coreset import assert_nothing_certified_is_wrong, assert_same_sums
+from tests.same_coreset import assert_nothing_certified_is_wrong, assert_same_sums, outcome
 
 pytestmark = pytest.mark.kafka
 
@@ -32,6 +33,38 @@ POISON = tuple(b"poison %d" % number for number in range(3 * PARTITIONS))
 CONFIG = EngineConfig(budget=60, preset="paper", epochs=0)
 LIMIT = 200  # operations, by far more than a cycle has
 MANY = 20
+STRIDE = 2  # operations, where a life dies so many later than the one before
+
+
+def test_deaths_over_one_partition(
+    broker: Broker, make_topic: MakeTopic, nursery: Nursery, tmp_path: Path
+) -> None:
+    """Dead letters in the state, and a warm-up: checkpoint and snapshot are the same bits."""
+    rng = np.random.default_rng(5)
+    samples = as_samples(rng.normal(size=(N, 8)).astype(np.float32))
+    topic, disk, undisturbed = make_topic(partitions=1), tmp_path / "disk", tmp_path / "undisturbed"
+    for half in (samples[: N // 2], samples[N // 2 :]):
+        produce_samples([half], ProduceConfig(topic, broker.bootstrap, "raw"))
+        send(broker, topic, list(POISON))
+    words = [
+        "run", *on(broker, topic), "--until-end", "--preset", "paper", "--budget", 60,
+        "--epochs", 0, "--warmup", 150, "--checkpoint-every", 100, "--snapshot-every", 200,
+        "--max-bad-share", 1, "--state",
+    ]  # fmt: skip
+    disk.mkdir()
+    mortal = [*words, disk / "state", "--max-samples", CYCLE]
+    num_deaths = 0
+    while num_deaths < LIMIT // STRIDE and nursery.die(
+        *mortal, folder=disk, before=STRIDE * num_deaths, has_power=num_deaths % 2 > 0
+    ):
+        num_deaths += 1
+    assert MANY < num_deaths < LIMIT // STRIDE
+    nursery.succeed(*words, disk / "state")
+    nursery.succeed(*words, undisturbed)
+    assert outcome(disk / "state") == outcome(undisturbed)
+    letters = read_dead_letters(disk / "state" / "dead-letters")
+    by_origin = {each.sample.origin: each.sample.value for each in letters if each.sample}
+    assert Counter(by_origin.values()) == Counter(POISON * 2)
 
 
 def test_deaths_one_after_the_other(

@@ -11,16 +11,15 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from echo_stream.connectors.files import read_file
 from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples
-from echo_stream.connectors.units import list_units, read_manifest, verify_unit
 from tests.cli.commands import TINY, command_process, finish, newest_checkpoint, on
 from tests.lives import Nursery
+from tests.same_coreset import outcome
 
 N = 12_000
 SIGNALS = 12
@@ -62,17 +61,6 @@ def words(source: Sequence[object], state: Path) -> list[object]:
         "run", *source, "--state", state, *TINY, "--warmup", 500,
         "--checkpoint-every", 1_000, "--snapshot-every", 4_000,
     ]  # fmt: skip
-
-
-def outcome(state: Path) -> tuple[Any, ...]:
-    """Return the newest checkpoint and snapshot, and check that all that is there is whole."""
-    for name in ("checkpoints", "snapshots"):
-        for path in list_units(state / name):
-            verify_unit(path)
-    kept = read_manifest(list_units(state / "checkpoints")[-1])
-    snapshots = {path.name: read_manifest(path) for path in list_units(state / "snapshots")}
-    newest = max(snapshots.values(), key=lambda manifest: manifest["n"])
-    return kept["files"], kept["engine"], kept["position"], newest["files"], newest["id"]
 
 
 def test_signals_at_random_times(
