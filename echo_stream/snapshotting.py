@@ -202,7 +202,9 @@ def _map_axes(points: FloatArray, statistics: CellStatistics, centroids: FloatAr
         return np.hstack([points, np.zeros((len(points), MAP_AXES - dim))])
     mean = statistics.latent_sums.sum(axis=0) / statistics.counts.sum()
     centred = (centroids - mean) * np.sqrt(statistics.counts)[:, None]
-    axes = np.linalg.svd(centred, full_matrices=True)[2][:MAP_AXES]
+    # All of the axes only where there are fewer cells than are wanted: as many as cells beside.
+    is_short = len(centred) < MAP_AXES
+    axes = np.linalg.svd(centred, full_matrices=is_short)[2][:MAP_AXES]
     # The sign of an axis is free: its largest entry is made positive.
     signs = np.sign(axes[np.arange(MAP_AXES), np.abs(axes).argmax(axis=1)])
     return np.asarray((points - mean) @ (axes * signs[:, None]).T)

@@ -145,11 +145,11 @@ class RunCollector(Collector):
             "checkpoint_last_success_timestamp_seconds", "When the newest checkpoint of this run "
             "became durable, seconds since 1970.", monitor.checkpoint_time_s,
         )  # fmt: skip
-        yield _gauge("checkpoint_size_bytes", "Of the newest.", stats.checkpoint_bytes)
+        yield _gauge("checkpoint_size_bytes", "Of the newest.", stats.checkpoint_bytes or None)
         yield _counter("checkpoint_failures", "Checkpoints not written.", stats.checkpoint_failures)
         yield _gauge(
             "checkpoint_stall_seconds", "What the newest checkpoint has held the run up for.",
-            stats.checkpoint_stall_seconds,
+            stats.checkpoint_stall_seconds or None,
         )  # fmt: skip
         yield _gauge("restore_duration_seconds", "To read the state.", monitor.restore_seconds)
 
