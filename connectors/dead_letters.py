@@ -26,7 +26,8 @@ class DeadLetterFile:
 
     A line holds reason, message, origin, and key, value and headers in base64. After a
     crash a message can be there twice; its topic, partition and offset tell. Processes that
-    share a state share the file: what one appends, whole lines or nothing, no other cuts.
+    share a state share the file: an append leaves whole lines or nothing, and where a process
+    has died in the midst of one, the next append ends its line.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ adds such values without rounding while the sum stays below 2**53 u, about
 argument makes a matrix product exact when its weights are short enough.
 
 What lies beyond eight times 2**e is measured as if it lay there. An outlier of 1e30 would
-else take the bits below it out of its cell's sums, for good: taken out again, it would leave
+otherwise take the bits below it out of its cell's sums, for good: taken out again, it would leave
 sums that look exact and are not.
 """
 

@@ -28,8 +28,8 @@ from echo_stream.source import Batch, Skipped, Source
 from echo_stream.watching import Observer, Silence
 
 BATCH_SAMPLES = 4_096  # samples asked of the source at a time
-SLOW_SAMPLES = BLOCK_SIZE  # the same at first, and while so many as above would take too long
-SLOW_SECONDS = 2.0  # what is due, and a stop, waits for the end of a batch
+SLOW_SAMPLES = BLOCK_SIZE  # asked at first, and while BATCH_SAMPLES would take longer than
+SLOW_SECONDS = 2.0  # this: what is due, and a stop, waits for the end of a batch
 LOOK_SECONDS = 0.1  # how often whoever waits for the disk looks whether there is time left
 OPTIONAL_SHARE = 0.6  # of the shutdown's budget: then the last snapshot is given up
 

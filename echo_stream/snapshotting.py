@@ -122,7 +122,7 @@ def doubt_of(sketch: Sketch, statistics: CellStatistics) -> str | None:
     if sketch.is_approximate:
         return "counts are estimates since the generation was trained anew; read the source again"
     if not statistics.is_exact:
-        return "values far beyond the warm-up's largest have taken sums beyond exact addition"
+        return "a cell has counted so many samples that its sums are beyond exact addition"
     return None
 
 
@@ -202,7 +202,7 @@ def _map_axes(points: FloatArray, statistics: CellStatistics, centroids: FloatAr
         return np.hstack([points, np.zeros((len(points), MAP_AXES - dim))])
     mean = statistics.latent_sums.sum(axis=0) / statistics.counts.sum()
     centred = (centroids - mean) * np.sqrt(statistics.counts)[:, None]
-    # All of the axes only where there are fewer cells than are wanted: as many as cells beside.
+    # A single cell has fewer axes of its own than are wanted.
     is_short = len(centred) < MAP_AXES
     axes = np.linalg.svd(centred, full_matrices=is_short)[2][:MAP_AXES]
     # The sign of an axis is free: its largest entry is made positive.

@@ -277,6 +277,20 @@ def test_an_outlier_takes_no_certificate_away_and_leaves_none_that_is_wrong(valu
         assert ours.centroids.tobytes() == expected.centroids.tobytes()
 
 
+def test_nothing_is_certified_beyond_exact_sums() -> None:
+    """Where sums have left the range in which they are exact, no promise is made."""
+    points = np.random.default_rng(0).random((50, 2)).astype(np.float32)
+    engine = stream(points, identity_generation(2, 2), 10, 2)
+    assert engine.snapshot().certified_fraction == 1.0
+    arrays, meta = engine.to_state()
+    arrays["sketch.table.latent_sums"] = arrays["sketch.table.latent_sums"].copy()
+    arrays["sketch.table.latent_sums"][0, 0] = engine.generation_.latent_unit * 2.0**53
+    beyond = EchoCoreset.from_state((arrays, meta))
+    snapshot = beyond.snapshot()
+    assert (snapshot.certified_fraction, snapshot.manifest["sums_are_exact"]) == (0.0, False)
+    assert "beyond exact addition" in str(beyond.explain(snapshot.cells.cells[0])["core"])
+
+
 def test_a_tie_with_the_bound_is_no_proof() -> None:
     """What was dropped at the same distance may come first: only strictly nearer is proven."""
     drop = Drop(reference=np.zeros(2), distance=0.5)

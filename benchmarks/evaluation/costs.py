@@ -16,6 +16,9 @@ TITLE = "Time and memory of a selection"
 CALL = "python -m benchmarks.selection --data DIR"
 OURS = "ours"
 WARM = f"{OURS}, chosen again"
+KEYS = {
+    "machine", "data", "budget", "compared", "exponents", "growth", "stream", "by_budget",
+}  # fmt: skip
 PEER, NUM_SAMPLES, BUDGET = "facility-location", 20_000, 500  # of the floors
 TIMES_FASTER, TIMES_FASTER_AGAIN, MEMORY_SHARE = 5, 100, 0.1  # what they ask
 
@@ -38,7 +41,7 @@ def read_costs(path: Path) -> dict[str, Any]:
     except ValueError as err:
         msg = f"{path} is no JSON ({err}); write it by `{CALL} > {path.name}`"
         raise SourceError(msg) from err
-    if not (isinstance(found, dict) and "by_budget" in found):
+    if not (isinstance(found, dict) and found.keys() >= KEYS):
         msg = f"{path} is not what `{CALL}` prints; write it by that"
         raise SourceError(msg)
     return found
@@ -59,10 +62,11 @@ def costs_section(result: Mapping[str, Any]) -> str:
         "Facility location and graph cut are apricot-select's, lazy where it can be; their set-up "
         "is the matrix of all similarities. Ours begins with nothing: encoder, codebook and pools "
         "are its set-up. Memory is the most that was in use beyond what was there before. "
-        "Medians of seeds; what the library spends on compiling itself is left out.\n",
+        "Times and memory beside a peer are medians over seeds, accuracies are means; the other "
+        "tables are of one seed. What apricot-select spends on compiling is left out.\n",
         _compared(result["compared"], budget),
-        f"Ours and each peer, {budget:,} of all to choose. *Again* leaves all set-up out: a greedy "
-        "choice from similarities that are there, and a snapshot of a sketch that is.\n",
+        f"Ours beside each peer, {budget:,} samples to choose. *Again* leaves all set-up out: a "
+        "greedy choice from similarities that are there, and a snapshot of a sketch that is.\n",
         _by_budget(result["by_budget"]),
         "As the paper's Table II: the set-up once, and a choice at each budget. "
         "Ours has a set-up for each budget, since it has a cell for each slot.\n",

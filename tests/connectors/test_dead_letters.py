@@ -1,6 +1,7 @@
 """Dead letters: every byte of a message is kept, on a line of its own, whatever happens."""
 
 import base64
+import fcntl
 import json
 import os
 import resource
@@ -236,12 +237,15 @@ def test_processes_that_share_a_state_cut_no_line_of_another(tmp_path: Path) -> 
     assert found == [b"1", b"2", b"3", b"long" * 1_000, None, b"4"]
 
 
-def test_processes_write_at_once(tmp_path: Path) -> None:
-    """Each line is whole, and what one has written stays together."""
-    numbers = [b"%d" % number for number in range(40)]
-    with ThreadPoolExecutor(4) as writers:
-        for number in numbers:
-            writers.submit(write, tmp_path, letter(number * 50_000), letter(number))
-    found = values(tmp_path / FILE_NAME)
-    assert sorted(found[1::2]) == sorted(numbers)
-    assert found[::2] == [number * 50_000 for number in found[1::2]]
+def test_who_appends_waits_for_others(tmp_path: Path) -> None:
+    """What another has begun is ended, or taken back, before anything is put behind it."""
+    path = write(tmp_path, letter(b"1"))
+    with path.open("ab") as other, ThreadPoolExecutor(1) as thread:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        begun = thread.submit(write, tmp_path, letter(b"2"))
+        with pytest.raises(TimeoutError):
+            begun.result(timeout=0.3)
+        assert values(path) == [b"1"]
+        fcntl.flock(other, fcntl.LOCK_UN)
+        begun.result()
+    assert values(path) == [b"1", b"2"]

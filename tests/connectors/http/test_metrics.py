@@ -103,7 +103,10 @@ def test_zeros_are_there_from_the_start() -> None:
 def test_what_is_not_known_yet_has_no_sample() -> None:
     """A time of zero would be an alert about 1970."""
     found = scrape(RunMonitor())
-    for name in ("checkpoint_last_success_timestamp_seconds", "certified_ratio", "coreset_size"):
+    for name in (
+        "checkpoint_last_success_timestamp_seconds", "checkpoint_size_bytes",
+        "checkpoint_stall_seconds", "certified_ratio", "coreset_size",
+    ):  # fmt: skip
         assert found[f"echo_stream_{name}"].samples == []
 
 
