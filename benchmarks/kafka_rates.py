@@ -140,11 +140,13 @@ def settled(topic: Topic, budget: int, seed: int) -> Iterator[tuple[Path, float]
 def polled(topic: Topic, state: Path) -> float:
     """Return the messages a second of a loop that polls on after a state, and does no more.
 
+    By the client as it is, with the options of a run.
     In a process of its own: a run sets the collector and malloc of its process for itself.
     """
     gc.freeze()  # with a process to itself it would not have the modules that are imported here
     position = next(whole_checkpoints(state))[1]["position"]
     options = ClientConfig().for_client(KafkaConsumer, topic.servers, **CLIENT_OPTIONS)
+    del options["kafka_client"]  # ours, which reads sockets in larger pieces
     consumer = KafkaConsumer(**options)
     try:
         consumer.assign([TopicPartition(topic.name, each) for each in range(topic.partitions)])
