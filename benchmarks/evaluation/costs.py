@@ -9,6 +9,7 @@ from benchmarks.evaluation.floor_table import floor_table
 from benchmarks.evaluation.section import machine_in_words
 from benchmarks.evaluation.tables import MISSING, budget_name, markdown, row_text
 from benchmarks.selection_ratios import chosen
+from echo_stream.connectors.file_errors import naming
 from echo_stream.errors import SourceError
 
 COSTS = "selection/costs"  # the section's name
@@ -31,19 +32,15 @@ def read_costs(path: Path) -> dict[str, Any]:
     Raises
     ------
     SourceError
-        If there is no such file, or something else is in it.
+        If there is no such file, or another one.
+    DataError
+        If it is no JSON.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as err:
-        msg = f"cannot read {path}: {err.strerror}; write it by `{CALL} > {path.name}`"
-        raise SourceError(msg) from err
-    except ValueError as err:
-        msg = f"{path} is no JSON ({err}); write it by `{CALL} > {path.name}`"
-        raise SourceError(msg) from err
-    if not (isinstance(found, dict) and found.keys() >= KEYS):
-        msg = f"{path} is not what `{CALL}` prints; write it by that"
-        raise SourceError(msg)
+    with naming(path):
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not (isinstance(found, dict) and found.keys() >= KEYS):
+            msg = f"not what `{CALL}` prints; write it by that"
+            raise SourceError(msg)
     return found
 
 

@@ -12,7 +12,7 @@ from benchmarks.evaluation.fences import read_sections
 from benchmarks.evaluation.results import appending
 from benchmarks.evaluation.trial import Trial
 from benchmarks.quality import main
-from echo_stream.errors import SourceError
+from echo_stream.errors import EchoStreamError
 from tests.benchmarks.made_lines import MACHINE, line
 
 BESIDE = "Beside facility location, 20,000 samples, 500 to choose"
@@ -113,11 +113,19 @@ def test_a_report_keeps_the_section(tmp_path: Path) -> None:
     assert "| 10.0 | 9 | met |" in reported(tmp_path, "--costs", str(costs))
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", '{"a": 1}'])
-def test_what_is_no_measurement_is_refused(tmp_path: Path, content: str | None) -> None:
-    """With the command that makes one."""
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "no such file"),
+        ("{", "damaged, or not what its suffix says"),
+        ("[]", r"not what `python -m benchmarks\.selection"),
+        ('{"by_budget": []}', r"not what `python -m benchmarks\.selection"),
+    ],
+)
+def test_what_is_no_measurement_is_refused(tmp_path: Path, content: str | None, words: str) -> None:
+    """In a line that names the file."""
     path = tmp_path / "costs.json"
     if content is not None:
         path.write_text(content, encoding="utf-8")
-    with pytest.raises(SourceError, match=r"costs\.json.*python -m benchmarks\.selection"):
+    with pytest.raises(EchoStreamError, match=rf"costs\.json: {words}"):
         read_costs(path)
