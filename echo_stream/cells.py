@@ -65,7 +65,7 @@ class CellTable:
     counts : tensor of shape (M,), int64
     latent_sums : tensor of shape (M, d), float64
     norm_sums : tensor of shape (M,), float64
-        Sums of |z|^2, where it is beyond eight times the training data's cut to that.
+        Sums of |z|^2, cut as `Generation.squared_norms` says.
     input_sums : tensor of shape (M, D), float64
 
     Notes

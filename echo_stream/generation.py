@@ -122,7 +122,7 @@ class Generation:
         return round_to_unit(_rescale(embedding, self.span), self.latent_unit)
 
     def squared_norms(self, latent: torch.Tensor) -> torch.Tensor:
-        """Return |z|^2 of shape (n,), float64, rounded to its unit, and cut as all else is."""
+        """Return |z|^2 of shape (n,), float64, rounded and cut by `round_to_unit`."""
         return round_to_unit(latent.square().sum(dim=1), self.norm_unit)
 
     def to(self, device: torch.device) -> "Generation":

@@ -1,9 +1,10 @@
 """What two ways of counting the same samples must have in common."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from echo_stream.connectors.units import list_units, read_manifest, verify_unit
+from echo_stream.connectors.units import list_units, verify_unit
 from echo_stream.snapshot import Snapshot
 
 Place: TypeAlias = tuple[str, tuple[int, ...], int]
@@ -33,15 +34,33 @@ def certified(snapshot: Snapshot) -> dict[Place, str]:
     return {place: name for place, name, is_certified in placed if is_certified}
 
 
-def outcome(state: Path) -> tuple[Any, ...]:
-    """Return the newest checkpoint and snapshot, and check that all that is there is whole."""
-    for name in ("checkpoints", "snapshots"):
-        for path in list_units(state / name):
-            verify_unit(path)
-    kept = read_manifest(list_units(state / "checkpoints")[-1])
-    snapshots = {path.name: read_manifest(path) for path in list_units(state / "snapshots")}
-    newest = max(snapshots.values(), key=lambda manifest: manifest["n"])
-    return kept["files"], kept["engine"], kept["position"], newest["files"], newest["id"]
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run has left that must not depend on how often it was stopped."""
+
+    checkpoint: dict[str, Any]
+    snapshot: dict[str, Any]
+    generations: list[str]
+
+
+def outcome(state: Path) -> Outcome:
+    """Return what a run has left, and check that it is whole, with no debris."""
+    checkpoints, snapshots = (
+        [verify_unit(path) for path in list_units(state / name)]
+        for name in ("checkpoints", "snapshots")
+    )
+    generations = list_units(state / "generations", manifest_name="generation.json")
+    assert list(state.rglob(".tmp-*")) == []
+    return Outcome(
+        checkpoint=_without(checkpoints[-1], "time", "sequence", "parent"),
+        snapshot=_without(max(snapshots, key=lambda manifest: manifest["n"]), "time"),
+        generations=[path.name for path in generations],
+    )
+
+
+def _without(manifest: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return what a manifest says, but for what differs from run to run."""
+    return {name: value for name, value in manifest.items() if name not in names}
 
 
 def _places(snapshot: Snapshot) -> list[Place]:

@@ -6,17 +6,16 @@ Each life is a real process that kills itself; the one after it goes on from wha
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import pytest
 
 from echo_stream.connectors.dead_letters import read_dead_letters
-from echo_stream.connectors.units import list_units, verify_unit
 from tests.cli.commands import TINY, newest_checkpoint
 from tests.lives import Nursery
+from tests.same_coreset import Outcome, outcome
 from tests.test_poison import RAISES
 
 N = 500
@@ -27,14 +26,8 @@ MANY = 20  # operations, at the least, of a run that writes all there is
 LIMIT = 400  # by far more than any run has
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run has left that must not depend on how often it died."""
-
-    checkpoint: dict[str, Any]
-    snapshot: dict[str, Any]
-    generations: list[str]
-    letters: dict[bytes | None, bytes | None]
+Left: TypeAlias = tuple[Outcome, dict[bytes | None, bytes | None]]
+"""What a run has left that must not depend on how often it died, and its dead letters."""
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +90,7 @@ def assert_death_changes_nothing(
     assert set(found) == {before, before + CYCLE}
 
 
-def undisturbed(data: Path, begun: Path, nursery: Nursery, tmp_path: Path) -> Outcome:
+def undisturbed(data: Path, begun: Path, nursery: Nursery, tmp_path: Path) -> Left:
     """Return what a run leaves that is stopped once, and goes on to the end."""
     disk = shutil.copytree(begun, tmp_path / "undisturbed")
     nursery.succeed(*words(data, disk / "state", "--max-samples", CYCLE))
@@ -119,32 +112,10 @@ def deaths(
     pytest.fail(f"it did not end within {LIMIT} operations")
 
 
-def run_to_the_end(data: Path, disk: Path, nursery: Nursery) -> Outcome:
+def run_to_the_end(data: Path, disk: Path, nursery: Nursery) -> Left:
     """Go on to the end, and return what is there then."""
     nursery.succeed(*words(data, disk / "state"))
-    return outcome(disk / "state")
-
-
-def outcome(state: Path) -> Outcome:
-    """Return what a run has left, and check that it is whole, with no debris."""
-    found = {
-        name: [(path, verify_unit(path)) for path in list_units(state / name)]
-        for name in ("checkpoints", "snapshots")
-    }
-    generations = list_units(state / "generations", manifest_name="generation.json")
-    assert list(state.rglob(".tmp-*")) == []
-    newest = max((manifest for _, manifest in found["snapshots"]), key=lambda each: each["n"])
-    return Outcome(
-        checkpoint=without(found["checkpoints"][-1][1], "time", "sequence", "parent"),
-        snapshot=without(newest, "time"),
-        generations=[path.name for path in generations],
-        letters=dead_letters(state),
-    )
-
-
-def without(manifest: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return what a manifest says, but for what differs from run to run."""
-    return {name: value for name, value in manifest.items() if name not in names}
+    return outcome(disk / "state"), dead_letters(disk / "state")
 
 
 def dead_letters(state: Path) -> dict[bytes | None, bytes | None]:

@@ -33,7 +33,20 @@ POISON = tuple(b"poison %d" % number for number in range(3 * PARTITIONS))
 CONFIG = EngineConfig(budget=60, preset="paper", epochs=0)
 LIMIT = 200  # operations, by far more than a cycle has
 MANY = 20
-STRIDE = 2  # operations, where a life dies so many later than the one before
+
+
+def die_again_and_again(nursery: Nursery, disk: Path, words: list[object]) -> None:
+    """Let runs die, each one operation later than the one before, until one outlives a cycle."""
+    disk.mkdir()
+    num_deaths, counted = 0, [0]
+    while num_deaths < LIMIT and nursery.die(
+        *words, "--max-samples", CYCLE, folder=disk, before=num_deaths, has_power=num_deaths % 2 > 0
+    ):
+        num_deaths += 1
+        counted.append(newest_checkpoint(disk / "state")["n"])
+    assert MANY < num_deaths < LIMIT
+    assert counted == sorted(counted)
+    assert len(set(counted)) > 3  # deaths before, between and after checkpoints
 
 
 def test_deaths_over_one_partition(
@@ -44,21 +57,14 @@ def test_deaths_over_one_partition(
     samples = as_samples(rng.normal(size=(N, 8)).astype(np.float32))
     topic, disk, undisturbed = make_topic(partitions=1), tmp_path / "disk", tmp_path / "undisturbed"
     for half in (samples[: N // 2], samples[N // 2 :]):
+        send(broker, topic, list(POISON))  # before: a last snapshot has what follows it, or not
         produce_samples([half], ProduceConfig(topic, broker.bootstrap, "raw"))
-        send(broker, topic, list(POISON))
     words = [
         "run", *on(broker, topic), "--until-end", "--preset", "paper", "--budget", 60,
         "--epochs", 0, "--warmup", 150, "--checkpoint-every", 100, "--snapshot-every", 200,
         "--max-bad-share", 1, "--state",
     ]  # fmt: skip
-    disk.mkdir()
-    mortal = [*words, disk / "state", "--max-samples", CYCLE]
-    num_deaths = 0
-    while num_deaths < LIMIT // STRIDE and nursery.die(
-        *mortal, folder=disk, before=STRIDE * num_deaths, has_power=num_deaths % 2 > 0
-    ):
-        num_deaths += 1
-    assert MANY < num_deaths < LIMIT // STRIDE
+    die_again_and_again(nursery, disk, [*words, disk / "state"])
     nursery.succeed(*words, disk / "state")
     nursery.succeed(*words, undisturbed)
     assert outcome(disk / "state") == outcome(undisturbed)
@@ -82,21 +88,12 @@ def test_deaths_one_after_the_other(
         for number, value in enumerate(POISON):
             send(broker, topic, [value], partition=number % PARTITIONS)
     disk = tmp_path / "disk"
-    disk.mkdir()
     words = [
         "run", *on(broker, topic), "--state", disk / "state", "--until-end", "--preset", "paper",
         "--budget", 60, "--epochs", 0, "--generation", generation, "--dead-letter-topic", letters,
         "--checkpoint-every", 100, "--snapshot-every", 200, "--max-bad-share", 1,
     ]  # fmt: skip
-    num_deaths, counted = 0, [0]
-    while num_deaths < LIMIT and nursery.die(
-        *words, "--max-samples", CYCLE, folder=disk, before=num_deaths, has_power=num_deaths % 2 > 0
-    ):
-        num_deaths += 1
-        counted.append(newest_checkpoint(disk / "state")["n"])
-    assert MANY < num_deaths < LIMIT
-    assert counted == sorted(counted)
-    assert len(set(counted)) > 3  # deaths before, between and after checkpoints
+    die_again_and_again(nursery, disk, words)
     nursery.succeed(*words)
     kept = [each.sample for each in read_topic(letters, broker.bootstrap, ClientConfig())]
     by_origin = {each.origin and each.origin[:3]: each.value for each in kept if each}
