@@ -39,8 +39,7 @@ def read_status(state: Path) -> dict[str, Any]:
         If the file cannot be read.
     """
     check_state(state)
-    path = state / STATUS_FILE
-    return _read(path) if path.exists() else {"life": "never"}
+    return _read(state / STATUS_FILE) or {"life": "never"}
 
 
 def read_members(state: Path) -> list[dict[str, Any]]:
@@ -56,13 +55,16 @@ def read_members(state: Path) -> list[dict[str, Any]]:
         If a file cannot be read.
     """
     check_state(state)
-    paths = sorted((state / "members").glob("*.json"))
-    return [{"member": path.stem, **_read(path)} for path in paths]
+    found = {path.stem: _read(path) for path in sorted((state / "members").glob("*.json"))}
+    # Some may have left since they were listed.
+    return [{"member": name, **status} for name, status in found.items() if status is not None]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return what a status file holds, and what its age tells."""
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return what a status file holds, and what its age tells; None where there is none."""
     status = _parsed(path)
+    if status is None:
+        return None
     now, written_s = now_s(), status["checkpoint_time_s"]
     return {
         "life": _life(status, now),
@@ -77,10 +79,12 @@ def is_well(status: dict[str, Any]) -> bool:
     return status["life"] == "alive" and bool(status["age_s"] < STALE_S)
 
 
-def _parsed(path: Path) -> dict[str, Any]:
-    """Return the content of a status file."""
+def _parsed(path: Path) -> dict[str, Any] | None:
+    """Return the content of a status file; None where there is none."""
     try:
         status = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
     except OSError as err:
         msg = f"cannot read {path}: {err.strerror}"
         raise StateError(msg) from err

@@ -7,7 +7,7 @@ import pytest
 
 from echo_stream import EngineConfig
 from echo_stream.connectors.group_state import GroupState
-from tests.cli.commands import TINY, refusal, write_data
+from tests.cli.commands import TINY, answer, refusal, write_data
 
 TOPIC = ("--topic", "events", "--bootstrap-servers", "127.0.0.1:1", "--group", "counters")
 
@@ -42,3 +42,12 @@ def test_a_run_without_a_group_leaves_its_state_alone(tmp_path: Path) -> None:
     data = write_data(tmp_path / "data.npz")
     said = refusal("run", data, "--state", tmp_path / "state", *TINY, exit_code=4)
     assert "shared by group counters; give --group counters" in said
+
+
+def test_the_status_passes_over_a_member_that_leaves_meanwhile(tmp_path: Path) -> None:
+    """Its file may be gone between the listing and the reading."""
+    with closing(GroupState(tmp_path / "state", "counters")) as state:
+        state.begin(EngineConfig(budget=20), {"kind": "test"}, lambda: {"events/0": 0}, None)
+        state.status_file.symlink_to(tmp_path / "nowhere")
+        status = answer("status", "--state", tmp_path / "state")
+    assert (status["life"], status["members"]) == ("never", [])
