@@ -40,14 +40,14 @@ def _fit_network(
     data: DataSet, found: Choosing, recipe: Recipe, settings: dict[str, Any], seed: int, device: str
 ) -> dict[str, Any]:
     """Train the data's network by the paper's Algorithm 1."""
+    defaults: dict[str, Any] = {"model": data.model, "evaluations": CURVE_POINTS}
     config = TrainConfig(
-        model=data.model,
         structure_weight=recipe.structure_weight,
         sample_weights=recipe.sample_weights,
         seed=seed,
         device=device,
         threads=1,
-        **({"evaluations": CURVE_POINTS} | settings),
+        **(defaults | settings),
     )
     weights = _weights(found)
     core, support = (

@@ -10,6 +10,7 @@ from benchmarks.evaluation import choosing
 from benchmarks.evaluation.running import run_family, run_trial
 from benchmarks.evaluation.trial import Trial
 from benchmarks.selectors import Chosen
+from echo_stream.errors import ConfigError
 from echo_stream.typing import FloatArray
 
 
@@ -70,3 +71,16 @@ def test_a_model_is_trained_once_where_weights_decide_nothing(
     alone = [run_trial(trial, []) for trial in trials]
     assert [line["accuracy"] for line in lines] == [line["accuracy"] for line in alone]
     assert len({line["accuracy"] for line in lines}) == (1 if weights is None else 3)
+
+
+def test_a_plan_may_name_another_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Than the loader of the data does: here one that could not take it."""
+    lend(monkeypatch, None)
+    data = noisy()
+    x_train, x_test = (x.reshape(-1, 4, 5) for x in (data.x_train, data.x_test))
+    images = replace(data, x_train=x_train, x_test=x_test, model="lenet")
+    monkeypatch.setattr(choosing, "load", lambda *_: images)
+    train = {"model": "mlp", "steps": 3, "evaluations": 1}
+    assert run_trial(Trial("a", 40, "s", recipe="structural", train=train), [])["steps"] == 3
+    with pytest.raises(ConfigError, match="lenet takes square images"):
+        run_trial(Trial("a", 40, "s", recipe="structural", train={"steps": 3}), [])
