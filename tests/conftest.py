@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+import torch
 from hypothesis import settings
 from kafka import KafkaAdminClient
 
@@ -16,6 +17,9 @@ from tests.lives import Nursery, open_nursery
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+# Tests run side by side: threads that wait for each other make tiny models ten times slower.
+torch.set_num_threads(1)
 
 MakeTopic = Callable[..., str]
 

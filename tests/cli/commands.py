@@ -1,8 +1,7 @@
 """Run the command line as a user meets it: in this process, or in one of its own.
 
 A process of its own takes seconds to import torch, so it is for what needs one:
-signals, locks and start-up. Either way torch gets one thread: on a busy machine, threads
-that wait for each other make tiny models ten times slower.
+signals, locks and start-up.
 """
 
 import io
@@ -22,7 +21,6 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-import torch
 from kafka import KafkaProducer
 
 from echo_stream.cli.main import main
@@ -200,16 +198,13 @@ def _as_found() -> Iterator[None]:
     """Give the command a fresh process's logging, and check that it leaves ours alone."""
     root, kafka = logging.getLogger(), logging.getLogger("kafka")
     handlers, level, path = root.handlers[:], root.level, sys.path[:]
-    threads = torch.get_num_threads()
     before = [signal.getsignal(number) for number in _SIGNALS], kafka.handlers[:]
     root.handlers.clear()
-    torch.set_num_threads(1)
     try:
         yield
     finally:
         root.handlers[:], sys.path[:] = handlers, path
         root.setLevel(level)
-        torch.set_num_threads(threads)
     after = [signal.getsignal(number) for number in _SIGNALS], kafka.handlers[:]
     assert after == before
     assert kafka.propagate
