@@ -22,7 +22,7 @@ from echo_stream.connectors.group_record import GroupRecord
 from echo_stream.connectors.group_view import GroupView
 from echo_stream.connectors.state_locks import hold, is_held, lock_state
 from echo_stream.connectors.state_store import check_fingerprint
-from echo_stream.connectors.units import list_units
+from echo_stream.connectors.units import list_units, temporary_of
 from echo_stream.errors import FencedError, StateError
 from echo_stream.generation import Generation
 
@@ -228,8 +228,9 @@ class GroupState(GroupView):
             others = [path for path in own.parent.glob("*.lock") if path != own]
             dead = [path for path in others if not is_held(path)]
             for path in dead:
-                path.with_suffix(".json").unlink(missing_ok=True)
-                path.unlink()
+                status = path.with_suffix(".json")
+                for left in (temporary_of(status), status, path):
+                    left.unlink(missing_ok=True)
         return len(dead) < len(others)
 
     def new_segment(self) -> str:

@@ -15,6 +15,7 @@ from echo_stream.connectors.clock import now_s, timestamp
 from echo_stream.connectors.private import opener
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.connectors.status_reader import FORMAT_VERSION
+from echo_stream.connectors.units import temporary_of
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ class StatusFile:
 
     def _write(self) -> None:
         """Replace the file as a whole, readable for its owner alone."""
-        temporary = self._path.with_name(f".tmp-{self._path.name}")
+        temporary = temporary_of(self._path)
         content = json.dumps(status_of(self._monitor), indent=2, allow_nan=False) + "\n"
         try:
             with open(temporary, "w", encoding="utf-8", opener=opener) as file:

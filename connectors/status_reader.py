@@ -55,7 +55,8 @@ def read_members(state: Path) -> list[dict[str, Any]]:
         If a file cannot be read.
     """
     check_state(state)
-    found = {path.stem: _read(path) for path in sorted((state / "members").glob("*.json"))}
+    # Names that begin with a dot are of files that are being written.
+    found = {path.stem: _read(path) for path in sorted((state / "members").glob("[!.]*.json"))}
     # Some may have left since they were listed.
     return [{"member": name, **status} for name, status in found.items() if status is not None]
 

@@ -171,6 +171,11 @@ def remove_broken(target: Path, *, manifest_name: str = MANIFEST) -> None:
         shutil.rmtree(target)
 
 
+def temporary_of(path: Path) -> Path:
+    """Return under which name a file is written that has one writer, and is replaced whole."""
+    return path.with_name(f"{TEMPORARY_PREFIX}{path.name}")
+
+
 def remove_leftovers(parent: Path) -> None:
     """Remove what writers that died have left. Only for who holds the lock."""
     for path in parent.glob(f"{TEMPORARY_PREFIX}*") if parent.is_dir() else ():

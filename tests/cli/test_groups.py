@@ -44,10 +44,11 @@ def test_a_run_without_a_group_leaves_its_state_alone(tmp_path: Path) -> None:
     assert "shared by group counters; give --group counters" in said
 
 
-def test_the_status_passes_over_a_member_that_leaves_meanwhile(tmp_path: Path) -> None:
-    """Its file may be gone between the listing and the reading."""
+def test_the_status_passes_over_files_that_come_and_go(tmp_path: Path) -> None:
+    """One may be gone between the listing and the reading; one that is being written is half."""
     with closing(GroupState(tmp_path / "state", "counters")) as state:
         state.begin(EngineConfig(budget=20), {"kind": "test"}, lambda: {"events/0": 0}, None)
         state.status_file.symlink_to(tmp_path / "nowhere")
+        state.status_file.with_name(".tmp-half.json").write_text("{", encoding="utf-8")
         status = answer("status", "--state", tmp_path / "state")
     assert (status["life"], status["members"]) == ("never", [])
