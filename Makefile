@@ -37,9 +37,9 @@ fuzz: $(VENV)/.group-test ## look long for wrong certificates and decoders; EXAM
 		$(BIN)/pytest --timeout 0 tests/test_certificates.py tests/test_repair.py tests/test_many_certificates.py \
 		tests/connectors/test_codecs_fuzz.py
 
-kills: $(VENV)/.group-test ## kill a consumer KILLS= times while its topic is being written
+kills: $(VENV)/.group-test ## kill consumers KILLS= times while their topic is being written
 	.ci/debian-packages
-	ECHO_STREAM_KILLS=$(KILLS) $(BIN)/pytest --timeout 0 tests/test_kafka_kills.py
+	ECHO_STREAM_KILLS=$(KILLS) $(BIN)/pytest --timeout 0 tests/test_kafka_kills.py tests/test_group_kills.py
 
 soak: $(VENV)/.group-test ## run a consumer at full speed for SOAK_MINUTES=; memory and files must be flat
 	.ci/debian-packages

@@ -4,11 +4,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from echo_stream import EchoCoreset
+from echo_stream.connectors.snapshot_files import read_snapshot
+from echo_stream.connectors.snapshots import find_snapshot
+from echo_stream.connectors.stored_engine import stored_engine
 from echo_stream.connectors.units import list_units, verify_unit
+from echo_stream.samples import Samples
 from echo_stream.snapshot import Snapshot
+from echo_stream.source import ArraySource
 
 Place: TypeAlias = tuple[str, tuple[int, ...], int]
 """Role, cell and rank of a row."""
+
+
+def assert_as_the_batch(state: Path, samples: Samples, batch: EchoCoreset) -> Snapshot:
+    """Check a state that has counted samples, in whatever order; return its newest snapshot.
+
+    Sums are those of an engine that has counted all at once, bit for bit, and so is each
+    certified row; after repair, with the samples, the whole coreset is.
+    """
+    ours, exact = read_snapshot(find_snapshot(state, None)), batch.snapshot()
+    assert_same_sums(ours, exact)
+    assert_nothing_certified_is_wrong(ours, exact)
+    with stored_engine(state, features=None, device="cpu") as engine:
+        engine.repair(ArraySource(samples))
+        assert _identity(engine.snapshot()) == _identity(exact)
+    return ours
 
 
 def assert_same_sums(ours: Snapshot, expected: Snapshot) -> None:
@@ -32,6 +53,12 @@ def certified(snapshot: Snapshot) -> dict[Place, str]:
     rows = snapshot.rows
     placed = zip(_places(snapshot), rows.samples.ids.tolist(), rows.certified, strict=True)
     return {place: name for place, name, is_certified in placed if is_certified}
+
+
+def _identity(snapshot: Snapshot) -> list[tuple[str, str, float]]:
+    """Return what identifies the rows of a coreset: id, role and weight of each, in order."""
+    rows = snapshot.rows
+    return list(zip(rows.samples.ids, rows.roles, rows.weights.tolist(), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

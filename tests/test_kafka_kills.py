@@ -16,18 +16,13 @@ import pytest
 
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream.connectors.engine_files import write_generation
-from echo_stream.connectors.snapshot_files import read_snapshot
-from echo_stream.connectors.snapshots import find_snapshot
-from echo_stream.connectors.stored_engine import stored_engine
 from echo_stream.samples import Samples
-from echo_stream.snapshot import Snapshot
-from echo_stream.source import ArraySource
-from echo_stream.validation import as_samples
 from tests.broker import Broker
 from tests.cli.commands import answer, newest_checkpoint, on
 from tests.cli.forked import ForkedCommand, forked_command
+from tests.clusters import clustered, produce_words
 from tests.conftest import MakeTopic
-from tests.same_coreset import assert_nothing_certified_is_wrong, assert_same_sums, certified
+from tests.same_coreset import assert_as_the_batch, certified
 
 pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
 
@@ -91,10 +86,7 @@ class Lives:
 @pytest.fixture(scope="module")
 def samples() -> Samples:
     """Return labelled points in fifty clusters, each with its id."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 50, N)
-    x = rng.normal(size=(50, 8))[labels] + rng.normal(0, 0.3, (N, 8))
-    return as_samples(x.astype(np.float32), labels, [f"id-{row}" for row in range(N)])
+    return clustered(N)
 
 
 @pytest.fixture(scope="module")
@@ -119,25 +111,23 @@ def test_killed_again_and_again_it_ends_as_an_undisturbed_one(
     """SIGKILLs at random positions of a stream that goes on: nothing lost, nothing twice."""
     seed = int(os.environ.get("ECHO_STREAM_SEED", "0"))
     lives = Lives([*words, "--state", tmp_path / "killed"], tmp_path / "killed")
-    kill_all(lives, np.random.default_rng(seed), produce_words(samples, words, tmp_path))
+    kill_all(lives, np.random.default_rng(seed), produce_words(samples, words[1:5], tmp_path))
     print(f"{seed=} {lives.positions=} {lives.durable=}")  # noqa: T201 - shown when it fails
     assert len(lives.positions) == KILLS
     assert lives.num_between >= 0.6 * KILLS
     # They lie anywhere between two checkpoints, not at checkpoints alone.
     assert any(n < n_told for n, n_told in zip(lives.durable, lives.positions, strict=True))
-    killed = run_to_the_end(words, tmp_path / "killed")
-    undisturbed = run_to_the_end(words, tmp_path / "undisturbed")
-    assert_same_sums(killed, undisturbed)
-    assert_same_sums(killed, batch.snapshot())
-    assert killed.n == N
-    assert_nothing_certified_is_wrong(killed, batch.snapshot())
-    ours, theirs = certified(killed), certified(undisturbed)
-    common = ours.keys() & theirs.keys()
+    for state in (tmp_path / "killed", tmp_path / "undisturbed"):
+        run_to_the_end(words, state)
+    killed, undisturbed = (
+        certified(assert_as_the_batch(state, samples, batch))
+        for state in (tmp_path / "killed", tmp_path / "undisturbed")
+    )
+    common = killed.keys() & undisturbed.keys()
     assert common
-    assert {place: ours[place] for place in common} == {place: theirs[place] for place in common}
-    with stored_engine(tmp_path / "killed", features=None, device="cpu") as engine:
-        engine.repair(ArraySource(samples))
-        assert identity(engine.snapshot()) == identity(batch.snapshot())
+    assert {place: killed[place] for place in common} == {
+        place: undisturbed[place] for place in common
+    }
 
 
 def kill_all(lives: Lives, rng: np.random.Generator, produce: list[object]) -> None:
@@ -162,21 +152,7 @@ def kill_all(lives: Lives, rng: np.random.Generator, produce: list[object]) -> N
         producer.finish(limit_s)
 
 
-def produce_words(samples: Samples, words: list[object], folder: Path) -> list[object]:
-    """Write the samples to a file, and return the command that sends them."""
-    data = folder / "points.npz"
-    np.savez(data, x=samples.x, y=np.array(samples.labels, int), id=samples.ids.astype(str))
-    return ["produce", data, *words[1:5], "--message-format", "raw"]
-
-
-def run_to_the_end(words: list[object], state: Path) -> Snapshot:
-    """Run a consumer to the end of the topic, and return its last snapshot."""
+def run_to_the_end(words: list[object], state: Path) -> None:
+    """Run a consumer to the end of the topic."""
     report: dict[str, Any] = answer(*words, "--until-end", "--state", state)
     assert (report["n"], report["gaps"], report["rejected"]) == (N, 0, 0)
-    return read_snapshot(find_snapshot(state, None))
-
-
-def identity(snapshot: Snapshot) -> list[tuple[str, str, float]]:
-    """Return what identifies the rows of a coreset."""
-    rows = snapshot.rows
-    return list(zip(rows.samples.ids, rows.roles, rows.weights.tolist(), strict=True))

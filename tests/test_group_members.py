@@ -1,0 +1,74 @@
+"""Members of a group on a real broker: who trains, who takes snapshots, how all end together."""
+
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from echo_stream import EchoCoreset
+from echo_stream.connectors.engine_files import write_generation
+from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples
+from echo_stream.connectors.snapshot_files import read_snapshot
+from echo_stream.connectors.snapshots import find_snapshot
+from echo_stream.samples import Samples, as_objects
+from tests.broker import Broker
+from tests.clusters import clustered
+from tests.conftest import MakeTopic
+from tests.group_stage import CONFIG, PARTITIONS, Stage, wait_for
+from tests.lives import Nursery
+
+pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+
+N = 6_000
+EACH_SECOND = ("--checkpoint-every", "1s")
+
+
+@pytest.fixture(scope="module")
+def samples() -> Samples:
+    """Return labelled points in fifty clusters, each with its id."""
+    return clustered(N)
+
+
+def send(stage: Stage, samples: Samples) -> None:
+    """Send samples to the topic of a stage."""
+    produce_samples([samples], ProduceConfig(stage.topic, stage.broker.bootstrap, "raw"))
+
+
+def test_a_member_without_partitions_takes_the_snapshot_that_it_is_asked_for(
+    samples: Samples, broker: Broker, nursery: Nursery, make_topic: MakeTopic, tmp_path: Path
+) -> None:
+    """Of what the others have counted."""
+    stage = Stage(make_topic(partitions=1), tmp_path / "state", broker, nursery)
+    batch = EchoCoreset.from_config(CONFIG).fit_samples(samples)
+    generation = write_generation(batch.generation_, tmp_path / "trained")
+    options = (*EACH_SECOND, "--generation", generation, "--snapshot-every", "never")
+    send(stage, samples[:3_000])
+    with ExitStack() as stack:
+        both = [stack.enter_context(stage.member(name, *options)) for name in ("a", "b")]
+        wait_for(lambda: len(list((stage.state / "members").glob("*.lock"))) == len(both), *both)
+        wait_for(lambda: stage.num_durable() == 3_000 and len(stage.owners()) == 1, *both)
+        (idle,) = [member for member in both if member.pid not in stage.owners()]
+        idle.signal(signal.SIGUSR1)
+        wait_for(lambda: any((stage.state / "snapshots").glob("0*")), *both)
+        assert read_snapshot(find_snapshot(stage.state, None)).n == 3_000
+
+
+def test_one_member_trains_and_all_end_together(
+    samples: Samples, broker: Broker, nursery: Nursery, make_topic: MakeTopic, tmp_path: Path
+) -> None:
+    """Without a generation one member trains it; with --until-end all stop at the end."""
+    topic = make_topic(partitions=PARTITIONS)
+    stage = Stage(topic, tmp_path / "state", broker, nursery)
+    send(stage, samples)
+    with ExitStack() as stack:
+        members = [
+            stack.enter_context(stage.member(name, *EACH_SECOND, "--until-end", "--warmup", 500))
+            for name in ("a", "b")
+        ]
+        for member in members:
+            member.finish()
+    snapshot = read_snapshot(find_snapshot(stage.state, None))
+    assert snapshot.n == N
+    assert len(list((stage.state / "generations").iterdir())) == 1
+    assert set(snapshot.rows.samples.ids) <= set(as_objects(samples.ids.tolist()))
