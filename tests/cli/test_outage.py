@@ -3,14 +3,11 @@
 import re
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
-from echo_stream.connectors.snapshot_files import read_snapshot
-from echo_stream.connectors.snapshots import find_snapshot
 from tests.broker import Broker
 from tests.cli.commands import (
     TINY,
@@ -44,32 +41,6 @@ def words(restartable_broker: Broker, topic: str) -> list[object]:
     raw = ["--message-format", "raw", "--dtype", "float32", "--shape", "4"]
     options = [*on(restartable_broker, topic), *raw, *TINY, "--warmup", 50]
     return ["run", *options, "--checkpoint-every", "200ms"]
-
-
-def rows(state: Path) -> list[Any]:
-    """Return what identifies the rows of a state's coreset."""
-    rows = read_snapshot(find_snapshot(state, None)).rows
-    return list(zip(rows.samples.ids, rows.roles, rows.weights.tolist(), strict=True))
-
-
-def test_broker_that_is_restarted_in_mid_run(
-    restartable_broker: Broker, topic: str, words: list[object], tmp_path: Path
-) -> None:
-    """The run waits, goes on by itself, and ends with the coreset of an undisturbed one."""
-    state = tmp_path / "disturbed"
-    with command_process(*words, "--state", state) as process:
-        wait_until(lambda: newest_checkpoint(state)["n"] == N // 2, process)
-        restartable_broker.stop()
-        restartable_broker.start()
-        send(restartable_broker, topic, VALUES[N // 2 :])
-        wait_until(lambda: newest_checkpoint(state)["n"] == N, process)
-        process.terminate()
-        result = finish(process)
-    assert (result.exit_code, result.json()["replayed"], result.json()["gaps"]) == (0, 0, 0)
-    assert result.json()["end_reason"] == "stopped"
-    undisturbed = answer(*words, "--state", tmp_path / "undisturbed", "--until-end")
-    assert undisturbed["end_reason"] == "end of stream"
-    assert rows(state) == rows(tmp_path / "undisturbed")
 
 
 def test_broker_that_does_not_come_back(
