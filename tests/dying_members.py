@@ -1,7 +1,8 @@
 """Members of a group that die before any operation on their files, one after the other.
 
 Run as a program: each member is a process that is forked from one which has imported
-everything, and counts a cycle: claims, two versions of a segment, a compaction, and goodbye.
+everything, and counts a cycle: claims, dead letters, two versions of a segment and a snapshot
+of each, a compaction, and goodbye.
 """
 
 import json
@@ -9,7 +10,9 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +20,19 @@ import numpy as np
 import torch
 
 from echo_stream import EchoCoreset, EngineConfig
+from echo_stream.connectors.dead_letters import DeadLetterFile, read_dead_letters
 from echo_stream.connectors.group_merge import compact, merge_group
 from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_term import Term
+from echo_stream.connectors.snapshot_files import read_snapshot
+from echo_stream.connectors.snapshots import find_snapshot
 from echo_stream.generation import Generation
-from echo_stream.samples import Samples, as_objects
-from echo_stream.source import Skipped
+from echo_stream.run_config import RunConfig
+from echo_stream.runtime import Run
+from echo_stream.samples import Origin, Samples, as_objects
+from echo_stream.schedule import Every
+from echo_stream.source import ArraySource, Batch, RejectedSample
+from echo_stream.typing import BoolArray, IntArray
 from tests.failpoints import Failpoints
 from tests.power_cut import Ledger, cut_power
 
@@ -33,10 +43,22 @@ CONFIG = EngineConfig(budget=20, preset="paper", support=1, epochs=0)
 SOURCE = {"kind": "test"}
 LIMIT = 600  # operations, by far more than a cycle has
 KILLED = -signal.SIGKILL
+AT_ONCE = RunConfig(
+    checkpoint_every=Every(seconds=1),
+    snapshot_every=Every(seconds=1),
+    last_snapshot=False,
+    max_bad_share=1,
+)
+"""A checkpoint and a snapshot after each batch, by a clock that goes on a second at each look."""
+
+
+def is_poison(offsets: IntArray) -> BoolArray:
+    """Tell which messages are no samples: each cycle has one in each partition."""
+    return np.equal(offsets % CYCLE, CYCLE // 2)
 
 
 def partitions() -> dict[str, Samples]:
-    """Return the samples of the partitions, in the order of their offsets."""
+    """Return what the partitions hold, in the order of their offsets, poison included."""
     rng = np.random.default_rng(5)
     return {
         name: Samples(
@@ -53,7 +75,48 @@ def trained() -> Generation:
     return EchoCoreset.from_config(CONFIG).fit_samples(samples).generation_
 
 
-def count(
+class Partitions(ArraySource):
+    """Read partitions side by side, so many messages of each at a time, for some batches."""
+
+    def __init__(self, begins: Mapping[str, int], *, size: int, num_batches: int) -> None:
+        super().__init__(next(iter(partitions().values())))
+        self._given, self._position = partitions(), dict(begins)
+        self._size, self._num_left = size, num_batches
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Return whether all batches have been handed out."""
+        return self._num_left == 0
+
+    def next_batch(self, max_samples: int) -> Batch:
+        """Return the next messages of each partition."""
+        assert len(NAMES) * self._size <= max_samples
+        self._num_left -= 1
+        samples, rejected = [], []
+        for name, begin in self._position.items():
+            end = self._position[name] = min(begin + self._size, LENGTH)
+            offsets = np.arange(begin, end)
+            samples.append(self._given[name][offsets[~is_poison(offsets)]])
+            rejected += [_rejected(name, offset) for offset in offsets[is_poison(offsets)].tolist()]
+        return Batch(Samples.concatenate(samples), rejected)
+
+    def position(self) -> dict[str, int]:
+        """Return the next offset of each partition."""
+        return dict(self._position)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what identifies the source."""
+        return SOURCE
+
+
+def _rejected(name: str, offset: int) -> RejectedSample:
+    """Return a message that is no sample."""
+    topic, number = name.split("/")
+    value = f"{name}-{offset}".encode()
+    return RejectedSample("decode", "junk", None, value, (), Origin(topic, int(number), offset, 0))
+
+
+def be_member(
     folder: Path,
     generation: Generation,
     *,
@@ -64,22 +127,21 @@ def count(
 ) -> None:
     """Be a member: take all partitions over, count some more of them, and leave.
 
-    Each version takes in so many samples of each partition, its size. More segments than
-    above are merged into one, but for its own.
+    Each version takes in so many messages of each partition, its size, and has a snapshot.
+    More segments than above are merged into one, but for its own.
     """
-    given, start = partitions(), dict.fromkeys(NAMES, 0)
-    with closing(GroupState(folder, "counters")) as state:
+    start = dict.fromkeys(NAMES, 0)
+    with (
+        closing(GroupState(folder, "counters")) as state,
+        closing(DeadLetterFile(folder / "dead-letters")) as dead_letters,
+    ):
         state.begin(CONFIG, SOURCE, lambda: start, generation)
         claimed = state.claim(start, group_generation=term, by_force=True)
         assert claimed is not None
-        segment = Term(state, *claimed, group_generation=term, device="cpu")
+        segment = Term(state, *claimed, group_generation=term, device="cpu", keep_snapshots=2)
+        source = Partitions(segment.begins, size=size, num_batches=num_versions)
         engine = EchoCoreset.from_config(CONFIG, generation=generation)
-        position = dict(segment.begins)
-        for _ in range(num_versions):
-            for name, begin in position.items():
-                engine.update(given[name][begin : begin + size])
-                position[name] = min(begin + size, LENGTH)
-            segment.save_checkpoint(engine, position, SOURCE, Skipped())
+        Run(source, engine, segment, dead_letters, config=AT_ONCE, clock=count().__next__).run()
         compact(state, CONFIG, device="cpu", above=above)
         segment.end()
 
@@ -97,7 +159,8 @@ def told(folder: Path) -> dict[str, Any]:
     position, engine = merged.position, merged.engine
     if engine is None:
         return {"position": position}
-    snapshot = engine.snapshot()
+    snapshot, written = engine.snapshot(), read_snapshot(find_snapshot(folder, None))
+    letters = [letter.sample for letter in read_dead_letters(folder / "dead-letters")]
     return {
         "position": position,
         "n": snapshot.n,
@@ -106,6 +169,8 @@ def told(folder: Path) -> dict[str, Any]:
         "ids": snapshot.rows.samples.ids.tolist(),
         "weights": snapshot.rows.weights.tolist(),
         "certified": snapshot.rows.certified.tolist(),
+        "written": [written.n, written.rows.samples.ids.tolist(), written.rows.weights.tolist()],
+        "dead letters": sorted({(letter.value or b"").decode() for letter in letters if letter}),
     }
 
 
@@ -143,7 +208,7 @@ def _serve(begun: Path, work: Path) -> None:
 
         def dying(disk: Path = disk, before: int = before) -> None:
             Failpoints(disk, before, ledger).arm()
-            count(disk / "state", generation, num_versions=2, term=2)
+            be_member(disk / "state", generation, num_versions=2, term=2)
 
         code = _forked(dying)
         if code == KILLED and before % 2:
@@ -151,7 +216,7 @@ def _serve(begun: Path, work: Path) -> None:
         durable = ends(disk / "state")
 
         def successor(disk: Path = disk) -> None:
-            count(disk / "state", generation, num_versions=1, term=3, size=LENGTH)
+            be_member(disk / "state", generation, num_versions=1, term=3, size=LENGTH)
 
         went_on = _forked(successor)
         result = [code, durable, went_on, told(disk / "state"), debris(disk / "state")]

@@ -9,7 +9,9 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, cast
 
-from echo_stream.connectors import dead_letters
+from kafka import KafkaProducer
+
+from echo_stream.connectors import dead_letter_topic, dead_letters
 from tests.power_cut import Ledger
 
 CHANGES = frozenset(
@@ -23,8 +25,9 @@ class Failpoints:
     """Count the operations that change a folder, and die before one of them.
 
     They are opening to write, creating, renaming, removing, changing modes, flushing, and
-    writing dead letters, of which half is written then. Native code is not seen while it
-    writes, but after it: modes of what it has written are changed.
+    writing dead letters, of which half is written then. So are sending a dead letter to a
+    topic, and hearing that it is acknowledged, which it is then. Native code is not seen while
+    it writes, but after it: modes of what it has written are changed.
 
     Parameters
     ----------
@@ -59,7 +62,18 @@ class Failpoints:
                 failpoints.step()
                 return super().write(data)
 
+        class DyingProducer(KafkaProducer):  # type: ignore[misc]  # ships no types
+            def send(self, *arguments: Any, **options: Any) -> Any:
+                """Send a message, or die before; or let it arrive, and die."""
+                failpoints.step()
+                sent = super().send(*arguments, **options)
+                if failpoints.is_next():
+                    sent.get()
+                failpoints.step()
+                return sent
+
         vars(dead_letters)["FileIO"] = DyingFile
+        vars(dead_letter_topic)["KafkaProducer"] = DyingProducer
 
     def is_next(self) -> bool:
         """Tell whether the next operation is the one not to be done."""

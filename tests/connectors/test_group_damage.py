@@ -14,7 +14,7 @@ from echo_stream.errors import StateError
 from echo_stream.generation import Generation
 from tests.cli.commands import answer, content, refusal, run_command
 from tests.cli.test_doctor import look, verdict
-from tests.dying_members import CYCLE, LENGTH, NAMES, count, ends, told, trained
+from tests.dying_members import CYCLE, LENGTH, NAMES, be_member, ends, told, trained
 from tests.test_corrupt_state import damage, damages
 
 MANIFEST = "manifest.json"
@@ -33,8 +33,8 @@ def generation() -> Generation:
 def begun(generation: Generation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a state of two segments, the second of which has two versions."""
     state = tmp_path_factory.mktemp("begun") / "state"
-    count(state, generation, num_versions=1, term=1, above=MANY)
-    count(state, generation, num_versions=2, term=2, above=MANY)
+    be_member(state, generation, num_versions=1, term=1, above=MANY)
+    be_member(state, generation, num_versions=2, term=2, above=MANY)
     return state
 
 
@@ -61,10 +61,10 @@ def test_a_damaged_version_falls_back_on_the_one_before(
     assert set(ends(state).values()) == {3 * CYCLE}
     damage(segments(state)[-1][-1] / name, how)
     assert set(ends(state).values()) == {2 * CYCLE}
-    count(state, generation, num_versions=ROUNDS, term=3)
+    be_member(state, generation, num_versions=ROUNDS, term=3)
     undisturbed = tmp_path / "undisturbed"
     if not undisturbed.exists():
-        count(undisturbed, generation, num_versions=ROUNDS, term=1)
+        be_member(undisturbed, generation, num_versions=ROUNDS, term=1)
     assert told(state) == told(undisturbed)
 
 
@@ -94,7 +94,7 @@ def test_the_doctor_looks_at_segments(state: Path) -> None:
     """All of them are verified, and it is told whether they go together."""
     found = look("--state", state)
     assert found["lock"]["found"] == "shared by a group, of which 0 live"
-    whole = f"2 segments are whole and go together, with {6 * CYCLE} samples"
+    whole = f"2 segments are whole and go together, with {6 * (CYCLE - 1)} samples"
     assert verdict(found, "checkpoint") == ("ok", f"{whole}; ")
     (segments(state)[0][-1] / FILES[0]).write_bytes(b"")
     kind, said = verdict(look("--state", state), "checkpoint")
@@ -113,7 +113,7 @@ def said_last(command: str, name: str, state: Path) -> str:
 
 def test_a_gap_is_refused(state: Path, generation: Generation) -> None:
     """A version that others have gone on from is damaged: its offsets are named."""
-    count(state, generation, num_versions=1, term=3, above=MANY)
+    be_member(state, generation, num_versions=1, term=3, above=MANY)
     newest = segments(state)[-2][-1]
     (newest / FILES[0]).write_bytes(b"")
     said = said_last("why", f"{NAMES[0]}-3", state)
@@ -125,12 +125,12 @@ def test_a_segment_that_was_half_removed_since_another_replaces_it(
     begun: Path, state: Path, generation: Generation
 ) -> None:
     """It does not count, and goes with the next one to look."""
-    count(state, generation, num_versions=1, term=3)
+    be_member(state, generation, num_versions=1, term=3)
     (first, *_), *_ = segments(begun)
     remains = shutil.copytree(first.parent, state / "segments" / first.parent.name)
     (remains / first.name / FILES[0]).unlink()
     assert set(ends(state).values()) == {4 * CYCLE}
-    count(state, generation, num_versions=1, term=4)
+    be_member(state, generation, num_versions=1, term=4)
     assert set(ends(state).values()) == {5 * CYCLE}
     assert not remains.exists()
 
@@ -148,10 +148,10 @@ def test_a_damaged_claim_is_refused_and_can_be_removed(state: Path, generation: 
     (claim,) = (state / "claims" / NAMES[0]).glob("*.json")
     claim.write_text("{")
     with pytest.raises(StateError, match=r"is damaged: .* stop all members and remove it"):
-        count(state, generation, num_versions=1, term=3)
+        be_member(state, generation, num_versions=1, term=3)
     assert f"{claim} is damaged" in refusal("status", "--state", state, exit_code=4)
     claim.unlink()
-    count(state, generation, num_versions=1, term=3)
+    be_member(state, generation, num_versions=1, term=3)
     assert set(ends(state).values()) == {4 * CYCLE}
 
 
