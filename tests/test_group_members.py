@@ -1,22 +1,27 @@
 """Members of a group on a real broker: who trains, who takes snapshots, how all end together."""
 
 import signal
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from echo_stream import EchoCoreset
+from echo_stream.connectors.dead_letters import read_dead_letters
 from echo_stream.connectors.engine_files import write_generation
 from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples
 from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import find_snapshot
 from echo_stream.samples import Samples, as_objects
 from tests.broker import Broker
+from tests.cli.commands import send as send_values
 from tests.clusters import clustered
 from tests.conftest import MakeTopic
 from tests.group_stage import CONFIG, PARTITIONS, Stage, wait_for
 from tests.lives import Nursery
+from tests.same_coreset import assert_as_the_batch
+from tests.test_faults_disk import resize, small_disk
 
 pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
 
@@ -72,3 +77,30 @@ def test_one_member_trains_and_all_end_together(
     assert snapshot.n == N
     assert len(list((stage.state / "generations").iterdir())) == 1
     assert set(snapshot.rows.samples.ids) <= set(as_objects(samples.ids.tolist()))
+
+
+def test_a_disk_that_is_full_for_a_while(
+    samples: Samples, broker: Broker, nursery: Nursery, make_topic: MakeTopic, tmp_path: Path
+) -> None:
+    """Members wait, and go on with all samples and all dead letters when there is space."""
+    topic = make_topic(partitions=PARTITIONS)
+    batch = EchoCoreset.from_config(CONFIG).fit_samples(samples)
+    generation = write_generation(batch.generation_, tmp_path / "trained")
+    poison = [b"%d" % number + bytes(10_000) for number in range(10 * PARTITIONS)]
+    for number, value in enumerate(poison):
+        send_values(broker, topic, [value], partition=number % PARTITIONS)
+    options = (*EACH_SECOND, "--generation", generation, "--until-end", "--max-bad-share", 1)
+    with small_disk(tmp_path / "disk", "300k"), ExitStack() as stack:
+        stage = Stage(topic, tmp_path / "disk" / "state", broker, nursery)
+        send(stage, samples)
+        members = [
+            stack.enter_context(stage.member(name, *options, "--retry-timeout", 60))
+            for name in ("a", "b")
+        ]
+        wait_for(lambda: all("No space left" in member.said() for member in members), *members)
+        resize(tmp_path / "disk", "size=64m")
+        for member in members:
+            member.finish()
+        letters = [each.sample for each in read_dead_letters(stage.state / "dead-letters")]
+        assert assert_as_the_batch(stage.state, samples, batch).n == N
+    assert Counter(letter and letter.value for letter in letters) == Counter(poison)

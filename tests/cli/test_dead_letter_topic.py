@@ -1,5 +1,6 @@
 """`run --dead-letter-topic`, and `dlq` on it: poison is in the topic before it is passed over."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from echo_stream.connectors.client_config import ClientConfig
 from echo_stream.connectors.dead_letter_message import DeadLetter
 from echo_stream.connectors.dead_letter_topic import read_topic
 from echo_stream.connectors.dead_letters import read_dead_letters
+from echo_stream.typing import Array
 from tests.broker import Broker
 from tests.cli.commands import TINY, answer, newest_checkpoint, on, refusal, run_command, send
 from tests.conftest import MakeTopic
@@ -18,12 +20,24 @@ pytestmark = pytest.mark.kafka
 
 GOOD = np.arange(4, dtype=np.float32).tobytes()
 READ = ("--until-end", *TINY, "--dtype", "float32", "--shape", 4)
+
+
+def npy(x: Array) -> bytes:
+    """Return an array as a message in NumPy's format."""
+    file = BytesIO()
+    np.save(file, x)
+    return file.getvalue()
+
+
 POISON = {
-    "schema": b"junk",
-    "decode": b"\x93NUMPY?",
-    "nonfinite": np.full(4, np.nan, np.float32).tobytes(),
-    "feature": np.full(4, RAISES, np.float32).tobytes(),
+    "length": ("schema", b"junk"),
+    "shape": ("schema", npy(np.ones(5, np.float32))),
+    "dtype": ("schema", npy(np.ones(4, np.complex64))),
+    "header": ("decode", b"\x93NUMPY?"),
+    "nonfinite": ("nonfinite", np.full(4, np.nan, np.float32).tobytes()),
+    "feature": ("feature", np.full(4, RAISES, np.float32).tobytes()),
 }
+"""By its kind, why a message is no sample, and the message."""
 
 
 @pytest.mark.parametrize("kind", ["file", "topic"])
@@ -32,26 +46,25 @@ def test_poison_of_every_class(
     broker: Broker, make_topic: MakeTopic, tmp_path: Path, kind: str, place: int
 ) -> None:
     """At the first, a middle or the last place of its log; all the others are counted."""
-    topics = {reason: make_topic() for reason in POISON}
-    for reason, topic in topics.items():
-        send(broker, topic, [GOOD] * place + [POISON[reason]] + [GOOD] * (4 - place))
+    topics = {make_topic(): poison for poison in POISON.values()}
+    for topic, (_, value) in topics.items():
+        send(broker, topic, [GOOD] * place + [value] + [GOOD] * (4 - place))
     state, letters = tmp_path / "state", make_topic()
-    words = ["run", *on(broker, *topics.values()), *READ, "--state", state]
+    words = ["run", *on(broker, *topics), *READ, "--state", state]
     words += ["--features", "tests.test_poison:picky"]
     words += ["--dead-letter-topic", letters] if kind == "topic" else []
     result = run_command(*words)
-    assert (result.exit_code, result.json()["n"], result.json()["rejected"]) == (0, 16, 4)
+    counts = result.json()["n"], result.json()["rejected"]
+    assert (result.exit_code, counts) == (0, (4 * len(POISON), len(POISON)))
     where = f"topic {letters}" if kind == "topic" else state / "dead-letters"
-    assert f"4 messages were no samples; they are in {where}" in result.stderr
+    assert f"{len(POISON)} messages were no samples; they are in {where}" in result.stderr
     kept = [letter.sample for letter in letters_of(broker, kind, state, letters) if letter.sample]
-    found = {letter.reason: (letter.value, letter.origin and letter.origin[:3]) for letter in kept}
-    assert found == {
-        reason: (POISON[reason], (topic, 0, place)) for reason, topic in topics.items()
-    }
-    assert newest_checkpoint(state)["position"] == {f"{topic}/0": 5 for topic in topics.values()}
+    found = {letter.origin and letter.origin[:3]: (letter.reason, letter.value) for letter in kept}
+    assert found == {(topic, 0, place): poison for topic, poison in topics.items()}
+    assert newest_checkpoint(state)["position"] == {f"{topic}/0": 5 for topic in topics}
     # The next run begins behind them.
     assert answer(*words)["rejected"] == 0
-    assert len(letters_of(broker, kind, state, letters)) == 4
+    assert len(letters_of(broker, kind, state, letters)) == len(POISON)
 
 
 def letters_of(broker: Broker, kind: str, state: Path, topic: str) -> list[DeadLetter]:

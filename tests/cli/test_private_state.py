@@ -9,7 +9,7 @@ import pytest
 
 from tests.broker import Broker
 from tests.cli.commands import TINY, answer, on, send, write_data
-from tests.cli.test_dead_letter_topic import GOOD, POISON, READ
+from tests.cli.test_dead_letter_topic import GOOD, READ
 from tests.conftest import MakeTopic
 
 
@@ -35,7 +35,7 @@ def modes(folder: Path) -> dict[str, set[str]]:
 def test_state_of_a_run(broker: Broker, make_topic: MakeTopic, tmp_path: Path) -> None:
     """Checkpoints, generations, snapshots, dead letters, models, locks, the status."""
     topic, state = make_topic(), tmp_path / "above" / "state"
-    send(broker, topic, [GOOD, POISON["schema"], GOOD])
+    send(broker, topic, [GOOD, b"junk", GOOD])
     answer("run", *on(broker, topic), *READ, "--state", state)
     assert (state / "dead-letters" / "dead-letters.jsonl").stat().st_size
     assert modes(tmp_path / "above") == {"files": {"0o600"}, "folders": {"0o700"}}
