@@ -96,12 +96,6 @@ class Member:
         """Whether another label has come after the sample."""
         return not is_same_label(self.label, self.sent_label)
 
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the payload and of where it is."""
-        vector = 0 if self.vector is None else self.vector.nbytes
-        return int(self.x.nbytes + self.latent.nbytes + vector)
-
     @classmethod
     def create(
         cls,

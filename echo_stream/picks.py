@@ -1,6 +1,7 @@
 """The best members of a cell's pools, with what is proven of each."""
 
 import math
+from itertools import islice
 from typing import Any, NamedTuple
 
 from echo_stream.cells import CellStatistics
@@ -41,11 +42,11 @@ def best_core(pools: Pools, statistics: CellStatistics, cell: int, number: int) 
     is_proven = statistics.is_exact and is_known
     taken = {id(pick.member) for pick in first}
     held = hashed.pools[int(statistics.slots[cell])]
-    others = [member for member in held if id(member) not in taken]
+    others = (member for member in held if id(member) not in taken)
     centre = sums[cell] / int(statistics.counts[cell])
     rest = [
         Pick(cell, rank, math.dist(member.latent, centre), member, is_proven)
-        for rank, member in enumerate(others[: number - len(first)], start=len(first) + 1)
+        for rank, member in enumerate(islice(others, number - len(first)), start=len(first) + 1)
     ]
     return first + rest
 
@@ -57,9 +58,8 @@ def best_by_distance(
     slot, count = int(statistics.slots[cell]), int(statistics.counts[cell])
     members, drops = list(pools.pools[slot]), pools.drops(slot)
     centre = sums[cell] / count
-    ranked = rank_members(
-        members, pools.points_of(members), count, sums[cell], farthest=pools.farthest
-    )
+    points, farthest = pools.points_of(members), pools.farthest
+    ranked = rank_members(members, points, count, sums[cell], number=number, farthest=farthest)
 
     def pick(rank: int, key: float, member: Member) -> Pick:
         distance, standing = distance_of(key, count), Standing(key, member.tie, count)
@@ -68,7 +68,7 @@ def best_by_distance(
         )
         return Pick(cell, rank, distance, member, is_proven)
 
-    return [pick(rank, *entry) for rank, entry in enumerate(ranked[:number], start=1)]
+    return [pick(rank, *entry) for rank, entry in enumerate(ranked, start=1)]
 
 
 def best_support(

@@ -5,9 +5,10 @@ hashes) and, with support, a pool of those farthest from its mean in input space
 paper's S_j).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 import torch
@@ -255,10 +256,10 @@ class Pools:
         self.size()
         self._lower_quota(counts)
 
-    def distinct_members(self) -> list[Member]:
-        """Return each retained sample once, in an order fixed by the pools' content."""
-        held = (member for side in self.all() for pool in side.pools for member in pool)
-        return list({id(member): member for member in held}.values())
+    def members(self) -> Iterator[Member]:
+        """Yield what each pool holds, in an order fixed by the pools' content."""
+        pools = chain.from_iterable(side.pools for side in self.all())
+        return chain.from_iterable(pools)
 
     @property
     def size_bytes(self) -> int:

@@ -108,14 +108,24 @@ def deal_by_class(
 
 
 def rank_members(
-    members: Sequence[Member], points: Array, count: int, total: FloatArray, *, farthest: bool
+    members: Sequence[Member],
+    points: Array,
+    count: int,
+    total: FloatArray,
+    *,
+    number: int | None = None,
+    farthest: bool,
 ) -> list[tuple[float, Member]]:
-    """Return (key, member) in order of rank: by key, ties by `Member.tie`.
+    """Return (key, member) in order of rank, the first few or all: by key, then `Member.tie`.
 
-    Parameters are those of `rank_keys`; members has one for each point.
+    Parameters are those of `rank_keys`; members has one for each point. O(n k + number log n).
     """
     keys = rank_keys(points, count, total, farthest=farthest)
-    return sorted(zip(keys.tolist(), members, strict=True), key=lambda e: (e[0], e[1].tie))
+    rows = np.arange(len(keys))
+    if number is not None and 0 < number < len(keys):
+        rows = np.flatnonzero(keys <= np.partition(keys, number - 1)[number - 1])
+    entries = ((float(keys[row]), members[row]) for row in rows.tolist())
+    return sorted(entries, key=lambda entry: (entry[0], entry[1].tie))[:number]
 
 
 def rank_keys(

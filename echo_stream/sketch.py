@@ -133,13 +133,18 @@ class Sketch:
 
     @property
     def num_retained(self) -> int:
-        """Distinct samples whose payload is held."""
+        """Distinct samples whose payload is held. O(retained)."""
         return len(self.members()) + len(self.tail)
 
     @property
     def size_bytes(self) -> int:
-        """Bytes in use: see `echo_stream.sketch_size`."""
-        return sketch_size.size_bytes(self, block_size=BLOCK_SIZE)
+        """Bytes in use, see `echo_stream.sketch_size`. O(retained)."""
+        return self.size_with(self.num_retained)
+
+    def size_with(self, num_retained: int) -> int:
+        """Return `size_bytes`, where `num_retained` is known. O(M)."""
+        held = num_retained - len(self.tail)
+        return sketch_size.size_bytes(self, held, block_size=BLOCK_SIZE)
 
     @property
     def memory_bound(self) -> int:
@@ -239,8 +244,8 @@ class Sketch:
 
     def members(self) -> list[Member]:
         """Return each sample whose payload is held once, in an order fixed by the content."""
-        held = [*self.pools.distinct_members(), *self.reservoir.members]
-        return list({id(member): member for member in held}.values())
+        held = [*self.pools.members(), *self.reservoir.members]
+        return list(dict(zip(map(id, held), held, strict=True)).values())
 
     def statistics(self) -> CellStatistics:
         """Return counts and sums on the host; they are no proof where they are estimates."""

@@ -6,15 +6,19 @@ from echo_stream.scratch import rows_at_once
 from echo_stream.witnesses import PAIR_BYTES
 
 if TYPE_CHECKING:
+    from echo_stream.generation import Generation
     from echo_stream.sketch import Sketch
 
 FLOAT32_BYTES = 4
 FLOAT64_BYTES = 8
 
 
-def size_bytes(sketch: "Sketch", *, block_size: int) -> int:
-    """Return the bytes of sums, references, retained payloads and the memory to work in."""
-    payloads = sum(member.size_bytes for member in sketch.members())
+def size_bytes(sketch: "Sketch", num_held: int, *, block_size: int) -> int:
+    """Return the bytes of sums, references, retained payloads and the memory to work in.
+
+    num_held is how many samples pools and reservoir hold, each counted once.
+    """
+    payloads = num_held * _payload_bytes(sketch.generation)
     tables = sketch.table.size_bytes + sketch.pools.size_bytes + sketch.witnesses.size_bytes
     waiting = sketch.tail.size_bytes + _scratch_bytes(sketch, block_size)
     return tables + payloads + waiting + sketch.forgotten.size_bytes + sketch.changes.size_bytes
@@ -27,9 +31,7 @@ def memory_bound(sketch: "Sketch", *, block_size: int) -> int:
     """
     generation, pools = sketch.generation, sketch.pools
     max_cells, dim = sketch.max_cells, generation.encoder.dim
-    payload = generation.schema.size_bytes + FLOAT64_BYTES * dim
-    if generation.features is not None:
-        payload += FLOAT32_BYTES * generation.num_features
+    payload = _payload_bytes(generation)
     members = pools.most_members(max_cells) + sketch.reservoir.size
     sums = FLOAT64_BYTES * max_cells * 9 * (generation.num_features + dim)
     # Of each codeword with all others, in its class.
@@ -39,6 +41,13 @@ def memory_bound(sketch: "Sketch", *, block_size: int) -> int:
     asked = sketch.forgotten.size_bytes + sketch.changes.size_bytes
     fixed = sums + scratch + PAIR_BYTES * pairs + asked
     return int((members + block_size) * payload + fixed)
+
+
+def _payload_bytes(generation: "Generation") -> int:
+    """Return the bytes of a sample that is held, and of where it is."""
+    latent = FLOAT64_BYTES * generation.encoder.dim
+    vector = 0 if generation.features is None else FLOAT32_BYTES * generation.num_features
+    return generation.schema.size_bytes + latent + vector
 
 
 def _scratch_bytes(sketch: "Sketch", block_size: int) -> int:

@@ -1,6 +1,8 @@
 """Ranks and weights where the property tests rarely go."""
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from echo_stream.members import Member
 from echo_stream.quotas import rounds_needed
@@ -31,6 +33,16 @@ def test_equal_ids_are_two_samples_told_apart_by_their_payload() -> None:
     forth = rank_members([one, two], points, 2, total, farthest=False)
     back = rank_members([two, one], points, 2, total, farthest=False)
     assert forth == back
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(0, 14))
+def test_the_first_few_are_those_of_all(places: list[int], number: int) -> None:
+    """Ties at the last place included."""
+    points = np.array(places, float)[:, None]
+    members = [member(f"{row}", place) for row, place in enumerate(places)]
+    them = (members, points, len(places), points.sum(axis=0))
+    everyone = rank_members(*them, farthest=False)
+    assert rank_members(*them, number=number, farthest=False) == everyone[:number]
 
 
 def test_a_budget_beyond_the_samples_takes_them_all() -> None:
