@@ -7,7 +7,7 @@ import numpy as np
 
 from echo_stream.cells import CellStatistics
 from echo_stream.config import EngineConfig
-from echo_stream.picks import Pick, best_by_distance, best_core, best_support
+from echo_stream.picks import Pick, Picker
 from echo_stream.pools import Pools
 from echo_stream.selection import deal_by_class, deal_slots
 from echo_stream.typing import IntArray
@@ -62,19 +62,16 @@ def choose(
     hold. Only where samples were forgotten can a slot's sample be missing; the next one
     held, in the same order, fills it then, and is not certified.
     """
-
-    def nearest(cell: int, number: int) -> list[Pick]:
-        return best_core(pools, statistics, cell, number)
-
+    picker = Picker(pools, statistics)
     offered = statistics.counts - pools.absent[statistics.slots]
     classes = statistics.classes
-    core, missing, dealt = _fill(nearest, offered, order, config.core_slots, classes)
+    core, missing, dealt = _fill(picker.core, offered, order, config.core_slots, classes)
     if pools.support is None:
         return Choice.of(core, [], missing)
     if config.support_size:
-        size, sums, chosen = config.support_size, statistics.input_sums, []
+        size, chosen = config.support_size, list[Pick]()
         for cell in order.tolist():
-            picks = best_by_distance(pools.support, statistics, cell, size, sums)
+            picks = picker.farthest(cell, size)
             missing += [cell] * (min(size, int(offered[cell])) - len(picks))
             chosen += picks
         return Choice.of(core, chosen, missing)
@@ -83,7 +80,7 @@ def choose(
         taken[pick.cell].append(pick)
 
     def others(cell: int, number: int) -> list[Pick]:
-        return best_support(pools, statistics, cell, number, taken[cell])
+        return picker.support(cell, number, taken[cell])
 
     left = offered - dealt
     support, more_missing, _ = _fill(others, left, order, config.support_slots, classes)

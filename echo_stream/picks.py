@@ -9,7 +9,8 @@ from echo_stream.certificates import Standing, drop_bound, is_certified
 from echo_stream.distance_pools import DistancePools
 from echo_stream.members import Member
 from echo_stream.pools import Pools
-from echo_stream.selection import distance_of, rank_members
+from echo_stream.ranking import Ranking
+from echo_stream.selection import distance_of
 from echo_stream.typing import FloatArray
 
 
@@ -23,43 +24,83 @@ class Pick(NamedTuple):
     is_certified: bool
 
 
-def best_core(pools: Pools, statistics: CellStatistics, cell: int, number: int) -> list[Pick]:
-    """Return the first core members of a cell, by the rank rule that its pools follow.
+class Picker:
+    """Picks the best members of a cell's pools, with what is proven of each.
 
-    `center`: nearest the centroid first (eq. 5-6). `uniform`: smallest hash first, which
-    is proven as it stands. `mixed`: the nearest, then the others by hash, proven if the
-    nearest is.
+    Parameters
+    ----------
+    pools : Pools
+    statistics : CellStatistics
+        Of the same samples.
+
+    Notes
+    -----
+    See `echo_stream.ranking.Ranking`: to ask cell by cell, ascending, is cheapest.
     """
-    sums, hashed = statistics.latent_sums, pools.hashed
-    first: list[Pick] = []
-    by_distance = 0 if pools.nearest is None else number if hashed is None else min(number, 1)
-    if pools.nearest is not None:
-        first = best_by_distance(pools.nearest, statistics, cell, by_distance, sums)
-    if hashed is None:
-        return first
-    # Where all that could be nearest are forgotten, nobody knows who is.
-    is_known = len(first) == by_distance and all(pick.is_certified for pick in first)
-    is_proven = statistics.is_exact and is_known
-    taken = {id(pick.member) for pick in first}
-    held = hashed.pools[int(statistics.slots[cell])]
-    others = (member for member in held if id(member) not in taken)
-    centre = sums[cell] / int(statistics.counts[cell])
-    rest = [
-        Pick(cell, rank, math.dist(member.latent, centre), member, is_proven)
-        for rank, member in enumerate(islice(others, number - len(first)), start=len(first) + 1)
-    ]
-    return first + rest
+
+    def __init__(self, pools: Pools, statistics: CellStatistics) -> None:
+        self._hashed, self._statistics = pools.hashed, statistics
+        self._nearest, self._farthest = (
+            None if side is None else Ranking(side, statistics, sums)
+            for side, sums in (
+                (pools.nearest, statistics.latent_sums),
+                (pools.support, statistics.input_sums),
+            )
+        )
+
+    def core(self, cell: int, number: int) -> list[Pick]:
+        """Return the first core members of a cell, by the rank rule that its pools follow.
+
+        `center`: nearest the centroid first (eq. 5-6). `uniform`: smallest hash first, which
+        is proven as it stands. `mixed`: the nearest, then the others by hash, proven if the
+        nearest is.
+        """
+        statistics, first = self._statistics, list[Pick]()
+        by_distance = number if self._hashed is None else min(number, 1)
+        if self._nearest is None:
+            by_distance = 0
+        else:
+            first = _first(self._nearest, cell, by_distance)
+        if self._hashed is None:
+            return first
+        # Where all that could be nearest are forgotten, nobody knows who is.
+        is_known = len(first) == by_distance and all(pick.is_certified for pick in first)
+        is_proven = statistics.is_exact and is_known
+        taken = {id(pick.member) for pick in first}
+        held = self._hashed.pools[int(statistics.slots[cell])]
+        others = (member for member in held if id(member) not in taken)
+        centre = statistics.latent_sums[cell] / int(statistics.counts[cell])
+        rest = [
+            Pick(cell, rank, math.dist(member.latent, centre), member, is_proven)
+            for rank, member in enumerate(islice(others, number - len(first)), start=len(first) + 1)
+        ]
+        return first + rest
+
+    def farthest(self, cell: int, number: int) -> list[Pick]:
+        """Return the first members of a cell that are farthest from its mean (eq. 8)."""
+        assert self._farthest is not None
+        return _first(self._farthest, cell, number)
+
+    def support(self, cell: int, number: int, core: list[Pick]) -> list[Pick]:
+        """Return the members of a cell farthest from its mean that are not in the core.
+
+        A rank is proven where the order of the farthest is, and the cell's core, too.
+        """
+        taken = {id(pick.member) for pick in core}
+        is_core_proven = all(pick.is_certified for pick in core)
+        ranked = self.farthest(cell, number + len(taken))
+        others = [pick for pick in ranked if id(pick.member) not in taken][:number]
+        return [
+            pick._replace(rank=rank, is_certified=pick.is_certified and is_core_proven)
+            for rank, pick in enumerate(others, start=1)
+        ]
 
 
-def best_by_distance(
-    pools: DistancePools, statistics: CellStatistics, cell: int, number: int, sums: FloatArray
-) -> list[Pick]:
+def _first(ranking: Ranking, cell: int, number: int) -> list[Pick]:
     """Return the first members of a cell's pool, in order, with what is proven of each."""
-    slot, count = int(statistics.slots[cell]), int(statistics.counts[cell])
-    members, drops = list(pools.pools[slot]), pools.drops(slot)
-    centre = sums[cell] / count
-    points, farthest = pools.points_of(members), pools.farthest
-    ranked = rank_members(members, points, count, sums[cell], number=number, farthest=farthest)
+    pools, statistics = ranking.pools, ranking.statistics
+    count, drops = int(statistics.counts[cell]), pools.drops(int(statistics.slots[cell]))
+    centre = ranking.sums[cell] / count
 
     def pick(rank: int, key: float, member: Member) -> Pick:
         distance, standing = distance_of(key, count), Standing(key, member.tie, count)
@@ -68,26 +109,7 @@ def best_by_distance(
         )
         return Pick(cell, rank, distance, member, is_proven)
 
-    return [pick(rank, *entry) for rank, entry in enumerate(ranked, start=1)]
-
-
-def best_support(
-    pools: Pools, statistics: CellStatistics, cell: int, number: int, core: list[Pick]
-) -> list[Pick]:
-    """Return the members of a cell farthest from its mean that are not in the core.
-
-    A rank is proven where the order of the farthest is, and the cell's core, too.
-    """
-    assert pools.support is not None
-    held = len(pools.support.pools[int(statistics.slots[cell])])
-    ranked = best_by_distance(pools.support, statistics, cell, held, statistics.input_sums)
-    taken = {id(pick.member) for pick in core}
-    is_core_proven = all(pick.is_certified for pick in core)
-    others = [pick for pick in ranked if id(pick.member) not in taken][:number]
-    return [
-        pick._replace(rank=rank, is_certified=pick.is_certified and is_core_proven)
-        for rank, pick in enumerate(others, start=1)
-    ]
+    return [pick(rank, *entry) for rank, entry in enumerate(ranking.first(cell, number), start=1)]
 
 
 MOVED = "the centre has moved: samples that were dropped may lie as near, or as far"

@@ -148,7 +148,7 @@ def _begun(sketch: Sketch) -> Sketch:
         msg = "no sample has been counted yet; there is nothing to train a generation on"
         raise WarmupError(msg)
     settled = sketch.settled()
-    if not settled.reservoir.members:
+    if not len(settled.reservoir):
         msg = "all that was kept has been forgotten; there is nothing to train a generation on"
         raise WarmupError(msg)
     return settled

@@ -108,23 +108,27 @@ def deal_by_class(
 
 
 def rank_members(
-    members: Sequence[Member],
-    points: Array,
-    count: int,
-    total: FloatArray,
-    *,
-    number: int | None = None,
-    farthest: bool,
+    members: Sequence[Member], points: Array, count: int, total: FloatArray, *, farthest: bool
 ) -> list[tuple[float, Member]]:
-    """Return (key, member) in order of rank, the first few or all: by key, then `Member.tie`.
+    """Return (key, member) in order of rank. O(n (k + log n)).
 
-    Parameters are those of `rank_keys`; members has one for each point. O(n k + number log n).
+    Parameters are those of `rank_keys`; members has one for each point.
     """
     keys = rank_keys(points, count, total, farthest=farthest)
-    rows = np.arange(len(keys))
-    if number is not None and 0 < number < len(keys):
-        rows = np.flatnonzero(keys <= np.partition(keys, number - 1)[number - 1])
-    entries = ((float(keys[row]), members[row]) for row in rows.tolist())
+    return in_order(members, keys, len(members))
+
+
+def in_order(
+    members: Sequence[Member], keys: FloatArray, number: int
+) -> list[tuple[float, Member]]:
+    """Return (key, member) of the first members, at most number, by key and then `Member.tie`.
+
+    O(n + number log number), ties apart. Keys are from `rank_keys`, of shape (n,).
+    """
+    entries = list(zip(keys.tolist(), members, strict=True))
+    if 0 < number < len(entries):
+        last = np.partition(keys, number - 1)[number - 1]
+        entries = [entries[row] for row in np.flatnonzero(keys <= last).tolist()]
     return sorted(entries, key=lambda entry: (entry[0], entry[1].tie))[:number]
 
 

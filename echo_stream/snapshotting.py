@@ -14,18 +14,13 @@ from echo_stream.distance_pools import DistancePools
 from echo_stream.errors import ConfigError
 from echo_stream.graph import PCGraph
 from echo_stream.label_counts import label_counts
+from echo_stream.maps import Map, map_of
 from echo_stream.members import Member, samples_from
 from echo_stream.picks import bound_of, explain
 from echo_stream.pools import latents
 from echo_stream.selection import order_cells, row_weights
 from echo_stream.sketch import Sketch
-from echo_stream.snapshot import (
-    MAP_AXES,
-    CellRows,
-    CoresetRows,
-    EdgeRows,
-    Snapshot,
-)
+from echo_stream.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
 from echo_stream.typing import Array, Cell, FloatArray, IntArray
 
 FORMAT_VERSION = 1
@@ -49,13 +44,14 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
     sketch = sketch.settled()
     statistics, graph, choice = select(sketch)
     centroids = statistics.centroids
-    rows = _rows(sketch, statistics, graph, choice)
+    on_map = map_of(statistics)
+    rows = _rows(sketch, statistics, graph, choice, on_map)
     cells = CellRows(
         cells=[sketch.cell(key) for key in statistics.keys.tolist()],
         counts=statistics.counts,
         degrees=graph.degrees,
         centroids=centroids,
-        maps=_map_axes(centroids, statistics, centroids),
+        maps=on_map.places(centroids),
         means=_means(sketch, statistics) if choice.support else _no_means(statistics),
     )
     edges = EdgeRows(
@@ -142,6 +138,7 @@ def _rows(
     statistics: CellStatistics,
     graph: PCGraph,
     choice: Choice,
+    on_map: Map,
 ) -> CoresetRows:
     """Put chosen samples and what is known of them into columns."""
     roles = ["core"] * len(choice.core) + ["support"] * len(choice.support)
@@ -159,7 +156,7 @@ def _rows(
         weights=_weights(statistics, positions, members),
         certified=np.array([pick.is_certified for pick in picks], dtype=object),
         latents=z,
-        maps=_map_axes(z, statistics, statistics.centroids),
+        maps=on_map.places(z),
     )
 
 
@@ -187,27 +184,6 @@ def _weights(statistics: CellStatistics, positions: IntArray, members: list[Memb
     per_cell = np.bincount(positions[is_first], minlength=len(statistics.keys))
     weights = row_weights(statistics.counts, per_cell, statistics.centroids, statistics.classes)
     return np.where(is_first, weights[positions], 0.0)
-
-
-def _map_axes(points: FloatArray, statistics: CellStatistics, centroids: FloatArray) -> FloatArray:
-    """Return two coordinates for pictures: z itself when d = 2, else its main axes.
-
-    The axes are the first two of the cells' centroids weighted by count: exact sums,
-    so the picture does not depend on the order of arrival.
-    """
-    dim = points.shape[1]
-    if dim == MAP_AXES:
-        return points
-    if dim < MAP_AXES:
-        return np.hstack([points, np.zeros((len(points), MAP_AXES - dim))])
-    mean = statistics.latent_sums.sum(axis=0) / statistics.counts.sum()
-    centred = (centroids - mean) * np.sqrt(statistics.counts)[:, None]
-    # A single cell has fewer axes of its own than are wanted.
-    is_short = len(centred) < MAP_AXES
-    axes = np.linalg.svd(centred, full_matrices=is_short)[2][:MAP_AXES]
-    # The sign of an axis is free: its largest entry is made positive.
-    signs = np.sign(axes[np.arange(MAP_AXES), np.abs(axes).argmax(axis=1)])
-    return np.asarray((points - mean) @ (axes * signs[:, None]).T)
 
 
 def _manifest(

@@ -9,7 +9,7 @@ import numpy as np
 
 from echo_stream.distance_pools import DistancePools
 from echo_stream.members import Member
-from echo_stream.picks import MOVED, Pick, best_by_distance, best_core, best_support
+from echo_stream.picks import MOVED, Pick, Picker
 from echo_stream.samples import Samples
 from echo_stream.selection import distance_of, rank_members
 from echo_stream.sketch import Sketch
@@ -77,7 +77,7 @@ class _Cells:
         pools, statistics = self.sketch.pools, self.selection.statistics
         slot, choice = int(statistics.slots[position]), self.selection.choice
         number = max(len(side.pools[slot]) for side in (pools.nearest, pools.hashed) if side)
-        picks = best_core(pools, statistics, position, number)
+        picks = Picker(pools, statistics).core(position, number)
         chosen = [pick for pick in choice.core if pick.cell == position]
         standing = self._standing(self._core_order(position, member), member, picks, chosen)
         is_near = pools.nearest is not None and (pools.hashed is None or standing["rank"] == 1)
@@ -94,14 +94,14 @@ class _Cells:
         held = pools.support.pools[int(statistics.slots[position])]
         order = self._by_distance(pools.support, position, _joined(held, member), sums)
         if self.sketch.config.support_size:
-            picks = best_by_distance(pools.support, statistics, position, len(held), sums)
+            picks = Picker(pools, statistics).farthest(position, len(held))
         else:
             # What is core takes no slot of support.
             taken = {id(pick.member) for pick in core}
             if id(member) in taken:
                 return None
             order = [entry for entry in order if id(entry[0]) not in taken]
-            picks = best_support(pools, statistics, position, len(order), core)
+            picks = Picker(pools, statistics).support(position, len(order), core)
         chosen = [pick for pick in self.selection.choice.support if pick.cell == position]
         standing = self._standing(order, member, picks, chosen)
         bound = self._bound(pools.support, position, sums)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from echo_stream.members import Member
 from echo_stream.quotas import rounds_needed
-from echo_stream.selection import deal_slots, rank_members, row_weights
+from echo_stream.selection import deal_slots, in_order, rank_members, row_weights
 
 
 def member(name: str, *latent: float) -> Member:
@@ -38,11 +38,11 @@ def test_equal_ids_are_two_samples_told_apart_by_their_payload() -> None:
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(0, 14))
 def test_the_first_few_are_those_of_all(places: list[int], number: int) -> None:
     """Ties at the last place included."""
-    points = np.array(places, float)[:, None]
     members = [member(f"{row}", place) for row, place in enumerate(places)]
-    them = (members, points, len(places), points.sum(axis=0))
-    everyone = rank_members(*them, farthest=False)
-    assert rank_members(*them, number=number, farthest=False) == everyone[:number]
+    everyone = sorted(
+        zip(map(float, places), members, strict=True), key=lambda entry: (entry[0], entry[1].tie)
+    )
+    assert in_order(members, np.array(places, float), number) == everyone[:number]
 
 
 def test_a_budget_beyond_the_samples_takes_them_all() -> None:
