@@ -13,6 +13,7 @@ from echo_stream.connectors.dead_letter_message import DeadLetter
 from echo_stream.connectors.durable import flush
 from echo_stream.connectors.private import make_folder, opener
 from echo_stream.connectors.retrying import Patience, may_pass
+from echo_stream.connectors.state_locks import take_lock
 from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.samples import Origin
 from echo_stream.source import RejectedSample
@@ -58,7 +59,7 @@ class DeadLetterFile:
         InfrastructureError
             If the disk stays full. What is not written is kept, for the next call.
         StateError
-            If it cannot be written to at all.
+            If it cannot be written to at all, or another process keeps it locked for a minute.
         """
         if self._file is not None or self._pending:
             self._patience.retry(self._append)
@@ -73,7 +74,7 @@ class DeadLetterFile:
         """Write what waits, and make it durable."""
         try:
             self._file = self._file or self._opened()
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            take_lock(self._file, self._path)
             try:
                 self._write(self._file)
             finally:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from echo_stream.connectors.private import make_folder, opener
 from echo_stream.errors import StateError
@@ -66,17 +66,28 @@ def short_lock(path: Path) -> Iterator[None]:
     StateError
         If it is not free by then.
     """
-    deadline = time.monotonic() + WAIT_LIMIT_S
     with _open(path, path.parent) as handle:
-        while not _try(handle):
-            if time.monotonic() > deadline:
-                msg = (
-                    f"{path} has been locked for {WAIT_LIMIT_S:g} s; look for a member of the "
-                    "group that is stopped, and end it"
-                )
-                raise StateError(msg)
-            time.sleep(STEP_S)
+        take_lock(handle, path)
         yield
+
+
+def take_lock(handle: IO[Any], path: Path) -> None:
+    """Take the lock of an open file, waiting for it up to a minute.
+
+    Raises
+    ------
+    StateError
+        If it is not free by then.
+    """
+    deadline = time.monotonic() + WAIT_LIMIT_S
+    while not _try(handle):
+        if time.monotonic() > deadline:
+            msg = (
+                f"{path} has been locked for {WAIT_LIMIT_S:g} s; look for a member of the "
+                "group that is stopped, and end it"
+            )
+            raise StateError(msg)
+        time.sleep(STEP_S)
 
 
 @contextmanager
@@ -92,7 +103,7 @@ def free_lock(path: Path) -> Iterator[bool]:
         yield _try(handle)
 
 
-def _try(handle: IO[str]) -> bool:
+def _try(handle: IO[Any]) -> bool:
     """Take a lock if it is free."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

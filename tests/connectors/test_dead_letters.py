@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from echo_stream.connectors import state_locks
 from echo_stream.connectors.dead_letters import FILE_NAME, DeadLetterFile, read_dead_letters
 from echo_stream.connectors.retrying import Patience
 from echo_stream.errors import InfrastructureError, StateError
@@ -235,6 +236,21 @@ def test_processes_that_share_a_state_cut_no_line_of_another(tmp_path: Path) -> 
         None if sample is None else sample.value for _, sample, _ in read_dead_letters(tmp_path)
     ]
     assert found == [b"1", b"2", b"3", b"long" * 1_000, None, b"4"]
+
+
+def test_nobody_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that hangs while it appends is named by its file; nothing that waits is dropped."""
+    monkeypatch.setattr(state_locks, "WAIT_LIMIT_S", 0.1)
+    path = write(tmp_path, letter(b"1"))
+    letters = DeadLetterFile(tmp_path)
+    letters.write([letter(b"2")])
+    with closing(letters), path.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(StateError, match=r"dead-letters.jsonl has been locked for 0.1 s; look"):
+            letters.flush()
+        fcntl.flock(other, fcntl.LOCK_UN)
+        letters.flush()
+    assert values(path) == [b"1", b"2"]
 
 
 def test_who_appends_waits_for_others(tmp_path: Path) -> None:
