@@ -14,8 +14,9 @@ from pathlib import Path
 
 from echo_stream.connectors.durable import flush
 from echo_stream.connectors.private import close_to_others, make_folder
+from echo_stream.connectors.retrying import may_pass
 from echo_stream.connectors.units import TEMPORARY_PREFIX
-from echo_stream.errors import FencedError, StateError
+from echo_stream.errors import FencedError, InfrastructureError, StateError
 
 EPOCH_DIGITS = 12
 
@@ -90,8 +91,10 @@ class Claims:
         ------
         FencedError
             If another process has written it at the same time.
+        InfrastructureError
+            If the disk is full.
         StateError
-            If the disk refuses.
+            If it refuses otherwise.
         """
         before = self._epochs(partition)
         leftovers = list((self._folder / partition).glob(f"{TEMPORARY_PREFIX}*"))
@@ -107,7 +110,7 @@ class Claims:
             raise FencedError(msg) from err
         except OSError as err:
             msg = f"cannot write {target}: {err.strerror}"
-            raise StateError(msg) from err
+            raise (InfrastructureError if may_pass(err) else StateError)(msg) from err
 
     def _epochs(self, partition: str) -> list[Path]:
         """Return the claims of a partition, oldest first."""

@@ -30,7 +30,7 @@ from echo_stream.retraining import Examiner
 from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport
 from echo_stream.runtime import Run, Trainer
-from echo_stream.source import Skipped, Source
+from echo_stream.source import Skipped, Source, passed_over
 
 
 def consume(  # noqa: PLR0913 - everything that a run is between
@@ -203,8 +203,7 @@ def _begin(
         source.recognise(checkpoint.source)
         source.seek(checkpoint.position)
         position = source.position()
-        gaps = sum(max(position[name] - checkpoint.position.get(name, 0), 0) for name in position)
-        skipped = checkpoint.skipped._replace(gaps=checkpoint.skipped.gaps + gaps)
+        skipped = checkpoint.skipped.plus(passed_over(checkpoint.position, position))
         is_known = (checkpoint.position, checkpoint.source) == (position, source.describe())
     if not (is_known or source.has_fixed_start):
         store.save_checkpoint(engine, source.position(), source.describe(), skipped)

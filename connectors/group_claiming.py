@@ -9,6 +9,7 @@ from echo_stream.connectors.group_membership import Assignment
 from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.kafka_offsets import partition_name
 from echo_stream.connectors.kafka_source import KafkaSource
+from echo_stream.connectors.retrying import Patience
 from echo_stream.errors import FencedError
 from echo_stream.generation import Generation
 
@@ -26,6 +27,8 @@ class Claiming:
     state : GroupState
     source : KafkaSource
     features : str or None
+    patience : Patience
+        How long to try again while the disk is full.
 
     Attributes
     ----------
@@ -33,9 +36,12 @@ class Claiming:
         The group's, as of the last claim.
     """
 
-    def __init__(self, state: GroupState, source: KafkaSource, features: str | None) -> None:
+    def __init__(
+        self, state: GroupState, source: KafkaSource, features: str | None, patience: Patience
+    ) -> None:
         self.generation: Generation | None = None
         self._state, self._source, self._features = state, source, features
+        self._patience = patience
         self._waiting: tuple[frozenset[TopicPartition], float] | None = None
         self._refused: Assignment | None = None
 
@@ -48,10 +54,12 @@ class Claiming:
         names = {partition_name(each) for each in assignment.partitions}
         start = {name: first for name, first in self._starts(names).items() if name in names}
         try:
-            claimed = self._state.claim(
-                start,
-                group_generation=assignment.generation,
-                by_force=self._has_waited(assignment),
+            claimed = self._patience.retry(
+                lambda: self._state.claim(
+                    start,
+                    group_generation=assignment.generation,
+                    by_force=self._has_waited(assignment),
+                )
             )
         except FencedError as err:
             if self._refused != assignment:

@@ -34,8 +34,11 @@ from echo_stream.errors import FencedError
 from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport
 from echo_stream.runtime import Run
+from echo_stream.source import passed_over
 
 logger = logging.getLogger(__name__)
+
+SNAPSHOT_WAIT_S = 60.0  # between two terms: partitions wait to be counted meanwhile
 
 
 def consume_in_group(group: Group, given: Consumption) -> RunReport:
@@ -56,7 +59,9 @@ def consume_in_group(group: Group, given: Consumption) -> RunReport:
             assert isinstance(source, KafkaSource), "only topics are shared out"
             signals.report_to(status.last_word)
             monitor.member = (group.name, shared.member)
-            record = shared.begin(config, source.describe(), source.starts, trained)
+            record = given.patience.retry(
+                lambda: shared.begin(config, source.describe(), source.starts, trained)
+            )
             source.recognise(record.source)
             member = GroupMember(
                 shared,
@@ -100,7 +105,7 @@ class GroupMember:
         self._trainer = given.trainer
         self._retraining = retraining_of(state.folder, given.run_config)
         self._executor = executor
-        self._claiming = Claiming(state, source, self._config.features)
+        self._claiming = Claiming(state, source, self._config.features, given.patience)
         self._totals = Totals(given.monitor)
         self._run: Run | None = None
         self._finished: Assignment | None = None  # counted to its end
@@ -197,6 +202,7 @@ class GroupMember:
             self._config, generation=generation, device=self._given.device
         )
         self._source.read_only(term.begins, assignment)
+        skipped = passed_over(term.begins, self._source.position())
         if engine.schema is not None:
             self._source.expect(engine.schema)
         self._given.monitor.watch(self._source)
@@ -212,6 +218,7 @@ class GroupMember:
             # Of others than the first member nobody takes the snapshots to train on.
             retraining=self._retraining if self._claiming.has_first(assignment) else None,
             observer=self._totals,
+            skipped=skipped,
             executor=self._executor,
             stats=self._given.monitor.stats,
         )
@@ -246,11 +253,14 @@ class GroupMember:
 
     def _take_snapshot(self) -> None:
         """Take a snapshot between two terms, of what the group has made durable."""
-        snapshot = take_group_snapshot(
-            self._state,
-            self._config,
-            device=self._given.device,
-            keep=self._run_config.keep_snapshots,
+        snapshot = self._given.patience.retry(
+            lambda: take_group_snapshot(
+                self._state,
+                self._config,
+                device=self._given.device,
+                keep=self._run_config.keep_snapshots,
+                limit_s=SNAPSHOT_WAIT_S,
+            )
         )
         if snapshot is not None:
             self._totals.add_snapshot(snapshot)

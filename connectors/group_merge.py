@@ -10,7 +10,7 @@ from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_view import GroupView
 from echo_stream.connectors.offset_ranges import union
 from echo_stream.connectors.segments import Segment
-from echo_stream.connectors.state_locks import short_lock
+from echo_stream.connectors.state_locks import long_lock
 from echo_stream.connectors.state_store import save_snapshot, selected
 from echo_stream.connectors.units import remove_leftovers
 from echo_stream.engine import EchoCoreset
@@ -70,18 +70,23 @@ def take_group_snapshot(
     device: str,
     keep: int | None = None,
     anew: bool = False,
+    limit_s: float | None = None,
 ) -> Snapshot | None:
     """Write a snapshot of all segments, and return it; None where nothing was counted.
 
     Old segments are merged into one first, where there are many. The same snapshot is
-    written once, whoever takes it.
+    written once, whoever takes it. One process takes one at a time: others wait, as long as
+    it takes or for limit_s, in seconds, and take none then.
 
     Raises
     ------
     StateError
         If segments overlap, leave a gap, or are damaged.
     """
-    with short_lock(state.folder / "snapshot.lock"):
+    with long_lock(state.folder / "snapshot.lock", limit_s=limit_s) as is_ours:
+        if not is_ours:
+            logger.warning("no snapshot: another member has been at one for %g s", limit_s)
+            return None
         remove_leftovers(state.folder / "snapshots")
         compact(state, config, device=device)
         merged = merge_group(state, config, device=device)

@@ -8,9 +8,10 @@ from typing import Any
 
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.durable import flush
+from echo_stream.connectors.retrying import may_pass
 from echo_stream.connectors.state_store import GROUP_MANIFEST
 from echo_stream.connectors.units import TEMPORARY_PREFIX, read_manifest, write_manifest
-from echo_stream.errors import StateError
+from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.generation import check_format
 
 FORMAT_VERSION = 1
@@ -60,7 +61,15 @@ class GroupRecord:
         )
 
     def write(self, state: Path) -> None:
-        """Write the record, whole and durably. Only for who holds the group's lock."""
+        """Write the record, whole and durably. Only for who holds the group's lock.
+
+        Raises
+        ------
+        InfrastructureError
+            If the disk is full.
+        StateError
+            If it refuses otherwise.
+        """
         manifest = {
             "format_version": FORMAT_VERSION,
             "group": self.group,
@@ -77,7 +86,7 @@ class GroupRecord:
             flush(state)
         except OSError as err:
             msg = f"cannot write {state / GROUP_MANIFEST}: {err.strerror}"
-            raise StateError(msg) from err
+            raise (InfrastructureError if may_pass(err) else StateError)(msg) from err
         finally:
             temporary.unlink(missing_ok=True)
 

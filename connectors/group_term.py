@@ -81,7 +81,7 @@ class Term:
             return None
         if position == self._published:
             return 0
-        self._state.settle_generation(engine.generation_)
+        self._patience.retry(lambda: self._state.settle_generation(engine.generation_))
         covers = {name: [(begin, position[name])] for name, begin in self.begins.items()}
         about = {
             "member": self._state.member,
@@ -113,16 +113,18 @@ class Term:
         self, engine: EchoCoreset, _position: Mapping[str, int], *, anew: bool
     ) -> Snapshot:
         """Write a snapshot of all that the group has counted; see `take_group_snapshot`."""
-        snapshot = take_group_snapshot(
-            self._state,
-            engine.config,
-            device=self._device,
-            keep=self._keep_snapshots,
-            anew=anew,
+        snapshot = self._patience.retry(
+            lambda: take_group_snapshot(
+                self._state,
+                engine.config,
+                device=self._device,
+                keep=self._keep_snapshots,
+                anew=anew,
+            )
         )
         assert snapshot is not None, "the engine has been published"
         return snapshot
 
     def end(self) -> None:
         """Give the partitions up, so that the next to own them need not wait."""
-        self._state.release(self._segment, self.begins)
+        self._patience.retry(lambda: self._state.release(self._segment, self.begins))

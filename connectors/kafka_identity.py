@@ -68,18 +68,21 @@ class Identity:
             if before and after and before != after
         ]
 
-    def refuse_changes(self, other: "Identity") -> None:
+    def refuse_changes(self, other: "Identity", *, may_accept: bool = True) -> None:
         """Refuse another identity, where both are known.
+
+        may_accept tells whether one may go on with it all the same.
 
         Raises
         ------
         StateError
             Naming what differs, and what to do.
         """
+        remedy = "--accept-source to go on with the new one, or another --state"
         if changes := self.changes(other):
             msg = (
-                f"the log is another one than the state has counted: {'; '.join(changes)}; give "
-                "--accept-source to go on with the new one, or another --state"
+                f"the log is another one than the state has counted: {'; '.join(changes)}; "
+                f"give {remedy if may_accept else 'another --state'}"
             )
             raise StateError(msg)
 

@@ -89,6 +89,7 @@ def resume_offsets(
     *,
     same_topics: Container[str],
     accept: bool,
+    may_go_back: bool = True,
 ) -> dict[TopicPartition, int]:
     """Return where to read on from a position, in logs that may have changed since.
 
@@ -103,6 +104,8 @@ def resume_offsets(
     accept : bool
         Go on where an offset is not in its log: from the beginning of the log. Only one
         beyond the end of a log that is known to be the same goes on from its end.
+    may_go_back : bool
+        Accept that reading goes on at an offset before the one that was counted up to.
 
     Raises
     ------
@@ -129,13 +132,18 @@ def resume_offsets(
         is_truncated = offset > end and partition.topic in same_topics
         following[partition] = end if is_truncated else begin
         log = f"its log now begins at {begin} and ends before {end}"
-        lost.append(_Lost(name, offset, log, f"from {following[partition]}"))
+        goes_back = following[partition] < offset
+        lost.append(_Lost(name, offset, log, f"from {following[partition]}", goes_back))
     names = set(map(partition_name, first))
     lost += [
-        _Lost(name, offset, "it is not there any more", "without it")
+        _Lost(name, offset, "it is not there any more", "without it", goes_back=False)
         for name, offset in sorted(position.items())
         if name not in names
     ]
+    if not may_go_back and any(each.goes_back for each in lost):
+        first_back = next(each for each in lost if each.goes_back)
+        msg = f"{first_back}, and a group never counts an offset twice; give another --state"
+        raise PositionError(msg)
     if accept:
         _warn(lost)
     elif lost:
@@ -150,6 +158,7 @@ class _Lost(NamedTuple):
     offset: int
     log: str
     remedy: str
+    goes_back: bool
 
     def __str__(self) -> str:
         return f"{self.name} is counted up to offset {self.offset}, but {self.log}"

@@ -193,7 +193,8 @@ class KafkaSource:
         Raises
         ------
         PositionError
-            If an offset is not in its log, and the configuration does not accept that.
+            If an offset is not in its log, and the configuration does not accept that, or the
+            log ends before it: segments cover each offset once.
         RebalancedError
             If a partition has been assigned to another member meanwhile.
         """
@@ -203,7 +204,8 @@ class KafkaSource:
         if set(self._partitions) - self._ends.keys():  # newer than this process
             self._ends = {**self._limits("latest"), **self._ends}
         named = {each for each in self._partitions if partition_name(each) in position}
-        following = self._resume(position, accept=self._config.accept_source, only=named)
+        accept = self._config.accept_source
+        following = self._resume(position, accept=accept, may_go_back=False, only=named)
         try:
             self._read_from(following)
         except ValueError as err:  # the client's, of a partition that it does not own any more
@@ -269,7 +271,7 @@ class KafkaSource:
             except SourceError as err:
                 logger.info("ids of cluster and topics were not checked: %s", err)
             else:
-                self._identity.refuse_changes(now)
+                self._refuse_changes(self._identity, now)
                 self._identity = now.completed_by(self._identity)
                 # A topic that the broker does not know at this moment is asked for again.
                 if now.knows_all_of(self._identity):
@@ -280,21 +282,26 @@ class KafkaSource:
         """Raise StateError unless the description is of the same topics of the same cluster.
 
         What the broker does not report, now or then, is taken to be the same. Other ids are
-        passed over where the configuration accepts them.
+        passed over where the configuration accepts them, but never in a group: its segments
+        cover each offset of a log once.
         """
         stored = Identity.from_json(description) if description["kind"] == "kafka" else None
         if stored is None or stored.topics.keys() != self._identity.topics.keys():
             refuse_other_source(description, self._identity.to_json())
             return
-        if self._config.accept_source:
+        if self._config.accept_source and self._membership is None:
             for change in stored.changes(self._identity):
                 logger.warning("%s; going on at the stored offsets, where the log has them", change)
         else:
-            stored.refuse_changes(self._identity)
+            self._refuse_changes(stored, self._identity)
             self._identity = self._identity.completed_by(stored)
         self._same_topics = {
             topic for topic in self._topics if stored.is_same_topic(self._identity, topic)
         }
+
+    def _refuse_changes(self, stored: Identity, now: Identity) -> None:
+        """Refuse another log."""
+        stored.refuse_changes(now, may_accept=self._membership is None)
 
     def close(self) -> None:
         """Close the clients, once the last commit has arrived or two seconds have passed."""
@@ -332,13 +339,21 @@ class KafkaSource:
         position: Mapping[str, int],
         *,
         accept: bool,
+        may_go_back: bool = True,
         only: Collection[TopicPartition] | None = None,
     ) -> dict[TopicPartition, int]:
         """Return where to read on from a position, in the logs as they are now, or some of them."""
         first, last = self._limits("earliest"), self._limits("latest")
         if only is not None:
             first = {partition: first[partition] for partition in only}
-        return resume_offsets(position, first, last, same_topics=self._same_topics, accept=accept)
+        return resume_offsets(
+            position,
+            first,
+            last,
+            same_topics=self._same_topics,
+            accept=accept,
+            may_go_back=may_go_back,
+        )
 
     def _read_from(self, following: Mapping[TopicPartition, int]) -> None:
         """Tell the client where to read on."""

@@ -19,7 +19,7 @@ from echo_stream.connectors.engine_files import read_engine, write_checkpoint
 from echo_stream.connectors.offset_ranges import Range, Ranges
 from echo_stream.connectors.units import list_units, read_manifest, remove_leftovers, verify_unit
 from echo_stream.engine import EchoCoreset
-from echo_stream.errors import StateError
+from echo_stream.errors import FencedError, StateError
 from echo_stream.generation import check_format
 from echo_stream.source import Skipped
 
@@ -156,6 +156,12 @@ class SegmentFolder:
             Segments that have been merged into this one.
         publishing : context manager, optional
             Entered while the version takes its place; see `write_unit`.
+
+        Raises
+        ------
+        FencedError
+            If another process has taken over, and merged the version into another segment,
+            right after it was published.
         """
         folder = self._folder / name
         before = _versions(folder)
@@ -173,9 +179,13 @@ class SegmentFolder:
         }
         target = folder / f"{sequence:0{SEQUENCE_DIGITS}d}"
         write_checkpoint(engine, manifest, target, publishing=publishing)
-        for unit in _versions(folder)[:-KEPT_VERSIONS]:
-            shutil.rmtree(unit)
-        return sum(path.stat().st_size for path in target.iterdir())
+        try:
+            for unit in _versions(folder)[:-KEPT_VERSIONS]:
+                shutil.rmtree(unit)
+            return sum(path.stat().st_size for path in target.iterdir())
+        except FileNotFoundError as err:
+            msg = f"{target} has been merged into another segment as soon as it was there"
+            raise FencedError(msg) from err
 
     def tidy(self, live: Collection[str]) -> None:
         """Remove segments that were replaced, and what dead writers have left.

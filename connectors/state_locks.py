@@ -91,6 +91,28 @@ def take_lock(handle: IO[Any], path: Path) -> None:
 
 
 @contextmanager
+def long_lock(path: Path, *, limit_s: float | None) -> Iterator[bool]:
+    """Hold a lock that is kept for long within a block, and yield whether it was to be had.
+
+    Parameters
+    ----------
+    path : Path
+    limit_s : float or None
+        Seconds to wait for it; None: as long as it takes.
+
+    Raises
+    ------
+    StateError
+        If the folder cannot be written to.
+    """
+    deadline = float("inf") if limit_s is None else time.monotonic() + limit_s
+    with _open(path, path.parent) as handle:
+        while not (is_ours := _try(handle)) and time.monotonic() < deadline:
+            time.sleep(STEP_S)
+        yield is_ours
+
+
+@contextmanager
 def free_lock(path: Path) -> Iterator[bool]:
     """Hold a lock within a block if it is free; yield whether it was.
 

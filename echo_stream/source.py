@@ -70,6 +70,11 @@ class Skipped(NamedTuple):
         return Skipped(*(a + b for a, b in zip(self, other, strict=True)))
 
 
+def passed_over(before: Mapping[str, int], after: Mapping[str, int]) -> Skipped:
+    """Return what lies between two positions as a gap; what the first does not name is at 0."""
+    return Skipped(gaps=sum(max(after[name] - before.get(name, 0), 0) for name in after))
+
+
 class Batch(NamedTuple):
     """What one call of `Source.next_batch` brings.
 

@@ -157,6 +157,42 @@ def test_messages_that_fell_off_the_log(
     assert (manifest["gaps"], manifest["replayed"]) == (7, 0)
 
 
+@pytest.fixture
+def shared(words: list[object], broker: Broker, topic: str) -> list[object]:
+    """Return the command of a group's member; the group has counted ten messages."""
+    send(broker, topic, VALUES[:10])
+    shared = [*words, "--group", topic]
+    assert answer(*shared)["n"] == 10
+    return shared
+
+
+def test_a_group_counts_what_fell_off_the_log_as_a_gap(
+    broker: Broker, admin: KafkaAdminClient, topic: str, shared: list[object]
+) -> None:
+    """Accepted, as a run by itself does; and for ever."""
+    send(broker, topic, VALUES)
+    admin.delete_records({TopicPartition(topic, 0): 17})
+    assert "but its log now begins at 17" in refusal(*shared, exit_code=4)
+    report = answer(*shared, "--accept-source")
+    assert (report["n"], report["samples"], report["gaps"]) == (23, 13, 7)
+    again = answer(*shared)
+    assert (again["n"], again["gaps"]) == (23, 7)
+
+
+@pytest.mark.parametrize("num_messages", [3, 20])
+def test_a_group_never_goes_on_with_another_log(
+    broker: Broker, admin: KafkaAdminClient, topic: str, shared: list[object], num_messages: int
+) -> None:
+    """Accepted or not, shorter or longer: segments cover an offset once."""
+    recreate(admin, topic)
+    send(broker, topic, VALUES[:num_messages])
+    for more in ([], ["--accept-source"]):
+        line = refusal(*shared, *more, exit_code=4)
+        assert "the log is another one than the state has counted" in line
+        assert line.endswith("; give another --state")
+    assert answer("status", "--state", shared[shared.index("--state") + 1])["n"] == 10
+
+
 def test_gap_is_kept_by_forget(words: list[object], state: Path) -> None:
     """The checkpoint that it writes counts on as well."""
     rewrite(state, skipped=Skipped(3, 2))
