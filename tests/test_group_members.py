@@ -1,8 +1,9 @@
 """Members of a group on a real broker: who trains, who takes snapshots, how all end together."""
 
+import re
 import signal
-from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -102,5 +103,50 @@ def test_a_disk_that_is_full_for_a_while(
         for member in members:
             member.finish()
         letters = [each.sample for each in read_dead_letters(stage.state / "dead-letters")]
+        assert None not in letters
+        by_origin = {letter.origin: letter.value for letter in letters if letter}
         assert assert_as_the_batch(stage.state, samples, batch).n == N
-    assert Counter(letter and letter.value for letter in letters) == Counter(poison)
+    assert sorted(value or b"" for value in by_origin.values()) == sorted(poison)
+
+
+@contextmanager
+def full(disk: Path) -> Iterator[None]:
+    """Have a file take all the space there is, within the block."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        while True:
+            file.write(bytes(4_096))
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+def test_a_member_that_takes_over_on_a_full_disk(
+    samples: Samples, broker: Broker, nursery: Nursery, make_topic: MakeTopic, tmp_path: Path
+) -> None:
+    """Not even a claim fits: it waits with that and with a snapshot, and goes on with both."""
+    topic = make_topic(partitions=PARTITIONS)
+    batch = EchoCoreset.from_config(CONFIG).fit_samples(samples)
+    generation = write_generation(batch.generation_, tmp_path / "trained")
+    options = (*EACH_SECOND, "--generation", generation, "--snapshot-every", "never")
+    with small_disk(tmp_path / "disk", "8m"), ExitStack() as stack:
+        stage = Stage(topic, tmp_path / "disk" / "state", broker, nursery, session_timeout_ms=2_500)
+        one, other = (
+            stack.enter_context(stage.member(name, *options, "--retry-timeout", 60))
+            for name in ("a", "b")
+        )
+        wait_for(lambda: stage.owners() == {one.pid, other.pid}, one, other)
+        send(stage, samples[: N // 2])
+        wait_for(lambda: stage.num_durable() == N // 2, one, other)
+        with full(tmp_path / "disk"):
+            other.end()
+            wait_for(lambda: re.search("claims.*; trying again", one.said()) is not None, one)
+            send(stage, samples[N // 2 :])
+        wait_for(lambda: stage.num_durable() == N, one)
+        with full(tmp_path / "disk"):
+            one.signal(signal.SIGUSR1)
+            wait_for(lambda: re.search("snapshots.*; trying again", one.said()) is not None, one)
+        wait_for(lambda: any((stage.state / "snapshots").glob("0*")), one)
+        one.leave()
+        assert assert_as_the_batch(stage.state, samples, batch).n == N
