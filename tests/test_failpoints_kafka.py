@@ -1,101 +1,170 @@
-"""A run over partitions that dies before any operation of a cycle, dead letters in a topic."""
+"""A run over partitions that dies before any operation on its files, or on a topic.
 
+Each life is a real process that kills itself, or loses power, and begins with the same state;
+the one after it goes on from what it left, to the end of the topic.
+"""
+
+import shutil
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream.connectors.client_config import ClientConfig
+from echo_stream.connectors.dead_letter_message import DeadLetter
 from echo_stream.connectors.dead_letter_topic import read_topic
 from echo_stream.connectors.dead_letters import read_dead_letters
 from echo_stream.connectors.engine_files import write_generation
 from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples
-from echo_stream.validation import as_samples
+from echo_stream.connectors.snapshots import newest_manifest
+from echo_stream.samples import Samples
 from tests.broker import Broker
 from tests.cli.commands import newest_checkpoint, on, send
+from tests.clusters import clustered
 from tests.conftest import MakeTopic
 from tests.lives import Nursery
 from tests.same_coreset import assert_as_the_batch, outcome
 
 pytestmark = pytest.mark.kafka
 
-N = 1_600
+ROUND = 100  # samples of a run before
+ROUNDS = 3
+N = 500
 PARTITIONS = 4
-CYCLE = 400
-POISON = tuple(b"poison %d" % number for number in range(2 * PARTITIONS))
+POISON = tuple(b"poison %d" % number for number in range(PARTITIONS))
 CONFIG = EngineConfig(budget=60, preset="paper", epochs=0)
-LIMIT = 200  # operations, by far more than a cycle has
+LIMIT = 300  # operations, by far more than a run has
 MANY = 20
 
+Words = Callable[[Path], list[object]]
 
-def die_again_and_again(nursery: Nursery, disk: Path, words: list[object]) -> None:
-    """Let runs die, each one operation later than the one before, until one outlives a cycle."""
-    disk.mkdir()
-    num_deaths, counted = 0, [0]
-    while num_deaths < LIMIT and nursery.die(
-        *words, "--max-samples", CYCLE, folder=disk, before=num_deaths, has_power=num_deaths % 2 > 0
-    ):
-        num_deaths += 1
-        counted.append(newest_checkpoint(disk / "state")["n"])
-    assert MANY < num_deaths < LIMIT
-    assert counted == sorted(counted)
-    assert len(set(counted)) > 3  # deaths before, between and after checkpoints
+
+class Stream:
+    """A topic, and a state of which the next run is to die.
+
+    Attributes
+    ----------
+    topic : str
+    begun : Path
+        Has a state of some rounds, with as many checkpoints and snapshots as are kept.
+        Samples and poison have come to the topic since.
+    """
+
+    def __init__(self, broker: Broker, topic: str, folder: Path) -> None:
+        self.topic, self.begun = topic, folder / "begun"
+        self._broker, self._disk = broker, folder / "disk"
+        self.begun.mkdir()
+
+    def words(self, *more: object) -> list[object]:
+        """Return a run to the end of the topic, without its state."""
+        return [
+            "run", *on(self._broker, self.topic), "--until-end", "--preset", "paper",
+            "--budget", 60, "--epochs", 0, "--checkpoint-every", "never", "--keep-snapshots", 2,
+            "--max-bad-share", 1, *more,
+        ]  # fmt: skip
+
+    def begin(self, nursery: Nursery, samples: Samples, words: Words) -> None:
+        """Count some rounds, one run each; then send the rest, with poison in the midst."""
+        for begin in range(0, ROUNDS * ROUND, ROUND):
+            self._produce(samples[begin : begin + ROUND])
+            nursery.succeed(*words(self.begun / "state"))
+        middle = (ROUNDS * ROUND + N) // 2
+        self._produce(samples[ROUNDS * ROUND : middle])
+        for number, value in enumerate(POISON):
+            self._send(value, number)
+        self._produce(samples[middle:])
+
+    def deaths(self, nursery: Nursery, words: Words) -> Iterator[Path]:
+        """Yield the state that each death leaves: before the first operation, the second..."""
+        for before in range(LIMIT):
+            shutil.rmtree(self._disk, ignore_errors=True)
+            shutil.copytree(self.begun, self._disk)
+            command = words(self._disk / "state")
+            has_power = before % 2 > 0
+            if not nursery.die(*command, folder=self._disk, before=before, has_power=has_power):
+                assert before > MANY
+                return
+            yield self._disk / "state"
+        pytest.fail(f"it did not end within {LIMIT} operations")
+
+    def _produce(self, samples: Samples) -> None:
+        """Send samples."""
+        produce_samples([samples], ProduceConfig(self.topic, self._broker.bootstrap, "raw"))
+
+    def _send(self, value: bytes, number: int) -> None:
+        """Send a message that is no sample, to one partition after the other."""
+        where = {"partition": number % self.num_partitions}
+        send(self._broker, self.topic, [value], **where)
+
+    num_partitions = 1
+
+
+def counts(state: Path) -> tuple[int, int]:
+    """Return what the newest checkpoint has counted, and the newest snapshot."""
+    return newest_checkpoint(state)["n"], newest_manifest(state)["n"]
+
+
+def assert_steps(found: Sequence[tuple[int, int]]) -> None:
+    """Check that runs died before a checkpoint, between it and a snapshot, and after both."""
+    before = ROUNDS * ROUND
+    assert set(found) == {(before, before), (N, before), (N, N)}
+
+
+def num_twice(letters: Sequence[DeadLetter]) -> int:
+    """Return how many dead letters are there twice; each poison is there."""
+    kept = [letter.sample for letter in letters if letter.sample]
+    by_origin = {letter.origin and letter.origin[:3]: letter.value for letter in kept}
+    assert Counter(by_origin.values()) == Counter(POISON)
+    return len(kept) - len(by_origin)
 
 
 def test_deaths_over_one_partition(
     broker: Broker, make_topic: MakeTopic, nursery: Nursery, tmp_path: Path
 ) -> None:
-    """Dead letters in the state, and a warm-up: checkpoint and snapshot are the same bits."""
-    rng = np.random.default_rng(5)
-    samples = as_samples(rng.normal(size=(N, 8)).astype(np.float32))
-    topic, disk, undisturbed = make_topic(partitions=1), tmp_path / "disk", tmp_path / "undisturbed"
-    for half in (samples[: N // 2], samples[N // 2 :]):
-        send(broker, topic, list(POISON))  # before: a last snapshot has what follows it, or not
-        produce_samples([half], ProduceConfig(topic, broker.bootstrap, "raw"))
-    words = [
-        "run", *on(broker, topic), "--until-end", "--preset", "paper", "--budget", 60,
-        "--epochs", 0, "--warmup", 150, "--checkpoint-every", 100, "--snapshot-every", 200,
-        "--max-bad-share", 1, "--state",
-    ]  # fmt: skip
-    die_again_and_again(nursery, disk, [*words, disk / "state"])
-    nursery.succeed(*words, disk / "state")
-    nursery.succeed(*words, undisturbed)
-    assert outcome(disk / "state") == outcome(undisturbed)
-    letters = read_dead_letters(disk / "state" / "dead-letters")
-    by_origin = {each.sample.origin: each.sample.value for each in letters if each.sample}
-    assert Counter(by_origin.values()) == Counter(POISON * 2)
+    """Dead letters in the state: checkpoint and snapshot are the same bits."""
+    samples = clustered(N)
+    stream = Stream(broker, make_topic(), tmp_path)
+
+    def words(state: Path) -> list[object]:
+        return stream.words("--warmup", 150, "--state", state)
+
+    stream.begin(nursery, samples, words)
+    undisturbed = shutil.copytree(stream.begun, tmp_path / "undisturbed") / "state"
+    nursery.succeed(*words(undisturbed))
+    expected, found, twice = outcome(undisturbed), [], set()
+    for state in stream.deaths(nursery, words):
+        found.append(counts(state))
+        nursery.succeed(*words(state))
+        assert outcome(state) == expected, f"death {len(found)}"
+        twice.add(num_twice(list(read_dead_letters(state / "dead-letters"))))
+    assert_steps(found)
+    assert {0, len(POISON)} <= twice
 
 
-def test_deaths_one_after_the_other(
+def test_deaths_over_four_partitions(
     broker: Broker, make_topic: MakeTopic, nursery: Nursery, tmp_path: Path
 ) -> None:
-    """Each life dies one operation later than the one before: the same sums and certificates."""
-    rng = np.random.default_rng(5)
-    x = rng.normal(size=(20, 8))[rng.integers(0, 20, N)] + rng.normal(0, 0.3, (N, 8))
-    samples = as_samples(x.astype(np.float32), None, [f"id-{row}" for row in range(N)])
+    """Dead letters in a topic: the same sums, certificates, and coreset after repair."""
+    samples = clustered(N)
     batch = EchoCoreset.from_config(CONFIG).fit_samples(samples)
     generation = write_generation(batch.generation_, tmp_path / "trained")
-    topic, letters = make_topic(partitions=PARTITIONS), make_topic()
-    for half in (samples[: N // 2], samples[N // 2 :]):
-        produce_samples([half], ProduceConfig(topic, broker.bootstrap, "raw"))
-        for number, value in enumerate(POISON):
-            send(broker, topic, [value], partition=number % PARTITIONS)
-    disk = tmp_path / "disk"
-    words = [
-        "run", *on(broker, topic), "--state", disk / "state", "--until-end", "--preset", "paper",
-        "--budget", 60, "--epochs", 0, "--generation", generation, "--dead-letter-topic", letters,
-        "--checkpoint-every", 100, "--snapshot-every", 200, "--max-bad-share", 1,
-    ]  # fmt: skip
-    die_again_and_again(nursery, disk, words)
-    nursery.succeed(*words)
-    kept = [each.sample for each in read_topic(letters, broker.bootstrap, ClientConfig())]
-    by_origin = {each.origin and each.origin[:3]: each.value for each in kept if each}
-    # One that had arrived when its sender died is there twice, with the same origin.
-    assert Counter(by_origin.values()) == Counter(POISON * 2)
-    assert len(kept) > len(by_origin)
-    undisturbed, state = tmp_path / "undisturbed", words.index(disk / "state")
-    nursery.succeed(*words[:state], undisturbed, *words[state + 1 :])
-    for counted in (disk / "state", undisturbed):
-        assert assert_as_the_batch(counted, samples, batch).n == N
+    stream, letters = Stream(broker, make_topic(partitions=PARTITIONS), tmp_path), make_topic()
+    stream.num_partitions = PARTITIONS
+
+    def words(state: Path) -> list[object]:
+        more = ["--generation", generation, "--dead-letter-topic", letters, "--state", state]
+        return stream.words(*more)
+
+    stream.begin(nursery, samples, words)
+    found, twice = [], set()
+    for state in stream.deaths(nursery, words):
+        found.append(counts(state))
+        nursery.succeed(*words(state))
+        assert assert_as_the_batch(state, samples, batch).n == N, f"death {len(found)}"
+        twice.add(num_twice(list(read_topic(letters, broker.bootstrap, ClientConfig()))))
+        letters = make_topic()
+    assert_steps(found)
+    # As many as had arrived when their sender died: none, the first, the first two...
+    assert twice == set(range(len(POISON) + 1))
