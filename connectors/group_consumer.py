@@ -38,8 +38,6 @@ from echo_stream.source import passed_over
 
 logger = logging.getLogger(__name__)
 
-SNAPSHOT_WAIT_S = 60.0  # between two terms: partitions wait to be counted meanwhile
-
 
 def consume_in_group(group: Group, given: Consumption) -> RunReport:
     """Count the partitions that a group assigns to this process; see `consume`."""
@@ -179,13 +177,16 @@ class GroupMember:
             keep_snapshots=self._run_config.keep_snapshots,
             patience=self._given.patience,
         )
+        is_whole = False
         try:
             run = self._begin(assignment, term)
             run.run()
+            is_whole = True
             if self._source.is_exhausted:
                 self._finished = assignment
         except RebalancedError as err:
             logger.info("%s", err)
+            is_whole = True
         except (FencedError, LostError) as err:
             logger.warning("%s", err)
         finally:
@@ -193,7 +194,7 @@ class GroupMember:
             if self._run is not None:
                 self._snapshot_asked |= self._run.is_snapshot_asked
             self._run = None
-            term.end()
+            term.end(may_wait=is_whole)
 
     def _begin(self, assignment: Assignment, term: Term) -> Run:
         """Return a run over the partitions of a term."""
@@ -259,7 +260,6 @@ class GroupMember:
                 self._config,
                 device=self._given.device,
                 keep=self._run_config.keep_snapshots,
-                limit_s=SNAPSHOT_WAIT_S,
             )
         )
         if snapshot is not None:

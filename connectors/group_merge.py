@@ -10,9 +10,10 @@ from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_view import GroupView
 from echo_stream.connectors.offset_ranges import union
 from echo_stream.connectors.segments import Segment
+from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.state_locks import long_lock
 from echo_stream.connectors.state_store import save_snapshot, selected
-from echo_stream.connectors.units import remove_leftovers
+from echo_stream.connectors.units import list_units, remove_leftovers
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import FencedError, StateError
 from echo_stream.snapshot import Snapshot
@@ -21,6 +22,7 @@ from echo_stream.source import Skipped
 logger = logging.getLogger(__name__)
 
 COMPACTED_ABOVE = 4  # segments that do not change any more; each costs a merge per snapshot
+SNAPSHOT_WAIT_S = 20.0  # a hand-over waits for a snapshot that is under way
 ATTEMPTS = 5  # to read segments that their writers replace meanwhile
 
 
@@ -70,13 +72,13 @@ def take_group_snapshot(
     device: str,
     keep: int | None = None,
     anew: bool = False,
-    limit_s: float | None = None,
+    limit_s: float = SNAPSHOT_WAIT_S,
 ) -> Snapshot | None:
     """Write a snapshot of all segments, and return it; None where nothing was counted.
 
     Old segments are merged into one first, where there are many. The same snapshot is
-    written once, whoever takes it. One process takes one at a time: others wait, as long as
-    it takes or for limit_s, in seconds, and take none then.
+    written once, whoever takes it. One is taken at a time: another one waits for limit_s, in
+    seconds, and is the newest there is then, or None.
 
     Raises
     ------
@@ -85,8 +87,9 @@ def take_group_snapshot(
     """
     with long_lock(state.folder / "snapshot.lock", limit_s=limit_s) as is_ours:
         if not is_ours:
-            logger.warning("no snapshot: another member has been at one for %g s", limit_s)
-            return None
+            logger.warning("no snapshot: another one has been under way for %g s", limit_s)
+            units = list_units(state.folder / "snapshots")
+            return read_snapshot(units[-1]) if units else None
         remove_leftovers(state.folder / "snapshots")
         compact(state, config, device=device)
         merged = merge_group(state, config, device=device)

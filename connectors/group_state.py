@@ -23,7 +23,7 @@ from echo_stream.connectors.group_view import GroupView
 from echo_stream.connectors.state_locks import hold, is_held, lock_state
 from echo_stream.connectors.state_store import check_fingerprint
 from echo_stream.connectors.units import list_units, temporary_of
-from echo_stream.errors import FencedError, StateError
+from echo_stream.errors import EchoStreamError, FencedError, StateError
 from echo_stream.generation import Generation
 
 
@@ -60,7 +60,7 @@ class GroupState(GroupView):
             self._refuse_others()
             with self.locked():
                 self._alive = hold(self._member_lock(self.member))
-        except StateError:
+        except EchoStreamError:
             self._lock.close()
             raise
 

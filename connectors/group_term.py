@@ -1,5 +1,6 @@
 """One term of a member: the segment that it counts its partitions into, until they change."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,9 +8,11 @@ from echo_stream.connectors.group_merge import take_group_snapshot
 from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.retrying import Patience
 from echo_stream.engine import EchoCoreset
-from echo_stream.errors import FencedError, StateError
+from echo_stream.errors import FencedError, InfrastructureError, StateError
 from echo_stream.snapshot import Snapshot
 from echo_stream.source import Skipped
+
+logger = logging.getLogger(__name__)
 
 
 class Term:
@@ -113,18 +116,29 @@ class Term:
         self, engine: EchoCoreset, _position: Mapping[str, int], *, anew: bool
     ) -> Snapshot:
         """Write a snapshot of all that the group has counted; see `take_group_snapshot`."""
-        snapshot = self._patience.retry(
-            lambda: take_group_snapshot(
-                self._state,
-                engine.config,
-                device=self._device,
-                keep=self._keep_snapshots,
-                anew=anew,
+        snapshot: Snapshot | None = None
+        while snapshot is None:  # the engine has been published: the first one is under way
+            snapshot = self._patience.retry(
+                lambda: take_group_snapshot(
+                    self._state,
+                    engine.config,
+                    device=self._device,
+                    keep=self._keep_snapshots,
+                    anew=anew,
+                )
             )
-        )
-        assert snapshot is not None, "the engine has been published"
         return snapshot
 
-    def end(self) -> None:
-        """Give the partitions up, so that the next to own them need not wait."""
-        self._patience.retry(lambda: self._state.release(self._segment, self.begins))
+    def end(self, *, may_wait: bool = True) -> None:
+        """Give the partitions up, so that the next to own them need not wait.
+
+        may_wait: for space on a disk that is full. Else an error is under way that must not
+        be hidden; the partitions of a process that has ended are free anyway.
+        """
+        if may_wait:
+            self._patience.retry(lambda: self._state.release(self._segment, self.begins))
+            return
+        try:
+            self._state.release(self._segment, self.begins)
+        except (InfrastructureError, StateError) as err:
+            logger.warning("%s; its partitions are free when this process has ended", err)

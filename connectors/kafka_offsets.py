@@ -110,7 +110,7 @@ def resume_offsets(
     Raises
     ------
     PositionError
-        Unless accept, if an offset is not in its log.
+        If an offset is not in its log, unless that is accepted.
 
     Examples
     --------
@@ -121,6 +121,14 @@ def resume_offsets(
     ...     return resume_offsets(stored, *logs, same_topics=same, accept=True)[partition]
     >>> resume(7), resume(2), resume(12), resume(12, same={"events"})
     (7, 5, 5, 9)
+    >>> logs, group = ({partition: 5}, {partition: 9}), {"accept": True, "may_go_back": False}
+    >>> resume_offsets({"events/0": 2}, *logs, same_topics=(), **group)[partition]
+    5
+    >>> resume_offsets({"events/0": 12}, *logs, same_topics=(), **group)
+    Traceback (most recent call last):
+    ...
+    echo_stream.errors.PositionError: events/0 is counted up to offset 12, but its log now \
+begins at 5 and ends before 9, and a group never counts an offset twice; give another --state
     """
     following: dict[TopicPartition, int] = {}
     lost: list[_Lost] = []

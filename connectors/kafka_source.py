@@ -205,7 +205,7 @@ class KafkaSource:
             self._ends = {**self._limits("latest"), **self._ends}
         named = {each for each in self._partitions if partition_name(each) in position}
         accept = self._config.accept_source
-        following = self._resume(position, accept=accept, may_go_back=False, only=named)
+        following = self._resume(position, accept=accept, only=named)
         try:
             self._read_from(following)
         except ValueError as err:  # the client's, of a partition that it does not own any more
@@ -339,7 +339,6 @@ class KafkaSource:
         position: Mapping[str, int],
         *,
         accept: bool,
-        may_go_back: bool = True,
         only: Collection[TopicPartition] | None = None,
     ) -> dict[TopicPartition, int]:
         """Return where to read on from a position, in the logs as they are now, or some of them."""
@@ -352,7 +351,7 @@ class KafkaSource:
             last,
             same_topics=self._same_topics,
             accept=accept,
-            may_go_back=may_go_back,
+            may_go_back=self._membership is None,
         )
 
     def _read_from(self, following: Mapping[TopicPartition, int]) -> None:

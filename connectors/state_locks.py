@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from echo_stream.connectors.private import make_folder, opener
-from echo_stream.errors import StateError
+from echo_stream.connectors.retrying import may_pass
+from echo_stream.errors import InfrastructureError, StateError
 
 WAIT_LIMIT_S = 60.0  # what a lock protects takes milliseconds
 STEP_S = 0.01
@@ -91,21 +92,21 @@ def take_lock(handle: IO[Any], path: Path) -> None:
 
 
 @contextmanager
-def long_lock(path: Path, *, limit_s: float | None) -> Iterator[bool]:
+def long_lock(path: Path, *, limit_s: float) -> Iterator[bool]:
     """Hold a lock that is kept for long within a block, and yield whether it was to be had.
 
     Parameters
     ----------
     path : Path
-    limit_s : float or None
-        Seconds to wait for it; None: as long as it takes.
+    limit_s : float
+        Seconds to wait for it.
 
     Raises
     ------
     StateError
         If the folder cannot be written to.
     """
-    deadline = float("inf") if limit_s is None else time.monotonic() + limit_s
+    deadline = time.monotonic() + limit_s
     with _open(path, path.parent) as handle:
         while not (is_ours := _try(handle)) and time.monotonic() < deadline:
             time.sleep(STEP_S)
@@ -135,10 +136,10 @@ def _try(handle: IO[Any]) -> bool:
 
 
 def _open(path: Path, folder: Path) -> IO[str]:
-    """Open a lock's file, creating it and its folder."""
+    """Open a lock's file, creating it and its folder; InfrastructureError: no space for it."""
     try:
         make_folder(path.parent)
         return open(path, "a", encoding="utf-8", opener=opener)
     except OSError as err:
         msg = f"cannot use {folder} as a state: {err.strerror}"
-        raise StateError(msg) from err
+        raise (InfrastructureError if may_pass(err) else StateError)(msg) from err

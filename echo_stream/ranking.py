@@ -10,7 +10,7 @@ from echo_stream.members import Member
 from echo_stream.selection import in_order, rank_keys
 from echo_stream.typing import FloatArray
 
-MEMBERS = 1_024  # of which keys are computed at a time, unless one cell has more
+VALUES = 2**18  # of points whose keys are computed at a time, unless one cell has more
 
 
 class Ranking:
@@ -42,10 +42,11 @@ class Ranking:
     def _look_ahead(self, cell: int) -> None:
         """Compute the keys of a cell's members, and of those that follow."""
         self._members, num_members = [], 0
+        limit = VALUES // self.sums.shape[1]
         for slot in self.statistics.slots[cell:].tolist():
             held = list(self.pools.pools[slot])
             num_members += len(held)
-            if self._members and num_members > MEMBERS:
+            if self._members and num_members > limit:
                 break
             self._members.append(held)
         lengths = [len(held) for held in self._members]

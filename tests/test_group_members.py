@@ -2,7 +2,7 @@
 
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -110,43 +110,54 @@ def test_a_disk_that_is_full_for_a_while(
 
 
 @contextmanager
-def full(disk: Path) -> Iterator[None]:
-    """Have a file take all the space there is, within the block."""
+def full(disk: Path) -> Iterator[Callable[[], None]]:
+    """Have a file take all the space there is, within the block; yields what takes it again."""
     filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-        while True:
-            file.write(bytes(4_096))
-    try:
-        yield
-    finally:
-        filler.unlink()
+    with filler.open("wb", buffering=0) as file:
+
+        def fill() -> None:
+            with pytest.raises(OSError, match="No space left"):
+                while True:
+                    file.write(bytes(4_096))
+
+        fill()
+        try:
+            yield fill
+        finally:
+            filler.unlink()
 
 
 def test_a_member_that_takes_over_on_a_full_disk(
     samples: Samples, broker: Broker, nursery: Nursery, make_topic: MakeTopic, tmp_path: Path
 ) -> None:
     """Not even a claim fits: it waits with that and with a snapshot, and goes on with both."""
-    topic = make_topic(partitions=PARTITIONS)
     batch = EchoCoreset.from_config(CONFIG).fit_samples(samples)
     generation = write_generation(batch.generation_, tmp_path / "trained")
     options = (*EACH_SECOND, "--generation", generation, "--snapshot-every", "never")
     with small_disk(tmp_path / "disk", "8m"), ExitStack() as stack:
-        stage = Stage(topic, tmp_path / "disk" / "state", broker, nursery, session_timeout_ms=2_500)
-        one, other = (
+        state, topic = tmp_path / "disk" / "state", make_topic(partitions=1)
+        stage = Stage(topic, state, broker, nursery, session_timeout_ms=2_500)
+        both = [
             stack.enter_context(stage.member(name, *options, "--retry-timeout", 60))
             for name in ("a", "b")
-        )
-        wait_for(lambda: stage.owners() == {one.pid, other.pid}, one, other)
+        ]
+        wait_for(lambda: len(list((state / "members").glob("*.lock"))) == len(both), *both)
         send(stage, samples[: N // 2])
-        wait_for(lambda: stage.num_durable() == N // 2, one, other)
-        with full(tmp_path / "disk"):
-            other.end()
-            wait_for(lambda: re.search("claims.*; trying again", one.said()) is not None, one)
+        wait_for(lambda: stage.num_durable() == N // 2, *both)
+        idle, owner = sorted(both, key=lambda member: member.pid in stage.owners())
+
+        def has_tried(what: str, fill: Callable[[], None]) -> bool:
+            fill()
+            return re.search(f"{what}.*; trying again", idle.said()) is not None
+
+        with full(tmp_path / "disk") as fill:
+            owner.end()
+            wait_for(lambda: has_tried("claims", fill), idle)
             send(stage, samples[N // 2 :])
-        wait_for(lambda: stage.num_durable() == N, one)
-        with full(tmp_path / "disk"):
-            one.signal(signal.SIGUSR1)
-            wait_for(lambda: re.search("snapshots.*; trying again", one.said()) is not None, one)
-        wait_for(lambda: any((stage.state / "snapshots").glob("0*")), one)
-        one.leave()
-        assert assert_as_the_batch(stage.state, samples, batch).n == N
+        wait_for(lambda: stage.num_durable() == N, idle)
+        with full(tmp_path / "disk") as fill:
+            idle.signal(signal.SIGUSR1)
+            wait_for(lambda: has_tried("snapshots", fill), idle)
+        wait_for(lambda: any((state / "snapshots").glob("0*")), idle)
+        idle.leave()
+        assert assert_as_the_batch(state, samples, batch).n == N
