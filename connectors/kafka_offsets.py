@@ -148,9 +148,9 @@ begins at 5 and ends before 9, and a group never counts an offset twice; give an
         for name, offset in sorted(position.items())
         if name not in names
     ]
-    if not may_go_back and any(each.goes_back for each in lost):
-        first_back = next(each for each in lost if each.goes_back)
-        msg = f"{first_back}, and a group never counts an offset twice; give another --state"
+    back = [each for each in lost if each.goes_back]
+    if back and not may_go_back:
+        msg = f"{back[0]}, and a group never counts an offset twice; give another --state"
         raise PositionError(msg)
     if accept:
         _warn(lost)

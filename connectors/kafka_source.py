@@ -204,8 +204,7 @@ class KafkaSource:
         if set(self._partitions) - self._ends.keys():  # newer than this process
             self._ends = {**self._limits("latest"), **self._ends}
         named = {each for each in self._partitions if partition_name(each) in position}
-        accept = self._config.accept_source
-        following = self._resume(position, accept=accept, only=named)
+        following = self._resume(position, accept=self._config.accept_source, only=named)
         try:
             self._read_from(following)
         except ValueError as err:  # the client's, of a partition that it does not own any more

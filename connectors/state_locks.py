@@ -80,15 +80,12 @@ def take_lock(handle: IO[Any], path: Path) -> None:
     StateError
         If it is not free by then.
     """
-    deadline = time.monotonic() + WAIT_LIMIT_S
-    while not _try(handle):
-        if time.monotonic() > deadline:
-            msg = (
-                f"{path} has been locked for {WAIT_LIMIT_S:g} s; look for a member of the "
-                "group that is stopped, and end it"
-            )
-            raise StateError(msg)
-        time.sleep(STEP_S)
+    if not _wait(handle, WAIT_LIMIT_S):
+        msg = (
+            f"{path} has been locked for {WAIT_LIMIT_S:g} s; look for a member of the "
+            "group that is stopped, and end it"
+        )
+        raise StateError(msg)
 
 
 @contextmanager
@@ -106,11 +103,8 @@ def long_lock(path: Path, *, limit_s: float) -> Iterator[bool]:
     StateError
         If the folder cannot be written to.
     """
-    deadline = time.monotonic() + limit_s
     with _open(path, path.parent) as handle:
-        while not (is_ours := _try(handle)) and time.monotonic() < deadline:
-            time.sleep(STEP_S)
-        yield is_ours
+        yield _wait(handle, limit_s)
 
 
 @contextmanager
@@ -124,6 +118,14 @@ def free_lock(path: Path) -> Iterator[bool]:
     """
     with _open(path, path.parent) as handle:
         yield _try(handle)
+
+
+def _wait(handle: IO[Any], limit_s: float) -> bool:
+    """Take a lock once it is free, if that is within so many seconds."""
+    deadline = time.monotonic() + limit_s
+    while not (is_ours := _try(handle)) and time.monotonic() < deadline:
+        time.sleep(STEP_S)
+    return is_ours
 
 
 def _try(handle: IO[Any]) -> bool:

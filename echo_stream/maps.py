@@ -41,7 +41,7 @@ def map_of(statistics: CellStatistics) -> Map:
     centred = (centroids - mean) * np.sqrt(statistics.counts)[:, None]
     # A single cell has fewer axes of its own than are wanted.
     is_short = len(centred) < MAP_AXES
-    with single_threaded():  # threads that wait for each other take seconds on a busy machine
+    with single_threaded():  # others that wait for each other hold it up on a busy machine
         axes = np.linalg.svd(centred, full_matrices=is_short)[2][:MAP_AXES]
     # The sign of an axis is free: its largest entry is made positive.
     signs = np.sign(axes[np.arange(MAP_AXES), np.abs(axes).argmax(axis=1)])
