@@ -52,9 +52,11 @@ class Stream:
         Samples and poison have come to the topic since.
     """
 
-    def __init__(self, broker: Broker, topic: str, folder: Path) -> None:
-        self.topic, self.begun = topic, folder / "begun"
-        self._broker, self._disk = broker, folder / "disk"
+    def __init__(
+        self, broker: Broker, make_topic: MakeTopic, partitions: int, folder: Path
+    ) -> None:
+        self.topic, self.begun = make_topic(partitions=partitions), folder / "begun"
+        self._broker, self._disk, self._num_partitions = broker, folder / "disk", partitions
         self.begun.mkdir()
 
     def words(self, *more: object) -> list[object]:
@@ -73,7 +75,8 @@ class Stream:
         middle = (ROUNDS * ROUND + N) // 2
         self._produce(samples[ROUNDS * ROUND : middle])
         for number, value in enumerate(POISON):
-            self._send(value, number)
+            where = {"partition": number % self._num_partitions}
+            send(self._broker, self.topic, [value], **where)
         self._produce(samples[middle:])
 
     def deaths(self, nursery: Nursery, words: Words) -> Iterator[Path]:
@@ -92,13 +95,6 @@ class Stream:
     def _produce(self, samples: Samples) -> None:
         """Send samples."""
         produce_samples([samples], ProduceConfig(self.topic, self._broker.bootstrap, "raw"))
-
-    def _send(self, value: bytes, number: int) -> None:
-        """Send a message that is no sample, to one partition after the other."""
-        where = {"partition": number % self.num_partitions}
-        send(self._broker, self.topic, [value], **where)
-
-    num_partitions = 1
 
 
 def counts(state: Path) -> tuple[int, int]:
@@ -125,7 +121,7 @@ def test_deaths_over_one_partition(
 ) -> None:
     """Dead letters in the state: checkpoint and snapshot are the same bits."""
     samples = clustered(N)
-    stream = Stream(broker, make_topic(), tmp_path)
+    stream = Stream(broker, make_topic, 1, tmp_path)
 
     def words(state: Path) -> list[object]:
         return stream.words("--warmup", 150, "--state", state)
@@ -150,8 +146,7 @@ def test_deaths_over_four_partitions(
     samples = clustered(N)
     batch = EchoCoreset.from_config(CONFIG).fit_samples(samples)
     generation = write_generation(batch.generation_, tmp_path / "trained")
-    stream, letters = Stream(broker, make_topic(partitions=PARTITIONS), tmp_path), make_topic()
-    stream.num_partitions = PARTITIONS
+    stream, letters = Stream(broker, make_topic, PARTITIONS, tmp_path), make_topic()
 
     def words(state: Path) -> list[object]:
         more = ["--generation", generation, "--dead-letter-topic", letters, "--state", state]
