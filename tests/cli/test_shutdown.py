@@ -21,24 +21,33 @@ from tests.cli.commands import (
 )
 
 # Hangs where there is a file `slow`, in all threads or in that which takes snapshots, as the
-# file says, and tells that it does. Where it says `errors`, counting fails once that hangs.
+# file says, and tells that it does. Where it says `errors`, counting is at work, and will
+# fail, before anything is told of that hang.
 FEATURES = """
 import threading
 import time
 from pathlib import Path
 
+def hang(told):
+    Path(told).touch()
+    time.sleep(600)
+
+def fail():
+    time.sleep(0.5)
+    if Path("hangs").exists():
+        Path("busy").touch()
+        time.sleep(3)
+        raise OSError("no disk is there")
+
 def features(x):
     slow = Path("slow")
     if slow.exists() and len(x) > 1:
+        where = slow.read_text()
         is_counting = threading.current_thread() is threading.main_thread()
-        if is_counting and slow.read_text() == "errors":
-            time.sleep(0.5)
-            if Path("busy").exists():
-                time.sleep(3)
-                raise OSError("no disk is there")
-        elif not (is_counting and slow.read_text() == "snapshots"):
-            Path("busy").touch()
-            time.sleep(600)
+        if where == "errors":
+            fail() if is_counting else hang("hangs")
+        elif where == "anywhere" or not is_counting:
+            hang("busy")
     return x
 """
 
