@@ -58,7 +58,8 @@ class RecordDecoder:
     Attributes
     ----------
     schema : SampleSchema or None
-        What every sample must have; the first one decides where nobody has before.
+        What every sample must have; the first one decides where nobody has before, and
+        the codec does not say.
 
     Notes
     -----
@@ -73,7 +74,7 @@ class RecordDecoder:
         self._is_shared = is_shared
         self._forgets = on_tombstone == "forget"
         self._blocks = Blocks(codec)
-        self.schema: SampleSchema | None = None
+        self.schema = codec.schema
 
     def decode(self, waiting: WaitingRecords, max_samples: int) -> Batch:
         """Take records until they have brought max_samples, or no more wait.

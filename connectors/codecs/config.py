@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeAlias, get_args
 
+import numpy as np
+
 from echo_stream.connectors.codecs.messages import Codec
 from echo_stream.connectors.layouts import DTYPES, MAX_AXES
 from echo_stream.errors import ConfigError
+from echo_stream.validation import SampleSchema
 
 Format: TypeAlias = Literal["npy", "raw", "json", "arrow", "image"]
 """How the value of a message holds samples."""
@@ -38,7 +41,8 @@ class CodecConfig:
     dtype : str or None
         Of raw messages and JSON without a dtype header. None: float32 for JSON.
     shape : tuple of int or None
-        Of raw messages without a shape header.
+        Of raw messages without a shape header. Where both are set, samples of another
+        dtype or shape are refused, in whatever format they come.
     max_bytes, max_elements, max_pixels : int
         Limits of one message, checked before it is decoded: its bytes, also once they are
         uncompressed; the values of all its samples; the pixels of its image, of which
@@ -66,6 +70,13 @@ class CodecConfig:
         for name in ("max_bytes", "max_elements", "max_pixels"):
             if getattr(self, name) < 1:
                 _refuse(f"{name} must be at least 1; got {getattr(self, name)}")
+
+    @property
+    def schema(self) -> SampleSchema | None:
+        """Return what every sample is said to be; None where the first one decides."""
+        if self.dtype is None or self.shape is None:
+            return None
+        return SampleSchema(self.shape, np.dtype(self.dtype).name)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -18,6 +18,7 @@ from echo_stream.connectors.records import Records
 from echo_stream.connectors.waiting_records import WaitingRecords
 from echo_stream.samples import Samples
 from echo_stream.source import Batch, RejectedSample
+from echo_stream.typing import Array
 from echo_stream.validation import as_samples
 
 RAW = CodecConfig("raw", "float32", (2,))
@@ -168,6 +169,17 @@ def test_bad_messages_within_a_run_come_out_alone() -> None:
         ("schema", 4),
     ]
     assert_same_as_one_by_one(given, RAW)
+
+
+@pytest.mark.parametrize("odd", [np.ones(3, np.float32), np.ones(2, np.float64)])
+def test_first_sample_is_not_believed_where_dtype_and_shape_are_set(odd: Array) -> None:
+    """What is odd about it does not make all the others odd; otherwise it does."""
+    given = records((None, npy(odd), []), *[(None, npy(np.ones(2, np.float32)), [])] * 3)
+    for config in (CodecConfig("auto", "float32", (2,)), CodecConfig("npy", "<f4", (2,))):
+        assert [each.place for each in together(given, config).rejected] == [0]
+        assert_same_as_one_by_one(given, config)
+    for config in (CodecConfig(), CodecConfig(shape=(2,)), CodecConfig(dtype="float32")):
+        assert [each.place for each in together(given, config).rejected] == [1, 2, 3]
 
 
 def test_no_more_records_are_taken_than_asked_for() -> None:
