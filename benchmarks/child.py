@@ -1,6 +1,7 @@
 """Runs a function in a process of its own, and measures the memory that it takes."""
 
 import multiprocessing
+import os
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
@@ -38,8 +39,8 @@ def in_child(task: Task, *arguments: Any) -> dict[str, Any]:
             message = ours.recv()
         except EOFError:  # killed
             break
-        if message is None:
-            base = peak = anonymous_kib(process.pid or 0)
+        if isinstance(message, int):
+            base = peak = message
         else:
             result = message
     process.join()
@@ -49,9 +50,12 @@ def in_child(task: Task, *arguments: Any) -> dict[str, Any]:
 
 
 def _work(connection: Connection, task: Task, arguments: tuple[Any, ...]) -> None:
-    """Run the task and send what it returns, after None when it is ready."""
+    """Run the task and send what it returns, after the memory that it has when it is ready.
+
+    It looks by itself: who is told that it is ready looks when it has taken more.
+    """
     try:
-        connection.send(task(lambda: connection.send(None), *arguments))
+        connection.send(task(lambda: connection.send(anonymous_kib(os.getpid())), *arguments))
     except MemoryError:
         connection.send({"error": "out of memory"})
     connection.close()
