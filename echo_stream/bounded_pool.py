@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import groupby, takewhile
 from operator import itemgetter
 
 from sortedcontainers import SortedKeyList
@@ -70,6 +70,14 @@ class BoundedPool:
                 break
             found.append(entries[place][1])
         return found
+
+    def up_to(self, key: float) -> list[Member]:
+        """Return the members whose keys are no larger, in order of (key, tie). O(those)."""
+        return [member for _, member in takewhile(lambda entry: entry[0] <= key, self._entries)]
+
+    def key_at(self, place: int) -> float:
+        """Return the key of the member at a place of that order, from 0. O(log n)."""
+        return float(self._entries[place][0])
 
     def ties(self) -> Iterator[list[Member]]:
         """Yield the members of each key, in order of tie."""

@@ -1,12 +1,18 @@
 """The device that tensors live on, and how to get the same numbers from it twice."""
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 
 from echo_stream.errors import ConfigError
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 _ALONE = threading.RLock()  # threads and random states of libraries belong to the whole process
 
@@ -80,9 +86,7 @@ def single_threaded() -> Iterator[None]:
     The number of cores must not decide what they find. A block in another thread would
     restore its own threads in the midst of this one, so one waits for the other.
     """
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - not always needed
-
-    with _ALONE, threadpool_limits(1):
+    with _ALONE, _libraries(len(sys.modules)).limit(limits=1):
         yield
 
 
@@ -95,6 +99,14 @@ def seed_torch(device: torch.device, seed: int) -> None:
     if device.type == "cuda":
         with torch.cuda.device(device):
             torch.cuda.manual_seed(seed)
+
+
+@lru_cache(maxsize=1)
+def _libraries(_num_modules: int) -> "ThreadpoolController":
+    """Return what has threads of its own; an import can bring another. To look takes 4 ms."""
+    from threadpoolctl import ThreadpoolController  # noqa: PLC0415 - not always needed
+
+    return ThreadpoolController()
 
 
 def _parse(name: str) -> torch.device:

@@ -7,6 +7,7 @@ data using bottom-k sketches", PODC.
 
 from collections.abc import Sequence
 from itertools import takewhile
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,6 +23,8 @@ SAMPLES_PER_CODEWORD = 34  # many more than a codebook needs: they find better c
 
 Place: TypeAlias = tuple[int, Tie]
 """Seeded hash of the id, then the sample's tie: a total order that nobody's arrival decides."""
+
+_MEMBER = itemgetter(1)  # of an entry
 
 
 class Reservoir:
@@ -64,7 +67,7 @@ class Reservoir:
     @property
     def members(self) -> list[Member]:
         """The samples held, in order of their seeded hash."""
-        return [member for _, member in self._entries]
+        return list(map(_MEMBER, self._entries))
 
     def passes(self, hashes: Array) -> Array:
         """Tell which samples may enter by the hashes of their ids, of shape (n,), uint64."""

@@ -134,7 +134,7 @@ class Sketch:
     @property
     def num_retained(self) -> int:
         """Distinct samples whose payload is held. O(retained)."""
-        return len(self.members()) + len(self.tail)
+        return len(set(map(id, self._in_pools()))) + len(self.tail)
 
     @property
     def size_bytes(self) -> int:
@@ -244,7 +244,7 @@ class Sketch:
 
     def members(self) -> list[Member]:
         """Return each sample whose payload is held once, in an order fixed by the content."""
-        held = [*self.pools.members(), *self.reservoir.members]
+        held = self._in_pools()
         return list(dict(zip(map(id, held), held, strict=True)).values())
 
     def statistics(self) -> CellStatistics:
@@ -348,6 +348,10 @@ class Sketch:
         copy.former_generations = list(self.former_generations)
         copy.watch = self.watch
         return copy
+
+    def _in_pools(self) -> list[Member]:
+        """Return what pools and reservoir hold, one after the other."""
+        return [*self.pools.members(), *self.reservoir.members]
 
     def _locate(self, latent: torch.Tensor, samples: Samples) -> Located:
         """Return the cells of samples at points (n, d): where labels count, those of their class.
