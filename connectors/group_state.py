@@ -83,7 +83,7 @@ class GroupState(GroupView):
         start: Callable[[], Mapping[str, int]],
         generation: Generation | None,
     ) -> GroupRecord:
-        """Agree with the other members; the first one decides.
+        """Agree with the other members; the first one decides. The dead have no say any more.
 
         Parameters
         ----------
@@ -108,6 +108,7 @@ class GroupState(GroupView):
             check_fingerprint(known.config, config, self.folder)
             if generation is not None:
                 self._settle(generation)
+            self._forget_the_dead()
             return self.record()
 
     def generation(self, features: str | None) -> Generation | None:
@@ -223,20 +224,24 @@ class GroupState(GroupView):
 
     def others_alive(self) -> bool:
         """Tell whether another member is running; forget those that are not."""
-        own = self._member_lock(self.member)
         with self.locked():
-            others = [path for path in own.parent.glob("*.lock") if path != own]
-            dead = [path for path in others if not is_held(path)]
-            for path in dead:
-                status = path.with_suffix(".json")
-                for left in (temporary_of(status), status, path):
-                    left.unlink(missing_ok=True)
-        return len(dead) < len(others)
+            return self._forget_the_dead()
 
     def new_segment(self) -> str:
         """Return an id that no segment has had."""
         self._num_segments += 1
         return f"{self.member}-{self._num_segments:06d}"
+
+    def _forget_the_dead(self) -> bool:
+        """Remove what the dead have said; tell whether another one lives. Only under the lock."""
+        own = self._member_lock(self.member)
+        others = [path for path in own.parent.glob("*.lock") if path != own]
+        dead = [path for path in others if not is_held(path)]
+        for path in dead:
+            status = path.with_suffix(".json")
+            for left in (temporary_of(status), status, path):
+                left.unlink(missing_ok=True)
+        return len(dead) < len(others)
 
     def _must_wait(self, name: str, group_generation: int, *, by_force: bool) -> bool:
         """Tell whether a partition's holder is still to hand it over."""

@@ -16,6 +16,7 @@ from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import find_snapshot
 from echo_stream.samples import Samples, as_objects
 from tests.broker import Broker
+from tests.cli.commands import run_command
 from tests.cli.commands import send as send_values
 from tests.clusters import clustered
 from tests.conftest import MakeTopic
@@ -58,6 +59,30 @@ def test_a_member_without_partitions_takes_the_snapshot_that_it_is_asked_for(
         idle.signal(signal.SIGUSR1)
         wait_for(lambda: any((stage.state / "snapshots").glob("0*")), *both)
         assert read_snapshot(find_snapshot(stage.state, None)).n == 3_000
+
+
+def test_a_member_that_died_is_told_of_until_another_begins(
+    samples: Samples, broker: Broker, nursery: Nursery, make_topic: MakeTopic, tmp_path: Path
+) -> None:
+    """A supervisor that starts it again has made the group well."""
+    stage = Stage(make_topic(partitions=PARTITIONS), tmp_path / "state", broker, nursery)
+    send(stage, samples)
+    check = ("status", "--check", "--state", stage.state)
+
+    def lives() -> list[str]:
+        return sorted(member["life"] for member in stage.status().get("members", []))
+
+    with ExitStack() as stack:
+        options = (*EACH_SECOND, "--warmup", 500)
+        kept, dying = [stack.enter_context(stage.member(name, *options)) for name in ("a", "b")]
+        wait_for(lambda: stage.state.exists() and lives() == ["alive", "alive"], kept, dying)
+        dying.end()
+        assert lives() == ["alive", "gone"]
+        assert run_command(*check).exit_code == 1
+        again = stack.enter_context(stage.member("b2", *options))
+        wait_for(lambda: lives() == ["alive", "alive"], kept, again)
+        assert run_command(*check).exit_code == 0
+        wait_for(lambda: stage.num_durable() == N, kept, again)
 
 
 def test_one_member_trains_and_all_end_together(
