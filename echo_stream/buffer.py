@@ -98,6 +98,25 @@ class SampleBuffer:
         self._clear()
         return samples
 
+    def cut(self, samples: Samples, size: int) -> tuple[list[Samples], "SampleBuffer"]:
+        """Return what waits and samples as full blocks, and a buffer with the rest.
+
+        Fewer than a block wait. Where the samples fill none, they are appended here, and this
+        is the rest; else this is left as it is. O(samples + size).
+        """
+        missing = size - len(self)
+        if len(samples) < missing:
+            self.append(samples)
+            return [], self
+        waiting = self.peek()
+        first = [] if waiting is None else [waiting]
+        blocks = [Samples.concatenate([*first, samples[:missing]])]
+        whole = missing + (len(samples) - missing) // size * size
+        blocks += [samples[at : at + size] for at in range(missing, whole, size)]
+        rest = SampleBuffer()
+        rest.append(samples[whole:])
+        return blocks, rest
+
     def copy(self) -> "SampleBuffer":
         """Return a buffer with the same samples, which never change."""
         return SampleBuffer(self.peek())

@@ -183,7 +183,7 @@ class Progress:
     def failures(self, samples: Samples) -> list[Failure]:
         """Return those of some samples of which the features fail; O(n) calls at worst."""
         if self.sketch is not None:
-            return self.sketch.failures(samples)
+            return self.sketch.embedder.failures(samples)
         return [] if self.features is None else failures(self.features, samples.x, self.device)
 
     def end_warmup(self, on_epoch: OnEpoch | None = None) -> None:

@@ -80,7 +80,7 @@ def regenerated(sketch: Sketch, *, on_epoch: OnEpoch | None = None, goes_on: boo
     new = _trained(old, on_epoch, Covered(_payloads(standing, old), times))
     number = torch.from_numpy(times).to(new.device)
     for start, part in chunks(standing):
-        embedded = new.embed(samples_from(part, new.generation.schema))
+        embedded = new.embedder.embed(samples_from(part, new.generation.schema))
         new.count(embedded, number[start : start + len(part)])
     slots, heirs = _moved(members, new)
     _offer(new, slots, heirs)
@@ -194,7 +194,7 @@ def _moved(members: Sequence[Member], new: Sketch) -> tuple[IntArray, list[Membe
     """Return the slot of each member's cell, -1 for none, and the members with their new z."""
     slots, heirs = [], []
     for _, part in chunks(members):
-        embedded = new.embed(samples_from(part, new.generation.schema))
+        embedded = new.embedder.embed(samples_from(part, new.generation.schema))
         slots.append(new.table.find(embedded.keys).cpu().numpy())
         points, inputs = embedded.latent.cpu().numpy(), embedded.vectors.cpu().numpy()
         for member, z, vector in zip(part, points, inputs, strict=True):
@@ -210,7 +210,7 @@ def _offer(new: Sketch, slots: IntArray, heirs: Sequence[Member]) -> None:
     new.pools.expect(new.table, offered)
     for _, part in chunks(placed):
         members = [heir for _, heir in part]
-        embedded = new.placed(members)
+        embedded = new.embedder.placed(members)
         block = Block(
             slots=torch.tensor([slot for slot, _ in part], device=new.device),
             latent=embedded.latent,

@@ -8,6 +8,7 @@ import torch
 
 from echo_stream.cells import CellStatistics, CellTable
 from echo_stream.choice import choose
+from echo_stream.embedding import Embedded
 from echo_stream.errors import ConfigError
 from echo_stream.hash_pools import HashPools
 from echo_stream.hashes import hash_ids
@@ -15,7 +16,7 @@ from echo_stream.labelling import LateLabels
 from echo_stream.members import Member
 from echo_stream.repair_pools import RankedPools
 from echo_stream.selection import order_cells
-from echo_stream.sketch import Embedded, Sketch
+from echo_stream.sketch import Sketch
 from echo_stream.source import Rereadable, read_again
 from echo_stream.typing import Array, Cell, IntArray
 
@@ -87,9 +88,9 @@ def _read_forgotten(
     for block in _read(sketch, source):
         is_forgotten = _forgotten_rows(sketch, block)
         recount.add(block, np.flatnonzero(~is_forgotten))
-        found += sketch.members_of(block, np.flatnonzero(is_forgotten))
+        found += sketch.embedder.members_of(block, np.flatnonzero(is_forgotten))
     pending = sketch.forgotten.pending(found)
-    recount.add(sketch.placed(pending), np.arange(len(pending)))
+    recount.add(sketch.embedder.placed(pending), np.arange(len(pending)))
     return pending, recount.differences(sketch)
 
 
@@ -230,7 +231,7 @@ class _Cells:
         for name, ranked in self._ranked.items():
             passed |= ranked.passes(cells, points[name])
         chosen, numbers = rows[passed].cpu().numpy(), cells[passed].cpu().numpy()
-        members = self._late.on(sketch.members_of(block, chosen))
+        members = self._late.on(sketch.embedder.members_of(block, chosen))
         for name, ranked in self._ranked.items():
             ranked.offer(numbers, members, points[name][passed].cpu().numpy())
         if self._hashed is not None:
@@ -240,7 +241,7 @@ class _Cells:
 def _read(sketch: Sketch, source: Rereadable) -> Iterator[Embedded]:
     """Read again and embed as many samples as have arrived."""
     for samples in read_again(source, sketch.num_arrived):
-        yield sketch.embed(samples)
+        yield sketch.embedder.embed(samples)
 
 
 def _forgotten_rows(sketch: Sketch, block: Embedded) -> Array:

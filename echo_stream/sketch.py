@@ -6,7 +6,6 @@ content does not depend on how the caller cuts the stream into batches.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,44 +20,22 @@ from echo_stream.config import EngineConfig
 from echo_stream.crossing import cross
 from echo_stream.drift import Watch
 from echo_stream.duplicates import append_replacing
+from echo_stream.embedding import Embedded, Embedder
 from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Generation
 from echo_stream.held import Held
 from echo_stream.label_counts import LabelCounts
 from echo_stream.labelling import merged_labels
-from echo_stream.members import Member, members_from, members_of, samples_from
+from echo_stream.members import Member, members_of
 from echo_stream.mergeable import check_mergeable
-from echo_stream.partition import Located
-from echo_stream.pools import Block, Pools, latents, vectors_of
+from echo_stream.pools import Block, Pools
 from echo_stream.reservoir import Reservoir, reservoir_size
 from echo_stream.samples import Origin, Samples
 from echo_stream.scratch import Scratch
-from echo_stream.screening import Failure, failures
-from echo_stream.typing import Cell, IntArray
+from echo_stream.typing import Cell
 from echo_stream.witnesses import Witnesses
 
 BLOCK_SIZE = 1_024  # samples; epochs end at block ends, so blocks are cut by position alone
-
-
-class Embedded(NamedTuple):
-    """Samples with all that places them.
-
-    Attributes
-    ----------
-    vectors : tensor of shape (n, D), float32
-    latent : tensor of shape (n, d), float64
-    keys : tensor of shape (n,), int64
-        Of their cells.
-    runners_up : tensor of shape (n,), int64, or None
-        See `Located`.
-    samples : Samples
-    """
-
-    vectors: torch.Tensor
-    latent: torch.Tensor
-    keys: torch.Tensor
-    runners_up: torch.Tensor | None
-    samples: Samples
 
 
 class Sketch:
@@ -71,6 +48,7 @@ class Sketch:
     ----------
     n : int
         Samples counted, the tail included.
+    embedder : Embedder
     table : CellTable
     pools : Pools
     reservoir : Reservoir
@@ -100,6 +78,7 @@ class Sketch:
         self.generation = generation
         self.config = config
         self.device = device
+        self.embedder = Embedder(generation, config, device)
         self.table = CellTable(generation, device)
         self.pools = Pools(generation, config, device)
         self.reservoir = Reservoir(reservoir_size(generation.partition, config.budget), config.seed)
@@ -115,9 +94,7 @@ class Sketch:
         self.num_applied = 0
         self._held: Held | None = None
         self._classes: set[int] | None = None  # of all that was counted; found when asked for
-        self._on_device = generation.to(device)
         self._vectors = Scratch(torch.float32, device)
-        self._exact = Scratch(torch.float64, device)
 
     @property
     def max_cells(self) -> int:
@@ -205,33 +182,30 @@ class Sketch:
             return
         if self.generation.features is not None:
             for start in range(0, len(samples), BLOCK_SIZE):
-                self.embed(samples[start : start + BLOCK_SIZE])  # fails before any is counted
+                self.embedder.embed(
+                    samples[start : start + BLOCK_SIZE]
+                )  # fails before any is counted
         append_replacing(self, samples)
-
-    def failures(self, samples: Samples) -> list[Failure]:
-        """Return those of some samples of which the features fail."""
-        features = self._on_device.features
-        return [] if features is None else failures(features, samples.x, self.device)
 
     def append(self, samples: Samples) -> None:
         """Count samples, whether others of their ids are held or not."""
-        blocks, tail = self._cut(samples)
+        blocks, tail = self.tail.cut(samples, BLOCK_SIZE)
         if self.generation.features is not None:
-            made = [self.embed(block) for block in blocks]
+            made = [self.embedder.embed(block) for block in blocks]
             self.tail = tail
             for embedded in made:
                 self._apply(embedded)
         else:
             self.tail = tail
             for block in blocks:
-                self._apply(self.embed(block, vectors=self._vectors))
+                self._apply(self.embedder.embed(block, vectors=self._vectors))
         self.labels.update(samples)
 
     def settle(self) -> None:
         """Apply the tail as a short block: what comes later starts a new one."""
         waiting = self.tail.peek()
         if waiting is not None:
-            self._apply(self.embed(waiting))
+            self._apply(self.embedder.embed(waiting))
             self.tail = SampleBuffer()
 
     def settled(self) -> "Sketch":
@@ -353,20 +327,6 @@ class Sketch:
         """Return what pools and reservoir hold, one after the other."""
         return [*self.pools.members(), *self.reservoir.members]
 
-    def _locate(self, latent: torch.Tensor, samples: Samples) -> Located:
-        """Return the cells of samples at points (n, d): where labels count, those of their class.
-
-        The keys of a class are those of the codewords, beyond as many as all classes before
-        it can have.
-        """
-        partition = self._on_device.partition
-        located = partition.locate(latent)
-        if self.config.balance == "none":
-            return located
-        first = torch.from_numpy(class_numbers(samples) * partition.max_cells).to(self.device)
-        runners_up = None if located.runners_up is None else located.runners_up + first
-        return Located(located.keys + first, runners_up)
-
     def _met(self) -> set[int]:
         """Return the classes of all that was counted; one whose samples are gone may be there."""
         if self._classes is None:
@@ -382,21 +342,6 @@ class Sketch:
             check_number(united)
             self._classes = united
 
-    def _cut(self, samples: Samples) -> tuple[list[Samples], SampleBuffer]:
-        """Return the full blocks of tail and samples, and the rest as the next tail."""
-        missing = BLOCK_SIZE - len(self.tail)
-        if len(samples) < missing:
-            self.tail.append(samples)
-            return [], self.tail
-        waiting = self.tail.peek()
-        first = [] if waiting is None else [waiting]
-        blocks = [Samples.concatenate([*first, samples[:missing]])]
-        whole = missing + (len(samples) - missing) // BLOCK_SIZE * BLOCK_SIZE
-        blocks += [samples[at : at + BLOCK_SIZE] for at in range(missing, whole, BLOCK_SIZE)]
-        tail = SampleBuffer()
-        tail.append(samples[whole:])
-        return blocks, tail
-
     def _apply(self, block: Embedded) -> None:
         """Count and offer one block."""
         counted = self.count(block)
@@ -404,12 +349,6 @@ class Sketch:
         chosen = np.flatnonzero(self.reservoir.passes(counted.hashes))
         self.reservoir.offer(counted.members(chosen))
         self.release_index()
-
-    def embed(self, samples: Samples, *, vectors: Scratch | None = None) -> Embedded:
-        """Return where samples are: vectors, in that memory if given, z and cells. O(n D)."""
-        preprocessed = self._on_device.vectors(samples.x, vectors)
-        latent = self._on_device.latent(preprocessed, self._exact)
-        return Embedded(preprocessed, latent, *self._locate(latent, samples), samples)
 
     def count(self, embedded: Embedded, times: torch.Tensor | None = None) -> Block:
         """Count samples in their cells, each once or times, and offer them to no pool yet.
@@ -430,21 +369,6 @@ class Sketch:
         keeps_inputs = self.generation.features is not None
         return Block(slots, latent, vectors, samples, keeps_inputs)
 
-    def members_of(self, embedded: Embedded, rows: IntArray) -> list[Member]:
-        """Return rows of samples that have been embedded as members."""
-        index = torch.from_numpy(rows).to(self.device)
-        keeps_inputs = self.generation.features is not None
-        inputs = embedded.vectors[index].cpu().numpy() if keeps_inputs else None
-        return members_from(embedded.samples[rows], embedded.latent[index].cpu().numpy(), inputs)
-
-    def placed(self, members: Sequence[Member]) -> Embedded:
-        """Return where members were when they were counted. O(n D)."""
-        generation = self.generation
-        z = torch.from_numpy(latents(members, generation.encoder.dim)).to(self.device)
-        vectors = torch.from_numpy(vectors_of(members, generation)).to(self.device)
-        samples = samples_from(members, generation.schema)
-        return Embedded(vectors, z, *self._locate(z, samples), samples)
-
     def take_out(self, members: Sequence[Member]) -> Sequence[Member]:
         """Take samples that have been applied, held or dropped, out of everything. O(n D).
 
@@ -456,7 +380,7 @@ class Sketch:
         """
         if not members:
             return ()
-        vectors, latent, keys, runners_up, _ = self.placed(members)
+        vectors, latent, keys, runners_up, _ = self.embedder.placed(members)
         slots = self.table.find(keys).cpu().numpy()
         for slot in np.unique(slots).tolist():
             gone = [member for member, of in zip(members, slots, strict=True) if of == slot]

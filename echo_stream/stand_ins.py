@@ -36,7 +36,10 @@ def stand_ins(sketch: Sketch, members: Sequence[Member]) -> tuple[list[Member], 
         kept = sketch.reservoir.members
         return kept, shares(sketch.n, len(kept))
     slots = np.concatenate(
-        [sketch.table.find(sketch.placed(part).keys).cpu().numpy() for _, part in chunks(members)]
+        [
+            sketch.table.find(sketch.embedder.placed(part).keys).cpu().numpy()
+            for _, part in chunks(members)
+        ]
     )
     times = np.zeros(len(members), dtype=np.int64)
     rows = np.flatnonzero(slots >= 0)

@@ -38,8 +38,8 @@ def why_sample(sketch: Sketch, sample_id: str, sample: Samples | None) -> dict[s
     words = f"not retained: {gone or 'it was dropped as others went before it, or never counted'}"
     if sample is None:
         return {"id": sample_id, "retained": False, "why": words, "samples": []}
-    embedded = sketch.embed(sample)
-    (member,) = sketch.members_of(embedded, np.zeros(1, dtype=np.int64))
+    embedded = sketch.embedder.embed(sample)
+    (member,) = sketch.embedder.members_of(embedded, np.zeros(1, dtype=np.int64))
     place = cells.place(member)
     words = f"{words}; {_words(place, would_be=True)}"
     return {"id": sample_id, "retained": False, "why": words, "samples": [place]}
@@ -55,7 +55,7 @@ class _Cells:
     def place(self, member: Member) -> dict[str, Any]:
         """Return where a member stands in its cell, held or not."""
         sketch, statistics = self.sketch, self.selection.statistics
-        key = int(sketch.placed([member]).keys[0])
+        key = int(sketch.embedder.placed([member]).keys[0])
         position = int(np.searchsorted(statistics.keys, key))
         is_occupied = position < len(statistics.keys) and statistics.keys[position] == key
         place: dict[str, Any] = {

@@ -44,7 +44,7 @@ def standing(old: Sketch) -> list[tuple[Member, int]]:
         return list(zip(kept, shares(old.n, len(kept)).tolist(), strict=True))
     by_cell: dict[int, list[Member]] = {}
     for member in old.members():
-        by_cell.setdefault(int(old.placed([member]).keys), []).append(member)
+        by_cell.setdefault(int(old.embedder.placed([member]).keys), []).append(member)
     chosen = [m for side in old.pools.ordered.values() for pool in side.pools for m in pool]
     statistics, stands = old.statistics(), []
     for key, count in zip(statistics.keys.tolist(), statistics.counts.tolist(), strict=True):
@@ -81,7 +81,7 @@ def test_each_sample_that_is_kept_stands_for_others_of_its_cell(
     counts: dict[int, int] = {}
     sums: dict[int, list[Fraction]] = {}
     for member, times in stands:
-        placed = after.embed(as_samples(member.x[None]))
+        placed = after.embedder.embed(as_samples(member.x[None]))
         cell = int(placed.keys)
         counts[cell] = counts.get(cell, 0) + times
         old = sums.get(cell, [Fraction(0)] * 2)
