@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -87,6 +87,24 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
 def resize(folder: Path, options: str) -> None:
     """Change a file system that is mounted."""
     subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
+
+
+@contextmanager
+def full(disk: Path) -> Iterator[Callable[[], None]]:
+    """Have a file take all the space there is, within the block; yields what takes it again."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+
+        def fill() -> None:
+            with pytest.raises(OSError, match="No space left"):
+                while True:
+                    file.write(bytes(4_096))
+
+        fill()
+        try:
+            yield fill
+        finally:
+            filler.unlink()
 
 
 def test_disk_that_is_full(

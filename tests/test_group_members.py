@@ -2,8 +2,8 @@
 
 import re
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from tests.conftest import MakeTopic
 from tests.group_stage import CONFIG, PARTITIONS, Stage, wait_for
 from tests.lives import Nursery
 from tests.same_coreset import assert_as_the_batch
-from tests.test_faults_disk import resize, small_disk
+from tests.test_faults_disk import full, resize, small_disk
 
 pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
 
@@ -132,24 +132,6 @@ def test_a_disk_that_is_full_for_a_while(
         by_origin = {letter.origin: letter.value for letter in letters if letter}
         assert assert_as_the_batch(stage.state, samples, batch).n == N
     assert sorted(value or b"" for value in by_origin.values()) == sorted(poison)
-
-
-@contextmanager
-def full(disk: Path) -> Iterator[Callable[[], None]]:
-    """Have a file take all the space there is, within the block; yields what takes it again."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-
-        def fill() -> None:
-            with pytest.raises(OSError, match="No space left"):
-                while True:
-                    file.write(bytes(4_096))
-
-        fill()
-        try:
-            yield fill
-        finally:
-            filler.unlink()
 
 
 def test_a_member_that_takes_over_on_a_full_disk(
