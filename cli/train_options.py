@@ -45,6 +45,8 @@ _RECIPE = {
     "lr": option("--lr", type=float, help="Learning rate; default: 0.1 for sgd, 0.001 for others."),
     "momentum": option("--momentum", type=float, default=0.9, help="Of sgd."),
     "weight_decay": option("--weight-decay", type=float, default=5e-4, help="Of the optimiser."),
+    "max_grad_norm": option("--max-grad-norm", type=float,
+                            help="Cut longer gradients to this length; default: none."),
     "structure_weight": option("--structure-weight", type=float, default=0.5,
                                help="The paper's lambda."),
     "margin": option("--margin", type=float, default=1.0, help="The paper's m."),

@@ -40,6 +40,10 @@ class TrainConfig:
         How lr falls to 0: along a half cosine, evenly, or not at all.
     lr, momentum, weight_decay : float
         Learning rate, see `DEFAULT_LR`; momentum is for sgd alone.
+    max_grad_norm : float or None
+        Gradients that are longer are cut to this length, the direction kept; None: none is.
+        Without, a step of the structural loss can be so long that no unit of a small network
+        answers to any sample any more.
     structure_weight : float
         The paper's lambda. 0 leaves the structural loss out.
     margin : float
@@ -100,6 +104,7 @@ class TrainConfig:
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    max_grad_norm: float | None = None
     structure_weight: float = 0.5
     margin: float = 1.0
     support_per_step: int = 64
@@ -144,7 +149,7 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
         lambda n: _is_whole(n, 1),
     ),
     ("a whole number of at least 0", "support_per_step seed", lambda n: _is_whole(n, 0)),
-    ("a number above 0", "lr margin mixup_alpha", lambda value: 0 < value < math.inf),
+    ("a number above 0", "lr margin mixup_alpha max_grad_norm", lambda value: 0 < value < math.inf),
     ("a number of at least 0", "structure_weight gamma", lambda value: 0 <= value < math.inf),
     ("a number from 0 to 1", "momentum weight_decay", lambda value: 0 <= value <= 1),
     ("lengths of at least 1", "input_shape", lambda shape: min(shape, default=1) >= 1),

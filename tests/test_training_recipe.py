@@ -254,6 +254,21 @@ def test_optimisers_and_schedules_are_those_of_torch(optimiser: str, schedule: s
     np.testing.assert_allclose(parameters(result), expected, atol=1e-5)
 
 
+def test_no_step_is_longer_than_gradients_may_be() -> None:
+    """By the Euclidean length of all parameters together; shorter gradients stay as they are."""
+    core = samples(12)
+    recipe = {"lr": 0.5, "momentum": 0.0, "weight_decay": 0.0, "steps": 1}
+    cut, whole, free = (
+        parameters(train(core, None, None, config(max_grad_norm=longest, **recipe)))
+        for longest in (0.01, 100.0, None)
+    )
+    begin = torch.cat([p.detach().flatten() for p in initial(3).parameters()]).numpy()
+    np.testing.assert_array_equal(whole, free)
+    step, long_step = cut - begin, free - begin
+    assert np.linalg.norm(step) == pytest.approx(0.5 * 0.01, rel=1e-3)
+    assert step @ long_step == pytest.approx(np.linalg.norm(step) * np.linalg.norm(long_step))
+
+
 def test_features_make_what_the_model_takes() -> None:
     """Of core, support and test alike; the head alone is trained."""
     data = replace(samples(30), y=np.arange(30) % 2)
@@ -354,6 +369,7 @@ def test_looking_at_the_test_set_changes_nothing() -> None:
         ("augment", ("rotate",), "crop and flip"),
         ("gamma", -1.0, "at least 0"),
         ("mixup_alpha", 0.0, "above 0"),
+        ("max_grad_norm", 0.0, "above 0"),
         ("evaluations", 0, "at least 1"),
     ],
 )
