@@ -1,10 +1,7 @@
 """Real consumers of one group on a real broker, which share a state."""
 
-import json
 import signal
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,26 +47,25 @@ class Stage:
     nursery: Nursery
     session_timeout_ms: int = 5_000
 
-    @contextmanager
-    def member(self, name: str, *more: object) -> "Iterator[Member]":
+    def member(self, name: str, *more: object) -> AbstractContextManager[Life]:
         """Start a member, which ends with the block at the latest."""
         settings = self.state.with_name("settings.toml")
         settings.write_text(CLIENT.format(session_timeout_ms=self.session_timeout_ms))
-        life = self.nursery.begin(
+        return self.nursery.life(
             "run", "--config", settings, *on(self.broker, self.topic),
             "--group", self.topic, "--state", self.state, *OPTIONS, *more, name=name,
         )  # fmt: skip
-        member = Member(life)
-        try:
-            yield member
-        finally:
-            member.end()
 
-    def owners(self) -> set[str]:
+    def freeze(self, member: Life) -> None:
+        """Stop a member while nobody has the group's lock: whoever has it then stops all."""
+        with short_lock(self.state / "group.lock"):
+            member.signal(signal.SIGSTOP)
+
+    def owners(self) -> set[int]:
         """Return the ids of the processes that count partitions now."""
         claims = Claims(self.state / "claims")
         newest = [claims.newest(f"{self.topic}/{number}") for number in range(PARTITIONS)]
-        return {claim.member.split("-")[-2] for claim in newest if claim and claim.segment}
+        return {int(claim.member.split("-")[-2]) for claim in newest if claim and claim.segment}
 
     def num_durable(self) -> int:
         """Return how many samples are durable."""
@@ -91,61 +87,3 @@ class Stage:
                 for name, offset in member["position"].items():
                     counted[name] = max(counted[name], offset)
         return sum(counted.values())
-
-
-@dataclass(slots=True)
-class Member:
-    """A process of the group, or beside it."""
-
-    life: Life
-    is_waited_for: bool = False
-
-    @property
-    def pid(self) -> str:
-        """Its id, as part of its name in the state."""
-        return str(self.life.pid)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        self.life.signal(number)
-
-    def freeze(self, state: Path) -> None:
-        """Stop it while nobody has the group's lock: whoever is stopped with it stops all."""
-        with short_lock(state / "group.lock"):
-            self.signal(signal.SIGSTOP)
-
-    def leave(self) -> Any:
-        """Tell it to stop, and return its report, see `finish`."""
-        self.signal(signal.SIGTERM)
-        return self.finish()
-
-    def finish(self) -> Any:
-        """Wait until it has ended, which it has to do well, and return its report."""
-        wait_for(lambda: self.life.has_ended)
-        self.is_waited_for = True
-        ended = self.life.wait()
-        assert ended.exit_code == 0, ended.stderr
-        return json.loads(ended.stdout)
-
-    def end(self) -> None:
-        """Kill it if it lives."""
-        if self.is_waited_for:
-            return
-        self.is_waited_for = True
-        if not self.life.has_ended:
-            self.signal(signal.SIGKILL)
-        self.life.wait()
-
-    def said(self) -> str:
-        """Return what it has written to stderr."""
-        return self.life.said()
-
-
-def wait_for(is_so: Callable[[], bool], *members: Member) -> None:
-    """Wait until something has happened that the members do."""
-    deadline = time.monotonic() + LIMIT_S
-    while not is_so():
-        for member in members:
-            assert not member.life.has_ended, member.said()
-        assert time.monotonic() < deadline, [member.said() for member in members]
-        time.sleep(0.1)

@@ -9,8 +9,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +23,13 @@ from tests.environment import user_environment
 from tests.power_cut import Ledger, cut_power
 
 KILLED = -signal.SIGKILL
+LIMIT_S = 240.0  # on a busy machine
 IMPORTED = (
     "echo_stream.cli.main",
     "echo_stream.connectors.consumer",
     "echo_stream.connectors.dead_letter_topic",
     "echo_stream.connectors.files",
+    "echo_stream.connectors.kafka_sink",
     "echo_stream.connectors.kafka_source",
     "echo_stream.connectors.snapshot_files",
     "rich.live",
@@ -50,6 +53,7 @@ class Life:
     def __init__(self, parent: "subprocess.Popen[str]", logs: Path) -> None:
         self._parent = parent
         self._logs = logs
+        self._ended: Ended | None = None
         self.pid = int(_heard(parent))
 
     def signal(self, number: signal.Signals) -> None:
@@ -58,8 +62,9 @@ class Life:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has ended; to be asked before `wait`."""
-        return psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
+        """Whether it has ended."""
+        is_known = self._ended is not None
+        return is_known or psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
 
     def said(self) -> str:
         """Return what it has written to stderr so far."""
@@ -67,10 +72,30 @@ class Life:
 
     def wait(self) -> Ended:
         """Wait for its end."""
-        _tell(self._parent, json.dumps({"wait": self.pid}))
-        code = int(_heard(self._parent))
-        said = [self._logs / name for name in ("stdout", "stderr")]
-        return Ended(code, *(path.read_text(encoding="utf-8") for path in said))
+        if self._ended is None:
+            _tell(self._parent, json.dumps({"wait": self.pid}))
+            code = int(_heard(self._parent))
+            said = [self._logs / name for name in ("stdout", "stderr")]
+            self._ended = Ended(code, *(path.read_text(encoding="utf-8") for path in said))
+        return self._ended
+
+    def finish(self, limit_s: float = LIMIT_S) -> Any:
+        """Wait until it has ended, which it has to do well, and return its report."""
+        wait_for(lambda: self.has_ended, limit_s=limit_s)
+        ended = self.wait()
+        assert ended.exit_code == 0, ended.stderr
+        return json.loads(ended.stdout)
+
+    def leave(self) -> Any:
+        """Tell it to stop, and return its report, see `finish`."""
+        self.signal(signal.SIGTERM)
+        return self.finish()
+
+    def kill(self) -> None:
+        """SIGKILL it if it lives, and wait until it is gone."""
+        if not self.has_ended:
+            self.signal(signal.SIGKILL)
+        self.wait()
 
 
 class Nursery:
@@ -93,6 +118,15 @@ class Nursery:
         logs = self._folder / name
         logs.mkdir(exist_ok=True)
         return self._begin(arguments, {"logs": str(logs)})
+
+    @contextmanager
+    def life(self, *arguments: object, name: str) -> Iterator[Life]:
+        """Begin a command, which ends with the block at the latest."""
+        life = self.begin(*arguments, name=name)
+        try:
+            yield life
+        finally:
+            life.kill()
 
     def run(self, *arguments: object, limit: int | None = None, user: int | None = None) -> Ended:
         """Run a command to its end.
@@ -132,6 +166,16 @@ class Nursery:
         order = {"arguments": words, "logs": str(self._folder), **order}
         _tell(self._parent, json.dumps(order))
         return Life(self._parent, Path(order["logs"]))
+
+
+def wait_for(is_so: Callable[[], bool], *lives: Life, limit_s: float = LIMIT_S) -> None:
+    """Wait until something has happened that the lives do, none of which may end before."""
+    deadline = time.monotonic() + limit_s
+    while not is_so():
+        for life in lives:
+            assert not life.has_ended, life.said()
+        assert time.monotonic() < deadline, [life.said() for life in lives]
+        time.sleep(0.05)
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from tests.broker import Broker
 from tests.cli.commands import newest_checkpoint, on
 from tests.clusters import clustered, produce_words
 from tests.conftest import MakeTopic
-from tests.group_stage import CONFIG, OPTIONS, PARTITIONS, Member, Stage, wait_for
-from tests.lives import Nursery
+from tests.group_stage import CONFIG, OPTIONS, PARTITIONS, Stage
+from tests.lives import Life, Nursery, wait_for
 from tests.same_coreset import assert_as_the_batch
 
 pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
@@ -31,12 +31,12 @@ class Consumers:
     """A run by itself, and a group of two, over one topic."""
 
     state: Path
-    alone: Member
+    alone: Life
     stage: Stage
-    group: list[Member]
+    group: list[Life]
 
     @property
-    def all(self) -> list[Member]:
+    def all(self) -> list[Life]:
         """Return all processes."""
         return [self.alone, *self.group]
 
@@ -53,8 +53,8 @@ class Consumers:
 def begin(stack: ExitStack, stage: Stage, state: Path, *words: object) -> Consumers:
     """Start the consumers, and wait until each of them has begun."""
     where = on(stage.broker, stage.topic)
-    alone = Member(stage.nursery.begin("run", *where, *words, "--state", state, name="alone"))
-    stack.callback(alone.end)
+    counting = stage.nursery.life("run", *where, *words, "--state", state, name="alone")
+    alone = stack.enter_context(counting)
     group = [stack.enter_context(stage.member(name, *words)) for name in ("a", "b")]
     wait_for(lambda: stage.owners() == {member.pid for member in group}, *group)
     wait_for((state / STATUS_FILE).exists, alone)
@@ -75,13 +75,12 @@ def test_broker_that_is_stopped_and_killed_under_load(
         words = (*OPTIONS, *EACH_SECOND, "--generation", generation)
         consumers = begin(stack, stage, tmp_path / "alone", *words)
         send = [*produce_words(samples, on(broker, topic), tmp_path), "--rate", N / SECONDS]
-        producer = Member(nursery.begin(*send, name="produce"))
-        stack.callback(producer.end)
+        producer = stack.enter_context(nursery.life(*send, name="produce"))
         for number, end in enumerate(outages):
             consumers.wait_until_counted(N * (3 * number + 1) // 10 + int(rng.integers(N // 10)))
             end()
             broker.start()
-            assert not producer.life.has_ended
+            assert not producer.has_ended
         producer.finish()
         consumers.wait_until_counted(N)
         report, *_ = [member.leave() for member in consumers.all]

@@ -20,8 +20,8 @@ from tests.broker import Broker
 from tests.cli.commands import on
 from tests.clusters import clustered, produce_words
 from tests.conftest import MakeTopic
-from tests.group_stage import CONFIG, OPTIONS, PARTITIONS, Member, Stage, wait_for
-from tests.lives import Nursery
+from tests.group_stage import CONFIG, OPTIONS, PARTITIONS, Stage
+from tests.lives import Life, Nursery, wait_for
 from tests.same_coreset import assert_as_the_batch
 
 pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
@@ -45,7 +45,7 @@ class Cast:
         Where they end at the latest.
     words : tuple
         Options of each.
-    alive : list of Member
+    alive : list of Life
     positions : list of int
         Messages that had been counted when one was killed, as the status says.
     durable : list of int
@@ -55,7 +55,7 @@ class Cast:
     stage: Stage
     stack: ExitStack
     words: tuple[object, ...]
-    alive: list[Member] = field(default_factory=list)
+    alive: list[Life] = field(default_factory=list)
     num_begun: int = 0
     positions: list[int] = field(default_factory=list)
     durable: list[int] = field(default_factory=list)
@@ -70,26 +70,26 @@ class Cast:
         """Wait until each of them counts partitions, and nobody else does."""
         wait_for(lambda: self.stage.owners() == {each.pid for each in self.alive}, *self.alive)
 
-    def kill_at(self, position: int, member: Member) -> None:
+    def kill_at(self, position: int, member: Life) -> None:
         """SIGKILL a member once the group has counted so many messages; another one joins."""
         wait_for(lambda: self.stage.position() >= position, *self.alive)
         self.positions.append(self.stage.position())
         self.alive.remove(member)
-        member.end()
+        member.kill()
         self.durable.append(self.stage.num_durable())
         self.join()
 
-    def replace(self, member: Member) -> None:
+    def replace(self, member: Life) -> None:
         """Let a member leave in order, which has begun, and another one join."""
         wait_for(lambda: member.pid in self.stage.owners(), *self.alive)
         self.alive.remove(member)
         member.leave()
         self.join()
 
-    def freeze(self, member: Member) -> None:
+    def freeze(self, member: Life) -> None:
         """Stop a member until the others have taken its partitions over; then it goes on."""
         others = {each.pid for each in self.alive if each is not member}
-        member.freeze(self.stage.state)
+        self.stage.freeze(member)
         wait_for(lambda: self.stage.owners() == others, *self.alive)
         member.signal(signal.SIGCONT)
         self.wait_for_all()
@@ -139,10 +139,8 @@ def kill_all(cast: Cast, rng: np.random.Generator, produce: list[object]) -> Non
         cast.join()
     cast.wait_for_all()
     limit_s = KILLS * (time.monotonic() - began + SESSION_MS / 1_000)
-    producer = Member(
-        cast.stage.nursery.begin(*produce, "--rate", N / limit_s, name="produce"),
-    )
-    cast.stack.callback(producer.end)
+    sending = cast.stage.nursery.life(*produce, "--rate", N / limit_s, name="produce")
+    producer = cast.stack.enter_context(sending)
     for kill in range(KILLS):
         before = cast.positions[-1] if kill else 0
         stretch = int(rng.integers(1, 5 * N // (4 * KILLS)))
@@ -164,8 +162,8 @@ def assert_status_is_of(cast: Cast) -> None:
     """Check what `status` says once all has been counted."""
     status: dict[str, Any] = cast.stage.status()
     pids = {member.pid for member in cast.alive}
-    assert {str(each["pid"]) for each in status["members"] if each["life"] == "alive"} == pids
+    assert {each["pid"] for each in status["members"] if each["life"] == "alive"} == pids
     assert (status["life"], status["n"]) == ("alive", N)
     partitions = status["partitions"].values()
-    assert {each["member"].split("-")[-2] for each in partitions} == pids
+    assert {int(each["member"].split("-")[-2]) for each in partitions} == pids
     assert sum(each["position"] for each in partitions) == N

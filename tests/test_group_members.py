@@ -20,8 +20,8 @@ from tests.cli.commands import run_command
 from tests.cli.commands import send as send_values
 from tests.clusters import clustered
 from tests.conftest import MakeTopic
-from tests.group_stage import CONFIG, PARTITIONS, Stage, wait_for
-from tests.lives import Nursery
+from tests.group_stage import CONFIG, PARTITIONS, Stage
+from tests.lives import Nursery, wait_for
 from tests.same_coreset import assert_as_the_batch
 from tests.test_faults_disk import full, resize, small_disk
 
@@ -76,7 +76,7 @@ def test_a_member_that_died_is_told_of_until_another_begins(
         options = (*EACH_SECOND, "--warmup", 500)
         kept, dying = [stack.enter_context(stage.member(name, *options)) for name in ("a", "b")]
         wait_for(lambda: stage.state.exists() and lives() == ["alive", "alive"], kept, dying)
-        dying.end()
+        dying.kill()
         assert lives() == ["alive", "gone"]
         assert run_command(*check).exit_code == 1
         again = stack.enter_context(stage.member("b2", *options))
@@ -158,7 +158,7 @@ def test_a_member_that_takes_over_on_a_full_disk(
             return re.search(f"{what}.*; trying again", idle.said()) is not None
 
         with full(tmp_path / "disk") as fill:
-            owner.end()
+            owner.kill()
             wait_for(lambda: has_tried("claims", fill), idle)
             send(stage, samples[N // 2 :])
         wait_for(lambda: stage.num_durable() == N, idle)

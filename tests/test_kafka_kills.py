@@ -19,9 +19,9 @@ from echo_stream.connectors.engine_files import write_generation
 from echo_stream.samples import Samples
 from tests.broker import Broker
 from tests.cli.commands import answer, newest_checkpoint, on
-from tests.cli.forked import ForkedCommand, forked_command
 from tests.clusters import clustered, produce_words
 from tests.conftest import MakeTopic
+from tests.lives import Life, Nursery, wait_for
 from tests.same_coreset import assert_as_the_batch, certified
 
 pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
@@ -43,6 +43,7 @@ class Lives:
     words : list
         The command that each of them runs.
     state : Path
+    nursery : Nursery
     positions : list of int
         Messages that a process had counted when it was killed, as its status says.
     durable : list of int
@@ -51,17 +52,18 @@ class Lives:
 
     words: list[object]
     state: Path
+    nursery: Nursery
     positions: list[int] = field(default_factory=list)
     durable: list[int] = field(default_factory=list)
 
     @contextmanager
-    def life(self) -> Iterator[ForkedCommand]:
+    def life(self) -> Iterator[Life]:
         """Start a process, and lend it when it reads the topic."""
-        with forked_command(self.state.with_suffix(".log"), *self.words) as process:
-            process.wait_until(lambda: self.counted(process) >= 0)
+        with self.nursery.life(*self.words, name="killed") as process:
+            wait_for(lambda: self.counted(process) >= 0, process)
             yield process
 
-    def counted(self, process: ForkedCommand) -> int:
+    def counted(self, process: Life) -> int:
         """Return how many messages a process says that it has counted, -1 while it starts."""
         if not self.state.exists():
             return -1
@@ -70,9 +72,9 @@ class Lives:
             return -1
         return sum(told["position"].values())
 
-    def kill_at(self, position: int, process: ForkedCommand) -> None:
+    def kill_at(self, position: int, process: Life) -> None:
         """SIGKILL a process once it has counted so many messages."""
-        process.wait_until(lambda: self.counted(process) >= position)
+        wait_for(lambda: self.counted(process) >= position, process)
         self.positions.append(self.counted(process))
         process.kill()
         self.durable.append(newest_checkpoint(self.state)["n"])
@@ -106,11 +108,11 @@ def words(
 
 
 def test_killed_again_and_again_it_ends_as_an_undisturbed_one(
-    samples: Samples, batch: EchoCoreset, words: list[object], tmp_path: Path
+    samples: Samples, batch: EchoCoreset, words: list[object], nursery: Nursery, tmp_path: Path
 ) -> None:
     """SIGKILLs at random positions of a stream that goes on: nothing lost, nothing twice."""
     seed = int(os.environ.get("ECHO_STREAM_SEED", "0"))
-    lives = Lives([*words, "--state", tmp_path / "killed"], tmp_path / "killed")
+    lives = Lives([*words, "--state", tmp_path / "killed"], tmp_path / "killed", nursery)
     kill_all(lives, np.random.default_rng(seed), produce_words(samples, words[1:5], tmp_path))
     print(f"{seed=} {lives.positions=} {lives.durable=}")  # noqa: T201 - shown when it fails
     assert len(lives.positions) == KILLS
@@ -135,9 +137,6 @@ def kill_all(lives: Lives, rng: np.random.Generator, produce: list[object]) -> N
 
     They are sent so slowly that the stream outlasts the kills on this machine as it is.
     """
-    log = lives.state.with_name("produce.log")
-    with forked_command(log, "--version") as imports:
-        imports.finish()
     with ExitStack() as stack:
         began = time.monotonic()
         for kill in range(KILLS):
@@ -145,7 +144,8 @@ def kill_all(lives: Lives, rng: np.random.Generator, produce: list[object]) -> N
                 if kill == 0:
                     limit_s = KILLS * (time.monotonic() - began + LIFE_S)
                     produce = [*produce, "--rate", N / limit_s]
-                    producer = stack.enter_context(forked_command(log, *produce))
+                    sending = lives.nursery.life(*produce, name="produce")
+                    producer = stack.enter_context(sending)
                 before = lives.positions[-1] if kill else 0
                 stretch = int(rng.integers(1, 3 * N // (2 * KILLS)))
                 lives.kill_at(min(before + stretch, N), process)

@@ -13,8 +13,8 @@ from echo_stream.connectors.kafka_sink import ProduceConfig
 from echo_stream.connectors.stored_engine import stored_engine
 from tests.broker import Broker
 from tests.cli.commands import answer, on
-from tests.cli.forked import forked_command
 from tests.conftest import MakeTopic
+from tests.lives import Nursery, wait_for
 from tests.same_coreset import assert_nothing_certified_is_wrong, assert_same_sums
 from tests.soak import MANY, MIB, Production, Readings, samples_of, watch, write_samples
 
@@ -30,7 +30,7 @@ OPTIONS = (
 )
 
 
-def test_soak(broker: Broker, make_topic: MakeTopic, tmp_path: Path) -> None:
+def test_soak(broker: Broker, nursery: Nursery, make_topic: MakeTopic, tmp_path: Path) -> None:
     """Memory and files are flat, the run keeps up, and its coreset becomes the batch's."""
     topic, state = make_topic(partitions=4), tmp_path / "state"
     first = next(samples_of(STREAM, MANY))
@@ -38,8 +38,8 @@ def test_soak(broker: Broker, make_topic: MakeTopic, tmp_path: Path) -> None:
     trained = write_generation(generation, tmp_path)
     words = ["run", *on(broker, topic), *OPTIONS, "--state", state, "--generation", trained]
     readings = Readings()
-    with forked_command(tmp_path / "run.log", *words) as run:
-        run.wait_until(lambda: state.exists() and phase(state) == "running")
+    with nursery.life(*words, name="soak") as run:
+        wait_for(lambda: state.exists() and phase(state) == "running", run)
         production = Production(STREAM, ProduceConfig(topic, broker.bootstrap, "raw"), SECONDS)
 
         def read(seconds: float) -> None:
@@ -49,9 +49,8 @@ def test_soak(broker: Broker, make_topic: MakeTopic, tmp_path: Path) -> None:
 
         watch(lambda: production.is_over, read, READ_EVERY_S)
         n = production.num_sent()
-        run.wait_until(lambda: bool(answer("status", "--state", state)["n"] == n))
-        run.terminate()
-        run.finish()
+        wait_for(lambda: bool(answer("status", "--state", state)["n"] == n), run)
+        run.leave()
     print(f"\n{readings.table()}\ngrowth {readings.growth_bytes() / MIB:.1f} MiB")  # noqa: T201 - what `make soak` is for
     assert n >= BATCH
     readings.check()
