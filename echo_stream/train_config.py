@@ -20,9 +20,10 @@ DEFAULT_LR: dict[OptimiserName, float] = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """Settings of a training; the defaults are the paper's, but for two.
+    """Settings of a training; the defaults are the paper's, but for three.
 
-    They are `support_per_step`, to which the paper gives no value, and `sample_weights`.
+    They are `support_per_step`, to which the paper gives no value, `sample_weights` and
+    `max_grad_norm`.
 
     Attributes
     ----------
@@ -40,10 +41,10 @@ class TrainConfig:
         How lr falls to 0: along a half cosine, evenly, or not at all.
     lr, momentum, weight_decay : float
         Learning rate, see `DEFAULT_LR`; momentum is for sgd alone.
-    max_grad_norm : float or None
-        Gradients that are longer are cut to this length, the direction kept; None: none is.
-        Without, a step of the structural loss can be so long that no unit of a small network
-        answers to any sample any more.
+    max_grad_norm : float
+        Gradients that are longer are cut to this length, the direction kept; 0: none is.
+        Without, a step of the structural loss can be so long that a small network answers
+        nearly the same to every sample from then on.
     structure_weight : float
         The paper's lambda. 0 leaves the structural loss out.
     margin : float
@@ -104,7 +105,7 @@ class TrainConfig:
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    max_grad_norm: float | None = None
+    max_grad_norm: float = 5.0
     structure_weight: float = 0.5
     margin: float = 1.0
     support_per_step: int = 64
@@ -149,8 +150,12 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
         lambda n: _is_whole(n, 1),
     ),
     ("a whole number of at least 0", "support_per_step seed", lambda n: _is_whole(n, 0)),
-    ("a number above 0", "lr margin mixup_alpha max_grad_norm", lambda value: 0 < value < math.inf),
-    ("a number of at least 0", "structure_weight gamma", lambda value: 0 <= value < math.inf),
+    ("a number above 0", "lr margin mixup_alpha", lambda value: 0 < value < math.inf),
+    (
+        "a number of at least 0",
+        "structure_weight gamma max_grad_norm",
+        lambda value: 0 <= value < math.inf,
+    ),
     ("a number from 0 to 1", "momentum weight_decay", lambda value: 0 <= value <= 1),
     ("lengths of at least 1", "input_shape", lambda shape: min(shape, default=1) >= 1),
     ("some of crop and flip", "augment", lambda names: set(names) <= set(get_args(Augmentation))),

@@ -89,7 +89,7 @@ def fit(
             group["lr"] = rate(config, course.steps, total)
         optimiser.zero_grad()
         objective.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
-        if config.max_grad_norm is not None:
+        if config.max_grad_norm:
             nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
         optimiser.step()
         course.steps += 1

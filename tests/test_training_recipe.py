@@ -260,7 +260,7 @@ def test_no_step_is_longer_than_gradients_may_be() -> None:
     recipe = {"lr": 0.5, "momentum": 0.0, "weight_decay": 0.0, "steps": 1}
     cut, whole, free = (
         parameters(train(core, None, None, config(max_grad_norm=longest, **recipe)))
-        for longest in (0.01, 100.0, None)
+        for longest in (0.01, 100.0, 0.0)
     )
     begin = torch.cat([p.detach().flatten() for p in initial(3).parameters()]).numpy()
     np.testing.assert_array_equal(whole, free)
@@ -369,7 +369,7 @@ def test_looking_at_the_test_set_changes_nothing() -> None:
         ("augment", ("rotate",), "crop and flip"),
         ("gamma", -1.0, "at least 0"),
         ("mixup_alpha", 0.0, "above 0"),
-        ("max_grad_norm", 0.0, "above 0"),
+        ("max_grad_norm", -1.0, "at least 0"),
         ("evaluations", 0, "at least 1"),
     ],
 )

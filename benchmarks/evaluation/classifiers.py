@@ -40,7 +40,11 @@ def _fit_network(
     data: DataSet, found: Choosing, recipe: Recipe, settings: dict[str, Any], seed: int, device: str
 ) -> dict[str, Any]:
     """Train the data's network by the paper's Algorithm 1."""
-    defaults: dict[str, Any] = {"model": data.model, "evaluations": CURVE_POINTS}
+    defaults: dict[str, Any] = {
+        "model": data.model,
+        "evaluations": CURVE_POINTS,
+        "max_grad_norm": 0.0,  # as in the paper; a plan can ask for a cut
+    }
     config = TrainConfig(
         structure_weight=recipe.structure_weight,
         sample_weights=recipe.sample_weights,
