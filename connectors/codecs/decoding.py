@@ -42,8 +42,8 @@ def read_message(
         for these.
     config : CodecConfig
     schema : SampleSchema, optional
-        What samples have been so far: tells whether images are grey. Otherwise it is the
-        caller's to check.
+        What samples are to be: tells whether images are grey. Otherwise it is the caller's
+        to check.
 
     Raises
     ------

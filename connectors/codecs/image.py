@@ -26,7 +26,7 @@ def read_image(value: bytes, config: CodecConfig, schema: SampleSchema | None) -
     value : bytes
     config : CodecConfig
     schema : SampleSchema or None
-        Of the samples before: tells whether they are grey. None: as the image is.
+        Of the stream: tells whether its images are grey. None: as this one is.
 
     Returns
     -------

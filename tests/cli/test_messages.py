@@ -72,6 +72,24 @@ def test_limits_are_options(
     assert words in letter["message"]
 
 
+def test_dtype_and_shape_of_others_than_the_state_are_refused(
+    broker: Broker, make_topic: MakeTopic, tmp_path: Path
+) -> None:
+    """Or every message would be a dead letter; so with a generation to begin with."""
+    topic, state = make_topic(), tmp_path / "state"
+    send(broker, topic, [np.full(4, row, np.float32).tobytes() for row in range(30)])
+    layout = ("--dtype", "float32", "--message-format", "raw")
+    assert run(broker, topic, state, *layout, "--shape", 4, "--warmup", 20)["n"] == 30
+    words = ("run", "--bootstrap-servers", broker.bootstrap, "--topic", topic, *TINY)
+    begun = ("--state", state)
+    answer("build", write_data(tmp_path / "data.npz"), *TINY, "--out", tmp_path / "built")
+    new = ("--state", tmp_path / "new", "--generation", tmp_path / "built")
+    for where in (begun, new):
+        said = refusal(*words, *where, *layout, "--shape", "2,2", exit_code=2)
+        assert "shape (2, 2) are set" in said
+        assert "dtype float32 and shape (4,); set these, or neither" in said
+
+
 def test_avro_example_of_the_documentation(
     broker: Broker, make_topic: MakeTopic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
