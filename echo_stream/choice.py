@@ -70,10 +70,10 @@ def choose(
         return Choice.of(core, [], missing)
     if config.support_size:
         size, chosen = config.support_size, list[Pick]()
+        farthest = [picker.farthest(cell, size) for cell in range(len(order))]
         for cell in order.tolist():
-            picks = picker.farthest(cell, size)
-            missing += [cell] * (min(size, int(offered[cell])) - len(picks))
-            chosen += picks
+            missing += [cell] * (min(size, int(offered[cell])) - len(farthest[cell]))
+            chosen += farthest[cell]
         return Choice.of(core, chosen, missing)
     taken: list[list[Pick]] = [[] for _ in order]
     for pick in core:

@@ -22,7 +22,7 @@ class Ranking:
     """Rank the members that a cell's pool holds, by distance and tie.
 
     Keys are computed for cells that follow, too: to ask cell by cell, ascending, is cheapest.
-    They are computed for members that can be among so many as are asked for, and no others.
+    They are computed for members that can be among so many as are asked for, or twice as many.
 
     Parameters
     ----------

@@ -181,10 +181,8 @@ class Sketch:
             self.append(samples)
             return
         if self.generation.features is not None:
-            for start in range(0, len(samples), BLOCK_SIZE):
-                self.embedder.embed(
-                    samples[start : start + BLOCK_SIZE]
-                )  # fails before any is counted
+            for start in range(0, len(samples), BLOCK_SIZE):  # fails before any is counted
+                self.embedder.embed(samples[start : start + BLOCK_SIZE])
         append_replacing(self, samples)
 
     def append(self, samples: Samples) -> None:

@@ -1,11 +1,14 @@
 """Names of devices, and state that a reproducible block leaves as it was."""
 
+import sys
 import threading
+import types
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
 import pytest
+import threadpoolctl
 import torch
 
 from echo_stream.device import reproducible, resolve_device, single_threaded
@@ -86,6 +89,28 @@ def test_reproducible_restores_global_state_after_an_error() -> None:
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
     assert not torch.backends.cudnn.deterministic
+
+
+def test_libraries_that_came_since_have_one_thread_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are looked for again where something has been imported, and only there."""
+    looked = list[int]()
+
+    controller = threadpoolctl.ThreadpoolController
+
+    def counted() -> object:
+        looked.append(len(sys.modules))
+        return controller()
+
+    monkeypatch.setattr(threadpoolctl, "ThreadpoolController", counted)
+    for _ in range(2):
+        with single_threaded():
+            pass
+    before = len(looked)
+    monkeypatch.setitem(sys.modules, "a_library_of_linear_algebra", types.ModuleType("library"))
+    for _ in range(2):
+        with single_threaded():
+            pass
+    assert len(looked) == before + 1
 
 
 @pytest.mark.parametrize("block", [single_threaded, lambda: reproducible(CPU, seed=0)])

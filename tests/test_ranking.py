@@ -23,12 +23,29 @@ __all__ = ["small_blocks"]  # a fixture that pytest finds here
     budget=st.integers(1, 30),
     support=st.integers(1, 3),
     numbers=st.lists(st.integers(1, 40), min_size=1, max_size=9),
+    half=st.integers(0, 50),
+    num_forgotten=st.integers(0, 20),
 )
 def test_first_members_are_those_of_all(
-    points: Array, side: int, budget: int, support: int, numbers: list[int]
+    points: Array,
+    side: int,
+    budget: int,
+    support: int,
+    numbers: list[int],
+    half: int,
+    num_forgotten: int,
 ) -> None:
-    """However far centres have moved since pools were ordered, and however many are asked for."""
-    sketch = stream(points, identity_generation(2, side), budget, support)._current.settled_sketch()
+    """However far centres have moved since pools were ordered, and however many are asked for.
+
+    Also after a merge, and where samples were forgotten.
+    """
+    generation = identity_generation(2, side)
+    engine = stream(points[half:], generation, budget, support)
+    if half:
+        engine.merge(stream(points[:half], generation, budget, support))
+    for sample_id in range(num_forgotten):
+        engine.forget(sample_id)
+    sketch = engine._current.settled_sketch()
     statistics = sketch.statistics()
     for pools, sums in (
         (sketch.pools.nearest, statistics.latent_sums),
