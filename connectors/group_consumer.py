@@ -249,7 +249,8 @@ class GroupMember:
 
     def _take_last_snapshot(self) -> None:
         """Take a snapshot at the end of the stream, or when no other member goes on."""
-        if self._has_reached_the_end() or not self._state.others_alive():
+        is_last = not self._state.others_alive()
+        if is_last or self._has_reached_the_end():
             self._take_snapshot()
 
     def _take_snapshot(self) -> None:

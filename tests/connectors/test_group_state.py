@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -104,6 +105,26 @@ class Counting:
     def publish(self) -> None:
         """Make durable what has been counted."""
         self.term.save_checkpoint(self._engine, self.position, SOURCE, Skipped(1, 2, 3))
+
+
+def test_who_begins_forgets_the_dead(members: list[GroupState], whole: EchoCoreset) -> None:
+    """What a killed member has said of itself goes, and nothing of those who live."""
+    state = members[0].folder
+    code = f"""
+        import os
+        from pathlib import Path
+        from tests.connectors.test_group_state import member
+        one = member(Path({str(state)!r}))
+        one.status_file.write_text("{{}}")
+        os.kill(os.getpid(), {KILLED})
+    """
+    died = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
+    assert died.returncode == -KILLED
+    for each in members:
+        each.status_file.write_text("{}")
+    assert len(list((state / "members").iterdir())) == 2 * (len(members) + 1)
+    begin(members[1], whole.generation_)
+    assert len(list((state / "members").iterdir())) == 2 * len(members)
 
 
 @pytest.mark.parametrize("seed", range(3))
