@@ -171,7 +171,14 @@ def chosen(stream: Stream, snapshot: Snapshot) -> LabelledSet:
 def trained(core: LabelledSet, *, steps: int, seed: int) -> TrainResult:
     """Return a model trained on some samples."""
     config = TrainConfig(
-        "mlp", steps=steps, structure_weight=0.0, lr=0.05, evaluations=1, seed=seed, device="cpu"
+        "mlp",
+        steps=steps,
+        structure_weight=0.0,
+        lr=0.05,
+        max_grad_norm=0.0,
+        evaluations=1,
+        seed=seed,
+        device="cpu",
     )
     return train(core, None, None, config)
 
