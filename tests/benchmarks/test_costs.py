@@ -9,12 +9,13 @@ from click.testing import CliRunner
 
 from benchmarks.evaluation.costs import COSTS, costs_section, read_costs
 from benchmarks.evaluation.fences import read_sections
+from benchmarks.evaluation.plan import read_plan
 from benchmarks.evaluation.results import appending
-from benchmarks.evaluation.trial import Trial
 from benchmarks.quality import main
 from echo_stream.errors import EchoStreamError
 from tests.benchmarks.made_lines import MACHINE, line
 
+FLOORS = Path(__file__).parents[2] / "benchmarks" / "plans" / "floors.toml"
 BESIDE = "Beside facility location, 20,000 samples, 500 to choose"
 
 
@@ -90,10 +91,7 @@ def reported(tmp_path: Path, *more: str) -> str:
     results, out = tmp_path / "results.jsonl", tmp_path / "benchmarks.md"
     if not results.exists():
         with appending(results) as lines:
-            train = {"steps": 600, "lr": 0.05}
-            trial = Trial(
-                "mnist", 60, "reservoir", recipe="structural+auto", order="shuffled", train=train
-            )
+            trial = next(iter(read_plan(FLOORS).trials()))
             lines.append(line(trial, 0.5))
     arguments = ["report", str(results), "--out", str(out), *more]
     CliRunner().invoke(main, arguments, catch_exceptions=False)
