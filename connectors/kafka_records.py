@@ -14,7 +14,7 @@ from echo_stream.connectors.codecs.fields import id_of, ids_in_keys, label_in
 from echo_stream.connectors.codecs.messages import Named
 from echo_stream.connectors.records import Record, Records
 from echo_stream.connectors.waiting_records import WaitingRecords
-from echo_stream.errors import ShapeError
+from echo_stream.errors import ConfigError, ShapeError
 from echo_stream.samples import Origin, Samples, as_objects
 from echo_stream.source import Batch, RejectedSample, Skipped
 from echo_stream.typing import Array, Label
@@ -75,6 +75,24 @@ class RecordDecoder:
         self._forgets = on_tombstone == "forget"
         self._blocks = Blocks(codec)
         self.schema = codec.schema
+
+    def expect(self, schema: SampleSchema) -> None:
+        """Reject messages of any other schema from now on.
+
+        Raises
+        ------
+        ConfigError
+            If the configuration says that samples are others.
+        """
+        said = self._codec.schema
+        if said not in (None, schema):
+            msg = (
+                f"dtype {said.dtype} and shape {said.shape} are set, and the state, or the "
+                f"generation to begin with, is of samples of dtype {schema.dtype} and shape "
+                f"{schema.shape}; set these, or neither"
+            )
+            raise ConfigError(msg)
+        self.schema = schema
 
     def decode(self, waiting: WaitingRecords, max_samples: int) -> Batch:
         """Take records until they have brought max_samples, or no more wait.

@@ -26,7 +26,7 @@ from echo_stream.connectors.kafka_unpacking import hand_on_whole
 from echo_stream.connectors.record_queue import RecordQueue
 from echo_stream.connectors.records import Records
 from echo_stream.connectors.waiting_records import WaitingRecords
-from echo_stream.errors import ConfigError, EchoStreamError, SourceError
+from echo_stream.errors import EchoStreamError, SourceError
 from echo_stream.run_stats import RunStats
 from echo_stream.source import Batch, refuse_other_source
 from echo_stream.validation import SampleSchema
@@ -249,22 +249,8 @@ class KafkaSource:
         self._mirror.commit(position, self._partitions)
 
     def expect(self, schema: SampleSchema) -> None:
-        """Reject messages of any other schema from now on.
-
-        Raises
-        ------
-        ConfigError
-            If the configuration says that samples are others.
-        """
-        said = self._config.codec.schema
-        if said not in (None, schema):
-            msg = (
-                f"dtype {said.dtype} and shape {said.shape} are set, and the state, or the "
-                f"generation to begin with, is of samples of dtype {schema.dtype} and shape "
-                f"{schema.shape}; set these, or neither"
-            )
-            raise ConfigError(msg)
-        self._decoder.schema = schema
+        """Reject messages of any other schema from now on; see `RecordDecoder.expect`."""
+        self._decoder.expect(schema)
 
     def describe(self) -> dict[str, Any]:
         """Return the ids of cluster and topics, which are asked for anew if there was news.
