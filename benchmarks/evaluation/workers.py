@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks.evaluation.results import Line, failed
 from benchmarks.evaluation.trial import Trial
 
+LIBRARIES = ("MKL", "NUMBA", "OMP", "OPENBLAS")  # that have threads of their own
 DIED = "its process died, or that of a trial beside it; is there enough memory?"
 
 
@@ -26,7 +27,7 @@ def run_all(
     waiting = families(trials)
     while waiting:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, initializer=_start) as pool:
+        with ProcessPoolExecutor(workers, context, initializer=start_worker) as pool:
             yield from _fed(pool, waiting, folders, workers, device)
 
 
@@ -71,14 +72,14 @@ def _run_family(trials: list[Trial], folders: tuple[Path, ...], device: str) -> 
     return run_family(trials, folders, device)
 
 
-def _start() -> None:
-    """Leave the other cores to the other processes, and end when nobody waits any more."""
-    import torch  # noqa: PLC0415 - for workers alone: slow
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+def start_worker() -> None:
+    """Leave the other cores to the other processes, and end when nobody waits any more.
 
+    In the environment, before any of the libraries is loaded: one that a selector brings later
+    has a thread for each core otherwise, and numba gives these to torch as well.
+    """
+    os.environ.update({f"{library}_NUM_THREADS": "1" for library in LIBRARIES})
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    torch.set_num_threads(1)
-    threadpool_limits(1)
 
 
 def _end_with_the_parent() -> None:
