@@ -10,6 +10,9 @@ from echo_stream.errors import ConfigError
 VERSION = 1
 """Of what a trial does. Raise it when the same trial would measure something else."""
 
+REVISIONS = {"gdumb": 1}
+"""How often it has changed what a selector chooses. Raise it: old results count no more."""
+
 Protocol: TypeAlias = Literal["P1", "P2"]
 """P1: all labels count within the budget. P2: the core alone is the budget, as in the paper."""
 
@@ -64,7 +67,11 @@ class Trial:
     @property
     def key(self) -> str:
         """Digest of everything that decides the result."""
-        return _digest(asdict(self) | {"version": VERSION})
+        selectors = {self.selector, *(self.labels_of or ())[:1]}
+        changed = {name: REVISIONS[name] for name in selectors & REVISIONS.keys()}
+        return _digest(
+            asdict(self) | {"version": VERSION} | ({"revisions": changed} if changed else {})
+        )
 
     @property
     def family(self) -> str:

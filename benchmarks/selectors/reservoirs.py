@@ -24,10 +24,10 @@ def reservoir(_: DataSet, order: IntArray, budget: int, seed: int, __: dict[str,
 def cbrs(data: DataSet, order: IntArray, budget: int, seed: int, _: dict[str, Any]) -> Chosen:
     """Keep a class-balancing reservoir.
 
-    A class that has once been the largest is full. A sample of a class that is not takes the
-    place of a random one of a largest class; one of a full class enters the sample of its own
-    class, as in a reservoir. Source: Chrysakis & Moens (2020), "Online continual learning from
-    imbalanced data", ICML, Algorithm 1.
+    A class that has once been the largest is full, from when the memory is. A sample of a class
+    that is not takes the place of a random one of a largest class; one of a full class enters the
+    sample of its own class, as in a reservoir. Source: Chrysakis & Moens (2020), "Online
+    continual learning from imbalanced data", ICML, Algorithm 1.
     """
     rng = np.random.default_rng(seed)
     memory, seen, full = ClassMemory(), np.zeros(data.y_train.max() + 1, np.int64), set[int]()
@@ -48,18 +48,17 @@ def cbrs(data: DataSet, order: IntArray, budget: int, seed: int, _: dict[str, An
 def gdumb(data: DataSet, order: IntArray, budget: int, seed: int, _: dict[str, Any]) -> Chosen:
     """Keep a greedily balanced memory.
 
-    A sample enters while its class has less than an even share of the budget, in the place of
-    a random one of a largest class. Source: Prabhu, Torr & Dokania (2020), "GDumb", ECCV,
-    Algorithm 1.
+    A sample enters while its class has less than an even share of the budget among the classes
+    seen so far; where the memory is full, in the place of a random one of a largest class. What
+    is refused before later classes come is gone, and the memory may end with places left.
+    Source: Prabhu, Torr & Dokania (2020), "GDumb", ECCV, Algorithm 1.
     """
     rng = np.random.default_rng(seed)
     memory = ClassMemory()
     for row, label in zip(order.tolist(), data.y_train[order].tolist(), strict=True):
         is_new = memory.count(label) == 0
-        share = budget / (memory.num_classes + is_new)
-        if len(memory) < budget:
-            memory.add(row, label)
-        elif memory.count(label) < share:
-            memory.evict(rng)
+        if memory.count(label) < budget / (memory.num_classes + is_new):
+            if len(memory) == budget:
+                memory.evict(rng)
             memory.add(row, label)
     return Chosen(memory.rows(), info={"labels_seen": len(order)})

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.evaluation.orders import BURST, ORDERS, arranged
 from benchmarks.evaluation.plan import read_plan
-from benchmarks.evaluation.trial import Trial, resolve_budget, resolve_options
+from benchmarks.evaluation.trial import REVISIONS, Trial, resolve_budget, resolve_options
 from echo_stream.errors import ConfigError
 
 PLANS = sorted((Path(__file__).parents[2] / "benchmarks" / "plans").glob("*.toml"))
@@ -102,6 +102,22 @@ def test_everything_that_decides_a_result_is_in_its_key() -> None:
     assert len({trial.key for trial in (base, *others)}) == len(others) + 1
     one, other = ({"a": 1, "b": 2}, {"b": 2, "a": 1})
     assert replace(base, options=one).key == replace(base, options=other).key
+
+
+def test_a_selector_that_has_changed_has_other_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So do trials whose number of labels it decides; those of others keep theirs."""
+    trials = [
+        Trial("mnist", 60, "echo"),
+        Trial("mnist", 60, "random", labels_of=("echo", {})),
+        Trial("mnist", 60, "random"),
+    ]
+    before = [trial.key for trial in trials]
+    monkeypatch.setitem(REVISIONS, "echo", 1_000)
+    assert [trial.key == key for trial, key in zip(trials, before, strict=True)] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_shares_are_of_the_training_set() -> None:

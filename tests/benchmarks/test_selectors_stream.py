@@ -53,6 +53,15 @@ def test_balanced_memories_keep_rare_classes_whole(name: str, order: str) -> Non
     assert counts.sum() == 40
 
 
+def test_gdumb_refuses_what_is_beyond_its_share() -> None:
+    """Though there is room: half of the memory is class 1's once that has been seen."""
+    data = clusters((305, 5))
+    zeros, ones = (np.flatnonzero(data.y_train == label) for label in (0, 1))
+    order = np.concatenate([zeros[:5], ones[:2], zeros[5:], ones[2:]])
+    core = stream_select("gdumb", data, order, 40, 0, {}).core
+    assert core.tolist() == [*zeros[:20], *ones]
+
+
 @pytest.mark.parametrize("name", ["cbrs", "gdumb"])
 def test_balanced_memories_say_that_they_look_at_all_labels(name: str) -> None:
     """However few are trained on."""
