@@ -16,6 +16,7 @@ from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.nearest_cache import nearest_centres
 from benchmarks.selectors.sampling import even_shares
 from benchmarks.selectors.spaces import vectors
+from echo_stream.errors import ConfigError
 from echo_stream.typing import Array, FloatArray, IntArray
 
 MAX_ROWS = 20_000  # 3.2 GB of similarities
@@ -42,7 +43,8 @@ def graph_cut(data: DataSet, budget: int, seed: int, options: dict[str, Any]) ->
 
     Maximises the sum of the similarities of the chosen to all, less that of the chosen among
     themselves. All come from where samples are densest, far behind a random sample, unless it
-    is `per_class`. Source: Iyer & Bilmes (2013); as a selector, DeepCore, Guo et al. (2022).
+    is `per_class`. Source: Iyer & Bilmes (2013); as a selector, and class by class, DeepCore,
+    Guo et al. (2022).
     """
     from apricot import GraphCutSelection  # noqa: PLC0415 - slow to import
 
@@ -68,8 +70,11 @@ def _chosen(
 ) -> tuple[IntArray, IntArray, dict[str, Any]]:
     """Return the rows chosen, those looked at, and what there is to say of it."""
     x, rng = vectors(data), np.random.default_rng(seed)
-    most = max(int(options.get("max_rows", MAX_ROWS)), budget)
-    rows = np.sort(rng.permutation(len(x))[:most])
+    most = int(options.get("max_rows", MAX_ROWS))
+    if most <= budget < len(x):
+        msg = f"max_rows must be more than the budget of {budget}, for a choice; got {most}"
+        raise ConfigError(msg)
+    rows = np.sort(rng.permutation(len(x))[: max(most, budget)])
     info = {"rows": len(rows)}
     if not options.get("per_class"):
         return rows[_maximise(function, x[rows], budget)], rows, info

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.selectors import select
 from benchmarks.selectors.submodular import similarities
+from echo_stream.errors import ConfigError
 from tests.benchmarks.toy_data import clusters
 
 
@@ -61,3 +62,12 @@ def test_submodular_choices_can_be_made_class_by_class(name: str) -> None:
     chosen = select(name, data, 15, 0, {"per_class": True})
     assert np.bincount(data.y_train[chosen.core]).tolist() in [[6, 5, 4], [5, 6, 4]]
     assert chosen.info["labels_seen"] == 44
+
+
+@pytest.mark.parametrize("name", ["facility-location", "graph-cut"])
+def test_a_budget_of_all_that_is_looked_at_is_refused(name: str) -> None:
+    """It would be a uniform sample under another name."""
+    data = clusters((100, 50))
+    with pytest.raises(ConfigError, match="more than the budget of 60, for a choice; got 60"):
+        select(name, data, 60, 0, {"max_rows": 60})
+    assert len(select(name, data, 150, 0, {"max_rows": 60}).core) == 150
