@@ -1,7 +1,9 @@
 """Pictures of a group: a score by the number of labels, with error bars."""
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -9,14 +11,19 @@ from benchmarks.evaluation.plan import Group
 from benchmarks.evaluation.results import Line
 from benchmarks.evaluation.scores import METRICS, Panel, lines_of, panels, scores, spread
 from benchmarks.evaluation.tables import panel_name
+from echo_stream.typing import FloatArray
+
+Curve: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]
+"""Labels, means and deviations."""
 
 PANEL_INCHES = (4.2, 3.6)
 DOTS_PER_INCH = 80
 PALETTE = "tab20"
+OURS = ("#c2410c", "#7c3aed", "#0f766e", "#be185d")
 
 
 def draw(group: Group, results: Mapping[str, Line], path: Path) -> bool:
-    """Draw the first metric and recipe of a group as a PNG, a panel for each data set and order.
+    """Draw the first metric of a group as a PNG, a panel for each data set, order and recipe.
 
     Returns
     -------
@@ -25,34 +32,50 @@ def draw(group: Group, results: Mapping[str, Line], path: Path) -> bool:
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 - slow, and only to draw
 
-    curves = {panel: _curves(group, panel, results) for panel in panels(group)}
-    curves = {panel: found for panel, found in curves.items() if found}
-    if not curves:
+    every = {
+        (recipe, panel): _curves(group, panel, recipe, results)
+        for recipe, panel in product(group.recipes, panels(group))
+    }
+    recipes = list(dict.fromkeys(recipe for (recipe, _), curves in every.items() if curves))
+    columns = list(dict.fromkeys(panel for (_, panel), curves in every.items() if curves))
+    if not columns:
         return False
     width, height = PANEL_INCHES
-    figure = Figure(figsize=(width * len(curves), height), layout="constrained")
-    axes = figure.subplots(1, len(curves), squeeze=False)[0]
-    for axis, (panel, found) in zip(axes, curves.items(), strict=True):
-        for place, choice in enumerate(group.selectors):
-            if choice.label in found:
-                x, y, error = found[choice.label]
-                axis.errorbar(x, y, error, capsize=2, label=choice.label, **_style(group, place))
-        axis.set(title=panel_name(panel), xlabel="labels", xscale="log")
-    axes[0].set_ylabel(METRICS[group.metrics[0]].words)
-    axes[0].legend(fontsize="x-small")
+    size = (width * len(columns), height * len(recipes))
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(len(recipes), len(columns), squeeze=False)
+    for axis, (recipe, panel) in zip(grid.flat, product(recipes, columns), strict=True):
+        _draw_panel(axis, group, every[recipe, panel])
+        name = panel_name(panel)
+        axis.set(title=name if len(group.recipes) == 1 else f"{name}, {recipe}", xlabel="labels")
+    for axis in grid[:, 0]:
+        axis.set_ylabel(METRICS[group.metrics[0]].words)
+    grid[0, 0].legend(fontsize="x-small")
     figure.savefig(path, dpi=DOTS_PER_INCH)
     return True
 
 
+def _draw_panel(axis: Any, group: Group, curves: Mapping[str, Curve]) -> None:
+    """Draw the lines of one panel, with a tick at each number of labels."""
+    for place, choice in enumerate(group.selectors):
+        if choice.label in curves:
+            x, y, error = curves[choice.label]
+            axis.errorbar(x, y, error, capsize=2, label=choice.label, **_style(group, place))
+    axis.set_xscale("log")
+    ticks = max((x for x, _, _ in curves.values()), key=len, default=np.array([]))
+    axis.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
+    axis.minorticks_off()
+
+
 def _curves(
-    group: Group, panel: Panel, results: Mapping[str, Line]
-) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    group: Group, panel: Panel, recipe: str, results: Mapping[str, Line]
+) -> dict[str, Curve]:
     """Return labels, means and deviations by selector, where there are two budgets or more."""
     found = {}
     for choice in group.selectors:
         points = []
         for budget in group.budgets:
-            lines = lines_of(group, panel, choice, group.recipes[0], budget, results)
+            lines = lines_of(group, panel, choice, recipe, budget, results)
             score = spread(scores(lines, group.metrics[0]))
             if score is not None:
                 labels = np.mean([line["labels"] for line in lines.values()])
@@ -67,7 +90,8 @@ def _style(group: Group, place: int) -> dict[str, object]:
     """Return how a selector's line looks: ours thick, the baseline black."""
     label = group.selectors[place].label
     if label in group.ours:
-        return {"linewidth": 2.5, "color": "#c2410c", "zorder": 3}
+        colour = OURS[group.ours.index(label) % len(OURS)]
+        return {"linewidth": 2.5, "color": colour, "zorder": 3}
     if label == group.baseline:
         return {"linewidth": 1.5, "color": "black", "linestyle": "dashed", "zorder": 2}
     import matplotlib as mpl  # noqa: PLC0415 - slow, and only to draw
