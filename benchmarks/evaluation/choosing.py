@@ -15,6 +15,7 @@ from benchmarks.evaluation.orders import arranged
 from benchmarks.evaluation.recipes import Recipe
 from benchmarks.evaluation.trial import Trial, resolve_budget, resolve_options
 from benchmarks.selectors import Chosen, select, stream_select
+from benchmarks.selectors.spaces import forget_vectors
 from echo_stream.errors import ConfigError
 from echo_stream.typing import IntArray
 
@@ -111,6 +112,7 @@ def _selected(question: str, folders: tuple[Path, ...]) -> Choosing:
     options = resolve_options(asked["options"], len(data.y_train))
     name, budget, seed, order = (asked[key] for key in ("selector", "budget", "seed", "order"))
     arrival = None if order is None else arranged(order, data.y_train, seed)
+    forget_vectors()
     started, cpu_started = time.perf_counter(), time.process_time()
     if arrival is None:
         chosen = select(name, data, budget, seed, options)

@@ -40,6 +40,8 @@ METRICS = {
     "worst_accuracy": Metric("accuracy of the worst class, %"),
     "rare_recall": Metric("recall of the rarest class, %"),
     "explained": Metric("facility-location value, % of the variance explained"),
+    "warmup_share": Metric("samples held back to learn from, % of the stream", is_score=False),
+    "retained_share": Metric("samples kept at the end, % of the stream", is_score=False),
     "selection_cpu_s": Metric("processor time of the selection, s", 1.0, is_score=False),
     "selection_s": Metric("time of the selection, s", 1.0, is_score=False),
 }
@@ -95,9 +97,13 @@ def lines_of(
 
 
 def scores(lines: Mapping[int, Line], metric: str) -> Seeds:
-    """Return a metric of some lines by seed, in the unit that it is shown in."""
+    """Return a metric of some lines by seed, in the unit that it is shown in.
+
+    It is a number of the line, or what the selector says of itself.
+    """
     scale = METRICS[metric].scale
-    return {seed: scale * v for seed, line in lines.items() if (v := line.get(metric)) is not None}
+    values = {seed: (line["info"] | line).get(metric) for seed, line in lines.items()}
+    return {seed: scale * value for seed, value in values.items() if value is not None}
 
 
 def spread(values: Seeds) -> Spread | None:

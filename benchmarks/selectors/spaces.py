@@ -25,6 +25,11 @@ def stream_vectors(data: DataSet, order: IntArray) -> Array:
     return _vectors(data, order[: warmup_size(len(order))].tobytes())
 
 
+def forget_vectors() -> None:
+    """Have who asks next pay for its components, as whoever is timed ought to."""
+    _vectors.cache_clear()
+
+
 def warmup_size(n: int) -> int:
     """Return how many samples of a stream of n may be held back to learn from."""
     return max(n // WARMUP_SHARE, 1)
