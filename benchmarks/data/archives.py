@@ -2,12 +2,11 @@
 
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
 from benchmarks.data.dataset import DataSet
-from benchmarks.data.files import Finder
+from benchmarks.data.files import Finder, arrays_of
 from benchmarks.data.variants import stratified_halves
 from echo_stream.typing import Array, IntArray
 
@@ -85,12 +84,11 @@ def load_table(name: str, finder: Finder) -> DataSet:
 
 def _read(path: Path, dtype: Any) -> tuple[Array, Array]:
     """Return x and y of a file of ours or of ADBench, which says X; nothing of a damaged one."""
-    try:
-        with np.load(path) as archive:
-            x = archive["x" if "x" in archive else "X"]
-            return np.ascontiguousarray(x, dtype), np.ascontiguousarray(archive["y"], np.uint8)
-    except (KeyError, ValueError, OSError, EOFError, BadZipFile):
+    arrays = arrays_of(path)
+    x, y = arrays.get("x", arrays.get("X")), arrays.get("y")
+    if x is None or y is None:
         return np.empty(0, dtype), np.empty(0, np.uint8)
+    return np.ascontiguousarray(x, dtype), np.ascontiguousarray(y, np.uint8)
 
 
 def _split(name: str, x: Array, y: IntArray) -> DataSet:

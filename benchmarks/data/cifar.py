@@ -156,14 +156,18 @@ def _from_packs(version: Version, finder: Finder) -> Parts:
 
 
 def _packed(image: Path, labels: Path, start: int) -> bytes:
-    """Return an image of one row of pixels a sample as binary records; nothing without labels."""
-    if not labels.is_file():
+    """Return an image of one row of pixels a sample as binary records.
+
+    Nothing without labels, or where one of the files is damaged.
+    """
+    try:
+        with Image.open(image) as opened:
+            pixels = np.asarray(opened).reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)
+        classes = json.loads(labels.read_text(encoding="utf-8"))[start : start + len(pixels)]
+        numbers = np.array(classes, np.uint8)[:, None]
+        return np.concatenate([numbers, pixels.reshape(len(pixels), -1)], axis=1).tobytes()
+    except (OSError, SyntaxError, TypeError, ValueError, IndexError, KeyError):  # PIL's, and ours
         return b""
-    with Image.open(image) as opened:
-        pixels = np.asarray(opened).reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)
-    classes = json.loads(labels.read_text(encoding="utf-8"))[start : start + len(pixels)]
-    flat = pixels.reshape(len(pixels), -1)
-    return np.concatenate([np.array(classes, np.uint8)[:, None], flat], axis=1).tobytes()
 
 
 def _from_pickles(version: Version, finder: Finder) -> Parts:

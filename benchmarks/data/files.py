@@ -6,8 +6,12 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
 
 from echo_stream.errors import SourceError
+from echo_stream.typing import Array
 
 MD5_DIGITS = 32
 
@@ -68,6 +72,15 @@ def unpacked(path: Path) -> bytes:
         return gzip.decompress(content) if path.suffix == ".gz" else content
     except (OSError, EOFError, zlib.error):
         return content
+
+
+def arrays_of(path: Path) -> dict[str, Array]:
+    """Return the arrays of an `.npz` file by name; none of a damaged one."""
+    try:
+        with path.open("rb") as file, np.load(file) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, BadZipFile, zlib.error):
+        return {}
 
 
 def is_authentic(content: bytes, digest: str) -> bool:

