@@ -57,10 +57,11 @@ def costs_section(result: Mapping[str, Any]) -> str:
         f"### {TITLE}\n",
         f"On {data}; `{CALL}` measures it, on {machine_in_words(result['machine'])}.\n",
         "Facility location and graph cut are apricot-select's, lazy where it can be; their set-up "
-        "is the matrix of all similarities. Ours begins with nothing: encoder, codebook and pools "
-        "are its set-up. Memory is the most that was in use beyond what was there before. "
-        "Times and memory beside a peer are medians over seeds, accuracies are means; the other "
-        "tables are of one seed. What apricot-select spends on compiling is left out.\n",
+        "is the principal components, as ours has, and the matrix of all similarities. Ours begins "
+        "with nothing: encoder, codebook and pools are its set-up. Memory is the most that was in "
+        "use beyond what was there before. Times and memory beside a peer are medians over seeds, "
+        "accuracies are means, of models that are trained by cross-entropy alone; the other tables "
+        "are of one seed. What apricot-select spends on compiling is left out.\n",
         _compared(result["compared"], budget),
         f"Ours beside each peer, {budget:,} samples to choose. *Again* leaves all set-up out: a "
         "greedy choice from similarities that are there, and a snapshot of a sketch that is.\n",
@@ -79,7 +80,7 @@ def _compared(rows: Sequence[Row], budget: int) -> str:
     """Return the table of ratios, by peer and number of samples."""
     head = [
         f"{budget:,} to choose", "it, s", "ours, s", "times faster", "again, times faster",
-        "memory, share", "it, accuracy, %", "ours, points more",
+        "again, in processor time", "memory, share", "it, accuracy, %", "ours, points more",
     ]  # fmt: skip
     body = [
         [
@@ -88,6 +89,7 @@ def _compared(rows: Sequence[Row], budget: int) -> str:
             f"{row['our_s']:.1f}",
             f"{row['times_faster_s']:.1f}",
             f"{row['times_faster_warm_s']:.1f}",
+            f"{row['times_faster_warm_cpu_s']:.1f}",
             f"{row['memory_share']:.3f}",
             f"{row['accuracy']:.1f}",
             _gain(row),
@@ -166,11 +168,16 @@ def _floor_rows(result: Mapping[str, Any]) -> list[str]:
     if result["budget"] != BUDGET or not compared:
         return []
     (row,) = compared
-    faster, again = row["times_faster_s"], row["times_faster_warm_s"]
     share, gain = row["memory_share"], row["our_gain"] + (row["our_gain_standard_error"] or 0)
-    judged = [
-        ("times faster", TIMES_FASTER, f"{faster:.1f}", faster >= TIMES_FASTER),
-        ("times faster again", TIMES_FASTER_AGAIN, f"{again:.1f}", again >= TIMES_FASTER_AGAIN),
+    least = {
+        "times faster": (TIMES_FASTER, row["times_faster_s"]),
+        "times faster again": (TIMES_FASTER_AGAIN, row["times_faster_warm_s"]),
+        "the same in processor time": (TIMES_FASTER_AGAIN, row["times_faster_warm_cpu_s"]),
+    }
+    judged: list[tuple[str, object, str, bool]] = [
+        (text, asked, f"{found:.1f}", found >= asked) for text, (asked, found) in least.items()
+    ]
+    judged += [
         ("share of its memory, at most", MEMORY_SHARE, f"{share:.3f}", share <= MEMORY_SHARE),
         ("models no worse, points", "+0", _gain(row), gain >= 0),
     ]
