@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.data import load
 from benchmarks.evaluation.costs import COSTS, costs_section, read_costs
 from benchmarks.evaluation.estimates import by_group, expected_seconds, in_words, seconds_left
 from benchmarks.evaluation.fences import read_sections
@@ -31,6 +32,7 @@ from echo_stream.errors import EchoStreamError, SourceError
 PLANS = Path(__file__).parent / "plans"
 QUICK_STEPS = 100
 PATH = click.Path(path_type=Path)
+WORKERS = click.IntRange(min=1)
 
 
 @click.group()
@@ -41,7 +43,7 @@ def main() -> None:
 @main.command()
 @click.argument("plan", type=PATH)
 @click.option("--quick", is_flag=True, help="As for run.")
-@click.option("--workers", default=2, show_default=True, help="Processes side by side.")
+@click.option("--workers", default=2, type=WORKERS, show_default=True, help="Side by side.")
 @click.option("--group", "groups", multiple=True, help="Of the plan; default: all.")
 def plan(*, plan: Path, quick: bool, workers: int, groups: tuple[str, ...]) -> None:
     """Say how many trials PLAN, a TOML file, has, and about how long they take."""
@@ -57,7 +59,7 @@ def plan(*, plan: Path, quick: bool, workers: int, groups: tuple[str, ...]) -> N
 @click.argument("plan", type=PATH)
 @click.option("--data", multiple=True, type=PATH, help="Folder of data sets; as often as needed.")
 @click.option("--out", required=True, type=PATH, help="JSON lines, continued if they are there.")
-@click.option("--workers", default=2, show_default=True, help="Processes, of one thread each.")
+@click.option("--workers", default=2, type=WORKERS, show_default=True, help="One thread each.")
 @click.option("--device", default="cpu", show_default=True, help="Of the training.")
 @click.option("--group", "groups", multiple=True, help="Of the plan; default: all.")
 @click.option("--quick", is_flag=True, help="One seed, the first budget, 100 steps at most.")
@@ -80,6 +82,7 @@ def run(
     """
     trials = _chosen_plan(plan, groups, is_quick=quick).trials()
     missing = unfinished(trials, read_results([out]))
+    _check_data(missing, data)
     click.echo(f"{len(missing)} of {len(trials)} trials to run", err=True)
     started, failures, left = time.perf_counter(), 0, {trial.key: trial for trial in missing}
     whole = expected_seconds(missing)
@@ -101,8 +104,14 @@ def run(
 @click.option("--out", required=True, type=PATH, help="Markdown, continued if it is there.")
 @click.option("--plan", "plans", multiple=True, type=PATH, help="Of your own, beside all of ours.")
 @click.option("--costs", type=PATH, help="JSON of benchmarks.selection, for a section of its own.")
+@click.option("--quick", is_flag=True, help="Of what `run --quick` has written.")
 def report(
-    *, results: tuple[Path, ...], out: Path, plans: tuple[Path, ...], costs: Path | None
+    *,
+    results: tuple[Path, ...],
+    out: Path,
+    plans: tuple[Path, ...],
+    costs: Path | None,
+    quick: bool,
 ) -> None:
     """Put tables and pictures of RESULTS into a report, a section for each group of a plan.
 
@@ -121,13 +130,35 @@ def report(
             raise SourceError(msg)
     made = {} if costs is None else {COSTS: costs_section(read_costs(costs))}
     paths = {path.stem: path for path in (*sorted(PLANS.glob("*.toml")), *plans)}
-    written = [Written(path, read_plan(path)) for path in paths.values()]
+    written = [
+        Written(_shown(path), _chosen_plan(path, (), is_quick=quick), quick)
+        for path in paths.values()
+    ]
     lines, before = read_results(results), read_sections(out)
     sections = update_sections(written, lines, before, out) | made
     for remark in left_out(written, lines, before):
         click.echo(remark, err=True)
     call = f"python -m benchmarks.quality report RESULTS --out {out.parent.name}/{out.name}"
     out.write_text(make_report(written, sections, call), encoding="utf-8")
+
+
+def _shown(path: Path) -> Path:
+    """Return the path of a plan as a reader has it: one of ours in the project."""
+    root = PLANS.parents[1]
+    return path.relative_to(root) if path.is_relative_to(root) else path
+
+
+def _check_data(trials: Sequence[Trial], folders: Sequence[Path]) -> None:
+    """Raise a SourceError, before any trial, unless every data set is there."""
+    missing = []
+    for name in dict.fromkeys(trial.data for trial in trials):
+        try:
+            load(name, folders)
+        except SourceError as err:
+            missing.append(str(err))
+    if missing:
+        msg = "\n".join([*missing, "nothing was run; --group NAME runs a part of the plan"])
+        raise SourceError(msg)
 
 
 def _progress(trial: Trial, line: Line, left: int, seconds: float) -> str:

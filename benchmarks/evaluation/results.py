@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 from benchmarks.evaluation.trial import VERSION, Trial
-from echo_stream.errors import ConfigError
+from echo_stream.connectors.file_errors import naming
+from echo_stream.errors import ConfigError, DataError
 
 Line: TypeAlias = dict[str, Any]
 """What a trial has found, see `benchmarks.evaluation.running.run_trial`."""
@@ -19,11 +20,16 @@ def read_results(paths: Iterable[Path]) -> dict[str, Line]:
     """Return the lines of some files by key; of one key, the last counts.
 
     A file that is not there has no lines, and a line that a kill has cut short is none.
+
+    Raises
+    ------
+    DataError
+        If a file is not one of results.
     """
     found: dict[str, Line] = {}
     for path in paths:
         if path.exists():
-            with path.open("rb") as file:
+            with naming(path), path.open("rb") as file:
                 found |= {line["key"]: line for line in _whole_lines(file)}
     return found
 
@@ -72,9 +78,21 @@ class Appender:
 
 def _whole_lines(file: BinaryIO) -> Iterator[Line]:
     """Yield the lines that end as lines do."""
-    for text in file:
+    for number, text in enumerate(file, start=1):
         if text.endswith(b"\n"):
-            yield json.loads(text)
+            yield _line(text, number)
+
+
+def _line(text: bytes, number: int) -> Line:
+    """Return what one line says."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        line = None
+    if not (isinstance(line, dict) and "key" in line):
+        msg = f"line {number} is no result of a trial; take it out, or give another file"
+        raise DataError(msg)
+    return line
 
 
 def _drop_torn_end(file: BinaryIO) -> None:

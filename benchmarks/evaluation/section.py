@@ -17,10 +17,11 @@ PROGRESS = re.compile(r"^(\d+) of \d+ trials are done", re.MULTILINE)
 
 
 class Written(NamedTuple):
-    """A plan, and the file that it was read from."""
+    """A plan, the file that it was read from, and whether it is the small version of it."""
 
     path: Path
     plan: Plan
+    is_quick: bool = False
 
     def section_name(self, group: Group) -> str:
         """Return what a group's section is found by."""
@@ -86,8 +87,8 @@ def _progress(written: Written, group: Group, results: Mapping[str, Line]) -> st
     lines, planned = done(group, results), len(group.all_trials())
     seeds = len({line["trial"]["seed"] for line in lines})
     call = (
-        f"python -m benchmarks.quality run benchmarks/plans/{written.path.name} "
-        f"--group {group.name} --data DIR --out FILE"
+        f"python -m benchmarks.quality run {written.path} --group {group.name} "
+        f"{'--quick ' if written.is_quick else ''}--data DIR --out FILE"
     )
     return (
         f"{len(lines)} of {planned} trials are done, of {seeds} of {len(group.seeds)} seeds; "

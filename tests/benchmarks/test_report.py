@@ -111,7 +111,7 @@ def test_a_section_stands_by_itself(tmp_path: Path, plan: Path, report: Report) 
     for expected in (
         "### Images\n\nP1.\n",
         "7 of 8 trials are done, of 2 of 2 seeds; ",
-        "run benchmarks/plans/mine.toml --group images --data DIR --out FILE` runs them.",
+        f"run {plan} --group images --data DIR --out FILE` runs them.",
         "- 7 trials on 2 cores of Abacus, training on cpu, Python 3.11, torch 2.0",
         "- trials that failed: 1, such as: oh dear",
         "![Images](benchmarks-images.png)",

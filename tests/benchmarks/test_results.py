@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.evaluation.results import appending, failed, read_results, unfinished
 from benchmarks.evaluation.trial import Trial
-from echo_stream.errors import ConfigError
+from echo_stream.errors import ConfigError, DataError
 
 
 def test_lines_are_added_and_the_last_of_a_key_counts(tmp_path: Path) -> None:
@@ -30,6 +30,15 @@ def test_a_line_that_was_cut_short_is_none(tmp_path: Path) -> None:
     with appending(path) as results:
         results.append({"key": "z"})
     assert set(read_results([path])) == {"x", "z"}
+
+
+@pytest.mark.parametrize("text", ["oh", "[]", '{"no": "key"}', "\\xff"])
+def test_a_line_that_is_no_result_is_named(tmp_path: Path, text: str) -> None:
+    """With its file and its number; nothing is taken for results that may be another's."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"key": "x"}\n' + text.encode() + b'\n{"key": "y"}\n')
+    with pytest.raises(DataError, match=r"a\.jsonl: line 2 is no result of a trial"):
+        read_results([path])
 
 
 def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
 """What the processes of a plan leave to each other."""
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+import os
 
 import torch
 from threadpoolctl import threadpool_info
 
-from benchmarks.evaluation.workers import start_worker
+from benchmarks.evaluation.workers import worker_pool
 from benchmarks.selectors import select
 from tests.benchmarks.toy_data import clusters
 
@@ -20,6 +19,7 @@ def threads_after_choosing() -> tuple[int, set[int]]:
 
 def test_a_process_has_one_thread_whatever_it_loads() -> None:
     """Numba, which comes with a selector, would give torch a thread for each core."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, initializer=start_worker) as pool:
+    before = dict(os.environ)
+    with worker_pool(1) as pool:
         assert pool.submit(threads_after_choosing).result() == (1, {1})
+    assert dict(os.environ) == before
