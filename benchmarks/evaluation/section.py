@@ -11,6 +11,7 @@ from benchmarks.evaluation.plan import Group, Plan
 from benchmarks.evaluation.plots import draw
 from benchmarks.evaluation.results import Line
 from benchmarks.evaluation.tables import group_tables
+from benchmarks.evaluation.trial import REVISIONS
 from benchmarks.evaluation.verdicts import wins_and_losses
 
 PROGRESS = re.compile(r"^(\d+) of \d+ trials are done", re.MULTILINE)
@@ -100,6 +101,9 @@ def _setting(group: Group, results: Mapping[str, Line]) -> str:
     """Return what the numbers were measured on, and what failed."""
     machines = Counter(machine_in_words(line["machine"]) for line in done(group, results))
     parts = [f"- {count:,} trials on {words}\n" for words, count in machines.items()]
+    found = {choice.name: REVISIONS.get(choice.name) for choice in group.selectors}
+    if revised := [f"{name} {number}" for name, number in sorted(found.items()) if number]:
+        parts.append(f"- revisions of selectors: {', '.join(revised)}\n")
     errors = [line["error"] for line in _lines(group, results) if line["error"] is not None]
     if errors:
         parts.append(f"- trials that failed: {len(errors)}, such as: {errors[0]}\n")
