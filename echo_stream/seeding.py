@@ -82,11 +82,13 @@ def _candidates(points: FloatArray, seed: int, times: IntArray | None) -> tuple[
 
 
 def _distances(points: FloatArray) -> Array:
-    """Return the distances of all points (c, d) to each other, (c, c), float32."""
-    norms = np.square(points).sum(axis=1)
+    """Return the distances of all points (c, d) to each other, (c, c), float32, in some unit."""
+    centred = points - points.mean(axis=0)
+    centred /= np.abs(centred).max() or 1.0  # float32 ends where its inputs do
+    norms = np.square(centred).sum(axis=1)
     found = np.empty((len(points), len(points)), np.float32)
     for start in range(0, len(points), BLOCK):
         rows = slice(start, start + BLOCK)
-        squares = norms[rows, None] - 2 * (points[rows] @ points.T) + norms
+        squares = norms[rows, None] - 2 * (centred[rows] @ centred.T) + norms
         found[rows] = np.sqrt(np.maximum(squares, 0, out=squares), out=squares)
     return found

@@ -58,6 +58,15 @@ def test_neither_order_nor_repetition_decides(seed: int, n: int) -> None:
     np.testing.assert_array_equal(greedy_seeds(repeated, min(n, 9), seed=1), found)
 
 
+@pytest.mark.parametrize(("scale", "shift"), [(3e37, 0.0), (1e-300, 0.0), (1.0, 1e9)])
+def test_neither_scale_nor_place_decides(scale: float, shift: float) -> None:
+    """As far as numbers go, and as long as they tell the points apart."""
+    points = cloud(5, 60)
+    found = greedy_seeds(points * scale + shift, 12, seed=0)
+    expected = greedy_seeds(points, 12, seed=0) * scale + shift
+    np.testing.assert_allclose(found, expected, rtol=1e-15)
+
+
 def test_of_many_points_a_sample_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """The seed chooses it; what comes of it is about as good."""
     monkeypatch.setattr(seeding, "MAX_CANDIDATES", 300)
