@@ -12,10 +12,10 @@ from echo_stream.device import single_threaded
 from echo_stream.fixed_point import round_to_unit, weight_bits
 from echo_stream.partition import Located
 from echo_stream.scratch import chunks
-from echo_stream.seeding import greedy_seeds
+from echo_stream.seeding import MAX_CANDIDATES, greedy_seeds
 from echo_stream.typing import Array, Cell, FloatArray, IntArray
 
-MAX_CODEWORDS = 4_096
+MAX_CODEWORDS = MAX_CANDIDATES  # of which their seeds are chosen
 CODEWORDS_OF_CLASS = 256  # at most, where each class has cells of its own
 SAMPLES_PER_CODEWORD = 2  # of the training samples, at least
 FOLDS = 5  # of the cross-validation that says how far unseen points lie

@@ -19,8 +19,9 @@ def greedy_seeds(
 ) -> FloatArray:
     """Return points of which each brings all others nearest to those chosen, given those before.
 
-    The greedy maximum of the facility-location function: of what as many points, the first
-    among them, could take off the sum of distances, these take at least 1 - 1/e.
+    The greedy maximum of the facility-location function: of what as many of the points that
+    are looked at, the first among them, could take off the sum of distances, these take at
+    least 1 - 1/e.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ def greedy_seeds(
     Returns
     -------
     ndarray of shape (number, d), float64
-        Distinct, the most central first. Between equals the smaller one is chosen.
+        Distinct, the most central first. Between equals, but for rounding, the smaller one.
 
     Notes
     -----
@@ -51,12 +52,12 @@ def greedy_seeds(
     """
     candidates, weights = _candidates(points, seed, times)
     distances = _distances(candidates)
-    first = int((distances @ weights).argmin())
+    first = int(np.argmin([_sum(row, weights) for row in distances]))
     chosen, nearest = [first], distances[first].copy()
 
     def loss(row: int) -> float:
         """Return less what a candidate would gain now."""
-        return -float(np.maximum(nearest - distances[row], 0) @ weights)
+        return -_sum(np.maximum(nearest - distances[row], 0), weights)
 
     waiting = [(loss(row), row, 1) for row in range(len(candidates)) if row != first]
     heapq.heapify(waiting)
@@ -70,10 +71,12 @@ def greedy_seeds(
     return candidates[chosen]
 
 
-def _candidates(points: FloatArray, seed: int, times: IntArray | None) -> tuple[FloatArray, Array]:
+def _candidates(
+    points: FloatArray, seed: int, times: IntArray | None
+) -> tuple[FloatArray, FloatArray]:
     """Return distinct points in their own order, 4,096 at most, and how often each counts."""
     distinct, places = np.unique(points, axis=0, return_inverse=True)
-    weights = np.bincount(places.ravel(), times, len(distinct)).astype(np.float32)
+    weights = np.bincount(places.ravel(), times, len(distinct)).astype(np.float64)
     if len(distinct) > MAX_CANDIDATES:
         rng = np.random.default_rng(seed)
         rows = np.sort(rng.choice(len(distinct), MAX_CANDIDATES, replace=False))
@@ -81,10 +84,16 @@ def _candidates(points: FloatArray, seed: int, times: IntArray | None) -> tuple[
     return distinct, weights
 
 
+def _sum(values: Array, weights: FloatArray) -> float:
+    """Return the weighted sum of float32 values, in float64: all but exact in any order."""
+    return float(values.astype(np.float64) @ weights)
+
+
 def _distances(points: FloatArray) -> Array:
     """Return the distances of all points (c, d) to each other, (c, c), float32, in some unit."""
     centred = points - points.mean(axis=0)
-    centred /= np.abs(centred).max() or 1.0  # float32 ends where its inputs do
+    _, exponent = np.frexp(np.abs(centred).max())
+    centred = np.ldexp(centred, -exponent)  # exact; float32 ends where its inputs do
     norms = np.square(centred).sum(axis=1)
     found = np.empty((len(points), len(points)), np.float32)
     for start in range(0, len(points), BLOCK):

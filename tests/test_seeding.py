@@ -34,12 +34,14 @@ def cloud(seed: int, n: int) -> FloatArray:
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.integers(1, 12))
 def test_each_seed_brings_the_others_nearest(seed: int, n: int, number: int) -> None:
-    """No point would have brought them nearer at its step."""
+    """No point would have brought them nearer at its step; each counts as often as it does."""
     points, number = cloud(seed, n), min(number, n)
-    found = greedy_seeds(points, number, seed=0)
+    times = np.random.default_rng(seed).integers(1, 9, n)
+    every = np.repeat(points, times, axis=0)
+    found = greedy_seeds(points, number, seed=0, times=times)
     for step in range(number):
-        best = min(total(points, np.vstack([found[:step], [point]])) for point in points)
-        assert total(points, found[: step + 1]) == pytest.approx(best, rel=1e-5, abs=1e-9)
+        best = min(total(every, np.vstack([found[:step], [point]])) for point in points)
+        assert total(every, found[: step + 1]) == pytest.approx(best, rel=1e-5, abs=1e-9)
 
 
 def test_of_equals_the_smaller_is_chosen() -> None:
@@ -76,7 +78,12 @@ def test_of_many_points_a_sample_is_looked_at(monkeypatch: pytest.MonkeyPatch) -
     assert not np.array_equal(one, other)
     best = total(points, greedily(points, 20))
     assert total(points, one) < 1.1 * best
-    np.testing.assert_array_equal(one, greedy_seeds(points, 20, seed=1))
+    # What weighs next to nothing is no seed.
+    order, is_heavy = np.random.default_rng(0).permutation(1_000), points[:, 0] > 0
+    times = np.where(is_heavy, 10**6, 1)
+    heavy = greedy_seeds(points[order], 20, seed=1, times=times[order])
+    assert heavy[:, 0].min() > 0 > one[:, 0].min()
+    np.testing.assert_array_equal(greedy_seeds(points, 20, seed=1, times=times), heavy)
 
 
 @pytest.mark.parametrize("points", [np.ones((5, 2)), np.full((3, 1), 1e-300)])

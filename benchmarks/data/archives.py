@@ -84,11 +84,12 @@ def load_table(name: str, finder: Finder) -> DataSet:
 
 def _read(path: Path, dtype: Any) -> tuple[Array, Array]:
     """Return x and y of a file of ours or of ADBench, which says X; nothing of a damaged one."""
-    arrays = arrays_of(path)
-    x, y = arrays.get("x", arrays.get("X")), arrays.get("y")
-    if x is None or y is None:
+    found = arrays_of(path, ("x", "y")) or arrays_of(path, ("X", "y"))
+    try:
+        x, y = found or ((), ())
+        return np.ascontiguousarray(x, dtype), np.ascontiguousarray(y, np.uint8)
+    except (TypeError, ValueError):  # no numbers
         return np.empty(0, dtype), np.empty(0, np.uint8)
-    return np.ascontiguousarray(x, dtype), np.ascontiguousarray(y, np.uint8)
 
 
 def _split(name: str, x: Array, y: IntArray) -> DataSet:

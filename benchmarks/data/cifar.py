@@ -166,7 +166,7 @@ def _packed(image: Path, labels: Path, start: int) -> bytes:
         classes = json.loads(labels.read_text(encoding="utf-8"))[start : start + len(pixels)]
         numbers = np.array(classes, np.uint8)[:, None]
         return np.concatenate([numbers, pixels.reshape(len(pixels), -1)], axis=1).tobytes()
-    except (OSError, SyntaxError, TypeError, ValueError, IndexError, KeyError):  # PIL's, and ours
+    except (OSError, SyntaxError, TypeError, ValueError, LookupError, OverflowError):
         return b""
 
 

@@ -74,13 +74,13 @@ def unpacked(path: Path) -> bytes:
         return content
 
 
-def arrays_of(path: Path) -> dict[str, Array]:
-    """Return the arrays of an `.npz` file by name; none of a damaged one."""
+def arrays_of(path: Path, names: Sequence[str]) -> list[Array] | None:
+    """Return some arrays of an `.npz` file; None of a damaged one, or one that lacks them."""
     try:
         with path.open("rb") as file, np.load(file) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, BadZipFile, zlib.error):
-        return {}
+            return [archive[name] for name in names]
+    except (KeyError, TypeError, ValueError, OSError, EOFError, BadZipFile, zlib.error):
+        return None  # TypeError: it is a .npy
 
 
 def is_authentic(content: bytes, digest: str) -> bool:

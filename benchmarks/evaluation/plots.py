@@ -36,8 +36,8 @@ def draw(group: Group, results: Mapping[str, Line], path: Path) -> bool:
         (recipe, panel): _curves(group, panel, recipe, results)
         for recipe, panel in product(group.recipes, panels(group))
     }
-    recipes = list(dict.fromkeys(recipe for (recipe, _), curves in every.items() if curves))
-    columns = list(dict.fromkeys(panel for (_, panel), curves in every.items() if curves))
+    recipes = [r for r in group.recipes if any(every[r, panel] for panel in panels(group))]
+    columns = [panel for panel in panels(group) if any(every[r, panel] for r in recipes)]
     if not columns:
         return False
     width, height = PANEL_INCHES
@@ -50,7 +50,12 @@ def draw(group: Group, results: Mapping[str, Line], path: Path) -> bool:
         axis.set(title=name if len(group.recipes) == 1 else f"{name}, {recipe}", xlabel="labels")
     for axis in grid[:, 0]:
         axis.set_ylabel(METRICS[group.metrics[0]].words)
-    grid[0, 0].legend(fontsize="x-small")
+    named: dict[str, Any] = {}
+    for axis in grid.flat:
+        drawn, labels = axis.get_legend_handles_labels()
+        named |= dict(zip(labels, drawn, strict=True))
+        axis.set_visible(bool(labels))
+    grid[0, 0].legend(named.values(), named.keys(), fontsize="x-small")
     figure.savefig(path, dpi=DOTS_PER_INCH)
     return True
 

@@ -32,11 +32,11 @@ def test_a_line_that_was_cut_short_is_none(tmp_path: Path) -> None:
     assert set(read_results([path])) == {"x", "z"}
 
 
-@pytest.mark.parametrize("text", ["oh", "[]", '{"no": "key"}', "\\xff"])
-def test_a_line_that_is_no_result_is_named(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", [b"oh", b"[]", b'{"no": "key"}', b"\xff"])
+def test_a_line_that_is_no_result_is_named(tmp_path: Path, text: bytes) -> None:
     """With its file and its number; nothing is taken for results that may be another's."""
     path = tmp_path / "a.jsonl"
-    path.write_bytes(b'{"key": "x"}\n' + text.encode() + b'\n{"key": "y"}\n')
+    path.write_bytes(b'{"key": "x"}\n' + text + b'\n{"key": "y"}\n')
     with pytest.raises(DataError, match=r"a\.jsonl: line 2 is no result of a trial"):
         read_results([path])
 
