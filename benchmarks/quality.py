@@ -135,10 +135,12 @@ def report(
         for path in paths.values()
     ]
     lines, before = read_results(results), read_sections(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
     sections = update_sections(written, lines, before, out) | made
     for remark in left_out(written, lines, before):
         click.echo(remark, err=True)
     call = f"python -m benchmarks.quality report RESULTS --out {out.parent.name}/{out.name}"
+    call += " --quick" * quick
     out.write_text(make_report(written, sections, call), encoding="utf-8")
 
 

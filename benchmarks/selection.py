@@ -20,6 +20,7 @@ from benchmarks.evaluation.choosing import Choosing
 from benchmarks.evaluation.classifiers import fitted
 from benchmarks.evaluation.recipes import Recipe
 from benchmarks.evaluation.running import machine
+from benchmarks.evaluation.trial import REVISIONS
 from benchmarks.selection_ratios import exponents, ratios
 from benchmarks.selection_tasks import ours, ours_streaming, part_of, peer
 from benchmarks.selectors import Chosen
@@ -76,6 +77,7 @@ def main(
         bench.train(row)
     result = {
         "machine": machine(),
+        "revisions": {"echo": REVISIONS["echo"]},
         "data": name,
         "budget": budget,
         "compared": ratios(compared),

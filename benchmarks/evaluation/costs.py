@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.evaluation.floor_table import floor_table
-from benchmarks.evaluation.section import machine_in_words
+from benchmarks.evaluation.section import machine_in_words, revised
 from benchmarks.evaluation.tables import MISSING, budget_name, markdown, row_text
 from benchmarks.selection_ratios import chosen
 from echo_stream.connectors.file_errors import naming
@@ -56,6 +56,7 @@ def costs_section(result: Mapping[str, Any]) -> str:
     parts = [
         f"### {TITLE}\n",
         f"On {data}; `{CALL}` measures it, on {machine_in_words(result['machine'])}.\n",
+        *revised(result.get("revisions", {})),
         "Facility location and graph cut are apricot-select's, lazy where it can be; their set-up "
         "is the principal components, as ours has, and the matrix of all similarities. Ours begins "
         "with nothing: encoder, codebook and pools are its set-up. Memory is the most that was in "

@@ -75,7 +75,7 @@ def update_sections(
     if COSTS in before:
         found[COSTS] = before[COSTS]
     if not found:
-        msg = "no trial of a plan is done in these results; give others, or their --plan"
+        msg = "no trial of a plan is done in these results; give others, their --plan, or --quick"
         raise ConfigError(msg)
     return found
 

@@ -101,13 +101,18 @@ def _setting(group: Group, results: Mapping[str, Line]) -> str:
     """Return what the numbers were measured on, and what failed."""
     machines = Counter(machine_in_words(line["machine"]) for line in done(group, results))
     parts = [f"- {count:,} trials on {words}\n" for words, count in machines.items()]
-    found = {choice.name: REVISIONS.get(choice.name) for choice in group.selectors}
-    if revised := [f"{name} {number}" for name, number in sorted(found.items()) if number]:
-        parts.append(f"- revisions of selectors: {', '.join(revised)}\n")
+    names = {choice.name for choice in group.selectors}
+    parts += revised({name: REVISIONS[name] for name in names & REVISIONS.keys()})
     errors = [line["error"] for line in _lines(group, results) if line["error"] is not None]
     if errors:
         parts.append(f"- trials that failed: {len(errors)}, such as: {errors[0]}\n")
     return "".join(parts)
+
+
+def revised(revisions: Mapping[str, int]) -> list[str]:
+    """Return what changed selectors were measured, in a line; nothing where none is."""
+    named = ", ".join(f"{name} {number}" for name, number in sorted(revisions.items()))
+    return [f"- revisions of selectors: {named}\n"] if named else []
 
 
 def machine_in_words(found: Mapping[str, Any]) -> str:

@@ -158,7 +158,7 @@ def test_data_that_is_missing_is_told_before_anything_is_run(plan: Path, tmp_pat
 
 def test_a_quick_run_has_a_report(plan: Path, tmp_path: Path) -> None:
     """Of its own, with the command that makes it again."""
-    out, report = tmp_path / "results.jsonl", tmp_path / "report.md"
+    out, report = tmp_path / "results.jsonl", tmp_path / "new" / "report.md"
     assert invoke("run", str(plan), "--out", str(out), "--quick", "--workers", "1").exit_code == 0
     made = ["report", str(out), "--out", str(report), "--plan", str(plan)]
     assert isinstance(invoke(*made).exception, ConfigError)
@@ -166,6 +166,7 @@ def test_a_quick_run_has_a_report(plan: Path, tmp_path: Path) -> None:
     text = report.read_text(encoding="utf-8")
     assert f"run {plan} --group digits --quick --data DIR" in text
     assert "2 of 2 trials are done" in text
+    assert "report RESULTS --out new/report.md --quick`" in text
 
 
 def test_a_plan_is_described_without_its_data(plan: Path) -> None:
