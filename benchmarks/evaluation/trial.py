@@ -11,7 +11,7 @@ VERSION = 1
 """Of what a trial does. Raise it when the same trial would measure something else."""
 
 REVISIONS = {"echo": 1, "gdumb": 1}
-"""How often it has changed what a selector chooses. Raise it: old results count no more."""
+"""How often what a selector chooses has changed. Raise it: old results count no more."""
 
 Protocol: TypeAlias = Literal["P1", "P2"]
 """P1: all labels count within the budget. P2: the core alone is the budget, as in the paper."""
