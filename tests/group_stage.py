@@ -12,7 +12,7 @@ from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.state_locks import short_lock
 from tests.broker import Broker
 from tests.cli.commands import answer, on
-from tests.lives import Life, Nursery
+from tests.lives import Life, Nursery, wait_for
 
 PARTITIONS = 4
 LIMIT_S = 240.0
@@ -57,15 +57,29 @@ class Stage:
         )  # fmt: skip
 
     def freeze(self, member: Life) -> None:
-        """Stop a member while nobody has the group's lock: whoever has it then stops all."""
-        with short_lock(self.state / "group.lock"):
-            member.signal(signal.SIGSTOP)
+        """Stop a member that counts partitions, while nobody has the group's lock.
 
-    def owners(self) -> set[int]:
-        """Return the ids of the processes that count partitions now."""
+        Whoever has the lock then stops all. Who counts nothing at that moment, between two
+        terms, has nothing to lose.
+        """
+
+        def is_stopped() -> bool:
+            with short_lock(self.state / "group.lock"):
+                counts = member.pid in self.owners()
+                if counts:
+                    member.signal(signal.SIGSTOP)
+            return counts
+
+        wait_for(is_stopped, member)
+
+    def owners(self) -> list[int | None]:
+        """Return the id of the process that counts each partition now; None: nobody does."""
         claims = Claims(self.state / "claims")
         newest = [claims.newest(f"{self.topic}/{number}") for number in range(PARTITIONS)]
-        return {int(claim.member.split("-")[-2]) for claim in newest if claim and claim.segment}
+        return [
+            int(claim.member.split("-")[-2]) if claim and claim.segment else None
+            for claim in newest
+        ]
 
     def num_durable(self) -> int:
         """Return how many samples are durable."""

@@ -56,7 +56,7 @@ def begin(stack: ExitStack, stage: Stage, state: Path, *words: object) -> Consum
     counting = stage.nursery.life("run", *where, *words, "--state", state, name="alone")
     alone = stack.enter_context(counting)
     group = [stack.enter_context(stage.member(name, *words)) for name in ("a", "b")]
-    wait_for(lambda: stage.owners() == {member.pid for member in group}, *group)
+    wait_for(lambda: set(stage.owners()) == {member.pid for member in group}, *group)
     wait_for((state / STATUS_FILE).exists, alone)
     return Consumers(state, alone, stage, group)
 

@@ -67,8 +67,8 @@ class Cast:
         self.alive.append(self.stack.enter_context(member))
 
     def wait_for_all(self) -> None:
-        """Wait until each of them counts partitions, and nobody else does."""
-        wait_for(lambda: self.stage.owners() == {each.pid for each in self.alive}, *self.alive)
+        """Wait until each of them counts partitions, and all partitions are theirs."""
+        wait_for(lambda: set(self.stage.owners()) == {each.pid for each in self.alive}, *self.alive)
 
     def kill_at(self, position: int, member: Life) -> None:
         """SIGKILL a member once the group has counted so many messages; another one joins."""
@@ -90,7 +90,7 @@ class Cast:
         """Stop a member until the others have taken its partitions over; then it goes on."""
         others = {each.pid for each in self.alive if each is not member}
         self.stage.freeze(member)
-        wait_for(lambda: self.stage.owners() == others, *self.alive)
+        wait_for(lambda: set(self.stage.owners()) == others, *self.alive)
         member.signal(signal.SIGCONT)
         self.wait_for_all()
         assert "WARNING" in member.said()
