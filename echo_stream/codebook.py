@@ -111,8 +111,7 @@ class Codebook:
     def _distances_without(self, points: FloatArray, rows: IntArray, seed: int) -> FloatArray:
         """Return squared distances of rows of points to as many codewords fitted to the others."""
         others = np.delete(points, rows, axis=0)
-        number = min(self.max_cells, len(np.unique(others, axis=0)))
-        found = Codebook(torch.from_numpy(_fit_codewords(others, number, seed)))
+        found = Codebook(torch.from_numpy(_fit_codewords(others, self.max_cells, seed)))
         nearest = found.locate(torch.from_numpy(points[rows])).keys.numpy()
         return np.asarray(np.square(points[rows] - found.centres(nearest)).sum(axis=1))
 
@@ -157,8 +156,7 @@ def train_codebook(
     begins worse: the default was measured with all three.
     """
     points = latent.cpu().numpy()
-    distinct = len(np.unique(points, axis=0))
-    number = max(1, min(slots, len(points) // SAMPLES_PER_CODEWORD, MAX_CODEWORDS, distinct))
+    number = max(1, min(slots, len(points) // SAMPLES_PER_CODEWORD))
     codewords = torch.from_numpy(_fit_codewords(points, number, seed, times))
     _, exponent = math.frexp(float(codewords.abs().max()))
     step = math.ldexp(1.0, exponent - weight_bits(latent.shape[1]))
@@ -168,13 +166,13 @@ def train_codebook(
 def _fit_codewords(
     points: FloatArray, number: int, seed: int, times: IntArray | None = None
 ) -> FloatArray:
-    """Return the centres that k-means finds, of shape (number, d), float64."""
+    """Return the centres that k-means finds, (number, d), float64; fewer for as few points."""
     from sklearn.cluster import KMeans  # noqa: PLC0415 - slow to import
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
 
     with single_threaded(), warnings.catch_warnings():
         seeds = greedy_seeds(points, number, seed=seed, times=times)
-        kmeans = KMeans(number, init=seeds, n_init=1, max_iter=ITERATIONS, random_state=seed)
+        kmeans = KMeans(len(seeds), init=seeds, n_init=1, max_iter=ITERATIONS, random_state=seed)
         # Points that all but coincide share a codeword, and those that are left over go with
         # the other duplicates.
         warnings.simplefilter("ignore", ConvergenceWarning)

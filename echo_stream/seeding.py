@@ -27,7 +27,7 @@ def greedy_seeds(
     ----------
     points : ndarray of shape (n, d), float64
     number : int
-        Points to choose, at most the distinct ones and 4,096.
+        Points to choose; no more than the distinct ones, and 4,096, are there.
     seed : int
         Chooses which 4,096 distinct points are looked at, where there are more.
     times : ndarray of shape (n,), int64, optional
@@ -35,7 +35,7 @@ def greedy_seeds(
 
     Returns
     -------
-    ndarray of shape (number, d), float64
+    ndarray of shape (number or fewer, d), float64
         Distinct, the most central first. Between equals, but for rounding, the smaller one.
 
     Notes
@@ -61,7 +61,7 @@ def greedy_seeds(
 
     waiting = [(loss(row), row, 1) for row in range(len(candidates)) if row != first]
     heapq.heapify(waiting)
-    while len(chosen) < number:
+    while waiting and len(chosen) < number:
         _, row, known_at = heapq.heappop(waiting)
         if known_at < len(chosen):
             heapq.heappush(waiting, (loss(row), row, len(chosen)))

@@ -89,7 +89,7 @@ def test_of_many_points_a_sample_is_looked_at(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("points", [np.ones((5, 2)), np.full((3, 1), 1e-300)])
 def test_equal_points_have_one_seed(points: Array) -> None:
     """Which is that point."""
-    assert greedy_seeds(points, 1, seed=0).tolist() == points[:1].tolist()
+    assert greedy_seeds(points, 3, seed=0).tolist() == points[:1].tolist()
 
 
 def test_all_distinct_points_can_be_chosen() -> None:
