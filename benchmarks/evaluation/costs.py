@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.evaluation.floor_table import floor_table
+from benchmarks.evaluation.scores import MET, MISSED, Spread
 from benchmarks.evaluation.section import machine_in_words, revised
 from benchmarks.evaluation.tables import MISSING, budget_name, markdown, row_text
 from benchmarks.selection_ratios import chosen
@@ -93,7 +94,7 @@ def _compared(rows: Sequence[Row], budget: int) -> str:
             f"{row['times_faster_warm_cpu_s']:.1f}",
             f"{row['memory_share']:.3f}",
             f"{row['accuracy']:.1f}",
-            _gain(row),
+            _gain(row).text(sign="+"),
         ]
         for row in rows
     ]
@@ -169,31 +170,32 @@ def _floor_rows(result: Mapping[str, Any]) -> list[str]:
     if result["budget"] != BUDGET or not compared:
         return []
     (row,) = compared
-    share, gain = row["memory_share"], row["our_gain"] + (row["our_gain_standard_error"] or 0)
+    share, gain = row["memory_share"], _gain(row)
     least = {
         "times faster": (TIMES_FASTER, row["times_faster_s"]),
         "times faster again": (TIMES_FASTER_AGAIN, row["times_faster_warm_s"]),
         "the same in processor time": (TIMES_FASTER_AGAIN, row["times_faster_warm_cpu_s"]),
     }
-    judged: list[tuple[str, object, str, bool]] = [
-        (text, asked, f"{found:.1f}", found >= asked) for text, (asked, found) in least.items()
+    judged: list[tuple[str, object, str, str]] = [
+        (text, asked, f"{found:.1f}", MET if found >= asked else MISSED)
+        for text, (asked, found) in least.items()
     ]
+    is_small = share <= MEMORY_SHARE
     judged += [
-        ("share of its memory, at most", MEMORY_SHARE, f"{share:.3f}", share <= MEMORY_SHARE),
-        ("models no worse, points", "+0", _gain(row), gain >= 0),
+        ("share of its memory, at most", MEMORY_SHARE, f"{share:.3f}", MET if is_small else MISSED),
+        ("models no worse, points", "+0", gain.text(sign="+"), gain.judged(0)),
     ]
     where = f"Beside facility location, {NUM_SAMPLES:,} samples, {BUDGET} to choose"
     seeds = str(row["seeds"])
     return [
-        row_text([f"{where}: {text}", f"{asked}", reached, seeds, "met" if met else "**missed**"])
-        for text, asked, reached, met in judged
+        row_text([f"{where}: {text}", f"{asked}", reached, seeds, word])
+        for text, asked, reached, word in judged
     ]
 
 
-def _gain(row: Row) -> str:
+def _gain(row: Row) -> Spread:
     """Return how many points ours is better, with the standard error if there is one."""
-    error = row["our_gain_standard_error"]
-    return f"{row['our_gain']:+.1f}" + ("" if error is None else f" ± {error:.1f}")
+    return Spread(row["our_gain"], row["our_gain_standard_error"] or 0.0, row["seeds"])
 
 
 def _cells(found: Mapping[Any, float], keys: Sequence[Any], digits: int) -> list[str]:

@@ -63,7 +63,7 @@ def _row(judged: Verdict) -> str:
     """Return a floor with its verdict."""
     floor, found, where, is_final = judged
     reached = MISSING if found is None else found.text(sign="+")
-    word = "not measured" if found is None else "met" if judged.is_met else "**missed**"
+    word = "not measured" if found is None else found.judged(floor.at_least)
     if found is not None and not is_final:
         word += " so far"
     seeds = MISSING if found is None else str(found.num_seeds)

@@ -30,6 +30,7 @@ Recipes: `ce` is cross-entropy alone; `structural` adds the paper's structural l
 Gradients are as long as they are, as in the paper, unless a section says that they are cut, as `echo-stream train` does by default.
 A section that lists no revision of *echo* was measured before its codewords began greedily, and one without a revision of *gdumb* before that kept no more than its algorithm does.
 **Lost** and **won**: by more than a standard error of the paired difference, in points; against the baseline of the group, and the best of the others.
+A floor is met when mean + standard error of the paired difference reaches it; *by its error* where the mean alone does not.
 """  # noqa: E501 - a sentence a line
 
 

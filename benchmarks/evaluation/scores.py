@@ -11,6 +11,8 @@ from benchmarks.evaluation.plan import Choice, Group
 from benchmarks.evaluation.results import Line
 from benchmarks.evaluation.trial import Budget
 
+MET, MET_BY_ERROR, MISSED = "met", "met by its error", "**missed**"
+
 Seeds: TypeAlias = dict[int, float]
 """A score of each seed that has one."""
 
@@ -71,6 +73,23 @@ class Spread(NamedTuple):
         """
         mean = f"{self.mean:{sign}z.{digits}f}"  # z: zero has no sign of its own
         return mean if self.num_seeds == 1 else f"{mean} ± {self.spread:.{digits}f}"
+
+    @property
+    def reach(self) -> float:
+        """How far mean and error reach."""
+        return self.mean + self.spread
+
+    def judged(self, at_least: float) -> str:
+        """Return whether a floor is met, and by what.
+
+        Examples
+        --------
+        >>> [Spread(2.0, 0.5, 5).judged(asked) for asked in (2.0, 2.5, 2.6)]
+        ['met', 'met by its error', '**missed**']
+        """
+        if self.mean >= at_least:
+            return MET
+        return MET_BY_ERROR if self.reach >= at_least else MISSED
 
 
 def panels(group: Group) -> list[Panel]:

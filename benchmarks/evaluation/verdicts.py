@@ -43,11 +43,6 @@ class Verdict(NamedTuple):
     where: str
     is_final: bool = False
 
-    @property
-    def is_met(self) -> bool:
-        """Whether mean + standard error reaches the floor."""
-        return self.found is not None and _reach(self.found) >= self.floor.at_least
-
 
 def verdict(floor: Floor, plan: Plan, results: Mapping[str, Line]) -> Verdict:
     """Judge a floor by the seeds that have all of its cells on both sides."""
@@ -74,10 +69,10 @@ def verdict(floor: Floor, plan: Plan, results: Mapping[str, Line]) -> Verdict:
     known = {where: value for where, value in found.items() if value is not None}
     if not known:
         return Verdict(floor, None, "")
-    worst = min(known, key=lambda where: _reach(known[where]))
+    worst = min(known, key=lambda where: known[where].reach)
     # One cell can miss a floor, and all of them have to meet it.
     whole = [value for value in known.values() if value.num_seeds == asked]
-    is_missed = any(_reach(value) < floor.at_least for value in whole)
+    is_missed = any(value.reach < floor.at_least for value in whole)
     is_final = is_missed or len(whole) == len(found)
     where = f"{worst}; {len(known)} of {len(found)} cells measured"
     return Verdict(floor, known[worst], where, is_final)
@@ -150,11 +145,6 @@ def _averaged(cells: list[tuple[Seeds, Seeds]]) -> Spread | None:
 def _panel_in(group: Group, panel: Panel) -> Panel:
     """Return the panel of the same data in a group whose order may be another."""
     return panel if panel.order in group.orders else Panel(panel.data, group.orders[0])
-
-
-def _reach(found: Spread) -> float:
-    """Return how far mean and standard error reach."""
-    return found.mean + found.spread
 
 
 def _mean(values: Seeds) -> float:
