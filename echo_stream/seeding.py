@@ -17,11 +17,11 @@ BLOCK = 256  # rows of distances that are made at a time
 def greedy_seeds(
     points: FloatArray, number: int, *, seed: int, times: IntArray | None = None
 ) -> FloatArray:
-    """Return points of which each brings all others nearest to those chosen, given those before.
+    """Return points of which each leaves the least squared distance to those chosen so far.
 
-    The greedy maximum of the facility-location function: of what as many of the points that
-    are looked at, the first among them, could take off the sum of distances, these take at
-    least 1 - 1/e.
+    That is what k-means goes on to lower. It is the greedy maximum of a facility-location
+    function: of what as many of the points that are looked at, the first among them, could
+    take off the sum of squares, these take at least 1 - 1/e.
 
     Parameters
     ----------
@@ -41,8 +41,10 @@ def greedy_seeds(
     Notes
     -----
     O(c^2 d) time and 4 c^2 bytes for c = min(n, 4,096), and O(c) a look at a candidate. Lazy:
-    what a point would gain only falls, so that most are not looked at again. Source: Nemhauser,
-    Wolsey & Fisher (1978); lazily, Minoux (1978).
+    what a point would gain only falls, so that most are not looked at again. By distances that
+    are not squared, far groups of few points get no seed, and k-means ends worse than from
+    k-means++ where there are many. Source: Nemhauser, Wolsey & Fisher (1978); lazily, Minoux
+    (1978).
 
     Examples
     --------
@@ -51,13 +53,13 @@ def greedy_seeds(
     [2.0, 10.0, 0.0]
     """
     candidates, weights = _candidates(points, seed, times)
-    distances = _distances(candidates)
-    first = int(np.argmin([_sum(row, weights) for row in distances]))
-    chosen, nearest = [first], distances[first].copy()
+    squares = _squared_distances(candidates)
+    first = int(np.argmin([_sum(row, weights) for row in squares]))
+    chosen, nearest = [first], squares[first].copy()
 
     def loss(row: int) -> float:
         """Return less what a candidate would gain now."""
-        return -_sum(np.maximum(nearest - distances[row], 0), weights)
+        return -_sum(np.maximum(nearest - squares[row], 0), weights)
 
     waiting = [(loss(row), row, 1) for row in range(len(candidates)) if row != first]
     heapq.heapify(waiting)
@@ -67,7 +69,7 @@ def greedy_seeds(
             heapq.heappush(waiting, (loss(row), row, len(chosen)))
             continue
         chosen.append(row)
-        np.minimum(nearest, distances[row], out=nearest)
+        np.minimum(nearest, squares[row], out=nearest)
     return candidates[chosen]
 
 
@@ -89,8 +91,8 @@ def _sum(values: Array, weights: FloatArray) -> float:
     return float(values.astype(np.float64) @ weights)
 
 
-def _distances(points: FloatArray) -> Array:
-    """Return the distances of all points (c, d) to each other, (c, c), float32, in some unit."""
+def _squared_distances(points: FloatArray) -> Array:
+    """Return the squared distances of all points (c, d), (c, c), float32, in some unit."""
     centred = points - points.mean(axis=0)
     _, exponent = np.frexp(np.abs(centred).max())
     centred = np.ldexp(centred, -exponent)  # exact; float32 ends where its inputs do
@@ -99,5 +101,5 @@ def _distances(points: FloatArray) -> Array:
     for start in range(0, len(points), BLOCK):
         rows = slice(start, start + BLOCK)
         squares = norms[rows, None] - 2 * (centred[rows] @ centred.T) + norms
-        found[rows] = np.sqrt(np.maximum(squares, 0, out=squares), out=squares)
+        found[rows] = np.maximum(squares, 0, out=squares)
     return found

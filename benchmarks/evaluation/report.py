@@ -28,7 +28,7 @@ Accuracy is that after the last step; the best along a curve is chosen by lookin
 IFS is the paper's integrated fidelity score (its eq. 15, with weights proportional to exp(-b), which gives all 19 scores that it prints), over the budgets of the table: rows of a table can be compared by it, but not with the paper's, which has other budgets, more steps and another model.
 Recipes: `ce` is cross-entropy alone; `structural` adds the paper's structural loss, λ = 1/2; `+pool` adds random samples as support, within the budget under P1; `+weights` weighs each sample by how many it stands for, `+roots` by the square root of that, and `+auto`, as `echo-stream train` does by default, by a power between 0 and 1 that grows with the labels a class has.
 Gradients are as long as they are, as in the paper, unless a section says that they are cut, as `echo-stream train` does by default.
-A section that lists no revision of *echo* was measured before its codewords began greedily, and one without a revision of *gdumb* before that kept no more than its algorithm does.
+A section that lists no revision of *echo* was measured before its codewords began greedily, and revision 1 when greedy meant distances that were not squared; one without a revision of *gdumb* is from before that kept no more than its algorithm does.
 **Lost** and **won**: by more than a standard error of the paired difference, in points; against the baseline of the group, and the best of the others.
 A floor is met when mean + standard error of the paired difference reaches it; *by its error* where the mean alone does not.
 """  # noqa: E501 - a sentence a line

@@ -10,7 +10,7 @@ from echo_stream.errors import ConfigError
 VERSION = 1
 """Of what a trial does. Raise it when the same trial would measure something else."""
 
-REVISIONS = {"echo": 1, "gdumb": 1}
+REVISIONS = {"echo": 2, "gdumb": 1}
 """How often what a selector chooses has changed. Raise it: old results count no more."""
 
 Protocol: TypeAlias = Literal["P1", "P2"]
