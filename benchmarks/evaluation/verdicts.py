@@ -69,7 +69,8 @@ def verdict(floor: Floor, plan: Plan, results: Mapping[str, Line]) -> Verdict:
     known = {where: value for where, value in found.items() if value is not None}
     if not known:
         return Verdict(floor, None, "")
-    worst = min(known, key=lambda where: known[where].reach)
+    # What its error alone meets is worse than what is met, however far that reaches.
+    worst = min(known, key=lambda where: (known[where].mean >= floor.at_least, known[where].reach))
     # One cell can miss a floor, and all of them have to meet it.
     whole = [value for value in known.values() if value.num_seeds == asked]
     is_missed = any(value.reach < floor.at_least for value in whole)

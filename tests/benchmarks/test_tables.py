@@ -150,6 +150,20 @@ def test_a_floor_may_have_to_be_met_everywhere() -> None:
     assert judged.found.judged(-0.5) == "**missed**"
 
 
+def test_a_cell_that_its_error_meets_decides_before_one_that_is_met() -> None:
+    """3 ± 0 points reach less far than 2 ± 1.7, but are more than what is asked."""
+    found = lines(
+        PLAN,
+        lambda t: (
+            steady(t) + (0.03 * (t.seed - 1) - 0.01) * (t.selector == "echo" and t.budget == 60)
+        ),
+    )
+    judged = verdict(replace(FLOOR, is_everywhere=True, at_least=2.5), PLAN, found)
+    assert judged.found is not None
+    assert judged.where.startswith("mnist, 60, ce")
+    assert judged.found.judged(2.5) == "met by its error"
+
+
 @pytest.mark.parametrize(
     ("at_least", "word"), [(2.0, "met so far"), (4.0, "**missed**"), (-9.0, "met so far")]
 )
