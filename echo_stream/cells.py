@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from echo_stream.device import on_host
 from echo_stream.fixed_point import is_exact
 from echo_stream.generation import Generation
 from echo_stream.scratch import Scratch, chunks
@@ -128,9 +129,9 @@ class CellTable:
         """Whether every sum is still in the range in which float64 adds exactly."""
         generation = self._generation
         return (
-            is_exact(self.latent_sums, generation.latent_unit)
-            and is_exact(self.norm_sums, generation.norm_unit)
-            and is_exact(self.input_sums, generation.preprocess.unit)
+            is_exact(on_host(self.latent_sums), generation.latent_unit)
+            and is_exact(on_host(self.norm_sums), generation.norm_unit)
+            and is_exact(on_host(self.input_sums), generation.preprocess.unit)
         )
 
     @property
@@ -200,16 +201,17 @@ class CellTable:
 
         A cell whose samples have all been forgotten is not occupied.
         """
-        occupied = torch.nonzero(self.counts.cpu()).squeeze(1)
-        keys, positions = torch.sort(self.keys.cpu()[occupied])
-        order = occupied[positions]
+        counts = on_host(self.counts)
+        occupied = np.flatnonzero(counts)
+        order = occupied[np.argsort(on_host(self.keys)[occupied])]
+        keys = on_host(self.keys)[order]
         return CellStatistics(
-            keys=keys.numpy(),
-            counts=self.counts.cpu()[order].numpy(),
-            latent_sums=self.latent_sums.cpu()[order].numpy(),
-            input_sums=self.input_sums.cpu()[order].numpy(),
-            slots=order.numpy(),
-            classes=keys.numpy() // self._generation.partition.max_cells,
+            keys=keys,
+            counts=counts[order],
+            latent_sums=on_host(self.latent_sums)[order],
+            input_sums=on_host(self.input_sums)[order],
+            slots=order,
+            classes=keys // self._generation.partition.max_cells,
             is_exact=self.is_exact,
         )
 

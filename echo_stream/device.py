@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from echo_stream.errors import ConfigError
+from echo_stream.typing import Array
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
@@ -88,6 +89,15 @@ def single_threaded() -> Iterator[None]:
     """
     with _ALONE, _libraries(len(sys.modules)).limit(limits=1):
         yield
+
+
+def on_host(tensor: torch.Tensor) -> Array:
+    """Return a tensor as an array, to be worked on by numpy where there is little to do.
+
+    Torch wakes its other threads for it, and they wait for more at a processor's full cost.
+    On the host it shares the tensor's memory.
+    """
+    return tensor.cpu().numpy()
 
 
 def seed_torch(device: torch.device, seed: int) -> None:

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import numpy as np
-import torch
 
 from echo_stream.bounded_pool import BoundedPool
 from echo_stream.cells import CellStatistics
 from echo_stream.certificates import MARGIN
+from echo_stream.device import on_host
 from echo_stream.distance_pools import DistancePools
 from echo_stream.members import Member
 from echo_stream.selection import in_order, rank_keys
@@ -77,8 +77,7 @@ class Ranking:
         member's distance to it is off by more: what is over 2 s behind the last of the first
         by the reference is behind them all. Centres have shape (n, k).
         """
-        index = torch.tensor(slots, dtype=torch.int64, device=self.pools.references.device)
-        references = self.pools.references[index].double().cpu().numpy()
+        references = on_host(self.pools.references)[slots].astype(np.float64)
         moved, lengths = (
             np.sqrt(np.square(side).sum(axis=1)) for side in (centres - references, centres)
         )
