@@ -60,7 +60,12 @@ def plan(*, plan: Path, quick: bool, workers: int, groups: tuple[str, ...]) -> N
 @click.option("--data", multiple=True, type=PATH, help="Folder of data sets; as often as needed.")
 @click.option("--out", required=True, type=PATH, help="JSON lines, continued if they are there.")
 @click.option("--workers", default=2, type=WORKERS, show_default=True, help="One thread each.")
-@click.option("--device", default="cpu", show_default=True, help="Of the training.")
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    help="Of the training; a selector that trains takes a GPU where there is one.",
+)
 @click.option("--group", "groups", multiple=True, help="Of the plan; default: all.")
 @click.option("--quick", is_flag=True, help="One seed, the first budget, 100 steps at most.")
 def run(
