@@ -6,11 +6,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from echo_stream.device import on_host
 from echo_stream.fixed_point import round_to_unit, unit_for
 from echo_stream.scratch import Scratch
 from echo_stream.typing import Array
 
 CHUNK_ROWS = 4_096  # rows converted at a time: training makes no second copy of its data
+USUAL_SHARE = 0.99  # of the training samples: the others may be outliers
+FEWEST_TO_TELL = 100  # samples, below which nobody can say what is usual
+OUTLIER_FACTOR = 2**12  # times what is usual; half of a value's bits are left for the others
 UINT8_MAX = 255
 CPU = torch.device("cpu")
 
@@ -65,12 +69,24 @@ class Preprocessing:
 def fit_preprocessing(x: Array, *, standardise: bool, device: torch.device) -> Preprocessing:
     """Fix mean, scale and unit from the training payloads x of shape (n, ...). O(n D).
 
-    Mean and scale are rounded to float32. A constant feature gets the scale 1.
+    Mean and scale are rounded to float32. A constant feature gets the scale 1. What is more
+    than 4,096 times as large as 99 of 100 training samples, a fill value say, has no part in
+    the unit: it is cut as it would be if it came later.
     """
     mean, scale = _moments(x, device) if standardise else (None, None)
     raw = Preprocessing(unit=1.0, mean=mean, scale=scale, device=device)
-    largest = max((float(raw._scaled(part).abs().max()) for part in row_chunks(x)), default=0.0)
-    return replace(raw, unit=unit_for(largest, torch.float32))
+    largest = [on_host(raw._scaled(part).abs().amax(dim=1)) for part in row_chunks(x)]
+    return replace(raw, unit=unit_for(_largest(np.concatenate(largest)), torch.float32))
+
+
+def _largest(values: Array) -> float:
+    """Return the largest of values of shape (n,), none of them negative, outliers apart."""
+    positive = values[values > 0]
+    if len(positive) < FEWEST_TO_TELL:
+        return float(values.max())
+    place = int(USUAL_SHARE * (len(positive) - 1))
+    usual = np.partition(positive, place)[place].astype(np.float64)
+    return float(values[values <= OUTLIER_FACTOR * usual].max())
 
 
 def row_chunks(x: Array) -> Iterator[Array]:
