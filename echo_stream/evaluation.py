@@ -14,7 +14,7 @@ from echo_stream.samples import label_of, sorted_labels
 from echo_stream.targets import Targets
 from echo_stream.typing import Array, Label
 
-EVALUATION_ROWS = 1_024  # rows a forward pass: bounds the memory of an evaluation
+EVALUATION_ROWS = 256  # rows a forward pass: bounds its memory, and fits a core's caches
 
 
 def evaluate(
