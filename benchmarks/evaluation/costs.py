@@ -183,7 +183,7 @@ def _floor_rows(result: Mapping[str, Any]) -> list[str]:
     is_small = share <= MEMORY_SHARE
     judged += [
         ("share of its memory, at most", MEMORY_SHARE, f"{share:.3f}", MET if is_small else MISSED),
-        ("models no worse, points", "+0", gain.text(sign="+"), gain.judged(0)),
+        ("models no worse, points", "+0", gain.text(digits=2, sign="+"), gain.judged(0)),
     ]
     where = f"Beside facility location, {NUM_SAMPLES:,} samples, {BUDGET} to choose"
     seeds = str(row["seeds"])

@@ -62,7 +62,8 @@ def all_rows(plan: Plan, sections: Mapping[str, str]) -> list[str]:
 def _row(judged: Verdict) -> str:
     """Return a floor with its verdict."""
     floor, found, where, is_final = judged
-    reached = MISSING if found is None else found.text(sign="+")
+    # Two digits: where an error decides, one would look alike on either side.
+    reached = MISSING if found is None else found.text(digits=2, sign="+")
     word = "not measured" if found is None else found.judged(floor.at_least)
     if found is not None and not is_final:
         word += " so far"

@@ -75,7 +75,7 @@ def test_a_section_has_ratios_growth_and_floors() -> None:
         f"| {BESIDE}: times faster again | 100 | 99.7 | 3 | **missed** |",
         f"| {BESIDE}: the same in processor time | 100 | 100.4 | 3 | met |",
         f"| {BESIDE}: share of its memory, at most | 0.1 | 0.050 | 3 | met |",
-        f"| {BESIDE}: models no worse, points | +0 | -0.2 ± 0.3 | 3 | met by its error |",
+        f"| {BESIDE}: models no worse, points | +0 | -0.20 ± 0.30 | 3 | met by its error |",
     ):
         assert expected in found
 

@@ -54,7 +54,7 @@ is_everywhere = true
 
 GAINS = {"random": 0.0, "echo": 0.03, "k-medoids": 0.02}
 UNKNOWN = "| beside | -1 | – | – | not measured |"
-KNOWN = "| beside (mnist, 60, ce; 1 of 1 cells measured) | -1 | +1.0 ± 0.0 | 2 | met |"
+KNOWN = "| beside (mnist, 60, ce; 1 of 1 cells measured) | -1 | +1.00 ± 0.00 | 2 | met |"
 
 Report = Callable[..., str]
 
@@ -117,7 +117,7 @@ def test_a_section_stands_by_itself(tmp_path: Path, plan: Path, report: Report) 
         "![Images](benchmarks-images.png)",
         "| random | 50.5 ± 0.7 | 50.5 ± 0.7 | 2.0 |",
         "**Lost: 0**\n\n**Won: 1**\n\n- echo against random, mnist at 600, ce: +3.0 ± 0.0",
-        "| above | +5 | +3.0 | 1 | **missed** so far |",
+        "| above | +5 | +3.00 | 1 | **missed** so far |",
     ):
         assert expected in found
     assert (tmp_path / "benchmarks-images.png").read_bytes().startswith(b"\x89PNG")
@@ -127,7 +127,7 @@ def test_the_top_has_all_floors_and_the_end_the_papers_figures(plan: Path, repor
     """The rows are those of the sections."""
     top, _, rest = report(measured(plan, "images")).partition("## Mine\n\nAs it is.")
     assert "python -m benchmarks.quality report RESULTS --out" in top
-    assert "| above | +5 | +3.0 ± 0.0 | 2 | **missed** |" in top
+    assert "| above | +5 | +3.00 ± 0.00 | 2 | **missed** |" in top
     assert UNKNOWN in top
     assert "Lost: 0" not in top
     assert "ECHO paper, Table I, not measured here" in rest

@@ -195,10 +195,10 @@ def test_missed_floors_stand_out() -> None:
     part = lines(PLAN, lambda trial: steady(trial) if trial.seed < 2 else None)
     high = replace(PLAN, floors=(replace(FLOOR, at_least=9.0),))
     for plan, found, end in (
-        (PLAN, lines(PLAN, steady), "| +2 | +3.0 ± 0.0 | 3 | met |"),
-        (high, lines(PLAN, steady), "| +9 | +3.0 ± 0.0 | 3 | **missed** |"),
+        (PLAN, lines(PLAN, steady), "| +2 | +3.00 ± 0.00 | 3 | met |"),
+        (high, lines(PLAN, steady), "| +9 | +3.00 ± 0.00 | 3 | **missed** |"),
         (PLAN, {}, "| +2 | – | – | not measured |"),
-        (PLAN, part, "| +2 | +3.0 ± 0.0 | 2 | met so far |"),
+        (PLAN, part, "| +2 | +3.00 ± 0.00 | 2 | met so far |"),
     ):
         rows = floor_rows(plan, GROUP, found, before="", anew={"images"})
         assert rows == [f"| two points above {end}"]
