@@ -208,10 +208,13 @@ def _group(values: dict[str, Any], train: dict[str, Any]) -> Group:
     """Return a group, checked as far as it can be without its data."""
     seeds = values.get("seeds", 1)
     selectors = tuple(map(Choice.of, values.get("selectors", [])))
+    own = values.get("train", {})
+    if "epochs" in own:  # a number of steps, which would go before it, is that of other groups
+        train = {name: value for name, value in train.items() if name != "steps"}
     values = _tuples(values) | {
         "seeds": tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
         "selectors": selectors,
-        "train": train | values.get("train", {}),
+        "train": train | own,
         "recipes": tuple(values.get("recipes", ["ce"])),
     }
     group = _build(Group, values, f"group {values.get('name')}")

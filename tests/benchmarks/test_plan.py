@@ -67,6 +67,16 @@ def test_a_plan_is_all_products_of_its_lists(small: Path) -> None:
     assert sum(t.labels_of == ("echo", {"rank": "center"}) for t in images) == len(images) / 3
 
 
+def test_epochs_of_a_group_take_the_place_of_steps_for_all(tmp_path: Path) -> None:
+    """Training takes a number of steps where there is one, whatever the epochs."""
+    path = tmp_path / "epochs.toml"
+    path.write_text(SMALL.replace("{steps = 9}", "{epochs = 2}"), encoding="utf-8")
+    settings = [trial.train for trial in read_plan(path).trials()]
+    assert [train for train in settings if "epochs" in train] == [{"epochs": 2}] * 9
+    for plan in PLANS:
+        assert not any({"steps", "epochs"} <= set(t.train) for t in read_plan(plan).trials())
+
+
 def test_all_trials_with_one_seed_come_before_those_with_the_next(small: Path) -> None:
     """An interrupted run has whole tables, of fewer seeds."""
     plan = read_plan(small)
