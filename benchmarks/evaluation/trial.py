@@ -10,7 +10,9 @@ from echo_stream.errors import ConfigError
 VERSION = 1
 """Of what a trial does. Raise it when the same trial would measure something else."""
 
-REVISIONS = {"echo": 2, "gdumb": 1}
+REVISIONS = {
+    "echo": 2, "gdumb": 1, "kmeans-nearest": 1, "clustream-nearest": 1, "sieve-streaming++": 1,
+}  # fmt: skip
 """How often what a selector chooses has changed. Raise it: old results count no more."""
 
 Protocol: TypeAlias = Literal["P1", "P2"]

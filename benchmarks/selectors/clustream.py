@@ -23,6 +23,7 @@ def clustream_nearest(
     One a sample of the budget, but no more than the option `micro_clusters` (50); then several
     samples each. It learns one sample at a time in Python: of the stream, only every so many
     of its samples, the option `max_rows` (2,000) in all, are looked at; `info` has the number.
+    A weight is a part of the number of samples in its micro-cluster.
     Source: Aggarwal et al. (2003), "A framework for clustering evolving data streams", VLDB.
     """
     from river.cluster import CluStream  # noqa: PLC0415 - only this selector needs it
@@ -44,7 +45,14 @@ def clustream_nearest(
             model.learn_one(dict(enumerate(sample)))
         cache.offer(rows, _centres(model, x.shape[1]))
     core, num_filled = cache.choose()
-    return Chosen(core, info={"num_filled": num_filled, "rows": len(looked_at)})
+    counts = np.array([cluster.weight for cluster in model.micro_clusters.values()])
+    weights = cache.weights(core, _centres(model, x.shape[1]), counts)
+    info = {
+        "num_filled": num_filled,
+        "rows": len(looked_at),
+        "retained_share": cache.retained_share,
+    }
+    return Chosen(core, weights=weights, info=info)
 
 
 def _centres(model: Any, dim: int) -> FloatArray:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.nearest_cache import NearestCache
@@ -19,7 +21,8 @@ def kmeans_nearest(
 
     One centre a sample of the budget, but no more than warm-up samples or the option
     `max_centres` (4,096); then several samples a centre. The first batch, from which the
-    centres begin, is the warm-up.
+    centres begin, is the warm-up. A weight is a part of the number of samples to which its
+    centre was the nearest when they came.
     """
     from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415 - slow to import
 
@@ -27,13 +30,19 @@ def kmeans_nearest(
     warmup = warmup_size(len(order))
     number = min(budget, warmup, int(options.get("max_centres", MAX_CENTRES)))
     model = MiniBatchKMeans(number, random_state=seed, n_init=1)
-    cache = NearestCache(x, budget, number, seed)
+    cache, counts = NearestCache(x, budget, number, seed), np.zeros(number)
     for start, stop in _cuts(len(order), warmup):
         rows = order[start:stop]
         model.partial_fit(x[rows])
-        cache.offer(rows, model.cluster_centers_)
+        owners = cache.offer(rows, model.cluster_centers_)
+        counts += np.bincount(owners, minlength=number)
     core, num_filled = cache.choose()
-    return Chosen(core, info={"num_filled": num_filled, "warmup_share": warmup / len(order)})
+    info = {
+        "num_filled": num_filled,
+        "warmup_share": warmup / len(order),
+        "retained_share": cache.retained_share,
+    }
+    return Chosen(core, weights=cache.weights(core, model.cluster_centers_, counts), info=info)
 
 
 def _cuts(n: int, first: int) -> list[tuple[int, int]]:

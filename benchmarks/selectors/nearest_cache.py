@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from echo_stream.typing import Array, IntArray
+from echo_stream.typing import Array, FloatArray, IntArray
 
 SPARE = 2  # samples kept a centre, in multiples of those wanted: centres move
 CHUNK_ROWS = 4_096  # whose distances are in memory at a time
@@ -31,8 +31,13 @@ class NearestCache:
         self._uniform = np.empty(0, np.int64)
         self._keys = np.empty(0)
 
-    def offer(self, rows: IntArray, centres: Array) -> None:
-        """Look at some rows, given where the centres are now."""
+    @property
+    def retained_share(self) -> float:
+        """Share of the stream that is kept, the uniform sample included."""
+        return len(np.union1d(self._kept, self._uniform)) / len(self._x)
+
+    def offer(self, rows: IntArray, centres: Array) -> IntArray:
+        """Look at some rows, given where the centres are now; return the centre of each row."""
         candidates = np.concatenate([self._kept, rows])
         owners, distances = nearest_centres(self._x[candidates], centres.astype(np.float32))
         # Rank within each centre, by distance.
@@ -40,8 +45,10 @@ class NearestCache:
         starts = np.searchsorted(owners[order], owners[order])
         ranks = np.arange(len(order)) - starts
         stay = ranks < self._each
+        found = owners[len(self._kept) :]
         self._kept, self._ranks = candidates[order[stay]], ranks[stay]
         self._sample(rows)
+        return found
 
     def choose(self) -> tuple[IntArray, int]:
         """Return the rows chosen, and how many of them fill up where centres had too few.
@@ -52,6 +59,22 @@ class NearestCache:
         spare = self._uniform[~np.isin(self._uniform, chosen)]
         filling = spare[: self._budget - len(chosen)]
         return np.concatenate([chosen, filling]), len(filling)
+
+    def weights(self, chosen: IntArray, centres: Array, counts: Array) -> FloatArray:
+        """Return how many samples each chosen row stands for: its part of its centre's count.
+
+        Itself at least: rows that fill up may be nearest to a centre that has none.
+
+        Parameters
+        ----------
+        chosen : ndarray of shape (B,), int64
+        centres : ndarray of shape (k, d)
+        counts : ndarray of shape (k,)
+            Samples of each centre.
+        """
+        owners, _ = nearest_centres(self._x[chosen], centres.astype(np.float32))
+        rows = np.bincount(owners, minlength=len(counts))
+        return np.maximum(counts[owners] / rows[owners], 1.0)
 
     def _sample(self, rows: IntArray) -> None:
         """Keep a uniform sample as large as could be needed: the smallest random keys."""

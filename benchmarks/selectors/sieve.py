@@ -21,13 +21,13 @@ class Sieved(NamedTuple):
     rows : ndarray of shape (at most B,), int64
     value : float
         What has been maximised, of these rows.
-    others : ndarray, int64
-        What other thresholds hold at the end, in order of the row number.
+    held : ndarray, int64
+        What all thresholds hold at the end, in order of the row number.
     """
 
     rows: IntArray
     value: float
-    others: IntArray
+    held: IntArray
 
 
 def sieve_streaming(
@@ -38,21 +38,21 @@ def sieve_streaming(
     Maximises by how much the mean squared distance to the nearest chosen sample is below that
     to the mean, over the first `reference_rows` (1,000, within the warm-up) of the stream,
     which stand for all. With the option `epsilon` (0.1) the value is at least 1/2 - epsilon
-    of the largest possible. What is missing to B comes from other thresholds' rows, then from a
-    uniform sample. Source: Kazemi et al. (2019), "Submodular streaming in all its glory", ICML,
-    Algorithm 1; the function, Badanidiyuru et al. (2014), KDD, section 3.
+    of the largest possible. What is missing to B comes from a uniform sample. Source: Kazemi
+    et al. (2019), "Submodular streaming in all its glory", ICML, Algorithm 1; the function,
+    Badanidiyuru et al. (2014), KDD, section 3.
     """
     x = stream_vectors(data, order)
     most = min(int(options.get("reference_rows", REFERENCE_ROWS)), warmup_size(len(order)))
     sieved = sieve(x, order, order[:most], budget, float(options.get("epsilon", EPSILON)))
-    rest = np.random.default_rng(seed).permutation(order)
-    spare = np.concatenate([sieved.others, rest])
-    spare = spare[np.sort(np.unique(spare, return_index=True)[1])]
-    filling = spare[~np.isin(spare, sieved.rows)][: budget - len(sieved.rows)]
+    uniform = np.random.default_rng(seed).permutation(order)[:budget]  # what a reservoir keeps
+    filling = uniform[~np.isin(uniform, sieved.rows)][: budget - len(sieved.rows)]
+    kept = np.unique(np.concatenate([sieved.held, order[:most], uniform]))
     info = {
         "value": sieved.value,
         "num_filled": len(filling),
-        "retained_share": (len(sieved.rows) + len(sieved.others)) / len(order),
+        "warmup_share": most / len(order),
+        "retained_share": len(kept) / len(order),
     }
     return Chosen(np.concatenate([sieved.rows, filling]), info=info)
 
@@ -112,16 +112,16 @@ class _Thresholds:
         self._lower = max(self._lower, self._values.max(initial=0.0))
 
     def best(self) -> Sieved:
-        """Return the set of the largest value, and what others hold."""
+        """Return the set of the largest value, and what all hold."""
         if not self._rows:
             empty = np.empty(0, np.int64)
             return Sieved(empty, 0.0, empty)
         place = int(self._values.argmax())
-        others = set().union(*self._rows) - set(self._rows[place])
+        held = set().union(*self._rows)
         return Sieved(
             np.array(self._rows[place], np.int64),
             float(self._values[place]),
-            np.array(sorted(others), np.int64),
+            np.array(sorted(held), np.int64),
         )
 
     def _keep_thresholds(self) -> None:

@@ -119,6 +119,17 @@ def test_kmeans_takes_a_sample_of_each_cluster() -> None:
     assert sorted(data.y_train[core]) == [0, 1, 2, 3]
 
 
+def test_kmeans_weighs_its_samples_by_their_clusters() -> None:
+    """A sample stands for all that were nearest to its centre, and says how much was kept."""
+    data = clusters((400, 250, 150))
+    order = np.random.default_rng(0).permutation(800)
+    chosen = stream_select("kmeans-nearest", data, order, 6, 0, {"max_centres": 3})
+    assert chosen.weights is not None
+    totals = np.bincount(data.y_train[chosen.core], weights=chosen.weights)
+    assert totals.tolist() == pytest.approx([400, 250, 150])
+    assert 6 / 800 < chosen.info["retained_share"] < 1
+
+
 def test_kmeans_takes_several_samples_a_centre() -> None:
     """Where there are more to choose than centres."""
     data = clusters((200, 200, 200, 200))
@@ -149,7 +160,7 @@ def test_the_sieve_is_worth_half_the_optimum(seed: int, epsilon: float) -> None:
 def test_the_sieve_has_the_thresholds_of_its_definition() -> None:
     """For one sample after another: from half the best value over B to the best single one's."""
     x = np.random.default_rng(0).normal(size=(60, 2))
-    few, many = (len(sieve(x, np.arange(60), np.arange(60), 20, e).others) for e in (2.0, 0.05))
+    few, many = (len(sieve(x, np.arange(60), np.arange(60), 20, e).held) for e in (2.0, 0.05))
     assert many > few
 
 
@@ -165,6 +176,18 @@ def test_the_sieve_passes_over_samples_that_add_nothing() -> None:
     assert set(y[chosen.core[:3]]) == {0, 1, 2}
 
 
+def test_the_sieve_fills_up_with_a_uniform_sample() -> None:
+    """Sorted by class too: its own choice ends early there, and others are of the first class."""
+    data = clusters((200, 200, 200, 200))
+    by_class = np.argsort(data.y_train, kind="stable")
+    chosen = stream_select("sieve-streaming++", data, by_class, 100, 0, {})
+    filled = data.y_train[chosen.core[-chosen.info["num_filled"] :]]
+    assert len(filled) > 50
+    assert min(np.bincount(filled, minlength=4)) > len(filled) / 8
+    assert chosen.info["warmup_share"] == 0.1
+    assert 0.1 < chosen.info["retained_share"] < 1
+
+
 def test_clustream_looks_at_some_rows_of_a_stream() -> None:
     """And says at how many; each micro-cluster gives as many as another."""
     data = clusters((200, 200, 200, 200))
@@ -173,6 +196,9 @@ def test_clustream_looks_at_some_rows_of_a_stream() -> None:
     chosen = stream_select("clustream-nearest", data, order, 8, 0, options)
     assert chosen.info["rows"] == 300
     assert chosen.info["num_filled"] == 0
+    assert chosen.weights is not None
+    assert chosen.weights.sum() == pytest.approx(300, rel=0.01)
+    assert 8 / 800 < chosen.info["retained_share"] < 1
 
 
 def test_ours_learns_from_a_tenth_of_a_stream() -> None:
