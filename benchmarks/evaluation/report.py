@@ -29,7 +29,7 @@ IFS is the paper's integrated fidelity score (its eq. 15, with weights proportio
 Recipes: `ce` is cross-entropy alone; `structural` adds the paper's structural loss, λ = 1/2; `+pool` adds random samples as support, within the budget under P1; `+weights` weighs each sample by how many it stands for, `+roots` by the square root of that, and `+auto`, as `echo-stream train` does by default, by a power between 0 and 1 that grows with the labels a class has.
 Gradients are as long as they are, as in the paper, unless a section says that they are cut, as `echo-stream train` does by default.
 A section that lists no revision of *echo* was measured before its codewords began greedily, and revision 1 when greedy meant distances that were not squared; one without a revision of *gdumb* is from before that kept no more than its algorithm does.
-**Lost** and **won**: by more than a standard error of the paired difference, in points; against the baseline of the group, and the best of the others.
+**Lost** and **won**: by more than a standard error of the paired difference, in points; against the baseline of the group, and the best of the rivals, which are the selectors of others. Variants of ours are compared in the tables.
 A floor is met when mean + standard error of the paired difference reaches it; *by its error* where the mean alone does not.
 """  # noqa: E501 - a sentence a line
 

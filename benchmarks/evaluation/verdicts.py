@@ -23,6 +23,8 @@ from benchmarks.evaluation.scores import (
 from benchmarks.evaluation.tables import budget_name, panel_name
 from benchmarks.evaluation.trial import Budget
 
+OWN = frozenset({"echo", "echo-paper"})  # selectors that are ours, whatever label and options
+
 
 class Verdict(NamedTuple):
     """What a floor asks, and what there is.
@@ -80,15 +82,16 @@ def verdict(floor: Floor, plan: Plan, results: Mapping[str, Line]) -> Verdict:
 
 
 def wins_and_losses(group: Group, results: Mapping[str, Line]) -> tuple[list[str], list[str]]:
-    """Return where ours is above, and below, every other selector or the baseline.
+    """Return where ours is above, and below, the baseline and the best of the rivals.
 
-    By more than a standard error of the paired difference.
+    By more than a standard error of the paired difference. Rivals are the selectors of others:
+    how ours compares with variants of it is for the tables to show.
     """
     wins, losses = [], []
-    for label, where, ours, others in _contests(group, results):
-        best = max(others, key=lambda name: _mean(others[name]))
+    for label, where, ours, rivals in _contests(group, results):
+        best = max(rivals, key=lambda name: _mean(rivals[name]))
         for rival in dict.fromkeys((group.baseline, best)):
-            found = difference(ours, others.get(rival, {}))
+            found = difference(ours, rivals.get(rival, {}))
             if found is None or found.num_seeds == 1:  # one seed is an anecdote
                 continue
             text = f"{label} against {rival}, {where}: {found.text(sign='+')}"
@@ -102,22 +105,22 @@ def wins_and_losses(group: Group, results: Mapping[str, Line]) -> tuple[list[str
 def _contests(
     group: Group, results: Mapping[str, Line]
 ) -> Iterator[tuple[str, str, Seeds, dict[str, Seeds]]]:
-    """Yield label, cell, our scores and those of others, cell by cell, of the first metric."""
+    """Yield label, cell, our scores and those of rivals, cell by cell, of the first metric."""
     metric = group.metrics[0]
     if not METRICS[metric].is_score:
         return
-    rivals = [choice for choice in group.selectors if choice.label not in group.ours]
+    others = [choice for choice in group.selectors if choice.name not in OWN]
     for panel, recipe, budget in product(panels(group), group.recipes, group.budgets):
-        others = {
+        rivals = {
             choice.label: values
-            for choice in rivals
+            for choice in others
             if (values := _seeds(group, panel, choice, recipe, budget, results, metric))
         }
-        for label in group.ours if others else ():
+        for label in group.ours if rivals else ():
             ours = _seeds(group, panel, group.choice(label), recipe, budget, results, metric)
             where = f"{panel_name(panel)} at {budget_name(budget)}, {recipe}"
             if ours:
-                yield label, where, ours, others
+                yield label, where, ours, rivals
 
 
 def _seeds(

@@ -214,3 +214,21 @@ def test_wins_and_losses_are_against_the_baseline_and_the_best() -> None:
     assert losses[0] == "ours against other, mnist at 60, ce: -15.0 ± 0.0"
     single = lines(PLAN, lambda trial: steady(trial) if trial.seed == 0 else None)
     assert wins_and_losses(GROUP, single) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["echo", "echo-paper"])
+def test_variants_of_ours_are_no_rivals(name: str) -> None:
+    """The best of the others is compared, though a variant is better; alone, there is none."""
+    variant = Choice("ours, split", name, {"balance": "class"})
+    group = replace(GROUP, selectors=(*GROUP.selectors, variant))
+
+    def share_right(trial: Trial) -> float:
+        gain = 0.3 * bool(trial.options) + 0.2 * (trial.selector == "herding")
+        return steady(replace(trial, selector="random")) + gain
+
+    _, losses = wins_and_losses(group, lines(replace(PLAN, groups=(group,)), share_right))
+    assert losses[0] == "ours against other, mnist at 60, ce: -20.0 ± 0.0"
+    assert "split" not in "".join(losses)
+    alone = replace(GROUP, baseline="ours", selectors=(GROUP.choice("ours"), variant))
+    found = lines(replace(PLAN, groups=(alone,)), share_right)
+    assert wins_and_losses(alone, found) == ([], [])
