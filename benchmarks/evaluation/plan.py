@@ -57,6 +57,8 @@ class Group:
         What is tabulated, of a result's line.
     with_full : bool
         Whether a model is trained on everything, too, which the fidelity score needs.
+    why : str
+        Why ours wins and loses, in a sentence or two, for below the lists of that.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Group:
     metrics: tuple[str, ...] = ("accuracy",)
     note: str = ""
     with_full: bool = False
+    why: str = ""
 
     def trial(
         self, data: str, budget: Budget, choice: Choice, recipe: str, seed: int, order: str | None
@@ -227,7 +230,18 @@ def _group(values: dict[str, Any], train: dict[str, Any]) -> Group:
         raise ConfigError(msg)
     for label in (group.baseline, *group.ours, *(c.labels_of for c in selectors if c.labels_of)):
         group.choice(label)
+    _check_why(group)
     return group
+
+
+def _check_why(group: Group) -> None:
+    """Raise a ConfigError if a group says why, but not of what, or not in words."""
+    if group.why and not (isinstance(group.why, str) and group.why.strip() and group.ours):
+        msg = (
+            f"group {group.name}: why is text on where `ours` wins and loses; "
+            f"got {group.why!r} with ours = {list(group.ours)}"
+        )
+        raise ConfigError(msg)
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

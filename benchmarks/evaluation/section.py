@@ -125,10 +125,10 @@ def machine_in_words(found: Mapping[str, Any]) -> str:
 
 
 def _balance(group: Group, results: Mapping[str, Line]) -> list[str]:
-    """Return the list of losses and that of wins."""
+    """Return the list of losses, that of wins, and why it is so, if the plan says it."""
     wins, losses = wins_and_losses(group, results)
     parts = []
     for word, found in (("Lost", losses), ("Won", wins)):
         parts.append(f"**{word}: {len(found)}**\n")
         parts += ["".join(f"- {text}\n" for text in found)] if found else []
-    return parts
+    return [*parts, f"Why: {group.why.strip()}\n"] if group.why else parts

@@ -123,6 +123,16 @@ def test_a_section_stands_by_itself(tmp_path: Path, plan: Path, report: Report) 
     assert (tmp_path / "benchmarks-images.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_section_says_why_ours_wins_and_loses(plan: Path, report: Report) -> None:
+    """In a paragraph below the lists, before the floors, if the plan says it."""
+    results = measured(plan, "images")
+    assert "Why" not in section(report(results), "images")
+    said = 'ours = ["echo"]\nwhy = "It covers the space."'
+    plan.write_text(PLAN.replace('ours = ["echo"]', said), encoding="utf-8")
+    found = section(report(results), "images")
+    assert ": +3.0 ± 0.0\n\nWhy: It covers the space.\n\n| floor |" in found
+
+
 def test_the_top_has_all_floors_and_the_end_the_papers_figures(plan: Path, report: Report) -> None:
     """The rows are those of the sections."""
     top, _, rest = report(measured(plan, "images")).partition("## Mine\n\nAs it is.")
