@@ -20,7 +20,9 @@ A section between comments is one group of a plan; it is made anew when RESULTS 
 """  # noqa: E501 - a sentence a line
 
 HOW_TO_READ = """\
-Every number, but for costs, is a mean ± standard deviation over seeds; in brackets the paired difference to the baseline, seed by seed, ± its standard error; the best of a column is bold.
+Every number, but for costs, is a mean ± standard deviation over seeds; in brackets the paired difference to the baseline, seed by seed, ± its standard error.
+Floors, and what is lost and won, are such differences ± standard errors, too; error bars in pictures are standard deviations over seeds.
+For each recipe the best of a column is bold; *mean rank* is that among the rows of a recipe, over the budgets of the table.
 A seed decides the order of the stream, the selection and the training, and is the same for every selector of a row's table.
 **P1**: every label that a selector's samples need counts, core, support and auxiliary pool, and all selectors have the same number.
 **P2**, as the paper counts: the core alone is the budget; the column *labels* says what was used.
