@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 
 from benchmarks.evaluation.floors import Floor
 from benchmarks.evaluation.orders import ORDERS
+from benchmarks.evaluation.ranks import Ranking
 from benchmarks.evaluation.recipes import Recipe
 from benchmarks.evaluation.trial import Budget, Protocol, Trial, share_of
 from echo_stream.errors import ConfigError
@@ -127,19 +128,21 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Groups of trials, and the floors that they have to reach.
+    """Groups of trials, the floors that they have to reach, and rankings over several.
 
     Attributes
     ----------
     title, note : str
     groups : tuple of Group
     floors : tuple of Floor
+    rankings : tuple of Ranking
     """
 
     title: str
     groups: tuple[Group, ...]
     floors: tuple[Floor, ...] = ()
     note: str = ""
+    rankings: tuple[Ranking, ...] = ()
 
     def trials(self) -> list[Trial]:
         """Return every trial once: all with the first seed, then all with the next.
@@ -190,7 +193,7 @@ def read_plan(path: Path) -> Plan:
 
 def _plan(content: dict[str, Any]) -> Plan:
     """Return the plan that a file's content describes."""
-    groups, floors = content.pop("group", []), content.pop("floor", [])
+    groups, floors, rankings = (content.pop(kind, []) for kind in ("group", "floor", "rank"))
     title, note = content.pop("title", ""), content.pop("note", "")
     if not groups:
         msg = "there is no [[group]]; give at least one"
@@ -201,9 +204,11 @@ def _plan(content: dict[str, Any]) -> Plan:
         tuple(_group(content | entry, train) for entry in groups),
         tuple(_build(Floor, _tuples(entry), "a floor") for entry in floors),
         note,
+        tuple(_build(Ranking, _tuples(entry), "a ranking") for entry in rankings),
     )
-    for floor in plan.floors:
-        floor.check(plan)
+    parts: tuple[Floor | Ranking, ...] = (*plan.floors, *plan.rankings)
+    for part in parts:
+        part.check(plan)
     return plan
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from benchmarks.evaluation.floor_table import floor_table
 from benchmarks.evaluation.plan import Group, Plan
 from benchmarks.evaluation.plots import draw
+from benchmarks.evaluation.ranks import Ranking
 from benchmarks.evaluation.results import Line
 from benchmarks.evaluation.tables import group_tables
 from benchmarks.evaluation.trial import REVISIONS
@@ -24,9 +25,9 @@ class Written(NamedTuple):
     plan: Plan
     is_quick: bool = False
 
-    def section_name(self, group: Group) -> str:
-        """Return what a group's section is found by."""
-        return f"{self.path.stem}/{group.name}"
+    def section_name(self, part: Group | Ranking) -> str:
+        """Return what the section of a group or a ranking is found by."""
+        return f"{self.path.stem}/{part.name}"
 
 
 def make_section(
