@@ -1,4 +1,4 @@
-"""Vectors out of `.npz` files: sentence embeddings, and tables with a rare class."""
+"""Tables with a rare class out of `.npz` files."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,14 +9,6 @@ from benchmarks.data.dataset import DataSet
 from benchmarks.data.files import Finder, arrays_of
 from benchmarks.data.variants import stratified_halves
 from echo_stream.typing import Array, IntArray
-
-PARTS = ("train", "test")
-BANKING = "banking77_minilm.npz"
-BANKING_SHA256 = "3ca6a9c420b26acb01dde12200891d659a6e34f34857f56337b458fc71221606"
-BANKING_HOW = (
-    f"make {BANKING} (x_train, y_train, x_test, y_test): float16 embeddings by all-MiniLM-L6-v2, "
-    "mean-pooled and of unit length, of the texts of PolyAI's task-specific-datasets, banking_data"
-)
 
 
 class Table(NamedTuple):
@@ -54,17 +46,6 @@ TABLES = {
         "04e948f0af095e80dbf76194c809d5c2f6ba6658af8120f93b32de6636685069",
     ),
 }
-
-
-def load_banking(name: str, finder: Finder) -> DataSet:
-    """Return the sentence embeddings of Banking77, (n, 384), float32, of unit length."""
-    for path in finder.paths([BANKING]):
-        if finder.accepts(path, path.read_bytes(), BANKING_SHA256):
-            with np.load(path) as archive:
-                x_train, x_test = (archive[f"x_{part}"].astype(np.float32) for part in PARTS)
-                y_train, y_test = (archive[f"y_{part}"].astype(np.int64) for part in PARTS)
-            return DataSet(name, x_train, y_train, x_test, y_test, "logistic", True)
-    raise finder.missing(BANKING, BANKING_HOW)
 
 
 def load_table(name: str, finder: Finder) -> DataSet:

@@ -104,6 +104,15 @@ def arrays_of(path: Path, names: Sequence[str]) -> list[Array] | None:
         return None  # TypeError: it is a .npy
 
 
+def as_uint8(values: Array) -> Array | None:
+    """Return numbers as uint8, in one piece; None unless all stay what they are."""
+    if values.dtype.kind not in "uif":
+        return None
+    with np.errstate(invalid="ignore"):  # of numbers too large, which the comparison finds
+        plain = np.ascontiguousarray(values, np.uint8)
+    return plain if np.array_equal(plain, values) else None
+
+
 def is_authentic(content: bytes, digest: str) -> bool:
     """Return whether content has an MD5 or SHA-256."""
     name = "md5" if len(digest) == MD5_DIGITS else "sha256"

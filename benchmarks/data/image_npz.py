@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.data.dataset import DataSet
-from benchmarks.data.files import Finder, arrays_of, remark
+from benchmarks.data.files import Finder, arrays_of, as_uint8, remark
 from benchmarks.data.published import PUBLISHED, has_published_size
 from echo_stream.errors import SourceError
 from echo_stream.typing import Array
@@ -120,21 +120,12 @@ def _images(name: str, values: Array) -> Array | None:
         values = values.transpose(0, 3, 1, 2)
     if values.shape[1:] not in {shape, (channels, height, width)}:
         return None
-    return _as_bytes(values.reshape(-1, *shape))
+    return as_uint8(values.reshape(-1, *shape))
 
 
 def _labels(name: str, values: Array) -> Array | None:
     """Return classes from 0 on, (n,); None of what are no labels."""
     if values.ndim == 0 or values.size != len(values):
         return None
-    labels = _as_bytes(values.ravel())
+    labels = as_uint8(values.ravel())
     return labels if labels is None else np.where(labels == PUBLISHED[name].zero, 0, labels)
-
-
-def _as_bytes(values: Array) -> Array | None:
-    """Return numbers as uint8, in one piece; None unless all stay what they are."""
-    if values.dtype.kind not in "uif":
-        return None
-    with np.errstate(invalid="ignore"):  # of numbers too large, which the comparison finds
-        plain = np.ascontiguousarray(values, np.uint8)
-    return plain if np.array_equal(plain, values) else None

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.data.archives import load_banking, load_table
+from benchmarks.data.archives import load_table
+from benchmarks.data.banking import load_banking
 from benchmarks.data.cifar import load_cifar
 from benchmarks.data.dataset import DataSet
 from benchmarks.data.digits import load_digits

@@ -98,6 +98,10 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
         ),
         ("cifar100", ["cifar-100-binary.tar.gz", "cifar-100-python", "cifar100.npz"]),
         ("svhn", ["train_32x32.mat", "test_32x32.mat", "torchvision", "svhn.npz"]),
+        (
+            "banking77",
+            ["Banking77", "PolyAI", "train.csv", "sentence-transformers/all-MiniLM-L6-v2"],
+        ),
         ("skin", ["ADBench", "33_skin.npz", "skin.npz"]),
     ],
 )
@@ -124,17 +128,6 @@ def test_fashion_mnist_is_the_authors(tmp_path: Path) -> None:
     assert data.x_train.shape == (60_000, 28, 28)
     assert np.bincount(data.y_train).tolist() == [6_000] * 10
     assert np.bincount(data.y_test).tolist() == [1_000] * 10
-
-
-@pytest.mark.usefixtures("any_content")
-def test_embeddings_are_float32(tmp_path: Path) -> None:
-    """However small they are in the file."""
-    x, y = np.eye(4, dtype=np.float16), np.arange(4, dtype=np.uint8)
-    np.savez(tmp_path / archives.BANKING, x_train=x, y_train=y, x_test=x, y_test=y)
-    data = load("banking77", [tmp_path])
-    assert data.x_train.dtype == np.float32
-    assert data.y_train.dtype == np.int64
-    assert data.is_embedding
 
 
 @pytest.mark.parametrize("file", ["cover_odds.npz", "10_cover.npz"])
