@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.evaluation.floor_table import floor_table
-from benchmarks.evaluation.scores import MET, MISSED, Spread
+from benchmarks.evaluation.scores import MET, MISSED, MISSING, Spread
 from benchmarks.evaluation.section import machine_in_words, revised
-from benchmarks.evaluation.tables import MISSING, budget_name, markdown, row_text
+from benchmarks.evaluation.tables import budget_name, markdown, row_text
 from benchmarks.selection_ratios import chosen
 from echo_stream.connectors.file_errors import naming
 from echo_stream.errors import SourceError

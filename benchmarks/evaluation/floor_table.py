@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable, Mapping
 from benchmarks.evaluation.floors import Floor
 from benchmarks.evaluation.plan import Group, Plan
 from benchmarks.evaluation.results import Line
-from benchmarks.evaluation.tables import MISSING, markdown, row_text
+from benchmarks.evaluation.scores import MISSING
+from benchmarks.evaluation.tables import markdown, row_text
 from benchmarks.evaluation.verdicts import Verdict, verdict
 
 HEAD = markdown(["floor", "asked", "reached", "seeds", ""], [])

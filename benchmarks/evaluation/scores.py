@@ -35,6 +35,8 @@ class Metric:
     is_score: bool = True
 
 
+MISSING = "–"  # of a number in a table
+
 METRICS = {
     "accuracy": Metric("accuracy after the last step, %"),
     "best_accuracy": Metric("best accuracy along the curve, %: peeks at the test set"),

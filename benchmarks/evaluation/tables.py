@@ -6,11 +6,13 @@ from itertools import product
 
 import numpy as np
 
+from benchmarks.evaluation.by_order import is_by_order, order_rows
 from benchmarks.evaluation.ifs import integrated_fidelity
 from benchmarks.evaluation.plan import Choice, Group
 from benchmarks.evaluation.results import Line
 from benchmarks.evaluation.scores import (
     METRICS,
+    MISSING,
     Panel,
     Seeds,
     difference,
@@ -21,7 +23,6 @@ from benchmarks.evaluation.scores import (
 )
 from benchmarks.evaluation.trial import Budget, share_of
 
-MISSING = "–"
 STUCK = 1.1  # a model that is right no more often than this many times chance has not learnt
 
 Row = tuple[Choice, str]
@@ -29,7 +30,10 @@ Lines = dict[tuple[Row, Budget], dict[int, Line]]
 
 
 def group_tables(group: Group, results: Mapping[str, Line]) -> list[str]:
-    """Return a table for each data set, order and metric of which there is anything."""
+    """Return a table for each data set, order and metric of which there is anything.
+
+    What a selection is worth in itself has one for all orders of a data set.
+    """
     found = []
     for panel in panels(group):
         rows = [(c, recipe) for c, recipe in product(group.selectors, group.recipes)]
@@ -38,9 +42,14 @@ def group_tables(group: Group, results: Mapping[str, Line]) -> list[str]:
             for row, budget in product(rows, group.budgets)
         }
         for metric in group.metrics:
-            if any(scores(cell, metric) for cell in lines.values()):
+            is_there = any(scores(cell, metric) for cell in lines.values())
+            if is_there and not is_by_order(group, metric):
                 found.append(_table(group, panel, metric, lines, _full(group, panel, results)))
         found += _remarks(lines)
+    for data, metric in product(group.data, group.metrics):
+        if is_by_order(group, metric):
+            head, body = order_rows(group, data, metric, results)
+            found += [markdown(head, body)] if body else []
     return found
 
 

@@ -8,6 +8,7 @@ from benchmarks.evaluation.floor_table import floor_rows
 from benchmarks.evaluation.floors import Floor
 from benchmarks.evaluation.ifs import integrated_fidelity
 from benchmarks.evaluation.plan import Choice, Group, Plan
+from benchmarks.evaluation.scores import METRICS
 from benchmarks.evaluation.tables import group_tables
 from benchmarks.evaluation.trial import Trial
 from benchmarks.evaluation.verdicts import verdict, wins_and_losses
@@ -121,6 +122,27 @@ def test_several_recipes_are_rows_compared_within_themselves() -> None:
     table = group_tables(group, found)[0]
     assert "| ours, ce | **54.0 ± 1.0** (+3.0 ± 0.0) |" in table
     assert "| ours, structural | **74.0 ± 1.0** (+3.0 ± 0.0) |" in table
+
+
+def test_what_a_selection_is_worth_stands_beside_itself_in_other_orders() -> None:
+    """One table for all orders, with what is lost, seed by seed, to the first of them."""
+    orders, metrics = ("shuffled", "sorted"), ("accuracy", "explained")
+    group = replace(GROUP, budgets=(60,), orders=orders, metrics=metrics)
+    found = lines(replace(PLAN, groups=(group,)), steady)
+    for value in found.values():
+        is_sorted = value["trial"]["order"] == "sorted"
+        value["explained"] = 0.6 - 0.2 * is_sorted + 0.01 * value["trial"]["seed"]
+    shuffled, in_order, table = group_tables(group, found)
+    assert "accuracy" in shuffled
+    assert "accuracy" in in_order
+    assert table.splitlines() == [
+        f"| mnist: {METRICS['explained'].words} | 60, shuffled | 60, sorted |",
+        "| --- | ---: | ---: |",
+        "| random | 61.0 ± 1.0 | 41.0 ± 1.0 (-20.0 ± 0.0) |",
+        "| ours | 61.0 ± 1.0 | 41.0 ± 1.0 (-20.0 ± 0.0) |",
+        "| other | 61.0 ± 1.0 | 41.0 ± 1.0 (-20.0 ± 0.0) |",
+    ]
+    assert group_tables(group, {}) == []
 
 
 @pytest.mark.parametrize(
