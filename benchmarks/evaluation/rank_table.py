@@ -10,7 +10,15 @@ import numpy as np
 from benchmarks.evaluation.plan import Choice, Group, Plan
 from benchmarks.evaluation.ranks import Ranking
 from benchmarks.evaluation.results import Line
-from benchmarks.evaluation.scores import METRICS, lines_of, panels, scores
+from benchmarks.evaluation.scores import (
+    METRICS,
+    MISSING,
+    Spread,
+    difference,
+    lines_of,
+    panels,
+    scores,
+)
 from benchmarks.evaluation.section import revised
 from benchmarks.evaluation.tables import markdown, ranks
 from benchmarks.evaluation.trial import REVISIONS
@@ -18,6 +26,13 @@ from benchmarks.evaluation.trial import REVISIONS
 COUNTS = re.compile(r"^- `(.+)`, .*: (\d+) of (\d+) cells$", re.MULTILINE)
 
 Cell = dict[Choice, dict[int, Line]]
+
+
+class Placed(NamedTuple):
+    """The ranks of selectors in one cell, and their paired differences to its group's baseline."""
+
+    ranks: dict[Choice, float]
+    gains: dict[Choice, Spread]
 
 
 class Part(NamedTuple):
@@ -31,13 +46,20 @@ class Part(NamedTuple):
         """What its cells are ranked by: the first of its metrics of which more is better."""
         return next((m for m in self.group.metrics if METRICS[m].is_score), "accuracy")
 
-    def ranked(self, choices: Sequence[Choice]) -> Iterator[dict[Choice, float]]:
-        """Yield the ranks of choices in each cell that has all their seeds."""
+    def placed(self, choices: Sequence[Choice]) -> Iterator[Placed]:
+        """Yield how choices stand in each cell that has all their seeds."""
         recipe = self.group.recipes[0]
         for cell in self.cells:
-            values = {(c, recipe): scores(cell[c], self.metric) for c in choices}
+            values = {c: scores(cell[c], self.metric) for c in choices}
             if all(len(seeds) == len(self.group.seeds) for seeds in values.values()):
-                yield {choice: rank for (choice, _), rank in ranks(values).items()}
+                among = ranks({(c, recipe): seeds for c, seeds in values.items()})
+                baseline = self.group.choice(self.group.baseline)
+                base = values.get(baseline, {})
+                gains = {c: difference(v, base) for c, v in values.items() if c != baseline}
+                yield Placed(
+                    {choice: rank for (choice, _), rank in among.items()},
+                    {choice: gain for choice, gain in gains.items() if gain is not None},
+                )
 
 
 def rank_section(ranking: Ranking, plan: Plan, results: Mapping[str, Line]) -> str:
@@ -57,15 +79,17 @@ def rank_section(ranking: Ranking, plan: Plan, results: Mapping[str, Line]) -> s
     parts = [_part(plan.group(name), common, results) for name in ranking.groups]
     apart = [choice for choice in common if _chooses_by_labels(choice, parts)]
     ranked = [choice for choice in common if choice not in apart]
-    placed = [list(part.ranked(ranked)) for part in parts]
+    placed = [list(part.placed(ranked)) for part in parts]
     every = [cell for cells in placed for cell in cells]
     if not every:
         return ""
-    means = {choice: float(np.mean([cell[choice] for cell in every])) for choice in ranked}
-    rows = [[c.label, f"{means[c]:.2f}"] for c in sorted(ranked, key=lambda c: means[c])]
+    means = {choice: float(np.mean([cell.ranks[choice] for cell in every])) for choice in ranked}
+    best_first = sorted(ranked, key=lambda c: means[c])
+    rows = [[c.label, f"{means[c]:.2f}", _worst(c, every)] for c in best_first]
     found = [f"### {ranking.title}\n", _note(len(every), sum(len(part.cells) for part in parts))]
     found.append(_made_of(parts, list(map(len, placed)), ranked))
-    found.append(markdown([f"{len(every)} cells", "mean rank"], rows))
+    head = [f"{len(every)} cells", "mean rank", "worst cell beside the baseline, points"]
+    found.append(markdown(head, rows))
     if apart:
         names = ", ".join(choice.label for choice in apart)
         found.append(f"Not ranked, since they choose by labels: {names}.\n")
@@ -99,6 +123,12 @@ def num_cells(section: str) -> int:
 def _counts(section: str) -> dict[str, tuple[int, int]]:
     """Return by group how many cells a ranking is of, and how many there are."""
     return {name: (int(known), int(planned)) for name, known, planned in COUNTS.findall(section)}
+
+
+def _worst(choice: Choice, every: Sequence[Placed]) -> str:
+    """Return the least difference to a baseline in any cell, ± its standard error."""
+    gains = [cell.gains[choice] for cell in every if choice in cell.gains]
+    return min(gains, key=lambda gain: gain.mean).text(sign="+") if gains else MISSING
 
 
 def _part(group: Group, choices: Sequence[Choice], results: Mapping[str, Line]) -> Part:

@@ -93,11 +93,11 @@ def test_a_ranking_is_of_all_cells_of_its_groups(plan: Path) -> None:
         "- `tail`, balanced accuracy, structural: 1 of 1 cells",
         f"- revisions of selectors: echo {REVISIONS['echo']}",
         "",
-        "| 5 cells | mean rank |",
-        "| --- | ---: |",
-        "| random | 1.60 |",
-        "| echo | 1.80 |",
-        "| herding | 2.60 |",
+        "| 5 cells | mean rank | worst cell beside the baseline, points |",
+        "| --- | ---: | ---: |",
+        "| random | 1.60 | – |",
+        "| echo | 1.80 | -9.0 ± 0.0 |",
+        "| herding | 2.60 | -11.0 ± 0.0 |",
     ]
 
 
