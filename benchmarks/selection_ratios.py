@@ -1,13 +1,16 @@
 """Ratios of what selections take, and how fast that grows."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-Row = dict[str, Any]
+FITTED_FROM = 5_000  # samples; below, what does not grow with them hides what does
+
+Row = Mapping[str, Any]
 
 
-def ratios(rows: list[Row]) -> list[Row]:
+def ratios(rows: Sequence[Row]) -> list[Row]:
     """Return how ours compares with each peer, for each number of samples.
 
     Medians over seeds. The library's compiling is left out of its time.
@@ -23,16 +26,17 @@ def ratios(rows: list[Row]) -> list[Row]:
     return found
 
 
-def compared(theirs: list[Row], mine: list[Row]) -> Row:
+def compared(theirs: Sequence[Row], mine: Sequence[Row]) -> Row:
     """Return the ratios of one peer's rows to ours, paired by seed.
 
     `times_faster` counts all of the set-up, `times_faster_warm` none: a greedy choice from
     similarities that are there against a snapshot of a sketch that is.
     """
-    result: Row = {"n": theirs[0]["n"], "peer": theirs[0]["method"], "seeds": len(theirs)}
+    first = theirs[0]
+    result: dict[str, Any] = {"n": first["n"], "peer": first["method"], "seeds": len(theirs)}
     for clock in ("s", "cpu_s"):
-        whole = [r[f"setup_{clock}"] + chosen(r, clock) for r in theirs]
-        our_whole = [r[f"setup_{clock}"] + r[f"choose_{clock}"] for r in mine]
+        whole = [in_all(r, clock) for r in theirs]
+        our_whole = [in_all(r, clock) for r in mine]
         warm = [chosen(r, clock) for r in theirs]
         our_warm = [r[f"warm_{clock}"] for r in mine]
         result |= {
@@ -55,9 +59,16 @@ def compared(theirs: list[Row], mine: list[Row]) -> Row:
     }
 
 
+def in_all(row: Row, clock: str) -> float:
+    """Return the time of set-up and choice, without that of compiling."""
+    return float(row[f"setup_{clock}"] + chosen(row, clock))
+
+
 def chosen(row: Row, clock: str) -> float:
-    """Return the time of a peer's choice without that of compiling; no less than a thousandth."""
-    return max(float(row[f"choose_{clock}"] - row[f"compile_{clock}"]), 1e-3)
+    """Return the time of a choice; where compiling is a part, without it, at least a thousandth."""
+    seconds = float(row[f"choose_{clock}"])
+    compiling = row.get(f"compile_{clock}")
+    return seconds if compiling is None else max(seconds - compiling, 1e-3)
 
 
 def median(values: list[float]) -> float:
@@ -65,16 +76,22 @@ def median(values: list[float]) -> float:
     return float(np.median(values))
 
 
-def exponents(rows: list[Row]) -> dict[str, dict[str, float]]:
-    """Return the exponents with which time and memory grow with n: a fit of their logarithms."""
+def exponents(
+    rows: Sequence[Row], *, fitted_from: int = FITTED_FROM
+) -> dict[str, dict[str, float]]:
+    """Return the exponents with which time and memory grow with n: a fit of their logarithms.
+
+    By method, of those with two sizes or more from *fitted_from* on. Time is that of `in_all`.
+    """
+    fitted = [row for row in rows if "error" not in row and row["n"] >= fitted_from]
     found = {}
-    for method in dict.fromkeys(row["method"] for row in rows):
-        here = [row for row in rows if row["method"] == method and "error" not in row]
+    for method in dict.fromkeys(row["method"] for row in fitted):
+        here = [row for row in fitted if row["method"] == method]
         if len({row["n"] for row in here}) < 2:
             continue
         sizes = np.log([row["n"] for row in here])
         measures = {
-            "cpu_s": [row["setup_cpu_s"] + row["choose_cpu_s"] for row in here],
+            "cpu_s": [in_all(row, "cpu_s") for row in here],
             "peak_mib": [max(row["peak_mib"], 1) for row in here],
         }
         found[method] = {

@@ -1,7 +1,7 @@
 """The section on what a selection takes, of the JSON that `benchmarks.selection` prints."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from benchmarks.evaluation.floor_table import floor_table
 from benchmarks.evaluation.scores import MET, MISSED, MISSING, Spread
 from benchmarks.evaluation.section import machine_in_words, revised
 from benchmarks.evaluation.tables import budget_name, markdown, row_text
-from benchmarks.selection_ratios import chosen
+from benchmarks.selection_ratios import FITTED_FROM, chosen, exponents, in_all
 from echo_stream.connectors.file_errors import naming
 from echo_stream.errors import SourceError
 
@@ -18,9 +18,7 @@ TITLE = "Time and memory of a selection"
 CALL = "python -m benchmarks.selection --data DIR"
 OURS = "ours"
 WARM = f"{OURS}, chosen again"
-KEYS = {
-    "machine", "data", "budget", "compared", "exponents", "growth", "stream", "by_budget",
-}  # fmt: skip
+KEYS = {"machine", "data", "budget", "compared", "growth", "stream", "by_budget"}
 PEER, NUM_SAMPLES, BUDGET = "facility-location", 20_000, 500  # of the floors
 TIMES_FASTER, TIMES_FASTER_AGAIN, MEMORY_SHARE = 5, 100, 0.1  # what they ask
 
@@ -70,7 +68,7 @@ def costs_section(result: Mapping[str, Any]) -> str:
         _by_budget(result["by_budget"]),
         "As the paper's Table II: the set-up once, and a choice at each budget. "
         "Ours has a set-up for each budget, since it has a cell for each slot.\n",
-        _grown(result),
+        _grown(result["growth"]),
         _streamed(result["stream"]),
     ]
     if rows := _floor_rows(result):
@@ -120,38 +118,40 @@ def _steps(row: Row) -> dict[str, float]:
         return {f"{OURS}, set-up": row["setup_s"] + row["choose_s"], WARM: row["warm_s"]}
     return {
         f"{row['method']}, set-up": row["setup_s"],
-        f"{row['method']}, choice": chosen(dict(row), "s"),
+        f"{row['method']}, choice": chosen(row, "s"),
     }
 
 
-def _grown(result: Mapping[str, Any]) -> str:
+def _grown(rows: Sequence[Row]) -> str:
     """Return the tables of time and of memory by number of samples, and their exponents."""
-    rows = result["growth"]
     sizes = sorted({row["n"] for row in rows})
-    measures = {
-        "cpu_s": ("processor time, s", 1, _cpu_seconds),
-        "peak_mib": ("memory, MiB", 0, lambda row: row["peak_mib"]),
+    fitted = exponents(rows)
+    measures: dict[str, tuple[str, int, Callable[[Row], float]]] = {
+        "cpu_s": ("processor time, s", 1, lambda row: in_all(row, "cpu_s")),
+        "peak_mib": ("memory, MiB", 0, lambda row: float(row["peak_mib"])),
     }
     tables = []
     for key, (words, digits, measure) in measures.items():
         body = []
         for method in dict.fromkeys(row["method"] for row in rows):
             found = {r["n"]: measure(r) for r in rows if r["method"] == method and "error" not in r}
-            exponent = result["exponents"].get(method, {}).get(key)
-            last = MISSING if exponent is None else f"{exponent:.2f}"
+            last = f"{fitted[method][key]:.2f}" if method in fitted else MISSING
             body.append([method, *_cells(found, sizes, digits), last])
-        tables.append(markdown([words, *(f"{n:,}" for n in sizes), "exponent"], body))
+        head = [words, *(f"{n:,}" for n in sizes), f"exponent from {FITTED_FROM:,}"]
+        tables.append(markdown(head, body))
+    return "\n".join([*tables, _grown_remarks(rows)])
+
+
+def _grown_remarks(rows: Sequence[Row]) -> str:
+    """Return what the exponents are, and what was not measured."""
+    fit = (
+        "Set-up and choice. An exponent is that of n in a fit of the row's numbers from "
+        f"{FITTED_FROM:,} samples on: below, what does not grow with them hides what does.\n"
+    )
     errors = dict.fromkeys(
         f"{row['method']} of {row['n']:,}: {row['error']}" for row in rows if "error" in row
     )
-    remarks = [f"Not measured: {'; '.join(errors)}.\n"] if errors else []
-    return "\n".join([*tables, *remarks])
-
-
-def _cpu_seconds(row: Row) -> float:
-    """Return the processor seconds of all that a selection does."""
-    choice = row["choose_cpu_s"] if row["method"] == OURS else chosen(dict(row), "cpu_s")
-    return float(row["setup_cpu_s"] + choice)
+    return "\n".join([fit, f"Not measured: {'; '.join(errors)}.\n"] if errors else [fit])
 
 
 def _streamed(row: Row) -> str:

@@ -15,7 +15,8 @@ from benchmarks.selection_ratios import exponents, ratios
 
 ARGUMENTS = "--set digits --size 100 --budget 10 --seeds 1 --growth 50 --growth 100 --stream 12000"
 HELD_SECONDS = 0.3  # many times as long as between two looks at the memory
-TIMES = {"choose": 1.0, "compile": 0.5, "warm": 0.01}  # seconds
+TIMES = {"choose": 1.0, "warm": 0.01}  # seconds
+COMPILING = {"compile_s": 0.5, "compile_cpu_s": 0.5}
 
 
 def taking(ready: Ready, mebibytes: int) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def test_ratios_are_of_medians() -> None:
     """Compiling is not counted; a warm sketch is set against a choice from given similarities."""
     rows = [
         *(
-            row("facility-location", 100, seed, 9.5, peak_mib=100, accuracy=0.5)
+            row("facility-location", 100, seed, 9.5, peak_mib=100, accuracy=0.5, **COMPILING)
             for seed in range(3)
         ),
         *(row("ours", 100, seed, 1.0, accuracy=0.5 + seed / 100) for seed in range(3)),
@@ -78,8 +79,18 @@ def test_a_size_that_does_not_fit_has_no_ratio() -> None:
     """Nor does it bend the exponents."""
     rows = [row("ours", 100, 0, 1.0), {"method": "graph-cut", "n": 100, "error": "too large"}]
     assert ratios(rows) == []
-    grown = [row("ours", n, 0, n**2 - 1.0, peak_mib=float(n)) for n in (10, 100, 1_000)]
+    grown = [row("ours", n, 0, n**2 - 1.0, peak_mib=float(n)) for n in (5_000, 10_000, 20_000)]
     assert exponents([*grown, rows[1]]) == {"ours": {"cpu_s": 2.0, "peak_mib": 1.0}}
+
+
+def test_exponents_are_of_what_grows() -> None:
+    """Neither compiling nor what small sizes take bends them; one size alone has none."""
+    sizes = (1_250, 2_500, 5_000, 10_000, 20_000)
+    grown = [
+        row("graph-cut", n, 0, n**2 - 0.5, **COMPILING) | {"peak_mib": max(n, 5_000)} for n in sizes
+    ]
+    assert exponents(grown) == {"graph-cut": {"cpu_s": 2.0, "peak_mib": 1.0}}
+    assert exponents(grown[:3]) == {}
 
 
 def test_the_benchmark_compares_what_it_measures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +102,9 @@ def test_the_benchmark_compares_what_it_measures(monkeypatch: pytest.MonkeyPatch
     result = json.loads(printed)
     assert [(r["n"], r["peer"]) for r in result["compared"]] == [(100, "graph-cut")]
     assert all(0 < r["accuracy"] < 1 and r["labels_used"] == 10 for r in result["rows"])
-    assert set(result["exponents"]) == {"graph-cut", "ours"}
+    assert [(r["n"], r["method"]) for r in result["growth"]] == [
+        (n, method) for n in (50, 100) for method in methods
+    ]
     assert result["stream"]["n"] == 12_000
     assert {r["budget"] for r in result["by_budget"]} == {1, 50}
     assert not any("core" in r or "error" in r for r in result["rows"] + result["by_budget"])
