@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
@@ -45,8 +46,18 @@ def in_child(task: Task, *arguments: Any) -> dict[str, Any]:
             result = message
     process.join()
     if result is None:
-        return {"error": f"exit code {process.exitcode}"}
+        return {"error": _ending(process.exitcode or 0)}
     return result | {"peak_mib": round((peak - base) / KIB_PER_MIB, 1)}
+
+
+def _ending(exit_code: int) -> str:
+    """Return how a process ended, in words: the name of the signal, if it was one."""
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
+    try:
+        return f"ended by {signal.Signals(-exit_code).name}"
+    except ValueError:  # real-time signals have no names
+        return f"ended by signal {-exit_code}"
 
 
 def _work(connection: Connection, task: Task, arguments: tuple[Any, ...]) -> None:

@@ -107,11 +107,13 @@ class Bench:
 
     def row(self, method: str, n: int, budget: int, seed: int) -> Row:
         """Return what one selection takes; of a peer that does not fit, how much it needs."""
-        needed = SIMILARITY_BYTES * n**2
-        if method in PEERS and needed > MEMORY_SHARE * psutil.virtual_memory().available:
-            row = {"method": method, "n": n, "budget": budget, "seed": seed}
-            return row | {"error": f"needs {needed / 2**30:.1f} GiB, which are not free"}
-        return self.measured(METHODS[method], method, n, budget, seed)
+        if method in PEERS and not _is_free(n):
+            error = f"needs {_gib(n):.1f} GiB, which are not free"
+            return {"method": method, "n": n, "budget": budget, "seed": seed, "error": error}
+        row = self.measured(METHODS[method], method, n, budget, seed)
+        if method in PEERS and "error" in row:
+            row["error"] += f", with {_gib(n):.1f} GiB of similarities"
+        return row
 
     def measured(self, task: Any, method: str, n: int, budget: int, seed: int) -> Row:
         """Return what a task takes in a process of its own."""
@@ -132,6 +134,16 @@ class Bench:
             data, Choosing(chosen, nothing, 0, 0), Recipe.parse("ce"), settings, row["seed"], "cpu"
         )
         row |= {"accuracy": metrics["accuracy"], "labels_used": metrics["labels_used"]}
+
+
+def _gib(n: int) -> float:
+    """Return how much the similarities of n samples take."""
+    return SIMILARITY_BYTES * n**2 / 2**30
+
+
+def _is_free(n: int) -> bool:
+    """Return whether there is room for the similarities of n samples."""
+    return _gib(n) * 2**30 <= MEMORY_SHARE * psutil.virtual_memory().available
 
 
 def without_core(rows: list[Row]) -> list[Row]:

@@ -20,6 +20,7 @@ from echo_stream.errors import ConfigError
 from echo_stream.typing import Array, FloatArray, IntArray
 
 MAX_ROWS = 20_000  # 3.2 GB of similarities
+SYMMETRIC_ROWS = 20_000  # as many times their own transpose, which OpenBLAS is known to survive
 
 
 def facility_location(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -> Chosen:
@@ -61,7 +62,12 @@ def similarities(x: Array) -> FloatArray:
     """
     from sklearn.metrics import pairwise_distances  # noqa: PLC0415 - slow to import
 
-    distances: FloatArray = pairwise_distances(x.astype(np.float64))
+    x = x.astype(np.float64)
+    # A matrix times its own transpose is a syrk, of which OpenBLAS with few threads overruns its
+    # buffers when there are many rows, and ends the process: numpy's issue 19685. The product
+    # with a copy is another routine.
+    distances: FloatArray = pairwise_distances(x, x if len(x) <= SYMMETRIC_ROWS else x.copy())
+    np.fill_diagonal(distances, 0)
     distances *= -1
     distances -= distances.min()
     return distances

@@ -1,7 +1,10 @@
 """The benchmark of selection's time and memory: what it measures, and what it makes of that."""
 
 import json
+import os
+import signal
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,6 +36,12 @@ def failing(_: Ready, error: type[Exception]) -> dict[str, Any]:
     raise error
 
 
+def killing_itself(_: Ready, number: int) -> dict[str, Any]:
+    """End by a signal."""
+    os.kill(os.getpid(), number)
+    return {}
+
+
 def test_memory_counts_from_when_a_task_is_ready() -> None:
     """What it has imported and read before is not the method's."""
     found = in_child(taking, 64)
@@ -44,6 +53,23 @@ def test_a_child_that_fails_says_so() -> None:
     """Memory that runs out is a result; so is whatever else ends the child."""
     assert in_child(failing, MemoryError)["error"] == "out of memory"
     assert in_child(failing, ValueError)["error"] == "exit code 1"
+    assert in_child(killing_itself, signal.SIGKILL)["error"] == "ended by SIGKILL"
+    assert in_child(killing_itself, signal.SIGRTMIN + 1)["error"].startswith("ended by signal ")
+
+
+@pytest.mark.parametrize(
+    ("free", "words"),
+    [(2**40, "ended by SIGSEGV, with 11.9 GiB of"), (2**30, "needs 11.9 GiB, which are not free")],
+)
+def test_a_peer_that_ends_or_does_not_fit_says_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, free: int, words: str
+) -> None:
+    """Its similarities are those of all pairs."""
+    memory = SimpleNamespace(available=free)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+    monkeypatch.setattr(selection, "in_child", lambda *_: {"error": "ended by SIGSEGV"})
+    row = selection.Bench("digits", [], 1).row("graph-cut", 40_000, 10, 0)
+    assert row["error"].startswith(words)
 
 
 def row(method: str, n: int, seed: int, seconds: float, **more: float) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from benchmarks.selectors import select
+from benchmarks.selectors import select, submodular
 from benchmarks.selectors.submodular import similarities
 from echo_stream.errors import ConfigError
 from tests.benchmarks.toy_data import clusters
@@ -18,6 +18,16 @@ def greedily(gain: Callable[[list[int], int], float], n: int, number: int) -> li
         gains = [-np.inf if row in chosen else gain(chosen, row) for row in range(n)]
         chosen.append(int(np.argmax(gains)))
     return chosen
+
+
+def test_similarities_of_many_rows_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However they are multiplied; each is as similar to itself as can be."""
+    x = clusters((30, 20)).x_train
+    known = similarities(x)
+    monkeypatch.setattr(submodular, "SYMMETRIC_ROWS", 10)
+    found = similarities(x)
+    np.testing.assert_allclose(found, known, atol=1e-6)  # a distance of 0 is one of rounding
+    assert (np.diag(found) == found.max()).all()
 
 
 def test_facility_location_is_the_greedy_choice() -> None:
