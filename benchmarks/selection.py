@@ -15,18 +15,24 @@ import click
 import numpy as np
 import psutil
 
-from benchmarks.child import in_child
+from benchmarks.child import Task, in_child
 from benchmarks.evaluation.choosing import Choosing
 from benchmarks.evaluation.classifiers import fitted
 from benchmarks.evaluation.recipes import Recipe
 from benchmarks.evaluation.running import machine
 from benchmarks.evaluation.trial import REVISIONS
+from benchmarks.selection_budgets import choice_rows, draws, paper_choices, peer_choices
 from benchmarks.selection_ratios import exponents, ratios
-from benchmarks.selection_tasks import ours, ours_streaming, part_of, peer
+from benchmarks.selection_tasks import PEERS, ours, ours_streaming, part_of, peer
 from benchmarks.selectors import Chosen
 
 METHODS = {"facility-location": peer, "graph-cut": peer, "ours": ours}
-PEERS = ("facility-location", "graph-cut")
+BY_BUDGET = {
+    "random": draws,
+    "facility-location": peer_choices,
+    "graph-cut": peer_choices,
+    "echo-paper": paper_choices,
+}
 SIZES = (5_000, 20_000)
 GROWTH = (1_250, 2_500, 5_000, 10_000, 20_000, 40_000, 60_000)
 LEARNING_RATE = 0.02  # at 0.05 one of eighteen learnt nothing, at 0.1 four
@@ -57,7 +63,7 @@ def main(
     growth: tuple[int, ...],
     stream: int,
 ) -> None:
-    """Measure selections of the same samples side by side; times by budget at the least size."""
+    """Measure selections of the same samples side by side; times by budget at the largest size."""
     sizes, growth = sizes or SIZES, growth or GROWTH
     bench = Bench(name, list(data), steps)
     compared = [
@@ -69,9 +75,10 @@ def main(
     grown = [bench.row(method, n, budget, 0) for n in growth for method in METHODS]
     streamed = bench.measured(ours_streaming, "ours", stream, budget, 0)
     by_budget = [
-        bench.row(method, min(sizes), max(round(share * min(sizes)), 1), 0) | {"share": share}
-        for share in SHARES
-        for method in METHODS
+        row
+        for seed in range(seeds)
+        for method in (*BY_BUDGET, "ours")
+        for row in bench.by_budget(method, max(sizes), seed)
     ]
     for row in compared:
         bench.train(row)
@@ -106,19 +113,28 @@ class Bench:
         self._started = time.perf_counter()
 
     def row(self, method: str, n: int, budget: int, seed: int) -> Row:
-        """Return what one selection takes; of a peer that does not fit, how much it needs."""
+        """Return what one selection takes."""
+        return self.measured(METHODS[method], method, n, budget, seed)
+
+    def by_budget(self, method: str, n: int, seed: int) -> list[Row]:
+        """Return what a method's choice takes for each of `SHARES`; ours is built for each."""
+        budgets = {share: max(round(share * n), 1) for share in SHARES}
+        if method in BY_BUDGET:
+            row = self.measured(BY_BUDGET[method], method, n, list(budgets.values()), seed)
+            return choice_rows(row, budgets)
+        return [
+            self.row(method, n, budget, seed) | {"share": share}
+            for share, budget in budgets.items()
+        ]
+
+    def measured(self, task: Task, method: str, n: int, budget: int | list[int], seed: int) -> Row:
+        """Return what a task takes in a process of its own; of a peer's error, what it needs."""
+        row: Row = {"method": method, "n": n, "budget": budget, "seed": seed}
         if method in PEERS and not _is_free(n):
-            error = f"needs {_gib(n):.1f} GiB, which are not free"
-            return {"method": method, "n": n, "budget": budget, "seed": seed, "error": error}
-        row = self.measured(METHODS[method], method, n, budget, seed)
+            return row | {"error": f"needs {_gib(n):.1f} GiB, which are not free"}
+        row |= in_child(task, self._name, self._folders, n, budget, seed, method)
         if method in PEERS and "error" in row:
             row["error"] += f", with {_gib(n):.1f} GiB of similarities"
-        return row
-
-    def measured(self, task: Any, method: str, n: int, budget: int, seed: int) -> Row:
-        """Return what a task takes in a process of its own."""
-        row: Row = {"method": method, "n": n, "budget": budget, "seed": seed}
-        row |= in_child(task, self._name, self._folders, n, budget, seed, method)
         shown = {key: value for key, value in row.items() if key != "core"}
         click.echo(f"{time.perf_counter() - self._started:.0f} s {json.dumps(shown)}", err=True)
         return row

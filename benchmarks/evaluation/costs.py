@@ -5,19 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.evaluation.budget_table import budget_table
 from benchmarks.evaluation.floor_table import floor_table
 from benchmarks.evaluation.scores import MET, MISSED, MISSING, Spread
 from benchmarks.evaluation.section import machine_in_words, revised
-from benchmarks.evaluation.tables import budget_name, markdown, row_text
-from benchmarks.selection_ratios import FITTED_FROM, chosen, exponents, in_all
+from benchmarks.evaluation.tables import markdown, row_text
+from benchmarks.selection_ratios import FITTED_FROM, exponents, in_all
 from echo_stream.connectors.file_errors import naming
 from echo_stream.errors import SourceError
 
 COSTS = "selection/costs"  # the section's name
 TITLE = "Time and memory of a selection"
 CALL = "python -m benchmarks.selection --data DIR"
-OURS = "ours"
-WARM = f"{OURS}, chosen again"
 KEYS = {"machine", "data", "budget", "compared", "growth", "stream", "by_budget"}
 PEER, NUM_SAMPLES, BUDGET = "facility-location", 20_000, 500  # of the floors
 TIMES_FASTER, TIMES_FASTER_AGAIN, MEMORY_SHARE = 5, 100, 0.1  # what they ask
@@ -60,14 +59,13 @@ def costs_section(result: Mapping[str, Any]) -> str:
         "is the principal components, as ours has, and the matrix of all similarities. Ours begins "
         "with nothing: encoder, codebook and pools are its set-up. Memory is the most that was in "
         "use beyond what was there before. Times and memory beside a peer are medians over seeds, "
-        "accuracies are means, of models that are trained by cross-entropy alone; the other tables "
-        "are of one seed. What apricot-select spends on compiling is left out.\n",
+        "accuracies are means, of models that are trained by cross-entropy alone; what grows with "
+        "the number of samples is of one seed. What apricot-select spends on compiling is left "
+        "out.\n",
         _compared(result["compared"], budget),
         f"Ours beside each peer, {budget:,} samples to choose. *Again* leaves all set-up out: a "
         "greedy choice from similarities that are there, and a snapshot of a sketch that is.\n",
-        _by_budget(result["by_budget"]),
-        "As the paper's Table II: the set-up once, and a choice at each budget. "
-        "Ours has a set-up for each budget, since it has a cell for each slot.\n",
+        budget_table(result["by_budget"]),
         _grown(result["growth"]),
         _streamed(result["stream"]),
     ]
@@ -97,29 +95,6 @@ def _compared(rows: Sequence[Row], budget: int) -> str:
         for row in rows
     ]
     return markdown(head, body)
-
-
-def _by_budget(rows: Sequence[Row]) -> str:
-    """Return the table of seconds by budget."""
-    shares = list(dict.fromkeys(row["share"] for row in rows))
-    n = rows[0]["n"]
-    times: dict[str, dict[float, float]] = {}
-    for row in rows:
-        if "error" not in row:
-            for name, seconds in _steps(row).items():
-                times.setdefault(name, {})[row["share"]] = seconds
-    head = [f"{n:,} samples: s", *(budget_name(f"{100 * share:g}%") for share in shares)]
-    return markdown(head, [[name, *_cells(found, shares, 3)] for name, found in times.items()])
-
-
-def _steps(row: Row) -> dict[str, float]:
-    """Return the seconds of set-up and choice of one selection, by what to call them."""
-    if row["method"] == OURS:
-        return {f"{OURS}, set-up": row["setup_s"] + row["choose_s"], WARM: row["warm_s"]}
-    return {
-        f"{row['method']}, set-up": row["setup_s"],
-        f"{row['method']}, choice": chosen(row, "s"),
-    }
 
 
 def _grown(rows: Sequence[Row]) -> str:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from benchmarks import selection
 from benchmarks.child import Ready, in_child
 from benchmarks.evaluation.costs import costs_section
+from benchmarks.selection_budgets import choice_rows
 from benchmarks.selection_ratios import exponents, ratios
 
 ARGUMENTS = "--set digits --size 100 --budget 10 --seeds 1 --growth 50 --growth 100 --stream 12000"
@@ -119,10 +120,26 @@ def test_exponents_are_of_what_grows() -> None:
     assert exponents(grown[:3]) == {}
 
 
+def test_each_choice_of_a_task_is_a_row() -> None:
+    """With the set-up that they share; an error is that of each."""
+    task = {"method": "graph-cut", "budget": [5, 10], "setup_s": 9.0, "peak_mib": 1.0}
+    choices = [{"choose_s": 1.0}, {"choose_s": 2.0}]
+    common = {"method": "graph-cut", "setup_s": 9.0}
+    budgets = {0.1: 5, 0.2: 10}
+    assert choice_rows(task | {"choices": choices}, budgets) == [
+        common | {"choose_s": 1.0, "budget": 5, "share": 0.1},
+        common | {"choose_s": 2.0, "budget": 10, "share": 0.2},
+    ]
+    failed = choice_rows({"method": "graph-cut", "budget": [5, 10], "error": "large"}, budgets)
+    assert [(row["budget"], row["error"]) for row in failed] == [(5, "large"), (10, "large")]
+
+
 def test_the_benchmark_compares_what_it_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each method at each size and budget, with a model trained on what it chose."""
     methods = {name: selection.METHODS[name] for name in ("graph-cut", "ours")}
     monkeypatch.setattr(selection, "METHODS", methods)  # the other one compiles for seconds
+    by_budget = {name: selection.BY_BUDGET[name] for name in ("random", "graph-cut", "echo-paper")}
+    monkeypatch.setattr(selection, "BY_BUDGET", by_budget)
     monkeypatch.setattr(selection, "SHARES", (0.01, 0.5))
     printed = CliRunner().invoke(selection.main, ARGUMENTS.split(), catch_exceptions=False).stdout
     result = json.loads(printed)
@@ -132,6 +149,13 @@ def test_the_benchmark_compares_what_it_measures(monkeypatch: pytest.MonkeyPatch
         (n, method) for n in (50, 100) for method in methods
     ]
     assert result["stream"]["n"] == 12_000
-    assert {r["budget"] for r in result["by_budget"]} == {1, 50}
+    assert [(r["method"], r["n"], r["budget"]) for r in result["by_budget"]] == [
+        (method, 100, budget) for method in (*by_budget, "ours") for budget in (1, 50)
+    ]
+    set_ups = {r["setup_s"] for r in result["by_budget"] if r["method"] == "echo-paper"}
+    assert len(set_ups) == 1
+    assert set_ups.pop() > 0
     assert not any("core" in r or "error" in r for r in result["rows"] + result["by_budget"])
-    assert "| graph-cut, 100 samples, seeds: 1 |" in costs_section(result)
+    section = costs_section(result)
+    for expected in ("| graph-cut, 100 samples, seeds: 1 |", "| random | – |", "| echo-paper | 0."):
+        assert expected in section
