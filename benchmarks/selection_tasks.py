@@ -57,10 +57,11 @@ def peer(
     """Choose by a function of apricot-select: similarities are the set-up.
 
     The library compiles its code anew in each call, which takes as long for a tiny one:
-    `compile` is that, and part of `choose`.
+    `compile` is that, and part of `choose`. The first call of a process, which takes longer,
+    is over when it is ready.
     """
     data = part_of(name, folders, n, seed)
-
+    compiling(method)
     ready()
     clock = Clock()
     similar = similarities(vectors(data))
