@@ -18,8 +18,8 @@ import psutil
 from benchmarks.child import Task, in_child
 from benchmarks.evaluation.choosing import Choosing
 from benchmarks.evaluation.classifiers import fitted
+from benchmarks.evaluation.machine import machine
 from benchmarks.evaluation.recipes import Recipe
-from benchmarks.evaluation.running import machine
 from benchmarks.evaluation.trial import REVISIONS
 from benchmarks.selection_budgets import choice_rows, draws, paper_choices, peer_choices
 from benchmarks.selection_ratios import exponents, ratios
@@ -64,6 +64,7 @@ def main(
     stream: int,
 ) -> None:
     """Measure selections of the same samples side by side; times by budget at the largest size."""
+    measured_on = machine()  # the code that is run, if it changes meanwhile
     sizes, growth = sizes or SIZES, growth or GROWTH
     bench = Bench(name, list(data), steps)
     compared = [
@@ -83,7 +84,7 @@ def main(
     for row in compared:
         bench.train(row)
     result = {
-        "machine": machine(),
+        "machine": measured_on,
         "revisions": {"echo": REVISIONS["echo"]},
         "data": name,
         "budget": budget,

@@ -7,8 +7,9 @@ from typing import Any
 
 from benchmarks.evaluation.budget_table import budget_table
 from benchmarks.evaluation.floor_table import floor_table
+from benchmarks.evaluation.machine import machine_in_words, shared_lines
 from benchmarks.evaluation.scores import MET, MISSED, MISSING, Spread
-from benchmarks.evaluation.section import machine_in_words, revised
+from benchmarks.evaluation.section import revised
 from benchmarks.evaluation.tables import markdown, row_text
 from benchmarks.selection_ratios import FITTED_FROM, exponents, in_all
 from echo_stream.connectors.file_errors import naming
@@ -54,7 +55,7 @@ def costs_section(result: Mapping[str, Any]) -> str:
     parts = [
         f"### {TITLE}\n",
         f"On {data}; `{CALL}` measures it, on {machine_in_words(result['machine'])}.\n",
-        *revised(result.get("revisions", {})),
+        "".join(shared_lines([result["machine"]]) + revised(result.get("revisions", {}))),
         "Facility location and graph cut are apricot-select's, lazy where it can be; their set-up "
         "is the principal components, as ours has, and the matrix of all similarities. Ours begins "
         "with nothing: encoder, codebook and pools are its set-up. Memory is the most that was in "

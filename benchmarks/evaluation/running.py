@@ -1,14 +1,10 @@
 """A trial from its description to its line of the results."""
 
-import os
-import platform
 import time
 import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +13,7 @@ import numpy as np
 from benchmarks.evaluation.choosing import Choosing, choose, loaded
 from benchmarks.evaluation.classifiers import fitted
 from benchmarks.evaluation.coverage import explained_share
+from benchmarks.evaluation.machine import machine
 from benchmarks.evaluation.recipes import Recipe
 from benchmarks.evaluation.results import Line, failed
 from benchmarks.evaluation.trial import Trial
@@ -24,7 +21,6 @@ from echo_stream.typing import Array
 
 RARE = 0.5  # a class is rare below this share of the mean size of a class
 DIGITS = 6
-PACKAGES = ("echo-stream", "numpy", "scikit-learn", "torch")
 
 
 def attempt(trial: Trial, folders: Sequence[Path], device: str) -> Line:
@@ -86,6 +82,7 @@ def run_trial(trial: Trial, folders: Sequence[Path], device: str = "cpu") -> Lin
         `worst_class` with `worst_accuracy`, `rare_class` with `rare_recall`; `explained`, see
         `explained_share`; `diverged`, `steps`; seconds; the selector's `info`; `machine`.
     """
+    measured_on = machine() | {"device": device}  # the code that is run, if it changes meanwhile
     data = loaded(trial.data, tuple(folders))
     found = choose(trial, data, folders)
     started, cpu_started = time.perf_counter(), time.process_time()
@@ -104,7 +101,7 @@ def run_trial(trial: Trial, folders: Sequence[Path], device: str = "cpu") -> Lin
         "selection_s": found.seconds,
         "selection_cpu_s": found.cpu_seconds,
         "info": {name: _plain(value) for name, value in found.chosen.info.items()},
-        "machine": machine() | {"device": device},
+        "machine": measured_on,
     }
     return {key: round(v, DIGITS) if isinstance(v, float) else v for key, v in line.items()}
 
@@ -147,24 +144,3 @@ def _sizes(found: Choosing) -> dict[str, int]:
 def _plain(value: object) -> object:
     """Return a number of numpy's as one of Python's."""
     return value.item() if isinstance(value, np.generic) else value
-
-
-@cache
-def machine() -> dict[str, Any]:
-    """Return what the numbers were measured on."""
-    return {
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
-    }
-
-
-def _cpu() -> str:
-    """Return the processor's name, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(": ")[2] for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())

@@ -1,12 +1,12 @@
 """The section of one group: all that is known of it, which stands by itself in a report."""
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from benchmarks.evaluation.floor_table import floor_table
+from benchmarks.evaluation.machine import machine_lines
 from benchmarks.evaluation.plan import Group, Plan
 from benchmarks.evaluation.plots import draw
 from benchmarks.evaluation.ranks import Ranking
@@ -100,8 +100,7 @@ def _progress(written: Written, group: Group, results: Mapping[str, Line]) -> st
 
 def _setting(group: Group, results: Mapping[str, Line]) -> str:
     """Return what the numbers were measured on, and what failed."""
-    machines = Counter(machine_in_words(line["machine"]) for line in done(group, results))
-    parts = [f"- {count:,} trials on {words}\n" for words, count in machines.items()]
+    parts = machine_lines([line["machine"] for line in done(group, results)])
     names = {choice.name for choice in group.selectors}
     parts += revised({name: REVISIONS[name] for name in names & REVISIONS.keys()})
     errors = [line["error"] for line in _lines(group, results) if line["error"] is not None]
@@ -114,15 +113,6 @@ def revised(revisions: Mapping[str, int]) -> list[str]:
     """Return what changed selectors were measured, in a line; nothing where none is."""
     named = ", ".join(f"{name} {number}" for name, number in sorted(revisions.items()))
     return [f"- revisions of selectors: {named}\n"] if named else []
-
-
-def machine_in_words(found: Mapping[str, Any]) -> str:
-    """Return what `benchmarks.evaluation.running.machine` has found, with a device or without."""
-    packages = ", ".join(f"{name} {number}" for name, number in found["packages"].items())
-    trained = f"training on {found['device']}, " if "device" in found else ""
-    return (
-        f"{found['cores']} cores of {found['cpu']}, {trained}Python {found['python']}, {packages}"
-    )
 
 
 def _balance(group: Group, results: Mapping[str, Line]) -> list[str]:

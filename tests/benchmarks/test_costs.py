@@ -90,6 +90,14 @@ def test_a_section_has_ratios_growth_and_floors() -> None:
         assert expected in found
 
 
+def test_a_section_tells_its_code() -> None:
+    """Beside the versions of what the selectors need, and the revisions of ours."""
+    packages = {"torch": "2.0", "numba": "0.6"}
+    machine = MACHINE | {"commit": "3921cbf", "packages": packages}
+    found = costs_section(made() | {"machine": machine, "revisions": {"echo": 2}})
+    assert "torch 2.0.\n\n- other packages: numba 0.6\n- commits: 3921cbf\n- revisions" in found
+
+
 def test_floors_are_of_what_they_are_about() -> None:
     """Other numbers of samples, or another budget, have none; each can be missed."""
     assert BESIDE not in costs_section(made(n=10_000))
