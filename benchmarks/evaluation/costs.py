@@ -132,6 +132,8 @@ def _grown_remarks(rows: Sequence[Row]) -> str:
 
 def _streamed(row: Row) -> str:
     """Return what a long stream took, in a sentence."""
+    if "error" in row:
+        return f"One pass over {row['n']:,} samples of a stream was not measured: {row['error']}.\n"
     each = 1e6 * row["setup_s"] / row["n"]
     return (
         f"One pass over {row['n']:,} samples of a stream took {row['setup_s']:.0f} s, "

@@ -98,6 +98,12 @@ def test_a_section_tells_its_code() -> None:
     assert "torch 2.0.\n\n- other packages: numba 0.6\n- commits: 3921cbf\n- revisions" in found
 
 
+def test_a_stream_that_failed_is_said() -> None:
+    """As what else has no numbers."""
+    found = costs_section(made() | {"stream": {"n": 2_000, "error": "out of memory"}})
+    assert "over 2,000 samples of a stream was not measured: out of memory." in found
+
+
 def test_floors_are_of_what_they_are_about() -> None:
     """Other numbers of samples, or another budget, have none; each can be missed."""
     assert BESIDE not in costs_section(made(n=10_000))
