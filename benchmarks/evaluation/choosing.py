@@ -34,7 +34,7 @@ class Choosing:
     pool : ndarray of shape (p,), int64
         Rows of the auxiliary pool; disjoint with the others.
     seconds, cpu_seconds : float
-        Of the selection, by the clock and in processor time.
+        Of the selection, by the clock and in processor time, as if it stood alone.
     """
 
     chosen: Chosen
@@ -118,9 +118,6 @@ def _selected(question: str, folders: tuple[Path, ...]) -> Choosing:
         chosen = select(name, data, budget, seed, options)
     else:
         chosen = stream_select(name, data, arrival, budget, seed, options)
-    return Choosing(
-        chosen,
-        np.array([], dtype=np.int64),
-        time.perf_counter() - started,
-        time.process_time() - cpu_started,
-    )
+    took, cpu_took = time.perf_counter() - started, time.process_time() - cpu_started
+    before, cpu_before = chosen.spent_before
+    return Choosing(chosen, np.array([], dtype=np.int64), took + before, cpu_took + cpu_before)

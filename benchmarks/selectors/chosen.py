@@ -25,6 +25,8 @@ class Chosen:
     info : dict
         What else there is to say, as JSON. `labels_seen`: the labels that the selector has
         looked at, which are more than those that are trained on.
+    spent_before : tuple of (float, float)
+        Seconds, by the clock and in processor time, of what was known from another choice.
     """
 
     core: IntArray
@@ -32,3 +34,4 @@ class Chosen:
     weights: FloatArray | None = None
     has_proportions: bool = True
     info: dict[str, Any] = field(default_factory=dict)
+    spent_before: tuple[float, float] = (0.0, 0.0)

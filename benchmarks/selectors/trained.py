@@ -68,10 +68,14 @@ def _highest(
     options: dict[str, Any],
 ) -> Chosen:
     """Choose the rows of the highest score, ties at random."""
-    found = score(scores(data, seed, **options))
+    known = scores.cache_info().hits
+    scored = scores(data, seed, **options)
+    is_known = scores.cache_info().hits > known
+    found = score(scored)
     ties = np.random.default_rng(seed).random(len(found))
     core = np.lexsort((ties, -found))[:budget]
-    return Chosen(core, info={"labels_seen": len(found)})
+    spent = (scored.seconds, scored.cpu_seconds) if is_known else (0.0, 0.0)
+    return Chosen(core, info={"labels_seen": len(found)}, spent_before=spent)
 
 
 def _entropy(probabilities: FloatArray) -> FloatArray:

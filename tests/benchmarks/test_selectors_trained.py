@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from benchmarks.data import DataSet
+from benchmarks.evaluation.choosing import choose, loaded
+from benchmarks.evaluation.trial import Trial
 from benchmarks.selectors import select
 from benchmarks.selectors.scores import last_layer_gradients, scores
 
@@ -32,6 +34,16 @@ def test_difficulty_takes_what_is_mislabelled(name: str) -> None:
     """It is never right, and the farther off the surer the model is of the others."""
     chosen = select(name, between_and_mislabelled(), 1, 0, {"epochs": 30, "models": 2})
     assert chosen.core.tolist() == [201]
+
+
+def test_each_is_told_the_time_of_the_training_that_they_share() -> None:
+    """Whichever comes first in a process, and has the others find it done."""
+    data = loaded("digits", ())
+    for name in ("el2n", "grand", "margin"):
+        found = choose(Trial("digits", 20, name), data, [])
+        shared = scores(data, 0)
+        assert found.seconds >= shared.seconds > 0
+        assert found.cpu_seconds >= shared.cpu_seconds > 0
 
 
 def test_gradients_are_those_of_the_last_layer() -> None:
