@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from benchmarks import drift, engine, fidelity, http, kafka, losses, query
 from benchmarks.batch_choice import batch_choice, claims
-from benchmarks.data import files
+from benchmarks.data import banking, files
 from echo_stream import EchoCoreset
 from echo_stream.config import Rank
 from echo_stream.typing import Array
@@ -75,6 +75,7 @@ def test_fidelity_finds_no_wrong_certificate(
 ) -> None:
     """On each kind of file, in each order and number of shards."""
     monkeypatch.setattr(files, "is_authentic", lambda *_: True)  # toy files are nobody's
+    monkeypatch.setattr(banking, "_difference", lambda *_: "")
     folders = toy_data(tmp_path)
     printed = run(fidelity.main, *map(str, folders), "--samples", "400")
     rows = printed["rows"]
