@@ -129,9 +129,9 @@ class CellTable:
         """Whether every sum is still in the range in which float64 adds exactly."""
         generation = self._generation
         return (
-            is_exact(on_host(self.latent_sums), generation.latent_unit)
-            and is_exact(on_host(self.norm_sums), generation.norm_unit)
-            and is_exact(on_host(self.input_sums), generation.preprocess.unit)
+            is_exact(self.latent_sums, generation.latent_unit)
+            and is_exact(self.norm_sums, generation.norm_unit)
+            and is_exact(self.input_sums, generation.preprocess.unit)
         )
 
     @property

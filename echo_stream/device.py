@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -98,6 +98,21 @@ def on_host(tensor: torch.Tensor) -> Array:
     On the host it shares the tensor's memory.
     """
     return tensor.cpu().numpy()
+
+
+def rows_on_host(tensor: torch.Tensor, rows: Sequence[int]) -> Array:
+    """Return some rows of a tensor as an array; of one on a GPU no others are copied."""
+    if tensor.device.type == "cpu":
+        return on_host(tensor)[rows]
+    return on_host(tensor[list(rows)])
+
+
+def largest_magnitude(tensor: torch.Tensor) -> float:
+    """Return the largest absolute value, found where the tensor lies; 0 of nothing."""
+    if tensor.numel() == 0:
+        return 0.0
+    values = on_host(tensor) if tensor.device.type == "cpu" else tensor
+    return float(max(-values.min(), values.max()))
 
 
 def seed_torch(device: torch.device, seed: int) -> None:

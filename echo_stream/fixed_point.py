@@ -15,7 +15,7 @@ import math
 
 import torch
 
-from echo_stream.typing import FloatArray
+from echo_stream.device import largest_magnitude
 
 MANTISSA_BITS = 23  # resolution of a rounded value below the largest one, as float32 has it
 EXACT_BITS = 53  # integers up to 2**53 are exact in float64
@@ -79,6 +79,6 @@ def weight_bits(num_inputs: int) -> int:
     return min(max(EXACT_BITS - spent, MIN_WEIGHT_BITS), MANTISSA_BITS)
 
 
-def is_exact(sums: FloatArray, unit: float) -> bool:
+def is_exact(sums: torch.Tensor, unit: float) -> bool:
     """Tell whether every sum is still below 2**53 units, where float64 adds exactly."""
-    return sums.size == 0 or bool(max(-sums.min(), sums.max()) < math.ldexp(unit, EXACT_BITS))
+    return largest_magnitude(sums) < math.ldexp(unit, EXACT_BITS)

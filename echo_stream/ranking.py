@@ -9,7 +9,7 @@ import numpy as np
 from echo_stream.bounded_pool import BoundedPool
 from echo_stream.cells import CellStatistics
 from echo_stream.certificates import MARGIN
-from echo_stream.device import on_host
+from echo_stream.device import rows_on_host
 from echo_stream.distance_pools import DistancePools
 from echo_stream.members import Member
 from echo_stream.selection import in_order, rank_keys
@@ -77,7 +77,7 @@ class Ranking:
         member's distance to it is off by more: what is over 2 s behind the last of the first
         by the reference is behind them all. Centres have shape (n, k).
         """
-        references = on_host(self.pools.references)[slots].astype(np.float64)
+        references = rows_on_host(self.pools.references, slots).astype(np.float64)
         moved, lengths = (
             np.sqrt(np.square(side).sum(axis=1)) for side in (centres - references, centres)
         )

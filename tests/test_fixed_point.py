@@ -4,7 +4,6 @@ import math
 from fractions import Fraction
 from random import Random
 
-import numpy as np
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -70,7 +69,12 @@ def test_weight_bits_leave_room_for_every_product() -> None:
 def test_is_exact_knows_the_limit() -> None:
     """Sums from 2^53 units on are no longer added exactly, and what is no number never was."""
     for sign in (1, -1):
-        assert is_exact(np.array([0.0, sign * (2.0**53 - 1)]), 1.0)
-        assert not is_exact(np.array([0.0, sign * 2.0**53]), 1.0)
-    assert not is_exact(np.array([0.0, np.nan]), 1.0)
-    assert is_exact(np.zeros(0), 1.0)
+        assert is_exact(sums(0.0, sign * (2.0**53 - 1)), 1.0)
+        assert not is_exact(sums(0.0, sign * 2.0**53), 1.0)
+    assert not is_exact(sums(0.0, math.nan), 1.0)
+    assert is_exact(sums(), 1.0)
+
+
+def sums(*values: float) -> torch.Tensor:
+    """Return sums as they are kept."""
+    return torch.tensor(values, dtype=torch.float64)
