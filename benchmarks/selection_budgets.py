@@ -10,10 +10,9 @@ from typing import Any
 import torch
 
 from benchmarks.child import Ready
-from benchmarks.selection_tasks import PEERS, Clock, compiling, part_of
+from benchmarks.selection_tasks import PEERS, Clock, compiling, part_of, set_up
 from benchmarks.selectors.sampling import random
-from benchmarks.selectors.spaces import vectors
-from benchmarks.selectors.submodular import greedy, similarities
+from benchmarks.selectors.submodular import greedy
 from echo_stream import EchoCoreset
 from echo_stream.config import EngineConfig
 from echo_stream.generation import train_generation
@@ -33,12 +32,7 @@ def peer_choices(
     ready: Ready, name: str, folders: list[Path], n: int, budgets: list[int], seed: int, method: str
 ) -> dict[str, Any]:
     """Choose by a function of apricot-select: similarities are the set-up."""
-    data = part_of(name, folders, n, seed)
-    compiling(method)
-    ready()
-    clock = Clock()
-    similar = similarities(vectors(data))
-    found = clock.lap("setup")
+    similar, found = set_up(ready, part_of(name, folders, n, seed), method)
     choices = _timed(lambda budget: greedy(PEERS[method], similar, budget), budgets)
     return found | compiling(method) | {"choices": choices}
 

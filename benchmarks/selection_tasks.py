@@ -15,7 +15,7 @@ from benchmarks.data import DataSet, load
 from benchmarks.selectors.spaces import vectors
 from benchmarks.selectors.submodular import greedy, similarities
 from echo_stream import EchoCoreset
-from echo_stream.typing import Array
+from echo_stream.typing import Array, FloatArray
 
 PEERS = {
     "facility-location": apricot.FacilityLocationSelection,
@@ -61,13 +61,18 @@ def peer(
     is over when it is ready.
     """
     data = part_of(name, folders, n, seed)
+    similar, found = set_up(ready, data, method)
+    clock = Clock()
+    core = greedy(PEERS[method], similar, budget)
+    return found | clock.lap("choose") | compiling(method) | {"core": core.tolist()}
+
+
+def set_up(ready: Ready, data: DataSet, method: str) -> tuple[FloatArray, dict[str, float]]:
+    """Return the similarities that a peer chooses by, and what they take."""
     compiling(method)
     ready()
     clock = Clock()
-    similar = similarities(vectors(data))
-    found = clock.lap("setup")
-    core = greedy(PEERS[method], similar, budget)
-    return found | clock.lap("choose") | compiling(method) | {"core": core.tolist()}
+    return similarities(vectors(data)), clock.lap("setup")
 
 
 def compiling(method: str) -> dict[str, float]:
