@@ -47,7 +47,7 @@ class Group:
     protocol : {"P1", "P2"}
     data, budgets, selectors, recipes, seeds : tuples
     orders : tuple
-        Of the stream; (None,) for selectors that see all at once.
+        Of the stream; (None,) for selectors that see all at once, an empty list in a plan.
     train : dict
         Settings of the training.
     baseline : str
@@ -224,6 +224,7 @@ def _group(values: dict[str, Any], train: dict[str, Any]) -> Group:
         "selectors": selectors,
         "train": train | own,
         "recipes": tuple(values.get("recipes", ["ce"])),
+        "orders": tuple(values.get("orders") or [None]),
     }
     group = _build(Group, values, f"group {values.get('name')}")
     for recipe in group.recipes:

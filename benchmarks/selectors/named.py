@@ -10,6 +10,7 @@ from benchmarks.selectors.echo import echo, echo_in_one_pass, echo_paper
 from benchmarks.selectors.greedy import herding, k_center
 from benchmarks.selectors.medoids import k_medoids
 from benchmarks.selectors.nearest import kmeans_nearest
+from benchmarks.selectors.quotas import cell_quotas
 from benchmarks.selectors.reservoirs import cbrs, gdumb, reservoir
 from benchmarks.selectors.sampling import balanced, random
 from benchmarks.selectors.sieve import sieve_streaming
@@ -47,6 +48,7 @@ BATCH: dict[str, Select] = {
     "forgetting": forgetting,
     "echo": echo,
     "echo-paper": echo_paper,
+    "echo-quotas": cell_quotas,
 }
 STREAM: dict[str, StreamSelect] = {
     "reservoir": reservoir,

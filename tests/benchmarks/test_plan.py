@@ -67,6 +67,17 @@ def test_a_plan_is_all_products_of_its_lists(small: Path) -> None:
     assert sum(t.labels_of == ("echo", {"rank": "center"}) for t in images) == len(images) / 3
 
 
+def test_a_group_without_orders_chooses_from_all_at_once(tmp_path: Path) -> None:
+    """Though the settings at the top make streams of the others."""
+    path = tmp_path / "orders.toml"
+    text = SMALL.replace('orders = ["shuffled", "sorted"]', "orders = []")
+    path.write_text(f'orders = ["bursts"]\n{text}', encoding="utf-8")
+    trials = read_plan(path).trials()
+    streamed = {trial.data for trial in trials if trial.order == "bursts"}
+    assert streamed == {"mnist", "fashion-mnist"}
+    assert {trial.order for trial in trials if trial.data == "banking77"} == {None}
+
+
 def test_epochs_of_a_group_take_the_place_of_steps_for_all(tmp_path: Path) -> None:
     """Training takes a number of steps where there is one, whatever the epochs."""
     path = tmp_path / "epochs.toml"

@@ -121,3 +121,25 @@ def test_ours_has_support_beside_the_core() -> None:
     paper = select("echo-paper", data, 20, 0, {"epochs": 2})
     assert len(paper.core) == 20
     assert len(paper.support) > 0
+
+
+@pytest.mark.parametrize(
+    ("power", "expected"), [(0.0, [4, 4, 4, 4]), (0.5, [7, 5, 2, 2]), (1.0, [9, 5, 1, 1])]
+)
+def test_quotas_follow_a_power_of_the_counts(power: float, expected: list[int]) -> None:
+    """Sixteen slots for four cells, one to a cluster: one each, and by the largest m^p / r."""
+    data = clusters((90, 50, 16, 8))
+    core = select("echo-quotas", data, 16, 0, {"power": power}).core
+    assert np.bincount(data.y_train[core]).tolist() == expected
+
+
+def test_quotas_take_the_nearest_of_each_cell() -> None:
+    """To the mean of a cluster, of all its samples."""
+    data = clusters((60, 20, 20, 20))
+    core = select("echo-quotas", data, 16, 0, {"power": 1.0}).core
+    for number in range(4):
+        own = np.flatnonzero(data.y_train == number)
+        mean = data.x_train[own].astype(np.float64).mean(axis=0)
+        nearest = own[np.argsort(np.linalg.norm(data.x_train[own] - mean, axis=1))]
+        mine = [row for row in core if data.y_train[row] == number]
+        assert mine == nearest[: len(mine)].tolist()
