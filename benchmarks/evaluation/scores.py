@@ -47,8 +47,8 @@ METRICS = {
     "warmup_share": Metric("samples held back to learn from, % of the stream", is_score=False),
     "retained_share": Metric("samples kept at the end, % of the stream", is_score=False),
     "certified_fraction": Metric("rows proven to be the batch choice, %", is_score=False),
+    "regenerations": Metric("new generations trained along the stream", 1.0, is_score=False),
     "selection_cpu_s": Metric("processor time of the selection, s", 1.0, is_score=False),
-    "selection_s": Metric("time of the selection, s", 1.0, is_score=False),
 }
 
 

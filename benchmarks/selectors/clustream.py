@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.nearest_cache import NearestCache
-from benchmarks.selectors.spaces import stream_vectors
+from benchmarks.selectors.spaces import learnt_share, stream_vectors
 from echo_stream.typing import FloatArray, IntArray
 
 BATCH = 250
@@ -50,6 +50,7 @@ def clustream_nearest(
     info = {
         "num_filled": num_filled,
         "rows": len(looked_at),
+        "warmup_share": learnt_share(data, order),
         "retained_share": cache.retained_share,
     }
     return Chosen(core, weights=weights, info=info)

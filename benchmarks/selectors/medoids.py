@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
-from benchmarks.selectors.spaces import vectors
+from benchmarks.selectors.spaces import learnt_share, stream_vectors, vectors
 from echo_stream.typing import Array, FloatArray, IntArray
 
 CHUNK_CENTRES = 128  # whose distances to all samples are in memory at a time
@@ -19,9 +19,33 @@ def k_medoids(data: DataSet, budget: int, seed: int, options: dict[str, Any]) ->
     Every centre reads all samples, again and again: a batch method, and the one to beat. The
     option `iterations` (default 25) bounds that. A weight is the number of samples of a centre.
     """
+    return _medoids(vectors(data), budget, seed, options)
+
+
+def reservoir_medoids(
+    data: DataSet, order: IntArray, budget: int, seed: int, options: dict[str, Any]
+) -> Chosen:
+    """Keep a uniform sample of a stream, and choose as `k_medoids` does from it at the end.
+
+    What a stream is worth to who keeps much of it: the option `share` (default 0.1) is that of
+    the stream which is kept. A weight is scaled up to the stream.
+    """
+    number = max(round(float(options.get("share", 0.1)) * len(order)), budget)
+    kept = np.random.default_rng(seed).permutation(order)[:number]  # what a reservoir keeps
+    chosen = _medoids(stream_vectors(data, order)[kept], budget, seed, options)
+    assert chosen.weights is not None
+    info = chosen.info | {
+        "warmup_share": learnt_share(data, order),
+        "retained_share": len(kept) / len(order),
+    }
+    weights = chosen.weights * (len(order) / len(kept))
+    return Chosen(kept[chosen.core], weights=weights, info=info)
+
+
+def _medoids(x: Array, budget: int, seed: int, options: dict[str, Any]) -> Chosen:
+    """Choose rows of x (n, d)."""
     from sklearn.cluster import KMeans  # noqa: PLC0415 - slow to import
 
-    x = vectors(data)
     number = min(budget, len(x))
     iterations = int(options.get("iterations", 25))
     model = KMeans(number, n_init=1, max_iter=iterations, random_state=seed)

@@ -8,7 +8,7 @@ from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.clustream import clustream_nearest
 from benchmarks.selectors.echo import echo, echo_in_one_pass, echo_paper
 from benchmarks.selectors.greedy import herding, k_center
-from benchmarks.selectors.medoids import k_medoids
+from benchmarks.selectors.medoids import k_medoids, reservoir_medoids
 from benchmarks.selectors.nearest import kmeans_nearest
 from benchmarks.selectors.quotas import cell_quotas
 from benchmarks.selectors.reservoirs import cbrs, gdumb, reservoir
@@ -54,6 +54,7 @@ STREAM: dict[str, StreamSelect] = {
     "reservoir": reservoir,
     "cbrs": cbrs,
     "gdumb": gdumb,
+    "reservoir-medoids": reservoir_medoids,
     "sieve-streaming++": sieve_streaming,
     "kmeans-nearest": kmeans_nearest,
     "clustream-nearest": clustream_nearest,

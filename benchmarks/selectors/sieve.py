@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
-from benchmarks.selectors.spaces import stream_vectors, warmup_size
+from benchmarks.selectors.spaces import learnt_share, stream_vectors, warmup_size
 from echo_stream.typing import Array, FloatArray, IntArray
 
 EPSILON = 0.1
@@ -51,7 +51,7 @@ def sieve_streaming(
     info = {
         "value": sieved.value,
         "num_filled": len(filling),
-        "warmup_share": most / len(order),
+        "warmup_share": max(most / len(order), learnt_share(data, order)),
         "retained_share": len(kept) / len(order),
     }
     return Chosen(np.concatenate([sieved.rows, filling]), info=info)

@@ -25,6 +25,11 @@ def stream_vectors(data: DataSet, order: IntArray) -> Array:
     return _vectors(data, order[: warmup_size(len(order))].tobytes())
 
 
+def learnt_share(data: DataSet, order: IntArray) -> float:
+    """Return the share of a stream that `stream_vectors` learns from."""
+    return 0.0 if data.is_embedding else warmup_size(len(order)) / len(order)
+
+
 def forget_vectors() -> None:
     """Have who asks next pay for its components, as whoever is timed ought to."""
     _vectors.cache_clear()

@@ -7,6 +7,7 @@ itself, as DeepCore does it; that looks at all labels.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,14 +43,19 @@ def facility_location(data: DataSet, budget: int, seed: int, options: dict[str, 
 def graph_cut(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -> Chosen:
     """Choose B samples that are similar to all, and not to each other.
 
-    Maximises the sum of the similarities of the chosen to all, less that of the chosen among
-    themselves. All come from where samples are densest, far behind a random sample, unless it
-    is `per_class`. Source: Iyer & Bilmes (2013); as a selector, and class by class, DeepCore,
-    Guo et al. (2022).
+    Maximises alpha times the sum of the similarities of the chosen to all, less that of the
+    chosen among themselves. With an alpha of 1, the library's default, the first counts n / B
+    times as much: all come from where samples are densest, far behind a random sample, unless
+    it is `per_class`. With the option `is_balanced` alpha is 2 B / n, and among equal
+    similarities a sample is worth something until the budget is full, and no longer.
+    Source: Iyer & Bilmes (2013); as a selector, and class by class, DeepCore, Guo et al. (2022).
     """
     from apricot import GraphCutSelection  # noqa: PLC0415 - slow to import
 
-    core, _, info = _chosen(GraphCutSelection, data, budget, seed, options)
+    function: Callable[..., Any] = GraphCutSelection
+    if options.get("is_balanced"):
+        function = partial(function, alpha=2 * budget / min(_most(options), len(data.x_train)))
+    core, _, info = _chosen(function, data, budget, seed, options)
     return Chosen(core, info=info)
 
 
@@ -78,7 +84,7 @@ def _chosen(
 ) -> tuple[IntArray, IntArray, dict[str, Any]]:
     """Return the rows chosen, those looked at, and what there is to say of it."""
     x, rng = vectors(data), np.random.default_rng(seed)
-    most = int(options.get("max_rows", MAX_ROWS))
+    most = _most(options)
     if most <= budget < len(x):
         msg = f"max_rows must be more than the budget of {budget}, for a choice; got {most}"
         raise ConfigError(msg)
@@ -92,6 +98,11 @@ def _chosen(
         members = rows[labels == label]
         parts.append(members[_maximise(function, x[members], int(share))])
     return np.concatenate(parts), rows, info | {"labels_seen": len(rows)}
+
+
+def _most(options: dict[str, Any]) -> int:
+    """Return how many rows are looked at, at most."""
+    return int(options.get("max_rows", MAX_ROWS))
 
 
 def _maximise(function: Callable[..., Any], x: Array, budget: int) -> IntArray:

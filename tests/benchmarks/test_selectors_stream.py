@@ -157,11 +157,35 @@ def test_the_sieve_is_worth_half_the_optimum(seed: int, epsilon: float) -> None:
     assert sieved.value == pytest.approx(worth(x, tuple(sieved.rows.tolist())))
 
 
-def test_the_sieve_has_the_thresholds_of_its_definition() -> None:
-    """For one sample after another: from half the best value over B to the best single one's."""
-    x = np.random.default_rng(0).normal(size=(60, 2))
-    few, many = (len(sieve(x, np.arange(60), np.arange(60), 20, e).held) for e in (2.0, 0.05))
-    assert many > few
+def sieved_by_definition(x: Array, budget: int, epsilon: float) -> list[int]:
+    """Return what Algorithm 1 chooses: a set for each threshold, and whole values for all."""
+    sets: dict[int, list[int]] = {}
+    lower = largest = 0.0
+    for row in range(len(x)):
+        largest = max(largest, worth(x, (row,)))
+        if worth(x, (row,)) <= 0:
+            continue
+        least = max(lower, largest) / (2 * budget)
+        among = [
+            i for i in range(-99, 99) if least / (1 + epsilon) <= (1 + epsilon) ** i <= largest
+        ]
+        sets = {i: sets.get(i, []) for i in among}
+        for i, rows in sets.items():
+            value = worth(x, tuple(rows)) if rows else 0.0
+            gain = worth(x, (*rows, row)) - value
+            if len(rows) < budget and gain >= (1 + epsilon) ** i:
+                rows.append(row)
+                lower = max(lower, value + gain)
+    return max(sets.values(), key=lambda rows: worth(x, tuple(rows)) if rows else 0.0)
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 0.4])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_sieve_is_that_of_its_definition(seed: int, epsilon: float) -> None:
+    """Row by row, of more than fit into a set."""
+    x = np.random.default_rng(seed).normal(size=(60, 2))
+    rows = sieve(x, np.arange(60), np.arange(60), 6, epsilon).rows
+    assert rows.tolist() == sieved_by_definition(x, 6, epsilon)
 
 
 def test_the_sieve_passes_over_samples_that_add_nothing() -> None:
@@ -199,6 +223,19 @@ def test_clustream_looks_at_some_rows_of_a_stream() -> None:
     assert chosen.weights is not None
     assert chosen.weights.sum() == pytest.approx(300, rel=0.01)
     assert 8 / 800 < chosen.info["retained_share"] < 1
+
+
+def test_medoids_of_a_reservoir_are_of_what_it_keeps() -> None:
+    """A fifth of the stream; weights are of all of it."""
+    data = clusters((400, 250, 150))
+    order = np.random.default_rng(0).permutation(800)[:600]
+    chosen = stream_select("reservoir-medoids", data, order, 3, 0, {"share": 0.2})
+    assert set(data.y_train[chosen.core]) == {0, 1, 2}
+    assert set(chosen.core) <= set(order)
+    assert chosen.weights is not None
+    expected = np.bincount(data.y_train[order])[data.y_train[chosen.core]]
+    assert chosen.weights.tolist() == pytest.approx(expected.tolist(), rel=0.25)
+    assert chosen.info["retained_share"] == 0.2
 
 
 def test_ours_learns_from_a_tenth_of_a_stream() -> None:

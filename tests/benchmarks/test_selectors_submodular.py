@@ -44,15 +44,28 @@ def test_facility_location_is_the_greedy_choice() -> None:
     assert set(data.y_train[chosen.core[:4]]) == {0, 1, 2}
 
 
-def test_graph_cut_is_the_greedy_choice() -> None:
+@pytest.mark.parametrize(("is_balanced", "alpha"), [(False, 1), (True, 2 * 6 / 27)])
+def test_graph_cut_is_the_greedy_choice(is_balanced: bool, alpha: float) -> None:
     """As the definition: similar to all, less what the chosen are to each other."""
     data = clusters((10, 8, 9))
     similar = similarities(data.x_train)
 
     def gain(chosen: list[int], row: int) -> float:
-        return float(similar[row].sum() - 2 * similar[row, chosen].sum() - similar[row, row])
+        to_chosen = 2 * similar[row, chosen].sum() + similar[row, row]
+        return float(alpha * similar[row].sum() - to_chosen)
 
-    assert select("graph-cut", data, 6, 0, {}).core.tolist() == greedily(gain, 27, 6)
+    core = select("graph-cut", data, 6, 0, {"is_balanced": is_balanced}).core
+    assert core.tolist() == greedily(gain, 27, 6)
+
+
+def test_a_balanced_graph_cut_takes_of_every_cluster() -> None:
+    """One that is not stays where samples are densest."""
+    data = clusters((100, 20, 20, 20))
+    plain, balanced = (
+        select("graph-cut", data, 12, 0, {"is_balanced": value}).core for value in (False, True)
+    )
+    assert set(data.y_train[plain]) == {0}
+    assert set(data.y_train[balanced]) == {0, 1, 2, 3}
 
 
 def test_facility_location_weighs_by_what_is_nearest() -> None:

@@ -36,6 +36,27 @@ def test_difficulty_takes_what_is_mislabelled(name: str) -> None:
     assert chosen.core.tolist() == [201]
 
 
+def test_each_chooses_by_its_own_score() -> None:
+    """Of ten classes, where no two of them are one ranking."""
+    data = loaded("digits", ())
+    found = scores(data, 0)
+    first, second = np.sort(found.probabilities, axis=1)[:, :-3:-1].T
+    expected = {
+        "least-confidence": 1 - first,
+        "margin": second - first,
+        "entropy": -(found.probabilities * np.log(found.probabilities)).sum(axis=1),
+        "el2n": found.errors,
+        "grand": found.gradients,
+        "forgetting": found.forgotten,
+    }
+    cores = {name: select(name, data, 20, 0, {}).core for name in expected}
+    for name, score in expected.items():
+        chosen = score[cores[name]]
+        assert chosen.tolist() == sorted(chosen, reverse=True)
+        assert chosen.min() >= np.delete(score, cores[name]).max()
+    assert len({frozenset(core.tolist()) for core in cores.values()}) == len(cores)
+
+
 def test_each_is_told_the_time_of_the_training_that_they_share() -> None:
     """Whichever comes first in a process, and has the others find it done."""
     data = loaded("digits", ())
