@@ -19,7 +19,7 @@ import click
 
 from benchmarks.data import load
 from benchmarks.evaluation.costs import COSTS, costs_section, read_costs
-from benchmarks.evaluation.estimates import by_group, expected_seconds, in_words, seconds_left
+from benchmarks.evaluation.estimates import by_data, expected_seconds, in_words, seconds_left
 from benchmarks.evaluation.fences import read_sections
 from benchmarks.evaluation.plan import Group, Plan, read_plan
 from benchmarks.evaluation.report import left_out, make_report, update_sections
@@ -48,7 +48,7 @@ def main() -> None:
 def plan(*, plan: Path, quick: bool, workers: int, groups: tuple[str, ...]) -> None:
     """Say how many trials PLAN, a TOML file, has, and about how long they take."""
     trials = _chosen_plan(plan, groups, is_quick=quick).trials()
-    for name, seconds in by_group(trials).items():
+    for name, seconds in by_data(trials).items():
         count = sum(trial.data == name for trial in trials)
         click.echo(f"{name}: {count} trials, about {in_words(seconds / workers)}")
     whole = in_words(expected_seconds(trials) / workers)

@@ -20,7 +20,7 @@ from benchmarks.evaluation.choosing import Choosing
 from benchmarks.evaluation.classifiers import fitted
 from benchmarks.evaluation.machine import machine
 from benchmarks.evaluation.recipes import Recipe
-from benchmarks.evaluation.trial import REVISIONS
+from benchmarks.evaluation.revisions import revisions_of
 from benchmarks.selection_budgets import choice_rows, draws, paper_choices, peer_choices
 from benchmarks.selection_ratios import exponents, ratios
 from benchmarks.selection_tasks import PEERS, ours, ours_streaming, part_of, peer
@@ -85,7 +85,7 @@ def main(
         bench.train(row)
     result = {
         "machine": measured_on,
-        "revisions": {"echo": REVISIONS["echo"]},
+        "revisions": revisions_of({"echo"}),
         "data": name,
         "budget": budget,
         "compared": ratios(compared),

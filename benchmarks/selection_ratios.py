@@ -30,10 +30,12 @@ def compared(theirs: Sequence[Row], mine: Sequence[Row]) -> Row:
     """Return the ratios of one peer's rows to ours, paired by seed.
 
     `times_faster` counts all of the set-up, `times_faster_warm` none: a greedy choice from
-    similarities that are there against a snapshot of a sketch that is.
+    similarities that are there against a snapshot of a sketch that is. `span` has the least
+    and the largest of the same for one seed.
     """
     first = theirs[0]
     result: dict[str, Any] = {"n": first["n"], "peer": first["method"], "seeds": len(theirs)}
+    mine = [row for row in mine if row["seed"] in {r["seed"] for r in theirs}]
     for clock in ("s", "cpu_s"):
         whole = [in_all(r, clock) for r in theirs]
         our_whole = [in_all(r, clock) for r in mine]
@@ -44,19 +46,26 @@ def compared(theirs: Sequence[Row], mine: Sequence[Row]) -> Row:
             f"our_{clock}": median(our_whole),
             f"times_faster_{clock}": median(whole) / median(our_whole),
             f"times_faster_warm_{clock}": median(warm) / median(our_warm),
-            f"whole_to_our_warm_{clock}": median(whole) / median(our_warm),
+            f"times_faster_{clock}_span": span(whole, our_whole),
+            f"times_faster_warm_{clock}_span": span(warm, our_warm),
         }
     result["memory_share"] = median([r["peak_mib"] for r in mine]) / median(
         [r["peak_mib"] for r in theirs]
     )
     accuracies = {r["seed"]: r["accuracy"] for r in theirs}
-    gains = [100 * (r["accuracy"] - accuracies[r["seed"]]) for r in mine if r["seed"] in accuracies]
+    gains = [100 * (r["accuracy"] - accuracies[r["seed"]]) for r in mine]
     error = np.std(gains, ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else None
     return result | {
         "accuracy": 100 * float(np.mean(list(accuracies.values()))),
         "our_gain": float(np.mean(gains)),
         "our_gain_standard_error": None if error is None else float(error),
     }
+
+
+def span(theirs: Sequence[float], mine: Sequence[float]) -> tuple[float, float]:
+    """Return the least and the largest of the ratios of pairs."""
+    pairs = [their / my for their, my in zip(theirs, mine, strict=True)]
+    return min(pairs), max(pairs)
 
 
 def in_all(row: Row, clock: str) -> float:

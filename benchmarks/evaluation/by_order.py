@@ -5,6 +5,7 @@ from itertools import product
 
 from benchmarks.evaluation.plan import Choice, Group
 from benchmarks.evaluation.results import Line
+from benchmarks.evaluation.row_names import row_name
 from benchmarks.evaluation.scores import (
     METRICS,
     MISSING,
@@ -47,26 +48,21 @@ def order_rows(
     head = [f"{data}: {METRICS[metric].words}", *(f"{b}, {order}" for order, b in columns)]
     rows = []
     for choice in group.selectors:
-        values = {c: _values(group, data, choice, c, metric, results) for c in columns}
+        lines = {c: _lines(group, data, choice, c, results) for c in columns}
+        values = {column: scores(found, metric) for column, found in lines.items()}
         first = {b: values[(group.orders[0], b)] for b in group.budgets}
         cells = [_cell(values[(o, b)], first[b], is_first=o == group.orders[0]) for o, b in columns]
         if any(cell != MISSING for cell in cells):
-            rows.append([choice.label, *cells])
+            rows.append([row_name(group, choice, lines.values()), *cells])
     return head, rows
 
 
-def _values(
-    group: Group,
-    data: str,
-    choice: Choice,
-    column: Column,
-    metric: str,
-    results: Mapping[str, Line],
-) -> Seeds:
-    """Return a metric by seed, of the first recipe: all recipes have the same selection."""
+def _lines(
+    group: Group, data: str, choice: Choice, column: Column, results: Mapping[str, Line]
+) -> dict[int, Line]:
+    """Return lines by seed, of the first recipe: all recipes have the same selection."""
     order, budget = column
-    lines = lines_of(group, Panel(data, order), choice, group.recipes[0], budget, results)
-    return scores(lines, metric)
+    return lines_of(group, Panel(data, order), choice, group.recipes[0], budget, results)
 
 
 def _cell(values: Seeds, first: Seeds, *, is_first: bool) -> str:

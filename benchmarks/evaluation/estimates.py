@@ -17,7 +17,7 @@ OTHER_ROWS = 100_000  # of the sets in a table, roughly
 BATCH = 256
 DEFAULT_EPOCHS = 200
 LENET_STEP = 1.2e-3, 5e-5  # for the step, and for each sample of its batch
-LENET_MEASURING = 3.0  # five points of the curve, and the end
+LENET_MEASURING = 3.0  # points of the curve, and the end
 RESNET_SAMPLE = 3e-4  # forward and backward, and what is measured; assumed, see paper-gpu.toml
 LOGISTIC_SAMPLE = 2e-4
 ALL_PAIRS = {"facility-location": 14.0, "graph-cut": 11.0}  # of 20,000 samples
@@ -118,7 +118,7 @@ def in_words(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def by_group(trials: Iterable[Trial]) -> dict[str, float]:
+def by_data(trials: Iterable[Trial]) -> dict[str, float]:
     """Return the expected seconds by data set."""
     found: dict[str, list[Trial]] = {}
     for trial in trials:

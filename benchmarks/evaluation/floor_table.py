@@ -5,9 +5,12 @@ from collections.abc import Collection, Iterable, Mapping
 from benchmarks.evaluation.floors import Floor
 from benchmarks.evaluation.plan import Group, Plan
 from benchmarks.evaluation.results import Line
+from benchmarks.evaluation.revisions import revised, revisions_of
 from benchmarks.evaluation.scores import MISSING
 from benchmarks.evaluation.tables import markdown, row_text
 from benchmarks.evaluation.verdicts import Verdict, verdict
+
+ASKED_SEEDS = 10
 
 HEAD = markdown(["floor", "asked", "reached", "seeds", ""], [])
 
@@ -36,13 +39,14 @@ def floor_rows(
         The group's section until now.
     anew : collection of str
         Names of groups that are shown by these results. The row of a floor against another
-        group stays as it is.
+        group stays as it is, unless it is of older revisions.
     """
+    is_current = "".join(revised(revisions_of({c.name for c in group.selectors}))) in before
     rows = []
     for floor in plan.floors:
         if floor.group == group.name:
             is_apart = floor.against_group not in (None, *anew)
-            kept = _row_in(before, floor) if is_apart else None
+            kept = _row_in(before, floor) if is_apart and is_current else None
             rows.append(kept or _row(verdict(floor, plan, results)))
     return rows
 
@@ -68,6 +72,8 @@ def _row(judged: Verdict) -> str:
     word = "not measured" if found is None else found.judged(floor.at_least)
     if found is not None and not is_final:
         word += " so far"
+    elif found is not None and found.num_seeds < ASKED_SEEDS:
+        word += f", of fewer seeds than {ASKED_SEEDS}"
     seeds = MISSING if found is None else str(found.num_seeds)
     text = f"{floor.text} ({where})" if where else floor.text
     return row_text([text, f"{floor.at_least:+g}", reached, seeds, word])

@@ -24,7 +24,7 @@ class Floor:
         Labels of the group.
     at_least : float
         The floor is met when mean + standard error of the paired difference reaches it.
-    data, budgets : tuple
+    data, budgets, recipes : tuple
         Cells of the group; () is all of them.
     metric : str
     against_group : str or None
@@ -40,6 +40,7 @@ class Floor:
     at_least: float
     data: tuple[str, ...] = ()
     budgets: tuple[Budget, ...] = ()
+    recipes: tuple[str, ...] = ()
     metric: str = "accuracy"
     against_group: str | None = None
     is_everywhere: bool = False
@@ -49,7 +50,11 @@ class Floor:
         group = plan.group(self.group)
         group.choice(self.selector)
         plan.group(self.against_group or self.group).choice(self.against)
-        for known, asked in ((group.data, self.data), (group.budgets, self.budgets)):
+        for known, asked in (
+            (group.data, self.data),
+            (group.budgets, self.budgets),
+            (group.recipes, self.recipes),
+        ):
             if unknown := [value for value in asked if value not in known]:
                 msg = f"floor {self.text!r}: group {group.name} has no {unknown[0]!r}"
                 raise ConfigError(msg)

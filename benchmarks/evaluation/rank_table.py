@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.evaluation.plan import Choice, Group, Plan
 from benchmarks.evaluation.ranks import Ranking
 from benchmarks.evaluation.results import Line
+from benchmarks.evaluation.revisions import revised, revisions_of
 from benchmarks.evaluation.scores import (
     METRICS,
     MISSING,
@@ -19,9 +20,7 @@ from benchmarks.evaluation.scores import (
     panels,
     scores,
 )
-from benchmarks.evaluation.section import revised
 from benchmarks.evaluation.tables import markdown, ranks
-from benchmarks.evaluation.trial import REVISIONS
 
 COUNTS = re.compile(r"^- `(.+)`, .*: (\d+) of (\d+) cells$", re.MULTILINE)
 
@@ -163,5 +162,4 @@ def _made_of(parts: Sequence[Part], nums: Sequence[int], ranked: Sequence[Choice
         f"{num} of {len(part.cells)} cells\n"
         for part, num in zip(parts, nums, strict=True)
     ]
-    names = {choice.name for choice in ranked}
-    return "".join([*lines, *revised({n: REVISIONS[n] for n in names & REVISIONS.keys()})])
+    return "".join([*lines, *revised(revisions_of({choice.name for choice in ranked}))])

@@ -31,11 +31,13 @@ A seed decides the order of the stream, the selection and the training, and is t
 Accuracy is that after the last step; the best along a curve is chosen by looking at the test set, and marked so.
 IFS is the paper's integrated fidelity score (its eq. 15, with weights proportional to exp(-b), which gives all 19 scores that it prints), over the budgets of the table: rows of a table can be compared by it, but not with the paper's, which has other budgets, more steps and another model.
 Recipes: `ce` is cross-entropy alone; `structural` adds the paper's structural loss, λ = 1/2; `+pool` adds random samples as support, within the budget under P1; `+weights` weighs each sample by how many it stands for, `+roots` by the square root of that, and `+auto`, as `echo-stream train` does by default, by a power between 0 and 1 that grows with the labels a class has.
-Gradients are as long as they are, as in the paper, unless a section says that they are cut, as `echo-stream train` does by default.
+A selector that gives no weights is trained alike by the last three and without them.
+Gradients are not clipped, as in the paper, unless a section says that they are cut to a length, as `echo-stream train` does by default.
+`mnist@valid` is the training set without its last fifth, with that fifth in the place of the test set; `mnist-lt` has a long tail, class c with n_max · 0.01^(c / (C - 1)) of its samples, of C classes.
 A section that lists no revision of *echo* was measured before its codewords began greedily, and revision 1 when greedy meant distances that were not squared; one without a revision of *gdumb* is from before that kept no more than its algorithm does, and one without those of *kmeans-nearest*, *clustream-nearest* and *sieve-streaming++* from before the first two gave weights, and the third was filled up with a uniform sample.
-**Lost** and **won**: by more than a standard error of the paired difference, in points; against the baseline of the group, and the best of the rivals, which are the selectors of others.
+**Lost** and **won**: by more than a standard error of the paired difference, in points; against the baseline of the group, and the best of the rivals, which are the selectors of others. Of equals one in three would be listed, half of them as lost, and more beside the best of many, which is chosen afterwards.
 Variants of ours are compared in the tables.
-A floor is met when mean + standard error of the paired difference reaches it; *by its error* where the mean alone does not.
+A floor is met when mean + standard error of the paired difference reaches it; *by its error* where the mean alone does not. Ten seeds are asked: where there are fewer, it says so.
 """  # noqa: E501 - a sentence a line
 
 

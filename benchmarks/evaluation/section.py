@@ -1,5 +1,6 @@
 """The section of one group: all that is known of it, which stands by itself in a report."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +12,8 @@ from benchmarks.evaluation.plan import Group, Plan
 from benchmarks.evaluation.plots import draw
 from benchmarks.evaluation.ranks import Ranking
 from benchmarks.evaluation.results import Line
+from benchmarks.evaluation.revisions import revised, revisions_of
 from benchmarks.evaluation.tables import group_tables
-from benchmarks.evaluation.trial import REVISIONS
 from benchmarks.evaluation.verdicts import wins_and_losses
 
 PROGRESS = re.compile(r"^(\d+) of \d+ trials are done", re.MULTILINE)
@@ -53,7 +54,7 @@ def make_section(
         See `benchmarks.evaluation.floor_table.floor_rows`.
     """
     parts = [f"### {group.title}\n", f"{group.protocol}. {group.note}".strip() + "\n"]
-    parts += [_progress(written, group, results), _setting(group, results)]
+    parts += [*_legend(group), _progress(written, group, results), _setting(group, results)]
     picture = target.with_name(f"{target.stem}-{group.name}.png")
     if draw(group, results, picture):
         parts.append(f"![{group.title}]({picture.name})\n")
@@ -84,6 +85,17 @@ def _lines(group: Group, results: Mapping[str, Line]) -> list[Line]:
     return [results[trial.key] for trial in group.all_trials() if trial.key in results]
 
 
+def _legend(group: Group) -> list[str]:
+    """Return what the labels of selectors with options stand for, in a line; none without any."""
+    said = [
+        f"*{choice.label}* is `{choice.name}` with "
+        + ", ".join(f"{name} = {json.dumps(value)}" for name, value in choice.options.items())
+        for choice in group.selectors
+        if choice.options
+    ]
+    return [f"{'; '.join(said)}.\n"] if said else []
+
+
 def _progress(written: Written, group: Group, results: Mapping[str, Line]) -> str:
     """Return how much of a group is done, and how it is run."""
     lines, planned = done(group, results), len(group.all_trials())
@@ -101,18 +113,11 @@ def _progress(written: Written, group: Group, results: Mapping[str, Line]) -> st
 def _setting(group: Group, results: Mapping[str, Line]) -> str:
     """Return what the numbers were measured on, and what failed."""
     parts = machine_lines([line["machine"] for line in done(group, results)])
-    names = {choice.name for choice in group.selectors}
-    parts += revised({name: REVISIONS[name] for name in names & REVISIONS.keys()})
+    parts += revised(revisions_of({choice.name for choice in group.selectors}))
     errors = [line["error"] for line in _lines(group, results) if line["error"] is not None]
     if errors:
         parts.append(f"- trials that failed: {len(errors)}, such as: {errors[0]}\n")
     return "".join(parts)
-
-
-def revised(revisions: Mapping[str, int]) -> list[str]:
-    """Return what changed selectors were measured, in a line; nothing where none is."""
-    named = ", ".join(f"{name} {number}" for name, number in sorted(revisions.items()))
-    return [f"- revisions of selectors: {named}\n"] if named else []
 
 
 def _balance(group: Group, results: Mapping[str, Line]) -> list[str]:

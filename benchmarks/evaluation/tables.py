@@ -10,6 +10,7 @@ from benchmarks.evaluation.by_order import is_by_order, order_rows
 from benchmarks.evaluation.ifs import integrated_fidelity
 from benchmarks.evaluation.plan import Choice, Group
 from benchmarks.evaluation.results import Line
+from benchmarks.evaluation.row_names import row_name
 from benchmarks.evaluation.scores import (
     METRICS,
     MISSING,
@@ -138,21 +139,9 @@ def _cell(
 
 
 def _row_name(group: Group, row: Row, lines: Lines) -> str:
-    """Return a selector's label, its recipe where there are several, and what it looked at."""
-    name = row[0].label if len(group.recipes) == 1 else f"{row[0].label}, {row[1]}"
-    counts = [len(cell) for (r, _), cell in lines.items() if r == row]
-    seen = [
-        line["info"].get("labels_seen", 0)
-        for (r, _), cell in lines.items()
-        if r == row
-        for line in cell.values()
-    ]
-    if seen and max(seen):
-        name += f" (chooses by {max(seen):,} labels)"
-    if min(counts) < len(group.seeds):
-        number = "-".join(map(str, sorted({min(counts), max(counts)})))
-        name += f" [{number} {'seed' if max(counts) == 1 else 'seeds'}]"
-    return name
+    """Return a row's name, with its recipe where there are several."""
+    cells = [cell for (r, _), cell in lines.items() if r == row]
+    return row_name(group, row[0], cells, row[1] if len(group.recipes) > 1 else "")
 
 
 def _mean_ranks(
@@ -186,18 +175,23 @@ def _fidelity(
 
 
 def _labels(group: Group, rows: list[Row], lines: Lines) -> dict[Row, str]:
-    """Return the labels that each row needs, by budget, where they are more than the budget."""
-    if group.protocol == "P1":
-        return {}
-    found = {}
-    for row in rows:
-        means = [
-            f"{np.mean([line['labels'] for line in lines[(row, budget)].values()]):,.0f}"
+    """Return the labels that each row needs, by budget; under P1, of those that need fewer."""
+    found: dict[Row, list[float]] = {
+        row: [
+            float(np.mean([line["labels"] for line in lines[(row, budget)].values()]))
             for budget in group.budgets
             if lines[(row, budget)]
         ]
-        found[row] = " / ".join(means)
-    return found
+        for row in rows
+    }
+    if group.protocol == "P1":
+        most = max(found.values(), key=sum, default=[])
+        found = {
+            row: means
+            for row, means in found.items()
+            if len(means) == len(most) and sum(means) < sum(most)
+        }
+    return {row: " / ".join(f"{mean:,.0f}" for mean in means) for row, means in found.items()}
 
 
 def _full(group: Group, panel: Panel, results: Mapping[str, Line]) -> dict[str, Seeds]:

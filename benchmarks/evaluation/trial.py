@@ -5,15 +5,11 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from benchmarks.evaluation.revisions import revisions_of
 from echo_stream.errors import ConfigError
 
 VERSION = 1
 """Of what a trial does. Raise it when the same trial would measure something else."""
-
-REVISIONS = {
-    "echo": 2, "gdumb": 1, "kmeans-nearest": 1, "clustream-nearest": 1, "sieve-streaming++": 1,
-}  # fmt: skip
-"""How often what a selector chooses has changed. Raise it: old results count no more."""
 
 Protocol: TypeAlias = Literal["P1", "P2"]
 """P1: all labels count within the budget. P2: the core alone is the budget, as in the paper."""
@@ -69,8 +65,7 @@ class Trial:
     @property
     def key(self) -> str:
         """Digest of everything that decides the result."""
-        selectors = {self.selector, *(self.labels_of or ())[:1]}
-        changed = {name: REVISIONS[name] for name in selectors & REVISIONS.keys()}
+        changed = revisions_of({self.selector, *(self.labels_of or ())[:1]})
         return _digest(
             asdict(self) | {"version": VERSION} | ({"revisions": changed} if changed else {})
         )

@@ -59,9 +59,10 @@ def verdict(floor: Floor, plan: Plan, results: Mapping[str, Line]) -> Verdict:
                 floor.metric,
             ),
         )
-        for panel, recipe, budget in product(panels(ours), ours.recipes, ours.budgets)
-        if (not floor.data or panel.data in floor.data)
-        and (not floor.budgets or budget in floor.budgets)
+        for panel, recipe, budget in product(
+            panels(ours), floor.recipes or ours.recipes, floor.budgets or ours.budgets
+        )
+        if not floor.data or panel.data in floor.data
     }  # fmt: skip
     asked = len(ours.seeds)
     if not floor.is_everywhere:
@@ -94,7 +95,7 @@ def wins_and_losses(group: Group, results: Mapping[str, Line]) -> tuple[list[str
             found = difference(ours, rivals.get(rival, {}))
             if found is None or found.num_seeds == 1:  # one seed is an anecdote
                 continue
-            text = f"{label} against {rival}, {where}: {found.text(sign='+')}"
+            text = f"{label} against {rival}, {where}: {found.text(digits=2, sign='+')}"
             if found.mean - found.spread > 0:
                 wins.append(text)
             elif found.mean + found.spread < 0:

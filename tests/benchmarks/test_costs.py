@@ -32,6 +32,8 @@ def made(**compared: Any) -> dict[str, Any]:
     beside = {
         "peer": "facility-location", "n": 20_000, "seeds": 3, "s": 60.0, "our_s": 6.0,
         "times_faster_s": 10.0, "times_faster_warm_s": 99.7, "times_faster_warm_cpu_s": 100.4,
+        "times_faster_s_span": [9.0, 11.0], "times_faster_warm_s_span": [98.0, 101.0],
+        "times_faster_warm_cpu_s_span": [99.0, 104.0],
         "memory_share": 0.05,
         "accuracy": 80.0, "our_gain": -0.2, "our_gain_standard_error": 0.3,
     }  # fmt: skip
@@ -81,9 +83,10 @@ def test_a_section_has_ratios_growth_and_floors() -> None:
         "| ours | 1.1 | 3.3 | 33.0 | 1.00 |",
         "Not measured: graph-cut of 60,000: needs 26.8 GiB, which are not free.",
         "1,000,000 samples of a stream took 20 s, 20 µs each, 2,000 MiB, and a snapshot of it 0.25",
-        f"| {BESIDE}: times faster | 5 | 10.0 | 3 | met |",
-        f"| {BESIDE}: times faster again | 100 | 99.7 | 3 | **missed** |",
-        f"| {BESIDE}: the same in processor time | 100 | 100.4 | 3 | met |",
+        f"| {BESIDE}: times faster | 5 | 10.0 (9.0 to 11.0) | 3 | met |",
+        f"| {BESIDE}: times faster again | 100 | 99.7 (98.0 to 101.0) | 3 | **missed** |",
+        f"| {BESIDE}: the same in processor time | 100 | 100.4 (99.0 to 104.0) | 3 | met by its"
+        " medians |",
         f"| {BESIDE}: share of its memory, at most | 0.1 | 0.050 | 3 | met |",
         f"| {BESIDE}: models no worse, points | +0 | -0.20 ± 0.30 | 3 | met by its error |",
     ):
@@ -134,7 +137,7 @@ def test_a_report_keeps_the_section(tmp_path: Path) -> None:
     assert read_sections(tmp_path / "benchmarks.md")[COSTS].startswith("### Time and memory")
     assert reported(tmp_path) == found
     costs.write_text(json.dumps(made(seeds=9)), encoding="utf-8")
-    assert "| 10.0 | 9 | met |" in reported(tmp_path, "--costs", str(costs))
+    assert "| 10.0 (9.0 to 11.0) | 9 | met |" in reported(tmp_path, "--costs", str(costs))
 
 
 @pytest.mark.parametrize(

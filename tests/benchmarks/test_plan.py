@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks.evaluation.orders import BURST, ORDERS, arranged
 from benchmarks.evaluation.plan import read_plan
-from benchmarks.evaluation.trial import REVISIONS, Trial, resolve_budget, resolve_options
+from benchmarks.evaluation.revisions import REVISIONS
+from benchmarks.evaluation.trial import Trial, resolve_budget, resolve_options
 from echo_stream.errors import ConfigError
 
 PLANS = sorted((Path(__file__).parents[2] / "benchmarks" / "plans").glob("*.toml"))

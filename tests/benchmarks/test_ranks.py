@@ -9,7 +9,8 @@ from click.testing import CliRunner
 from benchmarks.evaluation.plan import read_plan
 from benchmarks.evaluation.rank_table import rank_section
 from benchmarks.evaluation.results import Line, appending
-from benchmarks.evaluation.trial import REVISIONS, Trial
+from benchmarks.evaluation.revisions import REVISIONS
+from benchmarks.evaluation.trial import Trial
 from benchmarks.quality import main
 from echo_stream.errors import ConfigError
 from tests.benchmarks.made_lines import line, lines

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from benchmarks.evaluation.plan import read_plan
 from benchmarks.evaluation.results import appending
+from benchmarks.evaluation.revisions import REVISIONS
 from benchmarks.evaluation.trial import Trial
 from benchmarks.quality import main
 from echo_stream.errors import ConfigError
@@ -54,7 +55,10 @@ is_everywhere = true
 
 GAINS = {"random": 0.0, "echo": 0.03, "k-medoids": 0.02}
 UNKNOWN = "| beside | -1 | – | – | not measured |"
-KNOWN = "| beside (mnist, 60, ce; 1 of 1 cells measured) | -1 | +1.00 ± 0.00 | 2 | met |"
+KNOWN = (
+    "| beside (mnist, 60, ce; 1 of 1 cells measured) | -1 | +1.00 ± 0.00 | 2 | "
+    "met, of fewer seeds than 10 |"
+)
 
 Report = Callable[..., str]
 
@@ -116,7 +120,7 @@ def test_a_section_stands_by_itself(tmp_path: Path, plan: Path, report: Report) 
         "- trials that failed: 1, such as: oh dear",
         "![Images](benchmarks-images.png)",
         "| random | 50.5 ± 0.7 | 50.5 ± 0.7 | 2.0 |",
-        "**Lost: 0**\n\n**Won: 1**\n\n- echo against random, mnist at 600, ce: +3.0 ± 0.0",
+        "**Lost: 0**\n\n**Won: 1**\n\n- echo against random, mnist at 600, ce: +3.00 ± 0.00",
         "| above | +5 | +3.00 | 1 | **missed** so far |",
     ):
         assert expected in found
@@ -130,14 +134,14 @@ def test_a_section_says_why_ours_wins_and_loses(plan: Path, report: Report) -> N
     said = 'ours = ["echo"]\nwhy = "It covers the space."'
     plan.write_text(PLAN.replace('ours = ["echo"]', said), encoding="utf-8")
     found = section(report(results), "images")
-    assert ": +3.0 ± 0.0\n\nWhy: It covers the space.\n\n| floor |" in found
+    assert ": +3.00 ± 0.00\n\nWhy: It covers the space.\n\n| floor |" in found
 
 
 def test_the_top_has_all_floors_and_the_end_the_papers_figures(plan: Path, report: Report) -> None:
     """The rows are those of the sections."""
     top, _, rest = report(measured(plan, "images")).partition("## Mine\n\nAs it is.")
     assert "python -m benchmarks.quality report RESULTS --out" in top
-    assert "| above | +5 | +3.00 ± 0.00 | 2 | **missed** |" in top
+    assert "| above | +5 | +3.00 ± 0.00 | 2 | **missed**, of fewer seeds than 10 |" in top
     assert UNKNOWN in top
     assert "Lost: 0" not in top
     assert "ECHO paper, Table I, not measured here" in rest
@@ -185,6 +189,15 @@ def test_a_floor_against_another_group_keeps_its_row(plan: Path, report: Report)
     assert report(images, apart).count(KNOWN) == 2
     assert report(images).count(KNOWN) == 2
     assert report(images, measured(plan, "apart", seeds=[0])).count(KNOWN) == 2
+
+
+def test_a_floor_against_another_group_goes_with_its_revision(
+    plan: Path, report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was made of is not what the section shows any more."""
+    assert report(measured(plan, "images"), measured(plan, "apart")).count(KNOWN) == 2
+    monkeypatch.setitem(REVISIONS, "echo", 1_000)
+    assert report(measured(plan, "images")).count(UNKNOWN) == 2
 
 
 def test_other_sections_stay_word_for_word(plan: Path, report: Report) -> None:

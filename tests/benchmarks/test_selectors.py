@@ -89,4 +89,4 @@ def test_images_are_measured_by_their_components() -> None:
     order = np.arange(200)[::-1].copy()
     assert stream_vectors(data, order).shape == (200, 20)
     np.testing.assert_allclose(stream_vectors(data, order)[180:].mean(axis=0), 0, atol=1e-5)
-    assert vectors(clusters()) is not None
+    assert vectors(clusters()).shape == (160, 3)

@@ -12,6 +12,7 @@ from benchmarks.evaluation.scores import METRICS
 from benchmarks.evaluation.tables import group_tables
 from benchmarks.evaluation.trial import Trial
 from benchmarks.evaluation.verdicts import verdict, wins_and_losses
+from echo_stream.errors import ConfigError
 from tests.benchmarks.made_lines import lines
 
 GROUP = Group(
@@ -90,6 +91,18 @@ def test_selectors_that_looked_at_labels_are_marked() -> None:
     assert "| other (chooses by 60,000 labels) |" in group_tables(GROUP, found)[0]
 
 
+def test_who_needs_fewer_labels_than_others_is_told_apart() -> None:
+    """Under P1 all have as many; a memory that ends with places left has not."""
+    found = lines(PLAN, steady)
+    assert "labels" not in group_tables(GROUP, found)[0]
+    for value in found.values():
+        value["labels"] = 40 if value["trial"]["selector"] == "herding" else 60
+    table = group_tables(GROUP, found)[0]
+    assert "| mean rank | labels |" in table
+    assert table.count("| 40 / 40 |") == 1
+    assert table.count("| – |") == 2
+
+
 def test_labels_stand_beside_what_is_counted_as_the_paper_does() -> None:
     """Under P2, for each budget."""
     group = replace(GROUP, protocol="P2")
@@ -158,7 +171,7 @@ def test_a_floor_is_met_when_mean_and_error_reach_it(at_least: float, word: str)
     assert judged.found.mean == pytest.approx(2)
     assert judged.found.spread == pytest.approx(1 / 3**0.5)
     (row,) = floor_rows(plan, GROUP, found, before="", anew={"images"})
-    assert row.endswith(f"| 3 | {word} |")
+    assert row.endswith(f"| 3 | {word}, of fewer seeds than 10 |")
 
 
 def test_a_floor_may_have_to_be_met_everywhere() -> None:
@@ -187,7 +200,12 @@ def test_a_cell_that_its_error_meets_decides_before_one_that_is_met() -> None:
 
 
 @pytest.mark.parametrize(
-    ("at_least", "word"), [(2.0, "met so far"), (4.0, "**missed**"), (-9.0, "met so far")]
+    ("at_least", "word"),
+    [
+        (2.0, "met so far"),
+        (4.0, "**missed**, of fewer seeds than 10"),
+        (-9.0, "met so far"),
+    ],
 )
 def test_a_floor_everywhere_is_met_when_every_cell_is_measured(at_least: float, word: str) -> None:
     """One cell that misses it is enough."""
@@ -209,7 +227,27 @@ def test_a_floor_everywhere_is_missed_by_any_cell_that_is_whole() -> None:
 
     found = lines(plan, share_right)
     (row,) = floor_rows(plan, GROUP, found, before="", anew={"images"})
-    assert row.endswith("| 2 | **missed** |")
+    assert row.endswith("| 2 | **missed**, of fewer seeds than 10 |")
+
+
+def test_ten_seeds_are_enough() -> None:
+    """Fewer are said to be fewer."""
+    group = replace(GROUP, seeds=tuple(range(10)))
+    plan = replace(PLAN, groups=(group,), floors=(FLOOR,))
+    (row,) = floor_rows(plan, group, lines(plan, steady), before="", anew={"images"})
+    assert row.endswith("| 10 | met |")
+
+
+def test_a_floor_may_be_of_some_recipes() -> None:
+    """Others do not count."""
+    group = replace(GROUP, recipes=("ce", "structural"))
+    plan = replace(PLAN, groups=(group,))
+    found = lines(plan, lambda t: steady(t) - 0.2 * (t.recipe != "ce" and t.selector == "echo"))
+    judged = verdict(replace(FLOOR, recipes=("ce",)), plan, found)
+    assert judged.found is not None
+    assert judged.found.mean == pytest.approx(3)
+    with pytest.raises(ConfigError, match="group images has no 'mix'"):
+        replace(FLOOR, recipes=("mix",)).check(plan)
 
 
 def test_missed_floors_stand_out() -> None:
@@ -217,8 +255,12 @@ def test_missed_floors_stand_out() -> None:
     part = lines(PLAN, lambda trial: steady(trial) if trial.seed < 2 else None)
     high = replace(PLAN, floors=(replace(FLOOR, at_least=9.0),))
     for plan, found, end in (
-        (PLAN, lines(PLAN, steady), "| +2 | +3.00 ± 0.00 | 3 | met |"),
-        (high, lines(PLAN, steady), "| +9 | +3.00 ± 0.00 | 3 | **missed** |"),
+        (PLAN, lines(PLAN, steady), "| +2 | +3.00 ± 0.00 | 3 | met, of fewer seeds than 10 |"),
+        (
+            high,
+            lines(PLAN, steady),
+            "| +9 | +3.00 ± 0.00 | 3 | **missed**, of fewer seeds than 10 |",
+        ),
         (PLAN, {}, "| +2 | – | – | not measured |"),
         (PLAN, part, "| +2 | +3.00 ± 0.00 | 2 | met so far |"),
     ):
@@ -232,8 +274,8 @@ def test_wins_and_losses_are_against_the_baseline_and_the_best() -> None:
     assert (len(wins), losses) == (2, [])
     found = lines(PLAN, lambda t: steady(t) + 0.2 * (t.selector == "herding"))
     wins, losses = wins_and_losses(GROUP, found)
-    assert wins[0] == "ours against random, mnist at 60, ce: +3.0 ± 0.0"
-    assert losses[0] == "ours against other, mnist at 60, ce: -15.0 ± 0.0"
+    assert wins[0] == "ours against random, mnist at 60, ce: +3.00 ± 0.00"
+    assert losses[0] == "ours against other, mnist at 60, ce: -15.00 ± 0.00"
     single = lines(PLAN, lambda trial: steady(trial) if trial.seed == 0 else None)
     assert wins_and_losses(GROUP, single) == ([], [])
 
@@ -249,7 +291,7 @@ def test_variants_of_ours_are_no_rivals(name: str) -> None:
         return steady(replace(trial, selector="random")) + gain
 
     _, losses = wins_and_losses(group, lines(replace(PLAN, groups=(group,)), share_right))
-    assert losses[0] == "ours against other, mnist at 60, ce: -20.0 ± 0.0"
+    assert losses[0] == "ours against other, mnist at 60, ce: -20.00 ± 0.00"
     assert "split" not in "".join(losses)
     alone = replace(GROUP, baseline="ours", selectors=(GROUP.choice("ours"), variant))
     found = lines(replace(PLAN, groups=(alone,)), share_right)

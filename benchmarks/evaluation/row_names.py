@@ -1,0 +1,31 @@
+"""What a table calls a selector: its label, what it looked at, and of how few seeds it is."""
+
+from collections.abc import Collection, Mapping
+
+from benchmarks.evaluation.plan import Choice, Group
+from benchmarks.evaluation.results import Line
+
+
+def row_name(
+    group: Group, choice: Choice, cells: Collection[Mapping[int, Line]], recipe: str = ""
+) -> str:
+    """Return the name of a row.
+
+    Parameters
+    ----------
+    group : Group
+    choice : Choice
+    cells : collection of mapping
+        The row's lines by seed, cell by cell.
+    recipe : str
+        Where the table has several.
+    """
+    name = f"{choice.label}, {recipe}" if recipe else choice.label
+    counts = [len(lines) for lines in cells]
+    seen = [line["info"].get("labels_seen", 0) for lines in cells for line in lines.values()]
+    if seen and max(seen):
+        name += f" (chooses by {max(seen):,} labels)"
+    if min(counts) < len(group.seeds):
+        number = "-".join(map(str, sorted({min(counts), max(counts)})))
+        name += f" [{number} {'seed' if max(counts) == 1 else 'seeds'}]"
+    return name
