@@ -26,7 +26,7 @@ Every number, but for costs, is a mean ± standard deviation over seeds; in brac
 Floors, and what is lost and won, are such differences ± standard errors, too; error bars in pictures are standard deviations over seeds.
 For each recipe the best of a column is bold; *mean rank* is that among the rows of a recipe, over the budgets of the table.
 A seed decides the order of the stream, the selection and the training, and is the same for every selector of a row's table.
-**P1**: every label that a selector's samples need counts, core, support and auxiliary pool, and all selectors have the same number.
+**P1**: every label that a selector's samples need counts, core, support and auxiliary pool, and all selectors have the same number; of one that ends with fewer a column *labels* has them.
 **P2**, as the paper counts: the core alone is the budget; the column *labels* says what was used.
 Accuracy is that after the last step; the best along a curve is chosen by looking at the test set, and marked so.
 IFS is the paper's integrated fidelity score (its eq. 15, with weights proportional to exp(-b), which gives all 19 scores that it prints), over the budgets of the table: rows of a table can be compared by it, but not with the paper's, which has other budgets, more steps and another model.
