@@ -23,7 +23,7 @@ from benchmarks.evaluation.scores import (
 from benchmarks.evaluation.tables import budget_name, panel_name
 from benchmarks.evaluation.trial import Budget
 
-OWN = frozenset({"echo", "echo-paper"})  # selectors that are ours, whatever label and options
+OWN = frozenset({"echo", "echo-paper", "echo-quotas"})  # selectors, whatever their options
 
 
 class Verdict(NamedTuple):

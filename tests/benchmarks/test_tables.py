@@ -280,7 +280,7 @@ def test_wins_and_losses_are_against_the_baseline_and_the_best() -> None:
     assert wins_and_losses(GROUP, single) == ([], [])
 
 
-@pytest.mark.parametrize("name", ["echo", "echo-paper"])
+@pytest.mark.parametrize("name", ["echo", "echo-paper", "echo-quotas"])
 def test_variants_of_ours_are_no_rivals(name: str) -> None:
     """The best of the others is compared, though a variant is better; alone, there is none."""
     variant = Choice("ours, split", name, {"balance": "class"})
