@@ -1,7 +1,6 @@
 """What a trial chooses: core, support and auxiliary pool, within its protocol's budget."""
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,6 +15,7 @@ from benchmarks.evaluation.recipes import Recipe
 from benchmarks.evaluation.trial import Trial, resolve_budget, resolve_options
 from benchmarks.selectors import Chosen, select, stream_select
 from benchmarks.selectors.spaces import forget_vectors
+from benchmarks.selectors.timed import timed
 from echo_stream.errors import ConfigError
 from echo_stream.typing import IntArray
 
@@ -113,11 +113,17 @@ def _selected(question: str, folders: tuple[Path, ...]) -> Choosing:
     name, budget, seed, order = (asked[key] for key in ("selector", "budget", "seed", "order"))
     arrival = None if order is None else arranged(order, data.y_train, seed)
     forget_vectors()
-    started, cpu_started = time.perf_counter(), time.process_time()
-    if arrival is None:
-        chosen = select(name, data, budget, seed, options)
-    else:
-        chosen = stream_select(name, data, arrival, budget, seed, options)
-    took, cpu_took = time.perf_counter() - started, time.process_time() - cpu_started
-    before, cpu_before = chosen.spent_before
-    return Choosing(chosen, np.array([], dtype=np.int64), took + before, cpu_took + cpu_before)
+    found = timed(
+        lambda: (
+            select(name, data, budget, seed, options)
+            if arrival is None
+            else stream_select(name, data, arrival, budget, seed, options)
+        )
+    )
+    before, cpu_before = found.value.spent_before
+    return Choosing(
+        found.value,
+        np.array([], dtype=np.int64),
+        found.seconds + before,
+        found.cpu_seconds + cpu_before,
+    )

@@ -1,15 +1,14 @@
 """What a model that is trained for a few epochs says of each sample that it is trained on."""
 
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmarks.data import DataSet
+from benchmarks.selectors.timed import Timed, timed
 from echo_stream.device import reproducible, resolve_device
 from echo_stream.models import build_model, model_shape, to_input
 from echo_stream.typing import Array, BoolArray, FloatArray, IntArray
@@ -33,16 +32,12 @@ class Scores:
         Length of the gradient of cross-entropy by the last layer's weights and biases.
     forgotten : ndarray of shape (n,), float64
         How often a sample was right, and wrong at its next turn; infinite if never right.
-    seconds, cpu_seconds : float
-        That training took, by the clock and in processor time.
     """
 
     probabilities: FloatArray
     errors: FloatArray
     gradients: FloatArray
     forgotten: FloatArray
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
 
 
 @lru_cache(maxsize=1)  # six selectors and every budget choose by the same scores
@@ -54,23 +49,22 @@ def scores(
     models: int = 1,
     lr: float | None = None,
     device: str = "auto",
-) -> Scores:
+) -> Timed[Scores]:
     """Train models on the training set, and return what they say of it.
 
     Each has its own initial weights and its own order of samples.
     """
     rate = LR[data.model] if lr is None else lr
-    started, cpu_started = time.perf_counter(), time.process_time()
-    runs = [
-        _Run(data, resolve_device(device), (seed, number)).scores(epochs, rate)
-        for number in range(models)
-    ]
-    averaged: dict[str, Any] = {
-        name: np.mean([getattr(run, name) for run in runs], axis=0)
-        for name in ("probabilities", "errors", "gradients", "forgotten")
-    }
-    took, cpu_took = time.perf_counter() - started, time.process_time() - cpu_started
-    return Scores(**averaged, seconds=took, cpu_seconds=cpu_took)
+
+    def averaged() -> Scores:
+        runs = [
+            _Run(data, resolve_device(device), (seed, number)).scores(epochs, rate)
+            for number in range(models)
+        ]
+        names = [field.name for field in fields(Scores)]
+        return Scores(*(np.mean([getattr(run, name) for run in runs], axis=0) for name in names))
+
+    return timed(averaged)
 
 
 class _Run:

@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.scores import Scores, scores
+from benchmarks.selectors.timed import paid
 from echo_stream.typing import FloatArray
 
 
@@ -68,13 +69,10 @@ def _highest(
     options: dict[str, Any],
 ) -> Chosen:
     """Choose the rows of the highest score, ties at random."""
-    known = scores.cache_info().hits
-    scored = scores(data, seed, **options)
-    is_known = scores.cache_info().hits > known
+    scored, spent = paid(scores, data, seed, **options)
     found = score(scored)
     ties = np.random.default_rng(seed).random(len(found))
     core = np.lexsort((ties, -found))[:budget]
-    spent = (scored.seconds, scored.cpu_seconds) if is_known else (0.0, 0.0)
     return Chosen(core, info={"labels_seen": len(found)}, spent_before=spent)
 
 

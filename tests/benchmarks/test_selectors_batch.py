@@ -5,10 +5,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from benchmarks.evaluation.choosing import loaded
 from benchmarks.selectors import select
 from benchmarks.selectors.greedy import farthest_first, herd
 from benchmarks.selectors.medoids import nearest_rows
 from benchmarks.selectors.sampling import even_shares
+from echo_stream import EchoCoreset
 from echo_stream.typing import Array, IntArray
 from tests.benchmarks.toy_data import clusters
 
@@ -121,6 +123,19 @@ def test_ours_has_support_beside_the_core() -> None:
     paper = select("echo-paper", data, 20, 0, {"epochs": 2})
     assert len(paper.core) == 20
     assert len(paper.support) > 0
+
+
+def test_choices_of_the_paper_share_a_training_and_are_what_they_are_alone() -> None:
+    """Whatever budget and support were asked before; another seed has a training of its own."""
+    data = loaded("digits", ())
+    asked = ((20, 2, 0, False), (40, 1, 0, True), (20, 0, 0, True), (20, 0, 1, False))
+    for budget, support, seed, is_shared in asked:
+        found = select("echo-paper", data, budget, seed, {"support": support, "epochs": 2})
+        alone = EchoCoreset(budget, preset="paper", support=support, epochs=2, seed=seed)
+        alone.fit(data.x_train, data.y_train)
+        rows = np.concatenate([found.core, found.support])
+        assert rows.tolist() == alone.sample_indices_.tolist()
+        assert (min(found.spent_before) > 0) is is_shared
 
 
 @pytest.mark.parametrize(

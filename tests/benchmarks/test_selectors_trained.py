@@ -39,7 +39,7 @@ def test_difficulty_takes_what_is_mislabelled(name: str) -> None:
 def test_each_chooses_by_its_own_score() -> None:
     """Of ten classes, where no two of them are one ranking."""
     data = loaded("digits", ())
-    found = scores(data, 0)
+    found = scores(data, 0).value
     first, second = np.sort(found.probabilities, axis=1)[:, :-3:-1].T
     expected = {
         "least-confidence": 1 - first,
@@ -85,7 +85,7 @@ def test_images_are_scored_by_their_own_model() -> None:
     """LeNet, one epoch of some noise: probabilities of each sample, and no score is missing."""
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (300, 28, 28), dtype=np.uint8), rng.integers(0, 10, 300)
-    found = scores(DataSet("noise", x, y, x, y, "lenet", False), 0, epochs=1)
+    found = scores(DataSet("noise", x, y, x, y, "lenet", False), 0, epochs=1).value
     assert found.probabilities.shape == (300, 10)
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1)
     assert (found.gradients > found.errors).all()
