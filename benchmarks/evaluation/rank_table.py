@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.evaluation.plan import Choice, Group, Plan
 from benchmarks.evaluation.ranks import Ranking
-from benchmarks.evaluation.results import Line
+from benchmarks.evaluation.results import Line, labels_seen
 from benchmarks.evaluation.revisions import revised, revisions_of
 from benchmarks.evaluation.scores import (
     METRICS,
@@ -142,7 +142,7 @@ def _part(group: Group, choices: Sequence[Choice], results: Mapping[str, Line]) 
 def _chooses_by_labels(choice: Choice, parts: Sequence[Part]) -> bool:
     """Return whether a selector has looked at labels in any cell."""
     lines = (line for part in parts for cell in part.cells for line in cell[choice].values())
-    return any(line["info"].get("labels_seen", 0) for line in lines)
+    return any(map(labels_seen, lines))
 
 
 def _note(num_ranked: int, num_planned: int) -> str:

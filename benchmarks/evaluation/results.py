@@ -17,7 +17,7 @@ Line: TypeAlias = dict[str, Any]
 
 
 def read_results(paths: Iterable[Path]) -> dict[str, Line]:
-    """Return the lines of some files by key; of one key, the last counts.
+    """Return the lines of some files by key; of one key, the last that has not failed counts.
 
     A file that is not there has no lines, and a line that a kill has cut short is none.
 
@@ -30,8 +30,15 @@ def read_results(paths: Iterable[Path]) -> dict[str, Line]:
     for path in paths:
         if path.exists():
             with naming(path), path.open("rb") as file:
-                found |= {line["key"]: line for line in _whole_lines(file)}
+                for line in _whole_lines(file):
+                    if line.get("error") is None or line["key"] not in found:
+                        found[line["key"]] = line
     return found
+
+
+def labels_seen(line: Line) -> int:
+    """Return how many labels the selector of a line has looked at."""
+    return int(line.get("info", {}).get("labels_seen", 0))
 
 
 def unfinished(trials: Iterable[Trial], known: Mapping[str, Line]) -> list[Trial]:

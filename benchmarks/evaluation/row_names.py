@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from benchmarks.evaluation.plan import Choice, Group
-from benchmarks.evaluation.results import Line
+from benchmarks.evaluation.results import Line, labels_seen
 
 
 def row_name(
@@ -22,9 +22,9 @@ def row_name(
     """
     name = f"{choice.label}, {recipe}" if recipe else choice.label
     counts = [len(lines) for lines in cells]
-    seen = [line["info"].get("labels_seen", 0) for lines in cells for line in lines.values()]
-    if seen and max(seen):
-        name += f" (chooses by {max(seen):,} labels)"
+    seen = max((labels_seen(line) for lines in cells for line in lines.values()), default=0)
+    if seen:
+        name += f" (chooses by {seen:,} labels)"
     if min(counts) < len(group.seeds):
         number = "-".join(map(str, sorted({min(counts), max(counts)})))
         name += f" [{number} {'seed' if max(counts) == 1 else 'seeds'}]"

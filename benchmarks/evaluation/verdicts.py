@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.evaluation.floors import Floor
-from benchmarks.evaluation.plan import Choice, Group, Plan
-from benchmarks.evaluation.results import Line
+from benchmarks.evaluation.plan import Group, Plan
+from benchmarks.evaluation.results import Line, labels_seen
 from benchmarks.evaluation.scores import (
     METRICS,
     Panel,
@@ -18,10 +18,8 @@ from benchmarks.evaluation.scores import (
     lines_of,
     panels,
     scores,
-    spread,
 )
 from benchmarks.evaluation.tables import budget_name, panel_name
-from benchmarks.evaluation.trial import Budget
 
 OWN = frozenset({"echo", "echo-paper", "echo-quotas"})  # selectors, whatever their options
 
@@ -86,16 +84,18 @@ def wins_and_losses(group: Group, results: Mapping[str, Line]) -> tuple[list[str
     """Return where ours is above, and below, the baseline and the best of the rivals.
 
     By more than a standard error of the paired difference. Rivals are the selectors of others:
-    how ours compares with variants of it is for the tables to show.
+    how ours compares with variants of it is for the tables to show. The best of those that
+    look at no labels is compared, too: one that does would hide it.
     """
     wins, losses = [], []
     for label, where, ours, rivals in _contests(group, results):
-        best = max(rivals, key=lambda name: _mean(rivals[name]))
-        for rival in dict.fromkeys((group.baseline, best)):
-            found = difference(ours, rivals.get(rival, {}))
+        blind = {name: rival for name, rival in rivals.items() if not rival.sees_labels}
+        names = dict.fromkeys((group.baseline, *_best_of(rivals), *_best_of(blind)))
+        for name in names:
+            found = difference(ours, rivals[name].seeds) if name in rivals else None
             if found is None or found.num_seeds == 1:  # one seed is an anecdote
                 continue
-            text = f"{label} against {rival}, {where}: {found.text(digits=2, sign='+')}"
+            text = f"{label} against {name}, {where}: {found.text(digits=2, sign='+')}"
             if found.mean - found.spread > 0:
                 wins.append(text)
             elif found.mean + found.spread < 0:
@@ -103,9 +103,16 @@ def wins_and_losses(group: Group, results: Mapping[str, Line]) -> tuple[list[str
     return wins, losses
 
 
+class Rival(NamedTuple):
+    """Scores of a selector of others in one cell, and whether it looks at labels."""
+
+    seeds: Seeds
+    sees_labels: bool
+
+
 def _contests(
     group: Group, results: Mapping[str, Line]
-) -> Iterator[tuple[str, str, Seeds, dict[str, Seeds]]]:
+) -> Iterator[tuple[str, str, Seeds, dict[str, Rival]]]:
     """Yield label, cell, our scores and those of rivals, cell by cell, of the first metric."""
     metric = group.metrics[0]
     if not METRICS[metric].is_score:
@@ -113,28 +120,17 @@ def _contests(
     others = [choice for choice in group.selectors if choice.name not in OWN]
     for panel, recipe, budget in product(panels(group), group.recipes, group.budgets):
         rivals = {
-            choice.label: values
+            choice.label: Rival(values, any(map(labels_seen, lines.values())))
             for choice in others
-            if (values := _seeds(group, panel, choice, recipe, budget, results, metric))
+            if (lines := lines_of(group, panel, choice, recipe, budget, results))
+            and (values := scores(lines, metric))
         }
         for label in group.ours if rivals else ():
-            ours = _seeds(group, panel, group.choice(label), recipe, budget, results, metric)
+            choice = group.choice(label)
+            ours = scores(lines_of(group, panel, choice, recipe, budget, results), metric)
             where = f"{panel_name(panel)} at {budget_name(budget)}, {recipe}"
             if ours:
                 yield label, where, ours, rivals
-
-
-def _seeds(
-    group: Group,
-    panel: Panel,
-    choice: Choice,
-    recipe: str,
-    budget: Budget,
-    results: Mapping[str, Line],
-    metric: str,
-) -> Seeds:
-    """Return the scores of one cell."""
-    return scores(lines_of(group, panel, choice, recipe, budget, results), metric)
 
 
 def _averaged(cells: list[tuple[Seeds, Seeds]]) -> Spread | None:
@@ -152,7 +148,7 @@ def _panel_in(group: Group, panel: Panel) -> Panel:
     return panel if panel.order in group.orders else Panel(panel.data, group.orders[0])
 
 
-def _mean(values: Seeds) -> float:
-    """Return the mean of scores."""
-    found = spread(values)
-    return found.mean if found is not None else float("-inf")
+def _best_of(rivals: Mapping[str, Rival]) -> list[str]:
+    """Return the name of the rival with the highest mean; none of none."""
+    means = {name: float(np.mean(list(rival.seeds.values()))) for name, rival in rivals.items()}
+    return [max(means, key=means.__getitem__)] if means else []

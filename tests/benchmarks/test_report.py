@@ -108,9 +108,11 @@ def section(text: str, group: str) -> str:
 
 def test_a_section_stands_by_itself(tmp_path: Path, plan: Path, report: Report) -> None:
     """It has progress, command, machine, failures, picture, tables, losses, wins and floors."""
-    results = measured(plan, "images")
+    results, failing = measured(plan, "images"), Trial("mnist", 60, "echo", seed=1)
+    done = results.read_text(encoding="utf-8").splitlines(keepends=True)
+    results.write_text("".join(text for text in done if failing.key not in text), encoding="utf-8")
     with appending(results) as lines:
-        lines.append(line(Trial("mnist", 60, "echo", seed=1), 0.5) | {"error": "oh dear"})
+        lines.append(line(failing, 0.5) | {"error": "oh dear"})
     found = section(report(results), "images")
     for expected in (
         "### Images\n\nP1.\n",

@@ -32,6 +32,20 @@ def test_a_line_that_was_cut_short_is_none(tmp_path: Path) -> None:
     assert set(read_results([path])) == {"x", "z"}
 
 
+def test_what_has_failed_takes_no_place(tmp_path: Path) -> None:
+    """Of a trial that is done, in whatever order files are given; a repetition takes its own."""
+    trial = Trial("mnist", 60, "random")
+    paths = [tmp_path / name for name in ("good.jsonl", "bad.jsonl")]
+    for path, line in zip(
+        paths, (failed(trial, "") | {"error": None}, failed(trial, "oh")), strict=True
+    ):
+        with appending(path) as results:
+            results.append(line)
+    for order in (paths, paths[::-1]):
+        assert read_results(order)[trial.key]["error"] is None
+    assert read_results(paths[1:])[trial.key]["error"] == "oh"
+
+
 @pytest.mark.parametrize("text", [b"oh", b"[]", b'{"no": "key"}', b"\xff"])
 def test_a_line_that_is_no_result_is_named(tmp_path: Path, text: bytes) -> None:
     """With its file and its number; nothing is taken for results that may be another's."""

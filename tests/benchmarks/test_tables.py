@@ -280,6 +280,24 @@ def test_wins_and_losses_are_against_the_baseline_and_the_best() -> None:
     assert wins_and_losses(GROUP, single) == ([], [])
 
 
+def test_a_rival_that_looks_at_labels_hides_none_that_does_not() -> None:
+    """Ours is below both the best of all and the best of those that know as much as it does."""
+    group = replace(GROUP, selectors=(*GROUP.selectors, Choice("blind", "k-center")))
+
+    def share_right(trial: Trial) -> float:
+        gain = {"herding": 0.2, "k-center": 0.1}.get(trial.selector, 0.0)
+        return steady(replace(trial, selector="random")) + gain
+
+    found = lines(replace(PLAN, groups=(group,)), share_right)
+    for line in found.values():
+        line["info"] = {"labels_seen": 60_000 * (line["trial"]["selector"] == "herding")}
+    _, losses = wins_and_losses(group, found)
+    assert losses[:2] == [
+        "ours against other, mnist at 60, ce: -20.00 ± 0.00",
+        "ours against blind, mnist at 60, ce: -10.00 ± 0.00",
+    ]
+
+
 @pytest.mark.parametrize("name", ["echo", "echo-paper", "echo-quotas"])
 def test_variants_of_ours_are_no_rivals(name: str) -> None:
     """The best of the others is compared, though a variant is better; alone, there is none."""
