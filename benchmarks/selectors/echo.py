@@ -26,7 +26,7 @@ ROLES: tuple[Role, ...] = ("core", "support")
 def echo(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -> Chosen:
     """Build the coreset of the training set; options are parameters of `EchoCoreset`."""
     engine = EchoCoreset(budget, seed=seed, **options)
-    return _chosen(engine.fit(data.x_train, data.y_train).snapshot(), {})
+    return _built(engine, data)
 
 
 def echo_paper(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -> Chosen:
@@ -39,8 +39,7 @@ def echo_paper(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -
     config = replace(EngineConfig(budget, **settings), budget=1, support=0, rank=None)
     generation, spent = paid(_paper_generation, data, config)
     engine = EchoCoreset(budget, generation=generation, **settings)
-    found = _chosen(engine.fit(data.x_train, data.y_train).snapshot(), {})
-    return replace(found, spent_before=spent)
+    return replace(_built(engine, data), spent_before=spent)
 
 
 @lru_cache(maxsize=1)
@@ -68,16 +67,25 @@ def echo_in_one_pass(
     whole = engine.snapshot(anew=is_anew)
     snapshot = whole.anew if is_anew else whole
     assert snapshot is not None
-    return _chosen(snapshot, {"warmup_share": settings["warmup"] / len(order)})
+    return _chosen(snapshot, whole, {"warmup_share": settings["warmup"] / len(order)})
 
 
-def _chosen(snapshot: Snapshot, info: dict[str, Any]) -> Chosen:
-    """Return the rows of a snapshot, whose ids are row numbers."""
+def _built(engine: EchoCoreset, data: DataSet) -> Chosen:
+    """Return what an engine chooses of the whole training set."""
+    snapshot = engine.fit(data.x_train, data.y_train).snapshot()
+    return _chosen(snapshot, snapshot, {})
+
+
+def _chosen(snapshot: Snapshot, held: Snapshot, info: dict[str, Any]) -> Chosen:
+    """Return the rows of a snapshot, whose ids are row numbers.
+
+    The stream's own snapshot says what was held, of which a choice anew keeps a part.
+    """
     manifest = snapshot.manifest
     core, support = (_row_numbers(snapshot.select(role)) for role in ROLES)
     info = info | {
         "certified_fraction": snapshot.certified_fraction,
-        "retained_share": manifest["num_retained"] / snapshot.n,
+        "retained_share": held.manifest["num_retained"] / held.n,
         "regenerations": manifest["regenerations"],
         "num_cells": len(snapshot.cells.cells),
     }

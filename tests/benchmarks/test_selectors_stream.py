@@ -246,6 +246,17 @@ def test_ours_learns_from_a_tenth_of_a_stream() -> None:
     assert "labels_seen" not in info
 
 
+def test_what_is_chosen_anew_is_of_all_that_is_held() -> None:
+    """Which is more than its own cells keep afterwards."""
+    x = np.random.default_rng(0).normal(size=(4_000, 8)).astype(np.float32)
+    y, order, shares = np.zeros(4_000, np.int64), np.arange(4_000), []
+    data = DataSet("noise", x, y, x, y, "logistic", True)
+    for is_anew in (False, True):
+        info = stream_select("echo", data, order, 20, 0, {"anew": is_anew}).info
+        shares.append(info["retained_share"])
+    assert shares[0] == shares[1]
+
+
 def test_ours_looks_at_labels_only_to_split_the_budget() -> None:
     """Each class gets as many rows as another then, and all labels count as seen."""
     data = clusters()
