@@ -1,6 +1,7 @@
 """Models trained on what was chosen."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from benchmarks.evaluation.running import run_family, run_trial
 from benchmarks.evaluation.trial import Trial
 from benchmarks.selectors import Chosen
 from echo_stream.errors import ConfigError
+from echo_stream.labelled import LabelledSet
+from echo_stream.train_config import TrainConfig
+from echo_stream.training import train
 from echo_stream.typing import FloatArray
 
 
@@ -71,6 +75,54 @@ def test_a_model_is_trained_once_where_weights_decide_nothing(
     alone = [run_trial(trial, []) for trial in trials]
     assert [line["accuracy"] for line in lines] == [line["accuracy"] for line in alone]
     assert len({line["accuracy"] for line in lines}) == (1 if weights is None else 3)
+
+
+PLAIN: dict[str, Any] = {"structure_weight": 0.0, "sample_weights": "none", "max_grad_norm": 0.0}
+STRUCTURAL: dict[str, Any] = PLAIN | {"structure_weight": 0.5}
+
+
+def test_a_network_is_trained_as_its_recipe_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like one that is trained by itself with these settings; and no two recipes are alike."""
+    data, weights = replace(noisy(), model="mlp"), np.geomspace(1, 1e3, 40)
+
+    def select(_: object, __: object, budget: int, *___: object) -> Chosen:
+        return Chosen(np.arange(budget), weights=weights[:budget])
+
+    monkeypatch.setattr(choosing, "select", select)
+    monkeypatch.setattr(choosing, "load", lambda *_: data)
+    choosing.loaded.cache_clear()
+    choosing._selected.cache_clear()
+    results = []
+    for recipe, asked, settings in (
+        ("ce", {}, PLAIN),
+        ("structural", {}, STRUCTURAL),
+        ("structural", {"max_grad_norm": 0.05}, STRUCTURAL | {"max_grad_norm": 0.05}),
+        ("structural+weights", {}, STRUCTURAL | {"sample_weights": "full"}),
+        ("structural+roots", {}, STRUCTURAL | {"sample_weights": "sqrt"}),
+        ("structural+auto", {}, STRUCTURAL | {"sample_weights": "auto"}),
+        ("structural+pool", {}, STRUCTURAL),
+        ("structural+pool+weights", {}, STRUCTURAL | {"sample_weights": "full"}),
+    ):
+        options: dict[str, Any] = {"model": "mlp", "evaluations": 3, "steps": 40, "lr": 0.2}
+        trial = Trial("a", 40, "s", recipe=recipe, train=options | asked)
+        found = choosing.choose(trial, data, [])
+        core, pool = (
+            LabelledSet(data.x_train[rows], data.y_train[rows], rows, weights=given)
+            for rows, given in (
+                (found.chosen.core, found.chosen.weights),
+                (found.pool, np.full(len(found.pool), weights[:20].mean())),
+            )
+        )
+        test = LabelledSet(data.x_test, data.y_test, np.arange(len(data.y_test)))
+        alone = train(core, pool, test, TrainConfig(**options, **settings, threads=1)).metrics
+        line = run_trial(trial, [])
+        measured = (line["accuracy"], line["worst_accuracy"], line["best_accuracy"])
+        expected = (
+            alone["accuracy"], min(alone["per_class"].values()), alone["best"]["accuracy"]
+        )  # fmt: skip
+        assert measured == pytest.approx(expected, abs=1e-6)
+        results.append(measured)
+    assert len(set(results)) == len(results)
 
 
 def test_a_plan_may_name_another_model(monkeypatch: pytest.MonkeyPatch) -> None:
