@@ -51,6 +51,12 @@ def part_of(name: str, folders: Sequence[Path], n: int, seed: int) -> DataSet:
     return data.part(np.sort(rows))
 
 
+def touch(ready: Ready, size: int) -> dict[str, Any]:
+    """Write to so many bytes, and give them back."""
+    ready()
+    return {"touched": len(np.ones(size, np.uint8))}
+
+
 def peer(
     ready: Ready, name: str, folders: list[Path], n: int, budget: int, seed: int, method: str
 ) -> dict[str, Any]:

@@ -60,9 +60,12 @@ def costs_section(result: Mapping[str, Any]) -> str:
         "Facility location and graph cut are apricot-select's, lazy where it can be; their set-up "
         "is the principal components, as ours has, and the matrix of all similarities. Ours begins "
         "with nothing: encoder, codebook and pools are its set-up. Memory is the most that was in "
-        "use beyond what was there before. Times and memory beside a peer are medians over seeds, "
-        "accuracies are means, of models that are trained by cross-entropy alone; what grows with "
-        "the number of samples is of one seed. What apricot-select spends on compiling is left "
+        "use beyond what was there before; as much as the similarities take has been touched by "
+        "another process just before each, since who is the first to do that on a virtual machine "
+        "may wait longer for memory than for anything else. Times and memory beside a peer are "
+        "medians over seeds, accuracies are means, of models that are trained with the structural "
+        "loss, without weights, gradients cut to a length of 5; what grows with the number of "
+        "samples is of one seed. What apricot-select spends on compiling is left "
         "out. Graph cut has the library's default weight, which leaves it next to no redundancy "
         "to avoid: it is here for its time, and *balanced* in the tables of quality.\n",
         _compared(result["compared"], budget),
