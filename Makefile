@@ -54,6 +54,7 @@ bench: $(VENV)/.group-bench ## measure; FASHION_MNIST and EMBEDDINGS name the da
 	$(BIN)/python -m benchmarks.http
 	$(BIN)/python -m benchmarks.kafka --profile 10
 	$(BIN)/python -m benchmarks.losses
+	$(BIN)/python -m benchmarks.neighbours
 	$(BIN)/python -m benchmarks.fidelity $(EMBEDDINGS) $(FASHION_MNIST)
 	$(BIN)/python -m benchmarks.fashion_mnist $(FASHION_MNIST)
 	$(BIN)/python -m benchmarks.regeneration $(EMBEDDINGS) --fashion-mnist $(FASHION_MNIST)

@@ -128,6 +128,21 @@ def test_module_runs_as_a_program() -> None:
         assert finish(process).stdout == f"echo-stream, version {__version__}\n"
 
 
+@pytest.mark.parametrize(
+    ("given", "spins"), [({}, "0"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "30000000000")]
+)
+def test_threads_sleep_while_they_wait(given: dict[str, str], spins: str) -> None:
+    """As OpenMP tells when torch is loaded; what the user's environment says goes first."""
+    found = subprocess.run(
+        [sys.executable, "-m", "echo_stream", "doctor"],
+        env=os.environ | {"OMP_DISPLAY_ENV": "verbose"} | given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"GOMP_SPINCOUNT = '{spins}'" in found.stderr
+
+
 def test_exit_code_reaches_the_shell() -> None:
     """What main decides is what the process ends with."""
     with command_process("nonsense") as process:
