@@ -62,16 +62,14 @@ def machine_lines(machines: Sequence[Found]) -> list[str]:
 
 
 def shared_lines(machines: Sequence[Found]) -> list[str]:
-    """Return the items on other packages and on commits; none of what is not known."""
+    """Return the items on other packages, none where none are known, and on commits."""
     packages = [found["packages"] for found in machines]
     others = [f"{name} {one[name]}" for name in OTHERS for one in packages if name in one]
     commits = [found["commit"] for found in machines if "commit" in found]
     unknown = len(machines) - len(commits)
     lines = [f"- other packages: {_listed(others)}\n"] if others else []
-    if commits:
-        rest = f" ({unknown:,} of {len(machines):,} trials: not known)" if unknown else ""
-        lines.append(f"- commits: {_listed(commits)}{rest}\n")
-    return lines
+    rest = f" ({unknown:,} of {len(machines):,} trials: not known)" if unknown else ""
+    return [*lines, f"- commits: {_listed(commits)}{rest}\n" if commits else "- commit not known\n"]
 
 
 def machine_in_words(found: Found) -> str:

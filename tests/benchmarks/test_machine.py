@@ -54,6 +54,6 @@ def test_commits_part_no_machine_in_two() -> None:
         "- other packages: river 1.0, river 1.2, scipy 1.1\n",
         "- commits: 3921cbf, 86408ac+ (1 of 4 trials: not known)\n",
     ]
-    assert machine_lines([MACHINE] * 3) == [f"- 3 {ON_ABACUS}"]
+    assert machine_lines([MACHINE] * 3) == [f"- 3 {ON_ABACUS}", "- commit not known\n"]
     parted = machine_lines([MACHINE, MACHINE | {"packages": {"torch": "2.1"}}])
-    assert [line.startswith("- 1 trials on ") for line in parted] == [True, True]
+    assert [line.startswith("- 1 trials on ") for line in parted] == [True, True, False]
