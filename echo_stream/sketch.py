@@ -16,6 +16,7 @@ from echo_stream.cell_graph import CellGraph
 from echo_stream.cells import CellStatistics, CellTable
 from echo_stream.changes import Changes, LateLabel
 from echo_stream.classes import MAX_CLASSES, check_number, class_cell, class_numbers
+from echo_stream.collector import paused_collector
 from echo_stream.config import EngineConfig
 from echo_stream.crossing import cross
 from echo_stream.drift import Watch
@@ -340,6 +341,7 @@ class Sketch:
             check_number(united)
             self._classes = united
 
+    @paused_collector()
     def _apply(self, block: Embedded) -> None:
         """Count and offer one block."""
         counted = self.count(block)
