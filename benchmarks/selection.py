@@ -1,10 +1,10 @@
 """Time, memory and use of our selection, beside facility location and graph cut.
 
 Run `python -m benchmarks.selection --data FOLDER`. Prints JSON. Each selection runs in a process
-of its own, in memory that another has just used: who is the first to touch that of a virtual
-machine may pay for it by far more than by the choice. For the library's, the similarities of
-all pairs are the set-up; for ours, all of the build. `choose` is what comes after it: the
-greedy choice, or a snapshot of a warm sketch.
+of its own, which has just used as much memory as similarities take, and given it back: the first
+to touch that of a virtual machine waits longer for it than for the choice. For the library's,
+the similarities of all pairs are the set-up; for ours, all of the build. `choose` is what comes
+after it: the greedy choice, or a snapshot of a warm sketch.
 Seconds are also given in processor time, which other work on a machine changes less.
 """
 
@@ -15,7 +15,6 @@ from typing import Any
 
 import click
 import numpy as np
-import psutil
 
 from benchmarks.child import Task, in_child
 from benchmarks.evaluation.choosing import Choosing
@@ -25,7 +24,15 @@ from benchmarks.evaluation.recipes import Recipe
 from benchmarks.evaluation.revisions import revisions_of
 from benchmarks.selection_budgets import choice_rows, draws, paper_choices, peer_choices
 from benchmarks.selection_ratios import exponents, ratios
-from benchmarks.selection_tasks import PEERS, ours, ours_streaming, part_of, peer, touch
+from benchmarks.selection_tasks import (
+    PEERS,
+    is_free,
+    ours,
+    ours_streaming,
+    part_of,
+    peer,
+    similarity_bytes,
+)
 from benchmarks.selectors import Chosen
 
 METHODS = {"facility-location": peer, "graph-cut": peer, "ours": ours}
@@ -39,8 +46,6 @@ SIZES = (5_000, 20_000)
 GROWTH = (1_250, 2_500, 5_000, 10_000, 20_000, 40_000, 60_000)
 TRAINING = {"lr": 0.05, "max_grad_norm": 5.0}  # as models are trained in the paper's tables
 SHARES = (0.001, 0.01, 0.1, 0.5)  # of the paper's Table II
-SIMILARITY_BYTES = 8  # of one pair
-MEMORY_SHARE = 0.8  # of what is free, that may be taken
 
 Row = dict[str, Any]
 
@@ -133,13 +138,12 @@ class Bench:
     def measured(self, task: Task, method: str, n: int, budget: int | list[int], seed: int) -> Row:
         """Return what a task takes in a process of its own; of a peer's error, what it needs."""
         row: Row = {"method": method, "n": n, "budget": budget, "seed": seed}
-        if method in PEERS and not _is_free(n):
-            return row | {"error": f"needs {_gib(n):.1f} GiB, which are not free"}
-        if _is_free(n):
-            in_child(touch, SIMILARITY_BYTES * n**2)
+        gib = similarity_bytes(n) / 2**30
+        if method in PEERS and not is_free(n):
+            return row | {"error": f"needs {gib:.1f} GiB, which are not free"}
         row |= in_child(task, self._name, self._folders, n, budget, seed, method)
         if method in PEERS and "error" in row:
-            row["error"] += f", with {_gib(n):.1f} GiB of similarities"
+            row["error"] += f", with {gib:.1f} GiB of similarities"
         shown = {key: value for key, value in row.items() if key != "core"}
         click.echo(f"{time.perf_counter() - self._started:.0f} s {json.dumps(shown)}", err=True)
         return row
@@ -154,16 +158,6 @@ class Bench:
         recipe = Recipe.parse("ce" if data.model == "logistic" else "structural")
         metrics = fitted(data, found, recipe, settings, row["seed"], "cpu")
         row |= {"accuracy": metrics["accuracy"], "labels_used": metrics["labels_used"]}
-
-
-def _gib(n: int) -> float:
-    """Return how much the similarities of n samples take."""
-    return SIMILARITY_BYTES * n**2 / 2**30
-
-
-def _is_free(n: int) -> bool:
-    """Return whether there is room for the similarities of n samples."""
-    return _gib(n) * 2**30 <= MEMORY_SHARE * psutil.virtual_memory().available
 
 
 def without_core(rows: list[Row]) -> list[Row]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import apricot
 import numpy as np
+import psutil
 import sklearn.decomposition
 import sklearn.metrics  # noqa: F401 - the same
 
@@ -21,6 +22,8 @@ PEERS = {
     "facility-location": apricot.FacilityLocationSelection,
     "graph-cut": apricot.GraphCutSelection,
 }
+SIMILARITY_BYTES = 8  # of one pair
+MEMORY_SHARE = 0.8  # of what is free, that may be taken
 WARM_REPEATS = 5
 STREAM_BATCH = 10_000  # samples made and counted at a time
 NOISE = 8  # levels of brightness, so that samples that come again are others
@@ -51,12 +54,6 @@ def part_of(name: str, folders: Sequence[Path], n: int, seed: int) -> DataSet:
     return data.part(np.sort(rows))
 
 
-def touch(ready: Ready, size: int) -> dict[str, Any]:
-    """Write to so many bytes, and give them back."""
-    ready()
-    return {"touched": len(np.ones(size, np.uint8))}
-
-
 def peer(
     ready: Ready, name: str, folders: list[Path], n: int, budget: int, seed: int, method: str
 ) -> dict[str, Any]:
@@ -73,9 +70,26 @@ def peer(
     return found | clock.lap("choose") | compiling(method) | {"core": core.tolist()}
 
 
+def similarity_bytes(n: int) -> int:
+    """Return how much the similarities of n samples take."""
+    return SIMILARITY_BYTES * n**2
+
+
+def is_free(n: int) -> bool:
+    """Return whether there is room for the similarities of n samples."""
+    return similarity_bytes(n) <= MEMORY_SHARE * psutil.virtual_memory().available
+
+
+def touch_memory(n: int) -> None:
+    """Write to as much memory as the similarities of n samples take, if there is, and free it."""
+    if is_free(n):
+        np.ones(similarity_bytes(n), np.uint8)
+
+
 def set_up(ready: Ready, data: DataSet, method: str) -> tuple[FloatArray, dict[str, float]]:
     """Return the similarities that a peer chooses by, and what they take."""
     compiling(method)
+    touch_memory(len(data.x_train))
     ready()
     clock = Clock()
     return similarities(vectors(data)), clock.lap("setup")
@@ -94,6 +108,7 @@ def ours(
     """Build the coreset, encoder and codebook included, then choose again from its sketch."""
     data = part_of(name, folders, n, seed)
     _import_ours(data.x_train)
+    touch_memory(n)
     ready()
     clock = Clock()
     engine = EchoCoreset(budget, seed=seed, device="cpu").fit(data.x_train)
