@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.evaluation.estimates import expected_seconds
 from benchmarks.evaluation.orders import BURST, ORDERS, arranged
 from benchmarks.evaluation.plan import read_plan
 from benchmarks.evaluation.revisions import REVISIONS
@@ -140,6 +141,16 @@ def test_a_selector_that_has_changed_has_other_keys(monkeypatch: pytest.MonkeyPa
         False,
         True,
     ]
+
+
+def test_a_selection_that_others_share_is_expected_once() -> None:
+    """And that of k-means medoids to grow with their number."""
+    plain, weighed = (Trial("mnist", "10%", "k-medoids", recipe=r) for r in ("ce", "ce+weights"))
+    each, both = expected_seconds([plain]), expected_seconds([plain, weighed])
+    few = expected_seconds([replace(plain, budget="0.1%")])
+    assert few < each < both < 2 * each
+    # What is shared is what grows: k-means of 6,000 takes longer than a training.
+    assert 2 * each - both > 2 * few
 
 
 def test_shares_are_of_the_training_set() -> None:
