@@ -54,7 +54,8 @@ def test_the_batch_choice_is_the_one_of_fit(
 
 def test_engine_measures_windows_of_a_stream() -> None:
     """Rates, survivors and the growth of time and state come out."""
-    rows = [word for name in ("kernels", "grid", "codebook", "growth") for word in ("--rows", name)]
+    names = ("kernels", "grid", "codebook", "kmeans", "growth")
+    rows = [word for name in names for word in ("--rows", name)]
     windows = ["--early", "11000", "13000", "--late", "14000", "20000"]
     printed = run(engine.main, *rows, "--dim", "3", *windows)
     rates = printed["D=3"]
@@ -65,6 +66,8 @@ def test_engine_measures_windows_of_a_stream() -> None:
         assert (
             rates[name]["early"]["survivors_per_1000"] > rates[name]["late"]["survivors_per_1000"]
         )
+    assert rates["kmeans"].keys() == {"early", "late"}
+    assert min(window["median"] for window in rates["kmeans"].values()) > 0
     growth = printed["growth"]
     assert isinstance(growth, dict)
     assert growth["state_bytes"] <= growth["bound_bytes"]

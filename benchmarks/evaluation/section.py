@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.evaluation.contests import by_pair, wins_and_losses
 from benchmarks.evaluation.floor_table import floor_table
 from benchmarks.evaluation.machine import machine_lines
 from benchmarks.evaluation.plan import Group, Plan
@@ -14,7 +15,6 @@ from benchmarks.evaluation.ranks import Ranking
 from benchmarks.evaluation.results import Line
 from benchmarks.evaluation.revisions import revised, revisions_of
 from benchmarks.evaluation.tables import group_tables
-from benchmarks.evaluation.verdicts import wins_and_losses
 
 PROGRESS = re.compile(r"^(\d+) of \d+ trials are done", re.MULTILINE)
 
@@ -121,10 +121,10 @@ def _setting(group: Group, results: Mapping[str, Line]) -> str:
 
 
 def _balance(group: Group, results: Mapping[str, Line]) -> list[str]:
-    """Return the list of losses, that of wins, and why it is so, if the plan says it."""
+    """Return the losses and the wins, and why it is so, if the plan says it."""
     wins, losses = wins_and_losses(group, results)
     parts = []
     for word, found in (("Lost", losses), ("Won", wins)):
         parts.append(f"**{word}: {len(found)}**\n")
-        parts += ["".join(f"- {text}\n" for text in found)] if found else []
+        parts += ["".join(f"- {text}\n" for text in by_pair(found))] if found else []
     return [*parts, f"Why: {group.why.strip()}\n"] if group.why else parts

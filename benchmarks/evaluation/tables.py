@@ -28,6 +28,7 @@ STUCK = 1.1  # a model that is right no more often than this many times chance h
 
 Row = tuple[Choice, str]
 Lines = dict[tuple[Row, Budget], dict[int, Line]]
+Full = dict[str, dict[int, Line]]  # by recipe: trainings on everything
 
 
 def group_tables(group: Group, results: Mapping[str, Line]) -> list[str]:
@@ -42,11 +43,12 @@ def group_tables(group: Group, results: Mapping[str, Line]) -> list[str]:
             (row, budget): lines_of(group, panel, *row, budget, results)
             for row, budget in product(rows, group.budgets)
         }
+        full = _full(group, panel, results)
         for metric in group.metrics:
             is_there = any(scores(cell, metric) for cell in lines.values())
             if is_there and not is_by_order(group, metric):
-                found.append(_table(group, panel, metric, lines, _full(group, panel, results)))
-        found += _remarks(lines)
+                found.append(_table(group, panel, metric, lines, full))
+        found += _remarks(lines, full)
     for data, metric in product(group.data, group.metrics):
         if is_by_order(group, metric):
             head, body = order_rows(group, data, metric, results)
@@ -90,7 +92,7 @@ def ranks(values: dict[Row, Seeds]) -> dict[Row, float]:
     return placed
 
 
-def _table(group: Group, panel: Panel, metric: str, lines: Lines, full: dict[str, Seeds]) -> str:
+def _table(group: Group, panel: Panel, metric: str, lines: Lines, full: Full) -> str:
     """Return one table, with its heading."""
     shown = METRICS[metric]
     rows = list(dict.fromkeys(row for row, _ in lines))
@@ -107,8 +109,8 @@ def _table(group: Group, panel: Panel, metric: str, lines: Lines, full: dict[str
         if any(cell != MISSING for cell in cells):
             others = [column.get(row, MISSING) for column in extra.values()]
             body.append([_row_name(group, row, lines), *cells, *others])
-    for recipe, seeds in full.items():
-        if metric == "accuracy" and (all_of_it := spread(seeds)) is not None:
+    for recipe, cell in full.items():
+        if metric == "accuracy" and (all_of_it := spread(scores(cell, metric))) is not None:
             name = f"all samples, {recipe}: {all_of_it.text()}"
             body.append([name, *[""] * (len(head) - 1 + len(extra))])
     return markdown([*head, *extra], body)
@@ -161,13 +163,17 @@ def _fidelity(
     group: Group,
     rows: list[Row],
     values: Mapping[tuple[Row, Budget], Seeds],
-    full: dict[str, Seeds],
+    full: Full,
 ) -> dict[Row, str]:
-    """Return the integrated fidelity scores of rows that have every budget."""
+    """Return the integrated fidelity scores of rows that have every budget.
+
+    They are shares of what a model has of all samples: none where one has learnt nothing.
+    """
     shares = {budget: share_of(budget) for budget in group.budgets}
     found = {}
     for row in rows:
-        all_of_it = spread(full.get(row[1].partition("+")[0], {}))
+        cell = full.get(row[1].partition("+")[0], {})
+        all_of_it = None if any(map(_is_stuck, cell.values())) else spread(scores(cell, "accuracy"))
         means = {s: m.mean for b, s in shares.items() if s and (m := spread(values[(row, b)]))}
         if all_of_it is not None and len(means) == len(shares):
             found[row] = f"{integrated_fidelity(means, all_of_it.mean):.2f}"
@@ -194,25 +200,29 @@ def _labels(group: Group, rows: list[Row], lines: Lines) -> dict[Row, str]:
     return {row: " / ".join(f"{mean:,.0f}" for mean in means) for row, means in found.items()}
 
 
-def _full(group: Group, panel: Panel, results: Mapping[str, Line]) -> dict[str, Seeds]:
-    """Return the accuracies of models that are trained on everything, by recipe."""
-    found: dict[str, Seeds] = {}
+def _full(group: Group, panel: Panel, results: Mapping[str, Line]) -> Full:
+    """Return the results of models that are trained on everything, by recipe and seed."""
+    found: Full = {}
     if group.with_full:
         for recipe, seed in product(group.recipes, group.seeds):
             base = recipe.partition("+")[0]
             line = results.get(group.full_trial(panel.data, recipe, seed).key)
             if line is not None and line["error"] is None:
-                found.setdefault(base, {})[seed] = 100 * line["accuracy"]
+                found.setdefault(base, {})[seed] = line
     return found
 
 
-def _remarks(lines: Lines) -> list[str]:
+def _remarks(lines: Lines, full: Full) -> list[str]:
     """Return what to know of trainings that came to nothing."""
+    cells = {
+        f"{choice.label}, {recipe}, {budget_name(budget)}": cell
+        for ((choice, recipe), budget), cell in lines.items()
+    } | {f"all samples, {recipe}": cell for recipe, cell in full.items()}
     found = []
     for words, is_such in (("diverged", _has_diverged), ("learnt nothing", _is_stuck)):
         rows = [
-            f"{choice.label}, {recipe}, {budget_name(budget)}: {count}"
-            for ((choice, recipe), budget), cell in lines.items()
+            f"{name}: {count}"
+            for name, cell in cells.items()
             if (count := sum(map(is_such, cell.values())))
         ]
         if rows:

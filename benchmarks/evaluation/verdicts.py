@@ -1,6 +1,6 @@
-"""Which floors are met, and where ours wins and loses."""
+"""Which floors are met."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import product
 from typing import NamedTuple
 
@@ -8,9 +8,8 @@ import numpy as np
 
 from benchmarks.evaluation.floors import Floor
 from benchmarks.evaluation.plan import Group, Plan
-from benchmarks.evaluation.results import Line, labels_seen
+from benchmarks.evaluation.results import Line
 from benchmarks.evaluation.scores import (
-    METRICS,
     Panel,
     Seeds,
     Spread,
@@ -20,8 +19,6 @@ from benchmarks.evaluation.scores import (
     scores,
 )
 from benchmarks.evaluation.tables import budget_name, panel_name
-
-OWN = frozenset({"echo", "echo-paper", "echo-quotas"})  # selectors, whatever their options
 
 
 class Verdict(NamedTuple):
@@ -80,59 +77,6 @@ def verdict(floor: Floor, plan: Plan, results: Mapping[str, Line]) -> Verdict:
     return Verdict(floor, known[worst], where, is_final)
 
 
-def wins_and_losses(group: Group, results: Mapping[str, Line]) -> tuple[list[str], list[str]]:
-    """Return where ours is above, and below, the baseline and the best of the rivals.
-
-    By more than a standard error of the paired difference. Rivals are the selectors of others:
-    how ours compares with variants of it is for the tables to show. The best of those that
-    look at no labels is compared, too: one that does would hide it.
-    """
-    wins, losses = [], []
-    for label, where, ours, rivals in _contests(group, results):
-        blind = {name: rival for name, rival in rivals.items() if not rival.sees_labels}
-        names = dict.fromkeys((group.baseline, *_best_of(rivals), *_best_of(blind)))
-        for name in names:
-            found = difference(ours, rivals[name].seeds) if name in rivals else None
-            if found is None or found.num_seeds == 1:  # one seed is an anecdote
-                continue
-            text = f"{label} against {name}, {where}: {found.text(digits=2, sign='+')}"
-            if found.mean - found.spread > 0:
-                wins.append(text)
-            elif found.mean + found.spread < 0:
-                losses.append(text)
-    return wins, losses
-
-
-class Rival(NamedTuple):
-    """Scores of a selector of others in one cell, and whether it looks at labels."""
-
-    seeds: Seeds
-    sees_labels: bool
-
-
-def _contests(
-    group: Group, results: Mapping[str, Line]
-) -> Iterator[tuple[str, str, Seeds, dict[str, Rival]]]:
-    """Yield label, cell, our scores and those of rivals, cell by cell, of the first metric."""
-    metric = group.metrics[0]
-    if not METRICS[metric].is_score:
-        return
-    others = [choice for choice in group.selectors if choice.name not in OWN]
-    for panel, recipe, budget in product(panels(group), group.recipes, group.budgets):
-        rivals = {
-            choice.label: Rival(values, any(map(labels_seen, lines.values())))
-            for choice in others
-            if (lines := lines_of(group, panel, choice, recipe, budget, results))
-            and (values := scores(lines, metric))
-        }
-        for label in group.ours if rivals else ():
-            choice = group.choice(label)
-            ours = scores(lines_of(group, panel, choice, recipe, budget, results), metric)
-            where = f"{panel_name(panel)} at {budget_name(budget)}, {recipe}"
-            if ours:
-                yield label, where, ours, rivals
-
-
 def _averaged(cells: list[tuple[Seeds, Seeds]]) -> Spread | None:
     """Return the difference averaged over cells, for the seeds that all of them have."""
     common = set.intersection(*(set(a) & set(b) for a, b in cells)) if cells else set()
@@ -146,9 +90,3 @@ def _averaged(cells: list[tuple[Seeds, Seeds]]) -> Spread | None:
 def _panel_in(group: Group, panel: Panel) -> Panel:
     """Return the panel of the same data in a group whose order may be another."""
     return panel if panel.order in group.orders else Panel(panel.data, group.orders[0])
-
-
-def _best_of(rivals: Mapping[str, Rival]) -> list[str]:
-    """Return the name of the rival with the highest mean; none of none."""
-    means = {name: float(np.mean(list(rival.seeds.values()))) for name, rival in rivals.items()}
-    return [max(means, key=means.__getitem__)] if means else []

@@ -122,7 +122,7 @@ def test_a_section_stands_by_itself(tmp_path: Path, plan: Path, report: Report) 
         "- trials that failed: 1, such as: oh dear",
         "![Images](benchmarks-images.png)",
         "| random | 50.5 ± 0.7 | 50.5 ± 0.7 | 2.0 |",
-        "**Lost: 0**\n\n**Won: 1**\n\n- echo against random, mnist at 600, ce: +3.00 ± 0.00",
+        "**Lost: 0**\n\n**Won: 1**\n\n- echo against random: mnist at 600, ce: +3.00 ± 0.00",
         "| above | +5 | +3.00 | 1 | **missed** so far |",
     ):
         assert expected in found

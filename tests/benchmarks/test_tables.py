@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.evaluation.contests import by_pair, wins_and_losses
 from benchmarks.evaluation.floor_table import floor_rows
 from benchmarks.evaluation.floors import Floor
 from benchmarks.evaluation.ifs import integrated_fidelity
@@ -11,7 +12,7 @@ from benchmarks.evaluation.plan import Choice, Group, Plan
 from benchmarks.evaluation.scores import METRICS
 from benchmarks.evaluation.tables import group_tables
 from benchmarks.evaluation.trial import Trial
-from benchmarks.evaluation.verdicts import verdict, wins_and_losses
+from benchmarks.evaluation.verdicts import verdict
 from echo_stream.errors import ConfigError
 from tests.benchmarks.made_lines import lines
 
@@ -126,6 +127,18 @@ def test_fidelity_needs_all_budgets_and_the_full_set() -> None:
     assert f"| 2.0 | {expected:.2f} |" in table
     assert "all samples, ce: 80.0 ± 0.0" in table
     assert "| 0.7" not in group_tables(GROUP, lines(PLAN, steady))[0]
+
+
+def test_fidelity_is_no_share_of_a_model_that_has_learnt_nothing() -> None:
+    """One lost training on all samples makes the mean of them too low to divide by."""
+    group = replace(GROUP, budgets=("1%", "10%"), with_full=True)
+    found = lines(replace(PLAN, groups=(group,)), lambda t: 0.7 - 0.1 * (t.budget == "1%"))
+    key = group.full_trial("mnist", "ce", 1).key
+    found[key] |= {"accuracy": 0.1, "worst_accuracy": 0.0, "chance": 0.1}
+    table, remark = group_tables(group, found)
+    assert "IFS" not in table
+    assert "all samples, ce: 50.0 ± 34.6" in table
+    assert remark == "Trainings that learnt nothing: all samples, ce: 1.\n"
 
 
 def test_several_recipes_are_rows_compared_within_themselves() -> None:
@@ -272,29 +285,58 @@ def test_wins_and_losses_are_against_the_baseline_and_the_best() -> None:
     """By more than an error; one seed is neither."""
     wins, losses = wins_and_losses(GROUP, lines(PLAN, steady))
     assert (len(wins), losses) == (2, [])
+    assert by_pair(wins) == [
+        "ours against random: mnist at 60, ce: +3.00 ± 0.00; mnist at 1 %, ce: +3.00 ± 0.00"
+    ]
     found = lines(PLAN, lambda t: steady(t) + 0.2 * (t.selector == "herding"))
     wins, losses = wins_and_losses(GROUP, found)
-    assert wins[0] == "ours against random, mnist at 60, ce: +3.00 ± 0.00"
-    assert losses[0] == "ours against other, mnist at 60, ce: -15.00 ± 0.00"
+    assert (wins[0].pair, wins[0].text) == ("ours against random", "mnist at 60, ce: +3.00 ± 0.00")
+    assert losses[0].text == "mnist at 60, ce: -15.00 ± 0.00"
     single = lines(PLAN, lambda trial: steady(trial) if trial.seed == 0 else None)
     assert wins_and_losses(GROUP, single) == ([], [])
 
 
 def test_a_rival_that_looks_at_labels_hides_none_that_does_not() -> None:
-    """Ours is below both the best of all and the best of those that know as much as it does."""
-    group = replace(GROUP, selectors=(*GROUP.selectors, Choice("blind", "k-center")))
+    """Ours can be below the best of all, and above the best of those that know as much."""
+    blind = (Choice("blind", "k-center"), Choice("worse", "k-medoids"))
+    group = replace(GROUP, selectors=(*GROUP.selectors, *blind))
+    gains = {"herding": 0.2, "k-center": 0.1, "k-medoids": 0.05, "echo": 0.15}
 
     def share_right(trial: Trial) -> float:
-        gain = {"herding": 0.2, "k-center": 0.1}.get(trial.selector, 0.0)
-        return steady(replace(trial, selector="random")) + gain
+        return steady(replace(trial, selector="random")) + gains.get(trial.selector, 0.0)
 
     found = lines(replace(PLAN, groups=(group,)), share_right)
     for line in found.values():
         line["info"] = {"labels_seen": 60_000 * (line["trial"]["selector"] == "herding")}
-    _, losses = wins_and_losses(group, found)
-    assert losses[:2] == [
-        "ours against other, mnist at 60, ce: -20.00 ± 0.00",
-        "ours against blind, mnist at 60, ce: -10.00 ± 0.00",
+    wins, losses = wins_and_losses(group, found)
+    assert by_pair(losses[:1]) == ["ours against other: mnist at 60, ce: -5.00 ± 0.00"]
+    assert by_pair(wins[:2]) == [
+        "ours against random: mnist at 60, ce: +15.00 ± 0.00",
+        "ours against blind: mnist at 60, ce: +5.00 ± 0.00",
+    ]
+    assert "ours against worse" not in {win.pair for win in wins}
+
+
+def test_each_rival_can_win_and_other_metrics_are_beside_the_baseline() -> None:
+    """No rival hides another, and no mean a class that is lost; a peek is no win."""
+    metrics = ("accuracy", "worst_accuracy", "best_accuracy", "explained", "retained_share")
+    other = Choice("third", "k-center")
+    group = replace(GROUP, metrics=metrics, selectors=(*GROUP.selectors, other), budgets=(60,))
+    gains = {"herding": 0.2, "k-center": 0.1, "echo": 0.05}
+
+    def share_right(trial: Trial) -> float:
+        return 0.5 + gains.get(trial.selector, 0.0) + 0.01 * trial.seed
+
+    found = lines(replace(PLAN, groups=(group,)), share_right)
+    for line in found.values():
+        is_ours = line["trial"]["selector"] == "echo"
+        line.update(dict.fromkeys(metrics[1:], 0.3 - 0.1 * is_ours))
+    wins, losses = wins_and_losses(group, found)
+    assert by_pair(wins) == ["ours against random: mnist at 60, ce: +5.00 ± 0.00"]
+    assert by_pair(losses) == [
+        "ours against other: mnist at 60, ce: -15.00 ± 0.00",
+        "ours against third: mnist at 60, ce: -5.00 ± 0.00",
+        "ours against random: mnist at 60, ce, accuracy of the worst class: -10.00 ± 0.00",
     ]
 
 
@@ -309,8 +351,8 @@ def test_variants_of_ours_are_no_rivals(name: str) -> None:
         return steady(replace(trial, selector="random")) + gain
 
     _, losses = wins_and_losses(group, lines(replace(PLAN, groups=(group,)), share_right))
-    assert losses[0] == "ours against other, mnist at 60, ce: -20.00 ± 0.00"
-    assert "split" not in "".join(losses)
+    assert by_pair(losses[:1]) == ["ours against other: mnist at 60, ce: -20.00 ± 0.00"]
+    assert not any("split" in loss.pair for loss in losses)
     alone = replace(GROUP, baseline="ours", selectors=(GROUP.choice("ours"), variant))
     found = lines(replace(PLAN, groups=(alone,)), share_right)
     assert wins_and_losses(alone, found) == ([], [])
