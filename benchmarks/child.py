@@ -11,6 +11,7 @@ from benchmarks.fashion_mnist import anonymous_kib
 
 POLL_SECONDS = 0.01
 KIB_PER_MIB = 1_024
+SLOW = ("apricot",)  # what tasks import when they need it; passed over where it is not installed
 
 Ready: TypeAlias = Callable[[], None]
 """Called by a task when what it needs is imported and read: memory counts from then on."""
@@ -25,7 +26,7 @@ def in_child(task: Task, *arguments: Any) -> dict[str, Any]:
     A task that is killed, or fails, has an `error` instead.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([task.__module__])  # its imports, once for all children
+    context.set_forkserver_preload([task.__module__, *SLOW])  # once for all children
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, task, arguments))
     process.start()

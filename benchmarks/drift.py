@@ -18,6 +18,7 @@ from typing import NamedTuple
 import click
 import numpy as np
 
+from benchmarks.command import NATURAL, call
 from benchmarks.data import load
 from echo_stream import EchoCoreset
 from echo_stream.evaluation import evaluate
@@ -89,12 +90,16 @@ STREAMS: dict[str, Callable[[Path, int | None, int], Stream]] = {
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--budget", default=100, show_default=True, help="Labelled samples, B.")
-@click.option("--points", default=10, show_default=True, help="Retrainings along the stream.")
-@click.option("--steps", default=200, show_default=True, help="Of each training.")
-@click.option("--seeds", default=3, show_default=True, help="Of order, selection and training.")
+@click.option("--budget", default=100, type=NATURAL, show_default=True, help="Labelled samples, B.")
+@click.option(
+    "--points", default=10, type=NATURAL, show_default=True, help="Retrainings along the stream."
+)
+@click.option("--steps", default=200, type=NATURAL, show_default=True, help="Of each training.")
+@click.option(
+    "--seeds", default=3, type=NATURAL, show_default=True, help="Of order, selection and training."
+)
 @click.option("--first-seed", default=0, show_default=True)
-@click.option("--samples", type=int, help="Of the training set; default: all.")
+@click.option("--samples", type=NATURAL, help="Of the training set; default: all.")
 @click.option(
     "--stream",
     "names",
@@ -220,4 +225,4 @@ def draw(curves: dict[str, dict[str, Array]], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    call(main)

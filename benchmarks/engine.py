@@ -18,6 +18,7 @@ import click
 import numpy as np
 import torch
 
+from benchmarks.command import call
 from benchmarks.fashion_mnist import timed as timed_command
 from benchmarks.kernels import grid_kernels
 from benchmarks.peers import clustream, kmeans
@@ -166,4 +167,4 @@ def whole(stream: ClusterStream, n: int) -> Array:
 
 
 if __name__ == "__main__":
-    main()
+    call(main)

@@ -17,6 +17,7 @@ import click
 import numpy as np
 import torch
 
+from benchmarks.command import call
 from benchmarks.data import load
 from echo_stream import EchoCoreset, Snapshot
 from echo_stream.connectors.engine_files import read_generation
@@ -93,4 +94,4 @@ def equal_share(batch: Snapshot, stream: Snapshot, role: str) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    call(main)

@@ -18,6 +18,7 @@ import click
 import numpy as np
 
 from benchmarks.batch_choice import Row, batch_choice, claims
+from benchmarks.command import call
 from benchmarks.data import load
 from echo_stream import EchoCoreset, Generation
 from echo_stream.errors import SourceError
@@ -129,4 +130,4 @@ def compared(engine: EchoCoreset, expected: set[Row]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    call(main)

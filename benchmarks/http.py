@@ -23,6 +23,7 @@ import click
 import numpy as np
 import psutil
 
+from benchmarks.command import call
 from benchmarks.query import made
 from echo_stream.connectors.snapshot_files import write_snapshot
 
@@ -92,4 +93,4 @@ def ask(address: str, seconds: float) -> list[float]:
 
 
 if __name__ == "__main__":
-    main()
+    call(main)

@@ -22,6 +22,7 @@ from typing import Any
 import click
 import torch
 
+from benchmarks.command import call
 from benchmarks.kafka_profile import profiles
 from benchmarks.kafka_rates import Topic, polled, ran, settled
 from benchmarks.kafka_stall import stalls
@@ -119,4 +120,4 @@ def compared(topic: Topic, state: Path, budget: int, repeats: int) -> dict[str, 
 
 
 if __name__ == "__main__":
-    main()
+    call(main)

@@ -16,6 +16,7 @@ import click
 import torch
 from torch import Tensor
 
+from benchmarks.command import call
 from echo_stream.device import reproducible
 from echo_stream.losses import classification_loss, structural_loss
 from echo_stream.models import build_model
@@ -76,4 +77,4 @@ def stepper(objective: Objective) -> Callable[[], tuple[float, float]]:
 
 
 if __name__ == "__main__":
-    main()
+    call(main)

@@ -20,6 +20,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from benchmarks.command import call
 from benchmarks.evaluation.machine import machine
 
 FEATURES = 784
@@ -87,4 +88,4 @@ def busy_cores() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    main()
+    call(main)

@@ -11,28 +11,32 @@ and text of the lines alone, for the groups that have some; of other groups it k
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from benchmarks.data import load
+from benchmarks.command import NATURAL, call, interrupted_once
+from benchmarks.evaluation.checking import check
 from benchmarks.evaluation.costs import COSTS, costs_section, read_costs
 from benchmarks.evaluation.estimates import by_data, expected_seconds, in_words, seconds_left
 from benchmarks.evaluation.fences import read_sections
-from benchmarks.evaluation.plan import Group, Plan, read_plan
+from benchmarks.evaluation.plan import Group, Plan
+from benchmarks.evaluation.plan_files import read_plan
 from benchmarks.evaluation.report import left_out, make_report, update_sections
 from benchmarks.evaluation.results import Line, appending, read_results, unfinished
 from benchmarks.evaluation.section import Written
 from benchmarks.evaluation.trial import Trial
 from benchmarks.evaluation.workers import run_all
-from echo_stream.errors import EchoStreamError, SourceError
+from echo_stream.errors import SourceError
 
 PLANS = Path(__file__).parent / "plans"
 QUICK_STEPS = 100
-PATH = click.Path(path_type=Path)
-WORKERS = click.IntRange(min=1)
+INTERRUPTED = 130  # the exit code that shells give for it
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.group()
@@ -41,12 +45,15 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("plan", type=PATH)
+@click.argument("plan", type=FILE)
 @click.option("--quick", is_flag=True, help="As for run.")
-@click.option("--workers", default=2, type=WORKERS, show_default=True, help="Side by side.")
+@click.option("--workers", default=2, type=NATURAL, show_default=True, help="Side by side.")
 @click.option("--group", "groups", multiple=True, help="Of the plan; default: all.")
 def plan(*, plan: Path, quick: bool, workers: int, groups: tuple[str, ...]) -> None:
-    """Say how many trials PLAN, a TOML file, has, and about how long they take."""
+    """Say how many trials PLAN, a TOML file, has, and about how long they take.
+
+    On cores of a server; those of ResNet-18 on one GPU.
+    """
     trials = _chosen_plan(plan, groups, is_quick=quick).trials()
     for name, seconds in by_data(trials).items():
         count = sum(trial.data == name for trial in trials)
@@ -56,10 +63,10 @@ def plan(*, plan: Path, quick: bool, workers: int, groups: tuple[str, ...]) -> N
 
 
 @main.command()
-@click.argument("plan", type=PATH)
-@click.option("--data", multiple=True, type=PATH, help="Folder of data sets; as often as needed.")
-@click.option("--out", required=True, type=PATH, help="JSON lines, continued if they are there.")
-@click.option("--workers", default=2, type=WORKERS, show_default=True, help="One thread each.")
+@click.argument("plan", type=FILE)
+@click.option("--data", multiple=True, type=FOLDER, help="Of data sets; as often as needed.")
+@click.option("--out", required=True, type=FILE, help="JSON lines, continued if they are there.")
+@click.option("--workers", default=2, type=NATURAL, show_default=True, help="One thread each.")
 @click.option(
     "--device",
     default="cpu",
@@ -87,28 +94,29 @@ def run(
     """
     trials = _chosen_plan(plan, groups, is_quick=quick).trials()
     missing = unfinished(trials, read_results([out]))
-    _check_data(missing, data)
-    click.echo(f"{len(missing)} of {len(trials)} trials to run", err=True)
-    started, failures, left = time.perf_counter(), 0, {trial.key: trial for trial in missing}
-    whole = expected_seconds(missing)
-    with appending(out) as results:
-        for line in run_all(missing, data, workers=workers, device=device):
-            results.append(line)
+    if missing:
+        check(missing, data, device)
+    click.echo(f"{len(missing)} of {_trials(len(trials))} to run", err=True)
+    failures, left = 0, {trial.key: trial for trial in missing}
+    try:
+        for line in _written(missing, data, out, workers=workers, device=device):
             failures += line["error"] is not None
-            trial = left.pop(line["key"])
-            rest = expected_seconds(list(left.values()))
-            remaining = seconds_left(time.perf_counter() - started, whole, rest, workers)
-            click.echo(_progress(trial, line, len(left), remaining), err=True)
+            del left[line["key"]]
+    except KeyboardInterrupt:
+        done = len(missing) - len(left)
+        click.echo(f"{_trials(done)} more in {out}; the same command goes on there", err=True)
+        sys.exit(INTERRUPTED)
     if failures:
-        click.echo(f"{failures} trials failed; their lines in {out} say why", err=True)
+        click.echo(f"{_trials(failures)} failed; their lines in {out} say why", err=True)
         sys.exit(1)
+    click.echo(f"all in {out}; `report {out} --out FILE` makes tables of it", err=True)
 
 
 @main.command()
-@click.argument("results", nargs=-1, required=True, type=PATH)
-@click.option("--out", required=True, type=PATH, help="Markdown, continued if it is there.")
-@click.option("--plan", "plans", multiple=True, type=PATH, help="Of your own, beside all of ours.")
-@click.option("--costs", type=PATH, help="JSON of benchmarks.selection, for a section of its own.")
+@click.argument("results", nargs=-1, required=True, type=FILE)
+@click.option("--out", required=True, type=FILE, help="Markdown, continued if it is there.")
+@click.option("--plan", "plans", multiple=True, type=FILE, help="Of your own, beside all of ours.")
+@click.option("--costs", type=FILE, help="JSON of benchmarks.selection, for a section of its own.")
 @click.option("--quick", is_flag=True, help="Of what `run --quick` has written.")
 def report(
     *,
@@ -147,6 +155,7 @@ def report(
     call = f"python -m benchmarks.quality report RESULTS --out {out.parent.name}/{out.name}"
     call += " --quick" * quick
     out.write_text(make_report(written, sections, call), encoding="utf-8")
+    click.echo(f"{len(sections)} sections in {out}, and pictures beside it")
 
 
 def _shown(path: Path) -> Path:
@@ -155,17 +164,26 @@ def _shown(path: Path) -> Path:
     return path.relative_to(root) if path.is_relative_to(root) else path
 
 
-def _check_data(trials: Sequence[Trial], folders: Sequence[Path]) -> None:
-    """Raise a SourceError, before any trial, unless every data set is there."""
-    missing = []
-    for name in dict.fromkeys(trial.data for trial in trials):
-        try:
-            load(name, folders)
-        except SourceError as err:
-            missing.append(str(err))
-    if missing:
-        msg = "\n".join([*missing, "nothing was run; --group NAME runs a part of the plan"])
-        raise SourceError(msg)
+def _written(
+    missing: Sequence[Trial], folders: Sequence[Path], out: Path, *, workers: int, device: str
+) -> Iterator[Line]:
+    """Yield the line of each trial when it is in the file, and has been told of."""
+    started, left = time.perf_counter(), {trial.key: trial for trial in missing}
+    whole = expected_seconds(missing)
+    lines = run_all(missing, folders, workers=workers, device=device)
+    with appending(out) as results, interrupted_once(), closing(lines):
+        for line in lines:
+            results.append(line)
+            trial = left.pop(line["key"])
+            rest = expected_seconds(list(left.values()))
+            remaining = seconds_left(time.perf_counter() - started, whole, rest, workers)
+            click.echo(_progress(trial, line, len(left), remaining), err=True)
+            yield line
+
+
+def _trials(number: int) -> str:
+    """Return a number of trials in words."""
+    return f"{number} trial" if number == 1 else f"{number} trials"
 
 
 def _progress(trial: Trial, line: Line, left: int, seconds: float) -> str:
@@ -194,7 +212,4 @@ def _quick(group: Group) -> Group:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except EchoStreamError as error:
-        sys.exit(f"error: {error}")
+    call(main)

@@ -19,6 +19,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from benchmarks.command import call
 from echo_stream.connectors.query import query_snapshot
 from echo_stream.connectors.snapshot_files import write_snapshot
 from echo_stream.samples import Samples, as_objects
@@ -126,4 +127,4 @@ def median(ask: Callable[[], object], repeats: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    call(main)

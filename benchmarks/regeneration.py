@@ -16,6 +16,7 @@ import click
 import numpy as np
 import torch
 
+from benchmarks.command import NATURAL, call
 from benchmarks.data import DataSet, load
 from benchmarks.evaluation.classifiers import logistic_labels
 from echo_stream import EchoCoreset, EngineConfig
@@ -43,7 +44,9 @@ Draw = Callable[[np.random.Generator], Array]
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--seeds", default=10, show_default=True, help="Of order, selection and random.")
+@click.option(
+    "--seeds", default=10, type=NATURAL, show_default=True, help="Of order, selection and random."
+)
 @click.option("--stationary-seeds", default=100, show_default=True, help="Per stationary stream.")
 @click.option("--power-seeds", default=10, show_default=True, help="Per size of drift.")
 @click.option("--fashion-mnist", type=click.Path(path_type=Path), help="Folder of its IDX files.")
@@ -222,4 +225,4 @@ def watched(x: Array, budget: int, seed: int) -> tuple[Sketch, Watch]:
 
 
 if __name__ == "__main__":
-    main()
+    call(main)

@@ -17,6 +17,8 @@ import click
 import numpy as np
 
 from benchmarks.child import Task, in_child
+from benchmarks.command import NATURAL, call
+from benchmarks.data import load
 from benchmarks.evaluation.choosing import Choosing
 from benchmarks.evaluation.classifiers import fitted
 from benchmarks.evaluation.machine import machine
@@ -25,7 +27,6 @@ from benchmarks.evaluation.revisions import revisions_of
 from benchmarks.selection_budgets import choice_rows, draws, paper_choices, peer_choices
 from benchmarks.selection_ratios import exponents, ratios
 from benchmarks.selection_tasks import (
-    PEERS,
     is_free,
     ours,
     ours_streaming,
@@ -34,6 +35,7 @@ from benchmarks.selection_tasks import (
     similarity_bytes,
 )
 from benchmarks.selectors import Chosen
+from benchmarks.selectors.submodular import FUNCTIONS, of_apricot
 
 METHODS = {"facility-location": peer, "graph-cut": peer, "ours": ours}
 BY_BUDGET = {
@@ -53,12 +55,22 @@ Row = dict[str, Any]
 @click.command()
 @click.option("--data", multiple=True, type=click.Path(path_type=Path), help="Folder of data.")
 @click.option("--set", "name", default="fashion-mnist", show_default=True, help="Data set.")
-@click.option("--size", "sizes", multiple=True, type=int, help="Samples; default: 5,000, 20,000.")
-@click.option("--budget", default=500, show_default=True, help="Samples to choose.")
-@click.option("--seeds", default=5, show_default=True, help="Of samples, choice and training.")
-@click.option("--steps", default=600, show_default=True, help="Of each training.")
-@click.option("--growth", multiple=True, type=int, help="Samples; default: 1,250 to 60,000.")
-@click.option("--stream", default=1_000_000, show_default=True, help="Samples of ours in one pass.")
+@click.option(
+    "--size", "sizes", multiple=True, type=NATURAL, help="Samples; default: 5,000, 20,000."
+)
+@click.option("--budget", default=500, type=NATURAL, show_default=True, help="Samples to choose.")
+@click.option(
+    "--seeds", default=5, type=NATURAL, show_default=True, help="Of samples, choice and training."
+)
+@click.option("--steps", default=600, type=NATURAL, show_default=True, help="Of each training.")
+@click.option("--growth", multiple=True, type=NATURAL, help="Samples; default: 1,250 to 60,000.")
+@click.option(
+    "--stream",
+    default=1_000_000,
+    type=NATURAL,
+    show_default=True,
+    help="Samples of ours in one pass.",
+)
 def main(
     *,
     data: tuple[Path, ...],
@@ -71,6 +83,9 @@ def main(
     stream: int,
 ) -> None:
     """Measure selections of the same samples side by side; times by budget at the largest size."""
+    for peer_name in FUNCTIONS:  # what is missing is told before hours, not after
+        of_apricot(peer_name)
+    load(name, data)
     measured_on = machine()  # the code that is run, if it changes meanwhile
     sizes, growth = sizes or SIZES, growth or GROWTH
     bench = Bench(name, list(data), steps)
@@ -139,10 +154,10 @@ class Bench:
         """Return what a task takes in a process of its own; of a peer's error, what it needs."""
         row: Row = {"method": method, "n": n, "budget": budget, "seed": seed}
         gib = similarity_bytes(n) / 2**30
-        if method in PEERS and not is_free(n):
+        if method in FUNCTIONS and not is_free(n):
             return row | {"error": f"needs {gib:.1f} GiB, which are not free"}
         row |= in_child(task, self._name, self._folders, n, budget, seed, method)
-        if method in PEERS and "error" in row:
+        if method in FUNCTIONS and "error" in row:
             row["error"] += f", with {gib:.1f} GiB of similarities"
         shown = {key: value for key, value in row.items() if key != "core"}
         click.echo(f"{time.perf_counter() - self._started:.0f} s {json.dumps(shown)}", err=True)
@@ -166,4 +181,4 @@ def without_core(rows: list[Row]) -> list[Row]:
 
 
 if __name__ == "__main__":
-    main()
+    call(main)

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from benchmarks.child import Ready
-from benchmarks.selection_tasks import PEERS, Clock, compiling, part_of, set_up, touch_memory
+from benchmarks.selection_tasks import Clock, compiling, part_of, set_up, touch_memory
 from benchmarks.selectors.sampling import random
-from benchmarks.selectors.submodular import greedy
+from benchmarks.selectors.submodular import greedy, of_apricot
 from echo_stream import EchoCoreset
 from echo_stream.config import EngineConfig
 from echo_stream.generation import train_generation
@@ -33,7 +33,7 @@ def peer_choices(
 ) -> dict[str, Any]:
     """Choose by a function of apricot-select: similarities are the set-up."""
     similar, found = set_up(ready, part_of(name, folders, n, seed), method)
-    choices = _timed(lambda budget: greedy(PEERS[method], similar, budget), budgets)
+    choices = _timed(lambda budget: greedy(of_apricot(method), similar, budget), budgets)
     return found | compiling(method) | {"choices": choices}
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import apricot
 import numpy as np
 import psutil
 import sklearn.decomposition
@@ -14,14 +13,10 @@ import sklearn.metrics  # noqa: F401 - the same
 from benchmarks.child import Ready
 from benchmarks.data import DataSet, load
 from benchmarks.selectors.spaces import vectors
-from benchmarks.selectors.submodular import greedy, similarities
+from benchmarks.selectors.submodular import greedy, of_apricot, similarities
 from echo_stream import EchoCoreset
 from echo_stream.typing import Array, FloatArray
 
-PEERS = {
-    "facility-location": apricot.FacilityLocationSelection,
-    "graph-cut": apricot.GraphCutSelection,
-}
 SIMILARITY_BYTES = 8  # of one pair
 MEMORY_SHARE = 0.8  # of what is free, that may be taken
 WARM_REPEATS = 5
@@ -66,7 +61,7 @@ def peer(
     data = part_of(name, folders, n, seed)
     similar, found = set_up(ready, data, method)
     clock = Clock()
-    core = greedy(PEERS[method], similar, budget)
+    core = greedy(of_apricot(method), similar, budget)
     return found | clock.lap("choose") | compiling(method) | {"core": core.tolist()}
 
 
@@ -98,7 +93,7 @@ def set_up(ready: Ready, data: DataSet, method: str) -> tuple[FloatArray, dict[s
 def compiling(method: str) -> dict[str, float]:
     """Return what a peer takes to choose from four samples, all of it compiling."""
     clock = Clock()
-    greedy(PEERS[method], np.eye(4), 2)
+    greedy(of_apricot(method), np.eye(4), 2)
     return clock.lap("compile")
 
 

@@ -1,6 +1,8 @@
 """Every benchmark runs, at toy size; its numbers are for the machine that it is run on."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -168,3 +170,16 @@ def test_drift_scores_each_method_along_a_stream(tmp_path: Path) -> None:
     assert len(drift.table("toy", curves).splitlines()) == 2 + len(drift.METHODS)
     drift.draw({"toy": curves}, tmp_path / "one.png")
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "words", ["fashion_mnist", "drift", "regeneration", "fidelity . ", "selection --data"]
+)
+def test_a_benchmark_without_its_data_says_how_to_get_it(tmp_path: Path, words: str) -> None:
+    """In a sentence, and before anything is measured."""
+    command = [sys.executable, "-m", *f"benchmarks.{words}".split(), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: there is no ")
+    assert "Traceback" not in done.stderr

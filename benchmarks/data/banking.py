@@ -81,7 +81,7 @@ def _verified(path: Path, finder: Finder) -> Mapping[str, Array]:
     """Return the arrays of a file by name; nothing if one of them is refused."""
     found = arrays_of(path, ARRAYS)
     if found is None:
-        finder.refuse(path, f"it is no npz of {', '.join(ARRAYS)}")
+        finder.refuse(path, f"it is damaged, or no npz of {', '.join(ARRAYS)}; copy it again")
         return {}
     arrays = {part: _narrowed(part, x) for part, x in zip(ARRAYS, found, strict=True)}
     reasons = [why for part, x in arrays.items() if (why := _difference(part, x))]

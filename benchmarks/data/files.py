@@ -68,7 +68,9 @@ class Finder:
         """
         if is_authentic(content, digest):
             return True
-        self.refuse(path, f"its {part}checksum is not {digest}")
+        kind = "MD5" if len(digest) == MD5_DIGITS else "SHA-256"
+        packed = ", unpacked," if path.suffix == ".gz" else ""
+        self.refuse(path, f"its {part}{kind}{packed} is not {digest}")
         return False
 
     def refuse(self, path: Path, why: str) -> None:
@@ -77,8 +79,9 @@ class Finder:
 
     def missing(self, name: str, how: str) -> SourceError:
         """Return the error that says what is missing, and how to get it."""
-        where = ", ".join(map(str, self.folders)) or "no folder at all"
-        return SourceError("; ".join([f"there is no {name} in {where}", *self.refused, how]))
+        where = f"in {', '.join(map(str, self.folders))}" if self.folders else "without a folder"
+        what = f"there is no {'right ' if self.refused else ''}{name} {where}"
+        return SourceError("; ".join([what, *self.refused, how]))
 
 
 def remark(path: Path, words: str) -> None:

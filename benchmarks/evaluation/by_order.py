@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from itertools import product
 
+from benchmarks.evaluation.metrics import METRICS
 from benchmarks.evaluation.plan import Choice, Group
 from benchmarks.evaluation.results import Line
 from benchmarks.evaluation.row_names import row_name
 from benchmarks.evaluation.scores import (
-    METRICS,
     MISSING,
     Panel,
     Seeds,

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.evaluation.metrics import METRICS
 from benchmarks.evaluation.plan import Group
 from benchmarks.evaluation.results import Line, labels_seen
 from benchmarks.evaluation.scores import (
-    METRICS,
     Seeds,
     Spread,
     difference,

@@ -1,21 +1,17 @@
-"""Plans: TOML files that say which trials there are, and how they are shown."""
+"""Plans: which trials there are, and how they are shown."""
 
-import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import product
-from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from benchmarks.evaluation.floors import Floor
-from benchmarks.evaluation.orders import ORDERS
+from benchmarks.evaluation.kinds import build
 from benchmarks.evaluation.ranks import Ranking
-from benchmarks.evaluation.recipes import Recipe
-from benchmarks.evaluation.trial import Budget, Protocol, Trial, share_of
+from benchmarks.evaluation.trial import Budget, Protocol, Trial
 from echo_stream.errors import ConfigError
 
 FULL = "100%"
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +24,10 @@ class Choice:
     labels_of: str | None = None
 
     @classmethod
-    def of(cls, entry: str | dict[str, Any]) -> Self:
+    def of(cls, entry: object) -> Self:
         """Return what an entry of a plan stands for: a name, or a table."""
-        values = {"name": entry} if isinstance(entry, str) else entry
-        return _build(cls, {"label": values.get("name")} | values, "a selector")
+        values = entry if isinstance(entry, dict) else {"name": entry}
+        return build(cls, {"label": values.get("name")} | values, "a selector")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,106 +159,3 @@ class Plan:
                 return group
         msg = f"there is no group {name!r}; there are {', '.join(g.name for g in self.groups)}"
         raise ConfigError(msg)
-
-
-def read_plan(path: Path) -> Plan:
-    """Return the plan in a TOML file.
-
-    Settings at the top, `title` and `note` apart, hold for every group that does not give
-    its own; `seeds` is a number of seeds, from 0, or a list of them.
-
-    Raises
-    ------
-    ConfigError
-        If the file cannot be read, or says what no plan says.
-    """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as err:
-        msg = f"cannot read plan {path}: {err.strerror}"
-        raise ConfigError(msg) from err
-    except tomllib.TOMLDecodeError as err:
-        msg = f"{path} is no TOML: {err}"
-        raise ConfigError(msg) from err
-    try:
-        return _plan(content)
-    except ConfigError as err:
-        msg = f"plan {path}: {err}"
-        raise ConfigError(msg) from err
-
-
-def _plan(content: dict[str, Any]) -> Plan:
-    """Return the plan that a file's content describes."""
-    groups, floors, rankings = (content.pop(kind, []) for kind in ("group", "floor", "rank"))
-    title, note = content.pop("title", ""), content.pop("note", "")
-    if not groups:
-        msg = "there is no [[group]]; give at least one"
-        raise ConfigError(msg)
-    train = content.pop("train", {})
-    plan = Plan(
-        title,
-        tuple(_group(content | entry, train) for entry in groups),
-        tuple(_build(Floor, _tuples(entry), "a floor") for entry in floors),
-        note,
-        tuple(_build(Ranking, _tuples(entry), "a ranking") for entry in rankings),
-    )
-    parts: tuple[Floor | Ranking, ...] = (*plan.floors, *plan.rankings)
-    for part in parts:
-        part.check(plan)
-    return plan
-
-
-def _group(values: dict[str, Any], train: dict[str, Any]) -> Group:
-    """Return a group, checked as far as it can be without its data."""
-    seeds = values.get("seeds", 1)
-    selectors = tuple(map(Choice.of, values.get("selectors", [])))
-    own = values.get("train", {})
-    if "epochs" in own:  # a number of steps, which would go before it, is that of other groups
-        train = {name: value for name, value in train.items() if name != "steps"}
-    values = _tuples(values) | {
-        "seeds": tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
-        "selectors": selectors,
-        "train": train | own,
-        "recipes": tuple(values.get("recipes", ["ce"])),
-        "orders": tuple(values.get("orders") or [None]),
-    }
-    group = _build(Group, values, f"group {values.get('name')}")
-    for recipe in group.recipes:
-        Recipe.parse(recipe)
-    for budget in group.budgets:
-        share_of(budget)
-    for order in set(group.orders) - {None, *ORDERS}:
-        msg = f"group {group.name}: an order is one of {', '.join(ORDERS)}; got {order!r}"
-        raise ConfigError(msg)
-    for label in (group.baseline, *group.ours, *(c.labels_of for c in selectors if c.labels_of)):
-        group.choice(label)
-    _check_why(group)
-    return group
-
-
-def _check_why(group: Group) -> None:
-    """Raise a ConfigError if a group says why, but not of what, or not in words."""
-    if group.why and not (isinstance(group.why, str) and group.why.strip() and group.ours):
-        msg = (
-            f"group {group.name}: why is text on where `ours` wins and loses; "
-            f"got {group.why!r} with ours = {list(group.ours)}"
-        )
-        raise ConfigError(msg)
-
-
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """Return values with tuples where there were lists."""
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-
-
-def _build(kind: type[T], values: dict[str, Any], what: str) -> T:
-    """Return a dataclass of values; refuse names that it does not have, or lacks."""
-    known = {entry.name for entry in fields(kind)}  # type: ignore[arg-type]  # all are dataclasses
-    if unknown := sorted(set(values) - known):
-        msg = f"{what} has no setting {unknown[0]!r}; it has {', '.join(sorted(known))}"
-        raise ConfigError(msg)
-    try:
-        return kind(**values)
-    except TypeError as err:  # says which are missing
-        msg = f"{what}: {str(err).partition(') ')[2]}"
-        raise ConfigError(msg) from err

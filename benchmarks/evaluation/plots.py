@@ -7,9 +7,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from benchmarks.evaluation.metrics import METRICS
 from benchmarks.evaluation.plan import Group
 from benchmarks.evaluation.results import Line
-from benchmarks.evaluation.scores import METRICS, Panel, lines_of, panels, scores, spread
+from benchmarks.evaluation.scores import Panel, lines_of, panels, scores, spread
 from benchmarks.evaluation.tables import panel_name
 from echo_stream.typing import FloatArray
 

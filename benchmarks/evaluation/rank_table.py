@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.evaluation.metrics import METRICS
 from benchmarks.evaluation.plan import Choice, Group, Plan
 from benchmarks.evaluation.ranks import Ranking
 from benchmarks.evaluation.results import Line, labels_seen
 from benchmarks.evaluation.revisions import revised, revisions_of
 from benchmarks.evaluation.scores import (
-    METRICS,
     MISSING,
     Spread,
     difference,

@@ -12,7 +12,7 @@ from benchmarks.evaluation.published import read_published
 from benchmarks.evaluation.rank_table import is_part, num_cells, rank_section
 from benchmarks.evaluation.ranks import Ranking
 from benchmarks.evaluation.results import Line
-from benchmarks.evaluation.section import Written, done, make_section, num_done
+from benchmarks.evaluation.section import Written, done, failures, make_section, num_done
 from benchmarks.evaluation.tables import markdown
 from echo_stream.errors import ConfigError
 
@@ -102,6 +102,8 @@ def left_out(
     found = [f"{name} is dropped: no plan has it" for name in before if name not in known_names]
     for name, (written, group) in groups.items():
         known = len(done(group, results))
+        if not known and (errors := failures(group, results)):
+            found.append(f"{name} has no section: {len(errors)} failed, such as: {errors[0]}")
         if known and not _is_anew(written, group, results, before):
             old = num_done(before[name])
             found.append(f"{name} keeps its section, of {old} trials; the results have {known}")

@@ -68,6 +68,11 @@ def done(group: Group, results: Mapping[str, Line]) -> list[Line]:
     return [line for line in _lines(group, results) if line["error"] is None]
 
 
+def failures(group: Group, results: Mapping[str, Line]) -> list[str]:
+    """Return what a group's trials that have failed failed by."""
+    return [line["error"] for line in _lines(group, results) if line["error"] is not None]
+
+
 def num_done(section: str) -> int:
     """Return the number of trials that a section says it is of.
 
@@ -114,8 +119,7 @@ def _setting(group: Group, results: Mapping[str, Line]) -> str:
     """Return what the numbers were measured on, and what failed."""
     parts = machine_lines([line["machine"] for line in done(group, results)])
     parts += revised(revisions_of({choice.name for choice in group.selectors}))
-    errors = [line["error"] for line in _lines(group, results) if line["error"] is not None]
-    if errors:
+    if errors := failures(group, results):
         parts.append(f"- trials that failed: {len(errors)}, such as: {errors[0]}\n")
     return "".join(parts)
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from benchmarks.evaluation.by_order import is_by_order, order_rows
 from benchmarks.evaluation.ifs import integrated_fidelity
+from benchmarks.evaluation.metrics import METRICS
 from benchmarks.evaluation.plan import Choice, Group
 from benchmarks.evaluation.results import Line
 from benchmarks.evaluation.row_names import row_name
 from benchmarks.evaluation.scores import (
-    METRICS,
     MISSING,
     Panel,
     Seeds,

@@ -2,9 +2,10 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ DIED = "its process died, or that of a trial beside it; is there enough memory?"
 
 def run_all(
     trials: Sequence[Trial], folders: Sequence[Path], *, workers: int, device: str
-) -> Iterator[Line]:
+) -> Generator[Line]:
     """Yield the line of each trial as its family is done.
 
     Trials that may share a selection form a family and run in one process, one after
@@ -43,7 +44,7 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     os.environ.update(limits)
     try:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, initializer=_start) as pool:
+        with ProcessPoolExecutor(workers, context, initializer=_start) as pool, not_waited_for():
             yield pool
     finally:
         for name, value in before.items():
@@ -51,6 +52,17 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def not_waited_for() -> Iterator[None]:
+    """End child processes when what they work for is given up."""
+    try:
+        yield
+    except BaseException:
+        for child in multiprocessing.active_children():
+            child.kill()
+        raise
 
 
 def families(trials: Iterable[Trial]) -> list[list[Trial]]:
@@ -95,7 +107,8 @@ def _run_family(trials: list[Trial], folders: tuple[Path, ...], device: str) -> 
 
 
 def _start() -> None:
-    """Have a process end when nobody waits for it any more."""
+    """Have a process end when nobody waits for it any more, and not by itself before."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a shell interrupts all of them at once
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 
 

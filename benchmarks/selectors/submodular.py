@@ -8,7 +8,7 @@ itself, as DeepCore does it; that looks at all labels.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,8 +20,11 @@ from benchmarks.selectors.spaces import vectors
 from echo_stream.errors import ConfigError
 from echo_stream.typing import Array, FloatArray, IntArray
 
+FUNCTIONS = {"facility-location": "FacilityLocationSelection", "graph-cut": "GraphCutSelection"}
 MAX_ROWS = 20_000  # 3.2 GB of similarities
 SYMMETRIC_ROWS = 20_000  # as many times their own transpose, which OpenBLAS is known to survive
+
+Function: TypeAlias = Callable[..., Any]
 
 
 def facility_location(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -> Chosen:
@@ -31,9 +34,7 @@ def facility_location(data: DataSet, budget: int, seed: int, options: dict[str, 
     is the number of samples that are nearest to it, scaled up to the training set. Source:
     Mirchandani & Francis (1990); lazily, Minoux (1978).
     """
-    from apricot import FacilityLocationSelection  # noqa: PLC0415 - slow to import
-
-    core, rows, info = _chosen(FacilityLocationSelection, data, budget, seed, options)
+    core, rows, info = _chosen(of_apricot("facility-location"), data, budget, seed, options)
     x = vectors(data)
     owners, _ = nearest_centres(x[rows], x[core])
     counts = np.bincount(owners, minlength=len(core)).astype(np.float64)
@@ -50,13 +51,30 @@ def graph_cut(data: DataSet, budget: int, seed: int, options: dict[str, Any]) ->
     similarities a sample is worth something until the budget is full, and no longer.
     Source: Iyer & Bilmes (2013); as a selector, and class by class, DeepCore, Guo et al. (2022).
     """
-    from apricot import GraphCutSelection  # noqa: PLC0415 - slow to import
-
-    function: Callable[..., Any] = GraphCutSelection
+    function = of_apricot("graph-cut")
     if options.get("is_balanced"):
         function = partial(function, alpha=2 * budget / min(_most(options), len(data.x_train)))
     core, _, info = _chosen(function, data, budget, seed, options)
     return Chosen(core, info=info)
+
+
+def of_apricot(name: str) -> Function:
+    """Return a function of apricot-select, by a name of `FUNCTIONS`.
+
+    Raises
+    ------
+    ConfigError
+        If the library is not installed.
+    """
+    try:
+        import apricot  # noqa: PLC0415 - slow to import
+    except ModuleNotFoundError as err:
+        if err.name != "apricot":
+            raise
+        msg = f"{name} needs apricot-select; `make .venv/.group-bench` installs it"
+        raise ConfigError(msg) from err
+    function: Function = getattr(apricot, FUNCTIONS[name])
+    return function
 
 
 def similarities(x: Array) -> FloatArray:

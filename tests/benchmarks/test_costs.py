@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from benchmarks.evaluation.costs import COSTS, costs_section, read_costs
 from benchmarks.evaluation.fences import read_sections
-from benchmarks.evaluation.plan import read_plan
+from benchmarks.evaluation.plan_files import read_plan
 from benchmarks.evaluation.results import appending
 from benchmarks.quality import main
 from echo_stream.errors import EchoStreamError

@@ -110,7 +110,7 @@ def test_what_is_missing_says_how_to_get_it(tmp_path: Path, name: str, ways: lis
     with pytest.raises(SourceError) as caught:
         load(name, [tmp_path])
     assert [way for way in [*ways, str(tmp_path)] if way not in str(caught.value)] == []
-    with pytest.raises(SourceError, match="no folder at all"):
+    with pytest.raises(SourceError, match="without a folder"):
         load(name, [])
 
 

@@ -138,5 +138,5 @@ def test_arrays_of_another_shape_or_kind_are_refused(
 def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
     """As one without the arrays, not with a traceback."""
     (tmp_path / banking.FILE).write_bytes(content)
-    with pytest.raises(SourceError, match="it is no npz of x_train, y_train, x_test, y_test"):
+    with pytest.raises(SourceError, match="damaged, or no npz of x_train, y_train, x_test, y_test"):
         load("banking77", [tmp_path])

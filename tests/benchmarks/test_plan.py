@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.evaluation.estimates import expected_seconds
 from benchmarks.evaluation.orders import BURST, ORDERS, arranged
-from benchmarks.evaluation.plan import read_plan
+from benchmarks.evaluation.plan_files import read_plan
 from benchmarks.evaluation.revisions import REVISIONS
 from benchmarks.evaluation.trial import Trial, resolve_budget, resolve_options
 from echo_stream.errors import ConfigError
@@ -164,6 +164,19 @@ def test_shares_are_of_the_training_set() -> None:
         resolve_budget(11, 10)
 
 
+def test_a_file_of_another_kind_is_no_plan(tmp_path: Path) -> None:
+    """Of two brackets one is easily forgotten."""
+    path = tmp_path / "one.toml"
+    path.write_text('[group]\nname = "a"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"write \[\[group\]\], with two brackets"):
+        read_plan(path)
+    path.write_bytes(b"\x1f\x8b\xff")
+    with pytest.raises(ConfigError, match="is no TOML"):
+        read_plan(path)
+    with pytest.raises(ConfigError, match="No such file or directory; ours are in"):
+        read_plan(tmp_path / "none.toml")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -175,10 +188,22 @@ def test_shares_are_of_the_training_set() -> None:
         ('labels_of = "ours"', 'labels_of = "hers"', "no selector labelled 'hers'"),
         ('baseline = "reservoir"', "", "no selector labelled 'random'"),
         ("with_full = true", 'why = "It is so."', "wins and loses; got 'It is so.' with ours = []"),
-        ("with_full = true", 'why = 3\nours = ["reservoir"]', "why is text"),
+        ("with_full = true", 'why = 3\nours = ["reservoir"]', "why must be text; got 3"),
         ("with_full = true", 'why = " "\nours = ["reservoir"]', "why is text"),
         ('title = "Images"\n', "", "missing 1 required positional argument: 'title'"),
         ("[train]", "[train", "is no TOML"),
+        ("[train]\nsteps = 7", "train = 3", "train must be a table; got 3"),
+        ("[[group]]", "[group]", "is no TOML"),
+        ("budgets = [77]", "budgets = 77", "group streams: budgets must be a list; got 77"),
+        ('data = ["banking77"]', 'data = "banking77"', "data must be a list; got 'banking77'"),
+        ('"random", {label', "3, {label", "a selector: label must be text; got 3"),
+        ('recipes = ["ce", "structural"]', "recipes = [3]", "each of group images: recipes must"),
+        ("budgets = [77]", "budgets = []", "group streams: budgets are none"),
+        ("seeds = 2", "seeds = 0", "group images: seeds are none"),
+        ("budgets = [77]", 'budgets = [77]\nprotocol = "P3"', "one of P1, P2; got 'P3'"),
+        ("budgets = [77]", 'budgets = [77]\nmetrics = ["acuracy"]', "rare_recall"),
+        ('label = "ours"', 'label = "random"', "2 group images: selectors labelled 'random'"),
+        ('name = "streams"', 'name = "images"', "2 groups of the name 'images'"),
     ],
 )
 def test_what_no_plan_says_is_refused(small: Path, old: str, new: str, message: str) -> None:

@@ -1,8 +1,10 @@
 """Trials run end to end on real data, are resumed after a kill, and fail by themselves."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +127,7 @@ def test_a_process_that_dies_takes_no_other_trial_with_it(plan: Path, tmp_path: 
         for child in psutil.Process(process.pid).children():
             if "spawn_main" in " ".join(child.cmdline()):
                 child.kill()
-        assert "trials failed" in process.stderr.read()
+        assert "failed; their lines in" in process.stderr.read()
         assert process.wait() == 1
     found = lines(out)
     assert len(found) == 6
@@ -136,14 +138,73 @@ def test_a_process_that_dies_takes_no_other_trial_with_it(plan: Path, tmp_path: 
 
 def test_a_trial_that_fails_is_a_line_and_others_go_on(plan: Path, tmp_path: Path) -> None:
     """The exit code tells."""
-    plan.write_text(PLAN.replace('"echo"]', '"nobody"]', 1), encoding="utf-8")
+    few = '{ label = "few", name = "graph-cut", options = { max_rows = 5 } }]'
+    plan.write_text(PLAN.replace('"echo"]', few, 1), encoding="utf-8")
     out = tmp_path / "results.jsonl"
     result = invoke("run", str(plan), "--out", str(out), "--group", "digits", "--workers", "1")
     assert result.exit_code == 1
     assert "2 trials failed" in result.stderr
     errors = [line["error"] for line in lines(out) if line["error"] is not None]
     assert (len(lines(out)), len(errors)) == (4, 2)
-    assert all("no selector 'nobody'" in error for error in errors)
+    assert all("max_rows must be more than the budget" in error for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"echo"]', '"ecko"]', "no selector 'ecko' chooses from all at once; the names are random"),
+        ('"reservoir", "echo"]', '"reservoir", "herding"]', "'herding' chooses from a stream"),
+        ('budgets = [20, "5%"]', "budgets = [20, 9999]", "digits: the budget must be at most 1"),
+        ('title = "tiny"', "train = { stepz = 3 }", "train: got an unexpected keyword argument"),
+        ('title = "tiny"', "train = { steps = -1 }", "train: steps must be"),
+    ],
+)
+def test_what_would_fail_is_told_before_anything_is_run(
+    plan: Path, tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    """Not trial by trial, after hours."""
+    plan.write_text(PLAN.replace(old, new), encoding="utf-8")
+    out = tmp_path / "results.jsonl"
+    result = invoke("run", str(plan), "--out", str(out), "--device", "gpu")
+    assert isinstance(result.exception, ConfigError)
+    assert words in str(result.exception)
+    assert str(result.exception).count("--device: ") == 1
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.2])
+def test_an_interrupted_run_ends_and_says_how_to_go_on(
+    plan: Path, tmp_path: Path, pause: float
+) -> None:
+    """Whoever hits the keys twice, at once or soon, waits for nobody."""
+    out = tmp_path / "results.jsonl"
+    with started(plan, out) as process:
+        assert process.stderr is not None
+        next(text for text in process.stderr if "left" in text)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        time.sleep(pause)
+        process.send_signal(signal.SIGINT)
+        assert f"more in {out}; the same command goes on there\n" in process.stderr.read()
+        assert process.wait(timeout=60) == 130
+    assert workers
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
+    assert 0 < len(lines(out)) < 6
+
+
+def test_a_folder_is_no_file(plan: Path, tmp_path: Path) -> None:
+    """Whichever way it is given."""
+    for words in (
+        ("run", str(tmp_path), "--out", "r.jsonl"),
+        ("run", str(plan), "--out", str(tmp_path)),
+        ("report", str(tmp_path), "--out", "r.md"),
+        ("report", str(plan), "--out", str(tmp_path)),
+    ):
+        result = invoke(*words)
+        assert result.exit_code == 2
+        assert "is a directory" in result.output
+    result = invoke("run", str(plan), "--out", "r.jsonl", "--data", str(tmp_path / "none"))
+    assert "does not exist" in result.output
 
 
 def test_data_that_is_missing_is_told_before_anything_is_run(plan: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.evaluation.plan import read_plan
+from benchmarks.evaluation.plan_files import read_plan
 from benchmarks.evaluation.rank_table import rank_section
 from benchmarks.evaluation.results import Line, appending
 from benchmarks.evaluation.revisions import REVISIONS

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.evaluation.plan import read_plan
-from benchmarks.evaluation.results import appending
+from benchmarks.evaluation.plan_files import read_plan
+from benchmarks.evaluation.results import appending, failed
 from benchmarks.evaluation.revisions import REVISIONS
 from benchmarks.evaluation.trial import Trial
 from benchmarks.quality import main
@@ -86,7 +86,9 @@ def told(plan: Path, *results: Path) -> str:
     """Report files of results beside a plan; return what is said on stderr."""
     out = plan.with_name("benchmarks.md")
     arguments = ["report", *map(str, results), "--out", str(out), "--plan", str(plan)]
-    return CliRunner().invoke(main, arguments, catch_exceptions=False).stderr
+    found = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert found.stdout.endswith(f"sections in {out}, and pictures beside it\n")
+    return found.stderr
 
 
 def measured(plan: Path, group: str, seeds: Sequence[int] = (0, 1)) -> Path:
@@ -257,3 +259,13 @@ def test_results_of_no_plan_make_no_report(tmp_path: Path, report: Report) -> No
     results.touch()
     with pytest.raises(ConfigError, match="no trial of a plan is done"):
         report(results)
+
+
+def test_a_group_of_failures_alone_is_told(plan: Path) -> None:
+    """It has no section, which would otherwise be all that there is to see."""
+    path = plan.with_name("failed.jsonl")
+    with appending(path) as results:
+        for trial in read_plan(plan).group("images").all_trials():
+            results.append(failed(trial, "oh dear"))
+    said = told(plan, path, measured(plan, "apart"))
+    assert "mine/images has no section: 8 failed, such as: oh dear\n" in said

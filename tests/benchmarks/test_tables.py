@@ -8,8 +8,8 @@ from benchmarks.evaluation.contests import by_pair, wins_and_losses
 from benchmarks.evaluation.floor_table import floor_rows
 from benchmarks.evaluation.floors import Floor
 from benchmarks.evaluation.ifs import integrated_fidelity
+from benchmarks.evaluation.metrics import METRICS
 from benchmarks.evaluation.plan import Choice, Group, Plan
-from benchmarks.evaluation.scores import METRICS
 from benchmarks.evaluation.tables import group_tables
 from benchmarks.evaluation.trial import Trial
 from benchmarks.evaluation.verdicts import verdict

@@ -1,0 +1,155 @@
+"""Plans out of TOML files, checked as far as they can be without their data."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from benchmarks.evaluation.floors import Floor
+from benchmarks.evaluation.kinds import build, listed
+from benchmarks.evaluation.metrics import METRICS
+from benchmarks.evaluation.orders import ORDERS
+from benchmarks.evaluation.plan import Choice, Group, Plan
+from benchmarks.evaluation.ranks import Ranking
+from benchmarks.evaluation.recipes import Recipe
+from benchmarks.evaluation.trial import share_of
+from echo_stream.errors import ConfigError
+
+
+def read_plan(path: Path) -> Plan:
+    """Return the plan in a TOML file.
+
+    Settings at the top, `title` and `note` apart, hold for every group that does not give
+    its own; `seeds` is a number of seeds, from 0, or a list of them.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or says what no plan says.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        msg = f"cannot read plan {path}: {err.strerror}; ours are in benchmarks/plans"
+        raise ConfigError(msg) from err
+    except ValueError as err:  # of TOML, or of what is no text at all
+        msg = f"{path} is no TOML: {err}"
+        raise ConfigError(msg) from err
+    try:
+        return _plan(content)
+    except ConfigError as err:
+        msg = f"plan {path}: {err}"
+        raise ConfigError(msg) from err
+
+
+def _plan(content: dict[str, Any]) -> Plan:
+    """Return the plan that a file's content describes."""
+    kinds = ("group", "floor", "rank")
+    groups, floors, rankings = (_tables(content.pop(kind, []), kind) for kind in kinds)
+    title, note = content.pop("title", ""), content.pop("note", "")
+    if not groups:
+        msg = "there is no [[group]]; give at least one"
+        raise ConfigError(msg)
+    train = content.pop("train", {})
+    plan = Plan(
+        title,
+        tuple(_group(content | entry, train) for entry in groups),
+        tuple(build(Floor, _tuples(entry), "a floor") for entry in floors),
+        note,
+        tuple(build(Ranking, _tuples(entry), "a ranking") for entry in rankings),
+    )
+    _refuse_twins([group.name for group in plan.groups], "groups of the name")
+    parts: tuple[Floor | Ranking, ...] = (*plan.floors, *plan.rankings)
+    for part in parts:
+        part.check(plan)
+    for metric in {floor.metric for floor in plan.floors}:
+        _check_metric(metric, "a floor")
+    return plan
+
+
+def _group(values: dict[str, Any], train: dict[str, Any]) -> Group:
+    """Return a group, checked as far as it can be without its data."""
+    what = f"group {values.get('name', 'without a name')}"
+    seeds, own = values.get("seeds", 1), values.get("train", {})
+    for settings in (train, own):
+        if not isinstance(settings, dict):
+            msg = f"{what}: train must be a table; got {settings!r}"
+            raise ConfigError(msg)
+    if "epochs" in own:  # a number of steps, which would go before it, is that of other groups
+        train = {name: value for name, value in train.items() if name != "steps"}
+    is_number = isinstance(seeds, int)
+    group = build(
+        Group,
+        _tuples(values)
+        | {
+            "seeds": tuple(range(seeds) if is_number else listed(values, "seeds", what)),
+            "selectors": tuple(map(Choice.of, listed(values, "selectors", what))),
+            "train": train | own,
+            "recipes": _tuples({"recipes": values.get("recipes", ["ce"])})["recipes"],
+            "orders": tuple(listed(values, "orders", what) or [None]),
+        },
+        what,
+    )
+    _check_group(group)
+    return group
+
+
+def _check_group(group: Group) -> None:
+    """Raise a ConfigError if what a group lists is nothing, twice there, or not known."""
+    for name in ("data", "budgets", "selectors", "recipes", "seeds", "metrics"):
+        if not getattr(group, name):
+            msg = f"group {group.name}: {name} are none; give at least one"
+            raise ConfigError(msg)
+    _refuse_twins(
+        [choice.label for choice in group.selectors], f"group {group.name}: selectors labelled"
+    )
+    for recipe in group.recipes:
+        Recipe.parse(recipe)
+    for budget in group.budgets:
+        share_of(budget)
+    for order in set(group.orders) - {None, *ORDERS}:
+        msg = f"group {group.name}: an order is one of {', '.join(ORDERS)}; got {order!r}"
+        raise ConfigError(msg)
+    for metric in group.metrics:
+        _check_metric(metric, f"group {group.name}")
+    others = [choice.labels_of for choice in group.selectors if choice.labels_of]
+    for label in (group.baseline, *group.ours, *others):
+        group.choice(label)
+    _check_why(group)
+
+
+def _check_metric(metric: str, what: str) -> None:
+    """Raise a ConfigError if there is no such metric."""
+    if metric not in METRICS:
+        msg = f"{what}: a metric is one of {', '.join(METRICS)}; got {metric!r}"
+        raise ConfigError(msg)
+
+
+def _refuse_twins(names: list[str], what: str) -> None:
+    """Raise a ConfigError if a name is there twice."""
+    for name in names:
+        if names.count(name) > 1:
+            msg = f"there are {names.count(name)} {what} {name!r}; give each its own"
+            raise ConfigError(msg)
+
+
+def _tables(found: object, kind: str) -> list[dict[str, Any]]:
+    """Return tables of a kind; one alone is a slip of the pen."""
+    if isinstance(found, list) and all(isinstance(entry, dict) for entry in found):
+        return found
+    msg = f"write [[{kind}]], with two brackets, for each {kind}; got {found!r}"
+    raise ConfigError(msg)
+
+
+def _check_why(group: Group) -> None:
+    """Raise a ConfigError if a group says why, but not of what, or not in words."""
+    if group.why and not (isinstance(group.why, str) and group.why.strip() and group.ours):
+        msg = (
+            f"group {group.name}: why is text on where `ours` wins and loses; "
+            f"got {group.why!r} with ours = {list(group.ours)}"
+        )
+        raise ConfigError(msg)
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values with tuples where there were lists."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
