@@ -1,8 +1,9 @@
 """What a build takes alone, and beside others that keep every core busy.
 
 Run `python -m benchmarks.neighbours`. Prints JSON: seconds of `echo-stream build` on made-up
-samples, medians of `--repeats`, with torch's threads asleep while they wait for each other, as
-the command line has it, and spinning, as OpenMP has it by itself.
+samples, large ones and small ones, medians of `--repeats`, with torch's threads spinning for a
+moment while they wait for each other and then asleep, as the command line has it, asleep at
+once, and spinning for milliseconds, as OpenMP has it by itself.
 """
 
 import json
@@ -20,12 +21,11 @@ from pathlib import Path
 import click
 import numpy as np
 
-from benchmarks.command import call
+from benchmarks.command import NATURAL, call
 from benchmarks.evaluation.machine import machine
 
-FEATURES = 784
+SHAPES = ((20_000, 784), (200_000, 64))  # samples, features
 BUDGET = 500
-SPINNING = {"GOMP_SPINCOUNT": "300000"}  # what libgomp takes where nothing is said
 SPIN = """
 import os, sys
 for _ in range(int(sys.argv[1])):
@@ -34,27 +34,29 @@ for _ in range(int(sys.argv[1])):
 while True:
     pass
 """
-WAITING: dict[str, dict[str, str]] = {"asleep": {}, "spinning": SPINNING}
+WAITING: dict[str, dict[str, str]] = {
+    "for_a_moment": {},
+    "asleep": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "spinning": {"GOMP_SPINCOUNT": "300000"},  # what libgomp takes where nothing is said
+}
 
 
 @click.command()
-@click.option("--samples", default=20_000, show_default=True)
-@click.option("--repeats", default=3, show_default=True)
-def main(*, samples: int, repeats: int) -> None:
+@click.option("--repeats", default=3, type=NATURAL, show_default=True)
+def main(*, repeats: int) -> None:
     """Time builds alone and beside one busy process a core, in turn."""
-    result: dict[str, object] = {"machine": machine(), "samples": samples, "features": FEATURES}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "samples.npy"
-        rng = np.random.default_rng(0)
-        np.save(path, rng.integers(0, 256, (samples, FEATURES), dtype=np.uint8))
-        alone = {name: median_seconds(path, name, repeats) for name in WAITING}
-        with busy_cores():
-            beside = {name: median_seconds(path, name, repeats) for name in WAITING}
-    result |= {"alone_s": alone, "beside_others_s": beside}
-    result["spinning_to_asleep"] = {
-        "alone": round(alone["spinning"] / alone["asleep"], 2),
-        "beside_others": round(beside["spinning"] / beside["asleep"], 2),
-    }
+    result: dict[str, object] = {"machine": machine()}
+    for samples, features in SHAPES:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "samples.npy"
+            rng = np.random.default_rng(0)
+            np.save(path, rng.integers(0, 256, (samples, features), dtype=np.uint8))
+            found = {"alone_s": {name: median_seconds(path, name, repeats) for name in WAITING}}
+            with busy_cores():
+                found["beside_others_s"] = {
+                    name: median_seconds(path, name, repeats) for name in WAITING
+                }
+        result[f"{samples} x {features}"] = found
     click.echo(json.dumps(result, indent=2))
 
 
@@ -66,7 +68,8 @@ def median_seconds(path: Path, waiting: str, repeats: int) -> float:
         with tempfile.TemporaryDirectory() as folder:
             words = [*command, "--out", str(Path(folder) / "coreset")]
             started = time.perf_counter()
-            subprocess.run(words, env=os.environ | WAITING[waiting], check=True)
+            environment = os.environ | WAITING[waiting]
+            subprocess.run(words, env=environment, check=True, stdout=subprocess.DEVNULL)
             times.append(time.perf_counter() - started)
     return round(statistics.median(times), 2)
 

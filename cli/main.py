@@ -48,6 +48,8 @@ EXIT_CODES: tuple[tuple[type[EchoStreamError], int], ...] = (
     (EchoStreamError, 1),
 )
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
+WAITING = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}  # what tells torch's threads how to wait
+SPINS = "2000"  # some 50 microseconds
 
 
 @click.group(
@@ -91,10 +93,13 @@ def main() -> None:
     """Run the command line, and end the process with its exit code.
 
     The interpreter would wait for a snapshot that a run has given up, as long as it takes.
-    Torch's threads sleep while they wait for each other, unless the environment says how:
-    spinning saves a few per cent, and beside services on the same cores takes three times as long.
+    Torch's threads spin for a moment while they wait for each other, and then sleep, unless the
+    environment says how. By itself OpenMP lets them spin for milliseconds, which beside services
+    on the same cores takes three times as long; to sleep at once takes half as long again alone,
+    where samples are small. `benchmarks.neighbours` measures it.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is imported
+    if not WAITING & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = SPINS  # read once, when torch is imported
     code = _exit_code()
     from echo_stream.connectors.writers import is_writing  # noqa: PLC0415 - not for --help
 
