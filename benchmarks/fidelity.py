@@ -48,8 +48,8 @@ def main(
 ) -> None:
     """Compare streams of real DATA, sorted and shuffled, with the batch choice."""
     rows: list[dict[str, Any]] = []
-    for name in only or BUDGETS:
-        x, y = read(name, data, fashion_mnist)
+    sets = {name: read(name, data, fashion_mnist) for name in only or BUDGETS}
+    for name, (x, y) in sets.items():
         order = np.random.default_rng(seed).permutation(len(x))[:samples]
         for budget, cells in product(BUDGETS[name], PARTITIONS):
             described = {"data": name, "budget": budget, "cells": cells}
@@ -64,7 +64,7 @@ def read(name: str, data: Path, fashion_mnist: Path) -> tuple[Array, Array]:
         return part.x_train, part.y_train
     path = data / {"skin": "skin.npz", "cover": "cover_odds.npz"}[name]
     if not path.is_file():
-        msg = f"there is no {path}"
+        msg = f"there is no {path}: an npz of x (n, d) and y (n,); without it, give --only"
         raise SourceError(msg)
     with np.load(path) as archive:
         return archive["x"], archive["y"]

@@ -36,7 +36,7 @@ PLANS = Path(__file__).parent / "plans"
 QUICK_STEPS = 100
 INTERRUPTED = 130  # the exit code that shells give for it
 FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group()

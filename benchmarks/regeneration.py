@@ -60,6 +60,7 @@ def main(
 ) -> None:
     """Measure on DATA, a folder with banking77_minilm.npz."""
     banking = load("banking77", [data])
+    images = None if fashion_mnist is None else load("fashion-mnist", [fashion_mnist]).x_train
     result = {
         "machine": platform.machine(),
         "budget": BUDGET,
@@ -67,7 +68,7 @@ def main(
         "banking77": banking77(banking, seeds),
         "stationary": [
             {"stream": name, "budget": budget, **stationary(draw, budget, stationary_seeds)}
-            for name, draw in stationary_streams(banking.x_train, fashion_mnist)
+            for name, draw in stationary_streams(banking.x_train, images)
             for budget in (20, BUDGET)
         ],
         "power": [
@@ -139,13 +140,12 @@ def scored(data: DataSet, engine: EchoCoreset) -> tuple[float, int]:
     return accuracy(data, rows), snapshot.manifest["regenerations"]
 
 
-def stationary_streams(sentences: Array, fashion_mnist: Path | None) -> Iterator[tuple[str, Draw]]:
+def stationary_streams(sentences: Array, images: Array | None) -> Iterator[tuple[str, Draw]]:
     """Yield what streams are drawn from that do not change."""
     for name, dim in STREAMS.items():
         yield name, partial(drawn, name, dim)
     yield "banking77 shuffled", partial(shuffled_rows, sentences)
-    if fashion_mnist is not None:
-        images = load("fashion-mnist", [fashion_mnist]).x_train
+    if images is not None:
         yield "fashion-mnist shuffled", partial(shuffled_rows, images)
 
 

@@ -94,9 +94,9 @@ def main() -> None:
 
     The interpreter would wait for a snapshot that a run has given up, as long as it takes.
     Torch's threads spin for a moment while they wait for each other, and then sleep, unless the
-    environment says how. By itself OpenMP lets them spin for milliseconds, which beside services
-    on the same cores takes three times as long; to sleep at once takes half as long again alone,
-    where samples are small. `benchmarks.neighbours` measures it.
+    environment says how. By itself OpenMP lets them spin for milliseconds, and beside services on
+    the same cores that takes many times as long where samples are small; to sleep at once takes
+    longer alone. `benchmarks.neighbours` measures it.
     """
     if not WAITING & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = SPINS  # read once, when torch is imported

@@ -182,4 +182,5 @@ def test_a_benchmark_without_its_data_says_how_to_get_it(tmp_path: Path, words: 
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("error: there is no ")
+    assert any(how in done.stderr for how in ("; install Debian's", "; make banking77"))
     assert "Traceback" not in done.stderr

@@ -9,6 +9,7 @@ from echo_stream.errors import ConfigError
 T = TypeVar("T")
 WORDS: dict[object, str] = {
     tuple: "a list", str: "text", dict: "a table", bool: "true or false", float: "a number",
+    int: "a whole number",
 }  # fmt: skip
 
 
@@ -53,9 +54,10 @@ def _check(name: str, value: object, hint: object) -> None:
         return
     if origin in WORDS:
         accepted = (int, float) if origin is float else origin
-        if not isinstance(value, accepted):  # type: ignore[arg-type]  # a class, of those in WORDS
+        is_truth = isinstance(value, bool) and origin is not bool  # which is an int, to Python
+        if is_truth or not isinstance(value, accepted):  # type: ignore[arg-type]  # a class, of those in WORDS
             msg = f"{name} must be {WORDS[origin]}; got {value!r}"
             raise ConfigError(msg)
     if origin is tuple:
         for entry in value:  # type: ignore[attr-defined]  # it is one, by now
-            _check(f"each of {name}", entry, get_args(hint)[0])
+            _check(f"{name}, each of them,", entry, get_args(hint)[0])

@@ -57,7 +57,7 @@ def _plan(content: dict[str, Any]) -> Plan:
         note,
         tuple(build(Ranking, _tuples(entry), "a ranking") for entry in rankings),
     )
-    _refuse_twins([group.name for group in plan.groups], "groups of the name")
+    _refuse_twins([group.name for group in plan.groups], "groups", "the plan")
     parts: tuple[Floor | Ranking, ...] = (*plan.floors, *plan.rankings)
     for part in parts:
         part.check(plan)
@@ -76,7 +76,7 @@ def _group(values: dict[str, Any], train: dict[str, Any]) -> Group:
             raise ConfigError(msg)
     if "epochs" in own:  # a number of steps, which would go before it, is that of other groups
         train = {name: value for name, value in train.items() if name != "steps"}
-    is_number = isinstance(seeds, int)
+    is_number = isinstance(seeds, int) and not isinstance(seeds, bool)
     group = build(
         Group,
         _tuples(values)
@@ -99,9 +99,8 @@ def _check_group(group: Group) -> None:
         if not getattr(group, name):
             msg = f"group {group.name}: {name} are none; give at least one"
             raise ConfigError(msg)
-    _refuse_twins(
-        [choice.label for choice in group.selectors], f"group {group.name}: selectors labelled"
-    )
+    labels = [choice.label for choice in group.selectors]
+    _refuse_twins(labels, "selectors", f"group {group.name}")
     for recipe in group.recipes:
         Recipe.parse(recipe)
     for budget in group.budgets:
@@ -124,11 +123,11 @@ def _check_metric(metric: str, what: str) -> None:
         raise ConfigError(msg)
 
 
-def _refuse_twins(names: list[str], what: str) -> None:
+def _refuse_twins(names: list[str], kind: str, where: str) -> None:
     """Raise a ConfigError if a name is there twice."""
     for name in names:
         if names.count(name) > 1:
-            msg = f"there are {names.count(name)} {what} {name!r}; give each its own"
+            msg = f"{where} has {names.count(name)} {kind} named {name!r}; give each its own name"
             raise ConfigError(msg)
 
 

@@ -197,13 +197,19 @@ def test_a_file_of_another_kind_is_no_plan(tmp_path: Path) -> None:
         ("budgets = [77]", "budgets = 77", "group streams: budgets must be a list; got 77"),
         ('data = ["banking77"]', 'data = "banking77"', "data must be a list; got 'banking77'"),
         ('"random", {label', "3, {label", "a selector: label must be text; got 3"),
-        ('recipes = ["ce", "structural"]', "recipes = [3]", "each of group images: recipes must"),
+        (
+            'recipes = ["ce", "structural"]',
+            "recipes = [3]",
+            "each of them, must be text; got 3",
+        ),
         ("budgets = [77]", "budgets = []", "group streams: budgets are none"),
         ("seeds = 2", "seeds = 0", "group images: seeds are none"),
+        ("seeds = 2", "seeds = true", "seeds must be a list; got True"),
+        ("seeds = [3, 4, 5]", 'seeds = ["3"]', "each of them, must be a whole number; got '3'"),
         ("budgets = [77]", 'budgets = [77]\nprotocol = "P3"', "one of P1, P2; got 'P3'"),
         ("budgets = [77]", 'budgets = [77]\nmetrics = ["acuracy"]', "rare_recall"),
-        ('label = "ours"', 'label = "random"', "2 group images: selectors labelled 'random'"),
-        ('name = "streams"', 'name = "images"', "2 groups of the name 'images'"),
+        ('label = "ours"', 'label = "random"', "group images has 2 selectors named 'random'"),
+        ('name = "streams"', 'name = "images"', "the plan has 2 groups named 'images'"),
     ],
 )
 def test_what_no_plan_says_is_refused(small: Path, old: str, new: str, message: str) -> None:

@@ -193,7 +193,7 @@ def test_an_interrupted_run_ends_and_says_how_to_go_on(
 
 
 def test_a_folder_is_no_file(plan: Path, tmp_path: Path) -> None:
-    """Whichever way it is given."""
+    """Nor a file a folder, whichever way it is given."""
     for words in (
         ("run", str(tmp_path), "--out", "r.jsonl"),
         ("run", str(plan), "--out", str(tmp_path)),
@@ -203,8 +203,8 @@ def test_a_folder_is_no_file(plan: Path, tmp_path: Path) -> None:
         result = invoke(*words)
         assert result.exit_code == 2
         assert "is a directory" in result.output
-    result = invoke("run", str(plan), "--out", "r.jsonl", "--data", str(tmp_path / "none"))
-    assert "does not exist" in result.output
+    result = invoke("run", str(plan), "--out", "r.jsonl", "--data", str(plan))
+    assert "is a file" in result.output
 
 
 def test_data_that_is_missing_is_told_before_anything_is_run(plan: Path, tmp_path: Path) -> None:
