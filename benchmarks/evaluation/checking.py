@@ -36,6 +36,10 @@ def check(trials: Sequence[Trial], folders: Sequence[Path], device: str) -> None
 def _wrong(trials: Sequence[Trial], sizes: dict[str, int], device: str) -> Iterator[str]:
     """Yield what is wrong with trials on sets of those sizes."""
     from benchmarks.selectors import BATCH, STREAM  # noqa: PLC0415 - slow to import
+    from benchmarks.selectors.submodular import (  # noqa: PLC0415 - the same
+        FUNCTIONS,
+        of_apricot,
+    )
     from echo_stream.device import resolve_device  # noqa: PLC0415 - the same
 
     yield from _complaint("--device", resolve_device, device)
@@ -45,6 +49,8 @@ def _wrong(trials: Sequence[Trial], sizes: dict[str, int], device: str) -> Itera
             known = ", ".join(names)
             yield f"no selector {trial.selector!r} chooses from {what}; the names are {known}"
         yield from _complaint(trial.data, resolve_budget, trial.budget, sizes[trial.data])
+        if trial.selector in FUNCTIONS:
+            yield from _complaint("selectors", of_apricot, trial.selector)
         yield from _complaint("train", _check_training, trial.train)
 
 

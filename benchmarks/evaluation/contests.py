@@ -95,15 +95,21 @@ class Contest(NamedTuple):
 
 def _contests(group: Group, results: Mapping[str, Line]) -> Iterator[Contest]:
     """Yield what is compared, metric by metric and cell by cell."""
+    places = list(product(panels(group), group.recipes, group.budgets))
+    lines = {
+        place: {
+            choice.label: lines_of(group, place[0], choice, *place[1:], results)
+            for choice in group.selectors
+        }
+        for place in places
+    }
     for metric in [name for name in group.metrics if METRICS[name].is_judged]:
         is_first = metric == group.metrics[0]
         words = "" if is_first else f", {METRICS[metric].words.removesuffix(', %')}"
-        for panel, recipe, budget in product(panels(group), group.recipes, group.budgets):
+        for place in places:
+            panel, recipe, budget = place
             where = f"{panel_name(panel)} at {budget_name(budget)}, {recipe}{words}"
-            cells = {
-                choice.label: lines_of(group, panel, choice, recipe, budget, results)
-                for choice in group.selectors
-            }
+            cells = lines[place]
             values = {label: v for label, cell in cells.items() if (v := scores(cell, metric))}
             rivals, notable = _rivals(group, cells, values)
             if not is_first:

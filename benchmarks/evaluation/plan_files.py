@@ -79,12 +79,11 @@ def _group(values: dict[str, Any], train: dict[str, Any]) -> Group:
     is_number = isinstance(seeds, int) and not isinstance(seeds, bool)
     group = build(
         Group,
-        _tuples(values)
+        _tuples({"recipes": ["ce"]} | values)
         | {
             "seeds": tuple(range(seeds) if is_number else listed(values, "seeds", what)),
             "selectors": tuple(map(Choice.of, listed(values, "selectors", what))),
             "train": train | own,
-            "recipes": _tuples({"recipes": values.get("recipes", ["ce"])})["recipes"],
             "orders": tuple(listed(values, "orders", what) or [None]),
         },
         what,
@@ -140,8 +139,8 @@ def _tables(found: object, kind: str) -> list[dict[str, Any]]:
 
 
 def _check_why(group: Group) -> None:
-    """Raise a ConfigError if a group says why, but not of what, or not in words."""
-    if group.why and not (isinstance(group.why, str) and group.why.strip() and group.ours):
+    """Raise a ConfigError if a group says why, but not of what, or nothing."""
+    if group.why and not (group.why.strip() and group.ours):
         msg = (
             f"group {group.name}: why is text on where `ours` wins and loses; "
             f"got {group.why!r} with ours = {list(group.ours)}"

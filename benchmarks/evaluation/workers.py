@@ -59,7 +59,7 @@ def not_waited_for() -> Iterator[None]:
     """End child processes when what they work for is given up."""
     try:
         yield
-    except BaseException:
+    except BaseException:  # an interrupt above all, which is no Exception; it goes on
         for child in multiprocessing.active_children():
             child.kill()
         raise
