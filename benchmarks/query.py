@@ -1,7 +1,8 @@
 """Time `echo-stream query` on a large snapshot, start-up included.
 
 Prints JSON: the median seconds of several runs of each question, by the command, every time a
-process of its own, and within one process.
+process of its own, and within one process; and the seconds to check all bytes of the snapshot
+against their checksums, which a process does once, beside what each command takes.
 
     python -m benchmarks.query --rows 50000
 """
@@ -22,6 +23,7 @@ import numpy as np
 from benchmarks.command import call
 from echo_stream.connectors.query import query_snapshot
 from echo_stream.connectors.snapshot_files import write_snapshot
+from echo_stream.connectors.units import verify_unit
 from echo_stream.samples import Samples, as_objects
 from echo_stream.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
 from echo_stream.typing import Cell
@@ -48,7 +50,7 @@ def main(rows: int, repeats: int, seed: int) -> None:
 
 
 def measure(rows: int, repeats: int, seed: int) -> dict[str, object]:
-    """Return the median seconds of each question."""
+    """Return the median seconds of each question, and of the check before it."""
     with tempfile.TemporaryDirectory() as folder:
         unit = Path(folder) / "snapshot"
         snapshot = made(rows, np.random.default_rng(seed))
@@ -61,7 +63,16 @@ def measure(rows: int, repeats: int, seed: int) -> dict[str, object]:
             }
             for name, sql in QUESTIONS.items()
         }
-    return {"rows": rows, "size_bytes": size_bytes, "seconds": seconds}
+        check_s = median(partial(verify_unit, unit), repeats)
+    return {
+        "rows": rows,
+        "size_bytes": size_bytes,
+        "seconds": seconds,
+        "check_seconds": check_s,
+        "check_share": {
+            name: round(check_s / each["command"], 3) for name, each in seconds.items()
+        },
+    }
 
 
 def made(rows: int, rng: np.random.Generator) -> Snapshot:

@@ -6,16 +6,15 @@ samples go into from an offset on. Whoever takes a partition over writes the nex
 from then on nothing more can be published under the one before.
 """
 
-import json
 import os
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from echo_stream.connectors.durable import flush
-from echo_stream.connectors.private import close_to_others, make_folder
+from echo_stream.connectors.private import make_folder
 from echo_stream.connectors.retrying import may_pass
-from echo_stream.connectors.units import TEMPORARY_PREFIX
+from echo_stream.connectors.units import TEMPORARY_PREFIX, read_manifest, write_manifest
 from echo_stream.errors import FencedError, InfrastructureError, StateError
 
 EPOCH_DIGITS = 12
@@ -71,9 +70,10 @@ class Claims:
             return None
         path = epochs[-1]
         try:
-            return Claim(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as err:
-            msg = f"{path} is damaged: {err}; stop all members and remove it"
+            told = read_manifest(path.parent, manifest_name=path.name)
+            return Claim(**{field.name: told[field.name] for field in fields(Claim)})
+        except (StateError, KeyError) as err:
+            msg = f"{err}; stop all members and remove it"
             raise StateError(msg) from err
 
     def write(
@@ -102,7 +102,7 @@ class Claims:
         claim = Claim(epoch, segment, member, group_generation, begin)
         target = self._folder / partition / f"{epoch:0{EPOCH_DIGITS}d}.json"
         try:
-            _create(target, json.dumps(asdict(claim)) + "\n")
+            _create(target, claim)
             for path in (*before, *leftovers):
                 path.unlink()
         except FileExistsError as err:
@@ -117,13 +117,12 @@ class Claims:
         return sorted((self._folder / partition).glob("[0-9]*.json"))
 
 
-def _create(target: Path, content: str) -> None:
-    """Create a file whole and durably, or raise FileExistsError."""
+def _create(target: Path, claim: Claim) -> None:
+    """Write a claim whole and durably, or raise FileExistsError."""
     make_folder(target.parent)
     temporary = target.parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
     try:
-        temporary.write_text(content, encoding="utf-8")
-        close_to_others(temporary)
+        write_manifest(temporary, asdict(claim), [])
         flush(temporary)
         os.link(temporary, target)
         flush(target.parent)

@@ -3,7 +3,6 @@
 `models/current.json` names it, and is replaced as a whole.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 from echo_stream.connectors.clock import timestamp
 from echo_stream.connectors.durable import flush
 from echo_stream.connectors.model_files import METRICS_FILE, read_fitted
-from echo_stream.connectors.private import make_folder, opener
-from echo_stream.connectors.units import read_manifest
+from echo_stream.connectors.private import make_folder
+from echo_stream.connectors.units import read_manifest, write_manifest
 from echo_stream.errors import ConfigError, DataError, StateError
 from echo_stream.fitted import Fitted
 from echo_stream.labelled import LabelledSet
@@ -58,12 +57,12 @@ def read_current(models: Path) -> str | None:
         If the file is damaged.
     """
     path = models / CURRENT_FILE
-    try:
-        name = json.loads(path.read_text(encoding="utf-8"))["model"]
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, ValueError, KeyError, TypeError) as err:
-        msg = f"{path} is damaged: {err}; remove it, and the next model becomes current"
+    try:
+        name = read_manifest(models, manifest_name=CURRENT_FILE).get("model")
+    except StateError as err:
+        msg = f"{err}; remove it, and the next model becomes current"
         raise StateError(msg) from err
     if not isinstance(name, str) or Path(name).name != name:
         msg = f"{path} is damaged: it names {name!r}; remove it"
@@ -91,8 +90,7 @@ def make_current(models: Path, name: str, verdict: Verdict) -> None:
     temporary = path.with_name(f".new-{CURRENT_FILE}")
     try:
         make_folder(models)
-        with open(temporary, "w", encoding="utf-8", opener=opener) as file:
-            file.write(json.dumps(content, indent=2) + "\n")
+        write_manifest(temporary, content, [])
         flush(temporary)
         temporary.replace(path)
         flush(models)

@@ -14,7 +14,7 @@ from echo_stream.connectors.units import TEMPORARY_PREFIX, read_manifest, write_
 from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.generation import check_format
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """The held-out samples of a snapshot as Parquet, and back."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,20 +34,18 @@ def held_out_files(samples: Samples | None) -> dict[str, FileWriter]:
     return {HELD_OUT_FILE: lambda path: pq.write_table(table, path, compression="zstd")}
 
 
-def read_held_out(unit: Path, schema: SampleSchema) -> Samples | None:
-    """Return the held-out samples of a snapshot, whose schema is given; None without any."""
-    path = unit / HELD_OUT_FILE
-    if not path.exists():
+def read_held_out(unit: Path, manifest: Mapping[str, Any]) -> Samples | None:
+    """Return the held-out samples of a snapshot that has been checked; None without any."""
+    if HELD_OUT_FILE not in manifest["files"]:
         return None
-    columns = pq.read_table(path).to_pydict()
+    columns = pq.read_table(unit / HELD_OUT_FILE).to_pydict()
     return Samples(
-        x=payloads(columns["x"], schema),
+        x=payloads(columns["x"], SampleSchema.from_json(manifest["schema"])),
         ids=as_objects(columns["id"]),
         labels=as_objects(columns["label"]),
     )
 
 
 def is_held_out_in(unit: Path, sample_id: str) -> bool:
-    """Tell whether a sample is among the held-out ones of a snapshot."""
-    path = unit / HELD_OUT_FILE
-    return path.exists() and sample_id in pq.read_table(path, columns=["id"])["id"].to_pylist()
+    """Tell whether a sample is among the held-out ones of a snapshot that has them."""
+    return sample_id in pq.read_table(unit / HELD_OUT_FILE, columns=["id"])["id"].to_pylist()

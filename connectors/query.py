@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from echo_stream.connectors.sql_tables import damage_of, open_tables
-from echo_stream.errors import QueryError, SnapshotError
+from echo_stream.connectors.sql_tables import open_tables
+from echo_stream.errors import QueryError
 from echo_stream.validation import first_line
 
 if TYPE_CHECKING:
@@ -18,15 +18,6 @@ if TYPE_CHECKING:
 TIMEOUT_S = 30.0
 MAX_ROWS = 1_000_000  # of a result, which is held in memory
 FETCHED_ROWS = 10_000  # at a time
-_SQL_ERRORS = (
-    duckdb.ProgrammingError
-    | duckdb.DataError
-    | duckdb.NotSupportedError
-    | duckdb.PermissionException
-    | duckdb.OutOfMemoryException
-    | duckdb.InterruptException
-)
-"""What the database finds wrong with SQL, or with what it asks for; the rest may be damage."""
 
 
 def query_snapshot(
@@ -150,21 +141,13 @@ class _Run:
 @contextmanager
 def _database(unit: Path, state: Path | None, sql: str, timeout_s: float) -> Iterator[_Run]:
     """Yield a database to run checked SQL in, within limits."""
-    try:
-        with ExitStack() as stack:
-            connection = open_tables(unit, state, sql, stack)
-            run = _Run(connection, timeout_s)
-            stack.enter_context(run.limited())
-            sql.encode()  # fails in words where text is no UTF-8, which the parser does not
-            _check(connection.extract_statements(sql))
-            yield run
-    except QueryError as err:
-        # What the database says of damaged files names none, such as "invalid TType".
-        is_of_the_sql = isinstance(err.__cause__, _SQL_ERRORS | None)
-        damage = None if is_of_the_sql else damage_of(unit, state)
-        if damage is None:
-            raise
-        raise SnapshotError(damage) from err
+    with ExitStack() as stack:
+        connection = open_tables(unit, state, sql, stack)
+        run = _Run(connection, timeout_s)
+        stack.enter_context(run.limited())
+        sql.encode()  # fails in words where text is no UTF-8, which the parser does not
+        _check(connection.extract_statements(sql))
+        yield run
 
 
 def _check(statements: Sequence[Any]) -> None:

@@ -15,16 +15,22 @@ from echo_stream.connectors.arrow_columns import (
     payloads,
     with_schema,
 )
-from echo_stream.connectors.held_out_files import held_out_files, is_held_out_in, read_held_out
-from echo_stream.connectors.snapshots import snapshot_manifest
-from echo_stream.connectors.units import FileWriter, verify_unit, write_unit
-from echo_stream.errors import SnapshotError, StateError
+from echo_stream.connectors.held_out_files import (
+    HELD_OUT_FILE,
+    held_out_files,
+    is_held_out_in,
+    read_held_out,
+)
+from echo_stream.connectors.snapshots import checked_manifest, snapshot_manifest
+from echo_stream.connectors.units import FileWriter, write_unit
+from echo_stream.errors import SnapshotError
 from echo_stream.samples import Origin, Samples, as_objects
 from echo_stream.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
 from echo_stream.typing import Array, Cell
 from echo_stream.validation import SampleSchema, first_line
 
 TABLES = ("coreset", "cells", "edges")
+CORESET_FILE = "coreset.parquet"
 ANEW = "anew_"  # what the tables of `Snapshot.anew` are named with
 
 
@@ -64,14 +70,11 @@ def read_snapshot(unit: Path) -> Snapshot:
     SnapshotError
         If there is none, or it is damaged.
     """
-    manifest = snapshot_manifest(unit)
-    try:
-        verify_unit(unit)
-    except StateError as err:
-        raise SnapshotError(str(err)) from err
-    snapshot = _of_tables(read_tables(unit), manifest)
-    schema = SampleSchema.from_json(manifest["schema"])
-    return replace(snapshot, held_out=read_held_out(unit, schema), anew=_read_anew(unit, manifest))
+    manifest = checked_manifest(unit)
+    snapshot = _of_tables(_tables(unit), manifest)
+    return replace(
+        snapshot, held_out=read_held_out(unit, manifest), anew=_read_anew(unit, manifest)
+    )
 
 
 def _read_anew(unit: Path, manifest: dict[str, Any]) -> Snapshot | None:
@@ -79,7 +82,7 @@ def _read_anew(unit: Path, manifest: dict[str, Any]) -> Snapshot | None:
     if "anew" not in manifest:
         return None
     shared = {name: value for name, value in manifest.items() if name not in ("anew", "files")}
-    return _of_tables(read_tables(unit, prefix=ANEW), shared | manifest["anew"])
+    return _of_tables(_tables(unit, prefix=ANEW), shared | manifest["anew"])
 
 
 def _of_tables(tables: dict[str, pa.Table], manifest: dict[str, Any]) -> Snapshot:
@@ -92,15 +95,20 @@ def _of_tables(tables: dict[str, pa.Table], manifest: dict[str, Any]) -> Snapsho
     )
 
 
-def read_tables(unit: Path, *, prefix: str = "") -> dict[str, pa.Table]:
-    """Return the three tables of a snapshot as Arrow, without checking them.
+def read_tables(unit: Path) -> dict[str, pa.Table]:
+    """Return the three tables of a snapshot as Arrow.
 
     Raises
     ------
     SnapshotError
-        If a file is missing or no Parquet.
+        If there is no such snapshot, or one of these files is damaged.
     """
-    snapshot_manifest(unit)
+    checked_manifest(unit, [f"{name}.parquet" for name in TABLES])
+    return _tables(unit)
+
+
+def _tables(unit: Path, *, prefix: str = "") -> dict[str, pa.Table]:
+    """Return three tables of a snapshot that has been checked."""
     try:
         return {name: pq.read_table(unit / f"{prefix}{name}.parquet") for name in TABLES}
     except (OSError, pa.ArrowException) as err:
@@ -110,6 +118,21 @@ def read_tables(unit: Path, *, prefix: str = "") -> dict[str, pa.Table]:
 def _unreadable(unit: Path, err: Exception) -> SnapshotError:
     """Return the error for a snapshot of which a file cannot be read."""
     return SnapshotError(f"cannot read the snapshot {unit}: {first_line(err)}")
+
+
+def ids_of(unit: Path) -> frozenset[str]:
+    """Return the ids of all rows of a snapshot's coreset.
+
+    Raises
+    ------
+    SnapshotError
+        If there is no such snapshot, or it is damaged.
+    """
+    checked_manifest(unit, [CORESET_FILE])
+    try:
+        return frozenset(pq.read_table(unit / CORESET_FILE, columns=["id"])["id"].to_pylist())
+    except (OSError, pa.ArrowException) as err:
+        raise _unreadable(unit, err) from err
 
 
 def roles_of(unit: Path, sample_id: str) -> set[str]:
@@ -123,12 +146,15 @@ def roles_of(unit: Path, sample_id: str) -> set[str]:
     SnapshotError
         If the snapshot is damaged.
     """
+    listed = snapshot_manifest(unit)["files"]
+    names = [name for name in (CORESET_FILE, ANEW + CORESET_FILE, HELD_OUT_FILE) if name in listed]
+    checked_manifest(unit, names)
     try:
-        found = _roles_in(unit / "coreset.parquet", sample_id)
-        other = unit / f"{ANEW}coreset.parquet"
-        if not found and other.exists() and _roles_in(other, sample_id):
-            found = {"anew"}
-        return found | ({"held out"} if is_held_out_in(unit, sample_id) else set())
+        found = _roles_in(unit / CORESET_FILE, sample_id)
+        if not found and ANEW + CORESET_FILE in names:
+            found = {"anew"} if _roles_in(unit / f"{ANEW}{CORESET_FILE}", sample_id) else set()
+        is_held_out = HELD_OUT_FILE in names and is_held_out_in(unit, sample_id)
+        return found | ({"held out"} if is_held_out else set())
     except (OSError, pa.ArrowException) as err:
         raise _unreadable(unit, err) from err
 

@@ -1,13 +1,13 @@
 """Which snapshots a state folder holds, for whoever reads while the consumer writes."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from echo_stream.connectors.unit_locks import held
-from echo_stream.connectors.units import list_units, read_manifest
+from echo_stream.connectors.units import MANIFEST, check_files, list_units, read_manifest
 from echo_stream.errors import ConfigError, SnapshotError, StateError
 
 logger = logging.getLogger(__name__)
@@ -16,6 +16,31 @@ FORMAT_VERSION = 1  # of snapshots, that we read
 
 REQUIRED = ("id", "time", "n", "num_cells", "num_distinct", "certified_fraction", "generation")
 """What every manifest has, of what `echo-stream snapshots list` shows."""
+
+
+class Listing(NamedTuple):
+    """What snapshots a state holds.
+
+    Attributes
+    ----------
+    whole : list of (Path, dict)
+        Those whose manifests are whole, with these, oldest first.
+    damaged : dict of str to SnapshotError
+        What is wrong with the others, by name.
+    doubt : SnapshotError or None
+        Why the last whole one may not be the newest: a damaged one that may be newer.
+    """
+
+    whole: list[tuple[Path, dict[str, Any]]]
+    damaged: dict[str, SnapshotError]
+    doubt: SnapshotError | None
+
+    def newest(self) -> Path | None:
+        """Return the newest snapshot; None where there is none. Raises what is in doubt."""
+        if self.doubt is not None:
+            raise self.doubt
+        return self.whole[-1][0] if self.whole else None
+
 
 PIN = "pinned"  # a file beside a snapshot's own, which keeps it from being pruned
 
@@ -40,15 +65,48 @@ def list_snapshots(folder: Path) -> list[Path]:
 
 def read_manifests(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     """Return the snapshots of a state folder with their manifests, as `list_snapshots` does."""
+    return look_through(folder).whole
+
+
+def look_through(folder: Path) -> Listing:
+    """Return what snapshots a state folder holds, and name the damaged in the log.
+
+    Raises
+    ------
+    SnapshotError
+        If the folder does not exist.
+    """
     check_state(folder)
-    found = []
+    whole: list[tuple[Path, dict[str, Any]]] = []
+    damaged: dict[str, SnapshotError] = {}
     for unit in list_units(folder / "snapshots"):
         try:
-            found.append((unit, snapshot_manifest(unit)))
+            whole.append((unit, snapshot_manifest(unit)))
         except SnapshotError as err:
             if unit.exists():  # else it has been pruned just now
                 logger.warning("snapshot skipped: %s", err)
-    return sorted(found, key=lambda pair: (pair[1]["time"], pair[0]))
+                damaged[unit.name] = err
+    whole.sort(key=lambda pair: (pair[1]["time"], pair[0]))
+    newest = whole[-1][0] if whole else None
+    return Listing(whole, damaged, _doubt(folder / "snapshots", newest, damaged))
+
+
+def _doubt(
+    parent: Path, newest: Path | None, damaged: Mapping[str, SnapshotError]
+) -> SnapshotError | None:
+    """Return why the newest snapshot that is whole may not be the newest, if that is so."""
+    if newest is None:
+        return next(iter(damaged.values()), None)
+    for name, err in damaged.items():
+        if _may_be_newer(parent / name, newest):
+            return SnapshotError(f"{err}; the newest that is whole is --snapshot {newest.name}")
+    return None
+
+
+def _may_be_newer(damaged: Path, newest: Path) -> bool:
+    """Tell whether a snapshot whose manifest is damaged, and its time with it, may be newer."""
+    times = [(unit / MANIFEST).stat().st_mtime_ns for unit in (damaged, newest)]
+    return damaged.name > newest.name or times[0] > times[1]
 
 
 def each_snapshot(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -107,6 +165,30 @@ def snapshot_manifest(unit: Path) -> dict[str, Any]:
     return manifest
 
 
+def checked_manifest(unit: Path, names: Iterable[str] | None = None) -> dict[str, Any]:
+    """Return the manifest of a snapshot whose files are whole; see `check_files`.
+
+    All who read a file of a snapshot ask here first.
+
+    Parameters
+    ----------
+    unit : Path
+    names : iterable of str, optional
+        The files that are to be read; None: all.
+
+    Raises
+    ------
+    SnapshotError
+        If there is no such snapshot, or it is damaged.
+    """
+    manifest = snapshot_manifest(unit)
+    try:
+        check_files(unit, manifest, manifest["files"] if names is None else names)
+    except StateError as err:
+        raise SnapshotError(str(err)) from err
+    return manifest
+
+
 def newest_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of a state's newest snapshot; empty where there is none."""
     units = list_snapshots(folder)
@@ -121,21 +203,24 @@ def find_snapshot(folder: Path | None, name: str | None) -> Path:
     ConfigError
         If neither is given.
     SnapshotError
-        If there is none.
+        If there is none, or the newest is meant and damaged.
     """
     if name is not None and (folder is None or "/" in name):
         return Path(name)
     if folder is None:
         msg = "no snapshot was named; give --state DIR, or --snapshot PATH"
         raise ConfigError(msg)
-    units = list_snapshots(folder)
-    chosen = units if name is None else [unit for unit in units if unit.name == name]
-    if chosen:
-        return chosen[-1]
     if name is None:
-        msg = f"{folder} holds no snapshot yet; `run` writes one once its warm-up is over"
-        raise SnapshotError(msg)
-    known = ", ".join(unit.name for unit in units[-3:]) or "none"
+        newest = look_through(folder).newest()
+        if newest is None:
+            msg = f"{folder} holds no snapshot yet; `run` writes one once its warm-up is over"
+            raise SnapshotError(msg)
+        return newest
+    check_state(folder)
+    for unit in list_units(folder / "snapshots"):
+        if unit.name == name:
+            return unit
+    known = ", ".join(unit.name for unit in list_snapshots(folder)[-3:]) or "none"
     msg = f"{folder} holds no snapshot {name}; the newest are {known}"
     raise SnapshotError(msg)
 

@@ -10,13 +10,12 @@ from typing import Any
 import duckdb
 
 from echo_stream.connectors.snapshots import (
+    checked_manifest,
     is_pinned,
-    list_snapshots,
     read_manifests,
-    snapshot_manifest,
 )
 from echo_stream.connectors.unit_locks import held
-from echo_stream.connectors.units import check_sizes, verify_unit
+from echo_stream.connectors.units import check_files
 from echo_stream.errors import SnapshotError, StateError
 from echo_stream.validation import first_line
 
@@ -67,7 +66,7 @@ def open_tables(unit: Path, state: Path | None, sql: str, stack: ExitStack) -> A
     wanted = [table for table in TABLES if table in sql.lower()] or list(TABLES)
     parts = [part for part in PARTS if part in wanted]
     histories = [part for part in PARTS if f"{part}_history" in wanted]
-    found = [(unit, _checked_manifest(unit, parts))]
+    found = [(unit, checked_manifest(unit, map(_name, parts)))]
     if state is not None and set(wanted) - set(PARTS):
         found = _history(state, [_name(part) for part in histories], stack) or found
     files = [_file(unit, part) for part in parts]
@@ -83,31 +82,10 @@ def open_tables(unit: Path, state: Path | None, sql: str, stack: ExitStack) -> A
         for part in histories:
             _create_history(connection, part, found)
     except duckdb.Error as err:
-        msg = damage_of(unit, state) or f"cannot read the snapshot {unit}: {first_line(err)}"
+        msg = f"cannot read the snapshot {unit}: {first_line(err)}"
         raise SnapshotError(msg) from err
     connection.execute("SET lock_configuration = true")
     return connection
-
-
-def damage_of(unit: Path, state: Path | None) -> str | None:
-    """Return what is damaged of a snapshot or the history of its state; None: nothing. O(bytes)."""
-    for one in [unit, *([] if state is None else list_snapshots(state))]:
-        try:
-            verify_unit(one)
-        except StateError as err:
-            if one.exists():  # else it has been pruned just now
-                return str(err)
-    return None
-
-
-def _checked_manifest(unit: Path, parts: Sequence[str]) -> dict[str, Any]:
-    """Return the manifest of a snapshot whose tables are there."""
-    manifest = snapshot_manifest(unit)
-    try:
-        check_sizes(unit, manifest, [_name(part) for part in parts])
-    except StateError as err:
-        raise SnapshotError(str(err)) from err
-    return manifest
 
 
 def _history(state: Path, names: Sequence[str], stack: ExitStack) -> list[Found]:
@@ -119,7 +97,7 @@ def _history(state: Path, names: Sequence[str], stack: ExitStack) -> list[Found]
     for unit, manifest in read_manifests(state):
         try:
             stack.enter_context(held(unit))
-            check_sizes(unit, manifest, names)
+            check_files(unit, manifest, names)
         except StateError as err:
             if unit.exists():  # else it has been pruned just now
                 logger.warning("snapshot skipped: %s", err)

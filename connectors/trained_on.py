@@ -1,14 +1,16 @@
 """What a state's newest model was trained on, so that a restart does not train again."""
 
+import logging
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from echo_stream.connectors.model_files import METRICS_FILE
+from echo_stream.connectors.snapshot_files import ids_of
 from echo_stream.connectors.units import list_units, read_manifest
-from echo_stream.errors import StateError
+from echo_stream.errors import SnapshotError, StateError
 from echo_stream.retraining import Retraining
 from echo_stream.run_config import RunConfig
+
+logger = logging.getLogger(__name__)
 
 
 def retraining_of(state: Path, config: RunConfig) -> Retraining:
@@ -19,15 +21,17 @@ def retraining_of(state: Path, config: RunConfig) -> Retraining:
 def trained_ids(state: Path) -> frozenset[str] | None:
     """Return the samples that the newest model was trained on.
 
-    None where there is no model, or its snapshot has been pruned.
+    None where there is no model, or its snapshot has been pruned or is damaged.
     """
-    for unit in reversed(list_units(state / "models", manifest_name=METRICS_FILE)):
+    for model in reversed(list_units(state / "models", manifest_name=METRICS_FILE)):
         try:
-            name = read_manifest(unit, manifest_name=METRICS_FILE)["snapshot"]
+            name = read_manifest(model, manifest_name=METRICS_FILE)["snapshot"]
         except StateError:  # a damaged one says nothing of when to train
             continue
-        path = state / "snapshots" / str(name) / "coreset.parquet"
-        if not path.is_file():
+        unit = state / "snapshots" / str(name)
+        try:
+            return ids_of(unit) if unit.exists() else None
+        except SnapshotError as err:
+            logger.warning("it is not known what %s was trained on: %s", model.name, err)
             return None
-        return frozenset(pq.read_table(path, columns=["id"])["id"].to_pylist())
     return None

@@ -9,8 +9,9 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ FileWriter = Callable[[Path], None]
 
 MANIFEST = "manifest.json"
 TEMPORARY_PREFIX = ".tmp-"
+REMEMBERED_FILES = 65_536  # whose checksums a process keeps, of a few hundred bytes each
 
 
 def write_unit(
@@ -116,7 +118,7 @@ def read_manifest(unit: Path, *, manifest_name: str = MANIFEST) -> dict[str, Any
 
 
 def verify_unit(unit: Path, *, manifest_name: str = MANIFEST) -> dict[str, Any]:
-    """Check every file of a unit against its manifest, and return the manifest.
+    """Check every byte of a unit against its manifest now, and return the manifest.
 
     Raises
     ------
@@ -124,34 +126,31 @@ def verify_unit(unit: Path, *, manifest_name: str = MANIFEST) -> dict[str, Any]:
         If a file is missing, or its content is not what was written.
     """
     manifest = read_manifest(unit, manifest_name=manifest_name)
-    for name, expected in manifest["files"].items():
-        if not (unit / name).is_file():
-            msg = f"{unit / name} is missing"
-            raise StateError(msg)
-        if _describe(unit / name) != expected:
-            msg = f"{unit / name} is damaged: its checksum is not the one in {manifest_name}"
-            raise StateError(msg)
+    for name in manifest["files"]:
+        _check(unit, manifest, name, _describe, manifest_name)
     return manifest
 
 
-def check_sizes(unit: Path, manifest: Mapping[str, Any], names: Sequence[str]) -> None:
-    """Compare files of a unit with its manifest by their sizes alone: a look at each.
+def check_files(
+    unit: Path,
+    manifest: Mapping[str, Any],
+    names: Iterable[str],
+    *,
+    manifest_name: str = MANIFEST,
+) -> None:
+    """Check files of a unit against its manifest before they are read.
+
+    The bytes of a file are read for it once in a process, until its inode, size or times are
+    others: files of a unit never change, so whatever writes to one is seen, and what a disk
+    loses in one that has been read before is not.
 
     Raises
     ------
     StateError
-        If one is missing, or shorter or longer than it was written.
+        If a file is missing, or its content is not what was written.
     """
     for name in names:
-        path, expected = unit / name, manifest["files"].get(name, {}).get("size")
-        try:
-            size = path.stat().st_size
-        except OSError as err:
-            msg = f"cannot read {path}: {err.strerror}"
-            raise StateError(msg) from err
-        if size != expected:
-            msg = f"{path} is damaged: it has {size} bytes, and {expected} in {MANIFEST}"
-            raise StateError(msg)
+        _check(unit, manifest, name, _described, manifest_name)
 
 
 def list_units(parent: Path, *, manifest_name: str = MANIFEST) -> list[Path]:
@@ -201,8 +200,44 @@ def _digest(manifest: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
+def _check(
+    unit: Path,
+    manifest: Mapping[str, Any],
+    name: str,
+    describe: Callable[[Path], dict[str, Any]],
+    manifest_name: str,
+) -> None:
+    """Compare a file of a unit with its manifest."""
+    path, expected = unit / name, manifest["files"].get(name)
+    try:
+        found = describe(path)
+    except (FileNotFoundError, IsADirectoryError) as err:
+        msg = f"{path} is missing"
+        raise StateError(msg) from err
+    except OSError as err:
+        msg = f"cannot read {path}: {err.strerror}"
+        raise StateError(msg) from err
+    if found != expected:
+        msg = f"{path} is damaged: its checksum is not the one in {manifest_name}"
+        raise StateError(msg)
+
+
 def _describe(path: Path) -> dict[str, Any]:
     """Return size and SHA-256 of a file."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"size": path.stat().st_size, "sha256": digest}
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """Return what `_describe` does, from memory where the file is the same as the last time."""
+    found = path.stat()
+    return _remembered(
+        path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    )
+
+
+@lru_cache(maxsize=REMEMBERED_FILES)
+def _remembered(path: Path, _identity: tuple[int, ...]) -> dict[str, Any]:
+    """Describe a file that has not been seen before."""
+    return _describe(path)

@@ -15,16 +15,18 @@ import pyarrow as pa
 
 from echo_stream.connectors.snapshot_files import read_tables
 from echo_stream.connectors.snapshots import (
+    Listing,
+    look_through,
     open_snapshot,
-    read_manifests,
     snapshot_manifest,
 )
-from echo_stream.connectors.units import TEMPORARY_PREFIX, verify_unit
-from echo_stream.errors import SnapshotError, StateError
+from echo_stream.connectors.units import TEMPORARY_PREFIX
+from echo_stream.errors import SnapshotError
 from echo_stream.typing import Array
 
 MAX_BYTES = 512 * 1024**2  # of all snapshots in memory, unless one alone is larger
 NEWEST = "newest"
+NOTHING = Listing([], {}, None)
 HEAVY = ("x", "mean")  # columns that only are answered where they are asked for
 
 
@@ -93,6 +95,7 @@ class SnapshotViews:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._names: frozenset[str] = frozenset()
+        self._listing = NOTHING
         self._manifests: dict[str, dict[str, Any]] = {}  # by name of the folder, oldest first
         self._views: OrderedDict[str, SnapshotView] = OrderedDict()
 
@@ -114,18 +117,21 @@ class SnapshotViews:
         Raises
         ------
         SnapshotError
-            If there is none.
+            If there is none, or it is damaged.
         """
-        found = self.manifests()
+        with self._lock:
+            found, listing = self._current(), self._listing
         if name in found:
             return found[name]
-        if not found:
+        if name in listing.damaged:
+            raise listing.damaged[name]
+        newest = listing.newest()
+        if newest is None:
             msg = "there is no snapshot yet; `run` writes one once its warm-up is over"
             raise SnapshotError(msg)
-        newest = next(reversed(found))
         if name == NEWEST:
-            return found[newest]
-        msg = f"there is no snapshot {name[:80]!r}; the newest is {newest}"
+            return found[newest.name]
+        msg = f"there is no snapshot {name[:80]!r}; the newest is {newest.name}"
         raise SnapshotError(msg)
 
     def known(self, name: str) -> str | None:
@@ -152,8 +158,8 @@ class SnapshotViews:
         """Return the manifests that there are now."""
         names = _names(self.state / "snapshots")
         if names != self._names:
-            pairs = read_manifests(self.state) if names else []
-            self._manifests = {unit.name: manifest for unit, manifest in pairs}
+            self._listing = look_through(self.state) if names else NOTHING
+            self._manifests = {unit.name: manifest for unit, manifest in self._listing.whole}
             self._names = names
             for gone in self._views.keys() - self._manifests.keys():
                 del self._views[gone]
@@ -174,10 +180,6 @@ class SnapshotViews:
 def _read(state: Path, name: str) -> SnapshotView:
     """Read a snapshot whole, and check it."""
     with open_snapshot(state, name) as unit:
-        try:
-            verify_unit(unit)
-        except StateError as err:
-            raise SnapshotError(str(err)) from err
         return SnapshotView(snapshot_manifest(unit), read_tables(unit))
 
 
