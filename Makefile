@@ -5,6 +5,7 @@ PYTEST_ARGS ?=
 EXAMPLES ?= 2000
 CERTIFICATES ?= 1000000
 MESSAGES ?= 10000
+DAMAGED ?= 100000
 KILLS ?= 25
 SOAK_MINUTES ?= 10
 FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
@@ -31,9 +32,9 @@ test: $(VENV)/.group-test ## run the tests; PYTEST_ARGS="-k name" for some of th
 	.ci/debian-packages
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-fuzz: $(VENV)/.group-test ## look long for wrong certificates and decoders; EXAMPLES= CERTIFICATES= MESSAGES=
+fuzz: $(VENV)/.group-test ## look long for wrong certificates and decoders; EXAMPLES= CERTIFICATES= MESSAGES= DAMAGED=
 	ECHO_STREAM_FUZZ_EXAMPLES=$(EXAMPLES) ECHO_STREAM_FUZZ_CERTIFICATES=$(CERTIFICATES) \
-		ECHO_STREAM_FUZZ_MESSAGES=$(MESSAGES) \
+		ECHO_STREAM_FUZZ_MESSAGES=$(MESSAGES) ECHO_STREAM_FUZZ_DAMAGED=$(DAMAGED) \
 		$(BIN)/pytest --timeout 0 tests/test_certificates.py tests/test_repair.py tests/test_many_certificates.py \
 		tests/connectors/test_codecs_fuzz.py
 

@@ -1,7 +1,8 @@
 """Arrow IPC, stream or file: many samples in one message, in the columns of our Parquet.
 
-Arrow trusts what it reads: sizes are added up before anything is uncompressed, only
-columns of plain types are taken, and a batch is validated before it is looked at.
+Arrow trusts what it reads: it gets messages in the only right order, whose buffers lie within
+their bodies and are of bounded size once they are uncompressed. Only columns of plain types
+are taken, and a batch is validated before it is looked at.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import ipc
 
-from echo_stream.connectors.codecs.arrow_sizes import uncompressed_size
+from echo_stream.connectors.codecs.arrow_metadata import verified_size
 from echo_stream.connectors.codecs.batches import as_decoded, check_size
 from echo_stream.connectors.codecs.config import CodecConfig
 from echo_stream.connectors.codecs.messages import Decoded, DecodeError, legible
@@ -80,6 +81,9 @@ def _read_messages(value: bytes, config: CodecConfig) -> Iterator[pa.Schema | pa
     start = len(FILE_MAGIC) if value.startswith(FILE_MAGIC) else 0
     messages = ipc.MessageReader.open_stream(pa.py_buffer(value).slice(start))
     first = messages.read_next_message()
+    if first.type != "schema":  # Arrow would read it as one, and beyond its end
+        msg = f"Arrow begins with a {first.type}; send its schema first"
+        raise DecodeError(msg)
     schema = ipc.read_schema(first)
     yield schema
     size = 0
@@ -91,7 +95,7 @@ def _read_messages(value: bytes, config: CodecConfig) -> Iterator[pa.Schema | pa
             # Those before may be compressed without saying so where it is looked for.
             msg = "Arrow is of a version before 1.0; send metadata of version 5"
             raise DecodeError(msg)
-        size += uncompressed_size(message.metadata.to_pybytes(), message.body)
+        size += verified_size(message.metadata.to_pybytes(), message.body)
         if size > config.max_bytes:
             msg = f"Arrow has over {config.max_bytes} bytes uncompressed, which is the limit"
             raise DecodeError(msg)

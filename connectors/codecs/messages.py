@@ -19,17 +19,27 @@ Named: TypeAlias = Mapping[str, bytes | None]
 """Headers by name."""
 
 
+_MAX_CHARACTERS = 1_000
+
+
 class DecodeError(DataError):
-    """Report a message that holds nothing that can be used.
+    r"""Report a message that holds nothing that can be used.
+
+    Its text may quote the message, and is one line of printable characters, at most a thousand.
 
     Attributes
     ----------
     reason : {"decode", "schema", "nonfinite"}
         Illegible or over a limit; of an unusable shape or dtype; not finite as float32.
+
+    Examples
+    --------
+    >>> print(DecodeError("it has the column \x1b[2Jy\n"))
+    it has the column \x1b[2Jy\n
     """
 
     def __init__(self, message: str, reason: RejectReason = "decode") -> None:
-        super().__init__(message)
+        super().__init__(_printable(message[:_MAX_CHARACTERS]))
         self.reason: RejectReason = reason
 
 
@@ -89,6 +99,13 @@ class Codec(Protocol):
         Exception
             Any: the message is no sample then, and becomes a dead letter.
         """
+
+
+def _printable(text: str) -> str:
+    """Return text with escapes for what moves a cursor, ends a line or has no glyph."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 @contextmanager

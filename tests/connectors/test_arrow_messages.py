@@ -1,6 +1,7 @@
 """Messages of many samples: Arrow streams and files."""
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,34 @@ def test_metadata_of_old_versions_is_refused() -> None:
     with ipc.new_stream(sink, table.schema, options=options) as writer:
         writer.write_table(table)
     assert "before 1.0" in str(refused(sink.getvalue()))
+
+
+def test_first_message_that_is_no_schema_is_refused() -> None:
+    """Arrow would read it as one, and beyond its end, which killed the process."""
+    x = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(640, dtype=np.float32)), 64)
+    value = bytearray(stream(pa.table({"x": x}), compression="zstd"))
+    value[29], value[135] = 3, 244
+    assert "begins with a record batch" in str(refused(bytes(value)))
+
+
+@pytest.mark.parametrize(
+    ("pair", "changed", "words"),
+    [
+        ((32, 24), (32, 2**40), "outside the body"),  # where a buffer lies, and its size
+        ((32, 24), (-32, 24), "outside the body"),
+        ((32, 24), (2**63 - 8, 24), "outside the body"),
+        ((3, 1), (3, 4), "fewer rows than nulls"),  # rows and nulls of a column
+        ((3, 1), (-3, 1), "fewer rows than nulls"),
+    ],
+)
+def test_metadata_that_contradicts_itself_is_refused(
+    pair: tuple[int, int], changed: tuple[int, int], words: str
+) -> None:
+    """Before Arrow reads anything of the record batch."""
+    value = stream(pa.table({"f": [0.5, 1.5, 2.5], "y": [1, None, 3]}))
+    assert value.count(struct.pack("<qq", *pair)) == 1
+    bad = value.replace(struct.pack("<qq", *pair), struct.pack("<qq", *changed))
+    assert words in str(refused(bad))
 
 
 def test_offsets_beyond_a_buffer_are_refused() -> None:

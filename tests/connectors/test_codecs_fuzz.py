@@ -1,14 +1,17 @@
 """Fuzzing of `decode`: a message is usable samples or a DecodeError, never anything else.
 
-`make fuzz MESSAGES=10000` looks longer. Memory is what a process may allocate: more than
-the limits of a message explain would end the test with a MemoryError.
+`make fuzz MESSAGES=10000 DAMAGED=100000` looks longer. Memory is what a process may allocate:
+more than the limits of a message explain would end the test with a MemoryError.
 """
 
 import io
 import json
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,19 +31,14 @@ from echo_stream.connectors.codecs import (
     encode_batch,
 )
 from echo_stream.validation import SampleSchema, as_samples
+from tests.connectors import native_damage
+from tests.connectors.native_damage import SPARE_BYTES, decodes_or_refuses, npy
 
 MESSAGES = int(os.environ.get("ECHO_STREAM_FUZZ_MESSAGES", "300"))
-SPARE_BYTES = 2 * 1024**3  # of address space beside what the process has: threads take stacks
+DAMAGED = int(os.environ.get("ECHO_STREAM_FUZZ_DAMAGED", "10_000"))  # of each native format
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 AUTO = CodecConfig()
 SMALL = CodecConfig(dtype="float32", shape=(2, 3), max_bytes=4_096, max_elements=64, max_pixels=32)
-
-
-def npy(x: Any) -> bytes:
-    """Return a `.npy` file."""
-    buffer = io.BytesIO()
-    np.save(buffer, x)
-    return buffer.getvalue()
 
 
 def image(format: str, mode: str) -> bytes:
@@ -113,30 +111,6 @@ def little_memory() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-def decodes_or_refuses(
-    key: bytes | None,
-    value: bytes | None,
-    headers: Headers,
-    config: CodecConfig,
-    schema: SampleSchema | None = None,
-) -> None:
-    """Assert that a message is usable samples or a DecodeError, and nothing else."""
-    try:
-        decoded = decode(key, value, headers, config, schema)
-    except DecodeError as error:
-        assert error.reason in ("decode", "schema", "nonfinite")
-        assert len(str(error).splitlines()) == 1
-        assert not isinstance(error.__cause__, MemoryError)
-        return
-    assert decoded.x.dtype.kind in "buif"
-    assert decoded.x.dtype.isnative
-    assert 0 < decoded.x.size <= config.max_elements
-    assert np.isfinite(decoded.x.astype(np.float32)).all()
-    for x, id, label in zip(decoded.x, decoded.ids, decoded.labels, strict=True):
-        assert id is None or id.encode() is not None
-        encode(x, id, label, "json")
-
-
 @fuzzed
 @formats
 @given(st.none() | junk, st.none() | junk, any_headers, st.booleans())
@@ -167,6 +141,15 @@ def test_mutated_messages_decode_or_are_refused(format: Any, data: st.DataObject
     config = data.draw(st.sampled_from([AUTO, SMALL, CodecConfig(format, "float32", (2, 3))]))
     schema = data.draw(st.sampled_from([None, SampleSchema((2, 3), "uint8")]))
     decodes_or_refuses(key, bytes(content), [*headers, *extra], config, schema)
+
+
+@pytest.mark.parametrize("format", native_damage.MESSAGES)
+def test_damage_kills_no_decoder(format: str, tmp_path: Path) -> None:
+    """Several changes at once, where a message says what it holds, in a process that may die."""
+    progress = tmp_path / "number"
+    words = [sys.executable, "-m", native_damage.__name__, format, "0", f"{DAMAGED}", f"{progress}"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"message {progress.read_text()}: {done.returncode} {done.stderr}"
 
 
 json_values = st.recursive(

@@ -1,7 +1,8 @@
-"""How large an Arrow record batch is once it is uncompressed, without uncompressing it.
+"""What an Arrow record batch says of itself, verified before Arrow reads it.
 
-Each compressed buffer begins with its size, which Arrow allocates; where buffers are is
-in the message's metadata, a flatbuffer of which two vectors are needed.
+Arrow verifies that the metadata, a flatbuffer, is one of the type that it says it is. Whether
+rows, buffers and body fit together is verified here, and each compressed buffer begins with
+its size, which Arrow allocates.
 
 Sources: Apache Arrow, `format/Message.fbs`; FlatBuffers, "Internals".
 """
@@ -9,11 +10,12 @@ Sources: Apache Arrow, `format/Message.fbs`; FlatBuffers, "Internals".
 import struct
 from typing import Any, NamedTuple
 
-_HEADER, _BUFFERS, _COMPRESSION = 2, 2, 3  # fields of Message, and of RecordBatch
+_HEADER = 2  # field of Message
+_LENGTH, _NODES, _BUFFERS, _COMPRESSION = range(4)  # fields of RecordBatch
 _SIZE_BYTES = 8  # of the size that a compressed buffer begins with
 
 
-def uncompressed_size(metadata: bytes, body: Any) -> int:
+def verified_size(metadata: bytes, body: Any) -> int:
     """Return the bytes of all buffers of a record batch, as they are in memory.
 
     Parameters
@@ -25,15 +27,22 @@ def uncompressed_size(metadata: bytes, body: Any) -> int:
     Raises
     ------
     ValueError, struct.error
-        The two do not fit together.
+        The two do not fit together, or a column has an impossible number of rows.
 
     Notes
     -----
-    O(buffers). Buffers may overlap; each counts.
+    O(columns + buffers). Buffers may overlap; each counts.
     """
-    message = _Table(metadata, _unsigned(metadata, 0))
-    batch = message.table(_HEADER)
+    batch = _Table(metadata, _unsigned(metadata, 0)).table(_HEADER)
+    rows = [(batch.number(_LENGTH, "<q"), 0), *batch.vector(_NODES, "<qq")]
+    if not all(0 <= nulls <= length for length, nulls in rows):
+        msg = "a column has fewer rows than nulls, or than none"
+        raise ValueError(msg)
     places = batch.vector(_BUFFERS, "<qq")
+    size = len(body)
+    if not all(0 <= offset <= offset + length <= size for offset, length in places):
+        msg = f"a buffer lies outside the body of {size} bytes"
+        raise ValueError(msg)
     if not batch.has(_COMPRESSION):
         return sum(length for _, length in places)
     return sum(_size_of(body, offset, length) for offset, length in places)
@@ -43,7 +52,7 @@ def _size_of(body: Any, offset: int, length: int) -> int:
     """Return the size of a compressed buffer; -1 stands for one that was not worth it."""
     if length == 0:
         return 0
-    if min(offset, length - _SIZE_BYTES) < 0:
+    if length < _SIZE_BYTES:
         msg = "a compressed buffer has no size"
         raise ValueError(msg)
     (size,) = struct.unpack_from("<q", body, offset)
@@ -66,6 +75,11 @@ class _Table(NamedTuple):
     def table(self, field: int) -> "_Table":
         """Return the table that a field refers to."""
         return _Table(self.data, self._target(field))
+
+    def number(self, field: int, kind: str) -> int:
+        """Return the number in a field; 0 if it is not there."""
+        offset = self._offset(field)
+        return int(struct.unpack_from(kind, self.data, self.place + offset)[0]) if offset else 0
 
     def vector(self, field: int, item: str) -> list[tuple[int, ...]]:
         """Return the structures of the vector that a field refers to."""
