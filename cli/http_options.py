@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from echo_stream.connectors.http import HttpConfig
+    from echo_stream.connectors.http_stats import HttpStats
 
 http_options = together(
     option("--http", metavar="HOST:PORT",
@@ -35,7 +36,9 @@ def http_config(address: str | None, token_file: Path | None) -> "HttpConfig | N
 
 @contextmanager
 def served(
-    config: "HttpConfig | None", routers: "Callable[[], Sequence[APIRouter]]"
+    config: "HttpConfig | None",
+    routers: "Callable[[], Sequence[APIRouter]]",
+    stats: "HttpStats | None" = None,
 ) -> Iterator[None]:
     """Serve an app of some routers inside the block, if there is a configuration."""
     if config is None:
@@ -43,6 +46,6 @@ def served(
         return
     from echo_stream.connectors.http import HttpServer, create_app  # noqa: PLC0415
 
-    with HttpServer(create_app(routers(), token=config.token), config) as server:
+    with HttpServer(create_app(routers(), token=config.token), config, stats) as server:
         say(f"http://{server.address}")
         yield

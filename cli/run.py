@@ -177,7 +177,7 @@ def run(
     with (
         hooks_of(state, values) as hooks,
         watched(values["max_samples"]) as monitor,
-        served(http, lambda: routers_of(monitor, state, engine_config.features)),
+        served(http, lambda: routers_of(monitor, state, engine_config.features), monitor.http),
     ):
         if examiner is not None:
             monitor.prequential = examiner.to_json

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from prometheus_client import Histogram
 
 from echo_stream.connectors.clock import now_s, timestamp
+from echo_stream.connectors.http_stats import HttpStats
 from echo_stream.run_report import RunReport
 from echo_stream.run_stats import RunStats
 from echo_stream.snapshot import Snapshot
@@ -75,6 +76,8 @@ class RunMonitor:
         The run's own.
     stats : RunStats
         Of the run's threads, which write into it.
+    http : HttpStats
+        Of the server beside the run, if there is one.
     reading : Reading
         The newest one, replaced as a whole.
     rejected : dict of str to int
@@ -106,6 +109,7 @@ class RunMonitor:
         self.why: str | None = None
         self.report = RunReport()
         self.stats = RunStats()
+        self.http = HttpStats()
         self.reading = Reading()
         self.rejected = dict.fromkeys(get_args(RejectReason), 0)
         self.snapshot_manifest: Mapping[str, Any] = {}

@@ -73,6 +73,7 @@ def status_of(monitor: RunMonitor) -> dict[str, Any]:
         "retrainings": report.retrainings,
         "trainings": dict(monitor.trainings),
         "prequential": monitor.prequential(),
+        "http": monitor.http.to_json(),
     }
 
 

@@ -13,6 +13,7 @@ import click
 import pytest
 
 from echo_stream.cli.main import EXIT_CODES, cli
+from echo_stream.connectors.http.limits import MAX_CONNECTIONS
 from echo_stream.connectors.http.metrics import RunCollector
 from echo_stream.connectors.run_monitor import PHASES, RunMonitor
 
@@ -57,6 +58,13 @@ def unit(tmp_path: Path) -> Path:
     here = Path(sys.executable).parent / "echo-stream"
     path.write_text(UNIT.read_text(encoding="utf-8").replace(PROGRAM, str(here)), encoding="utf-8")
     return path
+
+
+def test_the_unit_has_descriptors() -> None:
+    """More than the 1,024 of systemd, of which HTTP clients may have a quarter."""
+    found = re.search(r"^LimitNOFILE=(\d+)$", UNIT.read_text(encoding="utf-8"), re.M)
+    assert found
+    assert int(found[1]) > 4 * MAX_CONNECTIONS
 
 
 @needs_systemd

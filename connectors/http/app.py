@@ -6,6 +6,7 @@ from fastapi import APIRouter, FastAPI
 
 from echo_stream._version import __version__
 from echo_stream.connectors.http.errors import answer_errors
+from echo_stream.connectors.http.events import MAX_LISTENERS
 from echo_stream.connectors.http.guard import Guard
 from echo_stream.connectors.http.page import PAGE_PATH
 
@@ -39,6 +40,7 @@ def create_app(
     # The pages that FastAPI makes of the description load scripts from elsewhere.
     app = FastAPI(title="echo-stream", version=__version__, docs_url=None, redoc_url=None)
     app.state.is_ending = False  # endless answers look at it
+    app.state.max_listeners = MAX_LISTENERS  # as many of them there may be
     answer_errors(app)
     for router in routers:
         app.include_router(router)

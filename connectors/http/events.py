@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 import time
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -26,7 +25,7 @@ MAX_LISTENERS = 32
 def events_router(views: SnapshotViews) -> APIRouter:
     """Return `/events`, which tells of the newest snapshot, then of each new one."""
     router = APIRouter(prefix=PREFIX, tags=["snapshots"])
-    places = threading.BoundedSemaphore(MAX_LISTENERS)
+    listening: set[object] = set()  # only ever changed in the thread of the event loop
 
     @router.get(
         "/events", summary="Server-sent events: `snapshot`, for the newest and each new one",
@@ -47,9 +46,10 @@ def events_router(views: SnapshotViews) -> APIRouter:
             ),
         ] = None,
     ) -> StreamingResponse:
-        if not places.acquire(blocking=False):
-            raise HTTPException(429, f"{MAX_LISTENERS} clients listen already")
-        return _Listening(_told(request, views, last_event_id, timeout), places)
+        limit = request.app.state.max_listeners
+        if len(listening) >= limit:
+            raise HTTPException(429, f"{limit} clients listen already")
+        return _Listening(_told(request, views, last_event_id, timeout), listening)
 
     return router
 
@@ -57,17 +57,18 @@ def events_router(views: SnapshotViews) -> APIRouter:
 class _Listening(StreamingResponse):
     """An answer whose listener gives its place back, also one that left before it began."""
 
-    def __init__(self, told: AsyncIterator[str], places: threading.BoundedSemaphore) -> None:
+    def __init__(self, told: AsyncIterator[str], listening: set[object]) -> None:
         headers = {"Cache-Control": "no-store"}
         super().__init__(told, headers=headers, media_type="text/event-stream")
-        self._places = places
+        self._listening = listening
+        listening.add(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._places.release()
+            self._listening.discard(self)
 
 
 async def _told(

@@ -19,12 +19,13 @@ def health_router(monitor: RunMonitor) -> APIRouter:
     """Return `/healthz` and `/readyz`, which answer 200 or 503 and why, and `/status`."""
     router = APIRouter(tags=["health"])
 
+    # Not in a thread: those may all be taken by answers that take long.
     @router.get("/healthz", summary="Whether the loop and the poller are moving")
-    def healthz() -> JSONResponse:
+    async def healthz() -> JSONResponse:
         return _answer(liveness(monitor))
 
     @router.get("/readyz", summary="Whether the run counts: opened, broker there, not stopping")
-    def readyz() -> JSONResponse:
+    async def readyz() -> JSONResponse:
         return _answer(readiness(monitor))
 
     @router.get("/status", summary="What `echo-stream status` prints")

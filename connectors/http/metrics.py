@@ -51,6 +51,7 @@ class RunCollector(Collector):
         yield from self._of_checkpoints()
         yield from self._of_the_coreset()
         yield from self._of_the_queue()
+        yield from self._of_http()
         if self._monitor.member is not None:
             yield _gauges(
                 "member_info", "Which process of which group this is.", ["group", "member"],
@@ -188,6 +189,21 @@ class RunCollector(Collector):
             ("paused_partitions", "Not fetched, as the queue is full.", stats.paused_partitions),
         ):
             yield _gauge(name, what, value)
+
+    def _of_http(self) -> Iterator[Metric]:
+        """Yield how this server does."""
+        stats = self._monitor.http
+        yield _gauge("http_connections", "Connections to this server.", stats.connections)
+        yield _gauge("http_connections_limit", "The most that there may be.", stats.limit)
+        reasons = {(reason,): count for reason, count in stats.dropped.items()}
+        yield _counters(
+            "http_connections_dropped", "Connections that the server has closed, by reason.",
+            ["reason"], reasons,
+        )  # fmt: skip
+        yield _counter(
+            "http_failures", "How often it could not accept, or failed and began anew.",
+            stats.failures,
+        )  # fmt: skip
 
 
 def _labels(partition: str) -> tuple[str, str]:

@@ -18,7 +18,6 @@ def page_router() -> APIRouter:
         "Content-Security-Policy": _policy(html),
         "Cache-Control": "no-cache",
         "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
     }
     router = APIRouter(include_in_schema=False)
 

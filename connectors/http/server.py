@@ -1,16 +1,21 @@
 """Serve an app from a thread beside the run."""
 
+import asyncio
 import logging
 import re
 import socket
 import threading
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
 from fastapi import FastAPI
 
+from echo_stream.connectors.http.acceptor import Acceptor
+from echo_stream.connectors.http.connection import NO_SNIFFING
 from echo_stream.connectors.http.guard import is_loopback
+from echo_stream.connectors.http.limits import Limits
+from echo_stream.connectors.http_stats import HttpStats
 from echo_stream.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -18,6 +23,7 @@ logger = logging.getLogger(__name__)
 MAX_PORT = 65_535
 TOKEN = r"[!-~]{16,}"
 GRACE_S = 2  # what answers under way may take when the server ends
+RESTART_S = 1.0  # between a failure of the server and its next beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +75,17 @@ class HttpConfig:
 class HttpServer:
     """Serve an app inside a `with` block. Listens from the beginning, in a thread.
 
+    What fails in that thread is logged and counted; the server then begins anew, and whatever
+    goes on beside it never hears of it.
+
     Parameters
     ----------
     app : FastAPI
     config : HttpConfig
+    stats : HttpStats, optional
+        Where to count.
+    limits : Limits, optional
+        By default those that leave this process most of its descriptors.
 
     Raises
     ------
@@ -80,15 +93,22 @@ class HttpServer:
         If the address is taken, or not of this machine.
     """
 
-    def __init__(self, app: FastAPI, config: HttpConfig) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        config: HttpConfig,
+        stats: HttpStats | None = None,
+        limits: Limits | None = None,
+    ) -> None:
         self._app = app
+        self._stats = stats or HttpStats()
+        self._limits = limits or Limits.of_process()
+        self._stats.limit = self._limits.connections
+        # Endless answers must leave places for others.
+        app.state.max_listeners = min(app.state.max_listeners, self._limits.connections // 2)
         self._socket = _bound(config)
-        # Our own logging stands: uvicorn's would print every request.
-        settings = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off",
-            timeout_graceful_shutdown=GRACE_S, server_header=False,
-        )  # fmt: skip
-        self._server = uvicorn.Server(settings)
+        self._ending = threading.Event()
+        self._server: uvicorn.Server | None = None
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
 
     @property
@@ -106,13 +126,47 @@ class HttpServer:
     def __exit__(self, *_: object) -> None:
         """Finish what is being answered, for at most two seconds, and end the thread."""
         self._app.state.is_ending = True
-        self._server.should_exit = True
+        self._ending.set()
+        if self._server is not None:
+            self._server.should_exit = True
         self._thread.join()
         self._socket.close()
 
     def _serve(self) -> None:
-        """Serve until told to end."""
-        self._server.run(sockets=[self._socket])
+        """Serve until told to end, whatever happens."""
+        while not self._ending.is_set():
+            try:
+                asyncio.run(self._answer())
+            except (Exception, SystemExit):  # uvicorn's way to give up
+                self._stats.failures += 1
+                logger.exception("http has failed, and begins anew in %g s", RESTART_S)
+                self._ending.wait(RESTART_S)
+
+    async def _answer(self) -> None:
+        """Answer requests until told to end, or something fails."""
+        asyncio.get_running_loop().set_exception_handler(self._failed)
+        # Our own logging stands: uvicorn's has lines that each client can bring about. The
+        # parser is h11 whatever is installed, and nothing speaks WebSocket: our limits on time
+        # are those of this protocol alone.
+        settings = uvicorn.Config(
+            self._app, log_config=None, log_level="error", access_log=False, lifespan="off",
+            ws="none", proxy_headers=False, server_header=False, headers=[NO_SNIFFING],
+            timeout_keep_alive=self._limits.idle_s, timeout_graceful_shutdown=GRACE_S,
+            h11_max_incomplete_event_size=self._limits.header_bytes,
+        )  # fmt: skip
+        self._server = server = uvicorn.Server(settings)
+        if self._ending.is_set():
+            return
+        acceptor = Acceptor(self._socket, server, self._limits, self._stats)
+        async with asyncio.TaskGroup() as group:
+            accepting = group.create_task(acceptor.run())
+            await server.serve(sockets=[])  # connections are the acceptor's
+            accepting.cancel()
+
+    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Count what has failed in a connection, and log it."""
+        self._stats.failures += 1
+        loop.default_exception_handler(context)
 
 
 def _bound(config: HttpConfig) -> socket.socket:
@@ -125,4 +179,5 @@ def _bound(config: HttpConfig) -> socket.socket:
         raise ConfigError(msg) from err
     # Connections inherit it: else head and body of an answer wait 40 ms for each other.
     server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    server.setblocking(False)
     return server

@@ -14,7 +14,7 @@ def state_status_router(state: Path) -> APIRouter:
 
     @router.get("/healthz", summary="Whether this server answers")
     @router.get("/readyz", summary="Whether this server answers", name="readyz")
-    def healthz() -> dict[str, bool]:
+    async def healthz() -> dict[str, bool]:
         return {"ok": True}
 
     @router.get("/status", summary="What `echo-stream status` prints")

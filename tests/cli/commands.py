@@ -86,9 +86,13 @@ def refusal(*arguments: object, exit_code: int) -> str:
 
 
 @contextmanager
-def command_process(*arguments: object) -> Iterator["subprocess.Popen[str]"]:
+def command_process(
+    *arguments: object, descriptors: int | None = None
+) -> Iterator["subprocess.Popen[str]"]:
     """Start a command in a process of its own, which ends with the block at the latest."""
     command = [sys.executable, "-m", "echo_stream", *map(str, arguments)]
+    if descriptors is not None:
+        command = ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh", *command]
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command,

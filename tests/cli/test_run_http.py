@@ -4,12 +4,23 @@ import json
 import re
 import signal
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.broker import Broker
-from tests.cli.commands import TINY, command_process, finish, on, refusal, send, write_data
+from tests.cli.commands import (
+    TINY,
+    command_process,
+    finish,
+    on,
+    refusal,
+    send,
+    units,
+    wait_until,
+    write_data,
+)
 from tests.conftest import MakeTopic
 from tests.connectors.http.rig import Answer, ask
 
@@ -81,3 +92,37 @@ def test_settings_may_come_from_a_file(tmp_path: Path) -> None:
     settings.write_text('[run]\nhttp = "0.0.0.0:0"\n')
     words = ["run", data, "--state", tmp_path / "state", *TINY, "--config", settings]
     assert "must be on a loopback address" in refusal(*words, exit_code=2)
+
+
+@pytest.mark.kafka
+def test_silent_connections_do_not_end_a_run(
+    broker: Broker, make_topic: MakeTopic, tmp_path: Path
+) -> None:
+    """More of them than there are descriptors: it is asked, counts, and writes its snapshot."""
+    topic, state = make_topic(partitions=1), tmp_path / "state"
+    message = json.dumps({"x": [1.0, 2.0]}).encode()
+    words = [*on(broker, topic), "--state", state, "--warmup", 30, *TINY, "--checkpoint-every", 10]
+    with (
+        command_process("run", *words, "--http", "127.0.0.1:0", descriptors=200) as process,
+        ExitStack() as stack,
+    ):
+        assert process.stderr is not None
+        url = process.stderr.readline().strip()
+        port = int(url.rpartition(":")[2])
+        for number in range(260):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            if number % 2:
+                client.sendall(b"GET /status HTTP/1.1\r\n")
+        send(broker, topic, [message] * 30)
+        wait_until(lambda: ask(f"{url}/status").json()["checkpoints"], process)
+        told = ask(f"{url}/status").json()["http"]
+        assert told["limit"] == 50
+        assert told["dropped"]["crowded"] >= 210
+        assert told["failures"] == 0
+        process.send_signal(signal.SIGTERM)
+        result = finish(process)
+    assert result.exit_code == 0, result.stderr
+    assert result.json()["n"] == 30
+    assert units(state / "snapshots")
+    assert result.stderr.count("all 50 http connections are taken") == 1
+    assert "Too many open files" not in result.stderr

@@ -16,6 +16,7 @@ from echo_stream.connectors.http import (
     health_router,
     metrics_router,
 )
+from echo_stream.connectors.http.limits import Limits
 from echo_stream.connectors.run_monitor import RunMonitor
 
 LIMIT_S = 20.0
@@ -45,8 +46,11 @@ def ask(url: str, headers: Mapping[str, str] = {}) -> Answer:
 
 
 @contextmanager
-def served(monitor: RunMonitor, token: str | None = None) -> Iterator[str]:
+def served(
+    monitor: RunMonitor, token: str | None = None, limits: Limits | None = None
+) -> Iterator[str]:
     """Serve a monitor's app on loopback; yields the URL."""
     app = create_app([health_router(monitor), metrics_router(monitor)], token=token)
-    with HttpServer(app, HttpConfig("127.0.0.1", 0, token)) as server:
+    config = HttpConfig("127.0.0.1", 0, token)
+    with HttpServer(app, config, monitor.http, limits) as server:
         yield f"http://{server.address}"

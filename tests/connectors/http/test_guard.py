@@ -1,13 +1,27 @@
 """Who may ask the app."""
 
-import pytest
+from pathlib import Path
 
-from echo_stream.connectors.http import HttpConfig
+import pytest
+from fastapi import APIRouter
+
+from echo_stream.connectors.http import HttpConfig, HttpServer, create_app, run_routers
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.errors import ConfigError
 from tests.connectors.http.rig import ask, served
 
 TOKEN = "correct-horse-battery"
+
+
+def failing_router() -> APIRouter:
+    """Return a route that is broken."""
+    router = APIRouter()
+
+    @router.get("/fail")
+    def fail() -> None:
+        raise RuntimeError
+
+    return router
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:80", "[::1]:80", "127.8.9.1"])
@@ -48,6 +62,23 @@ def test_without_the_token_nothing_is_told(headers: dict[str, str]) -> None:
             answer = ask(url + path, headers)
             assert (answer.code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
         assert ask(f"{url}/healthz", headers).code == 200
+
+
+def test_no_answer_is_sniffed() -> None:
+    """Whatever the code and the type, browsers take an answer as what it says it is."""
+    app = create_app([*run_routers(RunMonitor(), Path("none")), failing_router()])
+    with HttpServer(app, HttpConfig("127.0.0.1", 0)) as server:
+        url = f"http://{server.address}"
+        asked = {"/": 200, "/status": 200, "/metrics": 200, "/nonsense": 404, "/fail": 500,
+                 "/api/v1/coreset": 404, "/api/v1/coreset?limit=0": 422}  # fmt: skip
+        answers = [ask(url + path) for path in asked]
+        assert [each.code for each in answers] == list(asked.values())
+        answers += [ask(url, {"Host": "evil.example"}), ask(url, {"Host": "two words"})]
+        assert [each.code for each in answers[-2:]] == [421, 421]
+        answers.append(ask(url, {"Content-Length": "no number"}))
+        assert answers[-1].code == 400
+    for answer in answers:
+        assert answer.headers.get_all("X-Content-Type-Options") == ["nosniff"]
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer"])

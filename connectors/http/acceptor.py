@@ -1,0 +1,152 @@
+"""Accept connections while there is room for them, and close those that take too long."""
+
+import asyncio
+import logging
+import socket
+
+import uvicorn
+
+from echo_stream.connectors.http.connection import Connection
+from echo_stream.connectors.http.limits import Limits
+from echo_stream.connectors.http_stats import DropReason, HttpStats
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.25
+TELL_EVERY_S = 60.0  # whoever makes trouble must not fill the log with it
+
+WORDS: dict[DropReason, str] = {
+    "crowded": "all %d http connections are taken; those that wait longest for a request go",
+    "no_descriptor": "http takes no connections: the run needs the descriptors below %d "
+    "(raise the limit of open files)",
+}
+
+
+class Acceptor:
+    """Accept connections for a server; all in the thread of its event loop.
+
+    With all places taken, the connection that has been waiting for a header for longest makes
+    way for the next, so that silent ones keep nobody out. Where all have asked and are being
+    answered, new ones wait in the system's queue.
+
+    Parameters
+    ----------
+    listening : socket
+        Does not block.
+    server : uvicorn.Server
+        Listens to nothing by itself.
+    limits : Limits
+    stats : HttpStats
+    """
+
+    def __init__(
+        self, listening: socket.socket, server: uvicorn.Server, limits: Limits, stats: HttpStats
+    ) -> None:
+        self._socket = listening
+        self._server = server
+        self._limits = limits
+        self._stats = stats
+        self._loop = asyncio.get_running_loop()
+        self._opening: dict[Connection, asyncio.Task[None]] = {}
+        self._told_s: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Accept connections until cancelled; then drop those that are left."""
+        try:
+            while not self._server.should_exit:
+                self._loop.add_reader(self._socket, self._accept)  # it may have been paused
+                await asyncio.sleep(LOOK_EVERY_S)
+                self._drop_overdue()
+            self._pause()
+            await asyncio.Event().wait()
+        finally:
+            self._pause()
+            for each in self._connections():
+                each.transport.abort()
+            self._stats.connections = 0
+
+    def _accept(self) -> None:
+        """Accept one connection, if there is room; the loop asks again where there are more."""
+        if len({*self._connections(), *self._opening}) >= self._limits.connections:
+            if not self._drop_waiting():
+                self._pause()
+            return
+        try:
+            accepted, _ = self._socket.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as err:
+            self._stats.failures += 1
+            self._tell("accept", "http cannot accept connections: %s; it tries again", err.strerror)
+            self._pause()
+            return
+        if accepted.fileno() >= self._limits.descriptors:
+            self._stats.dropped["no_descriptor"] += 1
+            accepted.close()
+            self._tell("no_descriptor", WORDS["no_descriptor"], self._limits.descriptors)
+            self._pause()
+            return
+        accepted.setblocking(False)
+        connection = Connection(
+            config=self._server.config, server_state=self._server.server_state, app_state={}
+        )
+        self._opening[connection] = self._loop.create_task(self._open(connection, accepted))
+
+    async def _open(self, connection: Connection, accepted: socket.socket) -> None:
+        """Let a connection begin."""
+        try:
+            await self._loop.connect_accepted_socket(lambda: connection, accepted)
+        except OSError:
+            accepted.close()  # its client has gone already
+        finally:
+            del self._opening[connection]
+
+    def _drop_waiting(self) -> bool:
+        """Drop the connection that has been waiting for a header for longest, if there is one."""
+        connections, now_s = self._connections(), self._loop.time()
+        for each in connections:
+            each.look(now_s)
+        waiting = [each for each in connections if each.phase == "header"]
+        if not waiting:
+            return False
+        self._tell("crowded", WORDS["crowded"], self._limits.connections)
+        self._drop(min(waiting, key=lambda each: each.since_s), "crowded")
+        return True
+
+    def _drop_overdue(self) -> None:
+        """Drop connections whose client takes too long, and answers that are too much together."""
+        connections, now_s = self._connections(), self._loop.time()
+        self._stats.connections = len(connections)
+        for each in connections:
+            each.look(now_s)
+            reason = each.overdue(now_s, self._limits)
+            if reason is not None:
+                self._drop(each, reason)
+        unread_bytes = sum(each.unread_bytes for each in connections)
+        for each in sorted(connections, key=lambda each: each.unread_bytes, reverse=True):
+            if unread_bytes <= self._limits.unread_bytes:
+                return
+            unread_bytes -= each.unread_bytes
+            self._drop(each, "slow_reader")
+
+    def _drop(self, connection: Connection, reason: DropReason) -> None:
+        """Close a connection at once, whatever its client has not read yet."""
+        self._stats.dropped[reason] += 1
+        connection.transport.abort()
+        connection.unread_bytes = 0
+
+    def _connections(self) -> list[Connection]:
+        """Return the connections that are open."""
+        found = self._server.server_state.connections
+        return [each for each in found if isinstance(each, Connection)]
+
+    def _pause(self) -> None:
+        """Accept no more, until the next look."""
+        self._loop.remove_reader(self._socket)
+
+    def _tell(self, about: str, words: str, *arguments: object) -> None:
+        """Log trouble, at most once a minute."""
+        now_s = self._loop.time()
+        if now_s - self._told_s.get(about, -TELL_EVERY_S) >= TELL_EVERY_S:
+            self._told_s[about] = now_s
+            logger.warning(words, *arguments)
