@@ -123,7 +123,21 @@ def _exit_code() -> int:
         # Whoever read our output has gone, as with `| head`; there is nobody left to tell.
         sys.stderr.close()
         return 1
-    except (EchoStreamError, OSError) as err:
+    except (EchoStreamError, OSError, MemoryError, RuntimeError) as err:
         # A name that is too long, a disk that fails: nothing of ours, but no traceback either.
-        complain(err)
-        return next((code for kind, code in EXIT_CODES if isinstance(err, kind)), 1)
+        known = err if isinstance(err, EchoStreamError | OSError) else _out_of_memory(err)
+        complain(known)
+        return next((code for kind, code in EXIT_CODES if isinstance(known, kind)), 1)
+
+
+def _out_of_memory(err: Exception) -> InfrastructureError:
+    """Return the error for memory or a device that does not suffice; others go on."""
+    from echo_stream.device import is_infrastructure  # noqa: PLC0415 - imports torch
+    from echo_stream.validation import first_line  # noqa: PLC0415
+
+    if not is_infrastructure(err):
+        raise err
+    return InfrastructureError(
+        f"memory or device do not suffice ({first_line(err)}); lower --budget, or give smaller "
+        "samples"
+    )

@@ -11,11 +11,14 @@ from echo_stream.validation import first_line
 
 @contextmanager
 def naming(path: Path | str) -> Iterator[None]:
-    """Turn every failure to read into an error that begins with the file's name.
+    """Turn every failure to read into an error that begins with the file's name, once.
+
+    Whoever opens or reads a file adds its name here, and nowhere else; around what does so
+    already it adds nothing.
 
     Examples
     --------
-    >>> with naming("data.npz"), naming("part"):
+    >>> with naming("data.npz"), naming("data.npz"), naming("part"):
     ...     raise ValueError("bad magic")
     Traceback (most recent call last):
     echo_stream.errors.DataError: data.npz: part: damaged, or not what its suffix says \
@@ -24,6 +27,8 @@ def naming(path: Path | str) -> Iterator[None]:
     try:
         yield
     except EchoStreamError as err:
+        if first_line(err).startswith(f"{path}: "):
+            raise
         msg = f"{path}: {first_line(err)}"
         raise type(err)(msg) from err
     except FileNotFoundError as err:
@@ -42,6 +47,9 @@ def naming(path: Path | str) -> Iterator[None]:
     except Exception as err:
         if isinstance(err, OSError) and err.errno == errno.ENOSPC:
             msg = f"{path}: no space left for a temporary copy; free some, or set TMPDIR"
+            raise SourceError(msg) from err
+        if isinstance(err, OSError) and err.errno == errno.ELOOP:
+            msg = f"{path}: a link that leads back to itself; remove it"
             raise SourceError(msg) from err
         msg = f"{path}: damaged, or not what its suffix says ({first_line(err)}); write it again"
         raise DataError(msg) from err

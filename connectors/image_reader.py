@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Generator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,12 @@ from echo_stream.validation import SampleSchema
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 """Files of a folder that are images; others are passed over."""
+
+MAX_IMAGES = 10_000_000
+"""In a folder: their names are held in memory."""
+
+MAX_DEPTH = 32
+"""Folders within folders."""
 
 # Only these decoders are tried, whatever a file turns out to be.
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
@@ -48,7 +55,7 @@ class ImageReader:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.names = tuple(sorted(_image_names(folder)))
+        self.names = _names_in(folder)
         if not self.names:
             msg = f"no images ({', '.join(SUFFIXES)}) and no .parquet files in it"
             raise DataError(msg)
@@ -96,15 +103,31 @@ class ImageReader:
         return as_objects([name.split("/")[0] if "/" in name else None for name in names])
 
 
+def _names_in(folder: Path) -> tuple[str, ...]:
+    """Return the images in a folder and below, relative to it, in order."""
+    names = tuple(sorted(islice(_image_names(folder), MAX_IMAGES + 1)))
+    if len(names) > MAX_IMAGES:
+        msg = f"has more than {MAX_IMAGES} images; build of a part of them, or save x as .npy"
+        raise DataError(msg)
+    return names
+
+
 def _image_names(folder: Path) -> Generator[str, None, None]:
-    """Yield the images in a folder and below, relative to it."""
-    root = folder.resolve()
+    """Yield the images in a folder and below, relative to it, in any order."""
+    root = os.path.realpath(folder)
     for where, subfolders, files in os.walk(folder, onerror=_raise):
+        inside = Path(where).relative_to(folder)
+        if len(inside.parts) > MAX_DEPTH:
+            msg = f"{inside}: lies more than {MAX_DEPTH} folders deep; move its images up"
+            raise DataError(msg)
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         for name in files:
             path = Path(where, name)
             is_image = path.suffix.lower() in SUFFIXES and not name.startswith(".")
-            if is_image and (not path.is_symlink() or path.resolve().is_relative_to(root)):
+            # A link that leads back to itself stays, to be an error that names it.
+            if is_image and (
+                not path.is_symlink() or Path(os.path.realpath(path)).is_relative_to(root)
+            ):
                 yield path.relative_to(folder).as_posix()
 
 

@@ -11,15 +11,18 @@ import numpy as np
 from echo_stream.connectors.file_errors import check_not_empty
 from echo_stream.connectors.file_source import Chunk
 from echo_stream.connectors.npy_reader import Header, read_header
-from echo_stream.errors import DataError
+from echo_stream.errors import DataError, ShapeError
 from echo_stream.typing import Array
 from echo_stream.validation import SampleSchema, as_samples, check_layout
 
 _COLUMNS = ("y", "id", "y_known")  # beside x
+_MAX_TEXT = 4_096  # characters of a label or id: a few bytes, compressed, can stand for any number
 
 
 class NpzReader:
     """Stream x of an archive; y, id and y_known are read whole, other arrays not at all.
+
+    Headers are compared before anything else is read.
 
     Parameters
     ----------
@@ -41,8 +44,10 @@ class NpzReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         with zipfile.ZipFile(path) as archive:
-            columns = _read_columns(archive)
+            names = _names_in(archive)
             self._header = _x_header(archive)
+            n = self._header.shape[0]
+            columns = {name: _read_column(archive, name, n) for name in _COLUMNS if name in names}
             self._mapped = _spool(archive, self._header) if self._header.is_fortran else None
         shape, _, dtype = self._header
         self.num_samples = shape[0]
@@ -80,34 +85,47 @@ class NpzReader:
                 yield row, np.frombuffer(values, dtype).reshape(-1, *shape[1:])
 
 
-def _x_header(archive: zipfile.ZipFile) -> Header:
-    """Return the header of x, after checking that the archive holds as much as it claims."""
-    with archive.open("x.npy") as file:
-        header = read_header(file, "x")
-        check_layout(header.shape, header.dtype)
-        check_not_empty(header.shape[0])
-        size = archive.getinfo("x.npy").file_size - file.tell()
-    if size != header.size_bytes:
-        msg = f"x is damaged: its values take {header.size_bytes} bytes and {size} are there"
-        raise DataError(msg)
-    return header
-
-
-def _read_columns(archive: zipfile.ZipFile) -> dict[str, Array]:
-    """Return the arrays that belong to x."""
+def _names_in(archive: zipfile.ZipFile) -> list[str]:
+    """Return the names of the arrays, of which x has to be one."""
     names = [name.removesuffix(".npy") for name in archive.namelist()]
     if "x" not in names:
         msg = f"no array x in it; it has {', '.join(names) or 'none'}"
         raise DataError(msg)
-    return {name: _read_member(archive, name) for name in _COLUMNS if name in names}
+    return names
 
 
-def _read_member(archive: zipfile.ZipFile, name: str) -> Array:
-    with archive.open(f"{name}.npy") as file:
-        read_header(file, name)
+def _x_header(archive: zipfile.ZipFile) -> Header:
+    """Return the header of x, after checking that the archive holds as much as it claims."""
+    header = _header_of(archive, "x")
+    check_layout(header.shape, header.dtype)
+    check_not_empty(header.shape[0])
+    return header
+
+
+def _read_column(archive: zipfile.ZipFile, name: str, n: int) -> Array:
+    """Return an array that belongs to x, having checked that it has a value for each sample."""
+    header = _header_of(archive, name)
+    if header.shape != (n,):
+        given = f"{header.shape[0]} values" if len(header.shape) == 1 else f"shape {header.shape}"
+        msg = f"{name} has {given} for {n} samples; pass one for each"
+        raise ShapeError(msg)
+    if header.dtype.kind in "US" and header.dtype.itemsize > 4 * _MAX_TEXT:
+        msg = f"{name} has dtype {header.dtype}; use text of at most {_MAX_TEXT} characters"
+        raise DataError(msg)
     with archive.open(f"{name}.npy") as file:
         array: Array = np.lib.format.read_array(file, allow_pickle=False)
     return array
+
+
+def _header_of(archive: zipfile.ZipFile, name: str) -> Header:
+    """Return the header of an array, of which as much is there as it claims."""
+    with archive.open(f"{name}.npy") as file:
+        header = read_header(file, name)
+        size = archive.getinfo(f"{name}.npy").file_size - file.tell()
+    if size != header.size_bytes:
+        msg = f"{name} is damaged: its values take {header.size_bytes} bytes and {size} are there"
+        raise DataError(msg)
+    return header
 
 
 def _check_columns(columns: dict[str, Array], n: int) -> tuple[Array | None, Array | None]:
@@ -128,8 +146,8 @@ def _labels(columns: dict[str, Array]) -> Array | None:
     y, known = columns.get("y"), columns.get("y_known")
     if y is None or known is None:
         return y
-    if known.dtype != bool or known.shape != y.shape:
-        msg = f"y_known has shape {known.shape}, dtype {known.dtype}; give a boolean for each y"
+    if known.dtype != bool:
+        msg = f"y_known has dtype {known.dtype}; give a boolean for each y"
         raise DataError(msg)
     labels = y.astype(object)
     labels[~known] = None

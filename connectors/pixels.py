@@ -1,7 +1,6 @@
 """Images as arrays, the same from a folder and from a message."""
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -11,6 +10,9 @@ from PIL import Image
 from echo_stream.errors import DataError
 from echo_stream.typing import Array
 
+MAX_PIXELS = MAX_VALUES = 4_096 * 4_096
+"""Of an image, unless another limit is set; values are three to a pixel where it has colours."""
+
 _GREY_MODES = ("1", "L", "LA")
 
 
@@ -19,7 +21,8 @@ def read_pixels(
     formats: tuple[str, ...],
     *,
     is_grey: bool | None,
-    check: Callable[[tuple[int, ...]], None] | None = None,
+    max_pixels: int = MAX_PIXELS,
+    max_values: int = MAX_VALUES,
 ) -> Array:
     """Return the pixels of an image.
 
@@ -30,8 +33,8 @@ def read_pixels(
         Decoders of Pillow's that are tried, whatever the file turns out to be.
     is_grey : bool or None
         What the image is converted to; None: grey if it has no colours.
-    check : callable, optional
-        Told the shape before the image is decoded; may raise.
+    max_pixels, max_values : int
+        Looked at before the image is decoded.
 
     Returns
     -------
@@ -40,7 +43,7 @@ def read_pixels(
     Raises
     ------
     DataError
-        The image has more than 8 bits a value.
+        The image is over a limit, or has more than 8 bits a value.
     Exception
         What Pillow raises of a damaged file or of over 89 million pixels.
     """
@@ -49,11 +52,19 @@ def read_pixels(
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(file, formats=formats) as image:
             mode = _mode_of(image, is_grey)
-            if check is not None:
-                check((image.height, image.width, 3)[: 2 if mode == "L" else 3])
+            pixels = image.height * image.width
+            _check_size("image", "pixels", pixels, max_pixels)
+            _check_size("x", "elements", pixels * (1 if mode == "L" else 3), max_values)
             if image.mode == "P" and "transparency" in image.info:
                 return np.asarray(image.convert("RGBA").convert(mode))  # Pillow warns otherwise
             return np.asarray(image.convert(mode))
+
+
+def _check_size(what: str, unit: str, size: int, limit: int) -> None:
+    """Refuse an image that is over a limit."""
+    if size > limit:
+        msg = f"{what} has {size} {unit}, more than the limit of {limit}; make images smaller"
+        raise DataError(msg)
 
 
 def _mode_of(image: Image.Image, is_grey: bool | None) -> str:

@@ -223,6 +223,16 @@ def refuse_group(folder: Path) -> None:
         raise StateError(msg)
 
 
+def _option(name: str, value: object) -> str:
+    """Return how to ask for a setting; an option that has no value yet must be left out."""
+    flag = name.replace("_", "-")
+    if value is None:
+        return f"leave --{flag} out"
+    if isinstance(value, bool):
+        return f"give --{flag}" if value else f"give --no-{flag}"
+    return f"give --{flag} {value}"
+
+
 def check_fingerprint(stored: EngineConfig, given: EngineConfig, folder: Path) -> None:
     """Refuse to go on with a state that was made with other settings."""
     different = stored.differences(given)
@@ -232,5 +242,11 @@ def check_fingerprint(stored: EngineConfig, given: EngineConfig, folder: Path) -
         if name in different
     ]
     if listed:
-        msg = f"{folder} is of another configuration: {'; '.join(listed)}; give another --state"
+        advice = ", ".join(
+            _option(name, different[name][0]) for name in FINGERPRINT if name in different
+        )
+        msg = (
+            f"{folder} is of another configuration: {'; '.join(listed)}; "
+            f"{advice} to go on with it, or give another --state"
+        )
         raise StateError(msg)

@@ -15,6 +15,9 @@ from echo_stream.typing import Array
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
+# Of errors that torch has no class for.
+_WORDS = ("CUDA", "cuDNN", "CUBLAS", "out of memory", "can't allocate memory")
+
 _ALONE = threading.RLock()  # threads and random states of libraries belong to the whole process
 
 
@@ -89,6 +92,13 @@ def single_threaded() -> Iterator[None]:
     """
     with _ALONE, _libraries(len(sys.modules)).limit(limits=1):
         yield
+
+
+def is_infrastructure(err: BaseException) -> bool:
+    """Tell whether an error is of memory, device, disk or network, and of no sample."""
+    if isinstance(err, MemoryError | OSError | torch.OutOfMemoryError | torch.AcceleratorError):
+        return True
+    return isinstance(err, RuntimeError) and any(word in str(err) for word in _WORDS)
 
 
 def on_host(tensor: torch.Tensor) -> Array:

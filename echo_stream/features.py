@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from echo_stream.device import is_infrastructure
 from echo_stream.errors import ConfigError, FeatureError, InfrastructureError
 from echo_stream.importing import import_attribute, said
 from echo_stream.models import to_input
@@ -20,7 +21,6 @@ from echo_stream.preprocessing import CPU
 from echo_stream.typing import Array
 
 BLOCK_ROWS = 1_024  # rows of one call; a module always gets so many, padded with zeros
-DEVICE_WORDS = ("CUDA", "cuDNN", "CUBLAS", "out of memory")  # of errors that torch has no class for
 TOLERANCE = 1e-3  # relative to the largest value: other devices round in other places
 
 FeatureFunction: TypeAlias = Callable[[Array], Any]
@@ -186,7 +186,7 @@ def call_features(name: str, function: FeatureFunction, x: Array, device: torch.
         host = made.detach().cpu().numpy() if hasattr(made, "detach") else made
         vectors = np.asarray(host, dtype=np.float32)
     except Exception as err:  # the user's code may raise anything
-        if _is_infrastructure(err):
+        if is_infrastructure(err):
             msg = f"features {name!r} cannot be made here: {said(err)}; nothing has been skipped"
             raise InfrastructureError(msg) from err
         msg = f"features {name!r} failed for samples of shape {x.shape[1:]}: {said(err)}"
@@ -201,13 +201,6 @@ def call_features(name: str, function: FeatureFunction, x: Array, device: torch.
         msg = f"features {name!r} gave values that are not finite; correct it, or the samples"
         raise FeatureError(msg)
     return vectors.reshape(len(x), -1)
-
-
-def _is_infrastructure(err: Exception) -> bool:
-    """Tell whether an error is of memory, device, disk or network, and of no sample."""
-    if isinstance(err, MemoryError | OSError | torch.OutOfMemoryError | torch.AcceleratorError):
-        return True
-    return isinstance(err, RuntimeError) and any(word in str(err) for word in DEVICE_WORDS)
 
 
 def _forward(module: nn.Module, x: Array, device: torch.device) -> torch.Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 
 from echo_stream.connectors.codecs.messages import Codec
 from echo_stream.connectors.layouts import DTYPES, MAX_AXES
+from echo_stream.connectors.pixels import MAX_PIXELS
 from echo_stream.errors import ConfigError
 from echo_stream.validation import SampleSchema
 
@@ -56,7 +57,7 @@ class CodecConfig:
     shape: tuple[int, ...] | None = None
     max_bytes: int = 16 * 1024**2  # 16 MiB; brokers take 1 MiB unless told otherwise
     max_elements: int = 16_777_216  # 64 MiB of float32
-    max_pixels: int = 16_777_216  # 4096 × 4096
+    max_pixels: int = MAX_PIXELS
     codec: Codec | None = None
 
     def __post_init__(self) -> None:

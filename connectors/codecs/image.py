@@ -1,7 +1,6 @@
 """PNG and JPEG out of untrusted bytes."""
 
 import io
-import math
 
 from PIL import UnidentifiedImageError
 
@@ -35,25 +34,20 @@ def read_image(value: bytes, config: CodecConfig, schema: SampleSchema | None) -
     Raises
     ------
     DecodeError
-        It is damaged, over a limit, or of another format.
+        It is damaged, or of another format.
     DataError
-        It has more than 8 bits a value.
+        It is over a limit, or has more than 8 bits a value.
     """
-
-    def check(shape: tuple[int, ...]) -> None:
-        """Refuse images over a limit before they are decoded."""
-        pixels, values = shape[0] * shape[1], math.prod(shape)
-        if pixels > config.max_pixels:
-            msg = f"image has {pixels} pixels, more than the limit of {config.max_pixels}"
-            raise DecodeError(msg)
-        if values > config.max_elements:
-            msg = f"x has {values} elements, more than the limit of {config.max_elements}"
-            raise DecodeError(msg)
-
     is_grey = None if schema is None else len(schema.shape) == 2
     try:
         with legible("image"):
-            return read_pixels(io.BytesIO(value), ("PNG", "JPEG"), is_grey=is_grey, check=check)
+            return read_pixels(
+                io.BytesIO(value),
+                ("PNG", "JPEG"),
+                is_grey=is_grey,
+                max_pixels=config.max_pixels,
+                max_values=config.max_elements,
+            )
     except DecodeError as err:
         if isinstance(err.__cause__, UnidentifiedImageError):  # Pillow's words are an address
             msg = "illegible image: neither PNG nor JPEG, or damaged where it begins"

@@ -4,8 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from echo_stream import cells
 from tests.cli.commands import TINY, N, answer, content, refusal, units, write_data
 from tests.connectors.data_files import write_images, write_parquet
 
@@ -109,3 +112,33 @@ def test_row_that_goes_bad_late_keeps_what_was_checkpointed(tmp_path: Path) -> N
     before = units(tmp_path / "state" / "checkpoints")
     assert f"NaN in row {N - 1}" in refusal(*words, exit_code=1)
     assert units(tmp_path / "state" / "checkpoints") == before
+
+
+@pytest.mark.parametrize("command", ["build", "run", "produce"])
+@pytest.mark.parametrize("name", ["customers.parquet", "parts"])
+def test_bad_file_is_named_once(tmp_path: Path, command: str, name: str) -> None:
+    """However many layers read a file, its name stands once at the beginning, a part's after it."""
+    column = pa.array([1.0, float("nan")])
+    path = tmp_path / name
+    if name == "parts":
+        path.mkdir()
+    pq.write_table(pa.table({"a": column}), path / "0.parquet" if name == "parts" else path)
+    out: dict[str, list[object]] = {
+        "build": ["--out", tmp_path / "out"],
+        "run": ["--state", tmp_path / "state"],
+        "produce": ["--topic", "t", "--bootstrap-servers", "127.0.0.1:1"],
+    }
+    line = refusal(command, path, *out[command], exit_code=1)
+    assert line == f"Error: {path}: x has NaN in row 1; remove or impute non-finite values"
+
+
+def test_what_does_not_fit_into_memory_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the allocator refuses ends with exit code 3."""
+    # A limit on memory would hold for the process of the tests.
+    monkeypatch.setattr(cells, "INITIAL_CELLS", 2**40)
+    data = write_data(tmp_path / "data.npz")
+    line = refusal("build", data, "--out", tmp_path / "out", *TINY, exit_code=3)
+    assert line.startswith("Error: memory or device do not suffice (")
+    assert line.endswith("); lower --budget, or give smaller samples")

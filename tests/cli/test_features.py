@@ -43,7 +43,10 @@ def test_build_and_run_measure_by_features(name: str) -> None:
     message = refusal(*run, exit_code=2)
     assert f"measures samples by features 'my_encoders:{name}'" in message
     message = refusal("run", "data.npz", "--state", "state", "--budget", 9, exit_code=4)
-    assert f"features is 'my_encoders:{name}' there, None here" in message
+    assert message.endswith(
+        f"features is 'my_encoders:{name}' there, None here; "
+        f"give --features my_encoders:{name} to go on with it, or give another --state"
+    )
 
 
 def test_features_are_looked_for_before_samples_are_read() -> None:

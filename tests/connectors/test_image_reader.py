@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from echo_stream.connectors import image_reader
 from echo_stream.connectors.files import file_source, read_file
 from echo_stream.errors import DataError, ShapeError, SourceError
 from tests.connectors.data_files import write_images
@@ -157,3 +158,54 @@ def test_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
         with pytest.raises(DataError, match=r"a\.png: .*decompression bomb"):
             read_file(tmp_path)
+
+
+def test_large_picture_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    """80 million pixels take 2 MB as a file, and would take 240 once decoded."""
+    Image.new("RGB", (8_000, 10_000)).save(tmp_path / "a.png")
+    tracemalloc.start()
+    words = r"a\.png: image has 80000000 pixels, more than the limit of 16777216; make images small"
+    with pytest.raises(DataError, match=words):
+        file_source(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000
+    Image.new("RGB", (4_000, 3_000)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png: x has 36000000 elements"):
+        file_source(tmp_path)
+
+
+def test_circular_link_is_named(tmp_path: Path) -> None:
+    """Links that lead to each other are told by name."""
+    write_images(tmp_path, {"cat/a.png": GREY})
+    (tmp_path / "cat" / "b.png").symlink_to("c.png")
+    (tmp_path / "cat" / "c.png").symlink_to("b.png")
+    source = file_source(tmp_path)
+    words = rf"{tmp_path.name}: cat/b\.png: a link that leads back to itself; remove it"
+    with pytest.raises(SourceError, match=words):
+        source.next_batch(3)
+
+
+def test_circular_folders_are_not_entered(tmp_path: Path) -> None:
+    """A link to a folder above is passed over."""
+    write_images(tmp_path, {"cat/a.png": GREY})
+    (tmp_path / "cat" / "up").symlink_to("..")
+    assert read_file(tmp_path).ids.tolist() == ["cat/a.png"]
+
+
+def test_deep_folders_are_refused(tmp_path: Path) -> None:
+    """The walk ends somewhere, and says where."""
+    deep = "/".join("d" * 33)
+    write_images(tmp_path, {f"{deep}/a.png": GREY})
+    with pytest.raises(DataError, match=f"{tmp_path.name}: {deep}: lies more than 32 folders deep"):
+        file_source(tmp_path)
+
+
+def test_number_of_images_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more names are read than are allowed."""
+    monkeypatch.setattr(image_reader, "MAX_IMAGES", 2)
+    write_images(tmp_path, {"a.png": GREY, "b.png": GREY})
+    assert len(read_file(tmp_path)) == 2
+    write_images(tmp_path, {"c.png": GREY})
+    with pytest.raises(DataError, match="has more than 2 images; build of a part of them"):
+        file_source(tmp_path)

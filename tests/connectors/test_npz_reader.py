@@ -2,6 +2,7 @@
 
 import io
 import tempfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def test_labels_that_are_not_known(tmp_path: Path) -> None:
     ]
     assert labels == [[1, None], [3, 4]]
     with pytest.raises(DataError, match="give a boolean for each y"):
-        file_source(write_npz(tmp_path, x=X, y=[1, 2, 3, 4], y_known=known[:3]))
+        file_source(write_npz(tmp_path, x=X, y=[1, 2, 3, 4], y_known=[1, 0, 1, 1]))
 
 
 def test_without_x_names_what_it_has(tmp_path: Path) -> None:
@@ -92,11 +93,37 @@ def test_objects_are_never_loaded(tmp_path: Path) -> None:
         read_file(write_npz(tmp_path, x=X, y=objects))
 
 
-@pytest.mark.parametrize("name", ["y", "id"])
+@pytest.mark.parametrize("name", ["y", "id", "y_known"])
 def test_lengths_must_agree(tmp_path: Path, name: str) -> None:
     """As many labels and ids as samples; known before the first sample is used."""
-    with pytest.raises(ShapeError, match=r"data\.npz: (y|ids) has 3 values for 4 samples"):
-        file_source(write_npz(tmp_path, x=X, **{name: np.arange(3)}))
+    columns: dict[str, Any] = {"y": np.arange(4), name: np.arange(3)}
+    with pytest.raises(ShapeError, match=rf"data\.npz: {name} has 3 values for 4 samples"):
+        file_source(write_npz(tmp_path, x=X, **columns))
+    columns = {"y": np.arange(4), name: np.zeros((4, 2))}
+    with pytest.raises(ShapeError, match=rf"data\.npz: {name} has shape \(4, 2\) for 4 samples"):
+        file_source(write_npz(tmp_path, x=X, **columns))
+
+
+@pytest.mark.parametrize(
+    ("column", "error"),
+    [
+        (np.zeros(10_000_000), "y has 10000000 values for 4 samples"),
+        (np.zeros((4, 2_500_000)), r"y has shape \(4, 2500000\) for 4 samples"),
+        (np.zeros(4, "U5000000"), "y has dtype <U5000000; use text of at most 4096 characters"),
+    ],
+    ids=["long", "wide", "text"],
+)
+def test_large_columns_are_refused_before_they_are_read(
+    tmp_path: Path, column: Any, error: str
+) -> None:
+    """A label for each sample takes a few bytes, and 80 MB that claim to be labels take none."""
+    np.savez_compressed(tmp_path / "data.npz", x=X, y=column)
+    tracemalloc.start()
+    with pytest.raises(DataError, match=error):
+        file_source(tmp_path / "data.npz")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 def test_bad_label_in_the_last_row(tmp_path: Path) -> None:
@@ -119,6 +146,18 @@ def test_what_cannot_be_samples(tmp_path: Path, x: Any, words: str) -> None:
     """The header is enough to say so."""
     with pytest.raises(DataError, match=words):
         file_source(write_npz(tmp_path, x=x))
+
+
+def test_forged_column(tmp_path: Path) -> None:
+    """Labels of which fewer are there than their header claims are damaged."""
+    path = write_npz(tmp_path, x=X)
+    header = io.BytesIO()
+    fields = {"descr": "<U4096", "fortran_order": False, "shape": (4,)}
+    np.lib.format.write_array_header_1_0(header, fields)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("y.npy", header.getvalue())
+    with pytest.raises(DataError, match="y is damaged: its values take 65536 bytes and 0 are"):
+        file_source(path)
 
 
 @pytest.mark.parametrize("shape", [(2**40, 4), (3, 4), (5, 4), (-4, -4)])
