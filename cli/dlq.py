@@ -138,6 +138,8 @@ def _row(letter: "DeadLetter") -> dict[str, Any]:
         "topic": origin and origin.topic,
         "partition": origin and origin.partition,
         "offset": origin and origin.offset,
+        "last_offset": message.last_offset,
+        "num_messages": message.num_messages,
         "timestamp": origin and origin.timestamp,
         "size_bytes": None if message.value is None else len(message.value),
         "truncated": letter.is_truncated,

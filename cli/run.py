@@ -80,6 +80,9 @@ source_options = together(
            help="Likewise those of more values, of all their samples."),
     option("--max-pixels", type=click.IntRange(1), default=16_777_216,
            help="Likewise images of more pixels."),
+    option("--max-batch-bytes", type=click.IntRange(1), default=64 * 1024**2,
+           help="Batches of records that take more once they are decompressed are refused "
+                "unread, each as one dead letter."),
     option("--queue-bytes", type=click.IntRange(1), default=64 * 1024**2,
            help="Fetching pauses while messages of so many bytes wait to be counted."),
     option("--queue-records", type=click.IntRange(1), default=50_000,
@@ -259,6 +262,7 @@ def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[RunSt
         on_tombstone=values["on_tombstone"],
         accept_source=values["accept_source"],
         client=values["client"],
+        max_batch_bytes=values["max_batch_bytes"],
         queue_bytes=values["queue_bytes"],
         queue_records=values["queue_records"],
         broker_timeout=values["broker_timeout"],

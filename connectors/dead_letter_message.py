@@ -5,10 +5,11 @@ when a dead letter is read, so that what arrived comes back as it was.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from echo_stream import __version__
 from echo_stream.connectors.kafka_sink import Message
+from echo_stream.connectors.records import Record
 from echo_stream.samples import Origin
 from echo_stream.source import RejectedSample
 
@@ -17,7 +18,8 @@ PREFIX = "__echo.errors."
 ATTEMPTS = f"{PREFIX}attempts"
 TRUNCATED = f"{PREFIX}truncated"
 NULLS = f"{PREFIX}nulls"
-STAGES = {"feature": "features"}  # where it failed; everything else fails where it is decoded
+LAST_OFFSET, NUM_MESSAGES = f"{PREFIX}last_offset", f"{PREFIX}num_messages"
+STAGES = {"batch": "unpack", "feature": "features"}  # where it failed; others: where decoded
 MAX_MESSAGE_CHARACTERS = 500  # of what was wrong, in a message that has to be small
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -70,33 +72,18 @@ def smaller(message: Message) -> Message | None:
     return None if (None, b"", ours) == message else (None, b"", ours)
 
 
-def from_record(record: Any) -> DeadLetter:
+def from_record(record: Record) -> DeadLetter:
     """Return the dead letter that a record of a dead-letter topic is."""
-    place = f"{record.partition}:{record.offset}"
+    place = f"{record.origin.partition}:{record.origin.offset}"
     said = {
         name: (value or b"").decode(errors="replace")
         for name, value in record.headers
         if _is_ours(name)
     }
-    if f"{PREFIX}reason" not in said:
+    try:
+        return DeadLetter(place, _sample(record, said), TRUNCATED in said)
+    except (KeyError, ValueError):  # anybody may write to the topic
         return DeadLetter(place, None)
-    nulls = said.get(NULLS, "").split(",")
-    originals = [header for header in record.headers if not _is_ours(header[0])]
-    headers = [
-        (name, None if str(row) in nulls else value) for row, (name, value) in enumerate(originals)
-    ]
-    if int(said[ATTEMPTS]) > 1:
-        headers.append((ATTEMPTS, said[ATTEMPTS].encode()))
-    sample = RejectedSample(
-        reason=said[f"{PREFIX}reason"],  # type: ignore[arg-type]  # of another version perhaps
-        message=said[f"{PREFIX}message"],
-        key=record.key,
-        value=None if "value" in nulls else record.value,
-        headers=tuple(headers),
-        origin=_origin(said),
-        exception=said[f"{PREFIX}exception"],
-    )
-    return DeadLetter(place, sample, TRUNCATED in said)
 
 
 def attempts_of(headers: Headers) -> int:
@@ -117,15 +104,39 @@ def with_attempts(headers: Headers, attempts: int) -> list[tuple[str, bytes]]:
     return [*own, (ATTEMPTS, str(attempts).encode())]
 
 
+def _sample(record: Record, said: dict[str, str]) -> RejectedSample:
+    """Return what was rejected; KeyError or ValueError if our headers are not all there."""
+    nulls = said.get(NULLS, "").split(",")
+    originals = [header for header in record.headers if not _is_ours(header[0])]
+    headers = [
+        (name, None if str(row) in nulls else value) for row, (name, value) in enumerate(originals)
+    ]
+    if int(said[ATTEMPTS]) > 1:
+        headers.append((ATTEMPTS, said[ATTEMPTS].encode()))
+    return RejectedSample(
+        reason=said[f"{PREFIX}reason"],  # type: ignore[arg-type]  # of another version perhaps
+        message=said[f"{PREFIX}message"],
+        key=record.key,
+        value=None if "value" in nulls else record.value,
+        headers=tuple(headers),
+        origin=_origin(said),
+        exception=said[f"{PREFIX}exception"],
+        last_offset=int(said[LAST_OFFSET]) if LAST_OFFSET in said else None,
+        num_messages=int(said.get(NUM_MESSAGES, 1)),
+    )
+
+
 def _said(letter: RejectedSample) -> dict[str, str]:
     """Return what our headers say of a dead letter."""
     origin = {} if letter.origin is None else letter.origin._asdict()
+    batch = {"last_offset": str(letter.last_offset), "num_messages": str(letter.num_messages)}
     said = {
         "reason": letter.reason,
         "exception": letter.exception,
         "message": letter.message,
         **{name: str(value) for name, value in origin.items()},
         "stage": STAGES.get(letter.reason, "decode"),
+        **(batch if letter.last_offset is not None else {}),
         "attempts": str(attempts_of(letter.headers)),
         "engine": f"echo-stream {__version__}",
     }

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
+from itertools import chain
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -20,12 +21,14 @@ from echo_stream.connectors.dead_letter_message import (
     to_message,
 )
 from echo_stream.connectors.kafka_client import errors_for_people
+from echo_stream.connectors.kafka_config import BATCH_BYTES
 from echo_stream.connectors.kafka_sink import (
     MAX_REQUEST_BYTES,
     Message,
     ProduceConfig,
     ensure_topic,
 )
+from echo_stream.connectors.kafka_unpacking import hand_on_whole
 from echo_stream.connectors.retrying import Patience
 from echo_stream.errors import InfrastructureError, SourceError
 from echo_stream.source import RejectedSample
@@ -179,6 +182,7 @@ def read_topic(topic: str, servers: str, client: ClientConfig) -> Iterator[DeadL
         errors_for_people(servers, f"read dead-letter topic {topic}"),
         closing(KafkaConsumer(**options)) as consumer,
     ):
+        hand_on_whole(consumer, BATCH_BYTES)
         partitions = consumer.partitions_for_topic(topic)
         if not partitions:
             msg = f"there is no topic {topic} at {servers}; give --dead-letter-topic that of `run`"
@@ -193,8 +197,9 @@ def _read_partition(consumer: KafkaConsumer, partition: TopicPartition) -> Itera
     consumer.seek_to_beginning(partition)
     end = consumer.end_offsets([partition])[partition]
     while consumer.position(partition) < end:
-        for records in consumer.poll(POLL_TIMEOUT_MS).values():
-            yield from (from_record(record) for record in records if record.offset < end)
+        for chunks in consumer.poll(POLL_TIMEOUT_MS).values():
+            records = chain.from_iterable(chunk.unpacked() for chunk in chunks)
+            yield from (from_record(record) for record in records if record.origin.offset < end)
 
 
 def _sent(producer: KafkaProducer, topic: str, message: Message) -> Any:

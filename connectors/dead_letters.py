@@ -142,11 +142,14 @@ def _from_json(line: bytes) -> RejectedSample | None:
         headers=tuple((name, _decoded(value)) for name, value in fields["headers"]),
         origin=None if origin is None else Origin(**origin),
         exception=fields.get("exception", ""),
+        last_offset=fields.get("last_offset"),
+        num_messages=fields.get("num_messages", 1),
     )
 
 
 def _as_json(message: RejectedSample) -> dict[str, Any]:
     """Return a message as a JSON object."""
+    batch = {"last_offset": message.last_offset, "num_messages": message.num_messages}
     return {
         "reason": message.reason,
         "message": message.message,
@@ -155,6 +158,7 @@ def _as_json(message: RejectedSample) -> dict[str, Any]:
         "key": _encoded(message.key),
         "value": _encoded(message.value),
         "headers": [[name, _encoded(value)] for name, value in message.headers],
+        **(batch if message.last_offset is not None else {}),
     }
 
 

@@ -8,6 +8,7 @@ from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.kafka_client import check_servers, check_topic
 from echo_stream.connectors.kafka_records import OnTombstone
 from echo_stream.connectors.kafka_start import Start
+from echo_stream.errors import ConfigError
 
 FETCH_MAX_BYTES = 16 * 1024**2  # what each broker may send ahead, beside the queue
 CLIENT_OPTIONS: dict[str, Any] = {
@@ -22,6 +23,7 @@ CLIENT_OPTIONS: dict[str, Any] = {
     "fetch_max_wait_ms": 100,
 }
 QUEUE_BYTES = 64 * 1024**2
+BATCH_BYTES = 64 * 1024**2
 QUEUE_RECORDS = 50_000
 BROKER_TIMEOUT_SECONDS = 300.0
 
@@ -50,6 +52,9 @@ class KafkaConfig:
         How to connect.
     queue_bytes, queue_records : int
         Messages that may wait to be counted; fetching pauses while so much waits.
+    max_batch_bytes : int
+        What a batch of records may take, decompressed and with 256 bytes for each of them. A
+        larger one is no samples, as a whole.
     broker_timeout : float or None
         Seconds without any answer of a broker, after which reading fails; None: never.
     """
@@ -64,10 +69,17 @@ class KafkaConfig:
     client: ClientConfig = field(default_factory=ClientConfig)
     queue_bytes: int = QUEUE_BYTES
     queue_records: int = QUEUE_RECORDS
+    max_batch_bytes: int = BATCH_BYTES
     broker_timeout: float | None = BROKER_TIMEOUT_SECONDS
 
     def __post_init__(self) -> None:
-        """Refuse names that no broker could have."""
+        """Refuse names that no broker could have, and batches smaller than messages."""
         check_servers(self.bootstrap_servers)
         for topic in self.topics:
             check_topic(topic)
+        if self.max_batch_bytes < self.codec.max_bytes:
+            msg = (
+                f"max_batch_bytes must be at least max_message_bytes, {self.codec.max_bytes}: "
+                f"messages come in batches; got {self.max_batch_bytes}"
+            )
+            raise ConfigError(msg)

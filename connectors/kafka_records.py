@@ -12,7 +12,7 @@ from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, rea
 from echo_stream.connectors.codecs.blocks import Block, Blocks
 from echo_stream.connectors.codecs.fields import id_of, ids_in_keys, label_in
 from echo_stream.connectors.codecs.messages import Named
-from echo_stream.connectors.records import Record, Records
+from echo_stream.connectors.records import Lost, Record, Records
 from echo_stream.connectors.waiting_records import WaitingRecords
 from echo_stream.errors import ConfigError, ShapeError
 from echo_stream.samples import Origin, Samples, as_objects
@@ -103,7 +103,15 @@ class RecordDecoder:
         run = _Run(None, 0)
         while waiting and found.num_samples + len(run.records) < max_samples:
             missing = max_samples - found.num_samples - len(run.records)
-            for block, records, named in self._parts(waiting.next(missing)):
+            following = waiting.next(missing)
+            if following.lost is not None:
+                self._take_run(run, found)
+                found.reject_batch(following.origins[0], following.lost)
+                found.records.extend(following)
+                waiting.take(1)
+                run = _Run(None, len(found.records))
+                continue
+            for block, records, named in self._parts(following):
                 missing = max_samples - found.num_samples - len(run.records)
                 if missing <= 0:
                     break
@@ -208,6 +216,22 @@ class _Found:
         """Take in the next samples."""
         self.parts.append(samples)
         self.num_samples += len(samples)
+
+    def reject_batch(self, last: Origin, lost: Lost) -> None:
+        """Take in what stands for a batch whose last record is at an origin."""
+        message = RejectedSample(
+            reason="batch",
+            message=lost.message,
+            key=None,
+            value=None,
+            headers=(),
+            origin=last._replace(offset=lost.first),
+            place=len(self.records),
+            exception=lost.exception,
+            last_offset=last.offset,
+            num_messages=lost.number,
+        )
+        self.rejected.append(message)
 
     def as_batch(self) -> Batch:
         """Return all of it; which offsets were skipped is not known here."""

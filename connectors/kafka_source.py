@@ -115,7 +115,7 @@ class KafkaSource:
             **(alone if self._membership is None else self._membership.options()),
         )
         consumer = KafkaConsumer(**options)
-        hand_on_whole(consumer)
+        hand_on_whole(consumer, self._config.max_batch_bytes)
         return consumer
 
     @property

@@ -5,9 +5,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from kafka import TopicPartition
-from kafka.errors import CorruptRecordError
 
-from echo_stream.connectors.kafka_unpacking import Chunk
+from echo_stream.connectors.kafka_unpacking import Chunk, weight
 from echo_stream.connectors.records import Records
 from echo_stream.run_stats import RunStats
 
@@ -79,12 +78,10 @@ class RecordQueue:
     def take(self, max_records: int, timeout_s: float) -> list[tuple[TopicPartition, Records]]:
         """Wait for records, and return at most max_records, or one chunk; none if none came.
 
-        O(records). Only one thread may take, or clear.
+        Large ones count for more, see `weight`. O(records). Only one thread may take, or clear.
 
         Raises
         ------
-        CorruptRecordError
-            If the next chunk cannot be unpacked; again and again, until the queue is cleared.
         Exception
             What `fail` was given, once all before it has been taken.
         """
@@ -94,19 +91,14 @@ class RecordQueue:
         taken: list[tuple[TopicPartition, Records]] = []
         while self._chunks and max_records > 0:
             partition, chunk, size = self._chunks[0]
-            if taken and len(chunk) > max_records:
+            if taken and weight(chunk) > max_records:
                 break
-            try:
-                records = chunk.unpacked()  # not under the lock, for which others would wait
-            except CorruptRecordError:
-                if taken:
-                    break
-                raise
+            max_records -= weight(chunk)
+            records = chunk.unpacked()  # not under the lock, for which others would wait
             with self._changed:
                 self._chunks.popleft()
                 self._count(-len(chunk), -size)
             taken.append((partition, records))
-            max_records -= len(records)
         if error is not None and not taken:
             raise error
         return taken

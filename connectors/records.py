@@ -10,6 +10,8 @@ from itertools import starmap
 from operator import attrgetter
 from typing import Any, NamedTuple, Self, overload
 
+from kafka import TopicPartition
+
 from echo_stream.connectors.codecs.messages import Content, Headers
 from echo_stream.samples import Origin
 
@@ -28,6 +30,27 @@ class Record(NamedTuple):
     headers: Headers
 
 
+class Lost(NamedTuple):
+    """Why the records of a batch cannot be had.
+
+    Attributes
+    ----------
+    first : int
+        Offset of the first one.
+    number : int
+        How many they are, as far as that is known.
+    message : str
+        For people.
+    exception : str
+        Class of the error.
+    """
+
+    first: int
+    number: int
+    message: str
+    exception: str
+
+
 @dataclass(slots=True)
 class Records(Sequence[Record]):
     """Messages in the order of their offsets, as columns of equal length.
@@ -40,6 +63,9 @@ class Records(Sequence[Record]):
         A view lies in the batch that the broker has sent.
     headers : list of list, or None
         None: no message has any.
+    lost : Lost, optional
+        The only message here stands for a whole batch that cannot be unpacked, at its last
+        offset.
 
     Examples
     --------
@@ -53,6 +79,7 @@ class Records(Sequence[Record]):
     keys: list[bytes | None] = field(default_factory=list)
     values: list[Content | None] = field(default_factory=list)
     headers: list[Headers] | None = None
+    lost: Lost | None = None
 
     @classmethod
     def of(cls, records: Iterable[Any]) -> Self:
@@ -140,3 +167,20 @@ class Records(Sequence[Record]):
         self.origins += others.origins
         self.keys += others.keys
         self.values += others.values
+
+
+def lost(
+    tp: TopicPartition, first: int, last: int, number: int, timestamp: int, why: Exception
+) -> Records:
+    """Return what stands for the records of a batch, from a first to a last offset.
+
+    Examples
+    --------
+    >>> found = lost(TopicPartition("events", 0), 7, 9, 3, 1_000, ValueError("too large"))
+    >>> found.offsets, found.lost.message
+    ([9], 'the batch of events/0 at offsets 7 to 9 cannot be unpacked: too large')
+    """
+    offsets = f"the batch of {tp.topic}/{tp.partition} at offsets {first} to {last}"
+    said = str(why) or type(why).__name__
+    about = Lost(first, number, f"{offsets} cannot be unpacked: {said}", type(why).__name__)
+    return Records([Origin(tp.topic, tp.partition, last, timestamp)], [None], [None], lost=about)

@@ -208,7 +208,7 @@ class RunMonitor:
         self.batch_seconds.observe(now - self._beat_s)
         self.report, self._beat_s = report, now
         for message in batch.rejected:
-            self.rejected[message.reason] += 1
+            self.rejected[message.reason] += message.num_messages
         if batch.samples is not None:
             self.update_seconds.observe(self.stats.update_seconds)
             self.update_samples.observe(batch.num_samples)

@@ -48,7 +48,8 @@ class WaitingRecords:
         """Move past so many of those that `next` has returned, one at least. O(1)."""
         partition, records = self._chunks[0]
         self._at += number
-        self._offsets.move_past(partition, records.origins[self._at - 1].offset, number)
+        last, lost = records.origins[self._at - 1].offset, records.lost
+        self._offsets.move_past(partition, last, number if lost is None else lost.number)
         if self._at == len(records):
             self._chunks.popleft()
             self._at = 0

@@ -20,7 +20,7 @@ class RunReport:
     n : int
         Samples counted since the stream began.
     samples, rejected : int
-        Counted, and refused, by this run.
+        Counted, and messages refused, by this run.
     gaps, replayed : int
         Offsets without a message, and messages dropped since they came again, since the
         stream began.
@@ -84,7 +84,7 @@ class RunReport:
     def note(self, engine: EchoCoreset, batch: Batch) -> None:
         """Take in a batch that the engine has counted."""
         self.samples += batch.num_samples
-        self.rejected += len(batch.rejected)
+        self.rejected += sum(message.num_messages for message in batch.rejected)
         self.gaps += batch.skipped.gaps
         self.replayed += batch.skipped.replayed
         self.tombstones += batch.skipped.tombstones

@@ -14,8 +14,9 @@ from echo_stream.validation import SampleSchema, as_samples
 
 BATCH_SAMPLES = 4_096  # asked of a source at a time when it is read again
 
-RejectReason: TypeAlias = Literal["decode", "schema", "nonfinite", "feature"]
-"""Why a message is no sample: illegible, of a wrong shape or dtype, not finite, features fail."""
+RejectReason: TypeAlias = Literal["decode", "schema", "nonfinite", "feature", "batch"]
+"""Why a message is no sample: illegible, of a wrong shape or dtype, not finite, features fail,
+or it is in a batch that cannot be unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class RejectedSample:
 
     Attributes
     ----------
-    reason : {"decode", "schema", "nonfinite", "feature"}
+    reason : {"decode", "schema", "nonfinite", "feature", "batch"}
     message : str
         What is wrong, for people.
     key, value : bytes or None
@@ -36,6 +37,11 @@ class RejectedSample:
         does not know: then it counts as soon as those rejected before it.
     exception : str
         Class of the error that was raised; empty where none was.
+    last_offset : int or None
+        Where it stands for the messages of a batch: offset of the last; the origin's is that
+        of the first.
+    num_messages : int
+        How many it stands for.
     """
 
     reason: RejectReason
@@ -46,6 +52,8 @@ class RejectedSample:
     origin: Origin | None
     place: int = 0
     exception: str = ""
+    last_offset: int | None = None
+    num_messages: int = 1
 
 
 class Skipped(NamedTuple):

@@ -40,6 +40,8 @@ def test_list_tells_what_was_wrong_and_where(state: Path) -> None:
         "topic": "t",
         "partition": 1,
         "offset": 42,
+        "last_offset": None,
+        "num_messages": 1,
         "timestamp": 5,
         "size_bytes": 6,
         "truncated": False,

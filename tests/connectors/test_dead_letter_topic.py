@@ -15,6 +15,8 @@ from echo_stream.connectors.consumer import consume
 from echo_stream.connectors.dead_letter_message import PREFIX, from_record, smaller, to_message
 from echo_stream.connectors.dead_letter_topic import DeadLetterTopic, read_topic
 from echo_stream.connectors.kafka_sink import Message, ProduceConfig
+from echo_stream.connectors.records import Record
+from echo_stream.connectors.replay import replayable
 from echo_stream.connectors.retrying import Patience
 from echo_stream.errors import InfrastructureError, SourceError
 from echo_stream.run_config import RunConfig
@@ -31,13 +33,9 @@ from tests.test_poison import RAISES, samples_with
 SMALL = {"max.message.bytes": "1000"}
 
 
-class Record:
-    """A message as a consumer would get it."""
-
-    partition, offset = 1, 42
-
-    def __init__(self, message: Message) -> None:
-        self.key, self.value, self.headers = message
+def as_record(message: Message) -> Record:
+    """Return a message as a consumer would get it."""
+    return Record(Origin("letters", 1, 42, 0), *message)
 
 
 @pytest.fixture
@@ -65,7 +63,7 @@ def test_what_arrived_comes_back(message: RejectedSample) -> None:
     sent = to_message(message)
     assert all(isinstance(value, bytes) for _, value in sent[2])
     assert not sent[0] is sent[1] is None
-    found = from_record(Record(sent))
+    found = from_record(as_record(sent))
     assert found.sample is not None
     assert (found.sample.headers, found.is_truncated) == (headers, False)
     assert (found.sample.key, found.sample.value) == (message.key, message.value)
@@ -76,12 +74,23 @@ def test_what_arrived_comes_back(message: RejectedSample) -> None:
 def test_attempts_outlive_the_round_trip() -> None:
     """A message that has been sent again is known to have been."""
     again = RejectedSample("decode", "bad", None, b"x", ((f"{PREFIX}attempts", b"2"),), None)
-    assert from_record(Record(to_message(again))).sample == again
+    assert from_record(as_record(to_message(again))).sample == again
+
+
+def test_a_lost_batch_comes_back() -> None:
+    """With its offsets and the number of its messages; it holds none that could be sent again."""
+    batch = RejectedSample(
+        "batch", "too large", None, None, (), Origin("t", 0, 3, 9), last_offset=7, num_messages=4
+    )
+    found = from_record(as_record(to_message(batch)))
+    assert found.sample == batch
+    assert replayable([found], [], max_attempts=3).num_left_out == 1
 
 
 def test_record_that_is_none_of_ours() -> None:
     """Somebody else's message in the topic is named, not taken for a dead letter."""
-    assert from_record(Record((None, b"x", []))) == ("1:42", None, False)
+    for headers in ([], [(f"{PREFIX}reason", b"decode")]):
+        assert from_record(as_record((None, b"x", headers))) == ("1:42", None, False)
 
 
 def test_less_and_less_is_sent() -> None:
@@ -96,7 +105,7 @@ def test_less_and_less_is_sent() -> None:
     assert all(name.startswith(PREFIX) and len(value) <= 500 for name, value in second[2])
     assert smaller(second) is None
     for message in (first, second):
-        assert from_record(Record(message)).is_truncated
+        assert from_record(as_record(message)).is_truncated
 
 
 @pytest.mark.kafka

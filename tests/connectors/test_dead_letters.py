@@ -45,7 +45,7 @@ os._exit({KILLED})
 binaries = st.none() | st.binary(max_size=40)
 messages = st.builds(
     RejectedSample,
-    reason=st.sampled_from(["decode", "schema", "nonfinite", "feature"]),
+    reason=st.sampled_from(["decode", "schema", "nonfinite", "feature", "batch"]),
     message=st.text(max_size=20),
     key=binaries,
     value=binaries,
@@ -89,6 +89,15 @@ def test_messages_come_back_whole(batches: list[list[RejectedSample]]) -> None:
             write(Path(folder), *batch)
         found = [letter.sample for letter in read_dead_letters(Path(folder))]
     assert found == [message for batch in batches for message in batch]
+
+
+def test_a_lost_batch_comes_back(tmp_path: Path) -> None:
+    """With its offsets and the number of its messages."""
+    batch = RejectedSample(
+        "batch", "too large", None, None, (), Origin("t", 0, 3, 9), last_offset=7, num_messages=4
+    )
+    write(tmp_path, batch)
+    assert [each.sample for each in read_dead_letters(tmp_path)] == [batch]
 
 
 def test_line_says_where_a_message_came_from(tmp_path: Path) -> None:

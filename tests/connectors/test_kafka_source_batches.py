@@ -13,7 +13,7 @@ from echo_stream.connectors.kafka_config import KafkaConfig
 from echo_stream.connectors.kafka_source import KafkaSource
 from echo_stream.connectors.kafka_unpacking import unpacked
 from echo_stream.connectors.records import Records
-from echo_stream.errors import SourceError
+from echo_stream.source import RejectedSample, Skipped
 from tests.broker import Broker
 from tests.cli.commands import send
 from tests.conftest import MakeTopic
@@ -74,17 +74,21 @@ def test_a_header_of_any_name_is_no_harm(
     assert samples.ids.tolist() == ["seven"]
 
 
-@pytest.mark.parametrize("first", [0, 5])
-def test_a_source_ends_at_a_corrupt_batch(
+@pytest.mark.parametrize("first", [0, 5, 7])
+def test_a_source_goes_on_after_a_batch_that_cannot_be_unpacked(
     broker: Broker, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch, first: int
 ) -> None:
-    """What came before it is read, also where reading begins at it; and closing ends."""
+    """It is one dead letter for all of its messages, also where reading begins within it."""
     topic = make_topic()
-    for start in (0, 5, 10):  # at each of them a batch begins
-        send(broker, topic, [np.full(2, start + i, np.float32).tobytes() for i in range(5)])
+    values = [np.full(2, i, np.float32).tobytes() for i in range(15)]
+    with KafkaProducer(bootstrap_servers=broker.bootstrap, linger_ms=60_000) as producer:
+        for start in (0, 5, 10):  # at each of them a batch begins
+            for value in values[start : start + 5]:
+                producer.send(topic, value)
+            producer.flush()
 
     def damaged(batch: Any, *others: Any) -> Records:
-        if batch.base_offset <= 5 <= batch.base_offset + batch.last_offset_delta:
+        if batch.base_offset == 5:
             msg = "not of its size"
             raise ValueError(msg)
         return unpacked(batch, *others)
@@ -92,12 +96,18 @@ def test_a_source_ends_at_a_corrupt_batch(
     monkeypatch.setattr(kafka_unpacking, "unpacked", damaged)
     config = KafkaConfig((topic,), broker.bootstrap, CodecConfig("raw", "float32", (2,)))
     found: list[float] = []
+    rejected: list[RejectedSample] = []
     with closing(KafkaSource(config)) as source:
         source.seek({f"{topic}/0": first})
-        with pytest.raises(
-            SourceError, match=r"offsets 5 to \d is corrupt: not of its size; start again"
-        ):
-            while True:
-                samples = source.next_batch(2).samples
-                found += [] if samples is None else samples.x[:, 0].tolist()
-    assert found == list(range(first, 5))
+        while source.position() != {f"{topic}/0": 15}:
+            batch = source.next_batch(2)
+            found += [] if batch.samples is None else batch.samples.x[:, 0].tolist()
+            rejected += batch.rejected
+            assert batch.skipped == Skipped()
+    assert found == [*range(first, 5), *range(10, 15)]
+    (message,) = rejected
+    begin = max(first, 5)
+    assert (message.reason, message.num_messages) == ("batch", 10 - begin)
+    assert message.origin is not None
+    assert (message.origin.offset, message.last_offset) == (begin, 9)
+    assert message.message.endswith(f"at offsets {begin} to 9 cannot be unpacked: not of its size")

@@ -1,6 +1,8 @@
 """Records are unpacked quickly, and are those that the client unpacks."""
 
+import re
 import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +12,7 @@ from crc32c import crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka import TopicPartition
+from kafka import codec as client_codecs
 from kafka.consumer.fetcher import Fetcher
 from kafka.errors import CorruptRecordError
 from kafka.protocol.consumer import IsolationLevel
@@ -24,6 +27,7 @@ PARTITION = TopicPartition("events", 3)
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 APPEND_TIME = 0x08  # of a batch's attributes
 FIRST_MS = 1_700_000_000_000
+BOUND = 2**24
 Headers = list[tuple[str, bytes | None]]
 Message = tuple[int, int, bytes | None, bytes | None, Headers]  # offset, milliseconds, …
 
@@ -70,12 +74,20 @@ def marker(offset: int, producer: int, *, is_commit: bool = False) -> bytes:
     return batch([end], attributes=0x20, producer=producer, is_transactional=True)
 
 
-def old(messages: Sequence[Message]) -> bytes:
-    """Return messages in the format before that of today."""
-    builder = LegacyRecordBatchBuilder(1, 0, 2**24)
+def old(
+    messages: Sequence[Message], codec: str = "none", *, magic: int = 1, attributes: int = 0
+) -> bytes:
+    """Return messages in a format before that of today."""
+    base = messages[0][0] if codec != "none" and magic else 0
+    builder = LegacyRecordBatchBuilder(magic, CODECS[codec], 2**24)
     for offset, timestamp, key, value, _ in messages:
-        assert builder.append(offset, timestamp, key, value, [])
-    return bytes(builder.build())
+        assert builder.append(offset - base, timestamp, key, value, [])
+    content = bytearray(builder.build())
+    if codec != "none":  # as a broker rewrites it: with the offset of the last message
+        content[0:8] = struct.pack(">q", messages[-1][0])
+        content[17] |= attributes
+        content[12:16] = struct.pack(">I", zlib.crc32(content[16:]))
+    return bytes(content)
 
 
 def fetched(kind: Any, content: bytes, first: int = 0, **more: Any) -> Any:
@@ -83,17 +95,24 @@ def fetched(kind: Any, content: bytes, first: int = 0, **more: Any) -> Any:
     return kind(first, PARTITION, MemoryRecords(content), **more)
 
 
+def by_us(*arguments: Any, max_bytes: int = BOUND, **more: Any) -> Any:
+    """Return what a fetch has brought that we unpack."""
+    return QuickRecords(*arguments, max_batch_bytes=max_bytes, **more)
+
+
 def quickly(content: bytes, first: int = 0, at_a_time: int = 2, **more: Any) -> list[Any]:
     """Return records as they are taken and unpacked, and what is known after the last."""
-    found, records = fetched(QuickRecords, content, first, **more), Records()
+    found, records = fetched(by_us, content, first, **more), Records()
     places = []
     while found:
         chunks = found.take(at_a_time)
         unpacked = [chunk.unpacked() for chunk in chunks]
-        assert len(chunks) == sum(map(len, unpacked))
         for each in unpacked:
             assert each, "an empty chunk"
+            if each.lost is not None:
+                raise CorruptRecordError(each.lost.message)
             records.extend(each)
+        assert len(chunks) >= sum(map(len, unpacked)), "the client would ask for more for ever"
         places.append((len(records), found.next_fetch_offset))
     offsets = [first - 1, *records.offsets, found.next_fetch_offset]
     for number, following in places:
@@ -115,6 +134,12 @@ def assert_same(content: bytes, first: int = 0, **more: Any) -> None:
     for at_a_time in (1, 3, 1_000):
         ours = quickly(content, first, at_a_time, **more)
         assert ours == by_the_client(content, first, **more)
+
+
+def said(records: Records) -> str:
+    """Return why the records of a batch cannot be had."""
+    assert records.lost is not None
+    return records.lost.message
 
 
 def plain(first: int, number: int) -> list[Message]:
@@ -183,29 +208,28 @@ def test_a_batch_can_have_lost_all_of_its_records() -> None:
 
 
 @pytest.mark.parametrize("codec", sorted(set(CODECS) - {"none"}))
-def test_what_cannot_be_decompressed_is_corrupt(codec: str) -> None:
+def test_what_cannot_be_decompressed_is_lost(codec: str) -> None:
     """Whatever the library that tries it raises."""
     content = bytearray(batch([(3, FIRST_MS, None, bytes(1_000), [])], codec))
     assert content[22] == CODECS[codec], "the client compresses what gets smaller"
     content[61:] = b"\xff" * (len(content) - 61)
-    found = fetched(QuickRecords, batch(plain(0, 3)) + rewritten(bytes(content), base=3))
-    assert [chunk.unpacked().offsets for chunk in found.take(100)] == [[0, 1, 2]]
-    assert found.next_fetch_offset == 3, "it would be passed over where the client waits"
-    with pytest.raises(CorruptRecordError, match="events/3 at offsets 3 to 3 is corrupt"):
-        found.take(100)
-    assert not found
+    found = fetched(by_us, batch(plain(0, 3)) + rewritten(bytes(content), base=3))
+    before, after = [chunk.unpacked() for chunk in found.take(100)]
+    assert (before.offsets, after.offsets, found.next_fetch_offset) == ([0, 1, 2], [3], 4)
+    assert re.match("the batch of events/3 at offsets 3 to 3 cannot be unpacked: .", said(after))
 
 
 @pytest.mark.parametrize("number", [-1, 0, 100_000, 2**31 - 1])
 def test_a_number_of_records_that_cannot_be(number: int) -> None:
-    """It is refused before memory is made for it."""
+    """It is refused before memory is made for it, and never more are lost than can be."""
     content = bytearray(batch(plain(3, 3)))
     content[57:61] = struct.pack(">i", number)
-    found = fetched(QuickRecords, rewritten(bytes(content), base=3), 3)
-    with pytest.raises(
-        CorruptRecordError, match=f"at offsets 3 to 5 is corrupt: {number} records in"
-    ):
-        found.take(100)
+    found = fetched(by_us, rewritten(bytes(content), base=3), 3)
+    (records,) = [chunk.unpacked() for chunk in found.take(100)]
+    assert re.search(r"at offsets 3 to 5 cannot be unpacked: (-?\d+|its) records", said(records))
+    assert records.lost is not None
+    assert (records.offsets, records.lost.first) == ([5], 3)
+    assert records.lost.number == (3 if number > 0 else 1)
 
 
 def test_the_end_of_a_fetch_can_be_half_a_batch() -> None:
@@ -299,7 +323,7 @@ def test_a_changed_byte_is_an_error_after_the_batches_before_it() -> None:
     for place in range(21, len(second), 7):
         changed = bytearray(second)
         changed[place] ^= 0x10
-        found = fetched(QuickRecords, first + bytes(changed))
+        found = fetched(by_us, first + bytes(changed))
         assert [chunk.unpacked().offsets for chunk in found.take(100)] == [[0, 1, 2]]
         with pytest.raises(CorruptRecordError, match=r"offsets 3 to \d+ is not what was written"):
             found.take(100)
@@ -319,13 +343,16 @@ def damaged(content: bytes) -> Iterator[bytes]:
             yield rewritten(bytes(changed))
 
 
-def is_before(found: Any) -> bool:
-    """Tell whether something is a record at an offset that no log has."""
-    return isinstance(found, Record) and found.origin.offset < 0
+def are_out_of_place(found: list[Any]) -> bool:
+    """Tell whether records are not where a batch of the offsets 0 and 1 has them."""
+    return [each.origin.offset for each in found if isinstance(each, Record)] != [0, 1]
 
 
-def test_records_of_wrong_sizes_are_an_error_as_the_client_has_it() -> None:
-    """A batch with a right checksum can be made of anything; it is refused, or read the same."""
+def test_records_of_wrong_sizes_are_lost_where_the_client_fails() -> None:
+    """A batch with a right checksum can be made of anything; it is refused, or read the same.
+
+    So it is where offsets are not those of the batch: the client drops or skips records then.
+    """
     headers: Headers = [("id", b"seven"), ("label", None)]
     messages: list[Message] = [(0, FIRST_MS, b"k", b"value", headers), (1, FIRST_MS, None, b"", [])]
     num_refused = 0
@@ -333,12 +360,76 @@ def test_records_of_wrong_sizes_are_an_error_as_the_client_has_it() -> None:
         outcomes = []
         for read in (quickly, by_the_client):
             try:
-                # The client drops what is before the first offset; so do we, but not here.
-                outcomes.append([each for each in read(content) if not is_before(each)])
+                outcomes.append(read(content))
             except CorruptRecordError:
                 outcomes.append(["refused"])
-        if outcomes[0] != outcomes[1]:  # a name that is no text: only the client minds
+        if outcomes[0] == ["refused"]:
+            assert outcomes[1] == ["refused"] or are_out_of_place(outcomes[1])
+        elif outcomes[0] != outcomes[1]:  # a name that is no text: only the client minds
             assert outcomes[1] == ["refused"]
             assert r"\\x" in repr([name for name, _ in outcomes[0][0].headers])
         num_refused += outcomes[1] == ["refused"]
     assert num_refused > 50
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4"])
+@pytest.mark.parametrize("attributes", [0, APPEND_TIME])
+def test_older_formats_are_as_the_client_has_them(codec: str, attributes: int) -> None:
+    """Compressed or not, from any of their messages on, with batches of today after them."""
+    for magic in (0, 1) if codec != "lz4" else (1,):  # its checksum was another one in format 0
+        parts = [old(plain(3, 4), codec, magic=magic, attributes=attributes), batch(plain(7, 2))]
+        for first in (3, 5, 7):
+            ours = quickly(b"".join(parts), first)
+            theirs = by_the_client(b"".join(parts), first)
+            assert [at_no_time(each) for each in ours[:-1]] == [
+                at_no_time(each) for each in theirs[:-1]
+            ]
+
+
+def at_no_time(found: Any) -> Any:
+    """Return a record of the format that had no times with the one that we say then."""
+    if isinstance(found, Record) and found.origin.timestamp is None:
+        return found._replace(origin=found.origin._replace(timestamp=-1))
+    return found
+
+
+def damaged_old(content: bytes) -> Iterator[bytes]:
+    """Yield an uncompressed message with each of its bytes set to others, its checksum right."""
+    for place in range(17, len(content)):
+        for value in (0, 5, 0x80, 0xFF):
+            changed = bytearray(content)
+            changed[place] = value
+            changed[12:16] = struct.pack(">I", zlib.crc32(changed[16:]))
+            yield bytes(changed)
+
+
+def test_older_messages_of_wrong_sizes_are_lost() -> None:
+    """Or read as the client does; nothing else comes of one, and what follows is read."""
+    num_lost = 0
+    for content in damaged_old(old([(0, FIRST_MS, b"key", b"value", [])])):
+        found = fetched(by_us, content + batch(plain(1, 2))).take(100)
+        first, after = [chunk.unpacked() for chunk in found]
+        assert (first.offsets, after.offsets) == ([0], [1, 2])
+        num_lost += first.lost is not None
+    assert num_lost > 20
+
+
+def nested(codec: str) -> bytes:
+    """Return compressed messages in compressed messages, of the format before today's."""
+    inner = old(plain(0, 3), codec)
+    content = bytearray(old([(0, FIRST_MS, None, inner, [])], codec))
+    data = getattr(client_codecs, f"{codec}_encode")(inner)
+    head = bytearray(content[:26]) + struct.pack(">ii", -1, len(data)) + data
+    head[8:12] = struct.pack(">i", len(head) - 12)
+    head[12:16] = struct.pack(">I", zlib.crc32(head[16:]))
+    return bytes(head)
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4"])
+def test_compressed_messages_in_compressed_ones_are_lost(codec: str) -> None:
+    """A bound for each would be none for all."""
+    first, after = [
+        chunk.unpacked() for chunk in fetched(by_us, nested(codec) + batch(plain(1, 2))).take(100)
+    ]
+    assert said(first).endswith("compressed messages in compressed ones")
+    assert after.offsets == [1, 2]

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka import TopicPartition
-from kafka.errors import CorruptRecordError
 from kafka.record.default_records import DefaultRecordBatch
 
 from echo_stream.connectors.codecs import Headers
@@ -16,7 +15,7 @@ from echo_stream.connectors.records import RECORD_BYTES, Records
 from echo_stream.errors import SourceError
 from echo_stream.run_stats import RunStats
 from tests.connectors.test_kafka_records import Record
-from tests.connectors.test_kafka_unpacking import batch, plain, rewritten
+from tests.connectors.test_kafka_unpacking import BOUND, batch, plain, rewritten
 
 PARTITIONS = [TopicPartition("t", number) for number in range(3)]
 
@@ -33,7 +32,8 @@ def packed(first: int, number: int, *, is_corrupt: bool = False) -> PackedBatch:
     content = bytearray(batch(plain(first, number)))
     if is_corrupt:
         content[61] += 2  # of the first record's size
-    return PackedBatch(DefaultRecordBatch(rewritten(bytes(content), base=first)), PARTITIONS[0])
+    built = DefaultRecordBatch(rewritten(bytes(content), base=first))
+    return PackedBatch(built, PARTITIONS[0], BOUND)
 
 
 def queue_of(max_records: int = 10, max_bytes: int = 10**6) -> tuple[RecordQueue, RunStats]:
@@ -99,16 +99,15 @@ def test_batches_count_before_they_are_unpacked() -> None:
     assert (stats.queue_records, stats.queue_bytes) == (0, 0)
 
 
-def test_what_cannot_be_unpacked_is_an_error_after_what_was_put_before_it() -> None:
-    """Again and again, and nothing behind it is taken."""
-    queue, _ = queue_of()
+def test_what_cannot_be_unpacked_is_one_record_among_the_others() -> None:
+    """At the last offset of its batch, and nothing is left in the counters."""
+    queue, stats = queue_of()
     queue.put({PARTITIONS[0]: [packed(0, 3), packed(3, 2, is_corrupt=True), packed(5, 2)]})
-    assert [records.offsets for _, records in queue.take(10, 0)] == [[0, 1, 2]]
-    for _ in range(2):
-        with pytest.raises(CorruptRecordError, match="t/0 at offsets 3 to 4 is corrupt"):
-            queue.take(10, 0)
-    queue.clear()
-    assert queue.take(10, 0) == []
+    found = [records for _, records in queue.take(10, 0)]
+    assert [records.offsets for records in found] == [[0, 1, 2], [4], [5, 6]]
+    assert found[1].lost is not None
+    assert (found[1].lost.first, found[1].lost.number) == (3, 2)
+    assert (stats.queue_records, stats.queue_bytes) == (0, 0)
 
 
 def test_error_comes_after_what_was_put_before_it() -> None:
