@@ -93,7 +93,9 @@ def distance_loss(
     Both distance matrices are divided by their largest entry over the mini-batch;
     the paper divides by the maximum over all pairs, which is not known in a stream.
     """
-    difference = _normalised(_distances(vectors)) - _normalised(_distances(latent))
+    # Matrix products lose what is small beside the distance to the origin: none is left.
+    centred = vectors - vectors.mean(dim=0)
+    difference = _normalised(_distances(centred)) - _normalised(_distances(latent))
     if objective == "profile":
         difference = difference.mean(dim=1)
     return difference.square().mean()

@@ -1,5 +1,6 @@
 """From payloads to the vectors in which everything is measured."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 
 from echo_stream.device import on_host
+from echo_stream.errors import DataError
 from echo_stream.fixed_point import round_to_unit, unit_for
 from echo_stream.scratch import Scratch
 from echo_stream.typing import Array
@@ -15,6 +17,9 @@ CHUNK_ROWS = 4_096  # rows converted at a time: training makes no second copy of
 USUAL_SHARE = 0.99  # of the training samples: the others may be outliers
 FEWEST_TO_TELL = 100  # samples, below which nobody can say what is usual
 OUTLIER_FACTOR = 2**12  # times what is usual; half of a value's bits are left for the others
+# Binary exponent of the largest value, beyond which all are divided by a power of two. Squares
+# of 2^63 are beyond float32, and an encoder's initial weights are made for values of about 1.
+LARGEST_EXPONENT = 16
 UINT8_MAX = 255
 CPU = torch.device("cpu")
 
@@ -31,7 +36,8 @@ class Preprocessing:
     unit : float
         Values are rounded to multiples of it, see `echo_stream.fixed_point`.
     mean, scale : tensor of shape (D,), float32, or None
-        Subtracted and divided by, when the generation standardises.
+        Subtracted and divided by, when the generation standardises, or where values are very
+        large or very small: those are divided by a power of two, which is exact.
     device : torch.device
         Where the vectors are made.
     """
@@ -71,12 +77,43 @@ def fit_preprocessing(x: Array, *, standardise: bool, device: torch.device) -> P
 
     Mean and scale are rounded to float32. A constant feature gets the scale 1. What is more
     than 4,096 times as large as 99 of 100 training samples, a fill value say, has no part in
-    the unit: it is cut as it would be if it came later.
+    the unit: it is cut as it would be if it came later. Where the largest value is beyond
+    2^16 or below 2^-16, all are divided by the largest power of two within it.
+
+    Raises
+    ------
+    DataError
+        If x is float64 and all its values are too small for a float32.
     """
+    _check_magnitude(x)
     mean, scale = _moments(x, device) if standardise else (None, None)
     raw = Preprocessing(unit=1.0, mean=mean, scale=scale, device=device)
-    largest = [on_host(raw._scaled(part).abs().amax(dim=1)) for part in row_chunks(x)]
-    return replace(raw, unit=unit_for(_largest(np.concatenate(largest)), torch.float32))
+    largest = _largest_of(raw, x)
+    exponent = math.frexp(largest)[1] - 1
+    if abs(exponent) > LARGEST_EXPONENT and not standardise:
+        zeros = torch.zeros(x[:1].size, dtype=torch.float32, device=device)
+        raw = replace(raw, mean=zeros, scale=torch.full_like(zeros, 2.0**exponent))
+        largest = math.ldexp(largest, -exponent)
+    return replace(raw, unit=unit_for(largest, torch.float32))
+
+
+def _check_magnitude(x: Array) -> None:
+    """Refuse float64 payloads of which nothing is left, or few bits, in float32."""
+    if x.dtype != np.float64:
+        return
+    largest = max(float(np.abs(part).max()) for part in row_chunks(x))
+    if 0.0 < largest < np.finfo(np.float32).tiny:
+        msg = (
+            f"the largest value of x is {largest:g}, too small for float32, in which samples are "
+            f"measured; rescale it"
+        )
+        raise DataError(msg)
+
+
+def _largest_of(preprocess: Preprocessing, x: Array) -> float:
+    """Return the largest absolute value of preprocessed x, outliers apart."""
+    largest = [on_host(preprocess._scaled(part).abs().amax(dim=1)) for part in row_chunks(x)]
+    return _largest(np.concatenate(largest))
 
 
 def _largest(values: Array) -> float:

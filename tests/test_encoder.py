@@ -37,6 +37,20 @@ def test_distance_loss_equals_the_formula(objective: Objective, rows: list[list[
 
 
 @pytest.mark.parametrize("objective", ["profile", "pairwise"])
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e5])
+def test_distance_loss_does_not_depend_on_where_the_origin_is(
+    objective: Objective, offset: float
+) -> None:
+    """Float32 samples far from it lose no more than their own rounding."""
+    # Multiples of 1/64, which float32 holds beside an offset of 1e5.
+    points = torch.from_numpy(np.round(cloud(256, 8) * 64) / 64)
+    latent = points[:, :2].double().square()
+    expected = float(distance_loss(points.double(), latent, objective))
+    found = float(distance_loss(points + offset, latent, objective))
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["profile", "pairwise"])
 def test_distance_loss_has_a_finite_gradient_at_equal_points(objective: Objective) -> None:
     """Duplicates, and a batch of nothing else, do not poison the training."""
     for points in (torch.ones(4, 3), torch.cat([torch.ones(2, 3), torch.zeros(2, 3)])):

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from echo_stream import EchoCoreset
+from echo_stream.config import Preset
+from echo_stream.errors import DataError
 from echo_stream.fixed_point import unit_for
 from echo_stream.preprocessing import fit_preprocessing
 from echo_stream.typing import Array
@@ -44,15 +46,45 @@ def test_the_unit_is_that_of_the_largest_value_unless_it_is_absurd() -> None:
     assert unit_of(x) == unit_for(4_097)
 
 
+@pytest.mark.parametrize("preset", ["default", "paper"])
+@pytest.mark.parametrize("exponent", [-132, -60, 60, 120])
+def test_the_choice_does_not_depend_on_the_unit_of_the_features(
+    preset: Preset, exponent: int
+) -> None:
+    """Values of 1e-40 or 1e36 are measured as those of a usual size are."""
+    # Of 10 bits: they are left whole where float32 has no more.
+    x = np.round(clusters(400) * 16)
+    chosen = [
+        EchoCoreset(30, preset=preset, epochs=2).fit(scaled).indices_.tolist()
+        for scaled in (x * 2.0**20, np.ldexp(x, exponent))
+    ]
+    assert chosen[0] == chosen[1]
+
+
+def test_values_that_float32_cannot_tell_from_zero_are_refused() -> None:
+    """They would all fall into one cell, and everything would be certified."""
+    x = clusters(400).astype(np.float64) * 1e-60
+    with pytest.raises(DataError, match=r"the largest value of x is 1\.\d+e-59, too small"):
+        EchoCoreset(30).fit(x)
+
+
+def test_cell_means_are_those_of_the_samples_whatever_their_unit() -> None:
+    """A snapshot tells them in the unit of the samples."""
+    x = np.ldexp(clusters(400), 60)
+    snapshot = EchoCoreset(30, preset="paper", epochs=2).fit(x).snapshot()
+    weights = snapshot.cells.counts / 400
+    np.testing.assert_allclose(weights @ snapshot.cells.means, x.mean(axis=0), rtol=1e-3)
+
+
 def test_of_few_samples_and_of_zeros_nothing_is_an_outlier() -> None:
     """99 samples say nothing of what is usual, and zeros nothing of how large values are."""
     x = np.ones((99, 1), dtype=np.float32)
-    x[0] = 1e6
-    assert unit_of(x) == unit_for(1e6)
+    x[0] = 1e4
+    assert unit_of(x) == unit_for(1e4)
     x = np.zeros((1_000, 1), dtype=np.float32)
     assert unit_of(x) == unit_for(0.0, torch.float32)
-    x[:5] = 1e6
-    assert unit_of(x) == unit_for(1e6)
+    x[:5] = 1e4
+    assert unit_of(x) == unit_for(1e4)
 
 
 def unit_of(x: Array) -> float:
