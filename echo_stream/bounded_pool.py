@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from sortedcontainers import SortedKeyList
 
-from echo_stream.members import Member, Tie
+from echo_stream.members import Member, Tie, copies, cross_off
 
 FIRST_TIE: Tie = (-1, "", 0)  # before that of any sample
 _MEMBER = itemgetter(1)  # of an entry
@@ -90,21 +90,25 @@ class BoundedPool:
             self._pop()
 
     def remove(self, members: Iterable[Member]) -> None:
-        """Take out the members that are held, the very same objects. O(pool)."""
-        gone = {id(member) for member in members}
-        kept = [entry for entry in self._entries if id(entry[1]) not in gone]
+        """Take out a copy of each of the members, where it is held. O(pool)."""
+        gone = copies(members)
+        hashes = {tie[0] for tie in gone}  # what has another needs no digest
+        kept = [
+            entry
+            for entry in self._entries
+            if entry[1].tie[0] not in hashes or not cross_off(entry[1], gone)
+        ]
         self._entries = SortedKeyList(kept, key=_sort_key)
         self._keys = Counter(key for key, _ in kept)
         self._is_shared = False
 
-    def swap(self, old: Member, new: Member) -> None:
-        """Put another object of the same tie in a member's place, if it is held. O(pool)."""
-        for entry in self._entries:
-            if entry[1] is old:
-                self._make_own()
-                self._entries.remove(entry)
-                self._entries.add((entry[0], new))
-                return
+    def swap(self, new: Member) -> None:
+        """Put a member in the place of the copies of its sample that are held. O(pool)."""
+        keys = [key for key, member in self._entries if member.tie == new.tie]
+        if keys:
+            self.remove([new] * len(keys))
+            self._entries.update((key, new) for key in keys)
+            self._keys.update(keys)
 
     def last(self) -> tuple[float, Member]:
         """Return the largest key with its member. The pool must not be empty."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from echo_stream.device import on_host
-from echo_stream.fixed_point import is_exact
+from echo_stream.fixed_point import LOOK_EVERY, is_exact
 from echo_stream.generation import Generation
 from echo_stream.scratch import Scratch, chunks
 from echo_stream.typing import Array
@@ -81,6 +81,8 @@ class CellTable:
         self._sorted_keys = torch.full((1,), LAST_KEY, dtype=torch.int64, device=device)
         self._slot_of_sorted = torch.full((1,), -1, dtype=torch.int64, device=device)
         self._num_cells = 0
+        self._was_exact = True
+        self._num_unseen = 0  # samples counted since the range of the sums was looked at
         self._scratch = Scratch(torch.float64, device)
         self._columns = {
             "keys": self._zeros((INITIAL_CELLS,), torch.int64),
@@ -126,13 +128,12 @@ class CellTable:
 
     @property
     def is_exact(self) -> bool:
-        """Whether every sum is still in the range in which float64 adds exactly."""
-        generation = self._generation
-        return (
-            is_exact(self.latent_sums, generation.latent_unit)
-            and is_exact(self.norm_sums, generation.norm_unit)
-            and is_exact(self.input_sums, generation.preprocess.unit)
-        )
+        """Whether no sum has ever left the range in which float64 adds exactly. O(M D).
+
+        One that has come back into it has lost bits on the way.
+        """
+        self._look()
+        return self._was_exact
 
     @property
     def size_bytes(self) -> int:
@@ -173,6 +174,9 @@ class CellTable:
             if times is not None:
                 exact *= times[rows][:, None]
             self._columns["input_sums"].index_add_(0, slots[rows], exact)
+        self._num_unseen += len(slots) if times is None else int(times.abs().sum())
+        if self._num_unseen >= LOOK_EVERY:
+            self._look()
         return slots
 
     def subtract(self, keys: torch.Tensor, latent: torch.Tensor, vectors: torch.Tensor) -> None:
@@ -190,6 +194,8 @@ class CellTable:
         for name in ("counts", "latent_sums", "norm_sums", "input_sums"):
             addend = other._columns[name][: len(other)].to(self._device)
             self._columns[name].index_add_(0, slots, addend)
+        self._was_exact = self._was_exact and other.is_exact
+        self._look()
         return slots
 
     def occupied(self) -> Array:
@@ -224,10 +230,16 @@ class CellTable:
 
     @classmethod
     def from_arrays(
-        cls, arrays: dict[str, Array], generation: Generation, device: torch.device
+        cls,
+        arrays: dict[str, Array],
+        generation: Generation,
+        device: torch.device,
+        *,
+        was_exact: bool,
     ) -> "CellTable":
-        """Restore a table from the columns that `to_arrays` returned."""
+        """Restore a table from the columns that `to_arrays` returned, and its `is_exact`."""
         table = cls(generation, device)
+        table._was_exact = was_exact
         table._add(torch.from_numpy(arrays["keys"]).to(device))
         for name in table._columns:
             table._columns[name][: len(table)] = torch.from_numpy(arrays[name]).to(device)
@@ -235,7 +247,20 @@ class CellTable:
 
     def copy(self) -> "CellTable":
         """Return an independent copy."""
-        return self.from_arrays(self.to_arrays(), self._generation, self._device)
+        return self.from_arrays(
+            self.to_arrays(), self._generation, self._device, was_exact=self.is_exact
+        )
+
+    def _look(self) -> None:
+        """Take note of sums that have left the range in which they are exact. O(M D)."""
+        generation = self._generation
+        self._was_exact = (
+            self._was_exact
+            and is_exact(self.latent_sums, generation.latent_unit)
+            and is_exact(self.norm_sums, generation.norm_unit)
+            and is_exact(self.input_sums, generation.preprocess.unit)
+        )
+        self._num_unseen = 0
 
     def _slots(self, keys: torch.Tensor) -> torch.Tensor:
         """Return the slot of each key; keys met for the first time get the next slots."""

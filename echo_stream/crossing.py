@@ -66,4 +66,4 @@ def _label(sketch: "Sketch", other: "Sketch") -> None:
     for member, late, is_news in found:
         other.changes.note_met(member.id, member.origin)
         if is_news:
-            sketch.held.swap(member, member.relabelled(late.label))
+            sketch.held.swap(member.relabelled(late.label))

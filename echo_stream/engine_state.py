@@ -9,6 +9,7 @@ from echo_stream.changes import Changes
 from echo_stream.config import EngineConfig
 from echo_stream.errors import ConfigError
 from echo_stream.generation import Generation, check_format
+from echo_stream.mergeable import check_restorable
 from echo_stream.progress import Progress
 from echo_stream.samples import as_objects
 from echo_stream.sketch_state import (
@@ -20,7 +21,7 @@ from echo_stream.sketch_state import (
 )
 from echo_stream.typing import Array, State
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def pack_engine(progress: Progress, feature_names: Array | None) -> State:
@@ -59,7 +60,7 @@ def unpack_engine(
     StateError
         If the state is of another format version.
     ConfigError
-        If the features are missing, or others.
+        If the features are missing, or others, or a setting is that the sketch was made with.
     """
     arrays, meta = state
     check_format(meta, FORMAT_VERSION, "engine state")
@@ -70,11 +71,12 @@ def unpack_engine(
         raise ConfigError(msg)
     progress = Progress(kept, device, features=features)
     progress.forgotten.restore(meta["forgotten"])
-    progress.changes = Changes.from_json(meta.get("changes", {}))
+    progress.changes = Changes.from_json(meta["changes"])
     if "held_out" in meta:
         progress.held_out.restore(_part(arrays, meta, "held_out"))
     if "sketch" in meta:
         generation = Generation.from_state(_part(arrays, meta, "generation"), features=features)
+        check_restorable(EngineConfig.from_json(meta["config"]), kept)
         part = _part(arrays, meta, "sketch")
         progress.sketch = sketch_from_state(part, generation, kept, device)
     elif "waiting" in meta:

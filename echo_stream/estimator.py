@@ -214,7 +214,8 @@ class EngineEstimator(BaseEstimator):
         StateError
             If the state is of another format version.
         ConfigError
-            If the features are missing, or others.
+            If the features are missing, or others, or if config differs from the stored one
+            in a setting that shapes the sketch, as the budget does.
         """
         if features is None and config is not None:
             features = config.features

@@ -22,6 +22,8 @@ EXACT_BITS = 53  # integers up to 2**53 are exact in float64
 HEADROOM_BITS = 3  # values up to eight times the training data's largest are as they are
 MIN_WEIGHT_BITS = 8
 LIMIT = 2.0 ** (MANTISSA_BITS + HEADROOM_BITS)  # units; larger values are cut to it
+# Values added between two looks at a sum: together they are at most 1/32 of its range.
+LOOK_EVERY = 2**22
 
 
 def unit_for(largest: float, dtype: torch.dtype = torch.float64) -> float:
@@ -80,5 +82,9 @@ def weight_bits(num_inputs: int) -> int:
 
 
 def is_exact(sums: torch.Tensor, unit: float) -> bool:
-    """Tell whether every sum is still below 2**53 units, where float64 adds exactly."""
-    return largest_magnitude(sums) < math.ldexp(unit, EXACT_BITS)
+    """Tell whether every sum is in the range in which float64 adds exactly.
+
+    That ends at 2**53 units, less what `LOOK_EVERY` more values can add: sums that are looked
+    at so often are told before any bit is lost, whatever is subtracted from them later.
+    """
+    return largest_magnitude(sums) < (2.0**EXACT_BITS - LOOK_EVERY * LIMIT) * unit

@@ -1,6 +1,8 @@
 """The members of pools and reservoir by their ids."""
 
-from echo_stream.members import Member
+from itertools import chain
+
+from echo_stream.members import Member, Tie, united
 from echo_stream.pools import Pools
 from echo_stream.reservoir import Reservoir
 from echo_stream.samples import is_same_label
@@ -18,32 +20,27 @@ class Held:
     def __init__(self, pools: Pools, reservoir: Reservoir) -> None:
         self._pools, self._reservoir = pools, reservoir
         self._members: dict[str, list[Member]] = {}
-        self._slots: dict[int, int] = {}  # of the member's cell, by its identity
-        for side in pools.all():
-            for slot, pool in enumerate(side.pools):
-                for member in pool:
-                    if id(member) not in self._slots:
-                        self._slots[id(member)] = slot
-                        self._members.setdefault(member.id, []).append(member)
-        self._sampled = set(map(id, reservoir.members))
-        for member in reservoir.members:
-            known = self._members.setdefault(member.id, [])
-            if id(member) not in self._slots and not any(member is other for other in known):
-                known.append(member)
+        for member in all_held(pools, reservoir):
+            self._members.setdefault(member.id, []).append(member)
+        self._slots: dict[Tie, int] = {
+            member.tie: slot
+            for side in pools.all()
+            for slot, pool in enumerate(side.pools)
+            for member in pool
+        }
 
     def __contains__(self, sample_id: str) -> bool:
         """Tell whether a sample of an id is held."""
         return sample_id in self._members
 
     def of(self, sample_id: str) -> list[Member]:
-        """Return the samples of an id, each once, in an order fixed by the content."""
+        """Return the samples of an id, each as often as it is held, in an order fixed by those."""
         return list(self._members.get(sample_id, ()))
 
     def remove(self, sample_id: str) -> None:
         """Forget the samples of an id, which have been taken out."""
         for member in self._members.pop(sample_id, ()):
-            self._slots.pop(id(member), None)
-            self._sampled.discard(id(member))
+            self._slots.pop(member.tie, None)
 
     def label(self, sample_id: str, label: Label) -> bool:
         """Give the samples of an id another label, wherever they are; tell whether any are held.
@@ -53,18 +50,23 @@ class Held:
         members = self.of(sample_id)
         for member in members:
             if not is_same_label(member.label, label):
-                self.swap(member, member.relabelled(label))
+                self.swap(member.relabelled(label))
         return len(members) > 0
 
-    def swap(self, old: Member, new: Member) -> None:
-        """Put another object of the same tie in a member's place."""
-        slot = self._slots.pop(id(old), None)
+    def swap(self, new: Member) -> None:
+        """Put a member in the place of all copies of its sample."""
+        slot = self._slots.get(new.tie)
         if slot is not None:
-            self._pools.swap(slot, old, new)
-            self._slots[id(new)] = slot
-        if id(old) in self._sampled:
-            self._reservoir.swap(old, new)
-            self._sampled.remove(id(old))
-            self._sampled.add(id(new))
-        members = self._members[old.id]
-        members[[member is old for member in members].index(True)] = new
+            self._pools.swap(slot, new)
+        self._reservoir.swap(new)
+        members = self._members[new.id]
+        members[:] = [new if member.tie == new.tie else member for member in members]
+
+
+def all_held(pools: Pools, reservoir: Reservoir) -> list[Member]:
+    """Return all that pools and reservoir hold, each sample as often as it is held.
+
+    In an order fixed by what they hold. O(retained).
+    """
+    sides = (chain.from_iterable(side.pools) for side in pools.all())
+    return united(*sides, reservoir.members)

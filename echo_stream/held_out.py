@@ -103,7 +103,7 @@ class HeldOut:
         """Give the samples of an id another label; return whether any is held."""
         found = self._pool.of(late.id)
         for member in found:
-            self._pool.swap(member, member.relabelled(late.label))
+            self._pool.swap(member.relabelled(late.label))
         if late.origin is None:
             self._labels.drop(late.id)
         else:
@@ -135,7 +135,7 @@ class HeldOut:
         for member, late, is_news in late_labels(self._pool.members, self._labels, other._labels):
             num_met += other._labels.met(member.id, member.origin)
             if is_news:
-                self._pool.swap(member, member.relabelled(late.label))
+                self._pool.swap(member.relabelled(late.label))
         return num_met
 
     def copy(self) -> "HeldOut":

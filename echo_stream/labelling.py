@@ -63,7 +63,7 @@ class LateLabels:
         """Give labels to those members held that are the same samples."""
         for name in self._labels:
             for member in held.of(name):
-                held.swap(member, self._labelled(member))
+                held.swap(self._labelled(member))
 
     def _labelled(self, member: Member) -> Member:
         """Return a member with its late label, if it has one."""

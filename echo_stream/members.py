@@ -1,6 +1,7 @@
-"""Retained samples, and the order in which ties between them are broken."""
+"""Retained samples, the order in which ties between them are broken, and which are the same."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import total_ordering
 from typing import Any
@@ -74,7 +75,9 @@ class Member:
     origin : Origin or None
     tie : tuple
         Breaks ties of distance. Row numbers and offsets are the order of arrival, so
-        the id alone would favour the first comers: its hash comes first.
+        the id alone would favour the first comers: its hash comes first. It is also the
+        sample's identity: members of equal ties are copies of one sample, or the same one
+        counted more than once, whichever objects they are.
     vector : ndarray of shape (D,), float32, or None
         What the user's features made of it; None where x itself is measured.
     sent_label : int, float, str or None
@@ -146,6 +149,43 @@ def members_from(
     return [
         member.relabelled(label_of(label)) for member, label in zip(members, labels, strict=True)
     ]
+
+
+def united(*holders: Iterable[Member]) -> list[Member]:
+    """Return what several holders hold together, in their order.
+
+    A sample that was counted more than once is returned as often as the holder that has it
+    most often has it: the others may hold the same copies. O(members).
+
+    Examples
+    --------
+    >>> a, b = (Member.create(name, np.zeros(2), np.zeros(2), 1, None) for name in "ab")
+    >>> [member.id for member in united([a, a], [b, a])]
+    ['a', 'a', 'b']
+    """
+    members: list[Member] = []
+    returned: Counter[Tie] = Counter()
+    for holder in holders:
+        met: Counter[Tie] = Counter()
+        for member in holder:
+            met[member.tie] += 1
+            if met[member.tie] > returned[member.tie]:
+                returned[member.tie] += 1
+                members.append(member)
+    return members
+
+
+def copies(members: Iterable[Member]) -> Counter[Tie]:
+    """Return how often each sample is among members, by its tie."""
+    return Counter(member.tie for member in members)
+
+
+def cross_off(member: Member, left: Counter[Tie]) -> bool:
+    """Take one copy of a sample off a count of copies; tell whether there was any."""
+    if not left[member.tie]:
+        return False
+    left[member.tie] -= 1
+    return True
 
 
 def members_of(samples: Samples | None) -> list[Member]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from echo_stream.cells import CellStatistics
 from echo_stream.certificates import Standing, drop_bound, is_certified
 from echo_stream.distance_pools import DistancePools
-from echo_stream.members import Member
+from echo_stream.members import Member, copies, cross_off
 from echo_stream.pools import Pools
 from echo_stream.ranking import Ranking
 from echo_stream.selection import distance_of
@@ -66,9 +66,9 @@ class Picker:
         # Where all that could be nearest are forgotten, nobody knows who is.
         is_known = len(first) == by_distance and all(pick.is_certified for pick in first)
         is_proven = statistics.is_exact and is_known
-        taken = {id(pick.member) for pick in first}
+        taken = copies(pick.member for pick in first)
         held = self._hashed.pools[int(statistics.slots[cell])]
-        others = (member for member in held if id(member) not in taken)
+        others = (member for member in held if not cross_off(member, taken))
         centre = statistics.latent_sums[cell] / int(statistics.counts[cell])
         rest = [
             Pick(cell, rank, math.dist(member.latent, centre), member, is_proven)
@@ -86,10 +86,10 @@ class Picker:
 
         A rank is proven where the order of the farthest is, and the cell's core, too.
         """
-        taken = {id(pick.member) for pick in core}
+        taken = copies(pick.member for pick in core)
         is_core_proven = all(pick.is_certified for pick in core)
-        ranked = self.farthest(cell, number + len(taken))
-        others = [pick for pick in ranked if id(pick.member) not in taken][:number]
+        ranked = self.farthest(cell, number + len(core))
+        others = [pick for pick in ranked if not cross_off(pick.member, taken)][:number]
         return [
             pick._replace(rank=rank, is_certified=pick.is_certified and is_core_proven)
             for rank, pick in enumerate(others, start=1)

@@ -5,10 +5,9 @@ hashes) and, with support, a pool of those farthest from its mean in input space
 paper's S_j).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
 
 import numpy as np
 import torch
@@ -235,10 +234,10 @@ class Pools:
             has_dropped = count > len(self.hashed.pools[slot])
             self.hashed.forget(slot, members, has_dropped=has_dropped)
 
-    def swap(self, slot: int, old: Member, new: Member) -> None:
-        """Put another object of the same tie in the place of a member of a cell. O(pool)."""
+    def swap(self, slot: int, new: Member) -> None:
+        """Put a member in the place of the copies of its sample in a cell. O(pool)."""
         for side in self.all():
-            side.pools[slot].swap(old, new)
+            side.pools[slot].swap(new)
 
     def renew_quota(self, counts: Array) -> None:
         """Recompute R and R_s, which can have risen where samples were forgotten.
@@ -255,11 +254,6 @@ class Pools:
         self.quotas.by_class.clear()
         self.size()
         self._lower_quota(counts)
-
-    def members(self) -> Iterator[Member]:
-        """Yield what each pool holds, in an order fixed by the pools' content."""
-        pools = chain.from_iterable(side.pools for side in self.all())
-        return chain.from_iterable(pools)
 
     @property
     def size_bytes(self) -> int:

@@ -84,10 +84,10 @@ def regenerated(sketch: Sketch, *, on_epoch: OnEpoch | None = None, goes_on: boo
         new.count(embedded, number[start : start + len(part)])
     slots, heirs = _moved(members, new)
     _offer(new, slots, heirs)
-    heir_of = dict(zip(map(id, members), heirs, strict=True))
+    heir_of = {heir.tie: heir for heir in heirs}
     new.is_approximate = len(standing) < old.n
     new.reservoir = old.reservoir.successor(
-        [heir_of[id(member)] for member in kept], new.reservoir.size
+        [heir_of[member.tie] for member in kept], new.reservoir.size
     )
     if goes_on:
         _watch_on(new, old)

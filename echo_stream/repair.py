@@ -210,12 +210,16 @@ class _Cells:
 
     def install(self, sketch: Sketch) -> None:
         """Put what has been collected in the place of the sketch's pools."""
+        # What is held already stays the object that it is: its payload is held once.
+        held = {member.tie: member for member in sketch.members()}
         for number, slot in enumerate(self._slots.tolist()):
             for name, ranked in self._ranked.items():
-                members, last = list(ranked.pools[number]), ranked.last(number)
+                last = ranked.last(number)
+                members = [held.setdefault(m.tie, m) for m in ranked.pools[number]]
                 sketch.pools.ordered[name].settle(slot, members, ranked.centres[number], last)
             if self._hashed is not None and sketch.pools.hashed is not None:
-                sketch.pools.hashed.settle(slot, list(self._hashed.pools[number]))
+                members = [held.setdefault(m.tie, m) for m in self._hashed.pools[number]]
+                sketch.pools.hashed.settle(slot, members)
             sketch.pools.epoch_counts[slot] = self._counts[number]
         sketch.release_index()
 

@@ -14,7 +14,15 @@ import numpy as np
 from sortedcontainers import SortedKeyList
 
 from echo_stream.hashes import LATEST, hash_ids, seeded
-from echo_stream.members import Member, Tie, own, tie_from_json, tie_to_json
+from echo_stream.members import (
+    Member,
+    Tie,
+    copies,
+    cross_off,
+    own,
+    tie_from_json,
+    tie_to_json,
+)
 from echo_stream.partition import Partition
 from echo_stream.typing import Array, Label
 
@@ -84,17 +92,20 @@ class Reservoir:
         self.take_out(self.of(sample_id))
 
     def take_out(self, members: Sequence[Member]) -> None:
-        """Take samples out, those that are held; else as `forget`. O(members log size)."""
-        gone = [entry for member in members for entry in self._of(member.id) if entry[1] is member]
+        """Take out a copy of each of the members, where it is held. O(members log size)."""
+        left = copies(members)
+        ids = dict.fromkeys(member.id for member in members)
+        held = [entry for name in ids for entry in self._of(name)]
+        gone = [entry for entry in held if cross_off(entry[1], left)]
         if gone and len(self._entries) == self.size:
             self._limit = self._reach()
         for entry in gone:
             self._entries.remove(entry)
 
-    def swap(self, old: Member, new: Member) -> None:
-        """Put another object of the same tie in a member's place, if it is held. O(log size)."""
-        for entry in self._of(old.id):
-            if entry[1] is old:
+    def swap(self, new: Member) -> None:
+        """Put a member in the place of the copies of its sample that are held. O(log size)."""
+        for entry in self._of(new.id):
+            if entry[1].tie == new.tie:
                 self._entries.remove(entry)
                 self._entries.add((entry[0], new))
 

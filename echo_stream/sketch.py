@@ -24,7 +24,7 @@ from echo_stream.duplicates import append_replacing
 from echo_stream.embedding import Embedded, Embedder
 from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Generation
-from echo_stream.held import Held
+from echo_stream.held import Held, all_held
 from echo_stream.label_counts import LabelCounts
 from echo_stream.labelling import merged_labels
 from echo_stream.members import Member, members_of
@@ -111,8 +111,8 @@ class Sketch:
 
     @property
     def num_retained(self) -> int:
-        """Distinct samples whose payload is held. O(retained)."""
-        return len(set(map(id, self._in_pools()))) + len(self.tail)
+        """Samples whose payload is held, the tail included. O(retained)."""
+        return len(self.members()) + len(self.tail)
 
     @property
     def size_bytes(self) -> int:
@@ -216,9 +216,11 @@ class Sketch:
         return copy
 
     def members(self) -> list[Member]:
-        """Return each sample whose payload is held once, in an order fixed by the content."""
-        held = self._in_pools()
-        return list(dict(zip(map(id, held), held, strict=True)).values())
+        """Return what pools and reservoir hold, in an order fixed by the content.
+
+        Each sample once, or as often as it was counted and is held.
+        """
+        return all_held(self.pools, self.reservoir)
 
     def statistics(self) -> CellStatistics:
         """Return counts and sums on the host; they are no proof where they are estimates."""
@@ -321,10 +323,6 @@ class Sketch:
         copy.former_generations = list(self.former_generations)
         copy.watch = self.watch
         return copy
-
-    def _in_pools(self) -> list[Member]:
-        """Return what pools and reservoir hold, one after the other."""
-        return [*self.pools.members(), *self.reservoir.members]
 
     def _met(self) -> set[int]:
         """Return the classes of all that was counted; one whose samples are gone may be there."""

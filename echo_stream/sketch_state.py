@@ -16,6 +16,7 @@ from echo_stream.generation import Generation
 from echo_stream.label_counts import LabelCounts
 from echo_stream.members import (
     Member,
+    Tie,
     members_from,
     samples_from,
     tie_from_json,
@@ -32,8 +33,9 @@ def sketch_to_state(sketch: Sketch) -> State:
 
     O(size of the sketch). The arrays are copies.
     """
-    pools, members = sketch.pools, sketch.members()
-    number = {id(member): row for row, member in enumerate(members)}
+    pools = sketch.pools
+    members = list({member.tie: member for member in sketch.members()}.values())
+    number = {member.tie: row for row, member in enumerate(members)}
     held = samples_from(members, sketch.generation.schema)
     arrays = {f"table.{name}": column for name, column in sketch.table.to_arrays().items()}
     arrays |= {
@@ -42,7 +44,7 @@ def sketch_to_state(sketch: Sketch) -> State:
         "witnesses": sketch.witnesses.rows(),
         "members.x": held.x,
         "members.latent": latents(members, sketch.generation.encoder.dim),
-        "reservoir.members": np.array([number[id(m)] for m in sketch.reservoir.members], np.int64),
+        "reservoir.members": np.array([number[m.tie] for m in sketch.reservoir.members], np.int64),
     }
     if sketch.generation.features is not None:
         arrays["members.vectors"] = vectors_of(members, sketch.generation)
@@ -59,6 +61,7 @@ def sketch_to_state(sketch: Sketch) -> State:
         "drop_proofs": {name: side.drop_proofs() for name, side in pools.ordered.items()},
         "reservoir_limit": sketch.reservoir.limit_to_json(),
         "approximate": sketch.is_approximate,
+        "sums_are_exact": sketch.table.is_exact,
         "former_generations": list(sketch.former_generations),
         "watch": None if sketch.watch is None else sketch.watch.to_json(),
         "forgotten": sketch.forgotten.to_json(),
@@ -80,7 +83,9 @@ def sketch_from_state(
     """Restore a sketch that goes on exactly as the one written by `sketch_to_state`."""
     arrays, meta = state
     sketch = Sketch(generation, config, device)
-    sketch.table = CellTable.from_arrays(with_prefix(arrays, "table."), generation, device)
+    sketch.table = CellTable.from_arrays(
+        with_prefix(arrays, "table."), generation, device, was_exact=meta["sums_are_exact"]
+    )
     held = samples_from_json(arrays["members.x"], meta["members"])
     members = members_from(held, arrays["members.latent"], arrays.get("members.vectors"))
     pools = sketch.pools
@@ -102,10 +107,8 @@ def sketch_from_state(
     sketch.watch = None if meta["watch"] is None else Watch.from_json(meta["watch"])
     sketch.witnesses.restore(arrays["witnesses"])
     sketch.forgotten.restore(meta["forgotten"])
-    # States of before there were changes have none.
-    sketch.changes = Changes.from_json(meta.get("changes", {}))
-    # Those of before labels were counted cannot say how many there were.
-    sketch.labels = LabelCounts.from_json(meta.get("labels"))
+    sketch.changes = Changes.from_json(meta["changes"])
+    sketch.labels = LabelCounts.from_json(meta["labels"])
     if "tail" in meta:
         sketch.tail = SampleBuffer(samples_from_json(arrays["tail.x"], meta["tail"]))
     sketch.num_applied = int(sketch.table.counts.sum())
@@ -142,9 +145,9 @@ def _labels_to_json(labels: Array | None) -> list[Label] | None:
     return None if labels is None else [label_of(label) for label in labels]
 
 
-def _pool_rows(pools: list[BoundedPool], number: dict[int, int]) -> Array:
+def _pool_rows(pools: list[BoundedPool], number: dict[Tie, int]) -> Array:
     """Return the pools' content as rows of (slot, member number), int64."""
-    rows = [(slot, number[id(member)]) for slot, pool in enumerate(pools) for member in pool]
+    rows = [(slot, number[member.tie]) for slot, pool in enumerate(pools) for member in pool]
     return np.array(rows, dtype=np.int64).reshape(-1, 2)
 
 

@@ -15,7 +15,7 @@ from echo_stream.errors import ConfigError
 from echo_stream.graph import PCGraph
 from echo_stream.label_counts import label_counts
 from echo_stream.maps import Map, map_of
-from echo_stream.members import Member, samples_from
+from echo_stream.members import Member, copies, cross_off, samples_from, united
 from echo_stream.picks import bound_of, explain
 from echo_stream.pools import latents
 from echo_stream.selection import order_cells, row_weights
@@ -96,7 +96,7 @@ def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
     pools = sketch.pools
     slot, count = int(statistics.slots[position]), int(statistics.counts[position])
     core = [pick for pick in choice.core if pick.cell == position]
-    held = len({id(m) for side in (pools.nearest, pools.hashed) if side for m in side.pools[slot]})
+    held = len(united(*(side.pools[slot] for side in (pools.nearest, pools.hashed) if side)))
     doubt = doubt_of(sketch, statistics)
     bound = dropped_bound(sketch, pools.nearest, statistics, position, statistics.latent_sums)
     told = {
@@ -153,7 +153,7 @@ def _rows(
         cells=[sketch.cell(key) for key in statistics.keys[positions].tolist()],
         degrees=graph.degrees[positions],
         cell_counts=statistics.counts[positions],
-        weights=_weights(statistics, positions, members),
+        weights=_weights(statistics, positions, members, len(choice.core)),
         certified=np.array([pick.is_certified for pick in picks], dtype=object),
         latents=z,
         maps=on_map.places(z),
@@ -177,10 +177,13 @@ def _no_means(statistics: CellStatistics) -> Array:
     return np.zeros((len(statistics.keys), 0), dtype=np.float32)
 
 
-def _weights(statistics: CellStatistics, positions: IntArray, members: list[Member]) -> FloatArray:
-    """Return the weight of each row; a sample's second row has none."""
-    first_row = {id(member): row for row, member in reversed(list(enumerate(members)))}
-    is_first = np.array([first_row[id(m)] == row for row, m in enumerate(members)], dtype=bool)
+def _weights(
+    statistics: CellStatistics, positions: IntArray, members: list[Member], num_core: int
+) -> FloatArray:
+    """Return the weight of each row; what is core has none in its row of support."""
+    in_core = copies(members[:num_core])
+    are_others = [not cross_off(member, in_core) for member in members[num_core:]]
+    is_first = np.array([True] * num_core + are_others, dtype=bool)
     per_cell = np.bincount(positions[is_first], minlength=len(statistics.keys))
     weights = row_weights(statistics.counts, per_cell, statistics.centroids, statistics.classes)
     return np.where(is_first, weights[positions], 0.0)

@@ -79,8 +79,8 @@ def _counts(sketch: Sketch) -> IntArray:
 def _are_chosen(sketch: Sketch, members: Sequence[Member]) -> Array:
     """Tell which members are held for their distance, and so are no uniform sample."""
     ordered = sketch.pools.ordered.values()
-    chosen = {id(member) for side in ordered for pool in side.pools for member in pool}
-    return np.array([id(member) in chosen for member in members], dtype=bool)
+    chosen = {member.tie for side in ordered for pool in side.pools for member in pool}
+    return np.array([member.tie in chosen for member in members], dtype=bool)
 
 
 def _dealt(counts: IntArray, slots: IntArray, are_chosen: Array) -> IntArray:

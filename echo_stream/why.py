@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from echo_stream.distance_pools import DistancePools
-from echo_stream.members import Member
+from echo_stream.members import Member, copies, cross_off
 from echo_stream.picks import MOVED, Pick, Picker
 from echo_stream.samples import Samples
 from echo_stream.selection import distance_of, rank_members
@@ -29,9 +29,9 @@ def why_sample(sketch: Sketch, sample_id: str, sample: Samples | None) -> dict[s
     """
     sketch = sketch.settled()
     cells = _Cells(sketch, select(sketch))
-    members = [member for member in sketch.members() if member.id == sample_id]
-    if members:
-        places = [cells.place(member) for member in members]
+    held = {member.tie: member for member in sketch.members() if member.id == sample_id}
+    if held:
+        places = [cells.place(member) for member in held.values()]
         words = "; ".join(_words(place) for place in places)
         return {"id": sample_id, "retained": True, "why": words, "samples": places}
     gone = "it was forgotten on request" if sample_id in sketch.forgotten else None
@@ -97,10 +97,10 @@ class _Cells:
             picks = Picker(pools, statistics).farthest(position, len(held))
         else:
             # What is core takes no slot of support.
-            taken = {id(pick.member) for pick in core}
-            if id(member) in taken:
+            taken = copies(pick.member for pick in core)
+            if member.tie in taken:
                 return None
-            order = [entry for entry in order if id(entry[0]) not in taken]
+            order = [entry for entry in order if not cross_off(entry[0], taken)]
             picks = Picker(pools, statistics).support(position, len(order), core)
         chosen = [pick for pick in self.selection.choice.support if pick.cell == position]
         standing = self._standing(order, member, picks, chosen)
@@ -120,21 +120,21 @@ class _Cells:
         order has the member among those held; picks are those held, chosen those of them
         that fill the cell's slots, both with what is proven.
         """
-        place = next(place for place, (other, _) in enumerate(order) if other is member)
-        held = {id(pick.member): pick.is_certified for pick in picks}
-        taken = {id(pick.member): pick.is_certified for pick in chosen}
-        is_certified = taken.get(id(member), held.get(id(member)))
+        place = next(place for place, (other, _) in enumerate(order) if other.tie == member.tie)
+        held = {pick.member.tie: pick.is_certified for pick in picks}
+        taken = {pick.member.tie: pick.is_certified for pick in chosen}
+        is_certified = taken.get(member.tie, held.get(member.tie))
         doubt = doubt_of(self.sketch, self.selection.statistics) or MOVED
         return {
             "rank": place + 1,
             "distance": order[place][1],
             "slots": len(chosen),
-            "chosen": id(member) in taken,
-            "held": id(member) in held,
+            "chosen": member.tie in taken,
+            "held": member.tie in held,
             "certified": is_certified,
             "doubt": doubt if is_certified is False else None,
             "beaten_by": [
-                {"id": other.id, "distance": distance, "chosen": id(other) in taken}
+                {"id": other.id, "distance": distance, "chosen": other.tie in taken}
                 for other, distance in order[: min(place, NAMED_BEATERS)]
             ],
         }
@@ -171,8 +171,8 @@ class _Cells:
 
 
 def _is_in(member: Member, members: Iterable[Member]) -> bool:
-    """Tell whether the very same sample is among members."""
-    return any(other is member for other in members)
+    """Tell whether a sample is among members."""
+    return any(other.tie == member.tie for other in members)
 
 
 def _joined(pool: Iterable[Member], member: Member) -> list[Member]:

@@ -224,7 +224,8 @@ def test_what_is_forgotten_stays_forgotten() -> None:
     """Held by the reservoir alone, kept over by a regeneration, or read again: it is gone."""
     x = np.random.default_rng(0).normal(size=(900, 2)).astype(np.float32)
     engine = streamed(x, warmup=60)
-    pooled = {member.id for member in sketch_of(engine).pools.members()}
+    sides = sketch_of(engine).pools.all()
+    pooled = {member.id for side in sides for pool in side.pools for member in pool}
     only = next(m.id for m in sketch_of(engine).reservoir.members if m.id not in pooled)
     dropped = next(
         r for r in range(800) if str(r) not in {m.id for m in sketch_of(engine).members()}
