@@ -11,6 +11,9 @@ from echo_stream.errors import DataError, ShapeError
 from echo_stream.samples import as_objects
 from echo_stream.typing import Array
 
+LABELS = ("label", "y")
+"""Names of columns, and of fields in JSON, that are the label."""
+
 
 @dataclass(frozen=True, slots=True)
 class Columns:
@@ -54,14 +57,14 @@ def find_columns(schema: pa.Schema) -> Columns:
         With a column x: lists of numbers, nested for more axes, or binary with ``x_dtype``
         and ``x_shape`` in the metadata, as a snapshot has it. Without: each column of
         numbers is a feature, in the order of the file, but for label, id and pandas' index.
-        The label is y, or else label.
+        The label is label or y.
 
     Raises
     ------
     DataError
-        There is neither, x is of another type, or a name occurs twice.
+        There is neither, x is of another type, or a name or the label occurs twice.
     """
-    label = next((name for name in ("y", "label") if name in schema.names), None)
+    label = _label_in(schema)
     sample_id = "id" if "id" in schema.names else None
     is_table = "x" not in schema.names
     names = _feature_names(schema) if is_table else ["x"]
@@ -137,11 +140,20 @@ def ids_of(column: pa.Array, name: str, row: int) -> Array:
     return labels_of(column)
 
 
+def _label_in(schema: pa.Schema) -> str | None:
+    """Return the name of the column of labels."""
+    found = [name for name in LABELS if name in schema.names]
+    if len(found) > 1:
+        msg = f"has two columns of labels, {' and '.join(found)}; rename or remove one"
+        raise DataError(msg)
+    return found[0] if found else None
+
+
 def _feature_names(schema: pa.Schema) -> list[str]:
     """Return the columns of numbers that are no label, no id and no index of pandas."""
     # A RangeIndex is described by a dict, and no column.
     index = (schema.pandas_metadata or {}).get("index_columns", [])
-    others = {"y", "label", "id", *(name for name in index if isinstance(name, str))}
+    others = {*LABELS, "id", *(name for name in index if isinstance(name, str))}
     return [f.name for f in schema if f.name not in others and _is_number(f.type)]
 
 

@@ -42,7 +42,7 @@ def send_all(topic: str, broker: Broker) -> int:
             producer.send(topic, key=mine.encode(), value=x[row].tobytes(), headers=headers)
             num_messages += 1
             if row % 2:
-                value = json.dumps({"id": labelled, "y": f"late {row}"}).encode()
+                value = json.dumps({"change": "label", "id": labelled, "y": f"late {row}"}).encode()
                 producer.send(topic, value=value)
                 num_messages += 1
             if row % 11 == 0:

@@ -80,10 +80,11 @@ class Blocks:
     def of(self, value: bytes, named: Named) -> Block | None:
         """Return the block that a message is of; None where it has to be decoded alone.
 
-        So has every message that `decode` would refuse for its size or layout. O(1), but
+        So has every message that `decode` would refuse for its size or layout, or since a
+        late label has content. O(1), but
         for headers that have not been seen before.
         """
-        if self._config.codec is not None:
+        if self._config.codec is not None or "change" in named:
             return None
         declared = _NO_HEADERS
         if named:

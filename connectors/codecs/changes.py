@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from echo_stream.changes import Forget, LateLabel
-from echo_stream.connectors.codecs.fields import id_of, label_in
+from echo_stream.connectors.codecs.fields import id_of, label_in, listed
 from echo_stream.connectors.codecs.messages import DecodeError, Named
+from echo_stream.connectors.parquet_columns import LABELS
+
+LATE_LABEL = "label"
+"""What a header or a JSON field `change` says of a late label."""
 
 
 def tombstone(key: bytes | None, named: Named) -> Forget:
@@ -28,25 +32,42 @@ def tombstone(key: bytes | None, named: Named) -> Forget:
     return Forget(id)
 
 
+def is_late_label(named: Named, fields: Mapping[str, Any]) -> bool:
+    """Tell whether a message says, in a header or a field `change`, that it is a late label."""
+    return named.get("change") == LATE_LABEL.encode() or fields.get("change") == LATE_LABEL
+
+
 def late_label(key: bytes | None, named: Named, fields: Mapping[str, Any]) -> LateLabel:
     """Return the label that a message without x brings, from its headers or its JSON fields.
 
     Raises
     ------
     DecodeError
-        It has no label, or no id.
+        It has no label, no id, or something else.
 
     Examples
     --------
-    >>> late_label(None, {}, {"id": 7, "y": "cat"})
+    >>> late_label(None, {}, {"change": "label", "id": 7, "label": "cat"})
     LateLabel(id='7', label='cat', place=0, origin=None)
     """
+    if others := sorted(fields.keys() - {"change", "id", *LABELS}):
+        msg = f"a late label with {listed(others)}; send its id and its label alone"
+        raise DecodeError(msg)
     label = label_in(named, fields)
     if label is None:
-        msg = "JSON is no object with a field x, or y for a late label"
+        msg = "a late label without a label; send one that is not null, as header or field label"
         raise DecodeError(msg)
     id = id_of(key, named, fields)
     if id is None:
-        msg = "a label without x, and no id or key to say whose it is"
+        msg = "a late label without x, and no id or key to say whose it is"
         raise DecodeError(msg)
     return LateLabel(id, label)
+
+
+def no_sample(fields: Mapping[str, Any]) -> DecodeError:
+    """Return the error for an object that is neither a sample nor a late label."""
+    found = f"fields {listed(sorted(fields))}" if fields else "no fields"
+    return DecodeError(
+        f"JSON with {found}; expected x, with id and label if there are any, "
+        f'or "change": "{LATE_LABEL}" with id and label for a late label'
+    )

@@ -6,7 +6,7 @@ import numpy as np
 
 from echo_stream.changes import Change, LateLabel
 from echo_stream.connectors.codecs.arrow import read_arrow
-from echo_stream.connectors.codecs.changes import late_label, tombstone
+from echo_stream.connectors.codecs.changes import is_late_label, late_label, no_sample, tombstone
 from echo_stream.connectors.codecs.config import CodecConfig
 from echo_stream.connectors.codecs.custom import read_custom
 from echo_stream.connectors.codecs.fields import id_of, label_in
@@ -17,8 +17,12 @@ from echo_stream.connectors.codecs.messages import Decoded, DecodeError, Headers
 from echo_stream.connectors.codecs.npy import read_npy
 from echo_stream.connectors.codecs.raw import read_raw
 from echo_stream.connectors.layouts import raw_layout
+from echo_stream.connectors.parquet_columns import LABELS
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.validation import SampleSchema, finite_rows
+
+_FIELDS = {"x", "id", *LABELS}
+_EMPTY = 'a value of no bytes; a late label says so in a header "change": "label"'
 
 
 def read_message(
@@ -59,9 +63,9 @@ def read_message(
 
     Examples
     --------
-    >>> read_message(b"7", b'{"x": [1, 2.5], "y": "cat"}', [], CodecConfig())
-    Decoded(x=array([[1. , 2.5]], dtype=float32), ids=('7',), labels=('cat',), is_batch=False)
-    >>> read_message(b"7", b'{"y": "cat"}', [], CodecConfig())
+    >>> read_message(b"7", b'{"x": [1, 2.5], "label": "cat"}', [], CodecConfig())[1:3]
+    (('7',), ('cat',))
+    >>> read_message(b"7", b'{"change": "label", "label": "cat"}', [], CodecConfig())
     LateLabel(id='7', label='cat', place=0, origin=None)
     >>> read_message(b"7", None, [], CodecConfig())
     Forget(id='7', place=0, origin=None)
@@ -111,9 +115,14 @@ def _read(
     schema: SampleSchema | None,
 ) -> Decoded | LateLabel:
     """Return what a message of one of our formats brings."""
-    if not value and named.get("label") is not None:
+    if not value and is_late_label(named, {}):
         return late_label(key, named, {})
+    if not value:
+        raise DecodeError(_EMPTY)
     format = format_of(value, named, config)
+    if format != "json" and is_late_label(named, {}):
+        msg = f"a late label with {format} content; send JSON, or no content and a header label"
+        raise DecodeError(msg)
     if format == "arrow":
         return read_arrow(value, config)
     fields: dict[str, Any] = {}
@@ -125,15 +134,22 @@ def _read(
     elif format == "json":
         name = dtype.decode("latin-1") if isinstance(dtype, bytes) else dtype
         fields = read_fields(value, config.max_elements)
-        if "x" not in fields:
+        if is_late_label(named, fields):
             return late_label(key, named, fields)
+        if "x" not in fields:
+            raise no_sample(fields)
         x = array_of(fields["x"], name or "float32", config.max_elements)
     elif dtype is None or shape is None:
         msg = "raw value without dtype and shape; declare both, or send them as headers"
         raise DecodeError(msg)
     else:
         x = read_raw(value, raw_layout(dtype, shape), config.max_elements)
-    return Decoded(x[np.newaxis], (id_of(key, named, fields),), (label_in(named, fields),))
+    return Decoded(
+        x[np.newaxis],
+        (id_of(key, named, fields),),
+        (label_in(named, fields),),
+        left_out=sorted(fields.keys() - _FIELDS) if fields else (),
+    )
 
 
 def _check_finite(decoded: Decoded) -> None:

@@ -39,7 +39,7 @@ def encode(
     >>> from echo_stream.connectors.codecs import CodecConfig, decode
     >>> key, value, headers = encode(np.array([1.0, 2.5], np.float32), "7", 3, "json")
     >>> value, headers[0]
-    (b'{"x": [1.0, 2.5], "id": "7", "y": 3}', ('content-type', b'application/json'))
+    (b'{"x": [1.0, 2.5], "id": "7", "label": 3}', ('content-type', b'application/json'))
     >>> decode(key, value, headers, CodecConfig()).x
     array([[1. , 2.5]], dtype=float32)
     """
@@ -68,7 +68,9 @@ def _write(x: Array, id: str | None, label: Label, format: SampleFormat) -> byte
         return buffer.getvalue()
     numbers = x.astype(np.uint8) if x.dtype.kind == "b" else x
     try:
-        return json.dumps({"x": numbers.tolist(), "id": id, "y": label}, allow_nan=False).encode()
+        return json.dumps(
+            {"x": numbers.tolist(), "id": id, "label": label}, allow_nan=False
+        ).encode()
     except ValueError as err:
         msg = f"label is {label}; use a finite number, text or None"
         raise DataError(msg) from err

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from echo_stream.connectors.codecs.messages import DecodeError, Named
+from echo_stream.connectors.parquet_columns import LABELS
 from echo_stream.typing import Label
 
 TEXT_LABEL = ("label-type", b"text")
@@ -18,6 +19,7 @@ TEXT_LABEL = ("label-type", b"text")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _FLOAT = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?")
 _SHORT = 64  # bytes of a label that is worth remembering
+_MAX_LISTED = 10  # names in a message
 _INT64 = np.iinfo(np.int64)
 
 
@@ -70,17 +72,18 @@ def label_in(named: Named, fields: Mapping[str, Any]) -> Label:
             if len(header) <= _SHORT
             else number_or_text(_text(header, "label"))
         )
-    label = fields.get("y")
+    name = _label_field(fields)
+    label = fields.get(name)
     if isinstance(label, str):
-        return _text(label, "y")
+        return _text(label, name)
     if isinstance(label, int) and _INT64.min <= label <= _INT64.max:
         return int(label)  # true and false are 1 and 0
     if isinstance(label, float) and not math.isfinite(label):
-        msg = f"y is {label}; use a finite number, text or null"
+        msg = f"{name} is {label}; use a finite number, text or null"
         raise DecodeError(msg, "nonfinite")
     if isinstance(label, (float, NoneType)):
         return label
-    msg = "y is neither a 64-bit integer, a float, text nor null"
+    msg = f"{name} is neither a 64-bit integer, a float, text nor null"
     raise DecodeError(msg)
 
 
@@ -103,6 +106,21 @@ def number_or_text(text: str) -> Label:
 def _short_label(header: bytes) -> Label:
     """Return the label of a header; there are few labels, and many messages."""
     return number_or_text(_text(header, "label"))
+
+
+def _label_field(fields: Mapping[str, Any]) -> str:
+    """Return which field is the label; where both are there they must be equal."""
+    first, second = LABELS
+    if first in fields and second in fields and fields[first] != fields[second]:
+        msg = f"fields {first} and {second} are different labels; send one of them"
+        raise DecodeError(msg)
+    return first if first in fields else second
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first of some untrusted names as they fit into a one-line message."""
+    words = [shown(name) for name in names[:_MAX_LISTED]]
+    return ", ".join(words + [f"{len(names) - _MAX_LISTED} more"] * (len(names) > _MAX_LISTED))
 
 
 def shown(text: bytes | str) -> str:

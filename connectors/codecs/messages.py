@@ -56,12 +56,15 @@ class Decoded(NamedTuple):
     is_batch : bool
         Whether the format holds several samples: those without an id are then called by
         their place in the message too, even if there is only one.
+    left_out : sequence of str
+        Fields or columns that mean nothing to us.
     """
 
     x: Array
     ids: Sequence[str | None]
     labels: Sequence[Label]
     is_batch: bool = False
+    left_out: Sequence[str] = ()
 
 
 class Sample(NamedTuple):

@@ -27,6 +27,11 @@ def send_json(broker: Broker, topic: str, *messages: tuple[int, str, object]) ->
         producer.flush()
 
 
+def late_label(label: object) -> dict[str, object]:
+    """Return what JSON says of a late label; its id is the key."""
+    return {"change": "label", "label": label}
+
+
 def rows_of(state: Path) -> dict[str, Any]:
     """Return the labels of the newest snapshot's rows, by id."""
     query = "SELECT DISTINCT id, label FROM coreset"
@@ -50,7 +55,8 @@ def test_changes_reach_samples_in_the_segments_of_others(
     number = int(again.split("-")[1])
     send_json(
         broker, topic,
-        (0, gone, None), (1, gone, None), (0, named, {"y": 5}), (1, "nobody", {"y": 5}),
+        (0, gone, None), (1, gone, None), (0, named, late_label(5)),
+        (1, "nobody", late_label(5)),
         (number % PARTITIONS, again, None),
         (number % PARTITIONS, again, {"x": x[number], "y": 7}),
     )  # fmt: skip

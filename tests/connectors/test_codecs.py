@@ -293,10 +293,12 @@ def test_label_header_is_a_number_or_text(text: bytes, expected: Label) -> None:
     assert (label, type(label)) == (expected, type(expected))
 
 
+@pytest.mark.parametrize("names", [("y",), ("label",), ("label", "y")])
 @pytest.mark.parametrize("label", [3, 2.5, "3", "cat", None])
-def test_json_label_keeps_its_type(label: Label) -> None:
-    """JSON knows integers, floats, text and null."""
-    decoded = only_sample(None, json.dumps({"x": [1], "y": label}).encode(), [], AUTO)
+def test_json_label_keeps_its_type(label: Label, names: tuple[str, ...]) -> None:
+    """JSON knows integers, floats, text and null; the field is label or y, or both alike."""
+    fields = {"x": [1], **dict.fromkeys(names, label)}
+    decoded = only_sample(None, json.dumps(fields).encode(), [], AUTO)
     assert (decoded.label, type(decoded.label)) == (label, type(label))
 
 
@@ -312,6 +314,9 @@ def test_json_label_keeps_its_type(label: Label) -> None:
         (r'"y": "\udfff"', "decode"),
         ('"y": NaN', "nonfinite"),
         ('"y": 1e999', "nonfinite"),
+        ('"label": NaN', "nonfinite"),
+        ('"label": 1, "y": 2', "decode"),
+        ('"label": 1, "y": null', "decode"),
     ],
 )
 def test_json_id_and_label_of_other_types(fields: str, reason: str) -> None:
@@ -379,3 +384,10 @@ def test_config_refuses_what_no_message_satisfies(settings: dict[str, Any]) -> N
     """A wrong setting is found at the start, not in each message."""
     with pytest.raises(ConfigError):
         CodecConfig(**settings)
+
+
+def test_json_fields_without_a_meaning_are_told() -> None:
+    """Beside x, id and label."""
+    value = b'{"x": [1], "id": 7, "y": 3, "label": 3, "time": 5, "city": "Bonn"}'
+    assert decode(None, value, [], AUTO).left_out == ["city", "time"]
+    assert decode(None, b'{"x": [1], "y": 3}', [], AUTO).left_out == []

@@ -132,7 +132,7 @@ def test_index_of_pandas_is_no_feature(path: Path) -> None:
 )
 def test_labels(path: Path, column: Any, expected: list[object]) -> None:
     """Text, categories and numbers are labels; a null is a label that is not known."""
-    labels = read_file(write_parquet(path, x=X[:2].tolist(), y=column, label=["no", "no"])).labels
+    labels = read_file(write_parquet(path, x=X[:2].tolist(), y=column)).labels
     assert labels is not None
     assert labels.tolist() == expected
 
@@ -152,6 +152,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"x": ["u", "v"]}, "column x is of type string"),
     "lists of text": ({"x": [["u"], ["v"]]}, r"column x is of type list<\w+: string>"),
     "one number": ({"x": [1.0, 2.0], "y": [1, 2]}, "column x is of type double; give lists"),
+    "two labels": ({"a": [1.0], "y": [1], "label": [1]}, "two columns of labels, label and y; r"),
     "no numbers": ({"name": ["u"], "label": [1]}, "no column x and .*; it has name, label"),
     "NaN": ({"x": [[1.0], [2.0], [np.nan]]}, "x has NaN in row 2"),
     "NaN feature": ({"a": np.array([1.0, 2.0, np.nan])}, "x has NaN in row 2"),
