@@ -21,7 +21,7 @@ def stand_ins(sketch: Sketch, members: Sequence[Member]) -> tuple[list[Member], 
     sketch : Sketch
         Settled.
     members : sequence of Member
-        All that it holds, each once.
+        All that it holds.
 
     Notes
     -----
@@ -29,10 +29,9 @@ def stand_ins(sketch: Sketch, members: Sequence[Member]) -> tuple[list[Member], 
     nearest a cell's centre and farthest from its mean stand for themselves. Whatever else of
     the cell is held is so by its hash: a uniform sample of the rest, which shares that out.
     That takes pools which have seen every sample of their cell. Where counts are estimates
-    already they have not, and samples that cannot be told apart may be one that is held
-    twice: there the reservoir alone stands, in equal shares. O(retained D).
+    already they have not: there the reservoir alone stands, in equal shares. O(retained D).
     """
-    if sketch.is_approximate or len({member.tie for member in members}) < len(members):
+    if sketch.is_approximate:
         kept = sketch.reservoir.members
         return kept, shares(sketch.n, len(kept))
     slots = np.concatenate(
