@@ -37,7 +37,8 @@ def demo(*, out: Path, budget: int, seed: int) -> None:
         report = story.stream(out, budget=budget, seed=seed, monitor=monitor)
     say(f"   {report.n} samples counted, {len(report.snapshots)} snapshots in {out}/snapshots")
 
-    say(f"2. a question to the newest snapshot:\n   {QUERY}")
+    say("2. a question to the newest snapshot:")
+    say(f"   {QUERY}")
     counts = story.ask(out, QUERY)
     say("   " + ", ".join(f"{row['label']}: {row['n']}" for row in counts))
 

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 import click
 
 from echo_stream.cli.options import option, together
+from echo_stream.cli.printable import printable, printable_json
 
 STATUS_LOGGER = "echo_stream.status"  # the line a minute, which is there unless told otherwise
 LEVELS = ("debug", "info", "warning", "error")
@@ -105,9 +106,13 @@ class _TextFormatter(logging.Formatter):
         return _time(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """Return the line of a record."""
+        """Return the line of a record, and only one, whatever is in it."""
         words = [f"{name}={_text(value)}" for name, value in _fields(record).items()]
-        return " ".join([super().formatMessage(record), *words])
+        return printable(" ".join([super().formatMessage(record), *words]))
+
+    def formatException(self, ei: Any) -> str:
+        """Return a traceback, in its lines."""
+        return printable(super().formatException(ei), keeps_lines=True)
 
 
 class _JsonFormatter(logging.Formatter):
@@ -124,7 +129,7 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             content["exception"] = self.formatException(record.exc_info)
-        return json.dumps(content, default=str, ensure_ascii=False)
+        return printable_json(json.dumps(content, default=str, ensure_ascii=False))
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -123,9 +123,10 @@ def _exit_code() -> int:
         # Whoever read our output has gone, as with `| head`; there is nobody left to tell.
         sys.stderr.close()
         return 1
-    except (EchoStreamError, OSError, MemoryError, RuntimeError) as err:
+    except (EchoStreamError, OSError, UnicodeEncodeError, MemoryError, RuntimeError) as err:
         # A name that is too long, a disk that fails: nothing of ours, but no traceback either.
-        known = err if isinstance(err, EchoStreamError | OSError) else _out_of_memory(err)
+        is_told = isinstance(err, EchoStreamError | OSError | UnicodeEncodeError)
+        known = err if is_told else _out_of_memory(err)
         complain(known)
         return next((code for kind, code in EXIT_CODES if isinstance(known, kind)), 1)
 

@@ -1,4 +1,7 @@
-"""Results go to stdout as JSON or a table; words and progress go to stderr."""
+"""Results go to stdout as JSON or a table; words and progress go to stderr.
+
+What is shown may have come from anywhere, so all of it is made printable here, or in the log.
+"""
 
 import base64
 import csv
@@ -16,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echo_stream.cli.logs import write_as_line
+from echo_stream.cli.printable import printable, printable_json
 
 PIPE_WIDTH = 1_000
 
@@ -27,24 +31,26 @@ if TYPE_CHECKING:
 def say(words: str) -> None:
     """Tell people something, on stderr; where the log is JSON, as a line of it."""
     if not write_as_line(words, logging.INFO):
-        click.echo(words, err=True)
+        click.echo(printable(words), err=True)
 
 
 def complain(err: Exception) -> None:
     """Tell people what went wrong, likewise."""
-    words = err.format_message() if isinstance(err, click.ClickException) else str(err)
+    words = _words(err)
     if write_as_line(words, logging.ERROR):
         return
     if isinstance(err, click.ClickException):
-        err.show()  # with what usage is right
+        shown = io.StringIO()
+        err.show(shown)  # with what usage is right
+        click.echo(printable(shown.getvalue(), keeps_lines=True), err=True, nl=False)
     else:
-        click.echo(f"Error: {words}", err=True)
+        click.echo(printable(f"Error: {words}"), err=True)
 
 
 def emit(result: Any) -> None:
     """Print a result as JSON."""
     content = json.dumps(_finite(result), indent=2, ensure_ascii=False, default=_as_json)
-    click.echo(content)
+    click.echo(printable_json(content))
 
 
 def leave(code: int) -> None:
@@ -56,25 +62,30 @@ def leave(code: int) -> None:
 
 
 def emit_rows(rows: Sequence[Mapping[str, Any]], output_format: str) -> None:
-    """Print rows with the same keys, as JSON, as CSV or as a table."""
+    """Print rows with the same keys, as JSON, as CSV or as a table.
+
+    CSV is for programs: only where a terminal shows it is it made printable.
+    """
     if output_format == "json":
         emit(rows)
         return
     if output_format == "csv":
+        show = printable if sys.stdout.isatty() else str
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(rows[0] if rows else ())
-        writer.writerows([_as_text(value) for value in row.values()] for row in rows)
+        writer.writerow([show(name) for name in rows[0]] if rows else ())
+        writer.writerows([show(_as_text(value)) for value in row.values()] for row in rows)
         return
     from rich.console import Console  # noqa: PLC0415 - slow to import, not needed for JSON
     from rich.table import Table  # noqa: PLC0415
 
     table = Table()
     for name in rows[0] if rows else ():
-        table.add_column(name, overflow="fold")
+        table.add_column(printable(name), overflow="fold")
     for row in rows:
-        table.add_row(*(_as_text(value) for value in row.values()))
-    # What goes into a pipe or a file is never cut.
-    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
+        table.add_row(*(printable(_as_text(value)) for value in row.values()))
+    # What goes into a pipe or a file is never cut; brackets and colons are no markup of ours.
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    Console(width=width, markup=False, emoji=False).print(table)
 
 
 def emit_parquet(table: "pa.Table") -> None:
@@ -96,11 +107,14 @@ def progress(title: str) -> Iterator[Callable[..., None]]:
 
     Yields show(done, total, title=None), whose title goes before the one at the start.
     """
+    from rich.markup import escape  # noqa: PLC0415 - slow to import
+
     with _bar() as bar:
-        task = bar.add_task(title, total=None)
+        task = bar.add_task(escape(printable(title)), total=None)
 
         def show(done: int, total: int, title: str | None = None) -> None:
-            bar.update(task, completed=done, total=total, description=title)
+            words = None if title is None else escape(printable(title))
+            bar.update(task, completed=done, total=total, description=words)
 
         yield show
 
@@ -112,6 +126,13 @@ def _bar() -> "Progress":
 
     console = Console(stderr=True)
     return Progress(console=console, transient=True, disable=not console.is_terminal)
+
+
+def _words(err: Exception) -> str:
+    """Return what an error says."""
+    if isinstance(err, UnicodeEncodeError):
+        return f"{err.object!r} is no UTF-8, and has to be here"
+    return err.format_message() if isinstance(err, click.ClickException) else str(err)
 
 
 def _finite(value: Any) -> Any:
