@@ -1,12 +1,15 @@
 """Who may ask: whoever knows the token, or, where there is none, whoever is on this machine."""
 
 import hmac
+import re
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+# RFC 9110, of what can be loopback: a name, an address, or one of IPv6 in brackets; and a port.
+_HOST = re.compile(r"(?:(?P<name>[a-z0-9.-]+)|\[(?P<address>[0-9a-f:.]+)\])(?::[0-9]*)?", re.I)
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 
 
@@ -56,7 +59,7 @@ class Guard:
 
 def is_loopback(host: str) -> bool:
     """Tell whether a host name or address can only be this machine."""
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ip_address(host).is_loopback
@@ -65,7 +68,6 @@ def is_loopback(host: str) -> bool:
 
 
 def _host(header: str) -> str:
-    """Return the host of a `Host` header, without port and brackets."""
-    if header.startswith("["):
-        return header[1:].partition("]")[0]
-    return header.partition(":")[0]
+    """Return the host of a `Host` header, without port and brackets; empty where it is none."""
+    found = _HOST.fullmatch(header)
+    return "" if found is None else found["name"] or found["address"]

@@ -1,12 +1,14 @@
 """An app that listens on a free port, and requests to it as a program makes them."""
 
 import json
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from echo_stream.connectors.http import (
@@ -43,6 +45,23 @@ def ask(url: str, headers: Mapping[str, str] = {}) -> Answer:
     except HTTPError as err:
         with err:
             return Answer(err.code, err.headers, err.read())
+
+
+def connect(url: str) -> socket.socket:
+    """Return a connection to a server."""
+    address = urlsplit(url)
+    return socket.create_connection((address.hostname or "", address.port or 0), LIMIT_S)
+
+
+def until_closed(client: socket.socket) -> bytes:
+    """Return what a server sends until it closes the connection, in order or not."""
+    found = b""
+    try:
+        while piece := client.recv(65_536):
+            found += piece
+    except ConnectionResetError:
+        pass  # so it is where we had sent more than was read
+    return found
 
 
 @contextmanager

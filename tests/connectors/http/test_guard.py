@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from echo_stream.connectors.http import HttpConfig, HttpServer, create_app, run_routers
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.errors import ConfigError
-from tests.connectors.http.rig import ask, served
+from tests.connectors.http.rig import ask, connect, served, until_closed
 
 TOKEN = "correct-horse-battery"
 
@@ -24,7 +24,9 @@ def failing_router() -> APIRouter:
     return router
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:80", "[::1]:80", "127.8.9.1"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:8080", "localhost:", "127.0.0.1:80", "[::1]:80", "127.8.9.1"]
+)
 def test_this_machine_may_ask(host: str) -> None:
     """Without a token, requests to a loopback name are answered."""
     with served(RunMonitor()) as url:
@@ -32,7 +34,27 @@ def test_this_machine_may_ask(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "[::2]", "", "10.0.0.1"]
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "[::2]",
+        "",
+        "10.0.0.1",
+        "localhost:x@evil",
+        "localhost:80@evil",
+        "localhost@evil",
+        "evil@localhost",
+        "localhost:80:80",
+        "[::1]x",
+        "[::1",
+        "::1",
+        "[localhost]",
+        "localhost/",
+        "localhost#",
+        "localhost, evil",
+        "127.1",
+    ],
 )
 def test_a_foreign_page_may_not(host: str) -> None:
     """A site whose name was pointed at this machine sends its own name, and learns nothing."""
@@ -87,6 +109,22 @@ def test_the_token_opens(scheme: str) -> None:
     with served(RunMonitor(), TOKEN) as url:
         headers = {"Authorization": f"{scheme} {TOKEN}", "Host": "consumer.example"}
         assert ask(f"{url}/status", headers).json()["phase"] == "starting"
+
+
+def test_a_host_is_named_once() -> None:
+    """Of two, whoever stands between may have looked at the other."""
+    with served(RunMonitor()) as url, connect(url) as client:
+        client.sendall(b"GET /status HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n\r\n")
+        assert until_closed(client).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("target", ["http://evil.example/status", "//evil.example/status"])
+def test_a_target_of_another_host_is_none_of_ours(target: str) -> None:
+    """Nothing is told to a request whose target names a host, whatever its `Host` says."""
+    with served(RunMonitor()) as url, connect(url) as client:
+        lines = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        client.sendall(lines.encode())
+        assert until_closed(client).startswith(b"HTTP/1.1 404 ")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "consumer.example"])

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from unittest import mock
-from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
@@ -22,29 +21,12 @@ from echo_stream.connectors.http.acceptor import Acceptor
 from echo_stream.connectors.http.limits import Limits
 from echo_stream.connectors.http_stats import HttpStats
 from echo_stream.connectors.run_monitor import RunMonitor
-from tests.connectors.http.rig import LIMIT_S, ask, served
+from tests.connectors.http.rig import LIMIT_S, ask, connect, served, until_closed
 
 SHORT = Limits(8, 1_000_000, header_s=0.5, body_s=0.5, idle_s=1, reading_s=0.5)
 LONG = replace(SHORT, header_s=LIMIT_S, body_s=LIMIT_S, reading_s=LIMIT_S)
 ANSWER_BYTES = 64 * 1024**2
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
-
-
-def connect(url: str) -> socket.socket:
-    """Return a connection to a server."""
-    address = urlsplit(url)
-    return socket.create_connection((address.hostname or "", address.port or 0), LIMIT_S)
-
-
-def until_closed(client: socket.socket) -> bytes:
-    """Return what a server sends until it closes the connection, in order or not."""
-    found = b""
-    try:
-        while piece := client.recv(65_536):
-            found += piece
-    except ConnectionResetError:
-        pass  # so it is where we had sent more than was read
-    return found
 
 
 def wait_for(is_so: Callable[[], object]) -> None:
