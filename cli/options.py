@@ -99,6 +99,10 @@ _ENGINE_OPTIONS = {
         "--on-duplicate", default="count",
         help="count, or replace: a sample takes the place of one of its id that is held.",
     ),
+    "max_text_bytes": option(
+        "--max-text-bytes", type=int, default=300,
+        help="Samples with a longer id, or label that is text, are refused (UTF-8).",
+    ),
     "seed": seed_option,
 }  # fmt: skip
 

@@ -158,7 +158,7 @@ def run(
     if state is None:
         msg = "give --state DIR, the folder that keeps what has been counted"
         raise click.UsageError(msg)
-    open_source = source_opener(data, values)
+    open_source = source_opener(data, values, engine_config.max_text_bytes)
     from dataclasses import asdict, replace  # noqa: PLC0415
 
     from echo_stream.connectors.consumer import consume  # noqa: PLC0415 - imports torch
@@ -224,7 +224,9 @@ def routers_of(monitor: "RunMonitor", state: Path, features: str | None) -> "lis
     return run_routers(monitor, state, features=features)
 
 
-def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[RunStats], Source]":
+def source_opener(
+    data: Path | None, values: dict[str, Any], max_text_bytes: int
+) -> "Callable[[RunStats], Source]":
     """Return what opens the source that the options name."""
     topics, servers = values["topics"], values["bootstrap_servers"]
     if data is not None and not is_flag("topics"):
@@ -251,6 +253,7 @@ def source_opener(data: Path | None, values: dict[str, Any]) -> "Callable[[RunSt
         max_bytes=values["max_message_bytes"],
         max_elements=values["max_elements"],
         max_pixels=values["max_pixels"],
+        max_text_bytes=max_text_bytes,
         codec=None if values["codec"] is None else load_codec(values["codec"]),
     )
     config = KafkaConfig(

@@ -14,11 +14,11 @@ from echo_stream.connectors.codecs.fields import id_of, ids_in_keys, label_in
 from echo_stream.connectors.codecs.messages import Named
 from echo_stream.connectors.records import Lost, Record, Records
 from echo_stream.connectors.waiting_records import WaitingRecords
-from echo_stream.errors import ConfigError, ShapeError
+from echo_stream.errors import ConfigError, DataError, ShapeError
 from echo_stream.samples import Origin, Samples, as_objects
 from echo_stream.source import Batch, RejectedSample, Skipped
 from echo_stream.typing import Array, Label
-from echo_stream.validation import SampleSchema, finite_rows
+from echo_stream.validation import SampleSchema, check_texts, finite_rows, long_texts
 
 OnTombstone: TypeAlias = Literal["forget", "ignore"]
 """What a message without a value does: its id is forgotten, or nothing."""
@@ -167,6 +167,7 @@ class RecordDecoder:
         ids, labels, illegible = _fields_of(run)
         is_good = finite_rows(x)
         is_good[illegible] = False
+        is_good[self._too_long(ids, labels)] = False
         origins = run.records.origins
         if not is_good.all():
             self._take_each(run, np.flatnonzero(~is_good).tolist(), found)
@@ -189,16 +190,33 @@ class RecordDecoder:
                     record.key, record.value, record.headers, self._codec, self.schema
                 )
                 if not isinstance(decoded, Decoded):
+                    self._check_texts([decoded.id], [getattr(decoded, "label", None)])
                     stands = origin if self._is_shared else None
                     found.changes.append(decoded._replace(place=found.num_samples, origin=stands))
                     continue
                 if self.schema is None:
                     self.schema = SampleSchema.of(decoded.x)
                 self.schema.check(decoded.x)
+                samples = _samples(decoded, origin)
+                self._check_texts(samples.ids.tolist(), decoded.labels)
             except (DecodeError, ShapeError) as err:
                 found.rejected.append(_rejected(record, err, run.place + place))
             else:
-                found.add(_samples(decoded, origin))
+                found.add(samples)
+
+    def _too_long(self, ids: Sequence[str], labels: Sequence[Label]) -> list[int]:
+        """Return the places of ids or labels that have more bytes than allowed."""
+        most = self._codec.max_text_bytes
+        too_long = set(long_texts(ids, most)) | set(long_texts(labels, most))
+        return sorted(too_long)
+
+    def _check_texts(self, ids: Sequence[str], labels: Sequence[Label]) -> None:
+        """Raise DecodeError for an id or a label that has more bytes than allowed."""
+        try:
+            check_texts("id", ids, self._codec.max_text_bytes)
+            check_texts("label", labels, self._codec.max_text_bytes)
+        except DataError as err:
+            raise DecodeError(str(err)) from err
 
 
 @dataclass(slots=True)
@@ -241,11 +259,12 @@ class _Found:
         return Batch(samples, self.rejected, skipped, num_messages, self.changes, self.records)
 
 
-def _fields_of(run: _Run) -> tuple[list[str | None], list[Label], list[int]]:
+def _fields_of(run: _Run) -> tuple[list[str], list[Label], list[int]]:
     """Return ids and labels of messages whose values have neither, and which are illegible."""
     if not any(run.named):
-        return ids_in_keys(run.records.keys), [None] * len(run.records), []
-    ids: list[str | None] = []
+        ids = ids_in_keys(run.records.keys)
+        return _named(ids, run.records.origins), [None] * len(run.records), []
+    ids = []
     labels: list[Label] = []
     illegible = []
     for place, (key, named) in enumerate(zip(run.records.keys, run.named, strict=True)):
@@ -256,15 +275,13 @@ def _fields_of(run: _Run) -> tuple[list[str | None], list[Label], list[int]]:
             illegible.append(place)
         ids.append(id)
         labels.append(label)
-    return ids, labels, illegible
+    return _named(ids, run.records.origins), labels, illegible
 
 
 def _side_by_side(
-    x: Array, origins: Sequence[Origin], ids: Sequence[str | None], labels: Sequence[Label]
+    x: Array, origins: Sequence[Origin], ids: Sequence[str], labels: Sequence[Label]
 ) -> Samples:
     """Return messages of one sample each, which lie in one array."""
-    if not all(ids):
-        ids = [id or _name(origin) for id, origin in zip(ids, origins, strict=True)]
     return Samples(x, as_objects(ids), as_objects(labels), as_objects(origins))
 
 
@@ -280,6 +297,11 @@ def _samples(decoded: Decoded, origin: Origin) -> Samples:
         labels=as_objects(decoded.labels),
         origins=as_objects([origin] * len(ids)),
     )
+
+
+def _named(ids: list[str | None], origins: Sequence[Origin]) -> list[str]:
+    """Return the ids of messages of one sample each, made of their places where they have none."""
+    return [id or _name(origin) for id, origin in zip(ids, origins, strict=True)]
 
 
 def _name(origin: Origin) -> str:

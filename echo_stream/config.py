@@ -6,8 +6,11 @@ from typing import Any, Literal, Self, get_args
 
 from echo_stream.encoder_training import Architecture, Objective
 from echo_stream.errors import ConfigError
+from echo_stream.validation import MAX_TEXT_BYTES
 
 MAX_SEED = 2**63 - 1  # what every random generator takes
+MAX_HELD_OUT = 2_000
+"""Samples held out at most: an accuracy of 80 % has a standard error of 0.9 points."""
 MAX_SHARE = 0.5
 """Of the budget, for support: each cell keeps a core sample for each extreme one. Of the ids,
 to be held out."""
@@ -78,6 +81,9 @@ class EngineConfig:
     holdout : float
         Share of a stream's ids, 0 to 1/2, chosen by hash, whose samples are kept apart to test
         models on: they are never counted, and never in the coreset.
+    max_text_bytes : int
+        Bytes in UTF-8 that an id, or a label that is text, has at most. Samples of longer ones
+        are refused: the bound on memory is the larger, the longer they may be.
     seed : int
         Fixes the encoder's initial weights, its batches and the reservoir.
 
@@ -108,6 +114,7 @@ class EngineConfig:
     auto_regenerate: bool | None = None
     on_duplicate: OnDuplicate = "count"
     holdout: float = 0.0
+    max_text_bytes: int = MAX_TEXT_BYTES
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -180,7 +187,10 @@ class EngineConfig:
         return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
 
 
-_LOWEST = {"budget": 1, "support": 0, "latent_dim": 1, "epochs": 0, "warmup": 1, "seed": 0}
+_LOWEST = {
+    "budget": 1, "support": 0, "latent_dim": 1, "epochs": 0, "warmup": 1, "max_text_bytes": 1,
+    "seed": 0,
+}  # fmt: skip
 _PRESETS: dict[Preset, dict[str, Any]] = {
     "paper": {
         "cells": "grid",

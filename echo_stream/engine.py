@@ -48,6 +48,8 @@ class EchoCoreset(ChangingEstimator):
         one, as `module:attribute`.
     generation : Generation, optional
         A trained generation to use instead of training one.
+    max_text_bytes : int
+        Bytes in UTF-8 that an id, or a label that is text, has at most.
     device : str
         `auto` (a GPU when there is one), `cpu`, `cuda` or `cuda:i`.
 
@@ -284,8 +286,14 @@ class EchoCoreset(ChangingEstimator):
     def memory_bound(self) -> int:
         """Return the most bytes that the state can reach, whatever arrives.
 
-        The configuration alone decides, but for the hashes of ids that are forgotten. The
-        manifest of a snapshot has it beside the bytes in use.
+        On Python's heap, and as files: payloads, the longest ids and labels that
+        `max_text_bytes` allows, the objects around them, sums, pools and their bounds, links,
+        what is held out, and the memory that blocks are worked on in. The configuration alone
+        decides, but for ids that are forgotten, of which a hash is kept for ever (some 200
+        bytes each, 500 in a group), and for labels that came late in a group, of which the log
+        is counted whole once it has one. Not in it: what a warm-up holds back, `warmup`
+        samples; copies, of which there is one while a checkpoint is written; and the libraries.
+        The manifest of a snapshot has it beside the bytes in use.
 
         Raises
         ------

@@ -5,6 +5,7 @@ from typing import Any
 from echo_stream.changes import Change, LateLabel
 from echo_stream.estimator import EngineEstimator
 from echo_stream.labelling import late_labels
+from echo_stream.validation import check_texts
 
 
 class ChangingEstimator(EngineEstimator):
@@ -60,6 +61,7 @@ class ChangingEstimator(EngineEstimator):
         """
         pairs = late_labels(ids, labels)
         self._progress = self._current
+        check_texts("label", [label for _, label in pairs], self._progress.config.max_text_bytes)
         return sum([self._progress.label(LateLabel(*pair)) for pair in pairs])
 
     def holds(self, sample_id: object) -> bool:

@@ -20,7 +20,7 @@ from echo_stream.generation import Generation
 from echo_stream.named_features import Features, feature_names
 from echo_stream.progress import Progress
 from echo_stream.typing import Array, State
-from echo_stream.validation import SampleSchema
+from echo_stream.validation import MAX_TEXT_BYTES, SampleSchema
 
 if TYPE_CHECKING:
     _Cloned = TypeVar("_Cloned")
@@ -71,6 +71,7 @@ class EngineEstimator(BaseEstimator):
         auto_regenerate: bool | None = None,
         on_duplicate: OnDuplicate = "count",
         holdout: float = 0.0,
+        max_text_bytes: int = MAX_TEXT_BYTES,
         seed: int = 0,
         generation: Generation | None = None,
         device: str = "auto",
@@ -94,6 +95,7 @@ class EngineEstimator(BaseEstimator):
         self.auto_regenerate = auto_regenerate
         self.on_duplicate = on_duplicate
         self.holdout = holdout
+        self.max_text_bytes = max_text_bytes
         self.seed = seed
         self.generation = generation
         self.device = device

@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from echo_stream.hashes import ID_BYTES, id_digest
+from echo_stream.hashes import id_digest
 from echo_stream.members import Member
 from echo_stream.samples import Origin, log_of
+
+ENTRY_BYTES = 200  # of an id: its hash, a list, and their place in a table
+DIGEST_BYTES = 48  # of each of its samples that has been taken out
+REACH_BYTES = 300  # of each log in which it was asked for, and of the table of these
 
 
 class Forgotten:
@@ -44,8 +48,9 @@ class Forgotten:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the hashes and digests."""
-        return ID_BYTES * len(self) + 8 * self.num_removed
+        """Bytes of the hashes and digests, of where wishes stood, and of the objects. O(ids)."""
+        reaches = len(self._reach) + sum(map(len, self._reach.values()))
+        return ENTRY_BYTES * len(self) + DIGEST_BYTES * self.num_removed + REACH_BYTES * reaches
 
     def add(
         self, sample_id: object, removed: Sequence[Member], origin: Origin | None = None

@@ -136,6 +136,11 @@ class Generation:
             features=self.features and self.features.to(device),
         )
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the encoder and the partition, as they are stored."""
+        return sum(array.nbytes for array in self.to_state()[0].values())
+
     def to_state(self) -> State:
         """Return arrays and a JSON-able description from which `from_state` restores it."""
         arrays: dict[str, torch.Tensor] = {}

@@ -4,16 +4,18 @@ A label may stand in one engine's part and its sample in another's. So each engi
 the labels of its part, to be set where the samples are held when the two are merged.
 """
 
+import sys
 from collections.abc import Iterator
 from heapq import nlargest
 from typing import Any, NamedTuple, TypeAlias
 
-from echo_stream.hashes import ID_BYTES, id_digest
+from echo_stream.hashes import id_digest
 from echo_stream.samples import Origin, log_of
 from echo_stream.typing import Label
 
-KEPT_LABELS = 65_536  # the newest; some megabytes
-ENTRY_BYTES = ID_BYTES + 24  # with offset, time and label, roughly
+KEPT_LABELS = 65_536  # the newest
+MOST_LABELS = KEPT_LABELS * 3 // 2  # until the older ones are left out
+ENTRY_BYTES = 450  # of a label beside its text: the id's digest, the log's name, numbers, objects
 
 
 class LoggedLabel(NamedTuple):
@@ -69,10 +71,11 @@ class LabelLog:
 
     def __init__(self) -> None:
         self._labels: dict[bytes, Labels] = {}
+        self._num_labels = 0
 
     def __len__(self) -> int:
         """Return the number of labels."""
-        return sum(map(len, self._labels.values()))
+        return self._num_labels
 
     def __contains__(self, sample_id: str) -> bool:
         """Tell whether there is a label of an id."""
@@ -80,8 +83,9 @@ class LabelLog:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the labels, roughly."""
-        return ENTRY_BYTES * len(self)
+        """Bytes of the labels and the objects around them. O(labels)."""
+        texts = (sys.getsizeof(label.label) for _, label in self._pairs())
+        return ENTRY_BYTES * len(self) + sum(texts)
 
     def note(self, sample_id: str, label: Label, origin: Origin, *, is_met: bool) -> None:
         """Take in a label, and whether a sample was held that it could be set of."""
@@ -104,7 +108,7 @@ class LabelLog:
 
     def drop(self, sample_id: str) -> None:
         """Leave out the labels of an id: it was forgotten, or labelled after all of them."""
-        self._labels.pop(id_digest(sample_id), None)
+        self._num_labels -= len(self._labels.pop(id_digest(sample_id), ()))
 
     def merge(self, other: "LabelLog") -> None:
         """Take over the labels of other, which is left unchanged."""
@@ -116,7 +120,7 @@ class LabelLog:
     def copy(self) -> "LabelLog":
         """Return an independent copy. O(ids), quickly: what is known of an id never changes."""
         copy = LabelLog()
-        copy._labels = dict(self._labels)
+        copy._labels, copy._num_labels = dict(self._labels), self._num_labels
         return copy
 
     def to_json(self) -> list[list[Any]]:
@@ -130,24 +134,28 @@ class LabelLog:
 
     def _each(self) -> Iterator[tuple[bytes, LoggedLabel]]:
         """Yield all labels, in order of digest and log."""
-        for name, labels in sorted(self._labels.items()):
-            for _, label in sorted(labels.items()):
-                yield name, label
+        yield from sorted(self._pairs(), key=lambda each: (each[0], each[1].log))
+
+    def _pairs(self) -> Iterator[tuple[bytes, LoggedLabel]]:
+        """Yield all labels, in the order in which their ids came."""
+        return ((name, label) for name, labels in self._labels.items() for label in labels.values())
 
     def _add(self, name: bytes, label: LoggedLabel) -> None:
         """Keep the later one of two labels of an id in one log."""
         labels = self._labels.get(name, {})
         known = labels.get(label.log)
-        if known is not None:
+        if known is None:
+            self._num_labels += 1
+        else:
             later = max(known, label, key=lambda each: each.offset)
             label = later._replace(num_missed=known.num_missed + label.num_missed)
         self._labels[name] = {**labels, label.log: label}
 
     def _prune(self) -> None:
         """Leave out the oldest labels where there are too many; half as many again may wait."""
-        if len(self._labels) <= KEPT_LABELS * 3 // 2:
+        if len(self) <= MOST_LABELS:
             return
         kept = nlargest(KEPT_LABELS, self._each(), key=lambda each: each[1][:3])
-        self._labels = {}
+        self._labels, self._num_labels = {}, 0
         for name, label in kept:
             self._add(name, label)

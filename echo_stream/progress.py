@@ -30,7 +30,7 @@ from echo_stream.screening import Failure, failures, refuse_failing
 from echo_stream.sketch import Sketch
 from echo_stream.source import Rereadable, read_again
 from echo_stream.typing import Array, IntArray
-from echo_stream.validation import SampleSchema
+from echo_stream.validation import SampleSchema, check_sample_texts, check_texts
 
 
 @dataclass(slots=True)
@@ -149,6 +149,7 @@ class Progress:
             sketch = self._trained(source.payloads(_training_rows(n, self.config)), n, on_epoch)
         source.expect(sketch.generation.schema)
         for samples in read_again(source, n):
+            check_sample_texts(samples, self.config.max_text_bytes)
             sketch.update(samples)
         repair(sketch, source)
         self.sketch = sketch
@@ -163,6 +164,7 @@ class Progress:
         """
         if self.schema is not None:
             self.schema.check(samples.x)
+        check_sample_texts(samples, self.config.max_text_bytes)
         missing = max(self.warmup_missing, 0)
         if self.features is not None and self.sketch is None and len(samples):
             # What fails now has not been held back yet.
@@ -237,6 +239,7 @@ class Progress:
 
     def label(self, late: LateLabel) -> bool:
         """Give the samples of an id another label; return whether any is held."""
+        check_texts("label", [late.label], self.config.max_text_bytes)
         if self.held_out.is_for(late.id):
             is_met = self.held_out.label(late)
             holder = self if self.sketch is None else self.sketch

@@ -117,12 +117,7 @@ class Sketch:
     @property
     def size_bytes(self) -> int:
         """Bytes in use, see `echo_stream.sketch_size`. O(retained)."""
-        return self.size_with(self.num_retained)
-
-    def size_with(self, num_retained: int) -> int:
-        """Return `size_bytes`, where `num_retained` is known. O(M)."""
-        held = num_retained - len(self.tail)
-        return sketch_size.size_bytes(self, held, block_size=BLOCK_SIZE)
+        return sketch_size.size_bytes(self, block_size=BLOCK_SIZE)
 
     @property
     def memory_bound(self) -> int:

@@ -1,53 +1,94 @@
-"""Bytes of a sketch: what it has in use, and the most that it can ever have."""
+"""Bytes of a sketch: what it has in use, and the most that it can ever have.
 
+What Python's objects take was measured with tracemalloc, on 64-bit CPython 3.11;
+`tests/test_memory_bound.py` compares both with the heap.
+"""
+
+import sys
 from typing import TYPE_CHECKING
 
+from echo_stream.certificates import MAX_CLOSED
+from echo_stream.config import MAX_HELD_OUT
+from echo_stream.label_counts import MAX_CHARACTERS, MAX_LABELS
+from echo_stream.label_log import ENTRY_BYTES as LOGGED_BYTES
+from echo_stream.label_log import MOST_LABELS
 from echo_stream.scratch import rows_at_once
 from echo_stream.witnesses import PAIR_BYTES
 
 if TYPE_CHECKING:
     from echo_stream.generation import Generation
+    from echo_stream.members import Member
     from echo_stream.sketch import Sketch
 
 FLOAT32_BYTES = 4
 FLOAT64_BYTES = 8
+MEMBER_BYTES = 800  # of a sample beside payload and text: arrays, numbers, tie, origin
+PLACE_BYTES = 200  # of its place in a pool or in the reservoir
+INDEX_BYTES = 400  # of its places in the index of ids, which is made when one is asked for
+POOL_BYTES = 600  # of an empty pool
+DROP_BYTES = 250  # of a bound on what a pool has dropped, beside the point that it is taken to
+TIE_BYTES = 250  # of a tie that has outlived its sample, beside the id
+TEXT_BYTES = 80  # of an object of text, beside its characters
+# Of text in UTF-8: four where one wide character makes all of them wide, six where JSON
+# writes a character as an escape.
+BYTES_PER_TEXT_BYTE = 6
+LABEL_BYTES = 200  # of a label's number of samples
+FIXED_BYTES = 65_536  # settings, and what else does not grow
 
 
-def size_bytes(sketch: "Sketch", num_held: int, *, block_size: int) -> int:
-    """Return the bytes of sums, references, retained payloads and the memory to work in.
+def size_bytes(sketch: "Sketch", *, block_size: int) -> int:
+    """Return the bytes of sums, references, samples held, and the memory to work in. O(retained).
 
-    num_held is how many samples pools and reservoir hold, each counted once.
+    Objects and text are counted, not the index of ids and not what `held_out` keeps apart.
     """
-    payloads = num_held * _payload_bytes(sketch.generation)
+    held = sum(map(_text_bytes, members := sketch.members()))
+    held += (len(members) + len(sketch.tail)) * (_sample_bytes(sketch.generation) + PLACE_BYTES)
     tables = sketch.table.size_bytes + sketch.pools.size_bytes + sketch.witnesses.size_bytes
-    waiting = sketch.tail.size_bytes + _scratch_bytes(sketch, block_size)
-    return tables + payloads + waiting + sketch.forgotten.size_bytes + sketch.changes.size_bytes
+    tables += POOL_BYTES * len(sketch.table) * len(sketch.pools.all())
+    asked = sketch.forgotten.size_bytes + sketch.changes.size_bytes
+    return held + tables + asked + _scratch_bytes(sketch, block_size)
 
 
 def memory_bound(sketch: "Sketch", *, block_size: int) -> int:
     """Return the most bytes that can be in use, whatever arrives (R only falls from here).
 
-    Only hashes of ids that will be forgotten come on top, and in a group late labels.
+    So many bytes hold the objects of the state, and so many its files. On top come the hashes
+    of ids that will be forgotten, `forgotten.ENTRY_BYTES` and more for each.
     """
-    generation, pools = sketch.generation, sketch.pools
-    max_cells, dim = sketch.max_cells, generation.encoder.dim
-    payload = _payload_bytes(generation)
-    members = pools.most_members(max_cells) + sketch.reservoir.size
-    sums = FLOAT64_BYTES * max_cells * 9 * (generation.num_features + dim)
-    # Of each codeword with all others, in its class.
+    generation, pools, cells = sketch.generation, sketch.pools, sketch.max_cells
+    text = TEXT_BYTES + BYTES_PER_TEXT_BYTE * sketch.config.max_text_bytes
+    # 1. Samples: an id and two labels, where another one came late.
+    places = pools.most_members(cells) + sketch.reservoir.size
+    places += MAX_HELD_OUT if sketch.config.holdout else 0
+    sample = _sample_bytes(generation) + 3 * text + PLACE_BYTES + INDEX_BYTES
+    samples = (places + block_size) * sample
+    # 2. Cells: sums and references, pools, and ids in the bounds on what they have dropped.
+    dim = generation.encoder.dim
+    sums = FLOAT64_BYTES * cells * 9 * (generation.num_features + dim)
+    drops = (MAX_CLOSED + 1) * (DROP_BYTES + 2 * (TIE_BYTES + text)) * len(pools.ordered)
+    last = TIE_BYTES + text
+    by_cell = sums + cells * (POOL_BYTES * len(pools.all()) + drops + last)
+    # 3. Links: of each codeword with all others, in its class.
     is_codebook = generation.partition.kind == "codebook"
-    pairs = max_cells * (generation.partition.max_cells - 1) // 2 if is_codebook else 0
-    scratch = _scratch_bytes(sketch, block_size)
-    asked = sketch.forgotten.size_bytes + sketch.changes.size_bytes
-    fixed = sums + scratch + PAIR_BYTES * pairs + asked
-    return int((members + block_size) * payload + fixed)
+    pairs = cells * (generation.partition.max_cells - 1) // 2 if is_codebook else 0
+    # 4. What was asked for: once a label is logged, as many as a log takes.
+    asked = sketch.forgotten.size_bytes
+    asked += MOST_LABELS * (LOGGED_BYTES + text) if len(sketch.changes.labels) else 0
+    counts = LABEL_BYTES * MAX_LABELS + BYTES_PER_TEXT_BYTE * MAX_CHARACTERS
+    fixed = _scratch_bytes(sketch, block_size) + 2 * generation.size_bytes + counts + FIXED_BYTES
+    return int(samples + by_cell + PAIR_BYTES * pairs + asked + fixed)
 
 
-def _payload_bytes(generation: "Generation") -> int:
-    """Return the bytes of a sample that is held, and of where it is."""
+def _sample_bytes(generation: "Generation") -> int:
+    """Return the bytes of a sample that is held, but for its text."""
     latent = FLOAT64_BYTES * generation.encoder.dim
     vector = 0 if generation.features is None else FLOAT32_BYTES * generation.num_features
-    return generation.schema.size_bytes + latent + vector
+    return generation.schema.size_bytes + latent + vector + MEMBER_BYTES
+
+
+def _text_bytes(member: "Member") -> int:
+    """Return the bytes of a sample's id and label."""
+    return sys.getsizeof(member.id) + sys.getsizeof(member.label)
 
 
 def _scratch_bytes(sketch: "Sketch", block_size: int) -> int:

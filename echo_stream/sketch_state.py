@@ -1,6 +1,7 @@
 """A sketch as named arrays and JSON, and back, bit for bit."""
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -135,9 +136,14 @@ def samples_from_json(x: Array, columns: dict[str, Any]) -> Samples:
         x=x,
         ids=as_objects(columns["ids"]),
         labels=None if columns["labels"] is None else as_objects(columns["labels"]),
-        origins=None if origins is None else as_objects([o and Origin(*o) for o in origins]),
+        origins=None if origins is None else as_objects([o and _origin(*o) for o in origins]),
         sent_labels=None if sent_labels is None else as_objects(sent_labels),
     )
+
+
+def _origin(topic: str, *place: int) -> Origin:
+    """Return an origin; topics are few, and each name is held once."""
+    return Origin(sys.intern(topic), *place)
 
 
 def _labels_to_json(labels: Array | None) -> list[Label] | None:

@@ -195,7 +195,6 @@ def _manifest(
     """Return what is known of the snapshot as a whole."""
     labels = rows.samples.labels
     assert labels is not None
-    num_retained = sketch.num_retained
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "echo_stream_version": __version__,
@@ -208,7 +207,7 @@ def _manifest(
         "partition": sketch.generation.partition.describe(),
         "n": sketch.n,
         "num_cells": len(cells.cells),
-        "num_retained": num_retained,
+        "num_retained": sketch.num_retained,
         "labels": {role: label_counts(labels[rows.roles == role]) for role in ("core", "support")},
         "labels_stream": sketch.labels.to_json(),
         "labels_reservoir": label_counts(sketch.reservoir.labels(sketch.config.budget)),
@@ -218,7 +217,7 @@ def _manifest(
         "num_distinct": int(np.count_nonzero(rows.weights)),
         "certified_fraction": float(rows.certified.astype(bool).sum() / max(len(rows), 1)),
         "sums_are_exact": sketch.table.is_exact,
-        "state_bytes": sketch.size_with(num_retained),
+        "state_bytes": sketch.size_bytes,
         "state_bytes_bound": sketch.memory_bound,
     }
     manifest["id"] = f"{sketch.n:012d}-{_digest(manifest, rows)}"

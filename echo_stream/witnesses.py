@@ -12,7 +12,7 @@ import torch
 
 from echo_stream.typing import Array, IntArray
 
-PAIR_BYTES = 24  # two keys and a count
+PAIR_BYTES = 150  # two numbers as objects, and their place in a table that grows by doubling
 
 
 class Witnesses:

@@ -9,7 +9,7 @@ from echo_stream.connectors.codecs.messages import Codec
 from echo_stream.connectors.layouts import DTYPES, MAX_AXES
 from echo_stream.connectors.pixels import MAX_PIXELS
 from echo_stream.errors import ConfigError
-from echo_stream.validation import SampleSchema
+from echo_stream.validation import MAX_TEXT_BYTES, SampleSchema
 
 Format: TypeAlias = Literal["npy", "raw", "json", "arrow", "image"]
 """How the value of a message holds samples."""
@@ -48,6 +48,8 @@ class CodecConfig:
         Limits of one message, checked before it is decoded: its bytes, also once they are
         uncompressed; the values of all its samples; the pixels of its image, of which
         Pillow's own limit allows 89 million.
+    max_text_bytes : int
+        Likewise of an id, or a label that is text, in UTF-8.
     codec : Codec or None
         Decodes all messages, whatever they say.
     """
@@ -58,6 +60,7 @@ class CodecConfig:
     max_bytes: int = 16 * 1024**2  # 16 MiB; brokers take 1 MiB unless told otherwise
     max_elements: int = 16_777_216  # 64 MiB of float32
     max_pixels: int = MAX_PIXELS
+    max_text_bytes: int = MAX_TEXT_BYTES
     codec: Codec | None = None
 
     def __post_init__(self) -> None:
@@ -68,7 +71,7 @@ class CodecConfig:
             _refuse(f"dtype must be one such as float32 or uint8; got {self.dtype!r}")
         if self.shape is not None and not (0 < len(self.shape) <= MAX_AXES and min(self.shape) > 0):
             _refuse(f"shape must be 1 to {MAX_AXES} positive numbers; got {self.shape}")
-        for name in ("max_bytes", "max_elements", "max_pixels"):
+        for name in ("max_bytes", "max_elements", "max_pixels", "max_text_bytes"):
             if getattr(self, name) < 1:
                 _refuse(f"{name} must be at least 1; got {getattr(self, name)}")
 

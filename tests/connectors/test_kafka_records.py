@@ -243,3 +243,37 @@ def test_arrow_and_raw_are_samples_of_one_stream() -> None:
         ("schema", 5),
     ]
     assert batch.num_messages == 6
+
+
+LONG = {"id": b"a" * 9, "label": b"\xf0\x9f\x92\xa9" * 3}
+"""Headers of more than eight bytes."""
+
+
+@pytest.mark.parametrize("name", ["id", "label"])
+@pytest.mark.parametrize("value", [raw(1.0), b'{"x": [1.0]}', b""])
+def test_long_text_is_a_dead_letter(name: str, value: bytes) -> None:
+    """A message with a longer id or label than allowed is none, a late label too; others are."""
+    config = CodecConfig(dtype="float32", shape=(1,), max_text_bytes=8)
+    headers = {"id": b"a", "label": b"y", name: LONG[name]}
+    if not value:
+        headers["change"] = b"label"
+    good = (None, raw(2.0), [("id", b"b" * 8), ("label", b"y" * 8)])
+    batch = together(records((None, value, list(headers.items())), good), config)
+    assert batch.samples is not None
+    assert batch.samples.ids.tolist() == ["b" * 8]
+    assert not batch.changes
+    (letter,) = batch.rejected
+    assert letter.reason == "decode"
+    assert letter.message.startswith(f"the {name} ")
+    assert "bytes in UTF-8, and may have 8; shorten it, or raise max_text_bytes" in letter.message
+
+
+def test_long_key_is_a_dead_letter() -> None:
+    """A key that is the id is as short as an id; so is that of a tombstone."""
+    config = CodecConfig("raw", "float32", (1,), max_text_bytes=8)
+    given = records((b"a" * 9, raw(1.0), []), (b"a" * 9, None, []), (b"a" * 8, raw(2.0), []))
+    batch = together(given, config)
+    assert batch.samples is not None
+    assert batch.samples.ids.tolist() == ["a" * 8]
+    assert [letter.place for letter in batch.rejected] == [0, 1]
+    assert not batch.changes
