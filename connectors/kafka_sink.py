@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from kafka import KafkaAdminClient, KafkaProducer
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import KafkaTimeoutError, TopicAlreadyExistsError
 
 from echo_stream.buffer import SampleBuffer
 from echo_stream.connectors.client_config import ClientConfig
@@ -23,6 +23,7 @@ LINGER_MS = 20  # fills batches; with 256 KiB of them the producer is twenty tim
 BATCH_BYTES = 256 * 1024
 MAX_REQUEST_BYTES = 16 * 1024**2
 FLUSH_SECONDS = 60
+MAX_BLOCK_MS = 10_000  # to wait for a topic that is not there, or a broker that takes nothing
 REPORT_EVERY = 1_000  # messages
 
 Message: TypeAlias = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
@@ -118,6 +119,7 @@ def produce_messages(
             linger_ms=LINGER_MS,
             batch_size=BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,
+            max_block_ms=MAX_BLOCK_MS,
         )
         producer = KafkaProducer(**options)
         try:
@@ -139,7 +141,15 @@ def _send_all(
     for key, value, headers in messages:
         if config.rate is not None:
             time.sleep(max(0.0, started + n / config.rate - time.monotonic()))
-        sent = producer.send(config.topic, value=value, key=key, headers=list(headers))
+        try:
+            sent = producer.send(config.topic, value=value, key=key, headers=list(headers))
+        except KafkaTimeoutError as err:
+            msg = (
+                f"{config.bootstrap_servers} has not taken a message for topic {config.topic} "
+                f"for {MAX_BLOCK_MS / 1_000:.0f} s ({n} are sent); see whether the topic is there, "
+                "and create it if the broker creates none"
+            )
+            raise SourceError(msg) from err
         sent.add_errback(failures.append)
         if on_sent is not None and n % REPORT_EVERY == 0:
             on_sent(n)

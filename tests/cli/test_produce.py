@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
+from echo_stream.connectors import kafka_sink
 from tests.broker import Broker
 from tests.cli.commands import TINY, N, answer, content, refusal, write_data
 from tests.conftest import MakeTopic
@@ -138,3 +139,15 @@ def test_bad_data_sends_nothing(broker: Broker, tmp_path: Path, make_topic: Make
     refusal("produce", data, "--bootstrap-servers", broker.bootstrap, "--topic", topic, exit_code=1)
     assert received(broker, topic) == []
     assert content(tmp_path) == before
+
+
+def test_a_topic_that_goes_away_ends_it_soon(
+    broker: Broker, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the broker creates none; the client alone would wait for a minute."""
+    monkeypatch.setattr(kafka_sink, "ensure_topic", lambda _: None)
+    monkeypatch.setattr(kafka_sink, "MAX_BLOCK_MS", 1_000)
+    topic = new_topic()
+    words = ["produce", data, "--bootstrap-servers", broker.bootstrap, "--topic", topic]
+    line = refusal(*words, exit_code=3)
+    assert f"has not taken a message for topic {topic} for 1 s (0 are sent)" in line
