@@ -30,7 +30,7 @@ from echo_stream.retraining import Examiner
 from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport
 from echo_stream.runtime import Run, Trainer
-from echo_stream.source import Skipped, Source, passed_over
+from echo_stream.source import Skipped, Source
 
 
 def consume(  # noqa: PLR0913 - everything that a run is between
@@ -201,9 +201,8 @@ def _begin(
         skipped, is_known = Skipped(), False
     else:
         source.recognise(checkpoint.source)
-        source.seek(checkpoint.position)
+        skipped = checkpoint.skipped.plus(source.seek(checkpoint.position))
         position = source.position()
-        skipped = checkpoint.skipped.plus(passed_over(checkpoint.position, position))
         is_known = (checkpoint.position, checkpoint.source) == (position, source.describe())
     if not (is_known or source.has_fixed_start):
         store.save_checkpoint(engine, source.position(), source.describe(), skipped)

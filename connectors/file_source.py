@@ -13,7 +13,7 @@ import numpy as np
 from echo_stream.connectors.file_errors import naming
 from echo_stream.errors import DataError, SourceError
 from echo_stream.samples import Samples
-from echo_stream.source import Batch, refuse_other_source
+from echo_stream.source import Batch, Skipped, refuse_other_source
 from echo_stream.typing import Array, IntArray
 from echo_stream.validation import SampleSchema, as_samples
 
@@ -133,7 +133,7 @@ class FileSource:
         """Return the number of the next row."""
         return {"row": self._row}
 
-    def seek(self, position: Mapping[str, int]) -> None:
+    def seek(self, position: Mapping[str, int]) -> Skipped:
         """Continue with the row of an earlier position; row 0 begins a new pass.
 
         Raises
@@ -147,6 +147,7 @@ class FileSource:
             raise SourceError(msg)
         self.close()
         self._row = row
+        return Skipped()
 
     def rewind(self) -> None:
         """Go back to the first row."""

@@ -48,6 +48,13 @@ class Identity:
         """Tell whether a topic is known to be the same log in both."""
         return self.topics[topic] is not None and self.topics[topic] == other.topics[topic]
 
+    def is_other_topic(self, other: "Identity", topic: str) -> bool:
+        """Tell whether a topic is known to be another log in the other identity."""
+        before, after = self.topics[topic], other.topics[topic]
+        if not (before and after):
+            before, after = self.cluster, other.cluster
+        return bool(before and after and before != after)
+
     def knows_all_of(self, other: "Identity") -> bool:
         """Tell whether the id of every topic is known here that is known there."""
         return all(self.topics.get(name) for name, found in other.topics.items() if found)

@@ -55,13 +55,21 @@ class Logs:
         return found
 
     def limits(
-        self, which: Literal["earliest", "latest"], partitions: Collection[TopicPartition]
+        self,
+        which: Literal["earliest", "latest"],
+        partitions: Collection[TopicPartition],
+        timeout_ms: int | None = None,
     ) -> Limits:
-        """Return the first or the next offset of each partition, as the broker says it now."""
+        """Return the first or the next offset of each partition, as the broker says it now.
+
+        By default the client waits for it as long as for any answer.
+        """
         is_first = which == "earliest"
         ask = KafkaConsumer.beginning_offsets if is_first else KafkaConsumer.end_offsets
         with self._errors("ask for offsets"):
-            return dict(self._poller.call(lambda consumer: ask(consumer, partitions)))
+            return dict(
+                self._poller.call(lambda consumer: ask(consumer, partitions, timeout_ms=timeout_ms))
+            )
 
     def start(self, start: Start, ends: Mapping[TopicPartition, int]) -> Limits:
         """Return the offsets at which a new stream begins, of partitions with these ends.

@@ -61,6 +61,12 @@ class Offsets:
         self._arriving[partition] = first
         return places
 
+    def add(self, first: Mapping[TopicPartition, int]) -> None:
+        """Follow more partitions from their first offsets on; what was before is a gap."""
+        self.following |= first
+        self._arriving |= first
+        self._gaps += sum(first.values())
+
     def move_past(self, partition: TopicPartition, last: int, number: int) -> None:
         """Move past the next records of a partition, by the offset of their last one. O(1)."""
         self._gaps += last + 1 - self.following[partition] - number

@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -65,6 +65,7 @@ class KafkaPoller:
         self._is_paused = False
         self._next_probe = 0.0
         self.positions: dict[TopicPartition, int] = {}
+        self.available: frozenset[TopicPartition] = frozenset()  # of the topics that are read
         made: Future[None] = Future()
         # A daemon: whoever ends the process at once does not wait for a broker.
         self._thread = threading.Thread(
@@ -95,6 +96,16 @@ class KafkaPoller:
             self._is_polling = True
 
         self.call(seek)
+
+    def read_more(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions as well, from these offsets; only where all are assigned by us."""
+
+        def assign(consumer: KafkaConsumer) -> None:
+            consumer.assign([*consumer.assignment(), *positions])
+            for partition, offset in positions.items():
+                consumer.seek(partition, offset)
+
+        self.call(assign)
 
     def silent_seconds(self) -> float:
         """Return for how long no broker has given a sign."""
@@ -200,6 +211,12 @@ class KafkaPoller:
         self._stats.ends = {**self._stats.ends, **found}
         # After the records before them have been put: who finds the queue empty has had them.
         self.positions = {partition: consumer.position(partition) for partition in assigned}
+        self.available = frozenset(
+            TopicPartition(topic, number)
+            for topic in {partition.topic for partition in assigned}
+            # Not what the consumer would ask a broker for: nothing is asked for here.
+            for number in consumer._cluster.available_partitions_for_topic(topic) or ()
+        )
 
     def _meet(self, err: KafkaError) -> None:
         """Try again after an error that may pass; what will not is for who takes records."""

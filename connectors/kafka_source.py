@@ -28,12 +28,13 @@ from echo_stream.connectors.records import Records
 from echo_stream.connectors.waiting_records import WaitingRecords
 from echo_stream.errors import EchoStreamError, SourceError
 from echo_stream.run_stats import RunStats
-from echo_stream.source import Batch, refuse_other_source
+from echo_stream.source import Batch, Skipped, passed_over, refuse_other_source
 from echo_stream.validation import SampleSchema
 from echo_stream.watching import PartitionProgress
 
 logger = logging.getLogger(__name__)
 
+ADDED_TIMEOUT_MS = 2_000  # for where added partitions begin; counting waits meanwhile
 WAIT_SECONDS = 0.25  # for a message; a stop that is asked for waits at most this long
 
 
@@ -99,6 +100,7 @@ class KafkaSource:
             self._identity = self._ids.ask()
             warn_of_unknown(self._identity)
             self._same_topics = set(self._topics)
+            self._other_topics: set[str] = set()
             self._ends = self._limits("latest")
             self._read_from(self._start() if membership is None else {})
         except EchoStreamError:
@@ -147,11 +149,14 @@ class KafkaSource:
         """
         if self._membership is not None:
             self._membership.check()
+        elif not self._config.until_end:
+            self._read_added()
         if not self._waiting:
             taken = self._take(max_samples)
             self._read.take(taken)
             self._waiting.extend(taken)
         batch = self._decoder.decode(self._waiting, max_samples)
+        self._pass_what_holds_no_records()
         self._notice_the_end()
         return batch._replace(skipped=batch.skipped.plus(self._offsets.take_skipped()))
 
@@ -170,8 +175,11 @@ class KafkaSource:
         """Return the end of a partition as the last answer of the broker had it."""
         return self._stats.ends.get(partition_name(partition), self._ends[partition])
 
-    def seek(self, position: Mapping[str, int]) -> None:
+    def seek(self, position: Mapping[str, int]) -> Skipped:
         """Continue from a position. Partitions that it does not name begin at their beginning.
+
+        Returns as gaps what of the logs as they are now has not been counted and is passed
+        over: of a topic that is another one, all that lies before.
 
         Raises
         ------
@@ -179,6 +187,12 @@ class KafkaSource:
             If an offset is not in its log, and the configuration does not accept that.
         """
         self._read_from(self._resume(position, accept=self._config.accept_source))
+        counted = {
+            name: offset
+            for name, offset in position.items()
+            if name.rpartition("/")[0] not in self._other_topics
+        }
+        return passed_over(counted, self.position())
 
     def read_only(self, position: Mapping[str, int], assignment: Assignment) -> None:
         """Continue from a position, and read the partitions that it names, until they move.
@@ -297,6 +311,9 @@ class KafkaSource:
         self._same_topics = {
             topic for topic in self._topics if stored.is_same_topic(self._identity, topic)
         }
+        self._other_topics = {
+            topic for topic in self._topics if stored.is_other_topic(self._identity, topic)
+        }
 
     def _refuse_changes(self, stored: Identity, now: Identity) -> None:
         """Refuse another log."""
@@ -363,6 +380,24 @@ class KafkaSource:
         self._exhausted = False
         self._notice_the_end()
 
+    def _read_added(self) -> None:
+        """Read partitions that have been added to a topic, from their beginnings."""
+        added = sorted(self._poller.available - self._offsets.following.keys())
+        if not added:
+            return
+        try:
+            first = self._logs.limits("earliest", added, ADDED_TIMEOUT_MS)
+            ends = self._logs.limits("latest", added, ADDED_TIMEOUT_MS)
+        except SourceError as err:
+            logger.info("partitions were added, and are read later: %s", err)
+            return
+        self._offsets.add(first)
+        self._partitions += added
+        self._ends |= ends
+        self._poller.read_more(first)
+        names = ", ".join(map(partition_name, added))
+        logger.warning("partitions were added, and are read from their beginnings: %s", names)
+
     def _take(
         self, max_records: int, wait_s: float = WAIT_SECONDS
     ) -> list[tuple[TopicPartition, Records]]:
@@ -382,18 +417,24 @@ class KafkaSource:
             raise SourceError(msg)
         return taken
 
+    def _pass_what_holds_no_records(self) -> None:
+        """Move past markers and aborted messages, once all records before them are counted.
+
+        Else a log of which nothing else is left would lose the offset that is stored, and its
+        lag would never be 0.
+        """
+        positions = self._poller.positions  # first: later ones may be beyond what is queued then
+        if self._waiting or not self._records.is_empty:
+            return
+        for partition in self._offsets.following:
+            self._offsets.pass_to(partition, positions.get(partition, 0))
+
     def _notice_the_end(self) -> None:
-        """Tell whether all partitions have reached their ends; markers count as read."""
+        """Tell whether all partitions have reached their ends."""
         if not self._config.until_end or self._exhausted:
             return
-        positions = self._poller.positions  # first: later ones may be beyond what is queued then
-        following = self._offsets.following
-        reached = {each: max(offset, positions.get(each, 0)) for each, offset in following.items()}
         self._exhausted = (
             not self._waiting
             and self._records.is_empty
-            and all(reached[partition] >= self._ends[partition] for partition in following)
+            and all(offset >= self._ends[each] for each, offset in self._offsets.following.items())
         )
-        if self._exhausted:
-            for partition in following:
-                self._offsets.pass_to(partition, reached[partition])

@@ -90,6 +90,7 @@ class StateStore:
         self.folder = folder
         self._patience = patience
         self._keep_snapshots = keep_snapshots
+        self._saved: tuple[Any, ...] | None = None  # what the last checkpoint says of itself
         refuse_group(folder)
         self._lock = lock_state(folder)
         for name in ("checkpoints", "generations", "snapshots"):
@@ -142,8 +143,19 @@ class StateStore:
     ) -> int:
         """Write engine and position as one atomic unit, and drop the oldest checkpoints.
 
-        Returns the size of the new one in bytes.
+        Returns the size of the new one in bytes; 0 where this store's last one is the same.
         """
+        saved = (
+            dict(position),
+            dict(source),
+            skipped,
+            None if engine.is_warming_up else engine.generation_.id,
+            engine.num_arrived,
+            engine.n_seen_,
+            engine.change_counts(),
+        )
+        if saved == self._saved:
+            return 0
         parent, self._sequence = self._sequence, self._sequence + 1
         target = self._checkpoints / f"{self._sequence:0{SEQUENCE_DIGITS}d}"
         manifest = {
@@ -163,6 +175,7 @@ class StateStore:
             self._patience.retry(lambda: write_generation(engine.generation_, generations))
         for old in list_checkpoints(self.folder)[:-KEPT_CHECKPOINTS]:
             remove_unit(old)
+        self._saved = saved
         return sum(path.stat().st_size for path in target.iterdir())
 
     def take_snapshot(

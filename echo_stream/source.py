@@ -139,8 +139,8 @@ class Source(Protocol):
     def position(self) -> dict[str, int]:
         """Return where the next sample comes from; `json.dumps` takes it."""
 
-    def seek(self, position: Mapping[str, int]) -> None:
-        """Continue from a position that `position` returned."""
+    def seek(self, position: Mapping[str, int]) -> Skipped:
+        """Continue from a position that `position` returned; return what is passed over."""
 
     def commit(self, position: Mapping[str, int]) -> None:
         """Tell the outside that all up to a position is stored durably; any thread may."""
@@ -299,7 +299,7 @@ class ArraySource:
         """Return the number of the next row."""
         return {"row": self._row}
 
-    def seek(self, position: Mapping[str, int]) -> None:
+    def seek(self, position: Mapping[str, int]) -> Skipped:
         """Continue with the row of an earlier position.
 
         Raises
@@ -312,6 +312,7 @@ class ArraySource:
             msg = f"{self._name} has {len(self._samples)} samples; cannot resume at row {row}"
             raise SourceError(msg)
         self._row = row
+        return Skipped()
 
     def commit(self, position: Mapping[str, int]) -> None:
         """Do nothing: nobody outside waits for the position."""

@@ -207,7 +207,7 @@ class Memory:
 class Ear(Silence):
     """An observer that writes down what it hears, and does something at a batch."""
 
-    def __init__(self, at: int = 0, do: Callable[[], None] | None = None) -> None:
+    def __init__(self, at: int = 0, do: Callable[[], object] | None = None) -> None:
         self.heard: list[int] = []
         self.epochs: list[tuple[int, int]] = []
         self.checkpoints: list[int] = []

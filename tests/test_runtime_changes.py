@@ -70,9 +70,10 @@ class Log(ArraySource):
         """Return the number of the next event."""
         return {"row": self._at}
 
-    def seek(self, position: Mapping[str, int]) -> None:
+    def seek(self, position: Mapping[str, int]) -> Skipped:
         """Go on with an event."""
         self._at = position["row"]
+        return Skipped()
 
 
 def engine_of(on_duplicate: str, *, is_warming: bool) -> EchoCoreset:

@@ -5,8 +5,9 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
+from echo_stream.connectors.client_config import ClientConfig
 from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.group_membership import Membership
 from echo_stream.connectors.kafka_config import KafkaConfig
@@ -14,6 +15,7 @@ from echo_stream.connectors.kafka_poller import KafkaPoller
 from echo_stream.connectors.kafka_source import KafkaSource
 from echo_stream.errors import ConfigError, PositionError, StateError
 from echo_stream.run_stats import RunStats
+from echo_stream.source import Skipped
 from tests.broker import Broker
 from tests.cli.commands import send
 from tests.conftest import MakeTopic
@@ -146,3 +148,58 @@ def test_start_at_a_time_or_an_offset(broker: Broker, make_topic: MakeTopic) -> 
         assert source.position() == {f"{topic}/0": 0, f"{topic}/1": 7, f"{topic}/2": 0}
     with pytest.raises(ConfigError, match="give one from 0 to 10"):
         opened(broker, topic, start={(topic, 1): 11})
+
+
+def test_markers_and_aborted_messages_at_the_end_are_passed(
+    broker: Broker, make_topic: MakeTopic
+) -> None:
+    """Nothing is to be counted there: the lag is 0, and a restart does not read them again."""
+    topic = make_topic()
+    with KafkaProducer(bootstrap_servers=broker.bootstrap, transactional_id=topic) as producer:
+        producer.init_transactions()
+        for number, end in ((3, "commit"), (2, "abort"), (1, "abort")):
+            producer.begin_transaction()
+            for _ in range(number):
+                producer.send(topic, VALUE)
+            producer.flush()
+            getattr(producer, f"{end}_transaction")()
+    with closing(opened(broker, topic)) as source:
+        skipped = Skipped()
+        while source.position() != {f"{topic}/0": 9}:
+            skipped = skipped.plus(source.next_batch(10).skipped)
+        skipped = skipped.plus(source.next_batch(10).skipped)
+        assert source.progress()[f"{topic}/0"].end == 9
+    assert skipped == Skipped(gaps=1 + (2 + 1) + (1 + 1))
+
+
+def test_lag_counts_partitions_that_are_added(
+    broker: Broker, make_topic: MakeTopic, admin: KafkaAdminClient
+) -> None:
+    """From the moment on at which the client has heard of them."""
+    topic = make_topic()
+    client = ClientConfig(options={"metadata_max_age_ms": 200})
+    config = KafkaConfig((topic,), broker.bootstrap, CODEC, client=client)
+    with closing(KafkaSource(config)) as source:
+        admin.create_partitions({topic: 3})
+        send(broker, topic, [VALUE] * 5, partition=2)
+        while f"{topic}/2" not in source.progress():
+            samples = source.next_batch(1).samples
+        counted = 0 if samples is None else len(samples)
+        assert source.progress()[f"{topic}/2"].end == 5
+        assert source.position() == {f"{topic}/0": 0, f"{topic}/1": 0, f"{topic}/2": counted}
+        read(source, 5 - counted)
+
+
+def test_partitions_that_are_added_wait_for_the_next_run_until_the_end(
+    broker: Broker, make_topic: MakeTopic, admin: KafkaAdminClient
+) -> None:
+    """The end is that of the topic as it was."""
+    topic = make_topic()
+    send(broker, topic, [VALUE])
+    client = ClientConfig(options={"metadata_max_age_ms": 100})
+    config = KafkaConfig((topic,), broker.bootstrap, CODEC, until_end=True, client=client)
+    with closing(KafkaSource(config)) as source:
+        admin.create_partitions({topic: 2})
+        while not source.is_exhausted:
+            source.next_batch(1)
+        assert source.position() == {f"{topic}/0": 1}

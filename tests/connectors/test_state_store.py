@@ -22,6 +22,7 @@ from echo_stream.connectors.state_store import KEPT_CHECKPOINTS, Checkpoint, Sta
 from echo_stream.connectors.units import list_units, read_manifest, verify_unit
 from echo_stream.errors import ConfigError, SnapshotError, StateError
 from echo_stream.samples import Origin, Samples, as_objects
+from echo_stream.source import Skipped
 from echo_stream.validation import as_samples
 
 N = 2_600  # more than two blocks of the sketch
@@ -229,6 +230,30 @@ def test_newest_checkpoint_counts(tmp_path: Path) -> None:
     assert loaded(tmp_path).position == {"row": 15}
     assert [read_manifest(unit)["sequence"] for unit in checkpoints(tmp_path)] == [1, 2, 3]
     assert [read_manifest(unit)["parent"] for unit in checkpoints(tmp_path)] == [None, 1, 2]
+
+
+def test_a_state_that_has_not_changed_is_not_written_again(tmp_path: Path) -> None:
+    """But any position, source, number of what was skipped, or sample more is."""
+    engine = engine_of(200)
+    position, source, skipped = {"t/0": 5}, {"kind": "kafka", "topics": {"t": "a"}}, Skipped(1)
+    with StateStore(tmp_path) as store:
+        assert store.save_checkpoint(engine.copy(), position, source, skipped)
+        for _ in range(2):
+            assert store.save_checkpoint(engine.copy(), position, source, skipped) == 0
+        assert store.save_checkpoint(engine, {"t/0": 6}, source, skipped)
+        assert store.save_checkpoint(engine, {"t/0": 6}, {**source, "topics": {"t": "b"}}, skipped)
+        assert store.save_checkpoint(engine, position, source, Skipped(2))
+        assert store.save_checkpoint(engine_of(201), position, source, Skipped(2))
+    assert read_manifest(checkpoints(tmp_path)[-1])["sequence"] == 5
+
+
+def test_a_generation_that_was_trained_meanwhile_is_written(tmp_path: Path) -> None:
+    """Although not a sample has come."""
+    engine = engine_of(20)
+    with StateStore(tmp_path) as store:
+        assert store.save_checkpoint(engine, {"row": 20}, SOURCE)
+        engine.end_warmup()
+        assert store.save_checkpoint(engine, {"row": 20}, SOURCE)
 
 
 def test_three_checkpoints_are_kept(tmp_path: Path) -> None:
