@@ -42,14 +42,28 @@ class Listing(NamedTuple):
         return self.whole[-1][0] if self.whole else None
 
 
+MARKS = ("lock", "checkpoints", "segments", "snapshots", "dead-letters")
+"""Of these each state has one; a copy has no lock."""
+
 PIN = "pinned"  # a file beside a snapshot's own, which keeps it from being pruned
 
 
 def check_state(folder: Path) -> None:
-    """Raise SnapshotError if there is no state folder."""
+    """Raise SnapshotError if there is no folder of a state."""
     if not folder.is_dir():
         msg = f"there is no state at {folder}; create one with `echo-stream run --state {folder}`"
         raise SnapshotError(msg)
+    if not is_state(folder):
+        msg = (
+            f"{folder} is no state: it has neither checkpoints nor snapshots; give the folder that "
+            "`echo-stream run --state` writes to"
+        )
+        raise SnapshotError(msg)
+
+
+def is_state(folder: Path) -> bool:
+    """Tell whether a folder is that of a state, also of one that has just been begun."""
+    return any((folder / name).exists() for name in MARKS)
 
 
 def list_snapshots(folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ import psutil
 
 from echo_stream.connectors.doctor.finding import Finding
 from echo_stream.connectors.group_view import GroupView
+from echo_stream.connectors.snapshots import is_state
 from echo_stream.connectors.state_store import GROUP_MANIFEST
 from echo_stream.connectors.status_reader import read_members, read_status
 from echo_stream.connectors.units import list_units, verify_unit
@@ -71,6 +72,9 @@ def _access(folder: Path) -> Finding:
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         advice = f"chown -R {psutil.Process().username()} {folder}, or give another --state"
         return Finding("state", "fail", f"{folder} cannot be read and written by us", advice)
+    if any(folder.iterdir()) and not is_state(folder):
+        found = f"{folder} is no state, and holds something else"
+        return Finding("state", "warn", found, "give a folder of its own, or that of the state")
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         found = f"{folder} is open to others (mode {mode:04o}), and holds samples as they are"

@@ -75,6 +75,7 @@ def test_line_that_is_cut_is_told(state: Path) -> None:
 
 def test_state_without_dead_letters(tmp_path: Path) -> None:
     """Nothing was rejected; a state that is not there is another matter."""
+    (tmp_path / "checkpoints").mkdir()
     assert answer("dlq", "list", "--state", tmp_path) == []
     missing = tmp_path / "missing"
     assert "there is no state" in refusal("dlq", "list", "--state", missing, exit_code=4)

@@ -52,3 +52,20 @@ def test_it_needs_a_state(tmp_path: Path) -> None:
     """One that is there."""
     assert "--state DIR" in refusal("serve", exit_code=2)
     assert "there is no state" in refusal("serve", "--state", tmp_path / "none", exit_code=4)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["serve"], ["snapshots", "list"], ["snapshots", "show"], ["snapshots", "verify"],
+        ["query", "SELECT 1"], ["status"], ["why", "1"], ["train"], ["dlq", "list"],
+        ["forget", "1"], ["snapshots", "prune", "--keep", "1"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_folder_of_something_else_is_no_state(words: list[str], tmp_path: Path) -> None:
+    """A mistyped name ends in a sentence, not in an empty list; nothing is written there."""
+    (tmp_path / "notes.txt").touch()
+    line = refusal(*words, "--state", tmp_path, exit_code=4)
+    assert f"{tmp_path} is no state: it has neither checkpoints nor snapshots" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

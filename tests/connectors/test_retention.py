@@ -115,6 +115,7 @@ def test_no_state(tmp_path: Path) -> None:
     """There is nothing to prune or pin."""
     with pytest.raises(SnapshotError, match="there is no state at"):
         prune_snapshots(tmp_path / "nothing", keep=1)
+    (tmp_path / "snapshots").mkdir()
     with pytest.raises(SnapshotError, match="holds no snapshot yet"):
         pin_snapshot(tmp_path, None)
 

@@ -497,6 +497,9 @@ def test_no_snapshot(tmp_path: Path) -> None:
     """No state, a state without one, and nothing named: each says what to do."""
     with pytest.raises(SnapshotError, match=r"there is no state at .*nothing; create one with"):
         find_snapshot(tmp_path / "nothing", None)
+    with pytest.raises(SnapshotError, match="is no state: it has neither checkpoints nor"):
+        find_snapshot(tmp_path, None)
+    (tmp_path / "snapshots").mkdir()
     with pytest.raises(SnapshotError, match="holds no snapshot yet; `"):
         find_snapshot(tmp_path, None)
     with pytest.raises(SnapshotError, match="holds no snapshot 7; the newest are none"):
