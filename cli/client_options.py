@@ -8,7 +8,7 @@ import click
 
 from echo_stream.cli.options import option, together
 from echo_stream.cli.parameters import ClientOptions
-from echo_stream.cli.secrets import secret
+from echo_stream.cli.secrets import secret, warn_if_open
 
 if TYPE_CHECKING:
     from echo_stream.connectors.client_config import ClientConfig
@@ -63,4 +63,7 @@ def _client(values: dict[str, Any]) -> "ClientConfig":
 
     for name in ("ssl_key_password", "sasl_password"):
         values[name] = secret(name, values.pop(f"{name}_file"))
-    return ClientConfig(options=values.pop("kafka") or {}, **values)
+    config = ClientConfig(options=values.pop("kafka") or {}, **values)
+    if config.ssl_keyfile is not None:
+        warn_if_open(config.ssl_keyfile)
+    return config

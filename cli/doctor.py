@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from echo_stream.cli.client_options import client_options
 from echo_stream.cli.command import Command
+from echo_stream.cli.http_options import token_file_option
 from echo_stream.cli.options import (
     device_option,
     format_option,
@@ -16,6 +17,7 @@ from echo_stream.cli.options import (
     state_option,
 )
 from echo_stream.cli.output import emit_rows
+from echo_stream.cli.secrets import SECRETS
 
 if TYPE_CHECKING:
     from echo_stream.connectors.client_config import ClientConfig
@@ -27,11 +29,13 @@ if TYPE_CHECKING:
 @servers_option
 @client_options
 @state_option
+@token_file_option
 @device_option
 @format_option
 @click.pass_context
 def doctor(
     ctx: click.Context,
+    /,
     *,
     topics: tuple[str, ...],
     bootstrap_servers: str | None,
@@ -39,6 +43,7 @@ def doctor(
     state: Path | None,
     device: str,
     output_format: str,
+    **_: object,
 ) -> None:
     """Look at packages, device, broker, topics and state: ok, warn or fail, and what to do.
 
@@ -53,9 +58,18 @@ def doctor(
         msg = "--topic needs --bootstrap-servers HOST:PORT"
         raise click.UsageError(msg)
     findings = list(_findings(topics, bootstrap_servers, client, state, device))
+    findings += _of_secrets(ctx.params)
     emit_rows([each._asdict() for each in findings], output_format)
     if any(each.verdict == "fail" for each in findings):
         ctx.exit(1)
+
+
+def _of_secrets(values: dict[str, Any]) -> "Iterator[Finding]":
+    """Yield what there is of the files of secrets that the options name."""
+    from echo_stream.connectors.doctor import check_secret_files  # noqa: PLC0415
+
+    paths = [*(values[f"{name}_file"] for name in SECRETS), values["ssl_keyfile"]]
+    yield from check_secret_files(path for path in paths if path is not None)
 
 
 def _findings(

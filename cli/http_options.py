@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from echo_stream.connectors.http import HttpConfig
     from echo_stream.connectors.http_stats import HttpStats
 
+token_file_option = option(
+    "--http-token-file", type=click.Path(path_type=Path),
+    help="File with the token that HTTP requests must bear; or set ECHO_STREAM_HTTP_TOKEN.",
+)  # fmt: skip
 http_options = together(
     option("--http", metavar="HOST:PORT",
            help="Serve snapshots, a page and metrics there; beyond loopback only with a token."),
-    option("--http-token-file", type=click.Path(path_type=Path),
-           help="File with the token that HTTP requests must bear; or set ECHO_STREAM_HTTP_TOKEN."),
+    token_file_option,
 )  # fmt: skip
 
 

@@ -1,7 +1,12 @@
 """Secrets, which come from the environment or from a file, never from the command line."""
 
+import logging
 import os
 from pathlib import Path
+
+from echo_stream.connectors.private import open_to
+
+logger = logging.getLogger(__name__)
 
 SECRETS = {
     name: f"ECHO_STREAM_{name.upper()}"
@@ -30,4 +35,12 @@ def secret(name: str, path: Path | None) -> str | None:
     if not found:
         msg = f"{name}_file {path} is empty; write the password into it"
         raise ConfigError(msg)
+    warn_if_open(path)
     return found
+
+
+def warn_if_open(path: Path) -> None:
+    """Log a warning where others can read or write the file of a secret."""
+    found = open_to(path)
+    if found is not None:
+        logger.warning("%s %s, and holds a secret; chmod 600 %s", path, found, path)

@@ -1,12 +1,15 @@
 """Files and folders for their owner alone, whatever the umask: a state holds people's samples."""
 
 import os
+import stat
 from pathlib import Path
 
 from echo_stream.connectors.durable import flush
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
+OPEN_MODE = stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP
+"""What a secret's file must not have; a group may read, as those of services do."""
 
 
 def make_folder(folder: Path) -> None:
@@ -34,3 +37,19 @@ def opener(path: str, flags: int) -> int:
     if flags & os.O_CREAT:
         os.fchmod(handle, FILE_MODE)
     return handle
+
+
+def open_to(path: Path) -> str | None:
+    """Return who may read or write the file of a secret that should not; None if nobody.
+
+    Raises
+    ------
+    OSError
+        If there is no such file.
+    """
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if not mode & OPEN_MODE:
+        return None
+    who = "its group" if not mode & (stat.S_IROTH | stat.S_IWOTH) else "every user"
+    may = "written" if mode & (stat.S_IWGRP | stat.S_IWOTH) else "read"
+    return f"can be {may} by {who} of this machine (mode {mode:04o})"

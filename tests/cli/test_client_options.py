@@ -63,6 +63,7 @@ def test_password_from_its_variable_or_a_file(
 ) -> None:
     """Both get as far as a broker that is not there; neither is ever shown."""
     (folder / "password").write_text(f"{SECRET}\n")
+    (folder / "password").chmod(0o600)
     from_file = [*READ, *LOGIN, "--sasl-password-file", "password"]
     lines = [refusal(*from_file, "--kafka", "bootstrap_timeout_ms=200", exit_code=3)]
     monkeypatch.setenv("ECHO_STREAM_SASL_PASSWORD", SECRET)

@@ -211,3 +211,29 @@ def _partition(topic: str) -> Any:
     from kafka import TopicPartition  # noqa: PLC0415 - only here
 
     return TopicPartition(topic, 0)
+
+
+def test_a_folder_of_something_else_is_told(tmp_path: Path) -> None:
+    """A run would put its files among those."""
+    (tmp_path / "notes.txt").touch()
+    tmp_path.chmod(0o700)
+    assert verdict(look("--state", tmp_path), "state")[0] == "warn"
+
+
+def test_secrets_are_for_their_owner(tmp_path: Path) -> None:
+    """A group may read them; a world that can may have done so, and a missing one helps nobody."""
+    token, password = tmp_path / "token", tmp_path / "password"
+    token.write_text("correct-horse-battery\n")
+    password.write_text("secret\n")
+    words = ["--http-token-file", token, "--security-protocol", "SASL_SSL", "--sasl-mechanism",
+             "PLAIN", "--sasl-username", "me", "--sasl-password-file", password]  # fmt: skip
+    for mode, expected in ((0o600, "ok"), (0o640, "ok"), (0o644, "warn"), (0o620, "warn")):
+        token.chmod(mode)
+        password.chmod(0o600)
+        told = verdict(look(*words), "secrets")
+        assert told[0] == expected
+        assert (str(token) in told[1]) == (expected == "warn")
+        assert str(password) not in told[1]
+    token.unlink()
+    assert verdict(look(*words), "secrets")[0] == "fail"
+    assert "secrets" not in look()

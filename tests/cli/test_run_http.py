@@ -16,6 +16,7 @@ from tests.cli.commands import (
     finish,
     on,
     refusal,
+    run_command,
     send,
     units,
     wait_until,
@@ -79,11 +80,25 @@ def test_other_addresses_need_a_token(tmp_path: Path, monkeypatch: pytest.Monkey
     words = ["run", data, "--state", tmp_path / "state", *TINY, "--http", "0.0.0.0:0"]
     assert "ECHO_STREAM_HTTP_TOKEN gives a token" in refusal(*words, exit_code=2)
     secret.write_text("short\n")
+    secret.chmod(0o600)
     line = refusal(*words, "--http-token-file", secret, exit_code=2)
     assert "16 or more characters" in line
     assert "short" not in line
     monkeypatch.setenv("ECHO_STREAM_HTTP_TOKEN", TOKEN)
     assert "not both" in refusal(*words, "--http-token-file", secret, exit_code=2)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o622, 0o600, 0o440])
+def test_a_token_that_others_can_read_is_told(mode: int, tmp_path: Path) -> None:
+    """It is taken, as the owner may want it so, and the line says what to do."""
+    data, secret = write_data(tmp_path / "data.npz"), tmp_path / "token"
+    secret.write_text(f"{TOKEN}\n")
+    secret.chmod(mode)
+    words = ["run", data, "--state", tmp_path / "state", *TINY, "--http", "127.0.0.1:0"]
+    result = run_command(*words, "--http-token-file", secret)
+    assert result.exit_code == 0, result.stderr
+    assert (f"chmod 600 {secret}" in result.stderr) == (mode not in {0o600, 0o440})
+    assert TOKEN not in result.stderr
 
 
 def test_settings_may_come_from_a_file(tmp_path: Path) -> None:
