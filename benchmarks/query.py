@@ -103,13 +103,14 @@ def made(rows: int, rng: np.random.Generator) -> Snapshot:
     counts = np.bincount(places, minlength=CELLS)
     edges = EdgeRows(cells[:-1], cells[1:], np.ones(CELLS - 1), np.zeros(CELLS - 1, dtype=bool))
     manifest = {
-        "format_version": 1,
+        "format_version": 2,
         "id": f"{rows:012d}-benchmark",
         "n": rows,
         "num_cells": CELLS,
         "num_distinct": rows,
         "certified_fraction": 1.0,
         "generation": "benchmark",
+        "provisional": False,
         "schema": {"shape": [PIXELS], "dtype": "uint8"},
     }
     return Snapshot(

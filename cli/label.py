@@ -1,4 +1,4 @@
-"""`echo-stream label`: labels that came late, into a state."""
+"""`echo-stream label`: labels that came late, into a state or a snapshot."""
 
 from pathlib import Path
 
@@ -9,37 +9,66 @@ from echo_stream.cli.options import (
     allow_local_modules,
     device_option,
     features_option,
+    option,
+    snapshot_option,
     state_option,
 )
 from echo_stream.cli.output import emit, say
+from echo_stream.cli.settings import is_flag
 
 
 @click.command(cls=Command)
 @click.argument("labels", metavar="FILE", type=click.Path(path_type=Path))
 @state_option
+@snapshot_option
+@option("--out", type=click.Path(path_type=Path), help="Where to write --snapshot with the labels.")
 @features_option
 @device_option
-def label(*, labels: Path, state: Path | None, features: str | None, device: str) -> None:
-    """Set the labels of samples that a state holds, in a new checkpoint.
+def label(
+    *,
+    labels: Path,
+    state: Path | None,
+    snapshot: str | None,
+    out: Path | None,
+    features: str | None,
+    device: str,
+) -> None:
+    """Set the labels of samples that a state holds, in a new checkpoint and snapshot.
 
     FILE is CSV with the columns id and label; a label written as a number is one, and of
     several for one id the last one counts. No consumer may be running on the state. Labels
-    choose nothing: the next snapshot has the same rows.
+    choose nothing: the snapshot has the rows that it would have without them.
+
+    With --snapshot the labels go into a copy of that snapshot alone, at --out.
 
     \b
     Example:
       echo-stream label labels.csv --state DIR
+      echo-stream label labels.csv --snapshot coreset --out labelled
     """
-    if state is None:
-        msg = "give --state DIR, the folder that holds the samples"
-        raise click.UsageError(msg)
     from dataclasses import asdict  # noqa: PLC0415
 
-    from echo_stream.connectors.labelling import label_samples  # noqa: PLC0415 - imports torch
+    from echo_stream.connectors.labelling import (  # noqa: PLC0415 - imports torch
+        label_samples,
+        label_snapshot,
+    )
 
-    if features is not None:
-        allow_local_modules()
-    report = label_samples(state, labels, features=features, device=device)
+    if snapshot is not None and (is_flag("snapshot") or state is None):
+        if out is None:
+            msg = "give --out DIR, where to write the snapshot with the labels"
+            raise click.UsageError(msg)
+        report, where = label_snapshot(state, snapshot, labels, out), {"out": str(out)}
+    elif state is None:
+        msg = "give --state DIR, the folder that holds the samples, or --snapshot PATH"
+        raise click.UsageError(msg)
+    elif out is not None and is_flag("out"):
+        msg = "--out goes with --snapshot; the labels of a state stay in it"
+        raise click.UsageError(msg)
+    else:
+        if features is not None:
+            allow_local_modules()
+        report = label_samples(state, labels, features=features, device=device)
+        where = {"state": str(state)}
     if report.num_label_missed:
         say(f"{report.num_label_missed} labels are of samples that are not held")
-    emit({"state": str(state), **asdict(report)})
+    emit({**where, **asdict(report)})

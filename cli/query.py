@@ -11,6 +11,7 @@ import click
 from echo_stream.cli.command import Command
 from echo_stream.cli.options import data_format_option, option, snapshot_option, state_option
 from echo_stream.cli.output import emit_parquet, emit_rows, say
+from echo_stream.cli.provisional import warn_provisional
 
 
 @click.command(cls=Command)
@@ -40,6 +41,7 @@ def query(
     ask: Callable[..., Any] = query_table if output_format == "parquet" else query_snapshot
     with open_snapshot(state, snapshot) as unit, guarded(timeout, _end):
         found = ask(unit, sql, state=state, timeout_s=timeout)
+        warn_provisional(unit)
     if output_format == "parquet":
         emit_parquet(found)
     else:

@@ -207,8 +207,9 @@ def run(
         say("stopped while the generation was being trained; the next run trains it")
     elif report.snapshot_abandoned:
         say("stopped before the last snapshot was done; the next run takes it")
-    elif not report.snapshots and group is None:
-        say(f"no snapshot yet: {report.n} of {engine_config.warmup} samples of the warm-up")
+    elif report.snapshot_provisional or (not report.snapshots and group is None):
+        has = "the snapshot is provisional" if report.snapshots else "no snapshot yet"
+        say(f"{has}: {report.n} of {engine_config.warmup} samples of the warm-up")
     if report.rejected:
         topic = values["dead_letter_topic"]
         where = state / "dead-letters" if topic is None else f"topic {topic}"

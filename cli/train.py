@@ -19,6 +19,7 @@ from echo_stream.cli.options import (
 )
 from echo_stream.cli.output import emit, emit_rows, progress, say
 from echo_stream.cli.parameters import Interval
+from echo_stream.cli.provisional import warn_provisional
 from echo_stream.cli.train_options import model_options, recipe_config, recipe_options
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def train(
     if config.task == "regression" and config.structure_weight > 0:
         say("regression has no pairs of equal labels; the structural loss is off")
     unit = find_snapshot(state, snapshot)
+    warn_provisional(unit)
     every = values["train_checkpoint_every"]
     # What a user's model prints is not part of the result.
     with training_bar() as show, contextlib.redirect_stdout(sys.stderr):

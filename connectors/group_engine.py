@@ -1,17 +1,21 @@
 """The engine of a whole group: to look at while members run, or to change while none does."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from echo_stream.connectors.group_merge import merge_group, replace_segments
 from echo_stream.connectors.group_record import GroupRecord
 from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_view import GroupView
+from echo_stream.connectors.state_store import save_snapshot, selected
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
+from echo_stream.snapshot import Snapshot
+
+OnSnapshot: TypeAlias = Callable[[Snapshot], object]
 
 
 def read_group(
@@ -37,7 +41,12 @@ def read_group(
 
 @contextmanager
 def group_engine(
-    folder: Path, record: GroupRecord, *, features: str | None, device: str
+    folder: Path,
+    record: GroupRecord,
+    *,
+    features: str | None,
+    device: str,
+    on_snapshot: OnSnapshot | None = None,
 ) -> Iterator[EchoCoreset]:
     """Lend the merge of all segments, and put what it is then in their place, in one step.
 
@@ -56,3 +65,7 @@ def group_engine(
         yield merged.engine
         merged.engine.settle_changes()  # no other part is left that they could have to reach
         replace_segments(state, merged.segments, merged.engine)
+        if on_snapshot is not None and merged.engine.can_snapshot:
+            snapshot = selected(merged.engine, anew=False)
+            save_snapshot(folder, snapshot, merged.position, keep=None)
+            on_snapshot(snapshot)

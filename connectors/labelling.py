@@ -1,10 +1,24 @@
-"""Give the samples of a state labels that came late."""
+"""Give the samples of a state, or of a snapshot, labels that came late."""
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from echo_stream.connectors.checkpoints import list_checkpoints
+from echo_stream.connectors.clock import timestamp
+from echo_stream.connectors.group_record import GroupRecord
 from echo_stream.connectors.label_files import read_labels
+from echo_stream.connectors.snapshot_files import read_snapshot, write_snapshot
+from echo_stream.connectors.snapshots import check_state, list_snapshots, open_snapshot
+from echo_stream.connectors.state_store import StateStore
 from echo_stream.connectors.stored_engine import stored_engine
+from echo_stream.connectors.units import check_free
+from echo_stream.labelling import late_labels
+from echo_stream.snapshot import Snapshot
+from echo_stream.snapshotting import with_labels
+from echo_stream.typing import Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +33,23 @@ class LabelReport:
         The others, which have set nothing.
     n : int
         Samples that are counted.
+    snapshot : str or None
+        Id of the snapshot that was written with the labels; None where nothing is counted.
     """
 
     num_labelled: int
     num_label_missed: int
     n: int
+    snapshot: str | None
 
 
 def label_samples(
     state: Path, labels: Path, *, features: str | None = None, device: str = "auto"
 ) -> LabelReport:
-    """Set labels in the newest checkpoint, and write the next one with them.
+    """Set labels in the newest checkpoint, and write the next one and a snapshot with them.
 
-    Where a group shares the state: in all its segments, which become one.
+    Where a group shares the state: in all its segments, which become one. Where the state
+    has been built, and holds snapshots alone: in the newest of these, for another one.
 
     Parameters
     ----------
@@ -47,10 +65,66 @@ def label_samples(
     SourceError, DataError
         If the file is not there, or no such CSV. The state is unchanged then.
     StateError
-        If there is no state, no checkpoint in it, or it is in use.
+        If there is no state, no checkpoint or snapshot in it, or it is in use.
     """
     pairs = read_labels(labels)
-    with stored_engine(state, features=features, device=device) as engine:
+    check_state(state)
+    is_built = GroupRecord.read(state) is None and not list_checkpoints(state)
+    if is_built and list_snapshots(state):
+        with StateStore(state) as store, open_snapshot(state, None) as unit:
+            snapshot, num_met = _labelled(unit, pairs)
+            store.save_snapshot(snapshot, snapshot.manifest["position"])
+        return LabelReport(num_met, len(pairs) - num_met, snapshot.n, snapshot.id)
+    taken: list[Snapshot] = []
+    with stored_engine(state, features=features, device=device, on_snapshot=taken.append) as engine:
         num_met = engine.label([name for name, _ in pairs], [label for _, label in pairs])
         n = engine.n_seen_
-    return LabelReport(num_met, len(pairs) - num_met, n)
+    return LabelReport(num_met, len(pairs) - num_met, n, taken[0].id if taken else None)
+
+
+def label_snapshot(state: Path | None, name: str, labels: Path, out: Path) -> LabelReport:
+    """Write a snapshot anew to a folder of its own, with labels that came late.
+
+    The snapshot itself stays as it is, as all do.
+
+    Parameters
+    ----------
+    state : Path or None
+    name : str
+        The snapshot, as `open_snapshot` takes it.
+    labels : Path
+        As in `label_samples`.
+    out : Path
+        Must not exist.
+
+    Raises
+    ------
+    SourceError, DataError
+        If the file of labels is not there, or no such CSV.
+    SnapshotError
+        If there is no such snapshot, or it is damaged.
+    StateError
+        If out exists, or cannot be written.
+    """
+    check_free(out)
+    pairs = read_labels(labels)
+    with open_snapshot(state, name) as unit:
+        snapshot, num_met = _labelled(unit, pairs)
+        write_snapshot(
+            snapshot,
+            out,
+            time=timestamp(),
+            position=snapshot.manifest["position"],
+            more_files={
+                file: partial(shutil.copyfile, unit / file)
+                for file in snapshot.manifest["files"]
+                if not file.endswith(".parquet")  # those of a generation, beside a build's
+            },
+        )
+    return LabelReport(num_met, len(pairs) - num_met, snapshot.n, snapshot.id)
+
+
+def _labelled(unit: Path, pairs: Sequence[tuple[str, Label]]) -> tuple[Snapshot, int]:
+    """Return a snapshot with labels, and how many of them are of samples that it has."""
+    names, labels = [name for name, _ in pairs], [label for _, label in pairs]
+    return with_labels(read_snapshot(unit), late_labels(names, labels))

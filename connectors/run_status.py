@@ -83,6 +83,7 @@ def _of_the_snapshot(monitor: RunMonitor) -> dict[str, Any]:
     return {
         "snapshot": manifest.get("id"),
         "snapshot_time": manifest.get("time"),
+        "snapshot_provisional": manifest.get("provisional"),
         "coreset_size": manifest.get("num_distinct"),
         "certified_fraction": manifest.get("certified_fraction"),
         "state_bytes": manifest.get("state_bytes"),

@@ -12,9 +12,10 @@ from echo_stream.errors import ConfigError, SnapshotError, StateError
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 1  # of snapshots, that we read
+FORMAT_VERSION = 2  # of snapshots, that we read
 
-REQUIRED = ("id", "time", "n", "num_cells", "num_distinct", "certified_fraction", "generation")
+REQUIRED = ("id", "time", "n", "num_cells", "num_distinct", "certified_fraction", "generation",
+            "provisional")  # fmt: skip
 """What every manifest has, of what `echo-stream snapshots list` shows."""
 
 
@@ -149,6 +150,17 @@ def describe_snapshots(folder: Path) -> list[dict[str, Any]]:
 def describe(unit: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return the line on one snapshot."""
     return {name: manifest[name] for name in REQUIRED} | {"pinned": is_pinned(unit)}
+
+
+def provisional_words(manifest: Mapping[str, Any]) -> str | None:
+    """Return what to warn of before a snapshot is used; None where it is none of a warm-up."""
+    if not manifest["provisional"]:
+        return None
+    n, warmup = manifest["n"], manifest["config"]["warmup"]
+    return (
+        f"the snapshot {manifest['id']} is provisional: its cells are of {n} of {warmup} samples "
+        "of the warm-up"
+    )
 
 
 def is_pinned(unit: Path) -> bool:

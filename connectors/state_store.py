@@ -198,7 +198,12 @@ class StateStore:
 
 
 def selected(engine: EchoCoreset, *, anew: bool) -> Snapshot:
-    """Return a snapshot, with the coreset anew if that is asked for and can be had."""
+    """Return a snapshot, with the coreset anew if that is asked for and can be had.
+
+    While the engine warms up, a provisional one.
+    """
+    if engine.is_warming_up:
+        return engine.provisional_snapshot()
     if anew:
         try:
             return engine.snapshot(anew=True)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from echo_stream.connectors.group_engine import group_engine
+from echo_stream.connectors.group_engine import OnSnapshot, group_engine
 from echo_stream.connectors.group_record import GroupRecord
 from echo_stream.connectors.snapshots import check_state
 from echo_stream.connectors.state_store import StateStore
@@ -14,7 +14,9 @@ from echo_stream.errors import StateError
 
 
 @contextmanager
-def stored_engine(state: Path, *, features: str | None, device: str) -> Iterator[EchoCoreset]:
+def stored_engine(
+    state: Path, *, features: str | None, device: str, on_snapshot: OnSnapshot | None = None
+) -> Iterator[EchoCoreset]:
     """Lend the engine of the newest checkpoint, and write the next one with it.
 
     Where a group shares the state: the merge of its segments, which then takes their place.
@@ -25,6 +27,8 @@ def stored_engine(state: Path, *, features: str | None, device: str) -> Iterator
     features : str or None
         As the state was begun with.
     device : str
+    on_snapshot : callable, optional
+        A snapshot is written too, if there is a sample to select, and given to it.
 
     Raises
     ------
@@ -34,7 +38,9 @@ def stored_engine(state: Path, *, features: str | None, device: str) -> Iterator
     check_state(state)
     record = GroupRecord.read(state)
     if record is not None:
-        with group_engine(state, record, features=features, device=device) as engine:
+        with group_engine(
+            state, record, features=features, device=device, on_snapshot=on_snapshot
+        ) as engine:
             yield engine
         return
     with StateStore(state) as store:
@@ -49,3 +55,5 @@ def stored_engine(state: Path, *, features: str | None, device: str) -> Iterator
         store.save_checkpoint(
             checkpoint.engine, checkpoint.position, checkpoint.source, checkpoint.skipped
         )
+        if on_snapshot is not None and checkpoint.engine.n_seen_:
+            on_snapshot(store.take_snapshot(checkpoint.engine, checkpoint.position))

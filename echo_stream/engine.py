@@ -21,7 +21,7 @@ from echo_stream.samples import Samples
 from echo_stream.sampling import check_feature_names, row_numbers, take_rows
 from echo_stream.screening import Failure
 from echo_stream.snapshot import Snapshot
-from echo_stream.snapshotting import explain_cell, take_snapshot, with_anew
+from echo_stream.snapshotting import as_provisional, explain_cell, take_snapshot, with_anew
 from echo_stream.source import ArraySource, Rereadable, as_source
 from echo_stream.typing import Array, Cell, FloatArray, IntArray, Label
 from echo_stream.validation import as_samples
@@ -345,6 +345,21 @@ class EchoCoreset(ChangingEstimator):
             raise WarmupError(msg)
         snapshot = replace(take_snapshot(sketch), held_out=self._current.held_out.samples())
         return with_anew(snapshot, regenerated(sketch, goes_on=False)) if anew else snapshot
+
+    def provisional_snapshot(self) -> Snapshot:
+        """Return the snapshot that there would be if the warm-up ended now; it goes on.
+
+        A generation is trained on the samples that have arrived, for this snapshot alone; its
+        manifest says `provisional`.
+
+        Raises
+        ------
+        WarmupError
+            Before the engine has seen a sample.
+        """
+        ended = self.copy()
+        ended.end_warmup()
+        return as_provisional(ended.snapshot())
 
     def explain(self, cell: Cell) -> dict[str, Any]:
         """Say what is proven of a cell's samples, what is in doubt, and why.

@@ -40,6 +40,8 @@ class RunReport:
         Whether a stop came while the generation was being trained; the next run trains it.
     snapshot_abandoned : bool
         Whether a stop left no time for the last snapshot.
+    snapshot_provisional : bool
+        Whether the last snapshot is of a warm-up that goes on.
     end_reason : str or None
         Why the run has ended: `end of stream`, `max samples`, `stopped` or `error`.
     """
@@ -62,6 +64,7 @@ class RunReport:
     snapshots: list[str] = field(default_factory=list)
     training_abandoned: bool = False
     snapshot_abandoned: bool = False
+    snapshot_provisional: bool = False
     end_reason: str | None = None
 
     @classmethod

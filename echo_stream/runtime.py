@@ -172,8 +172,17 @@ class Run:
             # Nothing is lost: all that was held back for it is in the checkpoint.
             self.report.training_abandoned = True
         self.report.end_reason = self._reason()
-        wants_snapshot = self._config.last_snapshot and self._engine.can_snapshot
-        self._record_last(wants_snapshot=wants_snapshot)
+        self._record_last(wants_snapshot=self._config.last_snapshot and self._can_end_with_one())
+
+    def _can_end_with_one(self) -> bool:
+        """Tell whether there is something to take a last snapshot of.
+
+        A warm-up that goes on will do, for a provisional one, unless its training has just
+        been stopped.
+        """
+        if self._engine.is_warming_up:
+            return self._engine.n_seen_ > 0 and not self.report.training_abandoned
+        return self._engine.can_snapshot
 
     def _reason(self) -> str:
         """Return why the loop has ended."""
@@ -346,11 +355,14 @@ class Run:
             snapshot_id = recorded.snapshot.id
             if snapshot_id not in self.report.snapshots[-1:]:
                 self.report.snapshots.append(snapshot_id)
+            self.report.snapshot_provisional = recorded.snapshot.manifest["provisional"]
             self._look(recorded)
             self._observer.snapshot(recorded.snapshot)
 
     def _look(self, recorded: RecordedSnapshot) -> None:
         """Let a snapshot be trained on if that was asked for, or ask for it if it is due."""
+        if recorded.snapshot.manifest["provisional"]:
+            return
         ids = frozenset(map(str, recorded.snapshot.rows.samples.ids))
         if not recorded.wants_training:
             self._retraining.look(ids, self._clock())

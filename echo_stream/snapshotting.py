@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -18,12 +19,13 @@ from echo_stream.maps import Map, map_of
 from echo_stream.members import Member, copies, cross_off, samples_from, united
 from echo_stream.picks import bound_of, explain
 from echo_stream.pools import latents
+from echo_stream.samples import Samples
 from echo_stream.selection import order_cells, row_weights
 from echo_stream.sketch import Sketch
 from echo_stream.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
-from echo_stream.typing import Array, Cell, FloatArray, IntArray
+from echo_stream.typing import Array, Cell, FloatArray, IntArray, Label
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 ID_DIGEST_BYTES = 4
 
 
@@ -70,9 +72,66 @@ def with_anew(snapshot: Snapshot, sketch: Sketch) -> Snapshot:
     """
     anew = take_snapshot(sketch)
     differs = {k: v for k, v in anew.manifest.items() if v != snapshot.manifest.get(k)}
-    manifest = {**snapshot.manifest, "anew": differs}
+    return replace(_named(snapshot, {"anew": differs}), anew=anew)
+
+
+def as_provisional(snapshot: Snapshot) -> Snapshot:
+    """Return a snapshot of a warm-up that goes on, marked as such."""
+    return _named(snapshot, {"provisional": True})
+
+
+def with_labels(snapshot: Snapshot, labels: Sequence[tuple[str, Label]]) -> tuple[Snapshot, int]:
+    """Return a snapshot of the same rows with labels that came late, and how many were met.
+
+    Of several labels for one id the last one counts. Those of ids without a row are missed.
+    """
+    latest = dict(labels)
+    anew, held_out = snapshot.anew, snapshot.held_out
+    parts = [snapshot.rows.samples, *([] if anew is None else [anew.rows.samples])]
+    parts += [] if held_out is None else [held_out]
+    known = {str(name) for part in parts for name in part.ids.tolist()}
+    num_met = sum(name in known for name, _ in labels)
+    counted = snapshot.manifest
+    changed: dict[str, Any] = {
+        "labels": _labels_by_role(_labelled(snapshot.rows, latest)),
+        "num_labelled": counted["num_labelled"] + num_met,
+        "num_label_missed": counted["num_label_missed"] + len(labels) - num_met,
+    }
+    if anew is not None:
+        anew = replace(anew, rows=_labelled(anew.rows, latest))
+        changed["anew"] = {**counted["anew"], "labels": _labels_by_role(anew.rows)}
+    relabelled = replace(
+        snapshot,
+        rows=_labelled(snapshot.rows, latest),
+        held_out=None if held_out is None else _with_latest(held_out, latest),
+        anew=anew,
+    )
+    return _named(relabelled, changed), num_met
+
+
+def _labelled(rows: CoresetRows, latest: Mapping[str, Label]) -> CoresetRows:
+    """Return rows with labels by id."""
+    return replace(rows, samples=_with_latest(rows.samples, latest))
+
+
+def _with_latest(samples: Samples, latest: Mapping[str, Label]) -> Samples:
+    """Return samples with labels by id."""
+    names = enumerate(map(str, samples.ids.tolist()))
+    return samples.relabelled({row: latest[name] for row, name in names if name in latest})
+
+
+def _labels_by_role(rows: CoresetRows) -> dict[str, Any]:
+    """Return how many rows of each role have which label."""
+    labels = rows.samples.labels
+    assert labels is not None
+    return {role: label_counts(labels[rows.roles == role]) for role in ("core", "support")}
+
+
+def _named(snapshot: Snapshot, changed: Mapping[str, Any]) -> Snapshot:
+    """Return a snapshot with something else in its manifest, and the id that goes with it."""
+    manifest = {**snapshot.manifest, **changed}
     manifest["id"] = f"{snapshot.n:012d}-{_digest(manifest, snapshot.rows)}"
-    return replace(snapshot, manifest=manifest, anew=anew)
+    return replace(snapshot, manifest=manifest)
 
 
 def select(sketch: Sketch) -> Selection:
@@ -193,8 +252,6 @@ def _manifest(
     sketch: Sketch, rows: CoresetRows, cells: CellRows, num_substituted: int
 ) -> dict[str, Any]:
     """Return what is known of the snapshot as a whole."""
-    labels = rows.samples.labels
-    assert labels is not None
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "echo_stream_version": __version__,
@@ -202,13 +259,14 @@ def _manifest(
         "former_generations": list(sketch.former_generations),
         "regenerations": len(sketch.former_generations),
         "approximate": sketch.is_approximate,
+        "provisional": False,
         "config": sketch.config.to_json(),
         "schema": sketch.generation.schema.to_json(),
         "partition": sketch.generation.partition.describe(),
         "n": sketch.n,
         "num_cells": len(cells.cells),
         "num_retained": sketch.num_retained,
-        "labels": {role: label_counts(labels[rows.roles == role]) for role in ("core", "support")},
+        "labels": _labels_by_role(rows),
         "labels_stream": sketch.labels.to_json(),
         "labels_reservoir": label_counts(sketch.reservoir.labels(sketch.config.budget)),
         "num_substituted": num_substituted,

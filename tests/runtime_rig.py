@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from echo_stream import EchoCoreset, EngineConfig, Snapshot
+from echo_stream.connectors.state_store import selected
 from echo_stream.retraining import Retraining
 from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport
@@ -180,7 +181,7 @@ class Memory:
         self, engine: EchoCoreset, position: Mapping[str, int], *, anew: bool
     ) -> Snapshot:
         """Keep the snapshot."""
-        snapshot = engine.snapshot(anew=anew)
+        snapshot = selected(engine, anew=anew)
         self.diary.note(f"snapshot {snapshot.n}")
         assert position == {"row": snapshot.n}
         self.snapshots[snapshot.id] = snapshot

@@ -167,15 +167,16 @@ def test_end_of_input_ends_the_warmup() -> None:
 
 @pytest.mark.parametrize("reason", ["max_samples", "stop"])
 def test_nothing_else_ends_the_warmup(reason: str) -> None:
-    """What is held back is in the checkpoint, and there is no snapshot yet."""
+    """What is held back is in the checkpoint, and the snapshot is provisional."""
     ear = Ear(at=3)
     config = RunConfig(max_samples=3 * CAP if reason == "max_samples" else None)
     warm = rig(config, engine=warming(), ear=ear)
     if reason == "stop":
         ear.do = warm.run.stop
     report = warm.run.run()
-    assert (report.n, report.snapshots) == (21, [])
-    assert warm.memory.diary.entries == ["flush", "checkpoint 21", "commit"]
+    assert (report.n, report.snapshot_provisional) == (21, True)
+    assert warm.memory.diary.entries == ["flush", "checkpoint 21", "commit", "snapshot 21"]
+    assert warm.memory.snapshots[report.snapshots[-1]].manifest["provisional"]
     restored, position = warm.memory.restored()
     assert restored.is_warming_up
     assert (restored.n_seen_, position) == (21, {"row": 21})

@@ -2,11 +2,23 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from echo_stream.connectors.state_store import StateStore
-from tests.cli.commands import TINY, N, answer, content, newest_checkpoint, refusal, write_data
+from tests.cli.commands import (
+    TINY,
+    N,
+    answer,
+    content,
+    newest_checkpoint,
+    refusal,
+    run_command,
+    units,
+    write_data,
+)
 
+QUICK = ("--model", "mlp", "--train-steps", 2, "--device", "cpu")
 RUN = (*TINY, "--warmup", 100)
 
 
@@ -23,7 +35,7 @@ def write_labels(path: Path, *lines: str) -> Path:
     return path
 
 
-def test_labels_reach_the_next_snapshot(state: Path, tmp_path: Path) -> None:
+def test_labels_reach_a_snapshot(state: Path, tmp_path: Path) -> None:
     """Of held samples; the others are counted as missed, and no row is another one."""
     sql = "SELECT id, label, weight FROM coreset ORDER BY position"
     before = answer("query", sql, "--state", state)
@@ -33,17 +45,83 @@ def test_labels_reach_the_next_snapshot(state: Path, tmp_path: Path) -> None:
         f"me,late,{first}", "me,7,nobody",
     )  # fmt: skip
     report = answer("label", file, "--state", state)
+    name = report.pop("snapshot")
     assert report == {"state": str(state), "num_labelled": 3, "num_label_missed": 1, "n": N}
     assert newest_checkpoint(state)["num_label_missed"] == 1
-    again = answer("run", tmp_path / "data.npz", "--state", state, *RUN)
-    assert (again["samples"], again["num_labelled"], again["num_label_missed"]) == (0, 3, 1)
     after = answer("query", sql, "--state", state)
     assert [row["id"] for row in after] == [row["id"] for row in before]
     labels = {row["id"]: row["label"] for row in after}
     assert (labels.pop(first), labels.pop(second)) == ("late", "a, b")
     assert labels == {row["id"]: str(row["label"]) for row in before if row["id"] in labels}
     manifest = answer("snapshots", "show", "--state", state)
+    assert manifest["id"] == name
     assert (manifest["num_labelled"], manifest["num_label_missed"]) == (3, 1)
+    again = answer("run", tmp_path / "data.npz", "--state", state, *RUN)
+    assert (again["samples"], again["num_labelled"], again["num_label_missed"]) == (0, 3, 1)
+    assert again["snapshots"] == [name]
+
+
+def write_unlabelled(path: Path) -> Path:
+    """Write samples without labels."""
+    with np.load(write_data(path.with_name("labelled.npz"))) as file:
+        np.savez(path, x=file["x"])
+    return path
+
+
+def label_all(tmp_path: Path) -> Path:
+    """Write a label for every sample."""
+    return write_labels(
+        tmp_path / "labels.csv", "id,label", *(f"{row},c{row % 2}" for row in range(N))
+    )
+
+
+@pytest.mark.parametrize("warmup", [100, N + 1], ids=["counted", "warming up"])
+def test_a_model_can_be_trained_right_after(tmp_path: Path, warmup: int) -> None:
+    """Without another run, also where the state still warms up."""
+    data, state = write_unlabelled(tmp_path / "data.npz"), tmp_path / "state"
+    answer("run", data, "--state", state, *TINY, "--warmup", warmup, "--max-samples", N - 1)
+    train = ("train", "--state", state, *QUICK)
+    assert "no core sample has a label" in run_command(*train).stderr
+    report = answer("label", label_all(tmp_path), "--state", state)
+    assert report["num_labelled"] == N - 1
+    assert answer(*train)["labels_used"] > 0
+
+
+def test_what_was_built_can_be_labelled(tmp_path: Path) -> None:
+    """Into a snapshot of its own, whose generation is there too; the old one stays as it is."""
+    data, out = write_unlabelled(tmp_path / "data.npz"), tmp_path / "out"
+    built, labels = answer("build", data, "--out", out, *TINY), label_all(tmp_path)
+    before, labelled = content(out), tmp_path / "labelled"
+    assert "give --out DIR" in refusal("label", labels, "--snapshot", out, exit_code=2)
+    report = answer("label", labels, "--snapshot", out, "--out", labelled)
+    assert content(out) == before
+    assert report["out"] == str(labelled)
+    assert (report["num_labelled"], report["num_label_missed"]) == (
+        built["num_distinct"], N - built["num_distinct"],
+    )  # fmt: skip
+    manifest = answer("snapshots", "show", "--snapshot", labelled)
+    assert report["snapshot"] == manifest["id"] != built["id"]
+    sql = "SELECT * EXCLUDE (label) FROM coreset ORDER BY position"
+    assert answer("query", sql, "--snapshot", labelled) == answer("query", sql, "--snapshot", out)
+    sql = "SELECT bool_and(label = 'c' || CAST(id AS INT) % 2) AS is_right FROM coreset"
+    assert answer("query", sql, "--snapshot", labelled) == [{"is_right": True}]
+    assert answer("snapshots", "verify", "--snapshot", labelled)
+    models = tmp_path / "models"
+    assert answer("train", "--snapshot", labelled, "--out", models, *QUICK)["labels_used"] > 0
+    answer("build", data, "--out", tmp_path / "again", *TINY, "--generation", labelled)
+    assert "already exists" in refusal(
+        "label", labels, "--snapshot", out, "--out", labelled, exit_code=4
+    )
+
+
+def test_a_state_that_was_built_can_be_labelled(tmp_path: Path) -> None:
+    """It gets another snapshot, which is the newest."""
+    data, state = write_unlabelled(tmp_path / "data.npz"), tmp_path / "state"
+    built = answer("build", data, "--state", state, *TINY)
+    report = answer("label", label_all(tmp_path), "--state", state)
+    assert report["num_labelled"] == built["num_distinct"]
+    assert units(state / "snapshots") == sorted([built["id"], report["snapshot"]])
+    assert answer("train", "--state", state, *QUICK)["snapshot"] == report["snapshot"]
 
 
 @pytest.mark.parametrize(("lines", "words"), [

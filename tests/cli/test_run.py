@@ -87,12 +87,39 @@ def test_checkpoints_at_an_interval_of_samples(data: Path, state: Path) -> None:
 
 
 def test_warm_up_outlives_a_restart(data: Path, state: Path) -> None:
-    """Samples held back are not lost, and there is no snapshot before the generation."""
+    """Samples held back are not lost; until the generation is there a snapshot is provisional."""
     words = ["run", data, "--state", state, *TINY, "--warmup", 150]
-    assert answer(*words, "--max-samples", 100)["snapshots"] == []
-    assert "no snapshot yet" in refusal("query", "SELECT 1", "--state", state, exit_code=4)
+    stopped = run_command(*words, "--max-samples", 100)
+    assert "the snapshot is provisional: 100 of 150 samples of the warm-up" in stopped.stderr
+    (name,) = stopped.json()["snapshots"]
+    assert answer("status", "--state", state)["snapshot_provisional"]
+    (listed,) = answer("snapshots", "list", "--state", state)
+    assert (listed["id"], listed["n"], listed["provisional"]) == (name, 100, True)
+    sql = "SELECT provisional, (SELECT sum(weight) FROM coreset) AS weight FROM snapshots"
+    for asked in (
+        run_command("query", sql, "--state", state),
+        run_command("train", "--state", state, "--model", "mlp", "--train-steps", 1),
+    ):
+        assert asked.exit_code == 0, asked.stderr
+        assert f"the snapshot {name} is provisional: its cells are of 100 of 150" in asked.stderr
+    assert answer("query", sql, "--state", state) == [
+        {"provisional": True, "weight": pytest.approx(100)}
+    ]
     resumed = answer(*words, "--max-samples", 100)
     assert (resumed["n"], len(resumed["snapshots"])) == (200, 1)
+    assert [each["provisional"] for each in answer("snapshots", "list", "--state", state)] == [
+        True,
+        False,
+    ]
+
+
+def test_a_provisional_snapshot_changes_nothing(tmp_path: Path, data: Path, state: Path) -> None:
+    """A warm-up that was stopped ends in the snapshot of one that was not."""
+    words = ["run", data, *TINY, "--warmup", 150]
+    answer(*words, "--state", state, "--max-samples", 1)
+    answer(*words, "--state", state, "--max-samples", 99)
+    parted = answer(*words, "--state", state)
+    assert parted["snapshots"] == answer(*words, "--state", tmp_path / "whole")["snapshots"]
 
 
 def test_settings_that_may_change_on_restart(data: Path, state: Path) -> None:
