@@ -1,18 +1,21 @@
 """Where dead letters are kept: the option that names a topic, and what opens and reads it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from echo_stream.cli.options import option, together
+from echo_stream.cli.output import say
+from echo_stream.cli.parameters import Size
 from echo_stream.cli.settings import is_flag
 
 if TYPE_CHECKING:
     from echo_stream.connectors.client_config import ClientConfig
-    from echo_stream.connectors.consumption import KeptDeadLetters
+    from echo_stream.connectors.consumption import OpenDeadLetters
     from echo_stream.connectors.dead_letter_message import DeadLetter
+    from echo_stream.connectors.letter_limits import LetterLimits
 
 topic_option = option(
     "--dead-letter-topic",
@@ -21,13 +24,30 @@ topic_option = option(
 run_options = together(
     topic_option,
     option(
+        "--dead-letter-bytes", type=Size(), default="512KiB",
+        help="What is kept of a message: so much of its value, of its key, and of its headers.",
+    ),
+    option(
+        "--dead-letters-total", type=Size(), default="256MiB",
+        help="What the folder dead-letters may take; the oldest go. A topic has its retention.",
+    ),
+    option(
         "--retry-timeout", type=click.FloatRange(0), default=20.0, metavar="SECONDS",
         help="How long to try again while the disk is full or the dead-letter topic is away.",
     ),
 )  # fmt: skip
 
 
-def topic_opener(values: dict[str, Any], patience: Any) -> "Callable[[], KeptDeadLetters] | None":
+def letter_limits(values: dict[str, Any]) -> "LetterLimits":
+    """Return the limits that the options name."""
+    from echo_stream.connectors.letter_limits import LetterLimits  # noqa: PLC0415
+
+    return LetterLimits(values["dead_letter_bytes"], values["dead_letters_total"])
+
+
+def topic_opener(
+    values: dict[str, Any], patience: Any, limits: "LetterLimits"
+) -> "OpenDeadLetters | None":
     """Return what opens the dead-letter topic that the options name; None for the state's file.
 
     Raises
@@ -48,7 +68,7 @@ def topic_opener(values: dict[str, Any], patience: Any) -> "Callable[[], KeptDea
         msg = f"dead_letter_topic must be none of the topics that are read; got {topic!r}"
         raise ConfigError(msg)
     config = ProduceConfig(topic, values["bootstrap_servers"], client=values["client"])
-    return lambda: DeadLetterTopic(config, patience)
+    return lambda stats: DeadLetterTopic(config, patience, limits, stats)
 
 
 def read_letters(
@@ -72,10 +92,12 @@ def read_letters(
     if state is None:
         msg = "give --state DIR, whose dead letters are meant, or --dead-letter-topic NAME"
         raise click.UsageError(msg)
-    from echo_stream.connectors.dead_letters import read_dead_letters  # noqa: PLC0415
+    from echo_stream.connectors.dead_letters import num_gone, read_dead_letters  # noqa: PLC0415
     from echo_stream.connectors.snapshots import check_state  # noqa: PLC0415
 
     check_state(state)
+    if number := num_gone(state / "dead-letters"):
+        say(f"the oldest {number} are gone, to keep to --dead-letters-total")
     return read_dead_letters(state / "dead-letters")
 
 

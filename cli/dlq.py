@@ -60,7 +60,7 @@ def list_(*, output_format: str, **kept: Any) -> None:
 def show(*, place: int | str, **kept: Any) -> None:
     """Show the dead letter at a PLACE, as `list` names them; what is no UTF-8 in base64.
 
-    A PLACE is the number of a line, or PARTITION:OFFSET in a topic.
+    A PLACE is a number, or PARTITION:OFFSET in a topic.
 
     \b
     Example:
@@ -94,7 +94,8 @@ def replay(
     """Send dead letters to a topic, those of the PLACEs given, or all.
 
     Key, value and headers are the original bytes; a header counts the attempts. A message
-    that a crash has left there twice is sent once. Dead letters stay where they are: to
+    that a crash has left there twice is sent once. One of which only a part was kept is read
+    from its own topic, if it is still there, and else refused. Dead letters stay where they are: to
     replay again sends them again.
 
     \b
@@ -113,16 +114,25 @@ def replay(
         ProduceConfig,
         produce_messages,
     )
+    from echo_stream.connectors.originals import read_originals  # noqa: PLC0415
     from echo_stream.connectors.replay import replayable  # noqa: PLC0415
 
     config = ProduceConfig(topic, servers, client=kept["client"])
-    chosen = replayable(letters, places, max_attempts=max_attempts)
+    chosen = replayable(
+        letters,
+        places,
+        max_attempts=max_attempts,
+        originals=lambda parts: read_originals(parts, servers, kept["client"]),
+    )
+    if chosen.num_cut:
+        say(f"{chosen.num_cut} refused: only a part was kept, and the whole is not in its topic")
     if chosen.num_left_out:
         say(f"{chosen.num_left_out} left out: there twice, cut, or without what can be sent")
     if chosen.num_refused:
         say(f"{chosen.num_refused} refused: tried more than {max_attempts} times (--max-attempts)")
     sent = produce_messages(chosen.messages, config)
-    emit({"topic": topic, "messages": sent, "refused": chosen.num_refused})
+    refused = chosen.num_refused + chosen.num_cut
+    emit({"topic": topic, "messages": sent, "refused": refused})
 
 
 def _row(letter: "DeadLetter") -> dict[str, Any]:
@@ -141,7 +151,7 @@ def _row(letter: "DeadLetter") -> dict[str, Any]:
         "last_offset": message.last_offset,
         "num_messages": message.num_messages,
         "timestamp": origin and origin.timestamp,
-        "size_bytes": None if message.value is None else len(message.value),
+        "size_bytes": len(message.value or b"") if letter.size_bytes is None else letter.size_bytes,
         "truncated": letter.is_truncated,
         "attempts": attempts_of(message.headers),
         "exception": message.exception,

@@ -9,8 +9,8 @@ import click
 
 from echo_stream.cli.client_options import client_options
 from echo_stream.cli.command import Command
+from echo_stream.cli.dead_letters import letter_limits, topic_opener
 from echo_stream.cli.dead_letters import run_options as dead_letter_options
-from echo_stream.cli.dead_letters import topic_opener
 from echo_stream.cli.http_options import http_config, http_options, served
 from echo_stream.cli.logs import log_options
 from echo_stream.cli.options import (
@@ -167,7 +167,8 @@ def run(
     from echo_stream.run_config import RunConfig  # noqa: PLC0415
 
     patience = Patience(values["retry_timeout"])
-    open_dead_letters = topic_opener(values, patience)
+    limits = letter_limits(values)
+    open_dead_letters = topic_opener(values, patience, limits)
 
     names = ("checkpoint_every", "snapshot_every", "retrain_every", "max_samples",
              "max_bad_share", "bad_window", "keep_snapshots", "shutdown_budget",
@@ -200,6 +201,7 @@ def run(
             examiner=examiner,
             monitor=monitor,
             open_dead_letters=open_dead_letters,
+            letter_limits=limits,
             patience=patience,
         )
         hooks.finish(STOPPED_HOOKS_S if report.end_reason == "stopped" else None)
@@ -214,8 +216,15 @@ def run(
         topic = values["dead_letter_topic"]
         where = state / "dead-letters" if topic is None else f"topic {topic}"
         say(f"{report.rejected} messages were no samples; they are in {where}")
+    letters = {
+        "dead_letters_cut": monitor.stats.dead_letters_cut,
+        "dead_letters_gone": monitor.stats.dead_letters_gone,
+    }
+    if any(letters.values()):
+        cut, gone = letters.values()
+        say(f"of dead letters {cut} are cut (--dead-letter-bytes), and {gone} old ones gone")
     tested = None if examiner is None else examiner.to_json()
-    emit({"state": str(state), **asdict(report), "prequential": tested})
+    emit({"state": str(state), **asdict(report), **letters, "prequential": tested})
 
 
 def routers_of(monitor: "RunMonitor", state: Path, features: str | None) -> "list[APIRouter]":

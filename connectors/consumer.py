@@ -9,10 +9,11 @@ from echo_stream.config import EngineConfig
 from echo_stream.connectors.consumption import (
     Consumption,
     Group,
-    KeptDeadLetters,
+    OpenDeadLetters,
     check_new,
 )
 from echo_stream.connectors.group_consumer import consume_in_group
+from echo_stream.connectors.letter_limits import LetterLimits
 from echo_stream.connectors.retrying import Patience
 from echo_stream.connectors.room import room_for_threads
 from echo_stream.connectors.run_monitor import RunMonitor
@@ -45,7 +46,8 @@ def consume(  # noqa: PLR0913 - everything that a run is between
     trainer: Trainer | None = None,
     examiner: Examiner | None = None,
     monitor: RunMonitor | None = None,
-    open_dead_letters: Callable[[], KeptDeadLetters] | None = None,
+    open_dead_letters: OpenDeadLetters | None = None,
+    letter_limits: LetterLimits = LetterLimits(),  # noqa: B008 - immutable
     patience: Patience = Patience(),  # noqa: B008 - immutable
 ) -> RunReport:
     """Consume a source into a state folder, from where the state left off.
@@ -79,7 +81,9 @@ def consume(  # noqa: PLR0913 - everything that a run is between
     monitor : RunMonitor, optional
         Who hears of everything; STATE/status.json is written whether there is one or not.
     open_dead_letters : callable, optional
-        Opens what keeps the messages that are no samples; by default a file in the state.
+        Opens what keeps the messages that are no samples; by default files in the state.
+    letter_limits : LetterLimits
+        How much these keep.
     patience : Patience
         How long to try again while the disk is full.
 
@@ -105,6 +109,7 @@ def consume(  # noqa: PLR0913 - everything that a run is between
         examiner=examiner,
         monitor=RunMonitor() if monitor is None else monitor,
         open_dead_letters=open_dead_letters,
+        letter_limits=letter_limits,
         patience=patience,
     )
     return _consume_alone(consumption) if group is None else consume_in_group(group, consumption)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -10,15 +9,18 @@ from echo_stream.config import EngineConfig
 from echo_stream.connectors.dead_letter_topic import DeadLetterTopic
 from echo_stream.connectors.dead_letters import DeadLetterFile
 from echo_stream.connectors.engine_files import read_generation
+from echo_stream.connectors.letter_limits import LetterLimits
 from echo_stream.connectors.retrying import Patience
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.generation import Generation, check_partition, refuse_too_fine
 from echo_stream.retraining import Examiner
 from echo_stream.run_config import RunConfig
+from echo_stream.run_stats import RunStats
 from echo_stream.runtime import Trainer
 from echo_stream.source import Source
 
 KeptDeadLetters: TypeAlias = DeadLetterFile | DeadLetterTopic
+OpenDeadLetters: TypeAlias = Callable[[RunStats], KeptDeadLetters]
 
 
 class Group(NamedTuple):
@@ -48,13 +50,17 @@ class Consumption:
     trainer: Trainer | None
     examiner: Examiner | None
     monitor: RunMonitor
-    open_dead_letters: Callable[[], KeptDeadLetters] | None
+    open_dead_letters: OpenDeadLetters | None
+    letter_limits: LetterLimits
     patience: Patience
 
     def keep_dead_letters(self) -> KeptDeadLetters:
         """Open what keeps the messages that are no samples: by default a file in the state."""
-        default = partial(DeadLetterFile, self.state / "dead-letters", self.patience)
-        return (self.open_dead_letters or default)()
+        stats = self.monitor.stats
+        if self.open_dead_letters is not None:
+            return self.open_dead_letters(stats)
+        folder = self.state / "dead-letters"
+        return DeadLetterFile(folder, self.patience, self.letter_limits, stats)
 
     def trained(self) -> Generation | None:
         """Return the generation that was given, if one was."""

@@ -35,16 +35,21 @@ class DeadLetter(NamedTuple):
     sample : RejectedSample or None
         None where the line is cut, or the record is none of ours.
     is_truncated : bool
-        Whether its value was too large for the topic, and is not there.
+        Whether only a part of it was kept, since it was too large.
+    size_bytes : int or None
+        Of its value as it arrived, where only a part was kept.
     """
 
     place: int | str
     sample: RejectedSample | None
     is_truncated: bool = False
+    size_bytes: int | None = None
 
 
-def to_message(letter: RejectedSample) -> Message:
+def to_message(letter: RejectedSample, size_bytes: int | None = None) -> Message:
     """Return a dead letter as a message: key, value and headers as they arrived, and ours.
+
+    size_bytes is that of the whole value, where the letter is a part of what arrived.
 
     The client sends no header without a value, and no message without key and value: an
     empty one is in its place then, and the header `nulls` says where.
@@ -56,6 +61,7 @@ def to_message(letter: RejectedSample) -> Message:
         value, nulls = b"", ["value", *nulls]
     headers = [(name, content or b"") for name, content in originals]
     said = {**_said(letter), **({NULLS: ",".join(nulls)} if nulls else {})}
+    said |= {} if size_bytes is None else {TRUNCATED: str(size_bytes)}
     headers += [(name, text.encode()) for name, text in said.items()]
     return letter.key, value, headers
 
@@ -66,8 +72,10 @@ def smaller(message: Message) -> Message | None:
     None: there is nothing more to leave out.
     """
     key, value, headers = message
-    if value != b"" or not any(name == TRUNCATED for name, _ in headers):
-        return key, b"", [*headers, (TRUNCATED, b"1")]
+    is_cut = any(name == TRUNCATED for name, _ in headers)
+    if value != b"" or not is_cut:
+        size_bytes = [] if is_cut else [(TRUNCATED, str(len(value or b"")).encode())]
+        return key, b"", [*headers, *size_bytes]
     ours = [(name, text[:MAX_MESSAGE_CHARACTERS]) for name, text in headers if _is_ours(name)]
     return None if (None, b"", ours) == message else (None, b"", ours)
 
@@ -81,7 +89,8 @@ def from_record(record: Record) -> DeadLetter:
         if _is_ours(name)
     }
     try:
-        return DeadLetter(place, _sample(record, said), TRUNCATED in said)
+        size_bytes = int(said[TRUNCATED]) if TRUNCATED in said else None
+        return DeadLetter(place, _sample(record, said), size_bytes is not None, size_bytes)
     except (KeyError, ValueError):  # anybody may write to the topic
         return DeadLetter(place, None)
 

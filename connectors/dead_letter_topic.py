@@ -29,8 +29,10 @@ from echo_stream.connectors.kafka_sink import (
     ensure_topic,
 )
 from echo_stream.connectors.kafka_unpacking import hand_on_whole
+from echo_stream.connectors.letter_limits import LetterLimits
 from echo_stream.connectors.retrying import Patience
 from echo_stream.errors import InfrastructureError, SourceError
+from echo_stream.run_stats import RunStats
 from echo_stream.source import RejectedSample
 
 PENDING_BYTES = 8 * 1024**2  # sent at the latest when so many wait
@@ -55,6 +57,10 @@ class DeadLetterTopic:
         The topic, created if it does not exist, and how to connect.
     patience : Patience
         How long to try again while the topic is away.
+    limits : LetterLimits
+        What is kept of a message; how long, the topic's own retention says.
+    stats : RunStats, optional
+        Told what is cut.
 
     Raises
     ------
@@ -62,9 +68,17 @@ class DeadLetterTopic:
         If no broker answers now, or it refuses to create the topic.
     """
 
-    def __init__(self, config: ProduceConfig, patience: Patience = Patience()) -> None:  # noqa: B008 - immutable
+    def __init__(
+        self,
+        config: ProduceConfig,
+        patience: Patience = Patience(),  # noqa: B008 - immutable
+        limits: LetterLimits = LetterLimits(),  # noqa: B008 - immutable
+        stats: RunStats | None = None,
+    ) -> None:
         self._config = config
         self._patience = patience
+        self._limits = limits
+        self._stats = stats or RunStats()
         self._pending: list[Message] = []
         self._pending_bytes = 0
         self._producer: KafkaProducer | None = None
@@ -75,11 +89,12 @@ class DeadLetterTopic:
     def write(self, rejected: Sequence[RejectedSample]) -> None:
         """Take messages in. Acknowledged after `flush`."""
         for letter in rejected:
-            message = to_message(letter)
-            self._pending.append(message)
+            kept, size_bytes = self._limits.cut(letter)
+            self._stats.dead_letters_cut += size_bytes is not None
+            self._pending.append(message := to_message(kept, size_bytes))
             self._pending_bytes += len(message[0] or b"") + len(message[1] or b"")
-        if self._pending_bytes > PENDING_BYTES:
-            self.flush()
+            if self._pending_bytes > PENDING_BYTES:
+                self.flush()
 
     def flush(self) -> None:
         """Return when all that was taken in is acknowledged.
@@ -155,6 +170,7 @@ class DeadLetterTopic:
             request_timeout_ms=REQUEST_TIMEOUT_MS,
             max_block_ms=MAX_BLOCK_MS,
             max_request_size=MAX_REQUEST_BYTES,
+            compression_type="gzip",
         )
         shortest = options["request_timeout_ms"] + options.get("linger_ms", 0)
         options["delivery_timeout_ms"] = max(DELIVERY_TIMEOUT_MS, shortest)
@@ -169,6 +185,20 @@ def read_topic(topic: str, servers: str, client: ClientConfig) -> Iterator[DeadL
     SourceError
         If no broker answers, or there is no such topic.
     """
+    with (
+        errors_for_people(servers, f"read dead-letter topic {topic}"),
+        closing(open_reader(servers, client)) as consumer,
+    ):
+        partitions = consumer.partitions_for_topic(topic)
+        if not partitions:
+            msg = f"there is no topic {topic} at {servers}; give --dead-letter-topic that of `run`"
+            raise SourceError(msg)
+        for number in sorted(partitions):
+            yield from _read_partition(consumer, TopicPartition(topic, number))
+
+
+def open_reader(servers: str, client: ClientConfig) -> KafkaConsumer:
+    """Open a client that reads partitions from offsets of its choice, and is in no group."""
     options = client.for_client(
         KafkaConsumer,
         servers,
@@ -178,17 +208,9 @@ def read_topic(topic: str, servers: str, client: ClientConfig) -> Iterator[DeadL
         allow_auto_create_topics=False,
         isolation_level="read_committed",
     )
-    with (
-        errors_for_people(servers, f"read dead-letter topic {topic}"),
-        closing(KafkaConsumer(**options)) as consumer,
-    ):
-        hand_on_whole(consumer, BATCH_BYTES)
-        partitions = consumer.partitions_for_topic(topic)
-        if not partitions:
-            msg = f"there is no topic {topic} at {servers}; give --dead-letter-topic that of `run`"
-            raise SourceError(msg)
-        for number in sorted(partitions):
-            yield from _read_partition(consumer, TopicPartition(topic, number))
+    consumer = KafkaConsumer(**options)
+    hand_on_whole(consumer, BATCH_BYTES)
+    return consumer
 
 
 def _read_partition(consumer: KafkaConsumer, partition: TopicPartition) -> Iterator[DeadLetter]:

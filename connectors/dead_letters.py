@@ -1,9 +1,10 @@
 """Messages that are no samples, kept in the state folder as JSON lines."""
 
 import base64
-import fcntl
 import json
+import logging
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from io import FileIO
 from pathlib import Path
@@ -11,24 +12,39 @@ from typing import Any
 
 from echo_stream.connectors.dead_letter_message import DeadLetter
 from echo_stream.connectors.durable import flush
+from echo_stream.connectors.letter_limits import LetterLimits
+from echo_stream.connectors.letter_segments import (
+    DAMAGE,
+    LetterSegment,
+    active_segment,
+    begin_next,
+    compress_old,
+    letter_segments,
+    make_room,
+)
 from echo_stream.connectors.private import make_folder, opener
 from echo_stream.connectors.retrying import Patience, may_pass
-from echo_stream.connectors.state_locks import take_lock
+from echo_stream.connectors.state_locks import short_lock
 from echo_stream.errors import InfrastructureError, StateError
+from echo_stream.run_stats import RunStats
 from echo_stream.samples import Origin
 from echo_stream.source import RejectedSample
 
-FILE_NAME = "dead-letters.jsonl"
+logger = logging.getLogger(__name__)
+
+LOCK_FILE = "lock"
+ROOM_SEGMENTS = 4  # one that is full, what waited when it was nearly so, and a large letter
 PENDING_BYTES = 8 * 1024**2  # written at the latest when so many wait
 
 
 class DeadLetterFile:
-    """Append rejected messages to `dead-letters/dead-letters.jsonl`.
+    """Append rejected messages to the newest file of `dead-letters`.
 
     A line holds reason, message, origin, and key, value and headers in base64. After a
     crash a message can be there twice; its topic, partition and offset tell. Processes that
-    share a state share the file: an append leaves whole lines or nothing, and where a process
-    has died in the midst of one, the next append ends its line.
+    share a state share the files: an append leaves whole lines or nothing, and where a process
+    has died in the midst of one, the next append ends its line. All files together keep to
+    their limit: the oldest go before anything is written that would not fit.
 
     Parameters
     ----------
@@ -36,20 +52,33 @@ class DeadLetterFile:
         The state's `dead-letters`; created with the first message.
     patience : Patience
         How long to try again while the disk is full.
+    limits : LetterLimits
+    stats : RunStats, optional
+        Told what is cut, and what has gone.
     """
 
-    def __init__(self, folder: Path, patience: Patience = Patience()) -> None:  # noqa: B008 - immutable
-        self._path = folder / FILE_NAME
+    def __init__(
+        self,
+        folder: Path,
+        patience: Patience = Patience(),  # noqa: B008 - immutable
+        limits: LetterLimits = LetterLimits(),  # noqa: B008 - immutable
+        stats: RunStats | None = None,
+    ) -> None:
+        self._folder = folder
         self._patience = patience
+        self._limits = limits
+        self._stats = stats or RunStats()
         self._pending = bytearray()
-        self._file: FileIO | None = None
+        self._most_pending = min(PENDING_BYTES, limits.segment_bytes)
 
     def write(self, rejected: Sequence[RejectedSample]) -> None:
         """Take messages in. Durable after `flush`."""
         for message in rejected:
-            self._pending += json.dumps(_as_json(message)).encode() + b"\n"
-        if len(self._pending) > PENDING_BYTES:
-            self._patience.retry(self._append)
+            kept, size_bytes = self._limits.cut(message)
+            self._stats.dead_letters_cut += size_bytes is not None
+            self._pending += _as_line(kept, size_bytes)
+            if len(self._pending) > self._most_pending:
+                self._patience.retry(self._append)
 
     def flush(self) -> None:
         """Make everything written durable.
@@ -61,51 +90,63 @@ class DeadLetterFile:
         StateError
             If it cannot be written to at all, or another process keeps it locked for a minute.
         """
-        if self._file is not None or self._pending:
+        if self._pending:
             self._patience.retry(self._append)
 
     def close(self) -> None:
-        """Close, without what was not flushed."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def _append(self) -> None:
-        """Write what waits, and make it durable."""
-        try:
-            self._file = self._file or self._opened()
-            take_lock(self._file, self._path)
-            try:
-                self._write(self._file)
-            finally:
-                fcntl.flock(self._file, fcntl.LOCK_UN)
-            flush(self._path.parent)  # that it has a name must outlast a power cut, too
-        except OSError as err:
-            msg = f"cannot write {self._path}: {err.strerror}; nothing has been skipped"
-            raise (InfrastructureError if may_pass(err) else StateError)(msg) from err
-
-    def _write(self, file: FileIO) -> None:
-        """Append all that waits, or nothing; end a line that a crash has cut."""
-        end = file.seek(0, os.SEEK_END)
-        is_cut = end > 0 and os.pread(file.fileno(), 1, end - 1) != b"\n"
-        waiting = memoryview(b"\n" * is_cut + self._pending)
-        try:
-            while waiting:
-                waiting = waiting[file.write(waiting) :]
-            os.fsync(file.fileno())
-        except OSError:
-            file.truncate(end)
-            raise
+        """Drop what was not flushed."""
         self._pending.clear()
 
-    def _opened(self) -> FileIO:
-        """Open the file when it is first needed."""
-        make_folder(self._path.parent)
-        return FileIO(self._path, "a+", opener=opener)
+    def _append(self) -> None:
+        """Write what waits, and make it durable.
+
+        1. Let the oldest files go, if what waits would not fit, a compressed copy included.
+        2. Append to the newest. 3. Begin another one when it is full.
+        """
+        path = self._folder
+        try:
+            make_folder(self._folder)
+            with short_lock(self._folder / LOCK_FILE):
+                most = self._limits.total_bytes - ROOM_SEGMENTS * self._limits.segment_bytes
+                self._stats.dead_letters_gone += make_room(self._folder, most - len(self._pending))
+                active = active_segment(self._folder)
+                path = active.path
+                self._write(active)
+                if active.size_bytes > self._limits.segment_bytes:
+                    begin_next(self._folder, active)
+                else:
+                    compress_old(self._folder)  # that a crash has left
+        except OSError as err:
+            msg = f"cannot write {path}: {err.strerror}; nothing has been skipped"
+            raise (InfrastructureError if may_pass(err) else StateError)(msg) from err
+
+    def _write(self, active: LetterSegment) -> None:
+        """Append all that waits, or nothing; end a line that a crash has cut."""
+        with FileIO(active.path, "a+", opener=opener) as file:
+            end = file.seek(0, os.SEEK_END)
+            is_cut = end > 0 and os.pread(file.fileno(), 1, end - 1) != b"\n"
+            waiting = memoryview(b"\n" * is_cut + self._pending)
+            try:
+                while waiting:
+                    waiting = waiting[file.write(waiting) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(end)
+                raise
+        flush(self._folder)  # that it has a name must outlast a power cut, too
+        self._pending.clear()
+
+
+def num_gone(folder: Path) -> int:
+    """Return how many of the oldest dead letters of a state have gone."""
+    found = letter_segments(folder)
+    return found[0].first - 1 if found else 0
 
 
 def read_dead_letters(folder: Path) -> Iterator[DeadLetter]:
-    """Yield the dead letter of each line; blank ones are passed over.
+    """Yield the dead letters that there are, oldest first; blank lines are passed over.
+
+    A file that is damaged is named in the log, and read as far as it can be.
 
     Parameters
     ----------
@@ -115,36 +156,63 @@ def read_dead_letters(folder: Path) -> Iterator[DeadLetter]:
     Yields
     ------
     DeadLetter
-        Its place is the line's number in the file, from 1; its sample is None where the line
-        is cut, by a crash or by a run that is still writing it.
+        Its place is its number since the state began, from 1; its sample is None where the
+        line is cut, by a crash or by a run that is still writing it, or damaged.
     """
-    path = folder / FILE_NAME
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield DeadLetter(number, _from_json(line))
+    for segment in letter_segments(folder):
+        try:
+            for number, line in enumerate(segment.lines(), segment.first):
+                if line is None or line.strip():
+                    yield _from_line(number, line)
+        except FileNotFoundError:
+            # Compressed just now, or gone.
+            yield from _read_again(folder, segment)
+        except DAMAGE as err:
+            logger.warning("dead letters skipped: %s is damaged: %s", segment.path, err)
 
 
-def _from_json(line: bytes) -> RejectedSample | None:
-    """Return the message that a line holds; None for half a line."""
+def _read_again(folder: Path, segment: LetterSegment) -> Iterator[DeadLetter]:
+    """Yield the dead letters of a file that has another name by now, if it is there."""
+    for found in letter_segments(folder):
+        if found.first == segment.first:
+            for number, line in enumerate(found.lines(), found.first):
+                if line is None or line.strip():
+                    yield _from_line(number, line)
+
+
+def _from_line(number: int, line: bytes | None) -> DeadLetter:
+    """Return the dead letter that a line holds; without a sample: half a line, or damaged."""
     try:
-        fields = json.loads(line)
-    except ValueError:
-        return None
-    origin = fields["origin"]
-    return RejectedSample(
+        fields = json.loads(line or b"")
+        is_whole = fields.pop("crc32") == _checksum(fields)
+    except (ValueError, RecursionError, AttributeError, KeyError):
+        is_whole = False
+    if not is_whole:
+        return DeadLetter(number, None)
+    origin, size_bytes = fields["origin"], fields["truncated"]
+    sample = RejectedSample(
         reason=fields["reason"],
         message=fields["message"],
         key=_decoded(fields["key"]),
         value=_decoded(fields["value"]),
         headers=tuple((name, _decoded(value)) for name, value in fields["headers"]),
         origin=None if origin is None else Origin(**origin),
-        exception=fields.get("exception", ""),
+        exception=fields["exception"],
         last_offset=fields.get("last_offset"),
         num_messages=fields.get("num_messages", 1),
     )
+    return DeadLetter(number, sample, size_bytes is not None, size_bytes)
+
+
+def _as_line(message: RejectedSample, size_bytes: int | None) -> bytes:
+    """Return a message as a line, with its checksum."""
+    fields = {**_as_json(message), "truncated": size_bytes}
+    return json.dumps({**fields, "crc32": _checksum(fields)}).encode() + b"\n"
+
+
+def _checksum(fields: dict[str, Any]) -> int:
+    """Return the checksum of what a line says."""
+    return zlib.crc32(json.dumps(fields).encode())
 
 
 def _as_json(message: RejectedSample) -> dict[str, Any]:

@@ -45,6 +45,8 @@ def status_of(monitor: RunMonitor) -> dict[str, Any]:
         "samples": report.samples,
         "rejected": report.rejected,
         "rejected_by_reason": dict(monitor.rejected),
+        "dead_letters_cut": monitor.stats.dead_letters_cut,
+        "dead_letters_gone": monitor.stats.dead_letters_gone,
         "gaps": report.gaps,
         "replayed": report.replayed,
         "tombstones": report.tombstones,

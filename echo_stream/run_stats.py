@@ -38,6 +38,10 @@ class RunStats:
     checkpoint_failures : int
     dead_letters : dict of str to int
         Messages that were no samples and are durable as dead letters, by reason.
+    dead_letters_cut : int
+        Of which only a part is kept, since they are larger than that.
+    dead_letters_gone : int
+        The oldest ones, that this process has removed to keep to their limit.
     snapshot_seconds : float
         What the last snapshot took to select and to write.
     """
@@ -64,4 +68,6 @@ class RunStats:
     dead_letters: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(get_args(RejectReason), 0)
     )
+    dead_letters_cut: int = 0
+    dead_letters_gone: int = 0
     snapshot_seconds: float = 0.0

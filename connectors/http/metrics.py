@@ -84,6 +84,11 @@ class RunCollector(Collector):
         yield _counters("records_rejected", "Messages that were no samples.", ["reason"], reasons)
         letters = {(reason,): count for reason, count in monitor.stats.dead_letters.items()}
         yield _counters("dead_letters", "Durable dead letters.", ["reason"], letters)
+        stats = monitor.stats
+        yield _counter("dead_letters_cut", "Of which only a part is kept.", stats.dead_letters_cut)
+        yield _counter(
+            "dead_letters_gone", "Removed, the oldest, to keep to a limit.", stats.dead_letters_gone
+        )
         yield _gauge("samples", "Samples counted since the stream began, N.", report.n)
         skipped = {("gap",): report.gaps, ("replayed",): report.replayed}
         yield _counters(

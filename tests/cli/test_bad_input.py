@@ -367,7 +367,7 @@ def test_other_samples_in_mid_stream(broker: Broker, make_topic: MakeTopic, stat
             producer.send(topic, json.dumps(good).encode())
         report = answer(*words)
         assert (report["samples"], report["rejected"]) == (2 if first else 1, 2)
-    lines = (state / "dead-letters" / "dead-letters.jsonl").read_text().splitlines()
+    lines = (state / "dead-letters" / "000000000001.jsonl").read_text().splitlines()
     letters = [json.loads(line) for line in lines if line]
     assert [letter["reason"] for letter in letters] == ["schema"] * 4
     assert [base64.b64decode(letter["value"]) for letter in letters] == [wide, double[0]] * 2

@@ -1,11 +1,16 @@
 """`echo-stream dlq`: what was kept of messages that were no samples can be read."""
 
+import random
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from echo_stream.connectors.dead_letters import FILE_NAME, DeadLetterFile
+from echo_stream.connectors.dead_letters import DeadLetterFile
+from echo_stream.connectors.kafka_sink import ProduceConfig, produce_messages
+from echo_stream.connectors.letter_limits import LetterLimits
+from echo_stream.connectors.letter_segments import FIRST_FILE
 from echo_stream.samples import Origin
 from echo_stream.source import RejectedSample
 from tests.broker import Broker
@@ -65,12 +70,14 @@ def test_show_has_every_byte(state: Path) -> None:
 
 def test_line_that_is_cut_is_told(state: Path) -> None:
     """Half a line hides none of the others."""
-    path = state / "dead-letters" / FILE_NAME
+    path = state / "dead-letters" / FIRST_FILE
     path.write_bytes(path.read_bytes() + b'{"reason": "dec')
     result = run_command("dlq", "list", "--state", state)
     assert [row["place"] for row in result.json()] == [1, 2]
     assert "cut by a crash or no dead letter: 3" in result.stderr
-    assert "line 3 holds no dead letter" in refusal("dlq", "show", 3, "--state", state, exit_code=2)
+    assert "place 3 holds no dead letter" in refusal(
+        "dlq", "show", 3, "--state", state, exit_code=2
+    )
 
 
 def test_state_without_dead_letters(tmp_path: Path) -> None:
@@ -103,4 +110,41 @@ def test_replay_needs_a_topic_and_lines_that_there_are(state: Path) -> None:
     assert "--topic" in refusal("dlq", "replay", "--state", state, exit_code=2)
     to = ["--bootstrap-servers", "127.0.0.1:1", "--topic", "t"]
     line = refusal("dlq", "replay", 3, "--state", state, *to, exit_code=2)
-    assert "line 3 holds no dead letter" in line
+    assert "place 3 holds no dead letter" in line
+
+
+def test_what_was_cut_is_told(tmp_path: Path) -> None:
+    """With the size of the whole, and how many letters have gone."""
+    limits = LetterLimits(1024, 64 * 1024)
+    with closing(DeadLetterFile(tmp_path / "dead-letters", limits=limits)) as letters:
+        for row in range(70):
+            letters.write([replace(BYTES, value=random.Random(row).randbytes(5_000))])
+            letters.flush()
+    result = run_command("dlq", "list", "--state", tmp_path)
+    first, *_, last = result.json()
+    assert (last["place"], last["size_bytes"], last["truncated"]) == (70, 5_000, True)
+    assert first["place"] > 1
+    assert f"the oldest {first['place'] - 1} are gone" in result.stderr
+
+
+@pytest.mark.kafka
+@pytest.mark.real_kafka
+def test_replay_of_what_was_cut(broker: Broker, make_topic: MakeTopic, tmp_path: Path) -> None:
+    """The whole is sent where it is still in its topic, and nothing where it is not."""
+    source, target = make_topic(), make_topic()
+    produce_messages([(b"k", b"x" * 3_000, [])], ProduceConfig(source, broker.bootstrap))
+    (record,) = received(broker, source)
+    there = RejectedSample(
+        "decode", "", b"k", b"x" * 3_000, (), Origin(source, 0, 0, record.timestamp)
+    )
+    gone = replace(there, origin=Origin(source, 0, 1, record.timestamp))
+    folder, limits = tmp_path / "dead-letters", LetterLimits(1024, 64 * 1024)
+    with closing(DeadLetterFile(folder, limits=limits)) as letters:
+        letters.write([there, gone])
+        letters.flush()
+    on = ["--state", tmp_path, "--bootstrap-servers", broker.bootstrap, "--topic", target]
+    result = run_command("dlq", "replay", *on)
+    assert result.json() == {"topic": target, "messages": 1, "refused": 1}
+    assert "1 refused: only a part was kept" in result.stderr
+    (sent,) = received(broker, target)
+    assert (sent.key, sent.value, list(sent.headers)) == (b"k", b"x" * 3_000, AGAIN)

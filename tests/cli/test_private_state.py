@@ -37,7 +37,7 @@ def test_state_of_a_run(broker: Broker, make_topic: MakeTopic, tmp_path: Path) -
     topic, state = make_topic(), tmp_path / "above" / "state"
     send(broker, topic, [GOOD, b"junk", GOOD])
     answer("run", *on(broker, topic), *READ, "--state", state)
-    assert (state / "dead-letters" / "dead-letters.jsonl").stat().st_size
+    assert (state / "dead-letters" / "000000000001.jsonl").stat().st_size
     assert modes(tmp_path / "above") == {"files": {"0o600"}, "folders": {"0o700"}}
 
 

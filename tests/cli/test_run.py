@@ -179,7 +179,7 @@ def test_retraining_that_fails_is_only_told(data: Path, state: Path) -> None:
 
 def dead_letters(state: Path) -> list[dict[str, Any]]:
     """Return the messages that have been put aside."""
-    lines = (state / "dead-letters" / "dead-letters.jsonl").read_text().splitlines()
+    lines = (state / "dead-letters" / "000000000001.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines if line]
 
 

@@ -1,8 +1,9 @@
 """Dead letters in a topic: the original and why it is none, acknowledged or said to be not."""
 
+import random
 from collections.abc import Iterator
 from contextlib import closing
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,15 @@ from echo_stream.connectors.client_config import ClientConfig
 from echo_stream.connectors.consumer import consume
 from echo_stream.connectors.dead_letter_message import PREFIX, from_record, smaller, to_message
 from echo_stream.connectors.dead_letter_topic import DeadLetterTopic, read_topic
-from echo_stream.connectors.kafka_sink import Message, ProduceConfig
+from echo_stream.connectors.kafka_sink import Message, ProduceConfig, produce_messages
+from echo_stream.connectors.letter_limits import LetterLimits
+from echo_stream.connectors.originals import read_originals
 from echo_stream.connectors.records import Record
 from echo_stream.connectors.replay import replayable
 from echo_stream.connectors.retrying import Patience
 from echo_stream.errors import InfrastructureError, SourceError
 from echo_stream.run_config import RunConfig
+from echo_stream.run_stats import RunStats
 from echo_stream.samples import Origin
 from echo_stream.schedule import Every
 from echo_stream.source import ArraySource, RejectedSample
@@ -84,13 +88,13 @@ def test_a_lost_batch_comes_back() -> None:
     )
     found = from_record(as_record(to_message(batch)))
     assert found.sample == batch
-    assert replayable([found], [], max_attempts=3).num_left_out == 1
+    assert replayable([found], [], max_attempts=3, originals=lambda _: {}).num_left_out == 1
 
 
 def test_record_that_is_none_of_ours() -> None:
     """Somebody else's message in the topic is named, not taken for a dead letter."""
     for headers in ([], [(f"{PREFIX}reason", b"decode")]):
-        assert from_record(as_record((None, b"x", headers))) == ("1:42", None, False)
+        assert from_record(as_record((None, b"x", headers))) == ("1:42", None, False, None)
 
 
 def test_less_and_less_is_sent() -> None:
@@ -160,8 +164,12 @@ def test_every_partition_is_read_to_its_end(broker: Broker, make_topic: MakeTopi
 def test_too_large_for_the_topic(broker: Broker, make_topic: MakeTopic) -> None:
     """Its headers are there, and those beside it are whole."""
     topic = make_topic(configs=SMALL)
-    large = RejectedSample("decode", "no", b"k", b"x" * 2_000, (("id", b"7"),), None)
-    huge = RejectedSample("decode", "no", b"k" * 2_000, b"x", (("id", b"y" * 2_000),), None)
+    large = RejectedSample(
+        "decode", "no", b"k", random.Random(0).randbytes(2_000), (("id", b"7"),), None
+    )
+    huge = RejectedSample(
+        "decode", "no", random.Random(1).randbytes(2_000), b"x", (("id", b"y" * 2_000),), None
+    )
     with closing(opened(broker, topic)) as letters:
         letters.write([letter(b"1"), large, letter(b"2"), huge, letter(b"3")])
         letters.flush()
@@ -173,6 +181,44 @@ def test_too_large_for_the_topic(broker: Broker, make_topic: MakeTopic) -> None:
         (b"k", b"", (("id", b"7"),)),
         (None, b"", ()),
     }
+
+
+@pytest.mark.kafka
+def test_parts_are_sent_of_what_is_too_large(broker: Broker, make_topic: MakeTopic) -> None:
+    """As much as the limit says, with the size of the whole."""
+    topic, stats = make_topic(), RunStats()
+    config = ProduceConfig(topic, broker.bootstrap)
+    with closing(DeadLetterTopic(config, limits=LetterLimits(10, 2**16), stats=stats)) as letters:
+        letters.write([letter(b"x" * 11), letter(b"y" * 10)])
+        letters.flush()
+    found = list(read_topic(topic, broker.bootstrap, ClientConfig()))
+    assert [(each.sample and each.sample.value, each.size_bytes) for each in found] == [
+        (b"x" * 10, 11), (b"y" * 10, None),
+    ]  # fmt: skip
+    assert stats.dead_letters_cut == 1
+
+
+@pytest.mark.kafka
+@pytest.mark.real_kafka
+def test_the_whole_is_read_from_its_topic(broker: Broker, make_topic: MakeTopic) -> None:
+    """Where it is still there, and begins as the part does; from elsewhere nothing comes."""
+    topic = make_topic()
+    produce_messages(
+        [(b"k", value, [("h", b"1")]) for value in (b"first", b"x" * 700_000)],
+        ProduceConfig(topic, broker.bootstrap),
+    )
+    *_, record = received(broker, topic)
+    part = RejectedSample("decode", "no", b"k", b"x" * 10, (("h", b"1"),),
+                          Origin(topic, 0, 1, record.timestamp))  # fmt: skip
+    assert part.origin is not None
+    elsewhere = (
+        replace(part, origin=part.origin._replace(offset=0)),
+        replace(part, origin=part.origin._replace(offset=2)),
+        replace(part, origin=part.origin._replace(topic="echo-stream-none")),
+        replace(part, origin=None),
+    )
+    found = read_originals([*elsewhere, part], broker.bootstrap, ClientConfig())
+    assert found == {part.origin: replace(part, value=b"x" * 700_000)}
 
 
 @pytest.mark.kafka
@@ -214,7 +260,7 @@ def test_checkpoint_does_not_pass_what_is_not_acknowledged(
     engine = EngineConfig(budget=8, warmup=25, features=features, auto_regenerate=False)
     config = RunConfig(checkpoint_every=Every(samples=10))
 
-    def without_topic() -> DeadLetterTopic:
+    def without_topic(_: RunStats) -> DeadLetterTopic:
         letters = opened(broker, topic, timeout_s=1)
         admin.delete_topics([topic])
         return letters
@@ -225,8 +271,9 @@ def test_checkpoint_does_not_pass_what_is_not_acknowledged(
     with pytest.raises(InfrastructureError, match="othing has been skipped"):
         consume(source, tmp_path, engine, config, open_dead_letters=without_topic)
     assert newest_checkpoint(tmp_path)["position"]["row"] <= 40
-    again = partial(opened, broker, topic)
-    report = consume(source, tmp_path, engine, config, open_dead_letters=again)
+    report = consume(
+        source, tmp_path, engine, config, open_dead_letters=lambda _: opened(broker, topic)
+    )
     assert (report.n, report.rejected) == (59, 1)
     (sent,) = kept(broker, topic)
     assert sent is not None

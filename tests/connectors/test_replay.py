@@ -20,12 +20,17 @@ def letter(
     return RejectedSample("decode", "no sample", key, value, (("h", None),), origin)
 
 
+def nothing(parts: Sequence[RejectedSample]) -> dict[Origin, RejectedSample]:
+    """Find no whole message for a part."""
+    raise AssertionError(parts)
+
+
 def replay(
     letters: Sequence[tuple[int, RejectedSample | None]], *places: int, max_attempts: int = 3
 ) -> Replay:
     """Return what can be sent again."""
     kept = [DeadLetter(*letter) for letter in letters]
-    return replayable(kept, places, max_attempts=max_attempts)
+    return replayable(kept, places, max_attempts=max_attempts, originals=nothing)
 
 
 def test_messages_are_sent_as_they_came() -> None:
@@ -52,7 +57,7 @@ def test_lines_are_chosen() -> None:
     letters = [(1, letter(b"a")), (2, letter(b"b")), (3, letter(b"c")), (4, None)]
     assert [value for _, value, _ in replay(letters, 3, 1).messages] == [b"a", b"c"]
     for line in (4, 5):
-        with pytest.raises(ConfigError, match=f"line {line} holds no dead letter"):
+        with pytest.raises(ConfigError, match=f"place {line} holds no dead letter"):
             replay(letters, 1, line)
 
 
@@ -68,8 +73,17 @@ def test_attempts_are_counted_and_limited() -> None:
     assert replay([(1, third)], max_attempts=2).num_refused == 1
 
 
-def test_what_a_topic_has_cut_off_is_not_sent() -> None:
-    """An empty value is not what arrived."""
-    kept = [DeadLetter("0:1", letter(b""), is_truncated=True), DeadLetter("0:2", letter(b""))]
-    found = replayable(kept, (), max_attempts=3)
-    assert (len(found.messages), found.num_left_out) == (1, 1)
+def test_a_part_is_not_sent() -> None:
+    """The whole message goes in its place, or none."""
+    part, other = letter(b"a", 1), letter(b"b", 2)
+    kept = [
+        DeadLetter("0:1", part, is_truncated=True),
+        DeadLetter("0:2", other, is_truncated=True),
+        DeadLetter("0:3", letter(b""), is_truncated=True),
+        DeadLetter("0:4", letter(b"")),
+    ]
+    whole = {Origin("t", 0, 1, 5): replace(part, value=b"abc", headers=((ATTEMPTS, b"2"),))}
+    found = replayable(kept, (), max_attempts=3, originals=lambda _: whole)
+    assert [value for _, value, _ in found.messages] == [b"abc", b""]
+    assert found.messages[0][2] == [(ATTEMPTS, b"3")]
+    assert (found.num_cut, found.num_left_out) == (2, 0)

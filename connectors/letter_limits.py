@@ -1,0 +1,76 @@
+"""How much of the messages that are no samples is kept."""
+
+import json
+from dataclasses import dataclass, replace
+
+from echo_stream.errors import ConfigError
+from echo_stream.source import RejectedSample
+
+MAX_PAYLOAD_BYTES = 16 * 1024**2
+MAX_SEGMENT_BYTES = 16 * 1024**2
+MAX_WORDS = 2_000  # characters of what was wrong
+LEAST_PAYLOADS = 64  # in all letters together, so that a segment has room for a few
+SEGMENTS = 16  # of which the letters of a state are made, at the least
+
+
+@dataclass(frozen=True, slots=True)
+class LetterLimits:
+    """Bounds on dead letters.
+
+    Attributes
+    ----------
+    payload_bytes : int
+        Of a value, of a key, and of all headers together, each; what is longer is cut.
+    total_bytes : int
+        Of the folder that they are kept in; the oldest go.
+    """
+
+    payload_bytes: int = 512 * 1024  # below what a broker takes by default, with room for the rest
+    total_bytes: int = 256 * 1024**2
+
+    def __post_init__(self) -> None:
+        """Refuse limits that hold nothing.
+
+        Raises
+        ------
+        ConfigError
+        """
+        if not 1 <= self.payload_bytes <= MAX_PAYLOAD_BYTES:
+            msg = (
+                f"dead_letter_bytes must be from 1 to {MAX_PAYLOAD_BYTES}; got {self.payload_bytes}"
+            )
+            raise ConfigError(msg)
+        if self.total_bytes < LEAST_PAYLOADS * max(self.payload_bytes, 1024):
+            msg = (
+                f"dead_letters_total must be at least {LEAST_PAYLOADS} KiB, and {LEAST_PAYLOADS} "
+                f"times dead_letter_bytes; got {self.total_bytes} and {self.payload_bytes}"
+            )
+            raise ConfigError(msg)
+
+    @property
+    def segment_bytes(self) -> int:
+        """Bytes of a file of letters from which on the next one is begun."""
+        return min(self.total_bytes // SEGMENTS, MAX_SEGMENT_BYTES)
+
+    def cut(self, letter: RejectedSample) -> tuple[RejectedSample, int | None]:
+        """Return what is kept of a message, and the bytes of its whole value; None: all is kept.
+
+        Examples
+        --------
+        >>> whole = RejectedSample("decode", "no sample", b"k", b"v" * 5, (), None)
+        >>> part, size_bytes = LetterLimits(4, 2**16).cut(whole)
+        >>> part.value, size_bytes
+        (b'vvvv', 5)
+        """
+        most, size_bytes = self.payload_bytes, len(letter.value or b"")
+        headers = [[name, (value or b"").hex()] for name, value in letter.headers]
+        kept = replace(
+            letter,
+            message=letter.message[:MAX_WORDS],
+            key=letter.key and letter.key[:most],
+            value=letter.value and letter.value[:most],
+            # Half as long as it is written: names may take more than they are long.
+            headers=letter.headers if len(json.dumps(headers)) <= 2 * most else (),
+        )
+        was = letter.key, letter.value, letter.headers
+        return kept, None if was == (kept.key, kept.value, kept.headers) else size_bytes
