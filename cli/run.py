@@ -158,7 +158,7 @@ def run(
     if state is None:
         msg = "give --state DIR, the folder that keeps what has been counted"
         raise click.UsageError(msg)
-    open_source = source_opener(data, values, engine_config.max_text_bytes)
+    open_source = source_opener(data, values, state / "decoding", engine_config.max_text_bytes)
     from dataclasses import asdict, replace  # noqa: PLC0415
 
     from echo_stream.connectors.consumer import consume  # noqa: PLC0415 - imports torch
@@ -235,7 +235,7 @@ def routers_of(monitor: "RunMonitor", state: Path, features: str | None) -> "lis
 
 
 def source_opener(
-    data: Path | None, values: dict[str, Any], max_text_bytes: int
+    data: Path | None, values: dict[str, Any], notes: Path, max_text_bytes: int
 ) -> "Callable[[RunStats], Source]":
     """Return what opens the source that the options name."""
     topics, servers = values["topics"], values["bootstrap_servers"]
@@ -279,6 +279,7 @@ def source_opener(
         queue_bytes=values["queue_bytes"],
         queue_records=values["queue_records"],
         broker_timeout=values["broker_timeout"],
+        notes=notes,
     )
     group = values["group"]
     if group is None:

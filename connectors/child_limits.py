@@ -71,13 +71,13 @@ class Guard:
         if limits.timeout_s is not None and time.monotonic() - self._started > limits.timeout_s:
             return f"after {limits.timeout_s:g} s"
         if limits.memory_bytes is not None:
-            taken = _resident_bytes(self._child.pid)
+            taken = resident_bytes(self._child.pid)
             if taken > limits.memory_bytes:
                 return f"as it took {taken // MIB} MiB of {limits.memory_bytes // MIB} MiB"
         return None
 
 
-def _resident_bytes(process_id: int) -> int:
+def resident_bytes(process_id: int) -> int:
     """Return the memory of a process and its descendants; 0 of those that are gone."""
     try:
         process = psutil.Process(process_id)

@@ -1,10 +1,12 @@
 """Which topics are read, and how the client that reads them is set."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from echo_stream.connectors.client_config import ClientConfig
 from echo_stream.connectors.codecs import CodecConfig
+from echo_stream.connectors.codecs.custom import LoadedCodec
 from echo_stream.connectors.kafka_client import check_servers, check_topic
 from echo_stream.connectors.kafka_records import OnTombstone
 from echo_stream.connectors.kafka_start import Start
@@ -57,6 +59,9 @@ class KafkaConfig:
         larger one is no samples, as a whole.
     broker_timeout : float or None
         Seconds without any answer of a broker, after which reading fails; None: never.
+    notes : Path or None
+        Folder of a state for `DecodingNotes`. None: a message that kills its decoder kills the
+        process each time that it is read.
     """
 
     topics: tuple[str, ...]
@@ -71,9 +76,14 @@ class KafkaConfig:
     queue_records: int = QUEUE_RECORDS
     max_batch_bytes: int = BATCH_BYTES
     broker_timeout: float | None = BROKER_TIMEOUT_SECONDS
+    notes: Path | None = None
 
     def __post_init__(self) -> None:
-        """Refuse names that no broker could have, and batches smaller than messages."""
+        """Refuse names, batches and codecs that will not do."""
+        codec = self.codec.codec
+        if self.notes is not None and not isinstance(codec, LoadedCodec | None):
+            msg = "notes need a codec that another process can make: one of load_codec"
+            raise ConfigError(msg)
         check_servers(self.bootstrap_servers)
         for topic in self.topics:
             check_topic(topic)

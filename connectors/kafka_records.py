@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -12,6 +13,8 @@ from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, rea
 from echo_stream.connectors.codecs.blocks import Block, Blocks
 from echo_stream.connectors.codecs.fields import id_of, ids_in_keys, label_in
 from echo_stream.connectors.codecs.messages import Named
+from echo_stream.connectors.decoding_notes import DecodingNotes
+from echo_stream.connectors.isolated_decoder import DeadlyMessageError, IsolatedDecoder
 from echo_stream.connectors.records import Lost, Record, Records
 from echo_stream.connectors.waiting_records import WaitingRecords
 from echo_stream.errors import ConfigError, DataError, ShapeError
@@ -54,6 +57,8 @@ class RecordDecoder:
     on_tombstone : {"forget", "ignore"}
     is_shared : bool
         Whether others read parts of the log: labels and tombstones say where they stand, then.
+    notes : Path, optional
+        Folder for `DecodingNotes`.
 
     Attributes
     ----------
@@ -68,8 +73,15 @@ class RecordDecoder:
     """
 
     def __init__(
-        self, codec: CodecConfig, on_tombstone: OnTombstone = "forget", *, is_shared: bool = False
+        self,
+        codec: CodecConfig,
+        on_tombstone: OnTombstone = "forget",
+        *,
+        is_shared: bool = False,
+        notes: Path | None = None,
     ) -> None:
+        self.notes = None if notes is None else DecodingNotes(notes)
+        self._isolated = IsolatedDecoder(codec)
         self._codec = codec
         self._is_shared = is_shared
         self._forgets = on_tombstone == "forget"
@@ -101,9 +113,9 @@ class RecordDecoder:
         """
         found = _Found()
         run = _Run(None, 0)
-        while waiting and found.num_samples + len(run.records) < max_samples:
+        while waiting and not found.is_cut and found.num_samples + len(run.records) < max_samples:
             missing = max_samples - found.num_samples - len(run.records)
-            following = waiting.next(missing)
+            following, is_noted = waiting.next(missing), False
             if following.lost is not None:
                 self._take_run(run, found)
                 found.reject_batch(following.origins[0], following.lost)
@@ -113,8 +125,11 @@ class RecordDecoder:
                 continue
             for block, records, named in self._parts(following):
                 missing = max_samples - found.num_samples - len(run.records)
-                if missing <= 0:
+                if missing <= 0 or found.is_cut:
                     break
+                if block is None and not is_noted and self._is_native(records):
+                    self._note(following.origins)
+                    is_noted = True
                 if block is not run.block:
                     self._take_run(run, found)
                     run = _Run(block, len(found.records))
@@ -127,7 +142,34 @@ class RecordDecoder:
                     self._take_run(run, found)
                     run = _Run(None, len(found.records))
         self._take_run(run, found)
+        if self.notes is not None:
+            self.notes.end()
         return found.as_batch()
+
+    def close(self) -> None:
+        """Let go of the note, and of the process for suspected messages."""
+        self._isolated.close()
+        if self.notes is not None:
+            self.notes.close()
+
+    def _is_native(self, records: Records) -> bool:
+        """Tell whether a message that has just been looked at is decoded by what it may kill."""
+        is_sample = self.notes is not None and records.values[0] is not None
+        return is_sample and self._blocks.is_native
+
+    def _note(self, origins: Sequence[Origin]) -> None:
+        """Note that messages are going to be decoded one by one."""
+        assert self.notes is not None
+        self.notes.begin(origins[0], origins[-1])
+        if not self.notes.has_suspects:
+            self._isolated.close()
+
+    def _read(self, record: Record) -> Decoded | Change:
+        """Return what a message brings; one that is suspected is decoded in another process."""
+        is_native = record.value is not None
+        if is_native and self.notes is not None and self.notes.is_suspect(record.origin):
+            return self._isolated.read(record, self.schema)
+        return read_message(record.key, record.value, record.headers, self._codec, self.schema)
 
     def _parts(self, records: Records) -> Iterator[tuple[Block | None, Records, Sequence[Named]]]:
         """Yield records in parts of one block each, or alone, and their headers."""
@@ -186,9 +228,7 @@ class RecordDecoder:
                 found.num_tombstones += 1
                 continue
             try:
-                decoded = read_message(
-                    record.key, record.value, record.headers, self._codec, self.schema
-                )
+                decoded = self._read(record)
                 if not isinstance(decoded, Decoded):
                     self._check_texts([decoded.id], [getattr(decoded, "label", None)])
                     stands = origin if self._is_shared else None
@@ -200,6 +240,7 @@ class RecordDecoder:
                 samples = _samples(decoded, origin)
                 self._check_texts(samples.ids.tolist(), decoded.labels)
             except (DecodeError, ShapeError) as err:
+                found.is_cut |= isinstance(err, DeadlyMessageError)
                 found.rejected.append(_rejected(record, err, run.place + place))
             else:
                 found.add(samples)
@@ -221,13 +262,14 @@ class RecordDecoder:
 
 @dataclass(slots=True)
 class _Found:
-    """What records have brought so far."""
+    """What records have brought so far; it is cut behind one that may have taken minutes."""
 
     parts: list[Samples] = field(default_factory=list)
     rejected: list[RejectedSample] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     num_tombstones: int = 0
     num_samples: int = 0
+    is_cut: bool = False
     records: Records = field(default_factory=Records)
 
     def add(self, samples: Samples) -> None:
@@ -319,5 +361,5 @@ def _rejected(record: Record, err: DecodeError | ShapeError, place: int) -> Reje
         headers=tuple(record.headers),
         origin=record.origin,
         place=place,
-        exception=type(err.__cause__ or err).__name__,
+        exception=err.exception if isinstance(err, DecodeError) else type(err).__name__,
     )

@@ -75,7 +75,10 @@ class KafkaSource:
         self._membership = membership
         self._topics = sorted(set(config.topics))
         self._decoder = RecordDecoder(
-            config.codec, config.on_tombstone, is_shared=membership is not None
+            config.codec,
+            config.on_tombstone,
+            is_shared=membership is not None,
+            notes=config.notes,
         )
         self._waiting = WaitingRecords(Offsets({}))  # taken from the queue
         self._exhausted = False
@@ -261,6 +264,8 @@ class KafkaSource:
     def commit(self, position: Mapping[str, int]) -> None:
         """Mirror a position to the group, for lag monitors, soon. A failure is only logged."""
         self._mirror.commit(position, self._partitions)
+        if self._decoder.notes is not None:
+            self._decoder.notes.passed(position)
 
     def expect(self, schema: SampleSchema) -> None:
         """Reject messages of any other schema from now on; see `RecordDecoder.expect`."""
@@ -321,6 +326,7 @@ class KafkaSource:
 
     def close(self) -> None:
         """Close the clients, once the last commit has arrived or two seconds have passed."""
+        self._decoder.close()
         self._ids.close()
         self._close_consumer()
 
@@ -373,6 +379,8 @@ class KafkaSource:
     def _read_from(self, following: Mapping[TopicPartition, int]) -> None:
         """Tell the client where to read on."""
         self._offsets = Offsets(following)
+        if self._decoder.notes is not None:
+            self._decoder.notes.look()
         # First: a member that has lost partitions gets no further than the poller.
         self._waiting = WaitingRecords(self._offsets)
         self._verified = self._offsets.following.copy()

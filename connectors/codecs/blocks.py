@@ -62,6 +62,12 @@ class Blocks:
     ----------
     config : CodecConfig
 
+    Attributes
+    ----------
+    is_native : bool
+        Whether the message that `of` was asked of last is decoded by native code, which it may
+        kill, with its process.
+
     Examples
     --------
     >>> blocks = Blocks(CodecConfig("raw", "uint8", (2,)))
@@ -76,6 +82,7 @@ class Blocks:
         self._config = config
         self._plan = lru_cache(maxsize=256)(self._new_plan)
         self._npy: Block | None = None  # of the last `.npy`
+        self.is_native = False
 
     def of(self, value: bytes, named: Named) -> Block | None:
         """Return the block that a message is of; None where it has to be decoded alone.
@@ -84,13 +91,15 @@ class Blocks:
         late label has content. O(1), but
         for headers that have not been seen before.
         """
-        if self._config.codec is not None or "change" in named:
+        self.is_native = self._config.codec is not None
+        if self.is_native or "change" in named:
             return None
         declared = _NO_HEADERS
         if named:
             declared = (named.get("content-type"), named.get("dtype"), named.get("shape"))
             for text in declared:
                 if text is not None and len(text) > _MAX_HEADER:
+                    self.is_native = True  # for all that is known
                     return None
         format, raw = self._plan(*declared, len(value))
         if format == "auto":
@@ -100,6 +109,7 @@ class Blocks:
                 format = likely_format(value, named, self._config)
             except DataError:  # which `decode` raises too
                 return None
+        self.is_native = format in ("arrow", "image")
         if format == "npy":
             return self._npy_block(value)
         return raw if format == "raw" else None

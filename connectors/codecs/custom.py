@@ -1,6 +1,7 @@
 """Codecs of the user's own: `module:factory`, whose object decodes messages."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,14 @@ from echo_stream.samples import as_objects
 from echo_stream.validation import first_line
 
 
-def load_codec(spec: str) -> Codec:
+class LoadedCodec(NamedTuple):
+    """A codec, and the `module:factory` that has made it: another process makes its own."""
+
+    spec: str
+    decode: Callable[[bytes, Headers, bytes | None], Sequence[Sample]]
+
+
+def load_codec(spec: str) -> LoadedCodec:
     """Return the codec that the factory `module:factory` makes.
 
     Raises
@@ -30,7 +38,7 @@ def load_codec(spec: str) -> Codec:
     if not callable(getattr(codec, "decode", None)):
         msg = f"codec {spec!r}: {spec}() returned {type(codec).__name__}, which has no decode()"
         raise ConfigError(msg)
-    return codec
+    return LoadedCodec(spec, codec.decode)
 
 
 def read_custom(

@@ -31,6 +31,8 @@ class DecodeError(DataError):
     ----------
     reason : {"decode", "schema", "nonfinite"}
         Illegible or over a limit; of an unusable shape or dtype; not finite as float32.
+    exception : str
+        Class of the error that was met; by default that of the cause, if there is one.
 
     Examples
     --------
@@ -38,9 +40,17 @@ class DecodeError(DataError):
     it has the column \x1b[2Jy\n
     """
 
-    def __init__(self, message: str, reason: RejectReason = "decode") -> None:
+    def __init__(
+        self, message: str, reason: RejectReason = "decode", exception: str | None = None
+    ) -> None:
         super().__init__(_printable(message[:_MAX_CHARACTERS]))
         self.reason: RejectReason = reason
+        self._exception = exception
+
+    @property
+    def exception(self) -> str:
+        """Return the class of the error that was met."""
+        return self._exception or type(self.__cause__ or self).__name__
 
 
 class Decoded(NamedTuple):
