@@ -4,6 +4,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 EXAMPLES ?= 2000
 CERTIFICATES ?= 1000000
+LIVES ?= 2000
 MESSAGES ?= 10000
 DAMAGED ?= 100000
 KILLS ?= 25
@@ -32,10 +33,12 @@ test: $(VENV)/.group-test ## run the tests; PYTEST_ARGS="-k name" for some of th
 	.ci/debian-packages
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-fuzz: $(VENV)/.group-test ## look long for wrong certificates and decoders; EXAMPLES= CERTIFICATES= MESSAGES= DAMAGED=
+fuzz: $(VENV)/.group-test ## look long for wrong certificates and decoders; EXAMPLES= CERTIFICATES= LIVES= MESSAGES= DAMAGED=
 	ECHO_STREAM_FUZZ_EXAMPLES=$(EXAMPLES) ECHO_STREAM_FUZZ_CERTIFICATES=$(CERTIFICATES) \
+		ECHO_STREAM_FUZZ_LIVES=$(LIVES) \
 		ECHO_STREAM_FUZZ_MESSAGES=$(MESSAGES) ECHO_STREAM_FUZZ_DAMAGED=$(DAMAGED) \
 		$(BIN)/pytest --timeout 0 tests/test_certificates.py tests/test_repair.py tests/test_many_certificates.py \
+		tests/test_pool_bounds.py \
 		tests/connectors/test_codecs_fuzz.py
 
 kills: $(VENV)/.group-test ## kill consumers KILLS= times while their topic is being written

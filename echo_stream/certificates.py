@@ -78,12 +78,22 @@ def collapsed(drops: Sequence[Drop], centre: Array, *, farthest: bool) -> list[D
     Both bounds are carried over to the centre of now by the triangle inequality, so that
     nothing is lost there, and later no more than the centre will have moved: carried to
     the newer reference, which is noisier the older it is, they would lose that noise too.
+    Those that follow each other at one reference become one first, which loses nothing.
     """
     left = list(drops)
+    for place in range(len(left) - 1, 0, -1):
+        older, newer = left[place - 1 : place + 1]
+        if len(left) > MAX_CLOSED and _is_at_one_place(older, newer):
+            left[place - 1 : place + 1] = [_merged(older, newer, centre, farthest=farthest)]
     while len(left) > MAX_CLOSED:
         older, newer, *rest = left
         left = [_merged(older, newer, centre, farthest=farthest), *rest]
     return left
+
+
+def order_key(drop: Drop) -> tuple[Any, ...]:
+    """Return what two bounds are put in order by: all that they say."""
+    return drop.reference.tolist(), drop.distance, drop.tie or (), drop.last or ()
 
 
 def drop_bound(drops: Sequence[Drop], centre: Array, *, farthest: bool) -> float:
@@ -136,13 +146,20 @@ def is_certified(
 
 def _merged(older: Drop, newer: Drop, centre: Array, *, farthest: bool) -> Drop:
     """Return one bound, at centre, on what either bounds; where both are alike, at theirs."""
-    if older.distance == newer.distance and np.array_equal(older.reference, newer.reference):
+    if _is_at_one_place(older, newer):
+        strictest = (max if farthest else min)(older.distance, newer.distance)
+        bounds = [drop for drop in (older, newer) if drop.distance == strictest]
         # Among equal samples the earlier tie is the bound; without one, none is settled by tie.
-        ties = [drop.tie for drop in (older, newer) if drop.tie is not None]
-        return Drop(newer.reference, newer.distance, min(ties) if len(ties) == 2 else None)
+        ties = [drop.tie for drop in bounds if drop.tie is not None]
+        return Drop(newer.reference, strictest, min(ties) if len(ties) == len(bounds) else None)
     carried = [_carried(drop, centre, farthest=farthest) for drop in (older, newer)]
     # A bound below 0 says nothing, and a distance is none.
     return Drop(centre, max(carried) if farthest else max(min(carried), 0.0))
+
+
+def _is_at_one_place(older: Drop, newer: Drop) -> bool:
+    """Tell whether two bounds are on the distance to one reference."""
+    return np.array_equal(older.reference, newer.reference)
 
 
 def _carried(drop: Drop, centre: Array, *, farthest: bool) -> float:

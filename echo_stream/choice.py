@@ -28,18 +28,32 @@ class Choice(NamedTuple):
         rule allows for another.
     cells_in_doubt : set of int
         Positions of the cells of which a chosen sample is not certified, or not held.
+    dealt : ndarray of shape (M,), int64
+        Slots of the core that each cell was dealt.
+    num_slots : int
+        Slots of core and support; there are fewer rows where nothing held is left for one.
     """
 
     core: list[Pick]
     support: list[Pick]
     num_substituted: int
     cells_in_doubt: set[int]
+    dealt: IntArray
+    num_slots: int
 
     @classmethod
-    def of(cls, core: list[Pick], support: list[Pick], missing: list[int]) -> "Choice":
+    def of(
+        cls,
+        core: list[Pick],
+        support: list[Pick],
+        missing: list[int],
+        dealt: IntArray,
+        support_slots: int = 0,
+    ) -> "Choice":
         """Return the choice of picks; missing has the cell of each slot without its sample."""
         doubtful = {pick.cell for pick in core + support if not pick.is_certified}
-        return cls(core, support, len(missing), doubtful | set(missing))
+        num_slots = int(dealt.sum()) + support_slots
+        return cls(core, support, len(missing), doubtful | set(missing), dealt, num_slots)
 
 
 def choose(
@@ -59,32 +73,34 @@ def choose(
     Notes
     -----
     Slots are dealt from counts and degrees alone, never from what the pools happen to
-    hold. Only where samples were forgotten can a slot's sample be missing; the next one
-    held, in the same order, fills it then, and is not certified.
+    hold. Only where samples were forgotten can a slot's sample be missing: its own cell's, or
+    others', so that a cell is asked for more than its pools were made for. The next one held,
+    in the same order, fills it then, and is not certified. The ranks that other cells are asked
+    for, and what is certified of them, do not depend on it.
     """
     picker = Picker(pools, statistics)
     offered = statistics.counts - pools.absent[statistics.slots]
     classes = statistics.classes
     core, missing, dealt = _fill(picker.core, offered, order, config.core_slots, classes)
     if pools.support is None:
-        return Choice.of(core, [], missing)
+        return Choice.of(core, [], missing, dealt)
     if config.support_size:
         size, chosen = config.support_size, list[Pick]()
         farthest = [picker.farthest(cell, size) for cell in range(len(order))]
         for cell in order.tolist():
             missing += [cell] * (min(size, int(offered[cell])) - len(farthest[cell]))
             chosen += farthest[cell]
-        return Choice.of(core, chosen, missing)
+        return Choice.of(core, chosen, missing, dealt, int(np.minimum(offered, size).sum()))
     taken: list[list[Pick]] = [[] for _ in order]
     for pick in core:
         taken[pick.cell].append(pick)
 
     def others(cell: int, number: int) -> list[Pick]:
-        return picker.support(cell, number, taken[cell])
+        return picker.support(cell, number, taken[cell], int(dealt[cell]))
 
     left = offered - dealt
-    support, more_missing, _ = _fill(others, left, order, config.support_slots, classes)
-    return Choice.of(core, support, missing + more_missing)
+    support, more_missing, more = _fill(others, left, order, config.support_slots, classes)
+    return Choice.of(core, support, missing + more_missing, dealt, int(more.sum()))
 
 
 def _fill(

@@ -8,7 +8,7 @@ is ordered anew.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -18,10 +18,11 @@ from echo_stream.certificates import (
     Drop,
     Standing,
     collapsed,
+    order_key,
     standing_from_json,
     standing_to_json,
 )
-from echo_stream.members import Member, own, tie_from_json, tie_to_json
+from echo_stream.members import Member, Tie, own, tie_from_json, tie_to_json
 from echo_stream.scratch import Scratch, chunks
 from echo_stream.selection import distance_of
 from echo_stream.typing import Array, FloatArray
@@ -30,6 +31,8 @@ SPARE_TWINS = 4  # beyond those needed: others take the places of forgotten ones
 TINY = 1e-37  # squares below float32's normal range lose precision
 RUN_MEMBERS = 256  # points held at a time when pools are ordered anew
 PointsOf = Callable[[Sequence[Member]], Array]
+Place: TypeAlias = tuple[float, Tie]
+"""Key and tie of a sample: where it stands in the order of a pool."""
 
 
 class DistancePools:
@@ -52,9 +55,11 @@ class DistancePools:
     capacities : ndarray of shape (M,), float64
         Members that each pool may hold.
     needed : ndarray of shape (M,), float64
-        Ranks of each cell that can ever be asked for. Of samples with the same payload, twins,
-        so many are held, the first by tie, and a few to spare for those that are forgotten:
-        the others can never be chosen, wherever the centre moves, and so need no bound.
+        Ranks of each cell that are asked for, as far as its counts tell. Of samples with the
+        same payload, twins, so many are held, the first by tie, and a few to spare for those
+        that are forgotten.
+    assured : ndarray of shape (M,), float64
+        Ranks of each cell that no twin left out can have; inf where none was left out.
     points_of, farthest
         As given.
     pools : list of BoundedPool
@@ -66,6 +71,21 @@ class DistancePools:
 
     Notes
     -----
+    Why a kept sample m is the batch choice for its rank r among those held, if it precedes
+    the bounds on what was dropped and r is assured. A twin is left out only while more than
+    ``needed`` of its like precede it by tie, wherever the centre is: as many as that are
+    assured then, and one fewer for each sample of the cell that is forgotten later. Assume that
+    a sample which is not held precedes m, and take the first of them. It is none that the
+    bounds are about, so it is a twin that was left out; those that precede it precede m as well
+    and are all held, so r exceeds their number, which is no less than what is assured. Ranks
+    beyond ``needed`` are asked for where other cells have lost samples: they are not assured.
+    A rank that no held sample has, since the pool has run out, is no row at all. What other
+    cells are asked for does not depend on it: slots are dealt by counts and degrees alone.
+
+    Within an epoch that has dropped something, nothing enters that lies beyond the bound on
+    that. A full pool sees to it by itself: what it drops stands behind its last member. One
+    that has lost members otherwise has an end (`check`).
+
     The device compares rounded distances with limits that are wide enough to cover
     the rounding: what it refuses is beyond the pool's last member for certain. What
     passes is compared on the host, exactly and in float64.
@@ -80,7 +100,7 @@ class DistancePools:
         *,
         farthest: bool,
     ) -> None:
-        self.capacities, self.needed = np.zeros(0), np.zeros(0)
+        self.capacities, self.needed, self.assured = np.zeros(0), np.zeros(0), np.zeros(0)
         self.pools: list[BoundedPool] = []
         self.references = torch.zeros((0, dim), dtype=dtype, device=device)
         self.seen = np.zeros(0, dtype=np.int64)
@@ -90,6 +110,9 @@ class DistancePools:
         self._closed: list[list[Drop]] = []
         self._dropped_before = np.zeros(0, dtype=np.int64)
         self._twins = np.zeros(0, dtype=np.int64)
+        # By slot, where a pool that is not full has dropped something in the open epoch: the
+        # last place that it may hold.
+        self._ends: dict[int, Place] = {}
         self._scratch = Scratch(dtype, device)
         # k squares sum with a relative error below (k + 2) eps / 2, and the root taken and
         # undone adds three; twice that is safe.
@@ -100,7 +123,7 @@ class DistancePools:
         """Bytes of references, limits and bounds; payloads are counted with the members."""
         bounds = sum(drop.reference.nbytes + 8 for drops in self._closed for drop in drops)
         arrays = self.seen.nbytes + self._dropped_before.nbytes + self._twins.nbytes
-        arrays += self.capacities.nbytes + self.needed.nbytes
+        arrays += self.capacities.nbytes + self.needed.nbytes + self.assured.nbytes
         return self.references.nbytes + self._limits.nbytes + arrays + bounds
 
     def extend(self, num_cells: int) -> None:
@@ -113,6 +136,7 @@ class DistancePools:
         unbounded = np.full(missing, np.inf)
         self.capacities = np.append(self.capacities, unbounded)
         self.needed = np.append(self.needed, unbounded)
+        self.assured = np.append(self.assured, unbounded)
         zeros = np.zeros(missing, dtype=np.int64)
         self.seen = np.append(self.seen, zeros)
         self._dropped_before = np.append(self._dropped_before, zeros)
@@ -137,7 +161,7 @@ class DistancePools:
         references = self.references[torch.from_numpy(slots).to(self.references.device)]
         keys = self._keys(points, references.cpu().numpy()).tolist()
         for slot, member, key in zip(slots.tolist(), members, keys, strict=True):
-            if not self._is_spare_twin(slot, key, member):
+            if self._may_hold(slot, key, member) and not self._is_spare_twin(slot, key, member):
                 self.pools[slot].offer(key, member, self.capacities[slot])
         self.refresh_limits(np.unique(slots).tolist())
 
@@ -158,35 +182,42 @@ class DistancePools:
 
     def drops(self, slot: int) -> list[Drop]:
         """Return the bounds on all that a cell's pool has ever dropped, the open epoch's last."""
-        closed = self._closed[slot]
-        if self._dropped(slot) == self._dropped_before[slot]:
+        closed, end = self._closed[slot], self._end(slot)
+        if end is None:
             return list(closed)
-        # Keys only leave from the far end: nothing dropped in this epoch precedes the last kept.
-        key, last = self.pools[slot].last()
+        key, tie = end
         distance = float(np.sqrt(abs(key)))
-        reference = self.references[slot].double().cpu().numpy().copy()
-        drop = Drop(reference, distance, own(last.tie) if distance == 0 else None)
-        return [*closed, drop]
+        return [*closed, Drop(self._reference(slot), distance, own(tie) if distance == 0 else None)]
 
     def absorb(self, slot: int, other: "DistancePools", theirs: int, *, is_theirs: bool) -> None:
         """Unite a cell's pool with that of another; `reorder` must then order it.
 
         What both have dropped stays bounded by the bounds of both. The open epoch of one
-        of them goes on, theirs if is_theirs: what it drops stays behind the last one kept,
-        since the united pool is no smaller.
+        of them goes on, theirs if is_theirs, with its end; of both, if they are the same.
         """
-        if is_theirs:
-            closed = [*other._closed[theirs], *self.drops(slot)]
-            before = other._dropped_before[theirs] + self._dropped(slot)
+        ends = [self._end(slot), other._end(theirs)]
+        if torch.equal(self.references[slot], other.references[theirs].to(self.references)):
+            mine, others = self._closed[slot], other._closed[theirs]
+            before = self._dropped_before[slot] + other._dropped_before[theirs]
+        elif is_theirs:
+            mine, others, ends = self.drops(slot), other._closed[theirs], ends[1:]
+            before = self._dropped(slot) + other._dropped_before[theirs]
             self.references[slot] = other.references[theirs].to(self.references)
         else:
-            closed = [*self._closed[slot], *other.drops(theirs)]
+            mine, others, ends = self._closed[slot], other.drops(theirs), ends[:1]
             before = self._dropped_before[slot] + other._dropped(theirs)
         members = [*self.pools[slot], *other.pools[theirs]]
         self.pools[slot] = BoundedPool((0.0, member) for member in members)
         self.seen[slot] += other.seen[theirs]
         self._twins[slot] += other._twins[theirs]
-        self._closed[slot], self._dropped_before[slot] = closed, before
+        self.assured[slot] = min(self.assured[slot], other.assured[theirs])
+        self._closed[slot] = [*others, *mine] if is_theirs else [*mine, *others]
+        self._dropped_before[slot] = before
+        self._set_end(slot, min((end for end in ends if end is not None), default=None))
+
+    def epoch_order(self, slot: int) -> tuple[Any, ...]:
+        """Return what tells two epochs of a cell apart: the reference, and the bounds so far."""
+        return self._reference(slot).tolist(), [order_key(drop) for drop in self.drops(slot)]
 
     def reorder(self, slots: Sequence[int], centres: FloatArray) -> None:
         """Order pools that were united; of too many bounds, some become one at the centres."""
@@ -201,8 +232,11 @@ class DistancePools:
         on that is closed first.
         """
         self.close(slot)
-        self.bound_twins(slot)
+        num_held = len(self.pools[slot])
         self.pools[slot].remove(members)
+        if num_held - len(self.pools[slot]) < len(members):
+            self._bound_twins(slot)
+        self.assured[slot] -= len(members)
         self.seen[slot] -= len(members)
         self._dropped_before[slot] = self._dropped(slot)
         # The cell is not as it was, and if all that is left is held, nothing bounds it.
@@ -215,23 +249,10 @@ class DistancePools:
 
         Where there are too many, they become fewer at centre, by default the reference.
         """
-        at = self.references[slot].double().cpu().numpy() if centre is None else centre
-        self._closed[slot] = collapsed(self.drops(slot), at.copy(), farthest=self.farthest)
+        at = self._reference(slot) if centre is None else centre.copy()
+        self._closed[slot] = collapsed(self.drops(slot), at, farthest=self.farthest)
         self._dropped_before[slot] = self._dropped(slot)
-
-    def bound_twins(self, slot: int) -> None:
-        """Stop to leave twins out: those that have been dropped may be asked for now.
-
-        Nobody knows where they were, so nothing of the cell is proven any more.
-        """
-        if self._twins[slot]:
-            reference = self.references[slot].double().cpu().numpy().copy()
-            anywhere = Drop(reference, np.inf if self.farthest else 0.0)
-            self._twins[slot] = 0
-            self._closed[slot] = collapsed(
-                [*self._closed[slot], anywhere], reference, farthest=self.farthest
-            )
-            self._dropped_before[slot] = self._dropped(slot)
+        self._set_end(slot, None)
 
     def settle(
         self, slot: int, members: Sequence[Member], centre: FloatArray, last: Standing
@@ -248,10 +269,10 @@ class DistancePools:
             Of the last of the members: what is not among them stands behind it.
         """
         self.references[slot] = torch.from_numpy(centre).to(self.references)
-        self.seen[slot], self._twins[slot] = last.num_samples, 0
-        self.pools[slot] = BoundedPool()
+        self.seen[slot], self._twins[slot], self.assured[slot] = last.num_samples, 0, np.inf
+        self._dropped_before[slot] = last.num_samples - len(members)
+        self._set_end(slot, None)
         self._fill([slot], [list(members)])
-        self._dropped_before[slot] = self._dropped(slot)
         distance = distance_of(last.key, last.num_samples)
         drop = Drop(centre.copy(), distance, last=last)
         self._closed[slot] = [drop] if self._dropped(slot) else []
@@ -263,13 +284,14 @@ class DistancePools:
         target.references, target._limits = self.references.clone(), self._limits.clone()
         target.seen = self.seen.copy()
         target._dropped_before = self._dropped_before.copy()
-        target._twins = self._twins.copy()
+        target._twins, target.assured = self._twins.copy(), self.assured.copy()
+        target._ends = dict(self._ends)
         target._closed = [list(drops) for drops in self._closed]
 
     def refresh_limits(self, slots: Iterable[int]) -> None:
         """Take over the limits of pools that have changed."""
         chosen = list(slots)
-        keys = np.array([self.pools[slot].limit(self.capacities[slot]) for slot in chosen])
+        keys = np.array([self._limit(slot) for slot in chosen])
         limits = -keys * (1 - self._margin) - TINY if self.farthest else keys * (1 + self._margin)
         index = torch.tensor(chosen, dtype=torch.int64, device=self._limits.device)
         self._limits[index] = torch.from_numpy(limits).to(self._limits)
@@ -277,6 +299,64 @@ class DistancePools:
     def _dropped(self, slot: int) -> int:
         """Return how many samples of a cell are not held, but for spare twins."""
         return int(self.seen[slot]) - len(self.pools[slot]) - int(self._twins[slot])
+
+    def check(self) -> None:
+        """Raise AssertionError where a pool could take in what lies beyond what it has dropped.
+
+        Every pool is within its capacity and up to its end, and one that has dropped something
+        in the open epoch is full or has an end. O(M).
+        """
+        for slot, pool in enumerate(self.pools):
+            num_open = self._dropped(slot) - self._dropped_before[slot]
+            assert num_open >= 0, f"the pool of slot {slot} has dropped {num_open} samples"
+            assert len(pool) <= self.capacities[slot], f"the pool of slot {slot} is too full"
+            end, is_full = self._ends.get(slot), len(pool) == self.capacities[slot]
+            assert is_full or not num_open or end, f"the pool of slot {slot} has no end"
+            assert self._twins[slot] == 0 or self.assured[slot] < np.inf
+            if end is not None and len(pool):
+                key, last = pool.last()
+                assert (key, last.tie) <= end, f"the pool of slot {slot} goes beyond its end"
+
+    def _end(self, slot: int) -> Place | None:
+        """Return the first place at which the open epoch may have dropped something, if it has."""
+        if self._dropped(slot) == self._dropped_before[slot]:
+            return None
+        pool = self.pools[slot]
+        if slot in self._ends and len(pool) < self.capacities[slot]:
+            return self._ends[slot]
+        # A full pool drops from its far end.
+        key, last = pool.last()
+        return key, last.tie
+
+    def _set_end(self, slot: int, end: Place | None) -> None:
+        """Let a pool hold nothing that is later than its end, if there is one."""
+        self._ends.pop(slot, None)
+        if end is not None:
+            self._ends[slot] = end[0], own(end[1])
+
+    def _may_hold(self, slot: int, key: float, member: Member) -> bool:
+        """Tell whether a member is not later than what the open epoch has dropped."""
+        return slot not in self._ends or (key, member.tie) <= self._ends[slot]
+
+    def _limit(self, slot: int) -> float:
+        """Return the last key that may enter a pool."""
+        limit = self.pools[slot].limit(self.capacities[slot])
+        return min(limit, self._ends[slot][0]) if slot in self._ends else limit
+
+    def _reference(self, slot: int) -> FloatArray:
+        """Return a copy of a cell's reference, of shape (k,), float64."""
+        return self.references[slot].double().cpu().numpy().copy()
+
+    def _bound_twins(self, slot: int) -> None:
+        """Take twins that were left out for dropped ones, since one may be there no more.
+
+        Nobody knows where they were, so nothing of the cell is proven. The epoch must be closed.
+        """
+        if self._twins[slot]:
+            anywhere = Drop(self._reference(slot), np.inf if self.farthest else 0.0)
+            bounds = [*self._closed[slot], anywhere]
+            self._closed[slot] = collapsed(bounds, anywhere.reference, farthest=self.farthest)
+            self._twins[slot], self.assured[slot] = 0, np.inf
 
     def _thin(self, slot: int) -> None:
         """Take the spare twins out of a pool that was filled when more were needed. O(pool)."""
@@ -286,12 +366,13 @@ class DistancePools:
             if len(tied) > most:
                 held: Counter[bytes] = Counter()
                 for member in tied:
-                    held[member.x.tobytes()] += 1
-                    is_spare = held[member.x.tobytes()] > most
-                    spare += [member] if is_spare else []
+                    held[_content(member)] += 1
+                    spare += [member] if held[_content(member)] > most else []
         if spare:
+            # It may be full no more, but still lets nothing in that it would have dropped.
+            self._set_end(slot, self._end(slot))
             self.pools[slot].remove(spare)
-            self._twins[slot] += len(spare)
+            self._leave_out(slot, len(spare))
 
     def _is_spare_twin(self, slot: int, key: float, member: Member) -> bool:
         """Tell whether as many of its twins as are needed precede a sample.
@@ -301,14 +382,20 @@ class DistancePools:
         pool, most = self.pools[slot], self.needed[slot] + SPARE_TWINS
         if pool.num_tied(key) < most:
             return False
-        twins = [held for held in pool.tied(key) if np.array_equal(held.x, member.x)]
+        content = _content(member)
+        twins = [held for held in pool.tied(key) if _content(held) == content]
         if len(twins) < most:
             return False
-        self._twins[slot] += 1
+        self._leave_out(slot, 1)
         if member.tie > twins[-1].tie:
             return True
         self.pools[slot].remove(twins[-1:])
         return False
+
+    def _leave_out(self, slot: int, number: int) -> None:
+        """Count twins that are left out, of which each is preceded by those needed."""
+        self._twins[slot] += number
+        self.assured[slot] = min(self.assured[slot], self.needed[slot] + SPARE_TWINS)
 
     def _fill(self, slots: Sequence[int], members: Sequence[list[Member]]) -> None:
         """Order members of cells by their distance to the cells' references, and cut."""
@@ -320,7 +407,11 @@ class DistancePools:
             for slot, side, part in zip(
                 chosen, held, np.split(keys, np.cumsum(sizes)[:-1]), strict=True
             ):
-                self.pools[slot] = BoundedPool(zip(part.tolist(), side, strict=True))
+                self.pools[slot] = BoundedPool(
+                    (key, member)
+                    for key, member in zip(part.tolist(), side, strict=True)
+                    if self._may_hold(slot, key, member)
+                )
                 self._thin(slot)
                 self.pools[slot].cut(self.capacities[slot])
         self.refresh_limits(slots)
@@ -340,6 +431,7 @@ class DistancePools:
             "seen": self.seen.copy(),
             "dropped_before": self._dropped_before.copy(),
             "twins": self._twins.copy(),
+            "assured": self.assured.copy(),
             "drop_slots": np.array([slot for slot, _ in drops], dtype=np.int64),
             "drop_distances": np.array([drop.distance for _, drop in drops], dtype=np.float64),
             "drop_references": np.array(references, dtype=np.float64).reshape(-1, dim),
@@ -353,13 +445,18 @@ class DistancePools:
             for drop in drops
         ]
 
+    def ends(self) -> list[list[Any]]:
+        """Return slot, key and tie of each end as JSON."""
+        return [[slot, key, tie_to_json(tie)] for slot, (key, tie) in sorted(self._ends.items())]
+
     def restore(
         self,
         arrays: dict[str, Array],
         proofs: Sequence[Sequence[Any]],
+        ends: Sequence[Sequence[Any]],
         members: Sequence[list[Member]],
     ) -> None:
-        """Take over what `to_arrays` and `drop_proofs` returned, and the members by slot.
+        """Take over what `to_arrays`, `drop_proofs` and `ends` returned, and members by slot.
 
         The pools must be empty.
         """
@@ -367,7 +464,8 @@ class DistancePools:
         self.references = torch.from_numpy(np.array(arrays["references"])).to(self.references)
         self.seen = np.array(arrays["seen"])
         self._dropped_before = np.array(arrays["dropped_before"])
-        self._twins = np.array(arrays["twins"])
+        self._twins, self.assured = np.array(arrays["twins"]), np.array(arrays["assured"])
+        self._ends = {slot: (key, tie_from_json(tie)) for slot, key, tie in ends}
         columns = (arrays["drop_slots"], arrays["drop_references"], arrays["drop_distances"])
         for slot, reference, distance, (tie, last) in zip(*columns, proofs, strict=True):
             self._closed[slot].append(
@@ -385,6 +483,12 @@ def squared_distances(points: Array, references: FloatArray) -> FloatArray:
     """Return |p - r|^2, of shape (n,), float64, summed in the same order for every row."""
     difference = points.astype(np.float64) - references.astype(np.float64)
     return np.asarray((difference * difference).sum(axis=-1))
+
+
+def _content(member: Member) -> bytes:
+    """Return what twins have in common: the payload, and where it is."""
+    parts = (member.x, member.latent, member.vector)
+    return b"".join(part.tobytes() for part in parts if part is not None)
 
 
 def _runs(

@@ -232,6 +232,10 @@ class EchoCoreset(ChangingEstimator):
     def merge(self, other: "EchoCoreset") -> None:
         """Absorb an engine of the same generation and settings, which is left unchanged.
 
+        `a.merge(b)` and `b.merge(a)` end with the same counts and the same rows, proven or not.
+        Of three engines or more that are merged in other groups, counts and centroids are the
+        same, and no certificate is wrong; the rows in doubt, and how many there are, can differ.
+
         Of an id that both hold, and to which a label came late, all samples get the larger of
         those labels, numbers before text.
 

@@ -21,7 +21,7 @@ from echo_stream.sketch_state import (
 )
 from echo_stream.typing import Array, State
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 def pack_engine(progress: Progress, feature_names: Array | None) -> State:

@@ -81,13 +81,14 @@ class Picker:
         assert self._farthest is not None
         return _first(self._farthest, cell, number)
 
-    def support(self, cell: int, number: int, core: list[Pick]) -> list[Pick]:
+    def support(self, cell: int, number: int, core: list[Pick], dealt: int) -> list[Pick]:
         """Return the members of a cell farthest from its mean that are not in the core.
 
-        A rank is proven where the order of the farthest is, and the cell's core, too.
+        A rank is proven where the order of the farthest is, and the cell's core, too: all the
+        slots that it was dealt, since what should fill one and is not held may be farthest.
         """
         taken = copies(pick.member for pick in core)
-        is_core_proven = all(pick.is_certified for pick in core)
+        is_core_proven = len(core) == dealt and all(pick.is_certified for pick in core)
         ranked = self.farthest(cell, number + len(core))
         others = [pick for pick in ranked if not cross_off(pick.member, taken)][:number]
         return [
@@ -99,15 +100,15 @@ class Picker:
 def _first(ranking: Ranking, cell: int, number: int) -> list[Pick]:
     """Return the first members of a cell's pool, in order, with what is proven of each."""
     pools, statistics = ranking.pools, ranking.statistics
-    count, drops = int(statistics.counts[cell]), pools.drops(int(statistics.slots[cell]))
+    count, slot = int(statistics.counts[cell]), int(statistics.slots[cell])
+    drops, assured = pools.drops(slot), pools.assured[slot]
     centre = ranking.sums[cell] / count
 
     def pick(rank: int, key: float, member: Member) -> Pick:
         distance, standing = distance_of(key, count), Standing(key, member.tie, count)
-        is_proven = statistics.is_exact and is_certified(
-            distance, standing, drops, centre, farthest=pools.farthest
-        )
-        return Pick(cell, rank, distance, member, is_proven)
+        is_first = is_certified(distance, standing, drops, centre, farthest=pools.farthest)
+        is_proven = statistics.is_exact and rank <= assured and is_first
+        return Pick(cell, rank, distance, member, bool(is_proven))
 
     return [pick(rank, *entry) for rank, entry in enumerate(ranking.first(cell, number), start=1)]
 

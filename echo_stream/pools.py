@@ -206,13 +206,14 @@ class Pools:
         """Unite with other's pools; slots gives the slot here of each of its cells.
 
         table already holds the counts of both. Of a cell's two epochs the one that began
-        with more samples goes on.
+        with more samples goes on; of two with as many, the one that comes later in an order
+        made of all that they say, so that it is the same one whichever side is merged.
         """
         self.extend(table)
         self.quotas.take(other.quotas)
         self.size()
         for theirs, mine in enumerate(slots.tolist()):
-            is_theirs = bool(other.epoch_counts[theirs] > self.epoch_counts[mine])
+            is_theirs = self._is_before(mine, other, theirs)
             for name, pools in self.ordered.items():
                 pools.absorb(mine, other.ordered[name], theirs, is_theirs=is_theirs)
             if self.hashed is not None and other.hashed is not None:
@@ -224,7 +225,8 @@ class Pools:
             self.ordered[name].reorder(united, centres.cpu().numpy())
         counts = table.counts.cpu().numpy()
         self._renew_grown(table, counts, united)
-        self._lower_quota(counts)
+        self.quotas.lower(counts - self.absent, self._classes)
+        self._cut()
 
     def forget(self, slot: int, members: Sequence[Member], count: int) -> None:
         """Take samples out of a cell of which count have been offered. O(pool)."""
@@ -247,7 +249,6 @@ class Pools:
         for pools in self.ordered.values():
             for slot in range(len(pools.pools)):
                 pools.close(slot)
-                pools.bound_twins(slot)
         if self.hashed is not None:
             for slot in np.flatnonzero(counts > [len(pool) for pool in self.hashed.pools]).tolist():
                 self.hashed.close(slot)
@@ -298,9 +299,23 @@ class Pools:
     def _lower_quota(self, counts: Array) -> None:
         """Recompute R and R_s for the counts of now; where they have fallen, cut the pools."""
         if self.quotas.lower(counts - self.absent, self._classes):
-            self.size()
-            for side in self.all():
-                side.cut()
+            self._cut()
+
+    def _cut(self) -> None:
+        """Cut all pools to the quotas of now."""
+        self.size()
+        for side in self.all():
+            side.cut()
+
+    def _is_before(self, mine: int, other: "Pools", theirs: int) -> bool:
+        """Tell whether a cell's epoch comes before that of another's cell."""
+        if self.epoch_counts[mine] != other.epoch_counts[theirs]:
+            return bool(self.epoch_counts[mine] < other.epoch_counts[theirs])
+        here, there = (
+            [pools.epoch_order(slot) for pools in side.ordered.values()]
+            for side, slot in ((self, mine), (other, theirs))
+        )
+        return here < there
 
     def extend(self, table: CellTable) -> None:
         """Make room for all cells of a table."""

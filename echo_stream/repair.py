@@ -191,6 +191,8 @@ class _Cells:
     def in_doubt(cls, sketch: Sketch) -> "_Cells":
         """Return the cells of which a chosen sample is not certified, or not held."""
         statistics = sketch.table.statistics()
+        if not len(statistics.keys):  # all was forgotten
+            return cls(sketch, np.zeros(0, dtype=np.int64))
         graph = sketch.graph.draw(statistics, sketch.witnesses)
         order = order_cells(graph.degrees, statistics.counts)
         choice = choose(sketch.pools, statistics, order, sketch.config)

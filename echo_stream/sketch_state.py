@@ -60,6 +60,7 @@ def sketch_to_state(sketch: Sketch) -> State:
         "quota": [None if math.isinf(rounds) else int(rounds) for rounds in pools.quotas.of(0)],
         "members": columns_to_json(held),
         "drop_proofs": {name: side.drop_proofs() for name, side in pools.ordered.items()},
+        "ends": {name: side.ends() for name, side in pools.ordered.items()},
         "reservoir_limit": sketch.reservoir.limit_to_json(),
         "approximate": sketch.is_approximate,
         "sums_are_exact": sketch.table.is_exact,
@@ -96,7 +97,8 @@ def sketch_from_state(
     pools.absent = np.array(arrays["absent"])
     for name, side in pools.ordered.items():
         held_by = _members_by_slot(arrays[f"{name}.members"], members, len(sketch.table))
-        side.restore(with_prefix(arrays, f"{name}."), meta["drop_proofs"][name], held_by)
+        proofs, ends = meta["drop_proofs"][name], meta["ends"][name]
+        side.restore(with_prefix(arrays, f"{name}."), proofs, ends, held_by)
     if pools.hashed is not None:
         ends = meta["hash_ends"]
         pools.hashed.ends = {slot: tie_from_json(tie) for slot, tie in ends}

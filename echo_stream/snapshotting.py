@@ -62,7 +62,7 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
         lengths=graph.lengths,
         is_bridge=graph.is_bridge,
     )
-    return Snapshot(rows, cells, edges, _manifest(sketch, rows, cells, choice.num_substituted))
+    return Snapshot(rows, cells, edges, _manifest(sketch, rows, cells, choice))
 
 
 def with_anew(snapshot: Snapshot, sketch: Sketch) -> Snapshot:
@@ -248,9 +248,7 @@ def _weights(
     return np.where(is_first, weights[positions], 0.0)
 
 
-def _manifest(
-    sketch: Sketch, rows: CoresetRows, cells: CellRows, num_substituted: int
-) -> dict[str, Any]:
+def _manifest(sketch: Sketch, rows: CoresetRows, cells: CellRows, choice: Choice) -> dict[str, Any]:
     """Return what is known of the snapshot as a whole."""
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
@@ -269,11 +267,12 @@ def _manifest(
         "labels": _labels_by_role(rows),
         "labels_stream": sketch.labels.to_json(),
         "labels_reservoir": label_counts(sketch.reservoir.labels(sketch.config.budget)),
-        "num_substituted": num_substituted,
+        "num_substituted": choice.num_substituted,
         **sketch.forgotten.counts(),
         **sketch.changes.counts(),
         "num_distinct": int(np.count_nonzero(rows.weights)),
-        "certified_fraction": float(rows.certified.astype(bool).sum() / max(len(rows), 1)),
+        # A slot without a row counts as one that is not proven.
+        "certified_fraction": float(rows.certified.astype(bool).sum() / max(choice.num_slots, 1)),
         "sums_are_exact": sketch.table.is_exact,
         "state_bytes": sketch.size_bytes,
         "state_bytes_bound": sketch.memory_bound,

@@ -101,7 +101,8 @@ class _Cells:
             if member.tie in taken:
                 return None
             order = [entry for entry in order if not cross_off(entry[0], taken)]
-            picks = Picker(pools, statistics).support(position, len(order), core)
+            dealt = int(self.selection.choice.dealt[position])
+            picks = Picker(pools, statistics).support(position, len(order), core, dealt)
         chosen = [pick for pick in self.selection.choice.support if pick.cell == position]
         standing = self._standing(order, member, picks, chosen)
         bound = self._bound(pools.support, position, sums)

@@ -66,3 +66,38 @@ def _points(kind: str, size: int, dim: int, rng: np.random.Generator) -> Array:
     if kind == "equal":
         return np.tile(rng.random(dim), (size, 1))
     return rng.uniform(-0.2, 1.2, (size, dim))
+
+
+def twins(size: int, rng: np.random.Generator) -> Array:
+    """Return points, of shape (n, 2), of a few places that many share, and some single ones near.
+
+    Often place by place, so that what is asked of each falls as the next one comes.
+    """
+    places = rng.integers(0, 9, (rng.integers(2, 8), 2)) / 8
+    chosen = rng.choice(len(places), size, p=rng.dirichlet(np.ones(len(places))))
+    if rng.integers(2):
+        chosen = np.sort(chosen)
+    is_single = rng.random((size, 1)) < rng.choice([0.0, 0.05, 0.3])
+    return np.asarray(places[chosen] + is_single * rng.integers(-9, 10, (size, 2)) / 256)
+
+
+def falling_quota(rng: np.random.Generator) -> Array:
+    """Return points, of shape (n, 2), first of one quarter of the plane, whose quota then falls.
+
+    Groups of twins fill its pool, so that single ones are dropped; fewer of each are held as
+    other quarters are occupied, and what comes then may lie farther than those dropped.
+    """
+
+    def near(number: int, low: int = 1, high: int = 127) -> Array:
+        return rng.integers(low, high, (number, 2)) / 256
+
+    places = near(int(rng.integers(3, 6)), 50, 80)
+    first = np.concatenate([
+        np.repeat(places, rng.integers(10, 30, len(places)), axis=0), near(int(rng.integers(0, 30)))
+    ])  # fmt: skip
+    rng.shuffle(first)
+    others = rng.integers(0, 255, (rng.integers(20, 120), 2)) / 256
+    others[:, 0] = others[:, 0] / 2 + 0.5
+    at = int(rng.integers(1, 100))
+    last = near(int(rng.integers(5, int(len(first) * 0.6))), at, at + 27)
+    return np.concatenate([first, others, last])

