@@ -58,7 +58,7 @@ def test_states_that_cannot_forget_are_refused(tmp_path: Path) -> None:
     """No state, none named, and one without a checkpoint."""
     assert "there is no state at" in refusal("forget", 1, "--state", tmp_path / "x", exit_code=4)
     assert "give --state DIR" in refusal("forget", 1, exit_code=2)
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "checkpoints").mkdir(parents=True)
     message = refusal("forget", 1, "--state", tmp_path / "empty", exit_code=4)
     assert "has no checkpoint yet" in message
 

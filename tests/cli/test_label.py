@@ -150,7 +150,7 @@ def test_files_and_states_that_are_not_there_are_refused(tmp_path: Path) -> None
     assert "no such file" in refusal("label", "x.csv", "--state", tmp_path, exit_code=3)
     assert "there is no state" in refusal("label", file, "--state", tmp_path / "x", exit_code=4)
     assert "give --state DIR" in refusal("label", file, exit_code=2)
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "checkpoints").mkdir(parents=True)
     message = refusal("label", file, "--state", tmp_path / "empty", exit_code=4)
     assert "has no checkpoint yet" in message
 

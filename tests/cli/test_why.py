@@ -77,7 +77,7 @@ def test_nothing_to_ask(state: Path, tmp_path: Path) -> None:
     """No state, no checkpoint, a warm-up: each says what to do."""
     refusal("why", "1", exit_code=2)
     assert "there is no state" in refusal("why", "1", "--state", tmp_path / "no", exit_code=4)
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "checkpoints").mkdir(parents=True)
     line = refusal("why", "1", "--state", tmp_path / "empty", exit_code=4)
     assert "no checkpoint to ask" in line
     data = state.parent / "data.npz"
