@@ -30,6 +30,7 @@ from echo_stream.cli import (
 from echo_stream.cli.command import Group, config_option
 from echo_stream.cli.logs import use_logs
 from echo_stream.cli.output import complain, leave
+from echo_stream.connectors.malloc import keep_freed_memory
 from echo_stream.errors import (
     BadMessagesError,
     ConfigError,
@@ -98,6 +99,7 @@ def main() -> None:
     the same cores that takes many times as long where samples are small; to sleep at once takes
     longer alone. `benchmarks.neighbours` measures it.
     """
+    keep_freed_memory()
     if not WAITING & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = SPINS  # read once, when torch is imported
     code = _exit_code()

@@ -1,8 +1,6 @@
 """What a run does to its own process, so that its threads do not hold each other up."""
 
-import ctypes
 import gc
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +12,6 @@ from echo_stream.connectors.cores import usable_cores
 SWITCH_SECONDS = 0.0005  # Python's own is ten times that
 # Objects made and not let go of until one collection of cycles; Python's own are (700, 10, 10).
 COLLECT_AFTER = (50_000, 10, 10)
-# What glibc itself raises its thresholds to at most; its malloc.h has the numbers of the options.
-MALLOC_OPTIONS = {-1: 64 * 1024**2, -3: 32 * 1024**2}  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
 
 
 @contextmanager
@@ -35,13 +31,7 @@ def room_for_threads() -> Iterator[None]:
     after more new objects: thousands of records that wait are no cycles, and going through
     them again and again took much of a run's time. What is let go of is freed all the
     same, unless it is a cycle.
-
-    Memory that was freed is kept, up to 64 MiB at the top of each of malloc's arenas, and this
-    outlasts the block: the system clears each page that it gives out again, and with fetches of
-    megabytes that took longer than to read them. Where malloc is not glibc's, or is set by the
-    environment, nothing is set.
     """
-    _keep_freed_memory()
     threads, interval, thresholds = (
         torch.get_num_threads(),
         sys.getswitchinterval(),
@@ -59,13 +49,3 @@ def room_for_threads() -> Iterator[None]:
         gc.unfreeze()
         sys.setswitchinterval(interval)
         torch.set_num_threads(threads)
-
-
-def _keep_freed_memory() -> None:
-    """Tell glibc's malloc to ask the system for memory less often; other libraries have no such."""
-    if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for option, value in MALLOC_OPTIONS.items():
-            mallopt(option, value)

@@ -9,16 +9,18 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from benchmarks.fashion_mnist import anonymous_kib
 from benchmarks.streams import ClusterStream
 from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples
 from echo_stream.samples import Samples
 from echo_stream.validation import as_samples
 
 MIB = 1024**2
-WARM_SHARE = 1 / 3  # of a soak: then the state's pools are full, and the allocator's too,
-WARM_S = 60.0  # but not earlier than this
-GROWTH_MIB = 16  # that memory may gain after it, as a line through all readings says
-GROWTH_SHARE = 0.05  # or so much of what it was
+LONG_S = 240.0  # a shorter soak has pools that still fill, and says nothing of slopes
+BYTES_PER_SAMPLE = 1.0  # that anonymous memory may gain in the second half,
+GROWTH_MIB = 8  # or so much in all: what two lives of one process differ by
+WINDOWS = 10  # of the second half; the least of each counts, as checkpoints come and go
+HEAP_BYTES = 64 * MIB  # that glibc sets aside, at a multiple, for the arena of a thread
 MORE_FILES = 4  # a checkpoint and a snapshot that are being written
 MANY = 10**9  # more samples than are sent
 LAG_S = 15.0  # messages that wait to be counted are sent in so many seconds at most
@@ -26,13 +28,17 @@ LAG_S = 15.0  # messages that wait to be counted are sent in so many seconds at 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A run at a moment: seconds since the beginning, samples, messages behind, memory, files."""
+    """A run at a moment: seconds since the beginning, samples, messages behind, memory, files.
+
+    Memory is what no file backs: the rest, libraries above all, the system takes back.
+    """
 
     seconds: float
     n: int
     lag: int
-    rss_bytes: int
+    anonymous_bytes: int
     num_files: int
+    num_arenas: int
 
 
 @dataclass(slots=True)
@@ -43,23 +49,26 @@ class Readings:
 
     def read(self, pid: int, seconds: float, n: int, lag: int) -> None:
         """Add what is to be seen of a process now."""
-        process = psutil.Process(pid)
-        rss, files = process.memory_info().rss, process.num_fds()
-        self.all.append(Reading(seconds, n, lag, rss, files))
+        files = psutil.Process(pid).num_fds()
+        self.all.append(
+            Reading(seconds, n, lag, 1024 * anonymous_kib(pid), files, num_thread_arenas(pid))
+        )
 
     @property
     def settled(self) -> list[Reading]:
-        """The readings after the warm-up."""
-        return self.all[int(len(self.all) * WARM_SHARE) :]
+        """The readings of the second half of the samples."""
+        return [each for each in self.all if 2 * each.n >= self.all[-1].n]
 
     def check(self) -> None:
         """Check that memory and files are flat, and that the run keeps up.
 
-        Of memory a soak that is not longer than the warm-up says nothing.
+        Of a short soak memory says only that no thread has an arena of malloc to itself: that
+        is what made it grow, and growth is seen after minutes.
         """
         first, last = self.settled[0], self.settled[-1]
-        if first.seconds >= WARM_S:
-            allowed = max(GROWTH_MIB * MIB, GROWTH_SHARE * first.rss_bytes)
+        assert not any(each.num_arenas for each in self.all), self.table()
+        if last.seconds >= LONG_S:
+            allowed = max(BYTES_PER_SAMPLE * (last.n - first.n), GROWTH_MIB * MIB)
             assert self.growth_bytes() < allowed, self.table()
         middle = len(self.settled) // 2
         before, after = (
@@ -71,23 +80,28 @@ class Readings:
         assert max(each.lag for each in self.settled) < LAG_S * rate, self.table()
 
     def growth_bytes(self) -> float:
-        """Return what memory has gained after the warm-up, by a line through all readings."""
-        seconds = [each.seconds for each in self.settled]
-        slope = np.polyfit(seconds, [each.rss_bytes for each in self.settled], 1)[0]
-        return float(slope * (seconds[-1] - seconds[0]))
+        """Return what memory has gained in the second half, by a line through its windows."""
+        windows = [part for part in np.array_split(np.array(self.settled), WINDOWS) if len(part)]
+        least = [min(part, key=lambda each: each.anonymous_bytes) for part in windows]
+        n = [each.n for each in least]
+        if len(set(n)) < 2:
+            return 0.0
+        slope = np.polyfit(n, [each.anonymous_bytes for each in least], 1)[0]
+        return float(slope * (self.settled[-1].n - self.settled[0].n))
 
     def table(self, num_lines: int = 20) -> str:
         """Return a table of so many readings at even intervals, the last one included."""
         every = max(len(self.all) // num_lines, 1)
         lines = [
-            f"{'seconds':>8} {'samples':>11} {'a second':>9} {'lag':>8} {'MiB':>7} {'files':>6}"
+            f"{'seconds':>8} {'samples':>11} {'a second':>9} {'lag':>8} {'MiB':>7} {'files':>6} "
+            f"{'arenas':>6}"
         ]
         before = self.all[0]
         for each in self.all[::-1][::every][::-1]:
             rate = (each.n - before.n) / max(each.seconds - before.seconds, 1e-9)
             lines.append(
                 f"{each.seconds:8.0f} {each.n:11,} {rate:9,.0f} {each.lag:8,} "
-                f"{each.rss_bytes / MIB:7.1f} {each.num_files:6}"
+                f"{each.anonymous_bytes / MIB:7.1f} {each.num_files:6} {each.num_arenas:6}"
             )
             before = each
         return "\n".join(lines)
@@ -98,13 +112,13 @@ class Production:
 
     Parameters
     ----------
-    stream : ClusterStream
+    batches : iterator of Samples
     config : ProduceConfig
     seconds : float
     """
 
-    def __init__(self, stream: ClusterStream, config: ProduceConfig, seconds: float) -> None:
-        self._stream, self._config, self._seconds = stream, config, seconds
+    def __init__(self, batches: Iterator[Samples], config: ProduceConfig, seconds: float) -> None:
+        self._all, self._config, self._seconds = batches, config, seconds
         self._sent = 0
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._send, daemon=True)
@@ -130,28 +144,44 @@ class Production:
 
     def _batches(self) -> Iterator[Samples]:
         deadline = time.monotonic() + self._seconds
-        for batch in samples_of(self._stream, MANY):
+        for batch in self._all:
             if time.monotonic() > deadline:
                 return
             yield batch
 
 
-def samples_of(stream: ClusterStream, stop: int) -> Iterator[Samples]:
-    """Yield the samples of a stream up to one, each with its number as its id."""
+def num_thread_arenas(pid: int) -> int:
+    """Return how many heaps of glibc's malloc there are that belong to the arenas of threads.
+
+    Each is memory in use and, right behind it, what is set aside for it.
+    """
+    found, used = 0, (0, 0)
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        place, access, _, _, inode, *_ = line.split()
+        start, end = (int(address, 16) for address in place.split("-"))
+        is_behind = access == "---p" and inode == "0" and used[1] == start
+        found += is_behind and used[0] % HEAP_BYTES == 0 and end - used[0] == HEAP_BYTES
+        used = (start, end) if access == "rw-p" else (0, 0)
+    return found
+
+
+def samples_of(stream: ClusterStream, stop: int, num_ids: int) -> Iterator[Samples]:
+    """Yield the samples of a stream up to one; ids are their numbers, and begin anew."""
     row = 0
     for x, _ in stream.batches(0, stop):
-        yield as_samples(x, first_row=row)
+        yield as_samples(x, ids=np.arange(row, row + len(x)) % num_ids)
         row += len(x)
 
 
-def write_samples(stream: ClusterStream, stop: int, path: Path) -> None:
-    """Write x of the same samples as a .npy file, where they are read again."""
-    rows = np.lib.format.open_memmap(path, "w+", np.float32, (stop, stream.dim))
+def write_samples(batches: Iterator[Samples], stop: int, dim: int, path: Path) -> None:
+    """Write so many samples as a .npz file, where they are read again."""
+    rows = np.lib.format.open_memmap(path.with_suffix(".npy"), "w+", np.float32, (stop, dim))
+    ids = np.empty(stop, np.int64)
     row = 0
-    for x, _ in stream.batches(0, stop):
-        rows[row : row + len(x)] = x
-        row += len(x)
-    rows.flush()
+    for batch in batches:
+        rows[row : row + len(batch)], ids[row : row + len(batch)] = batch.x, batch.ids
+        row += len(batch)
+    np.savez(path, x=rows, id=ids)
 
 
 def watch(is_over: Callable[[], bool], read: Callable[[float], None], every_s: float) -> None:

@@ -1,4 +1,4 @@
-"""A consumer that reads at full speed, for a quarter of a minute or, with `make soak`, for ten."""
+"""Consumers that read at full speed: one for a quarter of a minute, or four, for ten each."""
 
 import os
 from pathlib import Path
@@ -10,6 +10,7 @@ from echo_stream import EchoCoreset, EngineConfig
 from echo_stream.connectors.engine_files import write_generation
 from echo_stream.connectors.files import file_source
 from echo_stream.connectors.kafka_sink import ProduceConfig
+from echo_stream.connectors.status_reader import STATUS_FILE
 from echo_stream.connectors.stored_engine import stored_engine
 from tests.broker import Broker
 from tests.cli.commands import answer, on
@@ -20,27 +21,42 @@ from tests.soak import MANY, MIB, Production, Readings, samples_of, watch, write
 
 pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
 
-SECONDS = 60 * float(os.environ.get("ECHO_STREAM_SOAK_MINUTES", "0.25"))
+MINUTES = float(os.environ.get("ECHO_STREAM_SOAK_MINUTES", "0.25"))
+SAMPLES = int(os.environ.get("ECHO_STREAM_SOAK_SAMPLES", "10000000"))  # at most
 READ_EVERY_S = 1.0  # as often as a run writes its status
-STREAM = ClusterStream(dim=8, seed=0)
+REPEATING = 100_000  # ids, again and again
+ALL = [(64, REPEATING), (64, MANY), (784, REPEATING), (784, MANY)]
+FEW = ALL[:1]  # where there is less than a minute
 CONFIG = EngineConfig(budget=300, epochs=1, auto_regenerate=False)
 OPTIONS = (
     *("--budget", 300, "--epochs", 1, "--checkpoint-every", "2s"),
     *("--snapshot-every", "5s", "--keep-snapshots", 3),
 )
+CHECKED_BYTES = 4 * 1024**3  # more are not written to a disk to be counted again
 
 
-def test_soak(broker: Broker, nursery: Nursery, make_topic: MakeTopic, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("dim", "num_ids"), ALL if MINUTES >= 1 else FEW)
+def test_soak(
+    broker: Broker,
+    nursery: Nursery,
+    make_topic: MakeTopic,
+    tmp_path: Path,
+    *,
+    dim: int,
+    num_ids: int,
+) -> None:
     """Memory and files are flat, the run keeps up, and its coreset becomes the batch's."""
     topic, state = make_topic(partitions=4), tmp_path / "state"
-    first = next(samples_of(STREAM, MANY))
+    stream = ClusterStream(dim=dim, seed=0)
+    first = next(samples_of(stream, MANY, MANY))
     generation = EchoCoreset.from_config(CONFIG).fit_samples(first).generation_
     trained = write_generation(generation, tmp_path)
     words = ["run", *on(broker, topic), *OPTIONS, "--state", state, "--generation", trained]
     readings = Readings()
     with nursery.life(*words, name="soak") as run:
-        wait_for(lambda: state.exists() and phase(state) == "running", run)
-        production = Production(STREAM, ProduceConfig(topic, broker.bootstrap, "raw"), SECONDS)
+        wait_for(lambda: (state / STATUS_FILE).exists() and phase(state) == "running", run)
+        sent = samples_of(stream, SAMPLES, num_ids)
+        production = Production(sent, ProduceConfig(topic, broker.bootstrap, "raw"), 60 * MINUTES)
 
         def read(seconds: float) -> None:
             told = answer("status", "--state", state)
@@ -54,7 +70,9 @@ def test_soak(broker: Broker, nursery: Nursery, make_topic: MakeTopic, tmp_path:
     print(f"\n{readings.table()}\ngrowth {readings.growth_bytes() / MIB:.1f} MiB")  # noqa: T201 - what `make soak` is for
     assert n >= BATCH
     readings.check()
-    check_coreset(state, n, tmp_path / "samples.npy")
+    if 4 * n * dim <= CHECKED_BYTES:
+        write_samples(samples_of(stream, n, num_ids), n, dim, tmp_path / "samples.npz")
+        check_coreset(state, tmp_path / "samples.npz")
 
 
 def phase(state: Path) -> object:
@@ -62,9 +80,8 @@ def phase(state: Path) -> object:
     return answer("status", "--state", state).get("phase")
 
 
-def check_coreset(state: Path, n: int, data: Path) -> None:
+def check_coreset(state: Path, data: Path) -> None:
     """Check what has been counted against a batch of the same samples."""
-    write_samples(STREAM, n, data)
     with stored_engine(state, features=None, device="cpu") as engine:
         batch = EchoCoreset.from_config(CONFIG, generation=engine.generation_)
         exact = batch.fit_source(file_source(data)).snapshot()

@@ -13,7 +13,7 @@ from echo_stream.connectors.room import COLLECT_AFTER, SWITCH_SECONDS, room_for_
 
 PAGES = """
 import platform, resource, threading
-from echo_stream.connectors.room import room_for_threads
+from echo_stream.connectors.malloc import keep_freed_memory
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -32,7 +32,7 @@ for _ in range(2):
     thread = threading.Thread(target=fetches)
     thread.start()
     thread.join()
-    room_for_threads().__enter__()
+    keep_freed_memory()
 print(platform.libc_ver()[0], *found)
 """
 
