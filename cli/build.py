@@ -7,7 +7,7 @@ import click
 
 from echo_stream.cli.command import Command
 from echo_stream.cli.options import data_argument, engine_options, option, state_option
-from echo_stream.cli.output import emit, progress, say
+from echo_stream.cli.output import emit, progress, say, tell
 from echo_stream.cli.settings import is_flag
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def build(
         msg = "give either --out DIR (one snapshot) or --state DIR (snapshot and generation)"
         raise click.UsageError(msg)
     from echo_stream.connectors.batch import build_coreset  # noqa: PLC0415 - imports torch
+    from echo_stream.connectors.intake import FirstLook  # noqa: PLC0415
 
+    first_look = FirstLook(tell)
     with progress("training the encoder") as show:
         built = build_coreset(
             data,
@@ -57,6 +59,7 @@ def build(
             device=device,
             out=out,
             state=state,
+            first_look=first_look,
             on_epoch=show,
         )
     manifest = built.snapshot.manifest
@@ -70,5 +73,6 @@ def build(
             "num_distinct": manifest["num_distinct"],
             "num_cells": manifest["num_cells"],
             "generation": manifest["generation"],
+            "inputs": first_look.to_json(),
         }
     )

@@ -34,6 +34,12 @@ def say(words: str) -> None:
         click.echo(printable(words), err=True)
 
 
+def tell(words: str, is_warning: bool) -> None:
+    """Tell people what is taken of their data, or warn them of it, likewise."""
+    if not write_as_line(words, logging.WARNING if is_warning else logging.INFO):
+        click.echo(f"{'Warning' if is_warning else 'Note'}: {words}", err=True)
+
+
 def complain(err: Exception) -> None:
     """Tell people what went wrong, likewise."""
     words = _words(err)

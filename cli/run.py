@@ -21,7 +21,7 @@ from echo_stream.cli.options import (
     state_option,
     together,
 )
-from echo_stream.cli.output import emit, say
+from echo_stream.cli.output import emit, say, tell
 from echo_stream.cli.parameters import Duration, Interval, Shape, Start
 from echo_stream.cli.retrain_options import (
     child_trainer,
@@ -163,6 +163,7 @@ def run(
 
     from echo_stream.connectors.consumer import consume  # noqa: PLC0415 - imports torch
     from echo_stream.connectors.consumption import Group  # noqa: PLC0415
+    from echo_stream.connectors.intake import FirstLook  # noqa: PLC0415
     from echo_stream.connectors.retrying import Patience  # noqa: PLC0415
     from echo_stream.run_config import RunConfig  # noqa: PLC0415
 
@@ -183,6 +184,7 @@ def run(
         watched(values["max_samples"]) as monitor,
         served(http, lambda: routers_of(monitor, state, engine_config.features), monitor.http),
     ):
+        monitor.first_look = FirstLook(tell)
         if examiner is not None:
             monitor.prequential = examiner.to_json
         report = consume(
@@ -224,7 +226,9 @@ def run(
         cut, gone = letters.values()
         say(f"of dead letters {cut} are cut (--dead-letter-bytes), and {gone} old ones gone")
     tested = None if examiner is None else examiner.to_json()
-    emit({"state": str(state), **asdict(report), **letters, "prequential": tested})
+    inputs = monitor.first_look.to_json()
+    more = {**letters, "inputs": inputs, "prequential": tested}
+    emit({"state": str(state), **asdict(report), **more})
 
 
 def routers_of(monitor: "RunMonitor", state: Path, features: str | None) -> "list[APIRouter]":

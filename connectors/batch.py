@@ -8,6 +8,7 @@ from echo_stream.config import EngineConfig
 from echo_stream.connectors.clock import timestamp
 from echo_stream.connectors.engine_files import generation_files, read_generation, write_generation
 from echo_stream.connectors.files import file_source
+from echo_stream.connectors.intake import LOOK_SAMPLES, FirstLook
 from echo_stream.connectors.snapshot_files import write_snapshot
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.connectors.units import check_free
@@ -32,6 +33,7 @@ def build_coreset(
     device: str,
     out: Path | None,
     state: Path | None,
+    first_look: FirstLook,
     on_epoch: Callable[[int, int], None] | None = None,
 ) -> Built:
     """Build the coreset of a data file and write its snapshot.
@@ -47,6 +49,7 @@ def build_coreset(
         Folder of the snapshot, which must not exist.
     state : Path or None
         Without out: the state folder that the snapshot and the generation go to.
+    first_look : FirstLook
     on_epoch : callable, optional
         Called with (epochs done, epochs) while the encoder is trained.
 
@@ -62,10 +65,14 @@ def build_coreset(
     if trained is not None:
         check_partition(trained, config)
     source = file_source(data)
+    first_look.intake(source.name, source.intake)
+    first_look.samples(source.next_batch(LOOK_SAMPLES).samples)
+    first_look.labels()
     position = {"row": source.num_samples}
     engine = EchoCoreset.from_config(config, generation=trained, device=device)
     if out is not None:
         snapshot = engine.fit_source(source, on_epoch=on_epoch).snapshot()
+        first_look.scales(engine.scales)
         write_snapshot(
             snapshot,
             out,
@@ -77,6 +84,7 @@ def build_coreset(
     assert state is not None
     with StateStore(state) as store:
         snapshot = engine.fit_source(source, on_epoch=on_epoch).snapshot()
+        first_look.scales(engine.scales)
         write_generation(engine.generation_, state / "generations")
         name = store.save_snapshot(snapshot, position)
     return Built(snapshot, state / "snapshots" / name)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from echo_stream.connectors.file_errors import naming
+from echo_stream.connectors.intake import Intake
 from echo_stream.errors import DataError, SourceError
 from echo_stream.samples import Samples
 from echo_stream.source import Batch, Skipped, refuse_other_source
@@ -43,6 +44,10 @@ class Reader(Protocol):
     @property
     def names(self) -> tuple[str, ...]:
         """Return the files of a folder, relative to it; none where DATA is one file."""
+
+    @property
+    def intake(self) -> Intake:
+        """Return what is taken of the data, and what is left out."""
 
     @property
     def mapped(self) -> Array | None:
@@ -100,6 +105,11 @@ class FileSource:
     def name(self) -> str:
         """Return the path as it was given."""
         return str(self._path)
+
+    @property
+    def intake(self) -> Intake:
+        """Return what is taken of the data, and what is left out."""
+        return self._reader.intake
 
     @property
     def is_exhausted(self) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from echo_stream.connectors.file_errors import naming
 from echo_stream.connectors.file_source import Chunk
+from echo_stream.connectors.intake import Intake
 from echo_stream.connectors.pixels import read_pixels
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.samples import as_objects
@@ -65,6 +66,11 @@ class ImageReader:
         first = self._decode(self.names[0])
         self._is_grey = first.ndim == 2
         self.schema = SampleSchema(first.shape, first.dtype.name)
+
+    @property
+    def intake(self) -> Intake:
+        """Return that folders are labels, if there are any, and paths ids."""
+        return Intake("images", "the first folder" if self._has_classes else None, "the path")
 
     @property
     def mapped(self) -> None:

@@ -14,6 +14,7 @@ from echo_stream.connectors.codecs.blocks import Block, Blocks
 from echo_stream.connectors.codecs.fields import id_of, ids_in_keys, label_in
 from echo_stream.connectors.codecs.messages import Named
 from echo_stream.connectors.decoding_notes import DecodingNotes
+from echo_stream.connectors.intake import Intake
 from echo_stream.connectors.isolated_decoder import DeadlyMessageError, IsolatedDecoder
 from echo_stream.connectors.records import Lost, Record, Records
 from echo_stream.connectors.waiting_records import WaitingRecords
@@ -87,6 +88,9 @@ class RecordDecoder:
         self._forgets = on_tombstone == "forget"
         self._blocks = Blocks(codec)
         self.schema = codec.schema
+        self.intake = Intake(
+            "x", "header, field or column label (or y)", "header, field, column or key"
+        )
 
     def expect(self, schema: SampleSchema) -> None:
         """Reject messages of any other schema from now on.
@@ -243,6 +247,7 @@ class RecordDecoder:
                 found.is_cut |= isinstance(err, DeadlyMessageError)
                 found.rejected.append(_rejected(record, err, run.place + place))
             else:
+                self.intake.leave_out(decoded.left_out)
                 found.add(samples)
 
     def _too_long(self, ids: Sequence[str], labels: Sequence[Label]) -> list[int]:

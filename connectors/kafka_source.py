@@ -13,6 +13,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import OffsetOutOfRangeError
 
 from echo_stream.connectors.group_membership import Assignment, Membership, RebalancedError
+from echo_stream.connectors.intake import Intake
 from echo_stream.connectors.kafka_client import errors_for_people
 from echo_stream.connectors.kafka_config import CLIENT_OPTIONS, KafkaConfig
 from echo_stream.connectors.kafka_identity import Identity, IdentityClient, warn_of_unknown
@@ -127,6 +128,11 @@ class KafkaSource:
     def name(self) -> str:
         """What to call the source in messages."""
         return f"topic {', '.join(self._topics)}"
+
+    @property
+    def intake(self) -> Intake:
+        """What is taken of messages, and which of their fields have been left out so far."""
+        return self._decoder.intake
 
     @property
     def is_exhausted(self) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from echo_stream.connectors.file_errors import check_not_empty
 from echo_stream.connectors.file_source import Chunk
+from echo_stream.connectors.intake import Intake
 from echo_stream.errors import DataError
 from echo_stream.typing import Array
 from echo_stream.validation import SampleSchema, check_layout
@@ -37,6 +38,11 @@ class NpyReader:
         check_not_empty(len(self._x))
         self.num_samples = len(self._x)
         self.schema = SampleSchema.of(self._x)
+
+    @property
+    def intake(self) -> Intake:
+        """Return that the array is x."""
+        return Intake("the array")
 
     @property
     def mapped(self) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 
 from echo_stream.connectors.file_errors import check_not_empty
 from echo_stream.connectors.file_source import Chunk
+from echo_stream.connectors.intake import Intake
 from echo_stream.connectors.npy_reader import Header, read_header
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.typing import Array
@@ -45,6 +46,7 @@ class NpzReader:
         self._path = path
         with zipfile.ZipFile(path) as archive:
             names = _names_in(archive)
+            self._others = [name for name in names if name not in ("x", *_COLUMNS)]
             self._header = _x_header(archive)
             n = self._header.shape[0]
             columns = {name: _read_column(archive, name, n) for name in _COLUMNS if name in names}
@@ -53,6 +55,16 @@ class NpzReader:
         self.num_samples = shape[0]
         self.schema = SampleSchema(shape[1:], dtype.newbyteorder("=").name)
         self._labels, self._ids = _check_columns(columns, self.num_samples)
+
+    @property
+    def intake(self) -> Intake:
+        """Return which arrays are read; others are left out."""
+        return Intake(
+            "array x",
+            None if self._labels is None else "array y",
+            None if self._ids is None else "array id",
+            left_out=dict.fromkeys(self._others, "array"),
+        )
 
     @property
     def mapped(self) -> None:

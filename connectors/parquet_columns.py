@@ -1,11 +1,12 @@
 """Which columns of a Parquet file are samples, labels and ids, and those as arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from echo_stream.connectors.intake import Intake, columns_intake
 from echo_stream.connectors.layouts import Layout, as_rows, raw_layout
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.samples import as_objects
@@ -28,6 +29,8 @@ class Columns:
     layout : Layout or None
         Of one sample, where x is binary.
     label, id : str or None
+    left_out : dict of str to str
+        Columns that are not read, and their types.
     """
 
     x: tuple[tuple[str, pa.DataType], ...]
@@ -35,11 +38,21 @@ class Columns:
     layout: Layout | None
     label: str | None
     id: str | None
+    left_out: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def all(self) -> list[str]:
         """Return the names of all columns that are read."""
         return [name for name, _ in self.x] + [n for n in (self.label, self.id) if n is not None]
+
+    @property
+    def intake(self) -> Intake:
+        """Return what is taken, and what is left out."""
+        names = tuple(name for name, _ in self.x)
+        if self.is_table:
+            return columns_intake(names, self.label, self.id, self.left_out)
+        label, id = (None if name is None else f"column {name}" for name in (self.label, self.id))
+        return Intake("column x", label, id, left_out=self.left_out)
 
     def words(self) -> str:
         """Return what a message calls these columns."""
@@ -77,7 +90,8 @@ def find_columns(schema: pa.Schema) -> Columns:
             raise DataError(msg)
     x = tuple((name, schema.field(name).type) for name in names)
     layout = None if is_table else _check_x(x[0][1], schema.metadata or {})
-    return Columns(x, is_table, layout, label, sample_id)
+    left_out = {f.name: str(f.type) for f in schema if f.name not in {*names, label, sample_id}}
+    return Columns(x, is_table, layout, label, sample_id, left_out)
 
 
 def x_of(batch: pa.RecordBatch, columns: Columns, row: int, shape: tuple[int, ...] | None) -> Array:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from echo_stream.connectors.file_errors import check_not_empty, naming
 from echo_stream.connectors.file_source import Chunk
+from echo_stream.connectors.intake import Intake
 from echo_stream.connectors.parquet_columns import Columns, find_columns, ids_of, labels_of, x_of
 from echo_stream.errors import DataError
 from echo_stream.validation import SampleSchema
@@ -51,6 +52,11 @@ class ParquetReader:
         self._shape: tuple[int, ...] | None = None
         self.schema = SampleSchema.of(next(self.chunks(0, 1)).x)
         self._shape = self.schema.shape
+
+    @property
+    def intake(self) -> Intake:
+        """Return which columns are read; others are left out."""
+        return self._columns.intake
 
     @property
     def mapped(self) -> None:

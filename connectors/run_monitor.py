@@ -11,6 +11,7 @@ from prometheus_client import Histogram
 
 from echo_stream.connectors.clock import now_s, timestamp
 from echo_stream.connectors.http_stats import HttpStats
+from echo_stream.connectors.intake import FirstLook
 from echo_stream.run_report import RunReport
 from echo_stream.run_stats import RunStats
 from echo_stream.snapshot import Snapshot
@@ -99,6 +100,8 @@ class RunMonitor:
         Models trained in this run, by outcome.
     member : tuple of (str, str) or None
         Group and name of this process, where it is in one.
+    first_look : FirstLook
+        Tells what is taken of the data, and what looks wrong; by default to the log.
     prequential : callable
         Returns the scores of the current model over time; None where there are none.
     """
@@ -130,6 +133,7 @@ class RunMonitor:
         self.epochs = (0, 0)
         self.trainings = {"trained": 0, "failed": 0}
         self.member: tuple[str, str] | None = None
+        self.first_look = FirstLook(_log)
         self.prequential: Callable[[], dict[str, Any] | None] = lambda: None
         self._source: Source | None = None
         self._source_name = ""
@@ -161,6 +165,7 @@ class RunMonitor:
     def watch(self, source: Source) -> None:
         """Watch a source from now on; only ever from the run's own thread."""
         self._source, self._source_name = source, source.name
+        self._look()
         self._sample()
 
     def resumed(
@@ -199,6 +204,10 @@ class RunMonitor:
         """Hear of what the run does from now on."""
         if phase != self._phase:
             logger.info("the run is %s", phase, extra={"phase": phase, "n": self.report.n})
+        if phase == "stopping":
+            self._look()
+            self.first_look.labels()
+            self.first_look.scales(self.report.scales)
         self._phase = phase
         self._beat_s = time.monotonic()
 
@@ -209,10 +218,13 @@ class RunMonitor:
         self.report, self._beat_s = report, now
         for message in batch.rejected:
             self.rejected[message.reason] += message.num_messages
+        self.first_look.samples(batch.samples)
+        self.first_look.scales(report.scales)
         if batch.samples is not None:
             self.update_seconds.observe(self.stats.update_seconds)
             self.update_samples.observe(batch.num_samples)
         if now - self._sampled_s >= SAMPLE_S:
+            self._look()
             self._sample()
 
     def epoch(self, done: int, total: int) -> None:
@@ -239,6 +251,10 @@ class RunMonitor:
         logger.info("snapshot is durable", extra=fields)
         self._beat_s = time.monotonic()
 
+    def _look(self) -> None:
+        """Look at what the source takes, and leaves out by now."""
+        self.first_look.intake(self._source_name, getattr(self._source, "intake", None))
+
     def _sample(self) -> None:
         """Ask the source how far it is."""
         self._sampled_s = time.monotonic()
@@ -249,6 +265,11 @@ class RunMonitor:
             position = self._source.position()
             partitions = self._source.progress() if isinstance(self._source, Watchable) else {}
             self.reading = Reading(position, partitions)
+
+
+def _log(words: str, is_warning: bool) -> None:
+    """Write a line of a first look to the log."""
+    logger.log(logging.WARNING if is_warning else logging.INFO, "%s", words)
 
 
 def _durations(name: str, what: str) -> Histogram:

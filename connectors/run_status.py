@@ -74,6 +74,7 @@ def status_of(monitor: RunMonitor) -> dict[str, Any]:
         "is_training": monitor.is_training,
         "retrainings": report.retrainings,
         "trainings": dict(monitor.trainings),
+        "inputs": monitor.first_look.to_json(),
         "prequential": monitor.prequential(),
         "http": monitor.http.to_json(),
     }

@@ -1,12 +1,13 @@
 """The engine: a coreset of a data set, or of a stream as it arrives."""
 
+import warnings
 from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 
 from echo_stream.engine_changes import ChangingEstimator
-from echo_stream.errors import ConfigError, DataError, WarmupError
+from echo_stream.errors import ConfigError, DataError, ScaleWarning, WarmupError
 from echo_stream.generation import OnEpoch
 from echo_stream.named_features import (
     Features,
@@ -119,13 +120,20 @@ class EchoCoreset(ChangingEstimator):
         DataError
             If the samples cannot be used; nothing has been counted then.
 
+        Warns
+        -----
+        ScaleWarning
+            If features differ in scale by more than a hundred, and are not standardised.
+
         Notes
         -----
         O(epochs n D + n D + M^2): training, one pass, the graph.
         """
         samples = as_samples(X, y, ids)
         check_feature_names(self, X, is_first=True)
-        return self.fit_samples(samples, on_epoch=on_epoch)
+        self.fit_samples(samples, on_epoch=on_epoch)
+        self._warn_of_scales()
+        return self
 
     def fit_samples(self, samples: Samples, *, on_epoch: OnEpoch | None = None) -> Self:
         """Do what `fit` does, for those who already have `Samples`."""
@@ -166,7 +174,10 @@ class EchoCoreset(ChangingEstimator):
         and errors are those of `fit`; n may be 0.
         """
         check_feature_names(self, X, is_first=self.n_seen_ == 0)
+        was_warming_up = self.is_warming_up
         self.update(as_samples(X, y, ids, first_row=self._current.num_arrived))
+        if was_warming_up:
+            self._warn_of_scales()
         return self
 
     def learn_one(self, x: Features, y: Label = None) -> None:
@@ -457,6 +468,13 @@ class EchoCoreset(ChangingEstimator):
     def weights_(self) -> FloatArray:
         """Samples that each row of the coreset stands for."""
         return self.snapshot().rows.weights
+
+    def _warn_of_scales(self) -> None:
+        """Warn where the largest features alone decide what is near."""
+        if self.scales is not None:
+            names = tuple(map(str, getattr(self, "feature_names_in_", ())))
+            msg = f"{self.scales.words(names)}; set standardise=True"
+            warnings.warn(msg, ScaleWarning, stacklevel=3)
 
     def _learn(self, x: FloatArray, y: object, names: Array) -> None:
         """Count rows whose features have names."""

@@ -5,6 +5,10 @@ command line turns the class into an exit code and prints the line.
 """
 
 
+class ScaleWarning(UserWarning):
+    """Warn that features differ so much in scale that the largest alone decide what is near."""
+
+
 class EchoStreamError(Exception):
     """Root of every error that echo-stream raises on purpose."""
 

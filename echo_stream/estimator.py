@@ -19,6 +19,7 @@ from echo_stream.features import feature_name
 from echo_stream.generation import Generation
 from echo_stream.named_features import Features, feature_names
 from echo_stream.progress import Progress
+from echo_stream.scales import ScaleFinding
 from echo_stream.typing import Array, State
 from echo_stream.validation import MAX_TEXT_BYTES, SampleSchema
 
@@ -152,6 +153,11 @@ class EngineEstimator(BaseEstimator):
     def is_warming_up(self) -> bool:
         """Whether samples are still held back for the generation's training."""
         return self._current.is_warming_up
+
+    @property
+    def scales(self) -> ScaleFinding | None:
+        """Features of very different scales, if the generation was trained here on such."""
+        return None if self._progress is None else self._progress.scales
 
     @property
     def generation_(self) -> Generation:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from echo_stream.engine import EchoCoreset
+from echo_stream.scales import ScaleFinding
 from echo_stream.source import Batch, Skipped
 
 CHANGE_COUNTS = (
@@ -42,6 +43,8 @@ class RunReport:
         Whether a stop left no time for the last snapshot.
     snapshot_provisional : bool
         Whether the last snapshot is of a warm-up that goes on.
+    scales : ScaleFinding or None
+        Features of very different scales, if a generation was trained on such.
     end_reason : str or None
         Why the run has ended: `end of stream`, `max samples`, `stopped` or `error`.
     """
@@ -65,6 +68,7 @@ class RunReport:
     training_abandoned: bool = False
     snapshot_abandoned: bool = False
     snapshot_provisional: bool = False
+    scales: ScaleFinding | None = None
     end_reason: str | None = None
 
     @classmethod
@@ -97,5 +101,6 @@ class RunReport:
         """Take over what the engine has counted since the stream began."""
         self.n, self.num_arrived = engine.n_seen_, engine.num_arrived
         self.num_held_out = engine.num_held_out
+        self.scales = engine.scales
         for name, count in engine.change_counts().items():
             setattr(self, name, count)

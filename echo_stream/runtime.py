@@ -206,6 +206,7 @@ class Run:
             if self.report.n == 0:
                 self._breaker.end()
             self._engine.end_warmup(on_epoch=self._epoch)
+            self.report.scales = self._engine.scales
 
     def _epoch(self, done: int, total: int) -> None:
         """Pass on an epoch of training, unless a stop has been asked for."""

@@ -56,7 +56,7 @@ def read_arrow(value: bytes, config: CodecConfig) -> Decoded:
         x = np.ascontiguousarray(x_of(batch, columns, 0, None))
         labels = None if columns.label is None else labels_of(batch.column(columns.label))
         ids = None if columns.id is None else ids_of(batch.column(columns.id), columns.id, 0)
-    return as_decoded(x, ids, labels, config)
+    return as_decoded(x, ids, labels, config)._replace(left_out=tuple(columns.left_out))
 
 
 def _read_batch(value: bytes, config: CodecConfig) -> tuple[pa.RecordBatch, Columns]:

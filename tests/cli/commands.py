@@ -78,7 +78,8 @@ def refusal(*arguments: object, exit_code: int) -> str:
     result = run_command(*arguments)
     assert result.exit_code == exit_code, result
     assert result.stdout == ""
-    *before, last = result.stderr.splitlines()
+    lines = result.stderr.splitlines()
+    *before, last = [line for line in lines if not line.startswith(("Note: ", "Warning: "))]
     assert last.startswith("Error: ")
     # Of wrong usage, click also says what usage is right.
     assert not before or (exit_code == 2 and before[0].startswith("Usage: ")), result.stderr

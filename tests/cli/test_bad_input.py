@@ -250,7 +250,7 @@ def test_corrupt_checkpoint_falls_back(data: Path, half: Path) -> None:
     damage(half / "checkpoints" / newest / "sketch.safetensors")
     result = run_command("run", data, "--state", half, *TINY, "--warmup", 50)
     assert (result.exit_code, result.json()["n"], result.json()["samples"]) == (0, N, 150)
-    (line,) = result.stderr.splitlines()
+    (line, _note) = result.stderr.splitlines()
     assert "WARNING" in line
     assert f"{newest}/sketch.safetensors is damaged" in line
 

@@ -36,10 +36,10 @@ def test_out_is_one_snapshot(tmp_path: Path, data: Path) -> None:
 
 
 def test_words_go_to_stderr(tmp_path: Path, data: Path) -> None:
-    """Beside the JSON there is one line for people, and no progress bar in a pipe."""
+    """Beside the JSON there are two lines for people, and no progress bar in a pipe."""
     result = run_command("build", data, "--out", tmp_path / "coreset", *TINY)
     assert result.json()["n"] == N
-    assert len(result.stderr.splitlines()) == 1
+    assert len(result.stderr.splitlines()) == 2
     assert f"{N} samples" in result.stderr
 
 

@@ -171,7 +171,7 @@ def test_retraining_that_fails_is_only_told(data: Path, state: Path) -> None:
         "--model", "lenet",
     )  # fmt: skip
     assert (result.exit_code, result.json()["n"]) == (0, N)
-    lines = result.stderr.splitlines()
+    _note, *lines = result.stderr.splitlines()
     assert len(lines) == result.json()["retrainings"] == 2
     for line in lines:
         assert "the training ended with exit code 2: Error: lenet takes square images" in line

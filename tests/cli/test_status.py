@@ -166,7 +166,7 @@ def test_a_status_that_cannot_be_written_ends_no_run(data: Path, state: Path) ->
     (state / STATUS_FILE / "in-the-way").mkdir(parents=True)
     result = run_command("run", data, "--state", state, *TINY)
     assert (result.exit_code, result.json()["n"]) == (0, N)
-    (line,) = result.stderr.splitlines()
+    (line, _note) = result.stderr.splitlines()
     assert f"cannot write {state / STATUS_FILE}: Is a directory; the run goes on" in line
 
 

@@ -1,0 +1,107 @@
+"""Whether features are so different in scale that the largest alone decide what is near."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from echo_stream.typing import Array, FloatArray
+
+FACTOR = 100.0
+"""Between the scales of two features, above which it is worth telling."""
+
+_MAX_ROWS = 1_000
+_MAX_VALUES = 1 << 22  # looked at: 32 MiB of float64
+_FEWEST = 10  # samples, and
+_DEAD_SHARE = 0.05  # of features that may be smaller: embeddings have axes of hardly any use
+_SHARE = 0.01  # their share, that must differ from the usual value to say anything of a scale
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleFinding:
+    """Two features of very different scales.
+
+    Attributes
+    ----------
+    factor : float
+        Between their scales.
+    largest, smallest : int
+        Their columns.
+    """
+
+    factor: float
+    largest: int
+    smallest: int
+
+    def words(self, names: tuple[str, ...] = ()) -> str:
+        """Return what was found, without advice.
+
+        Parameters
+        ----------
+        names : tuple of str
+            Of the features; their numbers where there are none.
+        """
+        largest, smallest = (
+            names[column] if column < len(names) else f"number {column}"
+            for column in (self.largest, self.smallest)
+        )
+        return (
+            f"the scales of features differ by a factor of {self.factor:,.0f} (the largest is "
+            f"that of {largest}, the smallest of {smallest}), so that the largest alone decide "
+            "what is near"
+        )
+
+
+def find_scales(x: Array) -> ScaleFinding | None:
+    """Return the features of the largest and smallest scale if they differ by over a hundred.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, ...)
+        Only vectors of numbers are looked at: the values of an image have one scale.
+
+    Returns
+    -------
+    ScaleFinding or None
+
+    Notes
+    -----
+    The scale is the standard deviation around the usual value, the median, among what
+    differs from it. So it is that of the values themselves where most are zero, as in counts
+    and the corners of images; what hardly ever differs is as good as constant and has none.
+    One of twenty features may be smaller without a word. O(D) for at most 1,000 evenly spaced rows.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> find_scales(rng.normal(size=(100, 3))) is None
+    True
+    >>> found = find_scales(rng.normal(size=(100, 3)) * [1, 5_000, 20])
+    >>> found.largest, found.smallest, found.factor > 1_000
+    (1, 0, True)
+    """
+    if x.ndim != 2 or x.shape[1] < 2 or x.dtype.kind not in "fiu" or x.dtype == np.uint8:
+        return None
+    rows = min(len(x), _MAX_ROWS, _MAX_VALUES // x.shape[1])
+    if rows < _FEWEST:
+        return None
+    places = np.linspace(0, len(x) - 1, rows).astype(np.int64)
+    scales = _scales(np.asarray(x[places], np.float64))
+    known = np.flatnonzero(scales > 0)
+    if len(known) < 2:
+        return None
+    in_order = known[np.argsort(scales[known], kind="stable")]
+    largest, smallest = in_order[-1], in_order[int(_DEAD_SHARE * (len(known) - 1))]
+    factor = float(scales[largest] / scales[smallest])
+    return ScaleFinding(factor, int(largest), int(smallest)) if factor > FACTOR else None
+
+
+def _scales(x: FloatArray) -> FloatArray:
+    """Return the scale of each column of x, of shape (n, D); 0 where there is none."""
+    middle = (len(x) - 1) // 2
+    away = x - np.partition(x, middle, axis=0)[middle]
+    num_away = np.count_nonzero(away, axis=0)
+    largest = np.abs(away).max(axis=0)
+    is_known = num_away >= max(_FEWEST, _SHARE * len(x))
+    unit = np.where(largest > 0, largest, 1.0)  # no square overflows
+    squares = np.square(away / unit).sum(axis=0)
+    return np.where(is_known, unit * np.sqrt(squares / np.maximum(num_away, 1)), 0.0)
