@@ -5,6 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
+from echo_stream.connectors.malloc import give_back_freed_memory
+
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
@@ -26,13 +28,21 @@ class Writers(Executor):
         self, fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
     ) -> "Future[Result]":
         """Let a thread do something."""
-        job = self._threads.submit(fn, *args, **kwargs)
+        job = self._threads.submit(_do, fn, *args, **kwargs)
         _jobs.add(job)
         return job
 
     def __exit__(self, *_: object) -> None:
         """Take no more jobs."""
         self._threads.shutdown(wait=False)
+
+
+def _do(fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+    """Write something, and give the memory of the copies back that this took."""
+    try:
+        return fn(*args, **kwargs)
+    finally:
+        give_back_freed_memory()
 
 
 def is_writing() -> bool:

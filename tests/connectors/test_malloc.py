@@ -1,8 +1,12 @@
 """Where memory goes that one thread frees and another one needs."""
 
 import os
+import platform
 import subprocess
 import sys
+
+from benchmarks.fashion_mnist import anonymous_kib
+from echo_stream.connectors.writers import Writers
 
 THREADS = """
 import platform, re, sys, threading
@@ -47,6 +51,20 @@ def test_threads_keep_what_they_freed_by_themselves() -> None:
     """Without it each of them keeps its own, which is what is to be seen above."""
     libc, grown = grown_mib("leave", {"MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2)})
     assert grown > 3 * ONE_MIB or libc != "glibc"
+
+
+def test_writers_give_back_what_lies_between() -> None:
+    """What was freed between objects that stay is the system's again once a checkpoint is over."""
+    if platform.libc_ver()[0] != "glibc":
+        return
+    pieces = [bytearray(60_000) for _ in range(4_000)]
+    kept = pieces[::8]
+    full = anonymous_kib(os.getpid())
+    del pieces
+    with Writers() as writers:
+        writers.submit(len, kept).result()
+    assert full - anonymous_kib(os.getpid()) > 100_000
+    assert len(kept) == 500
 
 
 def grown_mib(what: str, environment: dict[str, str] | None = None) -> tuple[str, float]:
