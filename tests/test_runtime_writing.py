@@ -191,7 +191,8 @@ def test_diary_of_threads_has_the_steps_in_order(threads: Executor) -> None:
     steps = [entry.split()[0] for entry in diary.entries if not entry.startswith("snapshot")]
     assert steps == ["flush", "checkpoint", "commit"] * report.checkpoints
     assert len(ordered.memory.letters) == N
-    assert ordered.stats.dead_letters == {"decode": N, "schema": 0, "nonfinite": 0, "feature": 0}
+    counts = ordered.stats.dead_letters
+    assert {reason: count for reason, count in counts.items() if count} == {"decode": N}
 
 
 def test_dead_letters_count_once_they_are_durable() -> None:
