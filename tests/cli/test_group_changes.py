@@ -83,10 +83,11 @@ def test_changes_reach_samples_in_the_segments_of_others(
     file.write_text(f"id,label\n{named},9\n{later},8\nnobody,8\n", encoding="utf-8")
     labelled = answer("label", file, "--state", state)
     assert (labelled["num_labelled"], labelled["num_label_missed"]) == (2, 1)
+    assert rows_of(state)[named] == 9  # in the snapshot that was written with the labels
     forgotten = answer("forget", later, "--state", state)
     assert (forgotten["removed"], forgotten["n"]) == (1, N - 2)
     assert forgotten["checkpoints"] == []  # no segment has it any more
-    assert len(forgotten["snapshots"]) == 2
+    assert len(forgotten["snapshots"]) == 3
     assert answer("why", later, "--state", state)["retained"] is False
     assert answer("why", named, "--state", state)["samples"][0]["label"] == 9
 
