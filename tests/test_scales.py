@@ -32,6 +32,7 @@ FEW: dict[str, Any] = {"budget": 10, "warmup": 100, "epochs": 0}
         np.where(RNG.random((500, 8)) < 0.002, 1e-4, 0) + NORMAL * [1] * 8,
         np.concatenate([NORMAL] * 3 + [NORMAL[:, :1] * 1e-9], axis=1),  # one axis of 25 is dead
         NORMAL[:9] * [1, 1, 1, 1, 1, 1, 1, 1_000],  # too few to tell
+        np.where(np.arange(4_000).reshape(500, 8) % 1_000 == 3, 9e36, NORMAL),  # fill values
         NORMAL[:, :1],
         NORMAL > 0,
     ],
