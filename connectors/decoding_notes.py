@@ -18,8 +18,7 @@ from typing import IO, NamedTuple
 
 from echo_stream.connectors.private import make_folder
 from echo_stream.connectors.retrying import may_pass
-from echo_stream.connectors.state_locks import hold, is_held
-from echo_stream.connectors.units import temporary_of
+from echo_stream.connectors.state_locks import free_lock, hold
 from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.samples import Origin
 
@@ -57,12 +56,14 @@ class DecodingNotes:
 
     def look(self) -> None:
         """Take in the notes of processes that have died."""
-        for path in self._folder.glob("[!.]*.note"):
-            if path in self._left or path == self._path or is_held(path):
+        for path in self._folder.glob("*.note"):
+            if path in self._left or path == self._path:
                 continue
-            span = _span_in(path)
+            with free_lock(path) as is_free:
+                span = _span_in(path) if is_free else None
+                if is_free and span is None:
+                    path.unlink(missing_ok=True)
             if span is None:
-                path.unlink(missing_ok=True)
                 continue
             logger.warning(
                 "a process died while it decoded %s at offsets %d to %d; these are decoded in a "
@@ -130,14 +131,17 @@ class DecodingNotes:
             raise (InfrastructureError if may_pass(err) else StateError)(msg) from err
 
     def _open(self) -> None:
-        """Create the file; it has its name only once it is locked."""
+        """Create the file, and lock it."""
         make_folder(self._folder)
         path = self._folder / f"{uuid.uuid4().hex}.note"
-        temporary = temporary_of(path)
-        self._lock = hold(temporary)
-        self._handle = os.open(temporary, os.O_WRONLY)
+        self._lock = hold(path)
+        # Before it was locked, others could take it for that of a dead process, and remove it.
+        if not _is_there(path, self._lock):
+            self._lock.close()
+            self._open()
+            return
+        self._handle = os.open(path, os.O_WRONLY)
         os.pwrite(self._handle, NOTHING.ljust(NOTE_BYTES), 0)
-        temporary.rename(path)
         self._path = path
 
 
@@ -148,6 +152,14 @@ def _span_in(path: Path) -> Span | None:
         return Span(str(partition), int(first), int(last))
     except (FileNotFoundError, ValueError, TypeError):
         return None
+
+
+def _is_there(path: Path, file: IO[str]) -> bool:
+    """Tell whether an open file has its name still."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _name(origin: Origin) -> str:

@@ -33,7 +33,8 @@ ROUND = 100  # samples of a run before
 ROUNDS = 3
 N = 500
 PARTITIONS = 4
-POISON = tuple(b"poison %d" % number for number in range(PARTITIONS))
+POISON = tuple(b"\xff\xff\xff\xff poison %d" % number for number in range(PARTITIONS))
+"""Begin as Arrow does: that they are decoded is noted in the state."""
 CONFIG = EngineConfig(budget=60, preset="paper", epochs=0)
 LIMIT = 300  # operations, by far more than a run has
 MANY = 20

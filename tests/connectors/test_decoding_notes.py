@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from kafka import TopicPartition
 
+from echo_stream.connectors import decoding_notes
 from echo_stream.connectors.codecs import CodecConfig, encode, load_codec
 from echo_stream.connectors.decoding_notes import DecodingNotes
 from echo_stream.connectors.kafka_config import KafkaConfig
 from echo_stream.connectors.kafka_offsets import Offsets
 from echo_stream.connectors.kafka_records import RecordDecoder
 from echo_stream.connectors.records import Record, Records
+from echo_stream.connectors.state_locks import hold
 from echo_stream.connectors.waiting_records import WaitingRecords
 from echo_stream.errors import ConfigError
 from echo_stream.samples import Origin
@@ -128,6 +130,28 @@ def test_what_a_living_process_decodes_is_not_suspected(tmp_path: Path) -> None:
         notes.look()
         assert not notes.has_suspects
         living.end()
+
+
+def test_file_that_was_removed_before_it_was_locked_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process found it just then, and took it for that of a dead one."""
+
+    def hold_late(path: Path) -> Any:
+        monkeypatch.undo()
+        path.touch()
+        with closing(DecodingNotes(tmp_path)) as another:
+            another.look()
+        lock = hold(path)
+        path.unlink()
+        return lock
+
+    monkeypatch.setattr(decoding_notes, "hold", hold_late)
+    with closing(DecodingNotes(tmp_path)) as notes:
+        notes.begin(origin(0), origin(9))
+        (path,) = tmp_path.iterdir()
+        assert path.read_bytes().startswith(b'["events/0",0,9]')
+        notes.end()
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"[1]", b'["events/0", 1', b"null", b"\xff"])
