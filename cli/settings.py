@@ -12,7 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from echo_stream.cli.parameters import ClientOptions, Interval
+from echo_stream.cli.parameters import ClientOptions, Interval, Size
 from echo_stream.errors import ConfigError
 
 _FILE = "echo_stream.config"  # key of the context's shared store: the file that was read
@@ -176,6 +176,8 @@ def _needed(option: Setting) -> tuple[tuple[type, ...], str]:
         return (int, float), "a number"
     if isinstance(option.type, Interval):
         return (int, str), 'a number of samples, or text such as "30s"'
+    if isinstance(option.type, Size):
+        return (int, str), 'a number of bytes, or text such as "512MiB"'
     if isinstance(option.type, ClientOptions):
         return (dict,), "a table of the client's options"
     words = "text, or a list of texts" if option.multiple else "text"
