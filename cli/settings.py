@@ -174,10 +174,10 @@ def _needed(option: Setting) -> tuple[tuple[type, ...], str]:
         return (int,), "a whole number"
     if isinstance(option.type, click.types.FloatParamType):
         return (int, float), "a number"
-    if isinstance(option.type, Interval):
-        return (int, str), 'a number of samples, or text such as "30s"'
-    if isinstance(option.type, Size):
-        return (int, str), 'a number of bytes, or text such as "512MiB"'
+    if isinstance(option.type, Interval | Size):
+        is_size = isinstance(option.type, Size)
+        kind = 'bytes, or text such as "512MiB"' if is_size else 'samples, or text such as "30s"'
+        return (int, str), f"a number of {kind}"
     if isinstance(option.type, ClientOptions):
         return (dict,), "a table of the client's options"
     words = "text, or a list of texts" if option.multiple else "text"
