@@ -5,7 +5,6 @@ from itertools import chain
 from echo_stream.members import Member, Tie, united
 from echo_stream.pools import Pools
 from echo_stream.reservoir import Reservoir
-from echo_stream.samples import is_same_label
 from echo_stream.typing import Label
 
 
@@ -47,11 +46,11 @@ class Held:
 
         They keep their ties and so their places.
         """
-        members = self.of(sample_id)
-        for member in members:
-            if not is_same_label(member.label, label):
-                self.swap(member.relabelled(label))
-        return len(members) > 0
+        # Copies can differ in their labels: each place is looked at, whatever one of them says.
+        samples = {member.tie: member for member in self.of(sample_id)}
+        for member in samples.values():
+            self.swap(member.relabelled(label))
+        return len(samples) > 0
 
     def swap(self, new: Member) -> None:
         """Put a member in the place of all copies of its sample."""

@@ -13,7 +13,7 @@ from echo_stream.errors import ConfigError
 from echo_stream.hash_pools import HashPools
 from echo_stream.hashes import hash_ids
 from echo_stream.labelling import LateLabels
-from echo_stream.members import Member
+from echo_stream.members import Member, copies, cross_off
 from echo_stream.repair_pools import RankedPools
 from echo_stream.selection import order_cells
 from echo_stream.sketch import Sketch
@@ -96,11 +96,13 @@ def _read_forgotten(
 
 def _take_out(sketch: Sketch, pending: list[Member]) -> int:
     """Take samples out that were read again: those that are held first, then the others."""
-    held = sum(sketch.forget(name) for name in {member.id for member in pending})
-    dropped = sketch.forgotten.pending(pending)
+    names = sorted({member.id for member in pending})
+    held = copies(member for name in names for member in sketch.held.of(name))
+    num_held = sum(sketch.forget(name) for name in names)
+    dropped = [member for member in pending if not cross_off(member, held)]
     for member in sketch.take_out(dropped):
         sketch.forgotten.add(member.id, [member])
-    return held + len(dropped)
+    return num_held + len(dropped)
 
 
 class _Recount:

@@ -161,3 +161,35 @@ def test_sums_that_have_left_the_exact_range_stay_inexact() -> None:
         snapshot = each.snapshot()
         assert not snapshot.manifest["sums_are_exact"]
         assert snapshot.certified_fraction == 0.0
+
+
+@settings(max_examples=FEWER)
+@given(points=streams(), rank=RANKS, budget=st.integers(1, 20), times=st.integers(2, 60))
+def test_a_repair_takes_out_every_copy_of_a_forgotten_sample(
+    points: Array, rank: Rank, budget: int, times: int
+) -> None:
+    """Those that were held when it was forgotten, and those that were not."""
+    ids = np.arange(len(points))
+    points = np.concatenate([points, np.repeat(points[7:8], times, axis=0)])
+    ids = np.concatenate([ids, np.full(times, 7)])
+    engine = any_engine(budget, rank, 2, identity_generation(2, 4)).partial_fit(points, ids=ids)
+    engine.forget(7)
+    report = engine.repair(ArraySource(as_samples(points, None, ids)))
+    assert report.is_accepted
+    check_counts(engine, points[ids != 7])
+
+
+def test_a_late_label_reaches_all_copies_of_a_sample() -> None:
+    """Also where a pool's copy has the label already, and one of the reservoir has not."""
+    x = np.random.default_rng(0).random((40, 2)).astype(np.float32)
+    engine = EchoCoreset(4, generation=identity_generation(2, 1)).partial_fit(x, y=[0] * 40)
+    held = sketch_of(engine)
+    member = held.reservoir.members[0]
+    for side in held.pools.all():
+        for pool in side.pools:
+            pool.swap(member.relabelled(5))
+    held.reservoir.offer([member.relabelled(5)])
+    held.release_index()
+    assert held.held.label(member.id, 5)
+    assert {copy.label for copy in held.members() if copy.id == member.id} == {5}
+    assert {copy.label for copy in held.reservoir.of(member.id)} == {5}
