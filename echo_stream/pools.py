@@ -141,20 +141,16 @@ class Pools:
     def most_members(self, max_cells: int) -> int:
         """Return the most samples that pools of so many cells can hold, whatever arrives.
 
-        Where labels make no cells: as R is now. While it is infinite all that was counted is
-        held: fewer than the budget, and where support has a share of it, a sample more a cell.
-
-        Classes that are yet to come have an R that nobody knows. But a class is dealt more
-        than sum_j min(m_j, R - 1) slots, and its pools of 2 R + slack hold no more than twice
-        that and slack + 2 a cell; and the same for support.
+        Whatever R is, or will be: where R slots are dealt to each cell that has so many,
+        sum_j min(m_j, R - 1) is less than the budget. So pools of 2 R + slack hold no more than
+        twice the budget and slack + 2 a cell; and the same for support, and for each class.
+        Before R is finite all that was counted is held: fewer than the budget, and where support
+        has a share of it, a sample more a cell.
         """
-        budget = self._config.budget
-        if self._config.balance == "none":
-            per_cell = sum(capacity for _, capacity in self.sizes(self.quotas.of(0)).values())
-            unbounded = budget + max_cells
-            return int(max_cells * per_cell) if np.isfinite(per_cell) else unbounded
-        smallest = sum(capacity for _, capacity in self.sizes(Quota(1, 1)).values())
-        return int(max_cells * (smallest + 1)) + 4 * budget
+        sizes, larger = self.sizes(Quota(1, 1)), self.sizes(Quota(2, 2))
+        smallest = sum(capacity for _, capacity in sizes.values())
+        num_growing = sum(larger[name] != size for name, size in sizes.items())
+        return int(max_cells * (smallest + 1)) + 2 * num_growing * self._config.budget
 
     def size(self) -> None:
         """Set needs and capacities of all pools to those of their class; cuts no pool yet."""

@@ -50,7 +50,7 @@ def size_bytes(sketch: "Sketch", *, block_size: int) -> int:
 
 
 def memory_bound(sketch: "Sketch", *, block_size: int) -> int:
-    """Return the most bytes that can be in use, whatever arrives (R only falls from here).
+    """Return the most bytes that can be in use, whatever arrives.
 
     So many bytes hold the objects of the state, and so many its files. On top come the hashes
     of ids that will be forgotten, `forgotten.ENTRY_BYTES` and more for each.

@@ -103,6 +103,17 @@ def test_heap_is_below_the_bound_and_near(kind: str, budget: int, dim: int) -> N
     assert kind == "paper" or bound <= FACTOR * heap
 
 
+@pytest.mark.parametrize("kind", OPTIONS)
+@pytest.mark.parametrize("n", [90, 1_500])
+def test_bound_does_not_depend_on_what_was_counted(kind: str, n: int) -> None:
+    """An engine that has counted nothing knows already what it can take."""
+    config = EngineConfig(budget=100, auto_regenerate=False, **OPTIONS[kind])
+    engine = EchoCoreset.from_config(config, generation=trained(config, 8))
+    bound = engine.memory_bound()
+    engine.update(samples_of(0, n, 8, WIDE, "a"))
+    assert engine.memory_bound() == bound
+
+
 @pytest.mark.parametrize("dim", [8, 784])
 def test_state_on_disk_is_below_the_bound(dim: int, tmp_path: Path) -> None:
     """A checkpoint has fewer bytes than the bound, also where JSON writes escapes."""
