@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from echo_stream.samples import Samples, label_of
-from echo_stream.scales import ScaleFinding
+from echo_stream.scales import Finding
 
 LABEL_LIKE = frozenset({"target", "label", "labels", "class", "y"})
 LOOK_SAMPLES = 10_000
@@ -110,7 +110,7 @@ class FirstLook:
         elif known < n / 2:
             self._warn("labels", f"{n - known} of the first {n} samples have no label")
 
-    def scales(self, found: ScaleFinding | None) -> None:
+    def scales(self, found: Finding | None) -> None:
         """Warn of features of very different scales."""
         if found is not None:
             names = () if self._intake is None else tuple(map(_word, self._intake.names))

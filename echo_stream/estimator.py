@@ -19,7 +19,7 @@ from echo_stream.features import feature_name
 from echo_stream.generation import Generation
 from echo_stream.named_features import Features, feature_names
 from echo_stream.progress import Progress
-from echo_stream.scales import ScaleFinding
+from echo_stream.scales import Finding
 from echo_stream.typing import Array, State
 from echo_stream.validation import MAX_TEXT_BYTES, SampleSchema
 
@@ -155,7 +155,7 @@ class EngineEstimator(BaseEstimator):
         return self._current.is_warming_up
 
     @property
-    def scales(self) -> ScaleFinding | None:
+    def scales(self) -> Finding | None:
         """Features of very different scales, if the generation was trained here on such."""
         return None if self._progress is None else self._progress.scales
 

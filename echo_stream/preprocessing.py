@@ -66,10 +66,12 @@ class Preprocessing:
 
         Float32 payloads as they are; anything that has to be computed in out, if given.
         """
-        values = _as_float(x, self.device, out)
         if self.mean is None or self.scale is None:
-            return values
-        return torch.sub(values, self.mean, out=out).div_(self.scale)
+            return _as_float(x, self.device, out)
+        if _is_wide(x):  # float32 would lose what is small beside the mean
+            away = _flat(x).astype(np.float64) - on_host(self.mean).astype(np.float64)
+            return torch.div(_as_float(away, self.device), self.scale, out=out)
+        return torch.sub(_as_float(x, self.device, out), self.mean, out=out).div_(self.scale)
 
 
 def fit_preprocessing(x: Array, *, standardise: bool, device: torch.device) -> Preprocessing:
@@ -77,8 +79,8 @@ def fit_preprocessing(x: Array, *, standardise: bool, device: torch.device) -> P
 
     Mean and scale are rounded to float32. A constant feature gets the scale 1. What is more
     than 4,096 times as large as 99 of 100 training samples, a fill value say, has no part in
-    the unit: it is cut as it would be if it came later. Where the largest value is beyond
-    2^16 or below 2^-16, all are divided by the largest power of two within it.
+    the unit, nor in mean and scale: it is cut as it would be if it came later. Where the largest
+    value is beyond 2^16 or below 2^-16, all are divided by the largest power of two within it.
 
     Raises
     ------
@@ -112,18 +114,25 @@ def _check_magnitude(x: Array) -> None:
 
 def _largest_of(preprocess: Preprocessing, x: Array) -> float:
     """Return the largest absolute value of preprocessed x, outliers apart."""
-    largest = [on_host(preprocess._scaled(part).abs().amax(dim=1)) for part in row_chunks(x)]
-    return _largest(np.concatenate(largest))
+    largest = _row_maxima(preprocess, x)
+    return float(largest[_are_usual(largest)].max())
 
 
-def _largest(values: Array) -> float:
-    """Return the largest of values of shape (n,), none of them negative, outliers apart."""
+def _row_maxima(preprocess: Preprocessing, x: Array) -> Array:
+    """Return the largest absolute value of each row of preprocessed x, of shape (n,)."""
+    return np.concatenate(
+        [on_host(preprocess._scaled(part).abs().amax(dim=1)) for part in row_chunks(x)]
+    )
+
+
+def _are_usual(values: Array) -> Array:
+    """Tell which of values of shape (n,), none of them negative, are no outliers."""
     positive = values[values > 0]
     if len(positive) < FEWEST_TO_TELL:
-        return float(values.max())
+        return np.ones(len(values), dtype=bool)
     place = int(USUAL_SHARE * (len(positive) - 1))
     usual = np.partition(positive, place)[place].astype(np.float64)
-    return float(values[values <= OUTLIER_FACTOR * usual].max())
+    return np.asarray(values <= OUTLIER_FACTOR * usual)
 
 
 def row_chunks(x: Array) -> Iterator[Array]:
@@ -138,12 +147,29 @@ def _as_float(x: Array, device: torch.device, out: torch.Tensor | None = None) -
     Float32 may be the caller's memory. float64 is converted before the copy: the device
     need not know float64 payloads.
     """
-    flat = x.reshape(len(x), x[:1].size)
+    flat = _flat(x)
     if flat.dtype != np.uint8:
         return _as_tensor(flat.astype(np.float32, copy=False)).to(device)
     pixels = _as_tensor(flat).to(device)
     values = pixels.to(torch.float32) if out is None else out.copy_(pixels)
     return values.div_(UINT8_MAX)
+
+
+def _as_double(x: Array, device: torch.device) -> torch.Tensor:
+    """Return x of shape (n, ...) flattened to (n, D) float64, uint8 divided by 255."""
+    if _is_wide(x):
+        return torch.from_numpy(_flat(x).astype(np.float64)).to(device)
+    return _as_float(x, device).double()
+
+
+def _is_wide(x: Array) -> bool:
+    """Tell whether float32 may not hold the values of x as they are."""
+    return not np.can_cast(x.dtype, np.float32)
+
+
+def _flat(x: Array) -> Array:
+    """Return x of shape (n, ...) as (n, D)."""
+    return x.reshape(len(x), x[:1].size)
 
 
 def _as_tensor(x: Array) -> torch.Tensor:
@@ -153,11 +179,17 @@ def _as_tensor(x: Array) -> torch.Tensor:
 
 
 def _moments(x: Array, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean and standard deviation per feature of x, float32, in two passes."""
-    total = sum(_as_float(part, device).double().sum(0) for part in row_chunks(x))
-    mean = torch.as_tensor(total) / len(x)
-    squares = sum((_as_float(p, device).double() - mean).square().sum(0) for p in row_chunks(x))
-    scale = (torch.as_tensor(squares) / len(x)).sqrt().float()
+    """Return mean and standard deviation per feature of x, float32, in two passes.
+
+    Of the rows without outliers.
+    """
+    usual = _are_usual(_row_maxima(Preprocessing(unit=1.0, device=device), x))
+    parts = list(zip(row_chunks(x), row_chunks(usual), strict=True))
+    number = int(usual.sum())
+    total = sum(_as_double(part[rows], device).sum(0) for part, rows in parts)
+    mean = torch.as_tensor(total) / number
+    squares = sum((_as_double(part[rows], device) - mean).square().sum(0) for part, rows in parts)
+    scale = (torch.as_tensor(squares) / number).sqrt().float()
     return mean.float(), torch.where(scale > 0, scale, torch.ones_like(scale))
 
 

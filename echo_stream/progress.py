@@ -26,7 +26,7 @@ from echo_stream.members import members_of
 from echo_stream.regeneration import count, regenerated, reread
 from echo_stream.repair import repair
 from echo_stream.samples import Origin, Samples
-from echo_stream.scales import ScaleFinding, find_scales
+from echo_stream.scales import Finding, find_scales
 from echo_stream.screening import Failure, failures, refuse_failing
 from echo_stream.sketch import Sketch
 from echo_stream.source import Rereadable, read_again
@@ -54,7 +54,7 @@ class Progress:
         What makes the vectors that a generation is trained on.
     held_out : HeldOut
         What is kept apart to test models on.
-    scales : ScaleFinding or None
+    scales : Finding or None
         Of what a generation was trained on here, where that is measured as it arrives.
 
     Examples
@@ -73,7 +73,7 @@ class Progress:
     changes: Changes = field(default_factory=Changes)
     features: object = None
     held_out: HeldOut = field(init=False)
-    scales: ScaleFinding | None = None
+    scales: Finding | None = None
 
     def __post_init__(self) -> None:
         """Hold nothing out yet."""

@@ -1,6 +1,7 @@
-"""Whether features are so different in scale that the largest alone decide what is near."""
+"""Whether the scales of features keep them from being compared as they are."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -13,6 +14,7 @@ _MAX_ROWS = 1_000
 _MAX_VALUES = 1 << 22  # looked at: 32 MiB of float64
 _FEWEST = 10  # samples, and
 _DEAD_SHARE = 0.05  # of features that may be smaller: embeddings have axes of hardly any use
+_FEWEST_STEPS = 8  # of float32, in the scale of a feature
 _SHARE = 0.01  # their share, that must differ from the usual value to say anything of a scale
 
 
@@ -40,10 +42,7 @@ class ScaleFinding:
         names : tuple of str
             Of the features; their numbers where there are none.
         """
-        largest, smallest = (
-            names[column] if column < len(names) else f"number {column}"
-            for column in (self.largest, self.smallest)
-        )
+        largest, smallest = (_name(column, names) for column in (self.largest, self.smallest))
         return (
             f"the scales of features differ by a factor of {self.factor:,.0f} (the largest is "
             f"that of {largest}, the smallest of {smallest}), so that the largest alone decide "
@@ -51,8 +50,35 @@ class ScaleFinding:
         )
 
 
-def find_scales(x: Array) -> ScaleFinding | None:
-    """Return the features of the largest and smallest scale if they differ by over a hundred.
+@dataclass(frozen=True, slots=True)
+class OffsetFinding:
+    """A feature whose values differ by less than float32 can tell at their size.
+
+    Attributes
+    ----------
+    column : int
+    size, scale : float
+        The median of its magnitudes, and how much its values differ.
+    """
+
+    column: int
+    size: float
+    scale: float
+
+    def words(self, names: tuple[str, ...] = ()) -> str:
+        """Return what was found, without advice; names as in `ScaleFinding.words`."""
+        return (
+            f"the values of feature {_name(self.column, names)} are about {self.size:.3g} and "
+            f"differ by some {self.scale:.3g}, which float32 cannot tell apart"
+        )
+
+
+Finding: TypeAlias = ScaleFinding | OffsetFinding
+"""What is worth telling of the scales of features."""
+
+
+def find_scales(x: Array) -> Finding | None:
+    """Return a feature that float32 cannot hold, or two whose scales differ by over a hundred.
 
     Parameters
     ----------
@@ -61,7 +87,7 @@ def find_scales(x: Array) -> ScaleFinding | None:
 
     Returns
     -------
-    ScaleFinding or None
+    ScaleFinding, OffsetFinding or None
 
     Notes
     -----
@@ -86,7 +112,11 @@ def find_scales(x: Array) -> ScaleFinding | None:
     if rows < _FEWEST:
         return None
     places = np.linspace(0, len(x) - 1, rows).astype(np.int64)
-    scales = _scales(np.asarray(x[places], np.float64))
+    values = np.asarray(x[places], np.float64)
+    scales = _scales(values)
+    offset = None if np.can_cast(x.dtype, np.float32) else _offset(values, scales)
+    if offset is not None:
+        return offset
     known = np.flatnonzero(scales > 0)
     if len(known) < 2:
         return None
@@ -94,6 +124,22 @@ def find_scales(x: Array) -> ScaleFinding | None:
     largest, smallest = in_order[-1], in_order[int(_DEAD_SHARE * (len(known) - 1))]
     factor = float(scales[largest] / scales[smallest])
     return ScaleFinding(factor, int(largest), int(smallest)) if factor > FACTOR else None
+
+
+def _offset(values: FloatArray, scales: FloatArray) -> OffsetFinding | None:
+    """Return the first column whose scale is within a few steps of float32 at its size."""
+    sizes = np.median(np.abs(values), axis=0)  # fill values have none
+    steps = np.spacing(sizes.astype(np.float32)).astype(np.float64)
+    lost = np.flatnonzero((scales > 0) & (scales < _FEWEST_STEPS * steps))
+    if not len(lost):
+        return None
+    column = int(lost[0])
+    return OffsetFinding(column, float(sizes[column]), float(scales[column]))
+
+
+def _name(column: int, names: tuple[str, ...]) -> str:
+    """Return the name of a feature, or its number where it has none."""
+    return names[column] if column < len(names) else f"number {column}"
 
 
 def _scales(x: FloatArray) -> FloatArray:

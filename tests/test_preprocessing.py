@@ -61,6 +61,24 @@ def test_the_choice_does_not_depend_on_the_unit_of_the_features(
     assert chosen[0] == chosen[1]
 
 
+@pytest.mark.parametrize("offset", [0, 1e5, 1.7e9])
+def test_standardising_keeps_what_is_small_beside_an_offset(offset: float) -> None:
+    """Times in seconds are spread as far as they would be from zero on."""
+    x = clusters(1_500).astype(np.float64) + offset
+    fitted = fit_preprocessing(x, standardise=True, device=CPU)
+    spread = fitted(x).numpy().std(axis=0)
+    np.testing.assert_allclose(spread, 1.0, rtol=1e-4)
+
+
+def test_a_fill_value_has_no_part_in_standardising() -> None:
+    """One sample of 1,500 with an absurd value leaves the others their scale."""
+    x = clusters(1_500)
+    x[37, 3] = 1e30
+    fitted = fit_preprocessing(x, standardise=True, device=CPU)
+    spread = np.delete(fitted(x).numpy(), 37, axis=0).std(axis=0)
+    np.testing.assert_allclose(spread, 1.0, rtol=1e-3)
+
+
 def test_values_that_float32_cannot_tell_from_zero_are_refused() -> None:
     """They would all fall into one cell, and everything would be certified."""
     x = clusters(400).astype(np.float64) * 1e-60

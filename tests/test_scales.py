@@ -9,7 +9,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wi
 
 from echo_stream import EchoCoreset
 from echo_stream.errors import ScaleWarning
-from echo_stream.scales import find_scales
+from echo_stream.scales import ScaleFinding, find_scales
 from echo_stream.typing import Array
 
 RNG = np.random.default_rng(0)
@@ -57,7 +57,7 @@ def test_nothing_to_tell(x: Array) -> None:
 def test_very_different_scales(x: Array, largest: int) -> None:
     """The largest is named, whether it is an amount or a count that is mostly zero."""
     found = find_scales(x)
-    assert found is not None
+    assert isinstance(found, ScaleFinding)
     assert found.largest == largest
     assert found.factor > 100
 
@@ -113,3 +113,17 @@ def test_standardising_helps_where_it_is_advised() -> None:
         )
 
     assert distance(advised) < distance(plain)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_values_that_float32_cannot_tell_apart(dtype: type) -> None:
+    """Times in seconds differ by less than its steps at 1.7e9; float32 itself has lost that."""
+    x = np.random.default_rng(0).normal(size=(500, 4)) * 50
+    x[:, 2] += 1.7e9
+    found = find_scales(x.astype(dtype))
+    assert found is not None
+    assert found.words(("a", "b", "time", "d")).startswith(
+        "the values of feature time are about 1.7e+09 and differ by some 5"
+    )
+    with pytest.warns(ScaleWarning, match="feature number 2 .*; set standardise=True"):
+        EchoCoreset(10).fit(x.astype(dtype))
