@@ -195,6 +195,7 @@ def test_labels_of_others_are_bounded(
 ) -> None:
     """Of too many that met no sample the newest are kept; the counts know all of them."""
     monkeypatch.setattr(label_log, "KEPT_LABELS", 10)
+    monkeypatch.setattr(label_log, "MOST_LABELS", 15)
     names = held_in(counted(generation, parts[0]), 20)
     many = [LateLabel(f"none-{offset}", 1, origin=origin(1, offset)) for offset in range(100)]
     first, last = (

@@ -43,6 +43,7 @@ def test_misspelt_variable_does_not_keep_the_help_away(monkeypatch: pytest.Monke
 def test_other_variable_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another program may have set it; the command goes on."""
     monkeypatch.setenv("ECHO_STREAM_OWNER", "us")
+    (tmp_path / "checkpoints").mkdir()
     result = run_command("snapshots", "list", "--state", tmp_path)
     assert (result.exit_code, result.json()) == (0, [])
     (line,) = result.stderr.splitlines()
@@ -69,6 +70,7 @@ def test_variables_that_others_set_or_that_mean_something(
     """Kubernetes sets some for a service named echo-stream, a hook finds some, some are ours."""
     file = tmp_path / "echo.toml"
     file.touch()
+    (tmp_path / "checkpoints").mkdir()
     monkeypatch.setenv(f"ECHO_STREAM_{name}", str(file))
     result = run_command("snapshots", "list", "--state", tmp_path)
     assert (result.exit_code, result.stderr) == (0, "")

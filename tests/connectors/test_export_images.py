@@ -85,7 +85,8 @@ NASTY = [
 def test_no_name_leads_out_of_the_folder(tmp_path: Path) -> None:
     """Whatever labels and ids say: one level of folders, and no two classes become one."""
     assert len(NASTY) == N
-    snapshot = snapshot_of(pixels(4, 5), NASTY, [f"{name}/{name}" for name in NASTY])
+    ids = [f"{name}/{name}" if len(name) < 150 else name for name in NASTY]  # 300 bytes at most
+    snapshot = snapshot_of(pixels(4, 5), NASTY, ids)
     inside = tmp_path / "inside"
     inside.mkdir()
     folder = export_snapshot(snapshot, inside / "images")

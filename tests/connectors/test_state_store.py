@@ -402,7 +402,7 @@ def test_other_configuration_is_refused(tmp_path: Path, setting: str, n: int) ->
 
 def test_every_setting_is_checked_or_may_change() -> None:
     """A setting that is added later is decided upon."""
-    assert set(CONFIG.to_json()) - set(OTHER) == {"warmup", "expected_n"}
+    assert set(CONFIG.to_json()) - set(OTHER) == {"warmup", "expected_n", "max_text_bytes"}
 
 
 def test_every_difference_is_named(tmp_path: Path) -> None:
