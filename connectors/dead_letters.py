@@ -3,11 +3,13 @@
 import base64
 import json
 import logging
+import math
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from echo_stream.connectors.dead_letter_message import DeadLetter
@@ -34,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 LOCK_FILE = "lock"
 ROOM_SEGMENTS = 4  # one that is full, what waited when it was nearly so, and a large letter
+TELL_EVERY_S = 60.0  # whoever makes trouble must not fill the log with it
 PENDING_BYTES = 8 * 1024**2  # written at the latest when so many wait
 
 
@@ -55,6 +58,8 @@ class DeadLetterFile:
     limits : LetterLimits
     stats : RunStats, optional
         Told what is cut, and what has gone.
+    clock : callable
+        Returns seconds.
     """
 
     def __init__(
@@ -63,12 +68,15 @@ class DeadLetterFile:
         patience: Patience = Patience(),  # noqa: B008 - immutable
         limits: LetterLimits = LetterLimits(),  # noqa: B008 - immutable
         stats: RunStats | None = None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._folder = folder
         self._patience = patience
         self._limits = limits
         self._stats = stats or RunStats()
         self._pending = bytearray()
+        self._clock = clock
+        self._untold_gone, self._told_s = 0, -math.inf
         self._most_pending = min(PENDING_BYTES, limits.segment_bytes)
 
     def write(self, rejected: Sequence[RejectedSample]) -> None:
@@ -108,7 +116,7 @@ class DeadLetterFile:
             make_folder(self._folder)
             with short_lock(self._folder / LOCK_FILE):
                 most = self._limits.total_bytes - ROOM_SEGMENTS * self._limits.segment_bytes
-                self._stats.dead_letters_gone += make_room(self._folder, most - len(self._pending))
+                self._tell_gone(make_room(self._folder, most - len(self._pending)))
                 active = active_segment(self._folder)
                 path = active.path
                 self._write(active)
@@ -119,6 +127,17 @@ class DeadLetterFile:
         except OSError as err:
             msg = f"cannot write {path}: {err.strerror}; nothing has been skipped"
             raise (InfrastructureError if may_pass(err) else StateError)(msg) from err
+
+    def _tell_gone(self, num_gone: int) -> None:
+        """Count letters that have gone, and log them, at most once a minute."""
+        self._stats.dead_letters_gone += num_gone
+        self._untold_gone += num_gone
+        if self._untold_gone and self._clock() >= self._told_s + TELL_EVERY_S:
+            logger.warning(
+                "dead letters are gone, the oldest %d, so that %s keeps to its size",
+                self._untold_gone, self._folder,
+            )  # fmt: skip
+            self._untold_gone, self._told_s = 0, self._clock()
 
     def _write(self, active: LetterSegment) -> None:
         """Append all that waits, or nothing; end a line that a crash has cut."""

@@ -6,7 +6,6 @@ file tells how many letters have gone.
 """
 
 import gzip
-import logging
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -18,8 +17,6 @@ from echo_stream.connectors.letter_limits import MAX_PAYLOAD_BYTES, MAX_SEGMENT_
 from echo_stream.connectors.private import opener
 from echo_stream.connectors.units import temporary_of
 from echo_stream.errors import StateError
-
-logger = logging.getLogger(__name__)
 
 NUMBER_DIGITS = 12
 PLAIN, COMPRESSED = ".jsonl", ".jsonl.gz"
@@ -152,8 +149,4 @@ def make_room(folder: Path, most_bytes: int) -> int:
         total -= oldest.size_bytes
         oldest.path.unlink()
         num_gone += found[0].first - oldest.first
-        logger.warning(
-            "dead letters %d to %d are gone, the oldest, so that %s keeps to its size",
-            oldest.first, found[0].first - 1, folder,
-        )  # fmt: skip
     return num_gone

@@ -63,7 +63,27 @@ def test_the_oldest_go(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
     assert 0 < found[0] == stats.dead_letters_gone == num_gone(tmp_path)
     assert found == list(range(found[0], LETTERS))
     assert [each.place for each in read_dead_letters(tmp_path)] == [number + 1 for number in found]
-    assert "dead letters 1 to" in caplog.text
+    (line,) = caplog.messages
+    assert line.startswith("dead letters are gone, the oldest ")
+
+
+def test_what_has_gone_is_told_once_a_minute(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The lines together tell of all, whatever the pace at which files go."""
+    now_s, stats = [0.0], RunStats()
+    with closing(
+        DeadLetterFile(tmp_path, limits=SMALL, stats=stats, clock=lambda: now_s[0])
+    ) as letters:
+        for offset in range(2 * LETTERS):
+            letters.write([letter(offset)])
+            letters.flush()
+        now_s[0] = 60.0
+        letters.write([letter(0)])
+        letters.flush()
+    told = [int(line.split()[6].rstrip(",")) for line in caplog.messages]
+    assert len(told) == 2
+    assert sum(told) == stats.dead_letters_gone
 
 
 def test_what_is_large_is_cut(tmp_path: Path) -> None:
