@@ -21,7 +21,7 @@ from echo_stream.connectors.held_out_files import (
     is_held_out_in,
     read_held_out,
 )
-from echo_stream.connectors.snapshots import checked_manifest, snapshot_manifest
+from echo_stream.connectors.snapshots import CORESET_FILE, checked_manifest, snapshot_manifest
 from echo_stream.connectors.units import FileWriter, write_unit
 from echo_stream.errors import SnapshotError
 from echo_stream.samples import Origin, Samples, as_objects
@@ -30,7 +30,6 @@ from echo_stream.typing import Array, Cell
 from echo_stream.validation import SampleSchema, first_line
 
 TABLES = ("coreset", "cells", "edges")
-CORESET_FILE = "coreset.parquet"
 ANEW = "anew_"  # what the tables of `Snapshot.anew` are named with
 
 

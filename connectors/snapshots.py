@@ -14,6 +14,9 @@ logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 2  # of snapshots, that we read
 
+CORESET_FILE = "coreset.parquet"
+"""Every snapshot has it, and no other unit."""
+
 REQUIRED = ("id", "time", "n", "num_cells", "num_distinct", "certified_fraction", "generation",
             "provisional")  # fmt: skip
 """What every manifest has, of what `echo-stream snapshots list` shows."""
@@ -55,9 +58,16 @@ def check_state(folder: Path) -> None:
         msg = f"there is no state at {folder}; create one with `echo-stream run --state {folder}`"
         raise SnapshotError(msg)
     if not is_state(folder):
+        if (folder / CORESET_FILE).exists():
+            msg = (
+                f"{folder} is a snapshot, and no state; give it as `--snapshot {folder}` to a "
+                "command that takes one (`label` with `--out` too), or make a state with "
+                "`echo-stream run --state` or `build --state`"
+            )
+            raise SnapshotError(msg)
         msg = (
             f"{folder} is no state: it has neither checkpoints nor snapshots; give the folder that "
-            "`echo-stream run --state` writes to"
+            "`echo-stream run --state` or `build --state` writes to"
         )
         raise SnapshotError(msg)
 
