@@ -179,6 +179,7 @@ def _answers(bootstrap: str) -> bool:
     return True
 
 
+@click.command()
 def main() -> None:
     """Run a broker in the foreground until Ctrl-C or SIGTERM; its data goes with it."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
