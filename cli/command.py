@@ -9,7 +9,7 @@ import click
 from echo_stream.cli.logs import use_logs
 from echo_stream.cli.settings import settings_of, use_settings
 from echo_stream.cli.variables import check_variables
-from echo_stream.errors import BadMessagesError, ConfigError
+from echo_stream.errors import BadMessagesError, ConfigError, DataError
 
 config_option = click.Option(
     ["--config"],
@@ -38,7 +38,7 @@ class Command(click.Command):
         check_variables(ctx.find_root().command)
         try:
             return super().invoke(ctx)
-        except (BadMessagesError, ConfigError) as err:
+        except (BadMessagesError, ConfigError, DataError) as err:
             raise type(err)(as_written(str(err), ctx)) from err
 
 

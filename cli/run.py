@@ -251,7 +251,7 @@ def source_opener(
     if data is not None:
         from echo_stream.connectors.files import file_source  # noqa: PLC0415
 
-        return lambda _: file_source(data)
+        return lambda _: file_source(data, max_text_bytes=max_text_bytes)
     if servers is None:
         msg = "--topic needs --bootstrap-servers HOST:PORT"
         raise click.UsageError(msg)

@@ -64,7 +64,7 @@ def build_coreset(
     trained = None if generation is None else read_generation(generation, features=config.features)
     if trained is not None:
         check_partition(trained, config)
-    source = file_source(data)
+    source = file_source(data, max_text_bytes=config.max_text_bytes)
     first_look.intake(source.name, source.intake)
     first_look.samples(source.next_batch(LOOK_SAMPLES).samples)
     first_look.labels()

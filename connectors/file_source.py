@@ -16,7 +16,7 @@ from echo_stream.errors import DataError, SourceError
 from echo_stream.samples import Samples
 from echo_stream.source import Batch, Skipped, refuse_other_source
 from echo_stream.typing import Array, IntArray
-from echo_stream.validation import SampleSchema, as_samples
+from echo_stream.validation import SampleSchema, as_samples, check_sample_texts
 
 CHUNK_BYTES = 2 * 1024**2
 """Bytes of x that are read together: enough to be quick. Arrow needs ten times as much."""
@@ -70,6 +70,8 @@ class FileSource:
     reader : Reader
     chunk_rows : int, optional
         Rows that are read together. By default `CHUNK_BYTES` of them.
+    max_text_bytes : int, optional
+        Of an id, or a label that is text, in UTF-8. By default any number.
 
     Attributes
     ----------
@@ -90,9 +92,17 @@ class FileSource:
     (3, array([0, 1]), array(['c'], dtype='<U1'), True)
     """
 
-    def __init__(self, path: Path, reader: Reader, *, chunk_rows: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        reader: Reader,
+        *,
+        chunk_rows: int | None = None,
+        max_text_bytes: int | None = None,
+    ) -> None:
         self._path = path
         self._reader = reader
+        self._max_text_bytes = max_text_bytes
         self.num_samples = reader.num_samples
         self.schema = reader.schema
         rows = chunk_rows or CHUNK_BYTES // self.schema.size_bytes
@@ -247,6 +257,8 @@ class FileSource:
                     raise DataError(msg)
                 samples = as_samples(*chunk, first_row=self._row, row_in_messages=self._row)
                 self.schema.check(samples.x)
+                if self._max_text_bytes is not None:
+                    check_sample_texts(samples, self._max_text_bytes, first_row=self._row)
                 return samples
         except BaseException:
             self.close()

@@ -26,14 +26,16 @@ SUFFIXES = tuple(_READERS)
 """Kinds of data files that are known, beside folders."""
 
 
-def file_source(path: str | Path, *, chunk_rows: int | None = None) -> FileSource:
+def file_source(
+    path: str | Path, *, chunk_rows: int | None = None, max_text_bytes: int | None = None
+) -> FileSource:
     """Return a source that reads a data file or folder in chunks.
 
     Parameters
     ----------
     path : str or Path
-        - `.npz` with the array ``x`` of shape (n, ...) and, if there, ``y`` and ``id`` of
-          shape (n,). Where ``y_known`` is False a label is unknown, as in an exported
+        - `.npz` with the array ``x`` of shape (n, ...) and, if there, ``label`` or ``y``, and
+          ``id`` of shape (n,). Where ``y_known`` is False a label is unknown, as in an exported
           snapshot.
         - `.npy`, whose array is x.
         - `.parquet`, or a folder of such files, with a column x or one for each feature,
@@ -41,6 +43,8 @@ def file_source(path: str | Path, *, chunk_rows: int | None = None) -> FileSourc
         - A folder of images, as `ImageReader` says.
     chunk_rows : int, optional
         Rows that are read together; by default so many that they take 2 MiB.
+    max_text_bytes : int, optional
+        As `FileSource` takes it.
 
     Returns
     -------
@@ -56,7 +60,7 @@ def file_source(path: str | Path, *, chunk_rows: int | None = None) -> FileSourc
     """
     path = Path(path)
     with naming(path):
-        return FileSource(path, _reader(path), chunk_rows=chunk_rows)
+        return FileSource(path, _reader(path), chunk_rows=chunk_rows, max_text_bytes=max_text_bytes)
 
 
 def read_file(path: str | Path) -> Samples:

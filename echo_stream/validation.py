@@ -24,6 +24,7 @@ MAX_TEXT_BYTES = 300
 Where a message of Kafka has no id, its place is one: topic (249), partition, offset, row."""
 
 _INT64 = np.iinfo(np.int64)
+_UINT64_MAX = int(np.iinfo(np.uint64).max)
 _ID_TYPES = (int, np.integer, str)
 _LABEL_TYPES = (NoneType, bool, np.bool_, int, np.integer, float, np.floating, str)
 _MAX_ITEM_BYTES = 8  # of a number: float64 passes, longdouble does not
@@ -252,7 +253,9 @@ def long_texts(values: Sequence[object], max_bytes: int) -> list[int]:
     ]
 
 
-def check_texts(name: str, values: Sequence[object], max_bytes: int) -> None:
+def check_texts(
+    name: str, values: Sequence[object], max_bytes: int, *, first_row: int | None = None
+) -> None:
     """Raise DataError for the first text that has more bytes in UTF-8 than allowed.
 
     Parameters
@@ -262,6 +265,8 @@ def check_texts(name: str, values: Sequence[object], max_bytes: int) -> None:
     values : sequence
         Numbers pass.
     max_bytes : int
+    first_row : int, optional
+        What the message calls the first value's row; None: it names none.
 
     Examples
     --------
@@ -275,18 +280,19 @@ shorten it, or raise max_text_bytes
         text = str(values[place])
         shown = ascii(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
         size = len(text.encode())
+        row = "" if first_row is None else f" in row {first_row + place}"
         msg = (
-            f"the {name} {shown} has {size} bytes in UTF-8, and may have {max_bytes}; "
+            f"the {name} {shown}{row} has {size} bytes in UTF-8, and may have {max_bytes}; "
             "shorten it, or raise max_text_bytes"
         )
         raise DataError(msg)
 
 
-def check_sample_texts(samples: Samples, max_bytes: int) -> None:
+def check_sample_texts(samples: Samples, max_bytes: int, *, first_row: int | None = None) -> None:
     """Raise DataError for ids and labels of samples as `check_texts` does."""
     for name, column in (("id", samples.ids), ("label", samples.labels)):
         if column is not None and column.dtype.kind in "OU":
-            check_texts(name, column.tolist(), max_bytes)
+            check_texts(name, column.tolist(), max_bytes, first_row=first_row)
 
 
 def first_line(err: BaseException) -> str:
@@ -354,6 +360,7 @@ def _as_ids(ids: object, n: int) -> Array:
     if column.dtype.kind in "iu" and (n == 0 or column.max() <= _INT64.max):
         return column.astype(np.int64)
     _check_objects(column, "ids", _ID_TYPES)
+    _check_integer_ids(column)
     plain = [str(name) if isinstance(name, str) else int(name) for name in column.tolist()]
     return np.array(plain, dtype=object)
 
@@ -390,10 +397,21 @@ def _check_objects(column: Array, name: str, allowed: tuple[type, ...]) -> None:
 
 def _check_int64(labels: Array) -> None:
     """Refuse integer labels that a snapshot could not store."""
-    integers = [label for label in labels.tolist() if isinstance(label, (int, np.integer))]
+    integers = [int(label) for label in labels.tolist() if isinstance(label, (int, np.integer))]
     for label in (min(integers, default=0), max(integers, default=0)):
         if not _INT64.min <= label <= _INT64.max:
-            msg = f"y holds {label}, which does not fit in 64 bits; use text for such labels"
+            # Python prints no integers of thousands of digits.
+            shown = str(label) if abs(label) < 2**128 else "an integer"
+            msg = f"y holds {shown}, which does not fit in 64 bits; use text for such labels"
+            raise DataError(msg)
+
+
+def _check_integer_ids(ids: Array) -> None:
+    """Refuse integers that neither a signed nor an unsigned integer of 64 bits holds."""
+    integers = [int(name) for name in ids.tolist() if isinstance(name, (int, np.integer))]
+    for name in (min(integers, default=0), max(integers, default=0)):
+        if not _INT64.min <= name <= _UINT64_MAX:
+            msg = "ids hold an integer that does not fit in 64 bits; use text for such ids"
             raise DataError(msg)
 
 

@@ -248,6 +248,7 @@ def test_labels_keep_their_types(y: Any) -> None:
         (np.array([2**64 - 1, 0], np.uint64), "does not fit in 64 bits"),
         ([2**64 - 1, 0], "y holds 18446744073709551615, which does not fit in 64 bits"),
         ([-(2**70), "a"], "does not fit in 64 bits"),
+        pytest.param([10**5000, 1], "y holds an integer, which does not fit in 64 bits", id="huge"),
     ],
 )
 def test_unusable_labels_are_refused(y: object, words: str) -> None:
@@ -311,3 +312,11 @@ def test_module_does_not_import_torch() -> None:
         "as_samples(np.ones((2, 2))); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("number", [10**5000, 2**64, -(2**63) - 1], ids=["huge", "above", "below"])
+def test_integer_ids_beyond_64_bits_are_refused(number: int) -> None:
+    """No state could hold them; text can."""
+    with pytest.raises(DataError, match="ids hold an integer that does not fit in 64 bits"):
+        as_samples([[0.0]], ids=[number])
+    assert as_samples([[0.0]], ids=[2**64 - 1]).ids.tolist() == [2**64 - 1]
