@@ -30,7 +30,7 @@ def build(
 ) -> None:
     """Build the coreset of DATA, a file or a folder.
 
-    DATA is .npz (x, and y and id if there), .npy, .parquet, or a folder of .parquet files
+    DATA is .npz (x, and label or y and id if there), .npy, .parquet, or a folder of .parquet files
     or of images. A generation is trained, on all samples under --preset paper and else on
     --warmup of them, unless --generation names a trained one.
 

@@ -1,12 +1,15 @@
 """What is taken of data as features, label and id, what is left out, and what looks wrong."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from echo_stream.errors import DataError
 from echo_stream.samples import Samples, label_of
 from echo_stream.scales import Finding
 
+LABELS = ("label", "y")
+"""Names of columns, of arrays, and of fields in JSON, that are the label."""
 LABEL_LIKE = frozenset({"target", "label", "labels", "class", "y"})
 LOOK_SAMPLES = 10_000
 """The first samples, of which those with a label are counted."""
@@ -59,7 +62,7 @@ class FirstLook:
         self._name = ""
         self._intake: Intake | None = None
         self._told: set[str] = set()
-        self._num_samples = self._num_labelled = 0
+        self._num_samples = self._num_labelled = self._num_label_like = 0
         self._warnings: dict[str, str] = {}
 
     def intake(self, name: str, intake: Intake | None) -> None:
@@ -73,23 +76,18 @@ class FirstLook:
                 f"{name}: took {intake.features} as features, {label} as label, {id} as id", False
             )
             for feature in intake.names:
-                if feature.lower() in LABEL_LIKE:
-                    self._warn(
-                        "label-like",
-                        f"the feature {_word(feature)} looks like a label; rename it to label, or "
-                        "leave it out of the data",
-                    )
+                self._warn_of_label(
+                    feature, "the feature {} looks like a label; rename it to label, or leave it "
+                    "out of the data",
+                )  # fmt: skip
         fresh = {key: why for key, why in intake.left_out.items() if key not in self._told}
         if fresh:
             self._told |= fresh.keys()
             self._tell(f"{name}: left out {_listed(fresh)}", False)
             for key in fresh:
-                if key.lower() in LABEL_LIKE:
-                    self._warn(
-                        "label-like",
-                        f"{_word(key)} looks like a label, and is left out; rename it to label if "
-                        "it is",
-                    )
+                self._warn_of_label(
+                    key, "{} looks like a label, and is left out; rename it to label if it is"
+                )
 
     def samples(self, samples: Samples | None) -> None:
         """Count the labels of the first samples."""
@@ -129,11 +127,32 @@ class FirstLook:
             "warnings": list(self._warnings.values()),
         }
 
+    def _warn_of_label(self, name: str, words: str) -> None:
+        """Warn of a name that looks like a label's; of the first ten."""
+        if name.lower() in LABEL_LIKE and self._num_label_like < _MAX_NAMES:
+            self._num_label_like += 1
+            self._warn(f"label-like {name}", words.format(_word(name)))
+
     def _warn(self, kind: str, words: str) -> None:
         """Warn of each kind once."""
         if kind not in self._warnings:
             self._warnings[kind] = words
             self._tell(f"{self._name}: {words}" if self._name else words, True)
+
+
+def label_among(names: Collection[str], kind: str) -> str | None:
+    """Return which column or array, as kind calls them, holds labels; None where there is none.
+
+    Raises
+    ------
+    DataError
+        There are two.
+    """
+    found = [name for name in LABELS if name in names]
+    if len(found) > 1:
+        msg = f"has two {kind} of labels, {' and '.join(found)}; rename or remove one"
+        raise DataError(msg)
+    return found[0] if found else None
 
 
 def columns_intake(

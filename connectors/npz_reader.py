@@ -10,18 +10,18 @@ import numpy as np
 
 from echo_stream.connectors.file_errors import check_not_empty
 from echo_stream.connectors.file_source import Chunk
-from echo_stream.connectors.intake import Intake
+from echo_stream.connectors.intake import LABELS, Intake, label_among
 from echo_stream.connectors.npy_reader import Header, read_header
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.typing import Array
 from echo_stream.validation import SampleSchema, as_samples, check_layout
 
-_COLUMNS = ("y", "id", "y_known")  # beside x
+_COLUMNS = (*LABELS, "id", "y_known")  # beside x
 _MAX_TEXT = 4_096  # characters of a label or id: a few bytes, compressed, can stand for any number
 
 
 class NpzReader:
-    """Stream x of an archive; y, id and y_known are read whole, other arrays not at all.
+    """Stream x of an archive; y or label, id and y_known are read whole, other arrays not at all.
 
     Headers are compared before anything else is read.
 
@@ -47,6 +47,7 @@ class NpzReader:
         with zipfile.ZipFile(path) as archive:
             names = _names_in(archive)
             self._others = [name for name in names if name not in ("x", *_COLUMNS)]
+            self._label = label_among(names, "arrays")
             self._header = _x_header(archive)
             n = self._header.shape[0]
             columns = {name: _read_column(archive, name, n) for name in _COLUMNS if name in names}
@@ -54,14 +55,14 @@ class NpzReader:
         shape, _, dtype = self._header
         self.num_samples = shape[0]
         self.schema = SampleSchema(shape[1:], dtype.newbyteorder("=").name)
-        self._labels, self._ids = _check_columns(columns, self.num_samples)
+        self._labels, self._ids = _check_columns(columns, self._label, self.num_samples)
 
     @property
     def intake(self) -> Intake:
         """Return which arrays are read; others are left out."""
         return Intake(
             "array x",
-            None if self._labels is None else "array y",
+            None if self._label is None else f"array {self._label}",
             None if self._ids is None else "array id",
             left_out=dict.fromkeys(self._others, "array"),
         )
@@ -140,9 +141,11 @@ def _header_of(archive: zipfile.ZipFile, name: str) -> Header:
     return header
 
 
-def _check_columns(columns: dict[str, Array], n: int) -> tuple[Array | None, Array | None]:
+def _check_columns(
+    columns: dict[str, Array], label: str | None, n: int
+) -> tuple[Array | None, Array | None]:
     """Return labels and ids of all rows, or None, before the first one is used."""
-    labels, ids = _labels(columns), columns.get("id")
+    labels, ids = _labels(columns, label), columns.get("id")
     if labels is None and ids is None:
         return None, None
     whole = as_samples(np.broadcast_to(np.uint8(0), (n, 1)), labels, ids)
@@ -153,13 +156,15 @@ def _some(column: Array | None, rows: slice) -> Array | None:
     return None if column is None else column[rows]
 
 
-def _labels(columns: dict[str, Array]) -> Array | None:
-    """Return y, with None where y_known says that a label is unknown."""
-    y, known = columns.get("y"), columns.get("y_known")
-    if y is None or known is None:
+def _labels(columns: dict[str, Array], label: str | None) -> Array | None:
+    """Return the labels, with None where y_known says that a label is unknown."""
+    if label is None:
+        return None
+    y, known = columns[label], columns.get("y_known")
+    if known is None:
         return y
     if known.dtype != bool:
-        msg = f"y_known has dtype {known.dtype}; give a boolean for each y"
+        msg = f"y_known has dtype {known.dtype}; give a boolean for each {label}"
         raise DataError(msg)
     labels = y.astype(object)
     labels[~known] = None

@@ -6,14 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from echo_stream.connectors.intake import Intake, columns_intake
+from echo_stream.connectors.intake import LABELS, Intake, columns_intake, label_among
 from echo_stream.connectors.layouts import Layout, as_rows, raw_layout
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.samples import as_objects
 from echo_stream.typing import Array
-
-LABELS = ("label", "y")
-"""Names of columns, and of fields in JSON, that are the label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,7 @@ def find_columns(schema: pa.Schema) -> Columns:
     DataError
         There is neither, x is of another type, or a name or the label occurs twice.
     """
-    label = _label_in(schema)
+    label = label_among(schema.names, "columns")
     sample_id = "id" if "id" in schema.names else None
     is_table = "x" not in schema.names
     names = _feature_names(schema) if is_table else ["x"]
@@ -152,15 +149,6 @@ def ids_of(column: pa.Array, name: str, row: int) -> Array:
     """
     _refuse_nulls(column, name, row)
     return labels_of(column)
-
-
-def _label_in(schema: pa.Schema) -> str | None:
-    """Return the name of the column of labels."""
-    found = [name for name in LABELS if name in schema.names]
-    if len(found) > 1:
-        msg = f"has two columns of labels, {' and '.join(found)}; rename or remove one"
-        raise DataError(msg)
-    return found[0] if found else None
 
 
 def _feature_names(schema: pa.Schema) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from echo_stream.connectors.codecs.messages import DecodeError, Named
-from echo_stream.connectors.parquet_columns import LABELS
+from echo_stream.connectors.intake import LABELS
 from echo_stream.typing import Label
 
 TEXT_LABEL = ("label-type", b"text")

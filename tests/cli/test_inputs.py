@@ -10,7 +10,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from tests.broker import Broker
-from tests.cli.commands import TINY, N, Result, on, run_command, send, write_data
+from tests.cli.commands import TINY, N, Result, on, refusal, run_command, send, write_data
 from tests.conftest import MakeTopic
 from tests.connectors.data_files import write_images, write_parquet
 
@@ -74,6 +74,27 @@ def test_text_that_looks_like_a_label(tmp_path: Path, command: list[object]) -> 
         f"Note: {data}: left out class (string)",
         f"Warning: {data}: class looks like a label, and is left out; rename it to label if it is",
     ]
+
+
+def test_each_name_that_looks_like_a_label(tmp_path: Path, command: list[object]) -> None:
+    """Features and what is left out alike are told."""
+    data = write_parquet(
+        tmp_path / "a.parquet",
+        **Columns({"age": AGE, "target": AGE, "Labels": AGE, "class": NAMES}),
+    )
+    lines = [line for line in told(run_command(*command, data)) if "looks like a label" in line]
+    assert [line.split(" looks")[0].split()[-1] for line in lines] == ["target", "Labels", "class"]
+
+
+@pytest.mark.parametrize("name", ["id", "y"])
+def test_long_text_is_named_with_its_row(tmp_path: Path, command: list[object], name: str) -> None:
+    """File, row and option are in the message."""
+    words = [f"a{row}" for row in range(N - 1)] + ["a" * 400]
+    data = write_data(tmp_path / "data.npz", **Columns({name: np.array(words)}))
+    message = refusal(*command, data, exit_code=1)
+    assert f"{data}: the {'id' if name == 'id' else 'label'} 'aaa" in message
+    assert f"in row {N - 1} has 400 bytes" in message
+    assert message.strip().endswith("or raise --max-text-bytes")
 
 
 def test_scales(tmp_path: Path, command: list[object]) -> None:

@@ -31,6 +31,23 @@ def test_samples_labels_and_ids(tmp_path: Path, save: Any) -> None:
     assert samples.ids.tolist() == [7, 8, 9, 10]
 
 
+@pytest.mark.parametrize("name", ["y", "label"])
+def test_either_name_of_labels(tmp_path: Path, name: str) -> None:
+    """They are y or label, and told by the name that they have."""
+    source = file_source(write_npz(tmp_path, x=X, **{name: np.arange(4)}))
+    samples = source.next_batch(4).samples
+    assert samples is not None
+    assert samples.labels is not None
+    assert samples.labels.tolist() == [0, 1, 2, 3]
+    assert source.intake.label == f"array {name}"
+
+
+def test_two_arrays_of_labels_are_refused(tmp_path: Path) -> None:
+    """Nobody knows which one is meant."""
+    with pytest.raises(DataError, match="has two arrays of labels, label and y"):
+        file_source(write_npz(tmp_path, x=X, y=np.arange(4), label=np.arange(4)))
+
+
 def test_x_is_enough(tmp_path: Path) -> None:
     """Without labels and ids there are none, and row numbers."""
     samples = read_file(write_npz(tmp_path, x=X))
