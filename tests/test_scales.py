@@ -4,6 +4,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 
@@ -64,7 +65,6 @@ def test_very_different_scales(x: Array, largest: int) -> None:
 
 def test_fit_warns() -> None:
     """With the names of a data frame's columns, and the setting that helps."""
-    pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"age": NORMAL[:, 0], "income": NORMAL[:, 1] * 1_000})
     with pytest.warns(ScaleWarning, match=r"of income, .* of age\), .*; set standardise=True$"):
         EchoCoreset(**FEW).fit(frame)
