@@ -110,14 +110,13 @@ class Sketch:
         return self.num_applied + len(self.tail)
 
     @property
-    def num_retained(self) -> int:
-        """Samples whose payload is held, the tail included. O(retained)."""
-        return len(self.members()) + len(self.tail)
-
-    @property
     def size_bytes(self) -> int:
         """Bytes in use, see `echo_stream.sketch_size`. O(retained)."""
-        return sketch_size.size_bytes(self, block_size=BLOCK_SIZE)
+        return self.size_with(self.members())
+
+    def size_with(self, members: Sequence[Member]) -> int:
+        """Return `size_bytes`, where what `members` returns is known. O(M + members)."""
+        return sketch_size.size_bytes(self, members, block_size=BLOCK_SIZE)
 
     @property
     def memory_bound(self) -> int:

@@ -5,6 +5,7 @@ What Python's objects take was measured with tracemalloc, on 64-bit CPython 3.11
 """
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from echo_stream.certificates import MAX_CLOSED
@@ -36,12 +37,12 @@ LABEL_BYTES = 200  # of a label's number of samples
 FIXED_BYTES = 65_536  # settings, and what else does not grow
 
 
-def size_bytes(sketch: "Sketch", *, block_size: int) -> int:
-    """Return the bytes of sums, references, samples held, and the memory to work in. O(retained).
+def size_bytes(sketch: "Sketch", members: Sequence["Member"], *, block_size: int) -> int:
+    """Return the bytes of sums, references, members held, and the memory to work in. O(members).
 
     Objects and text are counted, not the index of ids and not what `held_out` keeps apart.
     """
-    held = sum(map(_text_bytes, members := sketch.members()))
+    held = sum(map(_text_bytes, members))
     held += (len(members) + len(sketch.tail)) * (_sample_bytes(sketch.generation) + PLACE_BYTES)
     tables = sketch.table.size_bytes + sketch.pools.size_bytes + sketch.witnesses.size_bytes
     tables += POOL_BYTES * len(sketch.table) * len(sketch.pools.all())

@@ -250,6 +250,7 @@ def _weights(
 
 def _manifest(sketch: Sketch, rows: CoresetRows, cells: CellRows, choice: Choice) -> dict[str, Any]:
     """Return what is known of the snapshot as a whole."""
+    held = sketch.members()
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "echo_stream_version": __version__,
@@ -263,7 +264,7 @@ def _manifest(sketch: Sketch, rows: CoresetRows, cells: CellRows, choice: Choice
         "partition": sketch.generation.partition.describe(),
         "n": sketch.n,
         "num_cells": len(cells.cells),
-        "num_retained": sketch.num_retained,
+        "num_retained": len(held) + len(sketch.tail),
         "labels": _labels_by_role(rows),
         "labels_stream": sketch.labels.to_json(),
         "labels_reservoir": label_counts(sketch.reservoir.labels(sketch.config.budget)),
@@ -274,7 +275,7 @@ def _manifest(sketch: Sketch, rows: CoresetRows, cells: CellRows, choice: Choice
         # A slot without a row counts as one that is not proven.
         "certified_fraction": float(rows.certified.astype(bool).sum() / max(choice.num_slots, 1)),
         "sums_are_exact": sketch.table.is_exact,
-        "state_bytes": sketch.size_bytes,
+        "state_bytes": sketch.size_with(held),
         "state_bytes_bound": sketch.memory_bound,
     }
     manifest["id"] = f"{sketch.n:012d}-{_digest(manifest, rows)}"

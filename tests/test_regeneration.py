@@ -112,7 +112,7 @@ def test_an_approximate_coreset_is_whole_and_promises_nothing(
     x = np.cumsum(rng.normal(size=(n + more, 2)), axis=0).astype(np.float32)
     chosen: dict[str, Any] = {"budget": 30, "support_share": share}
     engine = streamed(x[:n], warmup=60, **chosen)
-    is_whole = sketch_of(engine).settled().num_retained == n
+    is_whole = len(sketch_of(engine).settled().members()) == n
     engine.regenerate()
     twin = EchoCoreset.from_state(engine.to_state(), device="cpu")
     engine.partial_fit(x[n:])
