@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,6 +39,18 @@ def tell(words: str, is_warning: bool) -> None:
     """Tell people what is taken of their data, or warn them of it, likewise."""
     if not write_as_line(words, logging.WARNING if is_warning else logging.INFO):
         click.echo(f"{'Warning' if is_warning else 'Note'}: {words}", err=True)
+
+
+def warn_provisional(unit: Path) -> None:
+    """Say so where a snapshot that is about to be used is of a warm-up that was stopped."""
+    from echo_stream.connectors.snapshots import (  # noqa: PLC0415
+        provisional_words,
+        snapshot_manifest,
+    )
+
+    words = provisional_words(snapshot_manifest(unit))
+    if words is not None:
+        say(words)
 
 
 def complain(err: Exception) -> None:

@@ -10,8 +10,7 @@ import click
 
 from echo_stream.cli.command import Command
 from echo_stream.cli.options import data_format_option, option, snapshot_option, state_option
-from echo_stream.cli.output import emit_parquet, emit_rows, say
-from echo_stream.cli.provisional import warn_provisional
+from echo_stream.cli.output import emit_parquet, emit_rows, say, warn_provisional
 
 
 @click.command(cls=Command)

@@ -17,9 +17,8 @@ from echo_stream.cli.options import (
     snapshot_option,
     state_option,
 )
-from echo_stream.cli.output import emit, emit_rows, progress, say
+from echo_stream.cli.output import emit, emit_rows, progress, say, warn_provisional
 from echo_stream.cli.parameters import Interval
-from echo_stream.cli.provisional import warn_provisional
 from echo_stream.cli.train_options import model_options, recipe_config, recipe_options
 
 if TYPE_CHECKING:
