@@ -1,7 +1,9 @@
-"""The time of day, for manifests."""
+"""The time of day, for manifests, and how often the log repeats itself."""
 
 import time
 from datetime import UTC, datetime
+
+LOG_EVERY_S = 60.0  # between lines about the same: a hostile client must not fill the log
 
 
 def timestamp() -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from echo_stream.connectors.clock import LOG_EVERY_S
 from echo_stream.connectors.dead_letter_message import DeadLetter
 from echo_stream.connectors.durable import flush
 from echo_stream.connectors.letter_limits import LetterLimits
@@ -36,7 +37,6 @@ logger = logging.getLogger(__name__)
 
 LOCK_FILE = "lock"
 ROOM_SEGMENTS = 4  # one that is full, what waited when it was nearly so, and a large letter
-TELL_EVERY_S = 60.0  # whoever makes trouble must not fill the log with it
 PENDING_BYTES = 8 * 1024**2  # written at the latest when so many wait
 
 
@@ -132,7 +132,7 @@ class DeadLetterFile:
         """Count letters that have gone, and log them, at most once a minute."""
         self._stats.dead_letters_gone += num_gone
         self._untold_gone += num_gone
-        if self._untold_gone and self._clock() >= self._told_s + TELL_EVERY_S:
+        if self._untold_gone and self._clock() >= self._told_s + LOG_EVERY_S:
             logger.warning(
                 "dead letters are gone, the oldest %d, so that %s keeps to its size",
                 self._untold_gone, self._folder,

@@ -19,7 +19,7 @@ from echo_stream.validation import SampleSchema
 def as_setup(config: CodecConfig) -> bytes:
     """Return the first line: how messages are read, and where modules are found."""
     codec = config.codec
-    assert codec is None or isinstance(codec, LoadedCodec), "others cannot be made anew"
+    assert codec is None or isinstance(codec, LoadedCodec), "other codecs cannot be loaded again"
     fields = {
         **{name: getattr(config, name) for name in CodecConfig.__slots__ if name != "codec"},
         "codec": None if codec is None else codec.spec,

@@ -24,7 +24,7 @@ class HttpStats:
     dropped : dict of str to int
         Connections closed before their client did, by reason.
     failures : int
-        How often connections could not be accepted, or the server failed and began anew.
+        How often connections could not be accepted, or the server failed and was restarted.
     """
 
     limit: int = 0

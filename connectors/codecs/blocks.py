@@ -87,9 +87,8 @@ class Blocks:
     def of(self, value: bytes, named: Named) -> Block | None:
         """Return the block that a message is of; None where it has to be decoded alone.
 
-        So has every message that `decode` would refuse for its size or layout, or since a
-        late label has content. O(1), but
-        for headers that have not been seen before.
+        So has every message that `decode` would refuse for its size or layout, and every one
+        with a header `change`. O(1), but for headers that have not been seen before.
         """
         self.is_native = self._config.codec is not None
         if self.is_native or "change" in named:

@@ -6,6 +6,7 @@ import socket
 
 import uvicorn
 
+from echo_stream.connectors.clock import LOG_EVERY_S
 from echo_stream.connectors.http.connection import Connection
 from echo_stream.connectors.http.limits import Limits
 from echo_stream.connectors.http_stats import DropReason, HttpStats
@@ -13,7 +14,6 @@ from echo_stream.connectors.http_stats import DropReason, HttpStats
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.25
-TELL_EVERY_S = 60.0  # whoever makes trouble must not fill the log with it
 
 WORDS: dict[DropReason, str] = {
     "crowded": "all %d http connections are taken; those that wait longest for a request go",
@@ -26,7 +26,7 @@ class Acceptor:
     """Accept connections for a server; all in the thread of its event loop.
 
     With all places taken, the connection that has been waiting for a header for longest makes
-    way for the next, so that silent ones keep nobody out. Where all have asked and are being
+    way for the next, so that silent ones block nobody. Where all have asked and are being
     answered, new ones wait in the system's queue.
 
     Parameters
@@ -145,8 +145,8 @@ class Acceptor:
         self._loop.remove_reader(self._socket)
 
     def _tell(self, about: str, words: str, *arguments: object) -> None:
-        """Log trouble, at most once a minute."""
+        """Log a problem, at most once a minute."""
         now_s = self._loop.time()
-        if now_s - self._told_s.get(about, -TELL_EVERY_S) >= TELL_EVERY_S:
+        if now_s - self._told_s.get(about, -LOG_EVERY_S) >= LOG_EVERY_S:
             self._told_s[about] = now_s
             logger.warning(words, *arguments)

@@ -47,7 +47,7 @@ class Connection(H11Protocol):
         return None
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, unless an answer is under way: then hang up."""
+        """Answer 400 to what is not HTTP, or close the connection where an answer is under way."""
         if self.cycle is not None:
             self.cycle.disconnected = True  # or its answer would fail, with a traceback
         if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:

@@ -206,7 +206,7 @@ class RunCollector(Collector):
             ["reason"], reasons,
         )  # fmt: skip
         yield _counter(
-            "http_failures", "How often it could not accept, or failed and began anew.",
+            "http_failures", "How often accepting failed, or the server was restarted.",
             stats.failures,
         )  # fmt: skip
 

@@ -75,7 +75,7 @@ class HttpConfig:
 class HttpServer:
     """Serve an app inside a `with` block. Listens from the beginning, in a thread.
 
-    What fails in that thread is logged and counted; the server then begins anew, and whatever
+    What fails in that thread is logged and counted; the server is then restarted, and whatever
     goes on beside it never hears of it.
 
     Parameters
@@ -139,7 +139,7 @@ class HttpServer:
                 asyncio.run(self._answer())
             except (Exception, SystemExit):  # uvicorn's way to give up
                 self._stats.failures += 1
-                logger.exception("http has failed, and begins anew in %g s", RESTART_S)
+                logger.exception("http has failed, and is restarted in %g s", RESTART_S)
                 self._ending.wait(RESTART_S)
 
     async def _answer(self) -> None:

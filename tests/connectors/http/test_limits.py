@@ -241,7 +241,7 @@ def test_it_begins_anew_after_a_failure(caplog: pytest.LogCaptureFixture) -> Non
 
     with mock.patch.object(uvicorn.Server, "serve", fail), served(monitor, limits=LONG) as url:
         assert ask(f"{url}/status").json()["http"]["failures"] == 1
-    assert "http has failed, and begins anew" in caplog.text
+    assert "http has failed, and is restarted" in caplog.text
 
 
 def test_a_failing_acceptor_is_told(caplog: pytest.LogCaptureFixture) -> None:
