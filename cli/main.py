@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from echo_stream._version import __version__
+from echo_stream import __version__
 from echo_stream.cli import (
     build,
     config,
@@ -136,7 +136,7 @@ def _exit_code() -> int:
 def _out_of_memory(err: Exception) -> InfrastructureError:
     """Return the error for memory or a device that does not suffice; others go on."""
     from echo_stream.device import is_infrastructure  # noqa: PLC0415 - imports torch
-    from echo_stream.validation import first_line  # noqa: PLC0415
+    from echo_stream.errors import first_line  # noqa: PLC0415
 
     if not is_infrastructure(err):
         raise err

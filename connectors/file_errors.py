@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from echo_stream.errors import DataError, EchoStreamError, SourceError
-from echo_stream.validation import first_line
+from echo_stream.errors import DataError, EchoStreamError, SourceError, first_line
 
 
 @contextmanager

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from echo_stream.connectors.sql_tables import open_tables
-from echo_stream.errors import QueryError
-from echo_stream.validation import first_line
+from echo_stream.errors import QueryError, first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa

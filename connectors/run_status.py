@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import psutil
 
-from echo_stream._version import __version__
+from echo_stream import __version__
 from echo_stream.connectors.clock import now_s, timestamp
 from echo_stream.connectors.private import opener
 from echo_stream.connectors.run_monitor import RunMonitor

@@ -23,11 +23,11 @@ from echo_stream.connectors.held_out_files import (
 )
 from echo_stream.connectors.snapshots import CORESET_FILE, checked_manifest, snapshot_manifest
 from echo_stream.connectors.units import FileWriter, write_unit
-from echo_stream.errors import SnapshotError
+from echo_stream.errors import SnapshotError, first_line
 from echo_stream.samples import Origin, Samples, as_objects
 from echo_stream.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
 from echo_stream.typing import Array, Cell
-from echo_stream.validation import SampleSchema, first_line
+from echo_stream.validation import SampleSchema
 
 TABLES = ("coreset", "cells", "edges")
 ANEW = "anew_"  # what the tables of `Snapshot.anew` are named with

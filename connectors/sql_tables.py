@@ -16,8 +16,7 @@ from echo_stream.connectors.snapshots import (
 )
 from echo_stream.connectors.unit_locks import held
 from echo_stream.connectors.units import check_files
-from echo_stream.errors import SnapshotError, StateError
-from echo_stream.validation import first_line
+from echo_stream.errors import SnapshotError, StateError, first_line
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from echo_stream._version import __version__
+from echo_stream import __version__
 from echo_stream.connectors.engine_files import read_tensors, tensors_writer
 from echo_stream.connectors.private import make_folder, opener
 from echo_stream.connectors.state_locks import is_held

@@ -5,9 +5,8 @@ second, and `echo-stream --help` must not.
 """
 
 import importlib
+from importlib.metadata import version
 from typing import TYPE_CHECKING
-
-from echo_stream._version import __version__
 
 if TYPE_CHECKING:
     from echo_stream.config import EngineConfig
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from echo_stream.generation import Generation
     from echo_stream.snapshot import Snapshot
     from echo_stream.source import ArraySource
+
+__version__ = version("echo-stream")
 
 _MODULES = {
     "ArraySource": "echo_stream.source",

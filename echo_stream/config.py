@@ -4,7 +4,6 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
-from echo_stream.encoder_training import Architecture, Objective
 from echo_stream.errors import ConfigError
 from echo_stream.validation import MAX_TEXT_BYTES
 
@@ -17,6 +16,8 @@ to be held out."""
 Preset = Literal["default", "paper"]
 Cells = Literal["grid", "grid-budget", "codebook"]
 Latent = Literal["encoder", "pca", "identity"]
+Architecture = Literal["linear", "mlp"]
+Objective = Literal["profile", "pairwise"]
 Rank = Literal["center", "uniform", "mixed"]
 Balance = Literal["none", "class"]
 OnDuplicate = Literal["count", "replace"]

@@ -23,8 +23,8 @@ from echo_stream.certificates import (
     standing_to_json,
 )
 from echo_stream.members import Member, Tie, own, tie_from_json, tie_to_json
+from echo_stream.ranks import distance_of
 from echo_stream.scratch import Scratch, chunks
-from echo_stream.selection import distance_of
 from echo_stream.typing import Array, FloatArray
 
 SPARE_TWINS = 4  # beyond those needed: others take the places of forgotten ones

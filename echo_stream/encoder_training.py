@@ -4,19 +4,16 @@ Source: the ECHO paper, section IV-A, equations 1-3.
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import nn
 
+from echo_stream.config import Architecture, Objective
 from echo_stream.device import reproducible
 from echo_stream.encoder import Encoder, Layer, freeze_layer
 from echo_stream.fixed_point import unit_for
 from echo_stream.preprocessing import CHUNK_ROWS, Preprocessing
 from echo_stream.typing import Array
-
-Objective = Literal["profile", "pairwise"]
-Architecture = Literal["linear", "mlp"]
 
 HIDDEN_UNITS = 128
 LEARNING_RATE = 1e-3

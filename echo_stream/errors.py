@@ -74,3 +74,8 @@ class QueryError(EchoStreamError, ValueError):
 
 class TrainingError(EchoStreamError, RuntimeError):
     """Report a model that cannot be trained on the samples it was given."""
+
+
+def first_line(err: BaseException) -> str:
+    """Return what an exception says, in one line, to be quoted in another message."""
+    return (str(err).strip().splitlines() or [type(err).__name__])[0]

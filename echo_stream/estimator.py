@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
-from echo_stream.config import Balance, Cells, EngineConfig, Latent, OnDuplicate, Preset, Rank
+from echo_stream.config import (
+    Architecture,
+    Balance,
+    Cells,
+    EngineConfig,
+    Latent,
+    Objective,
+    OnDuplicate,
+    Preset,
+    Rank,
+)
 from echo_stream.device import resolve_device
-from echo_stream.encoder_training import Architecture, Objective
 from echo_stream.engine_state import pack_engine, unpack_engine
 from echo_stream.features import feature_name
 from echo_stream.generation import Generation

@@ -16,8 +16,8 @@ from torch import nn
 from echo_stream.device import is_infrastructure
 from echo_stream.errors import ConfigError, FeatureError, InfrastructureError
 from echo_stream.importing import import_attribute, said
-from echo_stream.models import to_input
 from echo_stream.preprocessing import CPU
+from echo_stream.tensors import to_input
 from echo_stream.typing import Array
 
 BLOCK_ROWS = 1_024  # rows of one call; a module always gets so many, padded with zeros

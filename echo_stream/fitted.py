@@ -10,8 +10,8 @@ from echo_stream.device import resolve_device
 from echo_stream.evaluation import EVALUATION_ROWS, evaluate, evaluate_regression, outputs_of
 from echo_stream.features import Features
 from echo_stream.labelled import LabelledSet
-from echo_stream.models import Shape, to_input
 from echo_stream.targets import Targets
+from echo_stream.tensors import Shape, to_input
 from echo_stream.typing import Array, Label
 
 

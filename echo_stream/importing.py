@@ -3,8 +3,7 @@
 import importlib
 from typing import Any
 
-from echo_stream.errors import ConfigError
-from echo_stream.validation import first_line
+from echo_stream.errors import ConfigError, first_line
 
 
 def import_attribute(spec: str, what: str, choices: str) -> Any:

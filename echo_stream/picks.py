@@ -10,7 +10,7 @@ from echo_stream.distance_pools import DistancePools
 from echo_stream.members import Member, copies, cross_off
 from echo_stream.pools import Pools
 from echo_stream.ranking import Ranking
-from echo_stream.selection import distance_of
+from echo_stream.ranks import distance_of
 from echo_stream.typing import FloatArray
 
 

@@ -11,6 +11,7 @@ from echo_stream.device import on_host
 from echo_stream.errors import DataError
 from echo_stream.fixed_point import round_to_unit, unit_for
 from echo_stream.scratch import Scratch
+from echo_stream.tensors import UINT8_MAX
 from echo_stream.typing import Array
 
 CHUNK_ROWS = 4_096  # rows converted at a time: training makes no second copy of its data
@@ -20,7 +21,6 @@ OUTLIER_FACTOR = 2**12  # times what is usual; half of a value's bits are left f
 # Binary exponent of the largest value, beyond which all are divided by a power of two. Squares
 # of 2^63 are beyond float32, and an encoder's initial weights are made for values of about 1.
 LARGEST_EXPONENT = 16
-UINT8_MAX = 255
 CPU = torch.device("cpu")
 
 

@@ -12,7 +12,7 @@ from echo_stream.certificates import MARGIN
 from echo_stream.device import rows_on_host
 from echo_stream.distance_pools import DistancePools
 from echo_stream.members import Member
-from echo_stream.selection import in_order, rank_keys
+from echo_stream.ranks import in_order, rank_keys
 from echo_stream.typing import FloatArray
 
 VALUES = 2**18  # of points whose keys are computed at a time, unless one cell has more

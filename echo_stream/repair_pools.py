@@ -10,7 +10,7 @@ from echo_stream.bounded_pool import BoundedPool
 from echo_stream.certificates import Standing
 from echo_stream.distance_pools import TINY
 from echo_stream.members import Member, own
-from echo_stream.selection import rank_keys
+from echo_stream.ranks import rank_keys
 from echo_stream.typing import Array, FloatArray, IntArray
 
 

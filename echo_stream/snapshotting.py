@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from echo_stream._version import __version__
+from echo_stream import __version__
 from echo_stream.cells import CellStatistics
 from echo_stream.choice import Choice, choose
 from echo_stream.distance_pools import DistancePools

@@ -13,8 +13,9 @@ from echo_stream.device import reproducible, resolve_device
 from echo_stream.evaluation import evaluate, evaluate_regression
 from echo_stream.fitted import Fitted
 from echo_stream.labelled import LabelledSet
-from echo_stream.models import Shape, build_model, check_input
+from echo_stream.models import build_model
 from echo_stream.targets import Targets
+from echo_stream.tensors import Shape, check_input
 from echo_stream.train_config import TrainConfig
 from echo_stream.training_data import (
     Parts,

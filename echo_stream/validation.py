@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from echo_stream.errors import DataError, DataTypeError, ShapeError
+from echo_stream.errors import DataError, DataTypeError, ShapeError, first_line
 from echo_stream.samples import Samples
 from echo_stream.typing import Array, BoolArray
 
@@ -293,11 +293,6 @@ def check_sample_texts(samples: Samples, max_bytes: int, *, first_row: int | Non
     for name, column in (("id", samples.ids), ("label", samples.labels)):
         if column is not None and column.dtype.kind in "OU":
             check_texts(name, column.tolist(), max_bytes, first_row=first_row)
-
-
-def first_line(err: BaseException) -> str:
-    """Return what an exception says, in one line, to be quoted in another message."""
-    return (str(err).strip().splitlines() or [type(err).__name__])[0]
 
 
 def _chunks(x: Array) -> Iterator[slice]:

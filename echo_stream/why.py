@@ -10,8 +10,8 @@ import numpy as np
 from echo_stream.distance_pools import DistancePools
 from echo_stream.members import Member, copies, cross_off
 from echo_stream.picks import MOVED, Pick, Picker
+from echo_stream.ranks import distance_of, rank_members
 from echo_stream.samples import Samples
-from echo_stream.selection import distance_of, rank_members
 from echo_stream.sketch import Sketch
 from echo_stream.snapshotting import Selection, doubt_of, dropped_bound, select
 from echo_stream.typing import FloatArray

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo_stream.config import EngineConfig
-from echo_stream.encoder_training import Architecture, Objective, distance_loss, train_encoder
+from echo_stream.config import Architecture, EngineConfig, Objective
+from echo_stream.encoder_training import distance_loss, train_encoder
 from echo_stream.generation import Generation, train_generation
 from echo_stream.preprocessing import fit_preprocessing
 from echo_stream.typing import Array

@@ -71,6 +71,13 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert run.stdout.strip() == "[]"
 
 
+def test_settings_need_no_torch() -> None:
+    """Commands that only check settings start in a fraction of the time that torch takes."""
+    code = "import sys, echo_stream.config; print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
+
+
 def test_public_names_resolve() -> None:
     """Each name in __all__ is there; others are an AttributeError."""
     for name in echo_stream.__all__:

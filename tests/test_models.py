@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from echo_stream.errors import ConfigError, DataError, ShapeError
-from echo_stream.models import Shape, build_model, check_input, to_input
+from echo_stream.models import build_model
+from echo_stream.tensors import Shape, check_input, to_input
 
 FACTORIES = """
 from torch import nn

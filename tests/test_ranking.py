@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from echo_stream.members import Member
 from echo_stream.ranking import Ranking
-from echo_stream.selection import rank_members
+from echo_stream.ranks import rank_members
 from echo_stream.typing import Array
 from tests.strategies import identity_generation
 from tests.test_certificates import cloud, small_blocks, stream, streams

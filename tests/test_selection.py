@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from echo_stream.members import Member
 from echo_stream.quotas import rounds_needed
-from echo_stream.selection import deal_slots, in_order, rank_members, row_weights
+from echo_stream.ranks import in_order, rank_members
+from echo_stream.selection import deal_slots, row_weights
 
 
 def member(name: str, *latent: float) -> Member:

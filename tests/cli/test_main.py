@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from echo_stream._version import __version__
+from echo_stream import __version__
 from echo_stream.cli.main import WAITING, cli
 from echo_stream.connectors import snapshots
 from tests.cli.commands import (
