@@ -24,7 +24,7 @@ from benchmarks.kernels import grid_kernels
 from benchmarks.peers import clustream, kmeans
 from benchmarks.streams import ClusterStream, Consume, timed
 from echo_stream import EchoCoreset
-from echo_stream.typing import Array
+from echo_stream._common.typing import Array
 
 ROWS = ("kernels", "grid", "codebook", "kmeans", "clustream", "fit", "build", "growth")
 CELLS = 500  # codewords, clusters, and nearly as many cells of the grid below

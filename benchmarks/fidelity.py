@@ -21,10 +21,10 @@ from benchmarks.batch_choice import Row, batch_choice, claims
 from benchmarks.command import call
 from benchmarks.data import load
 from echo_stream import EchoCoreset, Generation
+from echo_stream._common.typing import Array
 from echo_stream.errors import SourceError
-from echo_stream.source import ArraySource
-from echo_stream.typing import Array
-from echo_stream.validation import as_samples
+from echo_stream.samples.source import ArraySource
+from echo_stream.samples.validation import as_samples
 
 BUDGETS = {"fashion": (100, 500), "skin": (100, 500), "cover": (100, 500), "banking": (77,)}
 PARTITIONS: dict[str, dict[str, Any]] = {

@@ -29,7 +29,7 @@ from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.generation import train_generation
 from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport
-from echo_stream.source import Batch, Source
+from echo_stream.samples.source import Batch, Source
 
 PARTITIONS = 4
 TRAINING_SAMPLES = 10_000

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch.nn.functional import linear
 
+from echo_stream._common.typing import Array
 from echo_stream.sketch import BLOCK_SIZE
-from echo_stream.typing import Array
 
 UNIT = 2.0**-21
 ROWS = 256  # worked on at a time, so that they stay in the cache

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.command import call
-from echo_stream.device import reproducible
+from echo_stream._common.device import reproducible
 from echo_stream.losses import classification_loss, structural_loss
 from echo_stream.models import build_model
 

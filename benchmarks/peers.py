@@ -3,7 +3,7 @@
 from typing import Any
 
 from benchmarks.streams import Consume
-from echo_stream.typing import Array
+from echo_stream._common.typing import Array
 
 
 def kmeans(num_clusters: int, seed: int) -> Consume:

@@ -21,12 +21,12 @@ import click
 import numpy as np
 
 from benchmarks.command import call
+from echo_stream._common.typing import Cell
 from echo_stream.connectors.query import query_snapshot
 from echo_stream.connectors.snapshot_files import write_snapshot
 from echo_stream.connectors.units import verify_unit
-from echo_stream.samples import Samples, as_objects
+from echo_stream.samples.samples import Samples, as_objects
 from echo_stream.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
-from echo_stream.typing import Cell
 
 QUESTIONS = {
     "labels": "SELECT label, count(*), sum(weight) FROM coreset GROUP BY label ORDER BY label",

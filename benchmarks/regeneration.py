@@ -20,13 +20,13 @@ from benchmarks.command import NATURAL, call
 from benchmarks.data import DataSet, load
 from benchmarks.evaluation.classifiers import logistic_labels
 from echo_stream import EchoCoreset, EngineConfig
+from echo_stream._common.typing import Array
 from echo_stream.drift import Drift, Watch
 from echo_stream.generation import train_generation
-from echo_stream.samples import Samples
+from echo_stream.samples.samples import Samples
+from echo_stream.samples.source import ArraySource
+from echo_stream.samples.validation import as_samples
 from echo_stream.sketch import BLOCK_SIZE, Sketch
-from echo_stream.source import ArraySource
-from echo_stream.typing import Array
-from echo_stream.validation import as_samples
 
 BUDGET = 77
 WARMUP = 1_000  # of 10,003

@@ -15,7 +15,7 @@ from benchmarks.data import DataSet, load
 from benchmarks.selectors.spaces import vectors
 from benchmarks.selectors.submodular import greedy, of_apricot, similarities
 from echo_stream import EchoCoreset
-from echo_stream.typing import Array, FloatArray
+from echo_stream._common.typing import Array, FloatArray
 
 SIMILARITY_BYTES = 8  # of one pair
 MEMORY_SHARE = 0.8  # of what is free, that may be taken

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from echo_stream.typing import Array
+from echo_stream._common.typing import Array
 
 CLUSTERS = 50
 BATCH = 10_000  # samples a call; no multiple of a block, as in real life

@@ -135,7 +135,7 @@ def _exit_code() -> int:
 
 def _out_of_memory(err: Exception) -> InfrastructureError:
     """Return the error for memory or a device that does not suffice; others go on."""
-    from echo_stream.device import is_infrastructure  # noqa: PLC0415 - imports torch
+    from echo_stream._common.device import is_infrastructure  # noqa: PLC0415 - imports torch
     from echo_stream.errors import first_line  # noqa: PLC0415
 
     if not is_infrastructure(err):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from echo_stream.typing import Array, Label
-from echo_stream.validation import SampleSchema
+from echo_stream._common.typing import Array, Label
+from echo_stream.samples.validation import SampleSchema
 
 
 def label_column(labels: Sequence[Label]) -> pa.Array:

@@ -31,7 +31,7 @@ from echo_stream.retraining import Examiner
 from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport
 from echo_stream.runtime import Run, Trainer
-from echo_stream.source import Skipped, Source
+from echo_stream.samples.source import Skipped, Source
 
 
 def consume(  # noqa: PLR0913 - everything that a run is between

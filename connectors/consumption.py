@@ -17,7 +17,7 @@ from echo_stream.retraining import Examiner
 from echo_stream.run_config import RunConfig
 from echo_stream.run_stats import RunStats
 from echo_stream.runtime import Trainer
-from echo_stream.source import Source
+from echo_stream.samples.source import Source
 
 KeptDeadLetters: TypeAlias = DeadLetterFile | DeadLetterTopic
 OpenDeadLetters: TypeAlias = Callable[[RunStats], KeptDeadLetters]

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from echo_stream import __version__
 from echo_stream.connectors.kafka_sink import Message
 from echo_stream.connectors.records import Record
-from echo_stream.samples import Origin
-from echo_stream.source import RejectedSample
+from echo_stream.samples.samples import Origin
+from echo_stream.samples.source import RejectedSample
 
 PREFIX = "__echo.errors."
 """Of our headers. Of an original message they are dropped, but for the attempts."""

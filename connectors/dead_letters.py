@@ -30,8 +30,8 @@ from echo_stream.connectors.retrying import Patience, may_pass
 from echo_stream.connectors.state_locks import short_lock
 from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.run_stats import RunStats
-from echo_stream.samples import Origin
-from echo_stream.source import RejectedSample
+from echo_stream.samples.samples import Origin
+from echo_stream.samples.source import RejectedSample
 
 logger = logging.getLogger(__name__)
 

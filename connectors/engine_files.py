@@ -11,12 +11,12 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from echo_stream._common.typing import Array
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.units import FileWriter, verify_unit, write_manifest, write_unit
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.generation import Generation
-from echo_stream.typing import Array
 
 GENERATION_MANIFEST = "generation.json"
 ENCODER_FILE = "encoder.safetensors"

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from echo_stream._common.typing import Array, Label
 from echo_stream.connectors.current_model import current_unit
 from echo_stream.connectors.model_files import read_fitted
 from echo_stream.drift_watch import DistanceWatch, Rise
@@ -13,8 +14,7 @@ from echo_stream.engine import EchoCoreset
 from echo_stream.errors import EchoStreamError
 from echo_stream.fitted import Fitted
 from echo_stream.prequential import Prequential
-from echo_stream.samples import Samples, is_same_label, label_of
-from echo_stream.typing import Array, Label
+from echo_stream.samples.samples import Samples, is_same_label, label_of
 
 logger = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from echo_stream._common.typing import Array
 from echo_stream.connectors.targets import new_file
 from echo_stream.errors import ConfigError
 from echo_stream.snapshot import Snapshot
-from echo_stream.typing import Array
 
 
 def export_snapshot(

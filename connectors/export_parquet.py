@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from echo_stream._common.typing import Array
 from echo_stream.connectors.snapshot_files import coreset_table
 from echo_stream.connectors.targets import new_file
+from echo_stream.samples.validation import SampleSchema
 from echo_stream.snapshot import Snapshot
-from echo_stream.typing import Array
-from echo_stream.validation import SampleSchema
 
 
 def export_parquet(snapshot: Snapshot, target: Path) -> Path:

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from echo_stream._common.typing import Array, IntArray
 from echo_stream.connectors.file_errors import naming
 from echo_stream.connectors.intake import Intake
 from echo_stream.errors import DataError, SourceError
-from echo_stream.samples import Samples
-from echo_stream.source import Batch, Skipped, refuse_other_source
-from echo_stream.typing import Array, IntArray
-from echo_stream.validation import SampleSchema, as_samples, check_sample_texts
+from echo_stream.samples.samples import Samples
+from echo_stream.samples.source import Batch, Skipped, refuse_other_source
+from echo_stream.samples.validation import SampleSchema, as_samples, check_sample_texts
 
 CHUNK_BYTES = 2 * 1024**2
 """Bytes of x that are read together: enough to be quick. Arrow needs ten times as much."""

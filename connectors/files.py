@@ -15,7 +15,7 @@ from echo_stream.connectors.npy_reader import NpyReader
 from echo_stream.connectors.npz_reader import NpzReader
 from echo_stream.connectors.parquet_reader import ParquetReader, parts_in
 from echo_stream.errors import DataError, SourceError
-from echo_stream.samples import Samples
+from echo_stream.samples.samples import Samples
 
 _READERS: dict[str, type[NpyReader | NpzReader | ParquetReader]] = {
     ".npz": NpzReader,

@@ -34,7 +34,7 @@ from echo_stream.errors import FencedError
 from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport
 from echo_stream.runtime import Run
-from echo_stream.source import passed_over
+from echo_stream.samples.source import passed_over
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.retrying import Patience
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import FencedError, InfrastructureError, StateError
+from echo_stream.samples.source import Skipped
 from echo_stream.snapshot import Snapshot
-from echo_stream.source import Skipped
 
 logger = logging.getLogger(__name__)
 

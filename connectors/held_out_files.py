@@ -14,8 +14,8 @@ from echo_stream.connectors.arrow_columns import (
     with_schema,
 )
 from echo_stream.connectors.units import FileWriter
-from echo_stream.samples import Samples, as_objects
-from echo_stream.validation import SampleSchema
+from echo_stream.samples.samples import Samples, as_objects
+from echo_stream.samples.validation import SampleSchema
 
 HELD_OUT_FILE = "held_out.parquet"
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from echo_stream._common.typing import Array
 from echo_stream.errors import ConfigError, DataError
-from echo_stream.typing import Array
 
 _CHANNELS = {1: "L", 3: "RGB", 4: "RGBA"}
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from echo_stream.errors import DataError
-from echo_stream.samples import Samples, label_of
-from echo_stream.scales import Finding
+from echo_stream.samples.samples import Samples, label_of
+from echo_stream.samples.scales import Finding
 
 LABELS = ("label", "y")
 """Names of columns, of arrays, and of fields in JSON, that are the label."""

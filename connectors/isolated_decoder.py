@@ -5,14 +5,14 @@ import subprocess
 import sys
 from contextlib import suppress
 
-from echo_stream.changes import Change
 from echo_stream.connectors.child_limits import MIB, Guard, Limits, resident_bytes
 from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError
 from echo_stream.connectors.decoding_child import READY
 from echo_stream.connectors.decoding_protocol import as_request, as_setup, from_answer
 from echo_stream.connectors.records import Record
 from echo_stream.errors import InfrastructureError
-from echo_stream.validation import SampleSchema
+from echo_stream.samples.changes import Change
+from echo_stream.samples.validation import SampleSchema
 
 START_S = 120.0  # a codec may load much
 MESSAGE_S = 60.0

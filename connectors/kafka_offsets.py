@@ -7,7 +7,7 @@ from typing import NamedTuple
 from kafka import TopicPartition
 
 from echo_stream.errors import PositionError
-from echo_stream.source import Skipped
+from echo_stream.samples.source import Skipped
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from kafka.record.legacy_records import LegacyRecordBatch
 
 from echo_stream.connectors.kafka_decompression import TooLargeError, decompressed
 from echo_stream.connectors.records import RECORD_BYTES, Records
-from echo_stream.samples import Origin
+from echo_stream.samples.samples import Origin
 
 _HEADER = struct.Struct(">qiIbb")  # offset, size, checksum, format, attributes
 _AFTER_THE_SIZE = 12

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from echo_stream.changes import Change
+from echo_stream._common.typing import Array, Label
 from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, read_message
 from echo_stream.connectors.codecs.blocks import Block, Blocks
 from echo_stream.connectors.codecs.fields import id_of, ids_in_keys, label_in
@@ -19,10 +19,10 @@ from echo_stream.connectors.isolated_decoder import DeadlyMessageError, Isolated
 from echo_stream.connectors.records import Lost, Record, Records
 from echo_stream.connectors.waiting_records import WaitingRecords
 from echo_stream.errors import ConfigError, DataError, ShapeError
-from echo_stream.samples import Origin, Samples, as_objects
-from echo_stream.source import Batch, RejectedSample, Skipped
-from echo_stream.typing import Array, Label
-from echo_stream.validation import SampleSchema, check_texts, finite_rows, long_texts
+from echo_stream.samples.changes import Change
+from echo_stream.samples.samples import Origin, Samples, as_objects
+from echo_stream.samples.source import Batch, RejectedSample, Skipped
+from echo_stream.samples.validation import SampleSchema, check_texts, finite_rows, long_texts
 
 OnTombstone: TypeAlias = Literal["forget", "ignore"]
 """What a message without a value does: its id is forgotten, or nothing."""

@@ -8,7 +8,6 @@ from typing import Any, Literal, TypeAlias, get_args
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaTimeoutError, TopicAlreadyExistsError
 
-from echo_stream.buffer import SampleBuffer
 from echo_stream.connectors.client_config import ClientConfig
 from echo_stream.connectors.codecs import SampleFormat, encode, encode_batch
 from echo_stream.connectors.kafka_client import (
@@ -17,7 +16,8 @@ from echo_stream.connectors.kafka_client import (
     errors_for_people,
 )
 from echo_stream.errors import ConfigError, SourceError
-from echo_stream.samples import Samples, label_of
+from echo_stream.samples.buffer import SampleBuffer
+from echo_stream.samples.samples import Samples, label_of
 
 LINGER_MS = 20  # fills batches; with 256 KiB of them the producer is twenty times faster
 BATCH_BYTES = 256 * 1024

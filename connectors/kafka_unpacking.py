@@ -22,7 +22,7 @@ from kafka.record.util import decode_varint
 from echo_stream.connectors.kafka_decompression import TooLargeError, decompressed
 from echo_stream.connectors.kafka_old_format import old_records
 from echo_stream.connectors.records import RECORD_BYTES, Records, lost
-from echo_stream.samples import Origin
+from echo_stream.samples.samples import Origin
 
 MAGIC = 2  # format of batches since Kafka 0.11
 HEAVY_BYTES = 16 * 1024  # of a chunk: so many count as a record, of which a poll takes 4,096

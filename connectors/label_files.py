@@ -4,10 +4,10 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
+from echo_stream._common.typing import Label
 from echo_stream.connectors.codecs.fields import number_or_text
 from echo_stream.connectors.file_errors import naming
 from echo_stream.errors import DataError
-from echo_stream.typing import Label
 
 COLUMNS = ("id", "label")
 

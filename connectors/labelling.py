@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from echo_stream._common.typing import Label
 from echo_stream.connectors.checkpoints import list_checkpoints
 from echo_stream.connectors.clock import timestamp
 from echo_stream.connectors.group_record import GroupRecord
@@ -18,7 +19,6 @@ from echo_stream.connectors.units import check_free
 from echo_stream.labelling import late_labels
 from echo_stream.snapshot import Snapshot
 from echo_stream.snapshotting import with_labels
-from echo_stream.typing import Label
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from echo_stream._common.typing import Array
 from echo_stream.errors import DataError, ShapeError
-from echo_stream.typing import Array
 
 DTYPES = {
     name: np.dtype(name)

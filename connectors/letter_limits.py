@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, replace
 
 from echo_stream.errors import ConfigError
-from echo_stream.source import RejectedSample
+from echo_stream.samples.source import RejectedSample
 
 MAX_PAYLOAD_BYTES = 16 * 1024**2
 MAX_SEGMENT_BYTES = 16 * 1024**2

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from echo_stream._common.typing import Array
 from echo_stream.connectors.file_errors import check_not_empty
 from echo_stream.connectors.file_source import Chunk
 from echo_stream.connectors.intake import LABELS, Intake, label_among
 from echo_stream.connectors.npy_reader import Header, read_header
 from echo_stream.errors import DataError, ShapeError
-from echo_stream.typing import Array
-from echo_stream.validation import SampleSchema, as_samples, check_layout
+from echo_stream.samples.validation import SampleSchema, as_samples, check_layout
 
 _COLUMNS = (*LABELS, "id", "y_known")  # beside x
 _MAX_TEXT = 4_096  # characters of a label or id: a few bytes, compressed, can stand for any number

@@ -13,7 +13,7 @@ from echo_stream.connectors.file_source import Chunk
 from echo_stream.connectors.intake import Intake
 from echo_stream.connectors.parquet_columns import Columns, find_columns, ids_of, labels_of, x_of
 from echo_stream.errors import DataError
-from echo_stream.validation import SampleSchema
+from echo_stream.samples.validation import SampleSchema
 
 # Without a buffer Arrow reads a column of a row group, which may be the file, at once.
 _BUFFER_BYTES = 64 * 1024  # per column

@@ -7,8 +7,8 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
+from echo_stream._common.typing import Array
 from echo_stream.errors import DataError
-from echo_stream.typing import Array
 
 MAX_PIXELS = MAX_VALUES = 4_096 * 4_096
 """Of an image, unless another limit is set; values are three to a pixel where it has colours."""

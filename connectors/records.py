@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self, overload
 from kafka import TopicPartition
 
 from echo_stream.connectors.codecs.messages import Content, Headers
-from echo_stream.samples import Origin
+from echo_stream.samples.samples import Origin
 
 RECORD_BYTES = 256  # what the objects of a message take beside its content
 

@@ -21,7 +21,7 @@ from echo_stream.connectors.units import list_units, read_manifest, remove_lefto
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import FencedError, StateError
 from echo_stream.generation import check_format
-from echo_stream.source import Skipped
+from echo_stream.samples.source import Skipped
 
 logger = logging.getLogger(__name__)
 

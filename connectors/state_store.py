@@ -32,8 +32,8 @@ from echo_stream.connectors.units import (
 )
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import EchoStreamError, StateError
+from echo_stream.samples.source import Skipped
 from echo_stream.snapshot import Snapshot
-from echo_stream.source import Skipped
 
 logger = logging.getLogger(__name__)
 

@@ -20,16 +20,16 @@ import numpy as np
 import torch
 
 from echo_stream import __version__
+from echo_stream._common.typing import State
 from echo_stream.connectors.engine_files import read_tensors, tensors_writer
 from echo_stream.connectors.private import make_folder, opener
 from echo_stream.connectors.state_locks import is_held
 from echo_stream.connectors.units import TEMPORARY_PREFIX, list_units, verify_unit, write_unit
 from echo_stream.errors import StateError
 from echo_stream.labelled import LabelledSet
-from echo_stream.samples import label_of
+from echo_stream.samples.samples import label_of
 from echo_stream.schedule import Every, Schedule
 from echo_stream.train_config import TrainConfig
-from echo_stream.typing import State
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from echo_stream.connectors.training_checkpoint import checkpointed
 from echo_stream.connectors.units import read_manifest
 from echo_stream.fitted import Fitted
 from echo_stream.labelled import LabelledSet
-from echo_stream.samples import Samples
+from echo_stream.samples.samples import Samples
 from echo_stream.schedule import Every
 from echo_stream.snapshot import Snapshot
 from echo_stream.train_config import TrainConfig

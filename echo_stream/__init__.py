@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from echo_stream.engine import EchoCoreset
     from echo_stream.errors import EchoStreamError
     from echo_stream.generation import Generation
+    from echo_stream.samples.source import ArraySource
     from echo_stream.snapshot import Snapshot
-    from echo_stream.source import ArraySource
 
 __version__ = version("echo-stream")
 
 _MODULES = {
-    "ArraySource": "echo_stream.source",
+    "ArraySource": "echo_stream.samples.source",
     "EchoCoreset": "echo_stream.engine",
     "EchoStreamError": "echo_stream.errors",
     "EngineConfig": "echo_stream.config",

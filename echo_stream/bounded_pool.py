@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from sortedcontainers import SortedKeyList
 
-from echo_stream.members import Member, Tie, copies, cross_off
+from echo_stream.samples.members import Member, Tie, copies, cross_off
 
 FIRST_TIE: Tie = (-1, "", 0)  # before that of any sample
 _MEMBER = itemgetter(1)  # of an entry

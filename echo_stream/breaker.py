@@ -4,7 +4,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 
 from echo_stream.errors import BadMessagesError
-from echo_stream.source import RejectedSample, RejectReason
+from echo_stream.samples.source import RejectedSample, RejectReason
 
 
 class Breaker:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from echo_stream.typing import Array
+from echo_stream._common.typing import Array
 
 BINS = 15  # as in the source
 

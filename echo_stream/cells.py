@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from echo_stream.device import on_host
-from echo_stream.fixed_point import LOOK_EVERY, is_exact
+from echo_stream._common.device import on_host
+from echo_stream._common.fixed_point import LOOK_EVERY, is_exact
+from echo_stream._common.scratch import Scratch, chunks
+from echo_stream._common.typing import Array
 from echo_stream.generation import Generation
-from echo_stream.scratch import Scratch, chunks
-from echo_stream.typing import Array
 
 INITIAL_CELLS = 64
 LAST_KEY = 2**62  # beyond any: a class number has 31 bits, a codeword's 12

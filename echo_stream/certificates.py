@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from echo_stream.members import Tie, tie_from_json, tie_to_json
-from echo_stream.typing import Array
+from echo_stream._common.typing import Array
+from echo_stream.samples.members import Tie, tie_from_json, tie_to_json
 
 MAX_CLOSED = 3  # epochs kept apart, besides the open one; older ones are merged
 MARGIN = 1e-12  # relative; a thousand times the rounding of float64 distances

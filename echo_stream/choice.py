@@ -5,12 +5,12 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from echo_stream._common.typing import IntArray
 from echo_stream.cells import CellStatistics
 from echo_stream.config import EngineConfig
 from echo_stream.picks import Pick, Picker
 from echo_stream.pools import Pools
 from echo_stream.selection import deal_by_class, deal_slots
-from echo_stream.typing import IntArray
 
 Best: TypeAlias = Callable[[int, int], list[Pick]]
 """Returns the first members of a cell: at most so many as asked for, fewer if not held."""

@@ -9,11 +9,11 @@ from collections.abc import Set as AbstractSet
 
 import numpy as np
 
+from echo_stream._common.typing import Cell, IntArray, Label
 from echo_stream.codebook import CODEWORDS_OF_CLASS
 from echo_stream.errors import DataError
 from echo_stream.partition import MAX_CELLS
-from echo_stream.samples import Samples, label_of
-from echo_stream.typing import Cell, IntArray, Label
+from echo_stream.samples.samples import Samples, label_of
 
 MAX_CLASSES = MAX_CELLS // CODEWORDS_OF_CLASS
 NAMED = 2**30  # from here on the numbers of labels that are no small whole numbers

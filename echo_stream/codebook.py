@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from echo_stream.device import single_threaded
-from echo_stream.fixed_point import round_to_unit, weight_bits
+from echo_stream._common.device import single_threaded
+from echo_stream._common.fixed_point import round_to_unit, weight_bits
+from echo_stream._common.scratch import chunks
+from echo_stream._common.typing import Array, Cell, FloatArray, IntArray
 from echo_stream.partition import Located
-from echo_stream.scratch import chunks
 from echo_stream.seeding import MAX_CANDIDATES, greedy_seeds
-from echo_stream.typing import Array, Cell, FloatArray, IntArray
 
 MAX_CODEWORDS = MAX_CANDIDATES  # of which their seeds are chosen
 CODEWORDS_OF_CLASS = 256  # at most, where each class has cells of its own
@@ -28,7 +28,7 @@ class Codebook:
     """Each point belongs to its nearest codeword; ties go to the smaller number.
 
     Codewords are rounded so that their products with rounded points are exact sums
-    (see `echo_stream.fixed_point`): the nearest one is the same in any block, with
+    (see `echo_stream._common.fixed_point`): the nearest one is the same in any block, with
     any number of threads, on any device.
 
     Attributes

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import Any
 
-from echo_stream.samples import sorted_labels
+from echo_stream._common.typing import Label
+from echo_stream.samples.samples import sorted_labels
 from echo_stream.snapshot import Snapshot
-from echo_stream.typing import Label
 
 Row = tuple[str, str, Label, tuple[int, ...]]
 """Id, role, label and cell of a row."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 from echo_stream.errors import ConfigError
-from echo_stream.validation import MAX_TEXT_BYTES
+from echo_stream.samples.validation import MAX_TEXT_BYTES
 
 MAX_SEED = 2**63 - 1  # what every random generator takes
 MAX_HELD_OUT = 2_000

@@ -7,9 +7,9 @@ meets the wishes and labels of every other part once.
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from echo_stream.forgotten import Forgotten
-from echo_stream.label_log import LabelLog, LoggedLabel
-from echo_stream.members import Member
+from echo_stream.samples.forgotten import Forgotten
+from echo_stream.samples.label_log import LabelLog, LoggedLabel
+from echo_stream.samples.members import Member
 
 if TYPE_CHECKING:
     from echo_stream.sketch import Sketch

@@ -5,10 +5,10 @@ from typing import TypeAlias
 import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from echo_stream.samples import sorted_labels
+from echo_stream._common.typing import Label
+from echo_stream.samples.samples import sorted_labels
+from echo_stream.samples.tensors import to_input
 from echo_stream.snapshot import CoresetRows
-from echo_stream.tensors import to_input
-from echo_stream.typing import Label
 
 UNKNOWN = -1  # class of a row without a label
 

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
+from echo_stream._common.scratch import Scratch, chunks
+from echo_stream._common.typing import Array, FloatArray
 from echo_stream.bounded_pool import BoundedPool
 from echo_stream.certificates import (
     Drop,
@@ -22,10 +24,8 @@ from echo_stream.certificates import (
     standing_from_json,
     standing_to_json,
 )
-from echo_stream.members import Member, Tie, own, tie_from_json, tie_to_json
 from echo_stream.ranks import distance_of
-from echo_stream.scratch import Scratch, chunks
-from echo_stream.typing import Array, FloatArray
+from echo_stream.samples.members import Member, Tie, own, tie_from_json, tie_to_json
 
 SPARE_TWINS = 4  # beyond those needed: others take the places of forgotten ones
 TINY = 1e-37  # squares below float32's normal range lose precision

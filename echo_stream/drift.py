@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 
+from echo_stream._common.typing import Array, FloatArray
 from echo_stream.generation import Generation
-from echo_stream.members import Member
 from echo_stream.partition import Partition
 from echo_stream.preprocessing import row_chunks
-from echo_stream.typing import Array, FloatArray
+from echo_stream.samples.members import Member
 
 FAR_SHARE = 0.1  # of the training samples are far, by definition
 LIMIT = 0.2  # twice as many; benchmarks.regeneration prints what that misses

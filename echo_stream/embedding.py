@@ -5,16 +5,16 @@ from typing import NamedTuple
 
 import torch
 
+from echo_stream._common.scratch import Scratch
+from echo_stream._common.typing import IntArray
 from echo_stream.classes import class_numbers
 from echo_stream.config import EngineConfig
 from echo_stream.generation import Generation
-from echo_stream.members import Member, members_from, samples_from
 from echo_stream.partition import Located
 from echo_stream.pools import latents, vectors_of
-from echo_stream.samples import Samples
-from echo_stream.scratch import Scratch
+from echo_stream.samples.members import Member, members_from, samples_from
+from echo_stream.samples.samples import Samples
 from echo_stream.screening import Failure, failures
-from echo_stream.typing import IntArray
 
 
 class Embedded(NamedTuple):

@@ -1,7 +1,7 @@
 """The encoder E: R^D -> R^d, frozen, with sums that do not depend on their order.
 
 Weights are rounded so that every product of a layer is exact in float64 (see
-`echo_stream.fixed_point`): an embedding has the same bits wherever the sample
+`echo_stream._common.fixed_point`): an embedding has the same bits wherever the sample
 stands in its block, and on a CPU with any number of threads or on a GPU.
 A float32 product does not: with 10 inputs its last bit changes with the row.
 
@@ -15,8 +15,8 @@ from typing import Self
 import torch
 from torch.nn.functional import linear
 
-from echo_stream.fixed_point import round_to_unit, weight_bits
-from echo_stream.scratch import Scratch, chunks
+from echo_stream._common.fixed_point import round_to_unit, weight_bits
+from echo_stream._common.scratch import Scratch, chunks
 
 
 @dataclass(frozen=True, slots=True, eq=False)

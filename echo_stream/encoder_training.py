@@ -8,12 +8,12 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from echo_stream._common.device import reproducible
+from echo_stream._common.fixed_point import unit_for
+from echo_stream._common.typing import Array
 from echo_stream.config import Architecture, Objective
-from echo_stream.device import reproducible
 from echo_stream.encoder import Encoder, Layer, freeze_layer
-from echo_stream.fixed_point import unit_for
 from echo_stream.preprocessing import CHUNK_ROWS, Preprocessing
-from echo_stream.typing import Array
 
 HIDDEN_UNITS = 128
 LEARNING_RATE = 1e-3

@@ -6,26 +6,26 @@ from typing import Any, Self
 
 import numpy as np
 
+from echo_stream._common.typing import Array, Cell, FloatArray, IntArray, Label
 from echo_stream.engine_changes import ChangingEstimator
 from echo_stream.errors import ConfigError, DataError, ScaleWarning, WarmupError
 from echo_stream.generation import OnEpoch
-from echo_stream.named_features import (
+from echo_stream.regeneration import regenerated
+from echo_stream.repair import RepairReport, repair
+from echo_stream.samples.samples import Samples
+from echo_stream.samples.sampling import check_feature_names, row_numbers, take_rows
+from echo_stream.samples.source import ArraySource, Rereadable, as_source
+from echo_stream.samples.tabular import (
     Features,
     cast_to,
     columns_of,
     matrix_of,
     row_of,
 )
-from echo_stream.regeneration import regenerated
-from echo_stream.repair import RepairReport, repair
-from echo_stream.samples import Samples
-from echo_stream.sampling import check_feature_names, row_numbers, take_rows
+from echo_stream.samples.validation import as_samples
 from echo_stream.screening import Failure
 from echo_stream.snapshot import Snapshot
 from echo_stream.snapshotting import as_provisional, explain_cell, take_snapshot, with_anew
-from echo_stream.source import ArraySource, Rereadable, as_source
-from echo_stream.typing import Array, Cell, FloatArray, IntArray, Label
-from echo_stream.validation import as_samples
 from echo_stream.why import why_sample
 
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from echo_stream.changes import Change, LateLabel
 from echo_stream.estimator import EngineEstimator
 from echo_stream.labelling import late_labels
-from echo_stream.validation import check_texts
+from echo_stream.samples.changes import Change, LateLabel
+from echo_stream.samples.validation import check_texts
 
 
 class ChangingEstimator(EngineEstimator):

@@ -4,14 +4,15 @@ from typing import Any
 
 import torch
 
-from echo_stream.buffer import SampleBuffer
-from echo_stream.changes import Changes
+from echo_stream._common.typing import Array, State
 from echo_stream.config import EngineConfig
 from echo_stream.errors import ConfigError
 from echo_stream.generation import Generation, check_format
 from echo_stream.mergeable import check_restorable
 from echo_stream.progress import Progress
-from echo_stream.samples import as_objects
+from echo_stream.samples.buffer import SampleBuffer
+from echo_stream.samples.changes import Changes
+from echo_stream.samples.samples import as_objects
 from echo_stream.sketch_state import (
     columns_to_json,
     samples_from_json,
@@ -19,7 +20,6 @@ from echo_stream.sketch_state import (
     sketch_to_state,
     with_prefix,
 )
-from echo_stream.typing import Array, State
 
 FORMAT_VERSION = 3
 

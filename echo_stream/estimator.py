@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
+from echo_stream._common.device import resolve_device
+from echo_stream._common.typing import Array, State
 from echo_stream.config import (
     Architecture,
     Balance,
@@ -22,15 +24,13 @@ from echo_stream.config import (
     Preset,
     Rank,
 )
-from echo_stream.device import resolve_device
 from echo_stream.engine_state import pack_engine, unpack_engine
 from echo_stream.features import feature_name
 from echo_stream.generation import Generation
-from echo_stream.named_features import Features, feature_names
 from echo_stream.progress import Progress
-from echo_stream.scales import Finding
-from echo_stream.typing import Array, State
-from echo_stream.validation import MAX_TEXT_BYTES, SampleSchema
+from echo_stream.samples.scales import Finding
+from echo_stream.samples.tabular import Features, feature_names
+from echo_stream.samples.validation import MAX_TEXT_BYTES, SampleSchema
 
 if TYPE_CHECKING:
     _Cloned = TypeVar("_Cloned")

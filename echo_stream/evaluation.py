@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from echo_stream._common.typing import Array, Label
 from echo_stream.calibration import calibration
-from echo_stream.samples import label_of, sorted_labels
+from echo_stream.samples.samples import label_of, sorted_labels
+from echo_stream.samples.tensors import Shape, model_shape, to_input
 from echo_stream.targets import Targets
-from echo_stream.tensors import Shape, model_shape, to_input
-from echo_stream.typing import Array, Label
 
 EVALUATION_ROWS = 256  # rows a forward pass: bounds its memory, and fits a core's caches
 

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from echo_stream.device import is_infrastructure
+from echo_stream._common.device import is_infrastructure
+from echo_stream._common.importing import import_attribute, said
+from echo_stream._common.typing import Array
 from echo_stream.errors import ConfigError, FeatureError, InfrastructureError
-from echo_stream.importing import import_attribute, said
 from echo_stream.preprocessing import CPU
-from echo_stream.tensors import to_input
-from echo_stream.typing import Array
+from echo_stream.samples.tensors import to_input
 
 BLOCK_ROWS = 1_024  # rows of one call; a module always gets so many, padded with zeros
 TOLERANCE = 1e-3  # relative to the largest value: other devices round in other places

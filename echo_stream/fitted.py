@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from echo_stream.device import resolve_device
+from echo_stream._common.device import resolve_device
+from echo_stream._common.typing import Array, Label
 from echo_stream.evaluation import EVALUATION_ROWS, evaluate, evaluate_regression, outputs_of
 from echo_stream.features import Features
 from echo_stream.labelled import LabelledSet
+from echo_stream.samples.tensors import Shape, to_input
 from echo_stream.targets import Targets
-from echo_stream.tensors import Shape, to_input
-from echo_stream.typing import Array, Label
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import torch
 
+from echo_stream._common.fixed_point import round_to_unit, unit_for
+from echo_stream._common.scratch import Scratch
+from echo_stream._common.typing import Array, IntArray, State
 from echo_stream.codebook import (
     CODEWORDS_OF_CLASS,
     MAX_CODEWORDS,
@@ -20,14 +23,11 @@ from echo_stream.encoder import Encoder, Layer
 from echo_stream.encoder_training import train_encoder
 from echo_stream.errors import ConfigError, StateError
 from echo_stream.features import Features
-from echo_stream.fixed_point import round_to_unit, unit_for
 from echo_stream.grid import Grid, budget_aware_side, grid_side
 from echo_stream.partition import Partition
 from echo_stream.pca import fit_pca, identity
 from echo_stream.preprocessing import Preprocessing, fit_preprocessing, row_chunks
-from echo_stream.scratch import Scratch
-from echo_stream.typing import Array, IntArray, State
-from echo_stream.validation import SampleSchema
+from echo_stream.samples.validation import SampleSchema
 
 FORMAT_VERSION = 1
 ID_DIGITS = 16

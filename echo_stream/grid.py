@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from echo_stream._common.typing import Array, Cell, FloatArray, IntArray
 from echo_stream.errors import ConfigError
 from echo_stream.partition import MAX_CELLS, Located
-from echo_stream.typing import Array, Cell, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)

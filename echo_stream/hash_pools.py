@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
+from echo_stream._common.hashes import LATEST
+from echo_stream._common.typing import Array
 from echo_stream.bounded_pool import BoundedPool
-from echo_stream.hashes import LATEST
-from echo_stream.members import Member, Tie, own
-from echo_stream.typing import Array
+from echo_stream.samples.members import Member, Tie, own
 
 HALF = 2**63
 

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from echo_stream._common.typing import Label
 from echo_stream.errors import DataError
 from echo_stream.held import Held
-from echo_stream.members import Member
-from echo_stream.samples import label_of, larger_label
-from echo_stream.typing import Label
-from echo_stream.validation import as_samples
+from echo_stream.samples.members import Member
+from echo_stream.samples.samples import label_of, larger_label
+from echo_stream.samples.validation import as_samples
 
 if TYPE_CHECKING:
     from echo_stream.sketch import Sketch

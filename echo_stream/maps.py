@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from echo_stream._common.device import single_threaded
+from echo_stream._common.typing import FloatArray
 from echo_stream.cells import CellStatistics
-from echo_stream.device import single_threaded
 from echo_stream.snapshot import MAP_AXES
-from echo_stream.typing import FloatArray
 
 
 class Map(NamedTuple):

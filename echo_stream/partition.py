@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
-from echo_stream.typing import Array, Cell, FloatArray, IntArray
+from echo_stream._common.typing import Array, Cell, FloatArray, IntArray
 
 MAX_CELLS = 65_536  # more cells than this would not be bounded memory in any useful sense
 

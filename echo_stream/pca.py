@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from echo_stream.device import single_threaded
+from echo_stream._common.device import single_threaded
+from echo_stream._common.typing import Array
 from echo_stream.encoder import Encoder, freeze_layer
 from echo_stream.preprocessing import Preprocessing
-from echo_stream.typing import Array
 
 MAX_COMPONENTS = 64
 

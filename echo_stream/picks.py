@@ -4,14 +4,14 @@ import math
 from itertools import islice
 from typing import Any, NamedTuple
 
+from echo_stream._common.typing import FloatArray
 from echo_stream.cells import CellStatistics
 from echo_stream.certificates import Standing, drop_bound, is_certified
 from echo_stream.distance_pools import DistancePools
-from echo_stream.members import Member, copies, cross_off
 from echo_stream.pools import Pools
 from echo_stream.ranking import Ranking
 from echo_stream.ranks import distance_of
-from echo_stream.typing import FloatArray
+from echo_stream.samples.members import Member, copies, cross_off
 
 
 class Pick(NamedTuple):

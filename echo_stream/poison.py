@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from echo_stream.changes import Change
+from echo_stream._common.typing import Array
 from echo_stream.engine import EchoCoreset
-from echo_stream.samples import Samples, label_of
+from echo_stream.samples.changes import Change
+from echo_stream.samples.samples import Samples, label_of
+from echo_stream.samples.source import Batch, RejectedSample
 from echo_stream.screening import Failure
-from echo_stream.source import Batch, RejectedSample
-from echo_stream.typing import Array
 
 
 def without_poison(engine: EchoCoreset, batch: Batch) -> Batch:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from echo_stream.device import on_host
+from echo_stream._common.device import on_host
+from echo_stream._common.fixed_point import round_to_unit, unit_for
+from echo_stream._common.scratch import Scratch
+from echo_stream._common.typing import Array
 from echo_stream.errors import DataError
-from echo_stream.fixed_point import round_to_unit, unit_for
-from echo_stream.scratch import Scratch
-from echo_stream.tensors import UINT8_MAX
-from echo_stream.typing import Array
+from echo_stream.samples.tensors import UINT8_MAX
 
 CHUNK_ROWS = 4_096  # rows converted at a time: training makes no second copy of its data
 USUAL_SHARE = 0.99  # of the training samples: the others may be outliers
@@ -34,7 +34,7 @@ class Preprocessing:
     Attributes
     ----------
     unit : float
-        Values are rounded to multiples of it, see `echo_stream.fixed_point`.
+        Values are rounded to multiples of it, see `echo_stream._common.fixed_point`.
     mean, scale : tensor of shape (D,), float32, or None
         Subtracted and divided by, when the generation standardises, or where values are very
         large or very small: those are divided by a power of two, which is exact.

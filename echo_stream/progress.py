@@ -5,13 +5,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from echo_stream.buffer import SampleBuffer
-from echo_stream.changes import Changes, LateLabel
+from echo_stream._common.hashes import hash_ids
+from echo_stream._common.typing import Array, IntArray
 from echo_stream.config import EngineConfig
 from echo_stream.drift import Watch
-from echo_stream.duplicates import append_replacing
 from echo_stream.errors import ConfigError, WarmupError
-from echo_stream.forgotten import Forgotten
 from echo_stream.generation import (
     Generation,
     OnEpoch,
@@ -19,19 +17,21 @@ from echo_stream.generation import (
     check_features,
     train_generation,
 )
-from echo_stream.hashes import hash_ids
 from echo_stream.held_out import HeldOut
-from echo_stream.label_log import LabelLog
-from echo_stream.members import members_of
 from echo_stream.regeneration import count, regenerated, reread
 from echo_stream.repair import repair
-from echo_stream.samples import Origin, Samples
-from echo_stream.scales import Finding, find_scales
+from echo_stream.samples.buffer import SampleBuffer
+from echo_stream.samples.changes import Changes, LateLabel
+from echo_stream.samples.duplicates import append_replacing
+from echo_stream.samples.forgotten import Forgotten
+from echo_stream.samples.label_log import LabelLog
+from echo_stream.samples.members import members_of
+from echo_stream.samples.samples import Origin, Samples
+from echo_stream.samples.scales import Finding, find_scales
+from echo_stream.samples.source import Rereadable, read_again
+from echo_stream.samples.validation import SampleSchema, check_sample_texts, check_texts
 from echo_stream.screening import Failure, failures, refuse_failing
 from echo_stream.sketch import Sketch
-from echo_stream.source import Rereadable, read_again
-from echo_stream.typing import Array, IntArray
-from echo_stream.validation import SampleSchema, check_sample_texts, check_texts
 
 
 @dataclass(slots=True)

@@ -6,14 +6,14 @@ from itertools import chain
 
 import numpy as np
 
+from echo_stream._common.device import rows_on_host
+from echo_stream._common.typing import FloatArray
 from echo_stream.bounded_pool import BoundedPool
 from echo_stream.cells import CellStatistics
 from echo_stream.certificates import MARGIN
-from echo_stream.device import rows_on_host
 from echo_stream.distance_pools import DistancePools
-from echo_stream.members import Member
 from echo_stream.ranks import in_order, rank_keys
-from echo_stream.typing import FloatArray
+from echo_stream.samples.members import Member
 
 VALUES = 2**18  # of points whose keys are computed at a time, unless one cell has more
 

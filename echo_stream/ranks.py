@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from echo_stream.members import Member
-from echo_stream.typing import Array, FloatArray, IntArray
+from echo_stream._common.typing import Array, FloatArray, IntArray
+from echo_stream.samples.members import Member
 
 
 def rank_members(

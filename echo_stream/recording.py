@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import PositionError
 from echo_stream.run_stats import RunStats
+from echo_stream.samples.source import RejectedSample, Skipped, Source
 from echo_stream.snapshot import Snapshot
-from echo_stream.source import RejectedSample, Skipped, Source
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")

@@ -6,22 +6,22 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from echo_stream._common.typing import Array, IntArray
 from echo_stream.drift import Watch
 from echo_stream.errors import SourceError, WarmupError
-from echo_stream.forgotten import Forgotten
 from echo_stream.generation import Covered, OnEpoch, train_generation
 from echo_stream.grid import grid_side
-from echo_stream.label_counts import LabelCounts
 from echo_stream.labelling import LateLabels
-from echo_stream.members import Member, members_of, samples_from
 from echo_stream.partition import MAX_CELLS
 from echo_stream.pools import Block
 from echo_stream.repair import repair
-from echo_stream.samples import Samples
+from echo_stream.samples.forgotten import Forgotten
+from echo_stream.samples.label_counts import LabelCounts
+from echo_stream.samples.members import Member, members_of, samples_from
+from echo_stream.samples.samples import Samples
+from echo_stream.samples.source import Rereadable, read_again
 from echo_stream.sketch import Sketch
-from echo_stream.source import Rereadable, read_again
 from echo_stream.stand_ins import chunks, stand_ins
-from echo_stream.typing import Array, IntArray
 
 
 def count(sketch: Sketch, samples: Samples) -> Sketch:

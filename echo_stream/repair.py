@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from echo_stream._common.hashes import hash_ids
+from echo_stream._common.typing import Array, Cell, IntArray
 from echo_stream.cells import CellStatistics, CellTable
 from echo_stream.choice import choose
 from echo_stream.embedding import Embedded
 from echo_stream.errors import ConfigError
 from echo_stream.hash_pools import HashPools
-from echo_stream.hashes import hash_ids
 from echo_stream.labelling import LateLabels
-from echo_stream.members import Member, copies, cross_off
 from echo_stream.repair_pools import RankedPools
+from echo_stream.samples.members import Member, copies, cross_off
+from echo_stream.samples.source import Rereadable, read_again
 from echo_stream.selection import order_cells
 from echo_stream.sketch import Sketch
-from echo_stream.source import Rereadable, read_again
-from echo_stream.typing import Array, Cell, IntArray
 
 SAME = 1e-4  # relative deviation of sums of features that are made again
 

@@ -13,8 +13,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from sortedcontainers import SortedKeyList
 
-from echo_stream.hashes import LATEST, hash_ids, seeded
-from echo_stream.members import (
+from echo_stream._common.hashes import LATEST, hash_ids, seeded
+from echo_stream._common.typing import Array, Label
+from echo_stream.partition import Partition
+from echo_stream.samples.members import (
     Member,
     Tie,
     copies,
@@ -23,8 +25,6 @@ from echo_stream.members import (
     tie_from_json,
     tie_to_json,
 )
-from echo_stream.partition import Partition
-from echo_stream.typing import Array, Label
 
 MIN_SIZE = 2_048  # samples; enough to train an encoder, or a codebook of 60 words
 SAMPLES_PER_CODEWORD = 34  # many more than a codebook needs: they find better codewords

@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from echo_stream.engine import EchoCoreset
-from echo_stream.samples import Samples
+from echo_stream.samples.samples import Samples
 
 
 class Examiner(Protocol):

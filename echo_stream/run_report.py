@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from echo_stream.engine import EchoCoreset
-from echo_stream.scales import Finding
-from echo_stream.source import Batch, Skipped
+from echo_stream.samples.scales import Finding
+from echo_stream.samples.source import Batch, Skipped
 
 CHANGE_COUNTS = (
     "num_labelled", "num_label_missed", "num_forgotten", "num_forget_missed", "num_replaced"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import get_args
 
-from echo_stream.source import RejectReason
+from echo_stream.samples.source import RejectReason
 
 
 @dataclass(slots=True)

@@ -5,7 +5,6 @@ from concurrent.futures import Executor
 from typing import Protocol
 
 from echo_stream.breaker import Breaker
-from echo_stream.changes import in_order
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import BadMessagesError, PositionError, SourceError
 from echo_stream.poison import without_poison
@@ -21,10 +20,11 @@ from echo_stream.retraining import Examiner, Retraining
 from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport
 from echo_stream.run_stats import RunStats
-from echo_stream.samples import Samples
+from echo_stream.samples.changes import in_order
+from echo_stream.samples.samples import Samples
+from echo_stream.samples.source import Batch, Skipped, Source
 from echo_stream.schedule import Schedule
 from echo_stream.sketch import BLOCK_SIZE
-from echo_stream.source import Batch, Skipped, Source
 from echo_stream.watching import Observer, Silence
 
 BATCH_SAMPLES = 4_096  # samples asked of the source at a time

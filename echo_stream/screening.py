@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import torch
 
+from echo_stream._common.typing import Array
 from echo_stream.errors import FeatureError
 from echo_stream.features import BLOCK_ROWS, Features, call_features, resolve_features
-from echo_stream.typing import Array
 
 
 class Failure(NamedTuple):

@@ -8,7 +8,7 @@ import heapq
 
 import numpy as np
 
-from echo_stream.typing import Array, FloatArray, IntArray
+from echo_stream._common.typing import Array, FloatArray, IntArray
 
 MAX_CANDIDATES = 4_096  # 64 MiB of distances
 BLOCK = 256  # rows of distances that are made at a time

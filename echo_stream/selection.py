@@ -6,7 +6,7 @@ Source: the ECHO paper, sections III-A and IV-B, equations 4-10.
 
 import numpy as np
 
-from echo_stream.typing import FloatArray, IntArray
+from echo_stream._common.typing import FloatArray, IntArray
 
 
 def order_cells(degrees: IntArray, counts: IntArray) -> IntArray:

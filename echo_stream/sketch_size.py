@@ -8,17 +8,17 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from echo_stream._common.scratch import rows_at_once
 from echo_stream.certificates import MAX_CLOSED
 from echo_stream.config import MAX_HELD_OUT
-from echo_stream.label_counts import MAX_CHARACTERS, MAX_LABELS
-from echo_stream.label_log import ENTRY_BYTES as LOGGED_BYTES
-from echo_stream.label_log import MOST_LABELS
-from echo_stream.scratch import rows_at_once
+from echo_stream.samples.label_counts import MAX_CHARACTERS, MAX_LABELS
+from echo_stream.samples.label_log import ENTRY_BYTES as LOGGED_BYTES
+from echo_stream.samples.label_log import MOST_LABELS
 from echo_stream.witnesses import PAIR_BYTES
 
 if TYPE_CHECKING:
     from echo_stream.generation import Generation
-    from echo_stream.members import Member
+    from echo_stream.samples.members import Member
     from echo_stream.sketch import Sketch
 
 FLOAT32_BYTES = 4

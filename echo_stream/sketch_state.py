@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from echo_stream._common.typing import Array, Label, State
 from echo_stream.bounded_pool import BoundedPool
-from echo_stream.buffer import SampleBuffer
 from echo_stream.cells import CellTable
-from echo_stream.changes import Changes
 from echo_stream.config import EngineConfig
 from echo_stream.drift import Watch
 from echo_stream.generation import Generation
-from echo_stream.label_counts import LabelCounts
-from echo_stream.members import (
+from echo_stream.pools import latents, vectors_of
+from echo_stream.samples.buffer import SampleBuffer
+from echo_stream.samples.changes import Changes
+from echo_stream.samples.label_counts import LabelCounts
+from echo_stream.samples.members import (
     Member,
     Tie,
     members_from,
@@ -23,10 +25,8 @@ from echo_stream.members import (
     tie_from_json,
     tie_to_json,
 )
-from echo_stream.pools import latents, vectors_of
-from echo_stream.samples import Origin, Samples, as_objects, label_of
+from echo_stream.samples.samples import Origin, Samples, as_objects, label_of
 from echo_stream.sketch import Sketch
-from echo_stream.typing import Array, Label, State
 
 
 def sketch_to_state(sketch: Sketch) -> State:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from echo_stream.samples import Samples
-from echo_stream.typing import Array, Cell, FloatArray, IntArray
+from echo_stream._common.typing import Array, Cell, FloatArray, IntArray
+from echo_stream.samples.samples import Samples
 
 if TYPE_CHECKING:
     from echo_stream.dataset import SnapshotDataset, WeightedBatches

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from echo_stream._common.typing import Array, Label
 from echo_stream.errors import DataError
 from echo_stream.losses import TaskLoss, classification_loss, regression_loss
-from echo_stream.samples import label_of, sorted_labels
+from echo_stream.samples.samples import label_of, sorted_labels
 from echo_stream.train_config import Task
-from echo_stream.typing import Array, Label
 
 
 @dataclass(frozen=True, slots=True)

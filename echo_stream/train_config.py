@@ -80,7 +80,7 @@ class TrainConfig:
     seed : int
         Fixes initial weights, batches, draws of support, mixtures and augmentation.
     device : str
-        See `echo_stream.device.resolve_device`.
+        See `echo_stream._common.device.resolve_device`.
     input_shape : tuple of int or None
         Of one sample, where samples are kept in another shape, such as flat.
     warm_start : str or None

@@ -9,13 +9,14 @@ from typing import Any
 
 from torch import nn
 
-from echo_stream.device import reproducible, resolve_device
+from echo_stream._common.device import reproducible, resolve_device
+from echo_stream._common.typing import Label
 from echo_stream.evaluation import evaluate, evaluate_regression
 from echo_stream.fitted import Fitted
 from echo_stream.labelled import LabelledSet
 from echo_stream.models import build_model
+from echo_stream.samples.tensors import Shape, check_input
 from echo_stream.targets import Targets
-from echo_stream.tensors import Shape, check_input
 from echo_stream.train_config import TrainConfig
 from echo_stream.training_data import (
     Parts,
@@ -26,7 +27,6 @@ from echo_stream.training_data import (
 )
 from echo_stream.training_loop import Measure, Progress, fit
 from echo_stream.training_state import Keeper
-from echo_stream.typing import Label
 from echo_stream.warm_start import adopt_weights
 
 SCORES = {"classification": ("accuracy", max), "regression": ("rmse", min)}

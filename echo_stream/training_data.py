@@ -12,8 +12,8 @@ from torch import Tensor
 from echo_stream.errors import ConfigError, DataError, TrainingError
 from echo_stream.features import Features
 from echo_stream.labelled import LabelledSet
+from echo_stream.samples.tensors import Shape, model_shape, to_input
 from echo_stream.targets import Targets, known_labels
-from echo_stream.tensors import Shape, model_shape, to_input
 from echo_stream.train_config import TrainConfig
 from echo_stream.weighing import relative_weights, weight_exponent
 

@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from echo_stream._common.device import seed_torch
+from echo_stream._common.importing import said
+from echo_stream._common.typing import Array
 from echo_stream.augmentation import augment, check_augmentable
-from echo_stream.device import seed_torch
 from echo_stream.errors import TrainingError
-from echo_stream.importing import said
 from echo_stream.losses import structural_loss
 from echo_stream.mixing import mix
 from echo_stream.optimisation import make_optimiser, rate
 from echo_stream.train_config import TrainConfig
 from echo_stream.training_data import Pool
 from echo_stream.training_state import Course, Keeper
-from echo_stream.typing import Array
 
 Progress: TypeAlias = Callable[[int, int, float, float | None], None]
 """Called after each step with the steps taken, the steps to take, the step's loss, and the

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from echo_stream.typing import Array, State
+from echo_stream._common.typing import Array, State
 
 MODEL, OPTIMISER = "model.", "optimiser."
 

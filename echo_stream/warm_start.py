@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from echo_stream.fitted import Fitted
 from echo_stream.models import build_model
+from echo_stream.samples.tensors import Shape
 from echo_stream.targets import Targets
-from echo_stream.tensors import Shape
 
 
 def adopt_weights(model: nn.Module, before: Fitted, targets: Targets, shape: Shape) -> bool:

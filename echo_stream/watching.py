@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, runt
 
 if TYPE_CHECKING:
     from echo_stream.run_report import RunReport
+    from echo_stream.samples.source import Batch
     from echo_stream.snapshot import Snapshot
-    from echo_stream.source import Batch
 
 Phase: TypeAlias = Literal[
     "starting", "warming up", "training", "running", "waiting for broker", "stopping", "stopped"

@@ -10,7 +10,7 @@ Networks 7(3).
 import numpy as np
 import torch
 
-from echo_stream.typing import Array, IntArray
+from echo_stream._common.typing import Array, IntArray
 
 PAIR_BYTES = 150  # two numbers as objects, and their place in a table that grows by doubling
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from echo_stream.samples import Samples
-from echo_stream.validation import as_samples
+from echo_stream.samples.samples import Samples
+from echo_stream.samples.validation import as_samples
 
 
 def clustered(n: int) -> Samples:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from echo_stream import EchoCoreset, EngineConfig
+from echo_stream._common.typing import BoolArray, IntArray
 from echo_stream.connectors.dead_letters import DeadLetterFile, read_dead_letters
 from echo_stream.connectors.group_merge import compact, merge_group
 from echo_stream.connectors.group_state import GroupState
@@ -29,10 +30,9 @@ from echo_stream.connectors.snapshots import find_snapshot
 from echo_stream.generation import Generation
 from echo_stream.run_config import RunConfig
 from echo_stream.runtime import Run
-from echo_stream.samples import Origin, Samples, as_objects
+from echo_stream.samples.samples import Origin, Samples, as_objects
+from echo_stream.samples.source import ArraySource, Batch, RejectedSample
 from echo_stream.schedule import Every
-from echo_stream.source import ArraySource, Batch, RejectedSample
-from echo_stream.typing import BoolArray, IntArray
 from tests.failpoints import Failpoints
 from tests.power_cut import Ledger, cut_power
 

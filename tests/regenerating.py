@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from echo_stream import EchoCoreset, Snapshot
+from echo_stream._common.typing import Array
 from echo_stream.sketch import Sketch
-from echo_stream.typing import Array
 
 N = 6_000
 WARMUP = 500

@@ -12,8 +12,8 @@ import psutil
 from benchmarks.fashion_mnist import anonymous_kib
 from benchmarks.streams import ClusterStream
 from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples
-from echo_stream.samples import Samples
-from echo_stream.validation import as_samples
+from echo_stream.samples.samples import Samples
+from echo_stream.samples.validation import as_samples
 
 MIB = 1024**2
 LONG_S = 240.0  # a shorter soak has pools that still fill, and says nothing of slopes

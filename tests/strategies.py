@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
+from echo_stream._common.fixed_point import unit_for
+from echo_stream._common.typing import Array
 from echo_stream.codebook import Codebook
 from echo_stream.encoder import Encoder, freeze_layer
-from echo_stream.fixed_point import unit_for
 from echo_stream.generation import Generation
 from echo_stream.grid import Grid
 from echo_stream.preprocessing import Preprocessing
-from echo_stream.typing import Array
-from echo_stream.validation import SampleSchema
+from echo_stream.samples.validation import SampleSchema
 
 
 def identity_generation(dim: int, side: int) -> Generation:

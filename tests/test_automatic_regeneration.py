@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset, EngineConfig
+from echo_stream._common.typing import Array
 from echo_stream.config import Cells
 from echo_stream.connectors.engine_files import read_generation
 from echo_stream.connectors.state_store import StateStore
@@ -18,11 +19,10 @@ from echo_stream.drift import Watch
 from echo_stream.generation import train_generation
 from echo_stream.run_config import RunConfig
 from echo_stream.runtime import Run
+from echo_stream.samples.source import ArraySource
+from echo_stream.samples.validation import as_samples
 from echo_stream.schedule import Every
 from echo_stream.sketch import Sketch
-from echo_stream.source import ArraySource
-from echo_stream.typing import Array
-from echo_stream.validation import as_samples
 from tests.regenerating import SETTINGS, WARMUP, N, in_clusters, rows, sketch_of, streamed
 from tests.runtime_rig import NEVER, Clock, Diary, Memory, comparable
 

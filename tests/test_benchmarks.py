@@ -26,9 +26,9 @@ from benchmarks import (
 from benchmarks.batch_choice import batch_choice, claims
 from benchmarks.data import banking, files
 from echo_stream import EchoCoreset
+from echo_stream._common.typing import Array
 from echo_stream.config import Rank
 from echo_stream.errors import SourceError
-from echo_stream.typing import Array
 from tests.benchmarks.toy_files import write_idx
 from tests.broker import Broker
 from tests.strategies import clouds, codebook_generation, identity_generation

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset, Generation, Snapshot, sketch
+from echo_stream._common.hashes import hash_ids
+from echo_stream._common.typing import Array
 from echo_stream.certificates import Drop, Standing, collapsed, drop_bound, is_certified
 from echo_stream.config import Rank
 from echo_stream.errors import ConfigError
-from echo_stream.hashes import hash_ids
-from echo_stream.typing import Array
 from tests.strategies import codebook_generation, falling_quota, identity_generation, twins
 
 Row = tuple[tuple[int, ...], str, int, str]

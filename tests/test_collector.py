@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from echo_stream import EchoCoreset
-from echo_stream.collector import paused_collector
+from echo_stream._common.collector import paused_collector
 
 NUM_BLOCKS = 4
 

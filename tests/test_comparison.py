@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from echo_stream import EchoCoreset, Snapshot
-from echo_stream.typing import Array
+from echo_stream._common.typing import Array
 from tests.strategies import codebook_generation, identity_generation
 
 

@@ -6,11 +6,12 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from echo_stream import EchoCoreset, EngineConfig, label_log
-from echo_stream.changes import Change, Forget, LateLabel
+from echo_stream import EchoCoreset, EngineConfig
+from echo_stream._common.typing import Label
 from echo_stream.generation import Generation
-from echo_stream.samples import Origin, Samples, as_objects
-from echo_stream.typing import Label
+from echo_stream.samples import label_log
+from echo_stream.samples.changes import Change, Forget, LateLabel
+from echo_stream.samples.samples import Origin, Samples, as_objects
 from tests.same_coreset import assert_same_sums
 
 CONFIG = EngineConfig(budget=20, preset="paper", support=1, epochs=0)

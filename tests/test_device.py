@@ -11,7 +11,7 @@ import pytest
 import threadpoolctl
 import torch
 
-from echo_stream.device import reproducible, resolve_device, single_threaded
+from echo_stream._common.device import reproducible, resolve_device, single_threaded
 from echo_stream.errors import ConfigError
 
 CPU = torch.device("cpu")

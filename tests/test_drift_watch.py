@@ -8,7 +8,7 @@ import pytest
 from echo_stream import EchoCoreset
 from echo_stream.drift_watch import DistanceWatch, Rise
 from echo_stream.prequential import CURVE_POINTS, FIRST_STEP, Prequential
-from echo_stream.validation import as_samples
+from echo_stream.samples.validation import as_samples
 from tests.strategies import identity_generation
 
 

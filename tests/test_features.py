@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from echo_stream import EchoCoreset
+from echo_stream._common.typing import Array
 from echo_stream.errors import ConfigError, DataError
-from echo_stream.typing import Array
 
 N = 3_000
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from echo_stream.fixed_point import (
+from echo_stream._common.fixed_point import (
     LIMIT,
     LOOK_EVERY,
     is_exact,

@@ -18,7 +18,7 @@ from echo_stream.connectors.snapshot_files import coreset_table, ids_of, read_sn
 from echo_stream.connectors.snapshots import find_snapshot
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.errors import SnapshotError, StateError
-from echo_stream.validation import SampleSchema
+from echo_stream.samples.validation import SampleSchema
 from tests.cli.commands import answer, run_command
 from tests.regenerating import in_clusters
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset, Generation, Snapshot
-from echo_stream.source import ArraySource
-from echo_stream.typing import Array
-from echo_stream.validation import as_samples
+from echo_stream._common.typing import Array
+from echo_stream.samples.source import ArraySource
+from echo_stream.samples.validation import as_samples
 from tests.strategies import clouds, codebook_generation, identity_generation
 
 N = 5_000

@@ -14,7 +14,7 @@ from echo_stream.connectors.engine_files import write_generation
 from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples
 from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import find_snapshot
-from echo_stream.samples import Samples, as_objects
+from echo_stream.samples.samples import Samples, as_objects
 from tests.broker import Broker
 from tests.cli.commands import run_command
 from tests.cli.commands import send as send_values

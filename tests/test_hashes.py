@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo_stream.hashes import hash_ids, mix, seeded
-from echo_stream.samples import as_objects
+from echo_stream._common.hashes import hash_ids, mix, seeded
+from echo_stream.samples.samples import as_objects
 from tests import naive
 
 N = 100_000

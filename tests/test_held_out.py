@@ -9,8 +9,8 @@ import pytest
 from echo_stream import EchoCoreset
 from echo_stream.connectors.snapshot_files import read_snapshot, roles_of, write_snapshot
 from echo_stream.errors import ConfigError
-from echo_stream.source import ArraySource
-from echo_stream.validation import as_samples
+from echo_stream.samples.source import ArraySource
+from echo_stream.samples.validation import as_samples
 from tests.strategies import identity_generation
 
 N = 400

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset
+from echo_stream._common.typing import Array
 from echo_stream.config import Rank
 from echo_stream.errors import ConfigError
+from echo_stream.samples.source import ArraySource
+from echo_stream.samples.validation import as_samples
 from echo_stream.sketch import Sketch
-from echo_stream.source import ArraySource
-from echo_stream.typing import Array
-from echo_stream.validation import as_samples
 from tests.strategies import clouds, identity_generation
 from tests.test_certificates import (
     EXAMPLES,

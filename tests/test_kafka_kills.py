@@ -16,7 +16,7 @@ import pytest
 
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream.connectors.engine_files import write_generation
-from echo_stream.samples import Samples
+from echo_stream.samples.samples import Samples
 from tests.broker import Broker
 from tests.cli.commands import answer, newest_checkpoint, on
 from tests.clusters import clustered, produce_words

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from echo_stream import EchoCoreset
-from echo_stream.label_counts import MAX_CHARACTERS, MAX_LABELS, label_counts
-from echo_stream.source import ArraySource
-from echo_stream.typing import Array, Label
-from echo_stream.validation import as_samples
+from echo_stream._common.typing import Array, Label
+from echo_stream.samples.label_counts import MAX_CHARACTERS, MAX_LABELS, label_counts
+from echo_stream.samples.source import ArraySource
+from echo_stream.samples.validation import as_samples
 from tests.strategies import identity_generation
 
 N = 5_000

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from echo_stream import EchoCoreset, Generation, Snapshot
+from echo_stream._common.typing import Array, Label
 from echo_stream.errors import DataError, ShapeError
-from echo_stream.source import ArraySource
-from echo_stream.typing import Array, Label
-from echo_stream.validation import as_samples
+from echo_stream.samples.source import ArraySource
+from echo_stream.samples.validation import as_samples
 from tests.strategies import codebook_generation, identity_generation
 
 N = 8_000

@@ -6,10 +6,10 @@ from typing import NamedTuple, get_args
 import numpy as np
 
 from echo_stream import EchoCoreset
+from echo_stream._common.typing import Array
 from echo_stream.config import Rank
-from echo_stream.source import ArraySource
-from echo_stream.typing import Array
-from echo_stream.validation import as_samples
+from echo_stream.samples.source import ArraySource
+from echo_stream.samples.validation import as_samples
 from tests.test_certificates import (
     KINDS,
     ORDERS,

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset, Snapshot
-from echo_stream.typing import Array
+from echo_stream._common.typing import Array
 from tests import naive
 from tests.strategies import clouds, identity_generation
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from echo_stream.errors import ConfigError, DataError, ShapeError
 from echo_stream.models import build_model
-from echo_stream.tensors import Shape, check_input, to_input
+from echo_stream.samples.tensors import Shape, check_input, to_input
 
 FACTORIES = """
 from torch import nn

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset
-from echo_stream.changes import Forget
+from echo_stream._common.typing import Array
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.consumer import consume
 from echo_stream.connectors.dead_letters import read_dead_letters
@@ -22,11 +22,11 @@ from echo_stream.errors import BadMessagesError, FeatureError, InfrastructureErr
 from echo_stream.features import BLOCK_ROWS
 from echo_stream.poison import without_poison
 from echo_stream.run_config import RunConfig
-from echo_stream.samples import Origin, Samples, as_objects
+from echo_stream.samples.changes import Forget
+from echo_stream.samples.samples import Origin, Samples, as_objects
+from echo_stream.samples.source import ArraySource, Batch, RejectedSample, Skipped
+from echo_stream.samples.validation import as_samples
 from echo_stream.screening import failures
-from echo_stream.source import ArraySource, Batch, RejectedSample, Skipped
-from echo_stream.typing import Array
-from echo_stream.validation import as_samples
 
 N = 60
 RAISES, INFINITE = 900.0, 800.0  # samples that begin so are poison

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from echo_stream import EchoCoreset
+from echo_stream._common.fixed_point import unit_for
+from echo_stream._common.typing import Array
 from echo_stream.config import Preset
 from echo_stream.errors import DataError
-from echo_stream.fixed_point import unit_for
 from echo_stream.preprocessing import fit_preprocessing
-from echo_stream.typing import Array
 
 CPU = torch.device("cpu")
 CENTRES = np.random.default_rng(7).normal(scale=3, size=(20, 16))

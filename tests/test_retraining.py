@@ -9,7 +9,7 @@ from echo_stream.errors import ConfigError
 from echo_stream.retraining import Retraining
 from echo_stream.run_config import RunConfig
 from echo_stream.runtime import Run
-from echo_stream.samples import Samples
+from echo_stream.samples.samples import Samples
 from echo_stream.schedule import Every
 from tests.runtime_rig import Clock, Coach, Diary, Memory, N, Tape, n_of, settled
 

@@ -13,8 +13,8 @@ from river.datasets import Phishing
 from river.preprocessing import StandardScaler
 
 from echo_stream import EchoCoreset
+from echo_stream._common.typing import Array
 from echo_stream.errors import DataError, ShapeError
-from echo_stream.typing import Array
 from tests.test_sklearn import comparable
 
 SAMPLES = list(Phishing())

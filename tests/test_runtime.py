@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset
+from echo_stream._common.typing import Array
 from echo_stream.run_config import RunConfig
 from echo_stream.runtime import BATCH_SAMPLES, SLOW_SAMPLES
+from echo_stream.samples.source import Skipped
 from echo_stream.schedule import Every
-from echo_stream.source import Skipped
-from echo_stream.typing import Array
 from tests.runtime_rig import CAP, WARMUP, Clock, CrashError, Diary, Ear, N, rig, settled, warming
 
 

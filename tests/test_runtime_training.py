@@ -7,9 +7,9 @@ from echo_stream.errors import SourceError
 from echo_stream.retraining import Retraining
 from echo_stream.run_config import RunConfig
 from echo_stream.runtime import Run
+from echo_stream.samples.source import ArraySource
+from echo_stream.samples.validation import as_samples
 from echo_stream.schedule import Every
-from echo_stream.source import ArraySource
-from echo_stream.validation import as_samples
 from tests.runtime_rig import (
     CAP,
     NEVER,

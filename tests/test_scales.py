@@ -9,9 +9,9 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 
 from echo_stream import EchoCoreset
+from echo_stream._common.typing import Array
 from echo_stream.errors import ScaleWarning
-from echo_stream.scales import ScaleFinding, find_scales
-from echo_stream.typing import Array
+from echo_stream.samples.scales import ScaleFinding, find_scales
 
 RNG = np.random.default_rng(0)
 NORMAL = RNG.normal(size=(500, 8))

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo_stream import seeding
+from echo_stream._common.typing import Array, FloatArray
 from echo_stream.seeding import greedy_seeds
-from echo_stream.typing import Array, FloatArray
 
 
 def total(points: FloatArray, centres: FloatArray) -> float:

@@ -28,8 +28,8 @@ from sklearn.utils.estimator_checks import (
 from sklearn.utils.validation import check_is_fitted
 
 from echo_stream import EchoCoreset
+from echo_stream._common.typing import Array
 from echo_stream.errors import ConfigError, DataError, EchoStreamError, WarmupError
-from echo_stream.typing import Array
 from tests.strategies import identity_generation
 
 # What scikit-learn checks of other kinds of estimator, or of itself, and why not of this one.

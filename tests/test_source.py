@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo_stream.errors import ShapeError, SourceError
-from echo_stream.source import ArraySource, Source
-from echo_stream.validation import SampleSchema, as_samples
+from echo_stream.samples.source import ArraySource, Source
+from echo_stream.samples.validation import SampleSchema, as_samples
 
 
 def make_source(n: int) -> ArraySource:

@@ -10,15 +10,15 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
+from echo_stream._common.typing import Array
 from echo_stream.errors import ConfigError, DataError, ShapeError, TrainingError
 from echo_stream.evaluation import evaluate
 from echo_stream.labelled import LabelledSet
 from echo_stream.losses import classification_loss, structural_loss
 from echo_stream.models import build_model
-from echo_stream.tensors import to_input
+from echo_stream.samples.tensors import to_input
 from echo_stream.train_config import TrainConfig
 from echo_stream.training import train
-from echo_stream.typing import Array
 
 SEED = 5
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from echo_stream import EchoCoreset
-from echo_stream.typing import Array
+from echo_stream._common.typing import Array
 from tests.strategies import identity_generation
 from tests.test_certificates import assert_no_wrong_certificate, claims, stream, truth
 

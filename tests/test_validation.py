@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.sparse import csr_array
 
 from echo_stream.errors import DataError, ShapeError
-from echo_stream.validation import SampleSchema, as_samples, check_finite, is_finite
+from echo_stream.samples.validation import SampleSchema, as_samples, check_finite, is_finite
 
 NUMERIC = ("bool", "int8", "uint8", "int16", "uint64", "int64", "float16", "float32", "float64")
 
@@ -308,7 +308,7 @@ def test_module_does_not_import_torch() -> None:
     import subprocess  # noqa: PLC0415 - only here
 
     code = (
-        "import sys, numpy as np; from echo_stream.validation import as_samples;"
+        "import sys, numpy as np; from echo_stream.samples.validation import as_samples;"
         "as_samples(np.ones((2, 2))); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from echo_stream import EchoCoreset, Snapshot
+from echo_stream._common.typing import Array
 from echo_stream.errors import ShapeError, WarmupError
-from echo_stream.typing import Array
 from tests.strategies import identity_generation
 
 N, BUDGET, SIDE = 2_600, 24, 2

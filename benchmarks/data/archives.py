@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.data.dataset import DataSet
 from benchmarks.data.files import Finder, arrays_of
 from benchmarks.data.variants import stratified_halves
-from echo_stream.typing import Array, IntArray
+from echo_stream._common.typing import Array, IntArray
 
 
 class Table(NamedTuple):

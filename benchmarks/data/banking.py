@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.data.dataset import DataSet
 from benchmarks.data.files import Finder, arrays_of, as_uint8, remark
-from echo_stream.typing import Array, FloatArray
+from echo_stream._common.typing import Array, FloatArray
 
 FILE = "banking77_minilm.npz"
 HOW = (

@@ -24,7 +24,7 @@ from benchmarks.data.dataset import DataSet
 from benchmarks.data.files import Finder, remark, unpacked
 from benchmarks.data.image_npz import load_npz
 from benchmarks.data.published import has_published_size
-from echo_stream.typing import Array, IntArray
+from echo_stream._common.typing import Array, IntArray
 
 SHAPE = (3, 32, 32)
 PIXEL_BYTES = 3_072

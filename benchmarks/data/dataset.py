@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from echo_stream.typing import Array, IntArray
+from echo_stream._common.typing import Array, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

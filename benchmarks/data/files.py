@@ -11,8 +11,8 @@ from zipfile import BadZipFile
 import click
 import numpy as np
 
+from echo_stream._common.typing import Array
 from echo_stream.errors import SourceError
-from echo_stream.typing import Array
 
 MD5_DIGITS = 32
 

@@ -5,7 +5,7 @@ import numpy as np
 from benchmarks.data.dataset import DataSet
 from benchmarks.data.files import Finder
 from benchmarks.data.image_npz import load_npz
-from echo_stream.typing import Array, IntArray
+from echo_stream._common.typing import Array, IntArray
 
 IMAGE_HEADER_BYTES = 16
 LABEL_HEADER_BYTES = 8

@@ -18,8 +18,8 @@ import numpy as np
 from benchmarks.data.dataset import DataSet
 from benchmarks.data.files import Finder, arrays_of, as_uint8, remark
 from benchmarks.data.published import PUBLISHED, has_published_size
+from echo_stream._common.typing import Array
 from echo_stream.errors import SourceError
-from echo_stream.typing import Array
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 UNVERIFIED = (

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from echo_stream.typing import Array
+from echo_stream._common.typing import Array
 
 
 class Published(NamedTuple):

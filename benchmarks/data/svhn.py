@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.data.dataset import DataSet
 from benchmarks.data.files import Finder
 from benchmarks.data.image_npz import load_npz
-from echo_stream.typing import Array, IntArray
+from echo_stream._common.typing import Array, IntArray
 
 FILES = {
     # MD5 as torchvision has them, which keeps the same files.

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.data.dataset import DataSet
-from echo_stream.typing import IntArray
+from echo_stream._common.typing import IntArray
 
 SEED = 0  # of every split: a data set is the same one in every trial
 LEAST_SHARE = 0.01  # of the largest class, that the last class of a long tail keeps

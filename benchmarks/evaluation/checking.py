@@ -40,7 +40,7 @@ def _wrong(trials: Sequence[Trial], sizes: dict[str, int], device: str) -> Itera
         FUNCTIONS,
         of_apricot,
     )
-    from echo_stream.device import resolve_device  # noqa: PLC0415 - the same
+    from echo_stream._common.device import resolve_device  # noqa: PLC0415 - the same
 
     yield from _complaint("--device", resolve_device, device)
     for trial in trials:

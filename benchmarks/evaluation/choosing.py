@@ -16,8 +16,8 @@ from benchmarks.evaluation.trial import Trial, resolve_budget, resolve_options
 from benchmarks.selectors import Chosen, select, stream_select
 from benchmarks.selectors.spaces import forget_vectors
 from benchmarks.selectors.timed import timed
+from echo_stream._common.typing import IntArray
 from echo_stream.errors import ConfigError
-from echo_stream.typing import IntArray
 
 KEPT_SELECTIONS = 8  # of one family each: trials that share one follow each other
 KEPT_SETS = 2  # data sets in memory

@@ -10,11 +10,11 @@ from sklearn.linear_model import LogisticRegression
 from benchmarks.data import DataSet
 from benchmarks.evaluation.choosing import Choosing
 from benchmarks.evaluation.recipes import Recipe
+from echo_stream._common.typing import FloatArray, IntArray
 from echo_stream.errors import ConfigError
 from echo_stream.labelled import LabelledSet
 from echo_stream.train_config import TrainConfig
 from echo_stream.training import train
-from echo_stream.typing import FloatArray, IntArray
 from echo_stream.weighing import relative_weights, weight_exponent
 
 INVERSE_PENALTY = 10  # the C of logistic regression

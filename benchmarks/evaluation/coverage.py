@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from echo_stream.typing import Array, IntArray
+from echo_stream._common.typing import Array, IntArray
 
 REFERENCE_ROWS = 2_000  # of the training set, the same for every selection
 CHOSEN_ROWS = 10_000  # more are not looked at: the value hardly moves then

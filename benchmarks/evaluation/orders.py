@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from echo_stream.typing import Array, IntArray
+from echo_stream._common.typing import Array, IntArray
 
 BURST = (20, 200)  # samples of one class on end, least and most
 Arrange = Callable[[Array, np.random.Generator], IntArray]

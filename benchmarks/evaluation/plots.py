@@ -12,7 +12,7 @@ from benchmarks.evaluation.plan import Group
 from benchmarks.evaluation.results import Line
 from benchmarks.evaluation.scores import Panel, lines_of, panels, scores, spread
 from benchmarks.evaluation.tables import panel_name
-from echo_stream.typing import FloatArray
+from echo_stream._common.typing import FloatArray
 
 Curve: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]
 """Labels, means and deviations."""

@@ -17,7 +17,7 @@ from benchmarks.evaluation.machine import machine
 from benchmarks.evaluation.recipes import Recipe
 from benchmarks.evaluation.results import Line, failed
 from benchmarks.evaluation.trial import Trial
-from echo_stream.typing import Array
+from echo_stream._common.typing import Array
 
 RARE = 0.5  # a class is rare below this share of the mean size of a class
 DIGITS = 6
@@ -69,7 +69,7 @@ def run_trial(trial: Trial, folders: Sequence[Path], device: str = "cpu") -> Lin
     folders : sequence of Path
         Where data sets are looked for.
     device : str
-        Of the training, see `echo_stream.device.resolve_device`.
+        Of the training, see `echo_stream._common.device.resolve_device`.
 
     Returns
     -------

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from echo_stream.typing import FloatArray, IntArray
+from echo_stream._common.typing import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from echo_stream.typing import IntArray
+from echo_stream._common.typing import IntArray
 
 
 class ClassMemory:

@@ -8,7 +8,7 @@ from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.nearest_cache import NearestCache
 from benchmarks.selectors.spaces import learnt_share, stream_vectors
-from echo_stream.typing import FloatArray, IntArray
+from echo_stream._common.typing import FloatArray, IntArray
 
 BATCH = 250
 MAX_ROWS = 2_000  # river takes about a millisecond for each, and 20 for one that fits nowhere

@@ -11,12 +11,12 @@ from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.spaces import warmup_size
 from benchmarks.selectors.timed import Timed, paid, timed
 from echo_stream import EchoCoreset
+from echo_stream._common.device import resolve_device
+from echo_stream._common.typing import IntArray
 from echo_stream.config import EngineConfig
-from echo_stream.device import resolve_device
 from echo_stream.generation import Generation, train_generation
-from echo_stream.samples import Samples
+from echo_stream.samples.samples import Samples
 from echo_stream.snapshot import Role, Snapshot
-from echo_stream.typing import IntArray
 from echo_stream.weighing import has_proportions
 
 BATCH = 5_000  # samples a call

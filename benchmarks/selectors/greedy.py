@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.spaces import vectors
-from echo_stream.typing import Array, FloatArray, IntArray
+from echo_stream._common.typing import Array, FloatArray, IntArray
 
 
 def k_center(data: DataSet, budget: int, seed: int, _: dict[str, Any]) -> Chosen:

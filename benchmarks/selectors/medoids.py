@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.spaces import learnt_share, stream_vectors, vectors
-from echo_stream.typing import Array, FloatArray, IntArray
+from echo_stream._common.typing import Array, FloatArray, IntArray
 
 CHUNK_CENTRES = 128  # whose distances to all samples are in memory at a time
 

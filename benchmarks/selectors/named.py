@@ -23,8 +23,8 @@ from benchmarks.selectors.trained import (
     least_confidence,
     margin,
 )
+from echo_stream._common.typing import IntArray
 from echo_stream.errors import ConfigError
-from echo_stream.typing import IntArray
 
 Select: TypeAlias = Callable[[DataSet, int, int, dict[str, Any]], Chosen]
 """Given data, budget, seed and options."""

@@ -8,7 +8,7 @@ from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.nearest_cache import NearestCache
 from benchmarks.selectors.spaces import stream_vectors, warmup_size
-from echo_stream.typing import IntArray
+from echo_stream._common.typing import IntArray
 
 BATCH = 1_024
 MAX_CENTRES = 4_096  # as many as ours

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from echo_stream.typing import Array, FloatArray, IntArray
+from echo_stream._common.typing import Array, FloatArray, IntArray
 
 SPARE = 2  # samples kept a centre, in multiples of those wanted: centres move
 CHUNK_ROWS = 4_096  # whose distances are in memory at a time

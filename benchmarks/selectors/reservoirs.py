@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.class_memory import ClassMemory
-from echo_stream.typing import IntArray
+from echo_stream._common.typing import IntArray
 
 
 def reservoir(_: DataSet, order: IntArray, budget: int, seed: int, __: dict[str, Any]) -> Chosen:

@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
-from echo_stream.typing import IntArray
+from echo_stream._common.typing import IntArray
 
 
 def random(data: DataSet, budget: int, seed: int, _: dict[str, Any]) -> Chosen:

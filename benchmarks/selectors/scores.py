@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from benchmarks.data import DataSet
 from benchmarks.selectors.timed import Timed, timed
-from echo_stream.device import reproducible, resolve_device
+from echo_stream._common.device import reproducible, resolve_device
+from echo_stream._common.typing import Array, BoolArray, FloatArray, IntArray
 from echo_stream.models import build_model
-from echo_stream.tensors import model_shape, to_input
-from echo_stream.typing import Array, BoolArray, FloatArray, IntArray
+from echo_stream.samples.tensors import model_shape, to_input
 
 BATCH = 256
 EPOCHS = 10

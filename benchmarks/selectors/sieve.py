@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.spaces import learnt_share, stream_vectors, warmup_size
-from echo_stream.typing import Array, FloatArray, IntArray
+from echo_stream._common.typing import Array, FloatArray, IntArray
 
 EPSILON = 0.1
 REFERENCE_ROWS = 1_000

@@ -6,7 +6,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.data import DataSet
-from echo_stream.typing import Array, IntArray
+from echo_stream._common.typing import Array, IntArray
 
 COMPONENTS = 64  # as many as the default preset's latent has
 WARMUP_SHARE = 10  # a stream may learn from one in so many of its samples, its first

@@ -17,8 +17,8 @@ from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.nearest_cache import nearest_centres
 from benchmarks.selectors.sampling import even_shares
 from benchmarks.selectors.spaces import vectors
+from echo_stream._common.typing import Array, FloatArray, IntArray
 from echo_stream.errors import ConfigError
-from echo_stream.typing import Array, FloatArray, IntArray
 
 FUNCTIONS = {"facility-location": "FacilityLocationSelection", "graph-cut": "GraphCutSelection"}
 MAX_ROWS = 20_000  # 3.2 GB of similarities

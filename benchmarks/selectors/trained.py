@@ -14,7 +14,7 @@ from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.scores import Scores, scores
 from benchmarks.selectors.timed import paid
-from echo_stream.typing import FloatArray
+from echo_stream._common.typing import FloatArray
 
 
 def least_confidence(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -> Chosen:

@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import ipc
 
+from echo_stream._common.typing import Label
 from echo_stream.connectors.codecs.config import ARROW_STREAM
-from echo_stream.samples import Samples, label_of
-from echo_stream.typing import Label
+from echo_stream.samples.samples import Samples, label_of
 
 
 def encode_batch(samples: Samples) -> Iterator[tuple[None, bytes, list[tuple[str, bytes]]]]:
@@ -21,7 +21,7 @@ def encode_batch(samples: Samples) -> Iterator[tuple[None, bytes, list[tuple[str
     Examples
     --------
     >>> from echo_stream.connectors.codecs import CodecConfig, decode
-    >>> from echo_stream.validation import as_samples
+    >>> from echo_stream.samples.validation import as_samples
     >>> batch = as_samples([[0.5], [1.5], [2.5]], y=["cat", None, 7], ids=["a", "b", "c"])
     >>> for message in encode_batch(batch):
     ...     decoded = decode(*message, CodecConfig())

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from echo_stream._common.typing import Array
 from echo_stream.connectors.codecs.config import CodecConfig
 from echo_stream.connectors.codecs.messages import Decoded, DecodeError
-from echo_stream.samples import as_objects, label_of
-from echo_stream.typing import Array
-from echo_stream.validation import as_samples, check_layout
+from echo_stream.samples.samples import as_objects, label_of
+from echo_stream.samples.validation import as_samples, check_layout
 
 
 def as_decoded(

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from echo_stream.changes import Forget, LateLabel
 from echo_stream.connectors.codecs.fields import id_of, label_in, listed
 from echo_stream.connectors.codecs.messages import DecodeError, Named
 from echo_stream.connectors.intake import LABELS
+from echo_stream.samples.changes import Forget, LateLabel
 
 LATE_LABEL = "label"
 """What a header or a JSON field `change` says of a late label."""

@@ -9,7 +9,7 @@ from echo_stream.connectors.codecs.messages import Codec
 from echo_stream.connectors.layouts import DTYPES, MAX_AXES
 from echo_stream.connectors.pixels import MAX_PIXELS
 from echo_stream.errors import ConfigError
-from echo_stream.validation import MAX_TEXT_BYTES, SampleSchema
+from echo_stream.samples.validation import MAX_TEXT_BYTES, SampleSchema
 
 Format: TypeAlias = Literal["npy", "raw", "json", "arrow", "image"]
 """How the value of a message holds samples."""

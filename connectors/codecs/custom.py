@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from echo_stream._common.importing import import_attribute, said
 from echo_stream.connectors.codecs.batches import as_decoded, check_size
 from echo_stream.connectors.codecs.config import CodecConfig
 from echo_stream.connectors.codecs.messages import Codec, Decoded, DecodeError, Headers, Sample
 from echo_stream.errors import ConfigError, ShapeError, first_line
-from echo_stream.importing import import_attribute, said
-from echo_stream.samples import as_objects
+from echo_stream.samples.samples import as_objects
 
 
 class LoadedCodec(NamedTuple):

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from echo_stream.changes import Change, LateLabel
 from echo_stream.connectors.codecs.arrow import read_arrow
 from echo_stream.connectors.codecs.changes import is_late_label, late_label, no_sample, tombstone
 from echo_stream.connectors.codecs.config import CodecConfig
@@ -19,7 +18,8 @@ from echo_stream.connectors.codecs.raw import read_raw
 from echo_stream.connectors.intake import LABELS
 from echo_stream.connectors.layouts import raw_layout
 from echo_stream.errors import DataError, ShapeError
-from echo_stream.validation import SampleSchema, finite_rows
+from echo_stream.samples.changes import Change, LateLabel
+from echo_stream.samples.validation import SampleSchema, finite_rows
 
 _FIELDS = {"x", "id", *LABELS}
 _EMPTY = 'a value of no bytes; a late label says so in a header "change": "label"'

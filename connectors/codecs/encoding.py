@@ -5,12 +5,12 @@ import json
 
 import numpy as np
 
+from echo_stream._common.typing import Array, Label
 from echo_stream.connectors.codecs.config import CONTENT_TYPES, SampleFormat
 from echo_stream.connectors.codecs.fields import TEXT_LABEL, number_or_text
 from echo_stream.errors import DataError
-from echo_stream.samples import label_of
-from echo_stream.typing import Array, Label
-from echo_stream.validation import as_samples
+from echo_stream.samples.samples import label_of
+from echo_stream.samples.validation import as_samples
 
 _CONTENT_TYPES = {format: name for name, format in reversed(CONTENT_TYPES.items())}
 

@@ -4,11 +4,11 @@ import io
 
 from PIL import UnidentifiedImageError
 
+from echo_stream._common.typing import Array
 from echo_stream.connectors.codecs.config import CodecConfig
 from echo_stream.connectors.codecs.messages import DecodeError, legible
 from echo_stream.connectors.pixels import read_pixels
-from echo_stream.typing import Array
-from echo_stream.validation import SampleSchema
+from echo_stream.samples.validation import SampleSchema
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 """How a PNG begins."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from echo_stream._common.typing import Array
 from echo_stream.connectors.layouts import MAX_AXES, dtype_named
 from echo_stream.errors import DataError, ShapeError, first_line
-from echo_stream.typing import Array
 
 _COMMAS = 1_000  # allowed beside those between the numbers of x
 _MAX_CONTAINERS = 1_000_000  # lists and objects, of which Python makes much out of two bytes

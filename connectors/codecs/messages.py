@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from echo_stream._common.typing import Array, Label
 from echo_stream.errors import DataError, EchoStreamError, first_line
-from echo_stream.source import RejectReason
-from echo_stream.typing import Array, Label
+from echo_stream.samples.source import RejectReason
 
 Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
 """Headers of a message; of equal names the last one counts."""

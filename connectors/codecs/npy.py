@@ -3,9 +3,9 @@
 import re
 from functools import lru_cache
 
+from echo_stream._common.typing import Array
 from echo_stream.connectors.layouts import Layout, array_layout, as_array, shape_in
 from echo_stream.errors import DataError
-from echo_stream.typing import Array
 
 NPY_MAGIC = b"\x93NUMPY"
 """How a `.npy` file begins."""

@@ -1,8 +1,8 @@
 """Raw values: the elements of one sample, in C order, and nothing else."""
 
+from echo_stream._common.typing import Array
 from echo_stream.connectors.layouts import Layout, as_array
 from echo_stream.errors import ShapeError
-from echo_stream.typing import Array
 
 
 def read_raw(value: bytes, layout: Layout, max_elements: int) -> Array:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from echo_stream._common.typing import Array
 from echo_stream.connectors.snapshot_files import read_tables
 from echo_stream.connectors.snapshots import (
     Listing,
@@ -22,7 +23,6 @@ from echo_stream.connectors.snapshots import (
 )
 from echo_stream.connectors.units import TEMPORARY_PREFIX
 from echo_stream.errors import SnapshotError
-from echo_stream.typing import Array
 
 MAX_BYTES = 512 * 1024**2  # of all snapshots in memory, unless one alone is larger
 NEWEST = "newest"

@@ -11,11 +11,11 @@ from benchmarks.evaluation import choosing
 from benchmarks.evaluation.running import run_family, run_trial
 from benchmarks.evaluation.trial import Trial
 from benchmarks.selectors import Chosen
+from echo_stream._common.typing import FloatArray
 from echo_stream.errors import ConfigError
 from echo_stream.labelled import LabelledSet
 from echo_stream.train_config import TrainConfig
 from echo_stream.training import train
-from echo_stream.typing import FloatArray
 
 
 def noisy(n: int = 400) -> DataSet:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks.data import banking, load
+from echo_stream._common.typing import Array
 from echo_stream.errors import SourceError
-from echo_stream.typing import Array
 from tests.benchmarks.toy_files import write_npz
 
 ROWS = {"train": 200, "test": 100}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.data import load, published
+from echo_stream._common.typing import Array
 from echo_stream.errors import SourceError
-from echo_stream.typing import Array
 
 GROUPED = np.stack([np.arange(10) // 5, np.arange(10)], axis=1)  # a coarse and a fine label each
 LABELS = ("y_train", "y_test")

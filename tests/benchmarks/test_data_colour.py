@@ -16,8 +16,8 @@ from scipy.io import savemat
 
 from benchmarks.data import cifar, files, load, svhn
 from benchmarks.data.cifar_versions import VERSIONS
+from echo_stream._common.typing import Array
 from echo_stream.errors import SourceError
-from echo_stream.typing import Array
 
 Images = tuple[Array, Array]
 _PurePickler: Any = pickle._Pickler  # whose methods have no stubs

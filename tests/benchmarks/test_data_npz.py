@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks.data import load, published
+from echo_stream._common.typing import Array
 from echo_stream.errors import SourceError
-from echo_stream.typing import Array
 from tests.benchmarks.toy_files import write_idx, write_npz
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package

@@ -11,7 +11,7 @@ from benchmarks.selectors.greedy import farthest_first, herd
 from benchmarks.selectors.medoids import nearest_rows
 from benchmarks.selectors.sampling import even_shares
 from echo_stream import EchoCoreset
-from echo_stream.typing import Array, IntArray
+from echo_stream._common.typing import Array, IntArray
 from tests.benchmarks.toy_data import clusters
 
 SEEDS = range(5)

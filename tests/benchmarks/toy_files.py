@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.data.idx import FILES, IMAGE_HEADER_BYTES, LABEL_HEADER_BYTES
-from echo_stream.typing import Array
+from echo_stream._common.typing import Array
 
 
 def write_idx(folder: Path, x: Array, y: Array, *, is_packed: bool = True) -> None:

@@ -11,8 +11,8 @@ from echo_stream.connectors.dead_letters import DeadLetterFile
 from echo_stream.connectors.kafka_sink import ProduceConfig, produce_messages
 from echo_stream.connectors.letter_limits import LetterLimits
 from echo_stream.connectors.letter_segments import FIRST_FILE
-from echo_stream.samples import Origin
-from echo_stream.source import RejectedSample
+from echo_stream.samples.samples import Origin
+from echo_stream.samples.source import RejectedSample
 from tests.broker import Broker
 from tests.cli.commands import answer, refusal, run_command
 from tests.cli.test_produce import received

@@ -21,7 +21,7 @@ from PIL import Image
 from pyarrow import ipc
 
 from echo_stream.connectors.codecs import CodecConfig, DecodeError, Headers, decode, encode
-from echo_stream.validation import SampleSchema
+from echo_stream.samples.validation import SampleSchema
 
 MOST_CHANGES = 8
 SPARE_BYTES = 2 * 1024**3  # of address space beside what the process has: threads take stacks

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from pyarrow import ipc
 
 from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, decode, encode_batch
-from echo_stream.validation import as_samples
+from echo_stream.samples.validation import as_samples
 
 AUTO = CodecConfig()
 TWO = pa.array([[1.0, 2.0], [3.0, 4.0]], pa.list_(pa.float32()))

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echo_stream.changes import Change, Forget, LateLabel
 from echo_stream.connectors.codecs import (
     CodecConfig,
     DecodeError,
@@ -16,6 +15,7 @@ from echo_stream.connectors.codecs import (
     read_message,
 )
 from echo_stream.connectors.kafka_records import RecordDecoder
+from echo_stream.samples.changes import Change, Forget, LateLabel
 from tests.connectors.test_kafka_records import RAW, Record, raw, records, waiting
 
 AUTO = CodecConfig()

@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from echo_stream._common.typing import Label
 from echo_stream.connectors.codecs import (
     CodecConfig,
     DecodeError,
@@ -19,7 +20,6 @@ from echo_stream.connectors.codecs import (
     encode,
 )
 from echo_stream.errors import ConfigError, DataError
-from echo_stream.typing import Label
 
 DTYPES = (
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),

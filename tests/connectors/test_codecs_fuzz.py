@@ -30,7 +30,7 @@ from echo_stream.connectors.codecs import (
     encode,
     encode_batch,
 )
-from echo_stream.validation import SampleSchema, as_samples
+from echo_stream.samples.validation import SampleSchema, as_samples
 from tests.connectors import native_damage
 from tests.connectors.native_damage import SPARE_BYTES, decodes_or_refuses, npy
 

@@ -24,8 +24,8 @@ from echo_stream.connectors.dead_letters import LOCK_FILE, DeadLetterFile, read_
 from echo_stream.connectors.letter_segments import FIRST_FILE
 from echo_stream.connectors.retrying import Patience
 from echo_stream.errors import InfrastructureError, StateError
-from echo_stream.samples import Origin
-from echo_stream.source import RejectedSample
+from echo_stream.samples.samples import Origin
+from echo_stream.samples.source import RejectedSample
 
 KILLED = 9
 
@@ -34,7 +34,7 @@ DYING_WRITER = f"""
 import os, sys
 from pathlib import Path
 from echo_stream.connectors.dead_letters import DeadLetterFile
-from echo_stream.source import RejectedSample
+from echo_stream.samples.source import RejectedSample
 
 letters = DeadLetterFile(Path(sys.argv[1]))
 for value in (b"flushed", b"lost"):

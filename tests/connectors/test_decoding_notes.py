@@ -23,8 +23,8 @@ from echo_stream.connectors.records import Record, Records
 from echo_stream.connectors.state_locks import hold
 from echo_stream.connectors.waiting_records import WaitingRecords
 from echo_stream.errors import ConfigError
-from echo_stream.samples import Origin
-from echo_stream.source import Batch
+from echo_stream.samples.samples import Origin
+from echo_stream.samples.source import Batch
 from tests import deadly_codec
 from tests.connectors.native_damage import image
 

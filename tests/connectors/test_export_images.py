@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from echo_stream import EchoCoreset, Snapshot
+from echo_stream._common.typing import Array
 from echo_stream.connectors.export import export_snapshot
 from echo_stream.connectors.files import read_file
 from echo_stream.errors import ConfigError, DataError
-from echo_stream.typing import Array
 
 N = 24
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from echo_stream._common.typing import Array
 from echo_stream.connectors.files import file_source, read_file
 from echo_stream.errors import DataError, ShapeError, SourceError
-from echo_stream.source import Source
-from echo_stream.typing import Array
-from echo_stream.validation import SampleSchema
+from echo_stream.samples.source import Source
+from echo_stream.samples.validation import SampleSchema
 from tests.connectors.data_files import (
     assert_same,
     read_in_steps,

@@ -12,7 +12,7 @@ from PIL import Image
 
 from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, decode
 from echo_stream.connectors.files import read_file
-from echo_stream.validation import SampleSchema
+from echo_stream.samples.validation import SampleSchema
 
 AUTO = CodecConfig()
 UNLIMITED = CodecConfig("image", max_pixels=10**9, max_elements=10**9)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echo_stream.changes import LateLabel
 from echo_stream.connectors import isolated_decoder
 from echo_stream.connectors.codecs import (
     CodecConfig,
@@ -21,8 +20,9 @@ from echo_stream.connectors.codecs import (
 from echo_stream.connectors.isolated_decoder import DeadlyMessageError, IsolatedDecoder
 from echo_stream.connectors.records import Record
 from echo_stream.errors import InfrastructureError
-from echo_stream.samples import Origin
-from echo_stream.validation import SampleSchema, as_samples
+from echo_stream.samples.changes import LateLabel
+from echo_stream.samples.samples import Origin
+from echo_stream.samples.validation import SampleSchema, as_samples
 from tests import deadly_codec
 from tests.connectors.native_damage import damaged, image
 

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from kafka import TopicPartition
 from pyarrow import ipc
 
+from echo_stream._common.typing import Array
 from echo_stream.connectors.codecs import CodecConfig, Headers, encode_batch
 from echo_stream.connectors.kafka_offsets import Offsets
 from echo_stream.connectors.kafka_records import RecordDecoder
 from echo_stream.connectors.records import Records
 from echo_stream.connectors.waiting_records import WaitingRecords
-from echo_stream.samples import Samples
-from echo_stream.source import Batch, RejectedSample
-from echo_stream.typing import Array
-from echo_stream.validation import as_samples
+from echo_stream.samples.samples import Samples
+from echo_stream.samples.source import Batch, RejectedSample
+from echo_stream.samples.validation import as_samples
 
 RAW = CodecConfig("raw", "float32", (2,))
 

@@ -13,7 +13,7 @@ from echo_stream.connectors.kafka_config import KafkaConfig
 from echo_stream.connectors.kafka_source import KafkaSource
 from echo_stream.connectors.kafka_unpacking import unpacked
 from echo_stream.connectors.records import Records
-from echo_stream.source import RejectedSample, Skipped
+from echo_stream.samples.source import RejectedSample, Skipped
 from tests.broker import Broker
 from tests.cli.commands import send
 from tests.conftest import MakeTopic

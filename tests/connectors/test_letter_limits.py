@@ -16,8 +16,8 @@ from echo_stream.connectors.letter_segments import MAX_LINES, MAX_UNPACKED_BYTES
 from echo_stream.connectors.retrying import Patience
 from echo_stream.errors import ConfigError, StateError
 from echo_stream.run_stats import RunStats
-from echo_stream.samples import Origin
-from echo_stream.source import RejectedSample
+from echo_stream.samples.samples import Origin
+from echo_stream.samples.source import RejectedSample
 from tests.failpoints import Failpoints
 from tests.power_cut import Ledger, cut_power
 

@@ -8,6 +8,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from echo_stream import EchoCoreset, Snapshot
+from echo_stream._common.typing import Array
 from echo_stream.connectors.plot import (
     BRIDGE_COLOUR,
     CORE_COLOUR,
@@ -16,7 +17,6 @@ from echo_stream.connectors.plot import (
     plot_map,
 )
 from echo_stream.errors import ConfigError
-from echo_stream.typing import Array
 from tests.strategies import identity_generation
 
 

@@ -8,8 +8,8 @@ import pytest
 from echo_stream.connectors.dead_letter_message import ATTEMPTS, DeadLetter
 from echo_stream.connectors.replay import Replay, replayable
 from echo_stream.errors import ConfigError
-from echo_stream.samples import Origin
-from echo_stream.source import RejectedSample
+from echo_stream.samples.samples import Origin
+from echo_stream.samples.source import RejectedSample
 
 
 def letter(

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset, Snapshot
+from echo_stream._common.typing import Array, Label
 from echo_stream.connectors.snapshot_files import (
     TABLES,
     read_snapshot,
@@ -22,9 +23,8 @@ from echo_stream.connectors.snapshot_files import (
 )
 from echo_stream.connectors.units import read_manifest
 from echo_stream.errors import SnapshotError, StateError
-from echo_stream.samples import Origin, Samples, as_objects
-from echo_stream.typing import Array, Label
-from echo_stream.validation import as_samples
+from echo_stream.samples.samples import Origin, Samples, as_objects
+from echo_stream.samples.validation import as_samples
 
 VECTOR = pa.list_(pa.field("element", pa.float32()))
 CORESET_COLUMNS = {

@@ -21,9 +21,9 @@ from echo_stream.connectors.snapshots import find_snapshot, list_snapshots
 from echo_stream.connectors.state_store import KEPT_CHECKPOINTS, Checkpoint, StateStore
 from echo_stream.connectors.units import list_units, read_manifest, verify_unit
 from echo_stream.errors import ConfigError, SnapshotError, StateError
-from echo_stream.samples import Origin, Samples, as_objects
-from echo_stream.source import Skipped
-from echo_stream.validation import as_samples
+from echo_stream.samples.samples import Origin, Samples, as_objects
+from echo_stream.samples.source import Skipped
+from echo_stream.samples.validation import as_samples
 
 N = 2_600  # more than two blocks of the sketch
 CONFIG = EngineConfig(budget=8, preset="paper", support=1, epochs=0, warmup=100, seed=5)

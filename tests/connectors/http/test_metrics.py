@@ -14,8 +14,8 @@ from echo_stream.connectors.http.metrics import RunCollector
 from echo_stream.connectors.run_monitor import PHASES, Reading, RunMonitor
 from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport
-from echo_stream.source import ArraySource, Batch, RejectedSample
-from echo_stream.validation import as_samples
+from echo_stream.samples.source import ArraySource, Batch, RejectedSample
+from echo_stream.samples.validation import as_samples
 from echo_stream.watching import PartitionProgress
 from tests.connectors.http.rig import ask, served
 

@@ -14,7 +14,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from echo_stream.typing import Array
+from echo_stream._common.typing import Array
 
 HASH_BYTES = 8
 ID_BYTES = 16

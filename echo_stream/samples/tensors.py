@@ -6,8 +6,8 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
+from echo_stream._common.typing import Array
 from echo_stream.errors import DataError, ShapeError
-from echo_stream.typing import Array
 
 UINT8_MAX = 255
 

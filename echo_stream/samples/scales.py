@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from echo_stream.typing import Array, FloatArray
+from echo_stream._common.typing import Array, FloatArray
 
 FACTOR = 100.0
 """Between the scales of two features, above which it is worth telling."""

@@ -6,10 +6,10 @@ from typing import Any, TypeAlias
 import narwhals.stable.v2 as nw
 import numpy as np
 
+from echo_stream._common.typing import Array, FloatArray
 from echo_stream.errors import DataError, ShapeError
-from echo_stream.samples import as_objects
-from echo_stream.typing import Array, FloatArray
-from echo_stream.validation import SampleSchema
+from echo_stream.samples.samples import as_objects
+from echo_stream.samples.validation import SampleSchema
 
 Features: TypeAlias = Mapping[Any, Any]
 """Features by name: a value each in a sample of river, a column each in a batch."""

@@ -6,11 +6,11 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from echo_stream.changes import Change
+from echo_stream._common.typing import Array, IntArray
 from echo_stream.errors import DataError, SourceError, StateError
-from echo_stream.samples import Origin, Samples
-from echo_stream.typing import Array, IntArray
-from echo_stream.validation import SampleSchema, as_samples
+from echo_stream.samples.changes import Change
+from echo_stream.samples.samples import Origin, Samples
+from echo_stream.samples.validation import SampleSchema, as_samples
 
 BATCH_SAMPLES = 4_096  # asked of a source at a time when it is read again
 
@@ -238,7 +238,7 @@ class ArraySource:
 
     Examples
     --------
-    >>> from echo_stream.validation import as_samples
+    >>> from echo_stream.samples.validation import as_samples
     >>> source = ArraySource(as_samples([[1.0], [2.0], [3.0]]))
     >>> len(source.next_batch(2).samples), source.position()
     (2, {'row': 2})

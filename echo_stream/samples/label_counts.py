@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from echo_stream.samples import Samples, label_of
-from echo_stream.typing import Array, Label
+from echo_stream._common.typing import Array, Label
+from echo_stream.samples.samples import Samples, label_of
 
 UNKNOWN = "null"  # the name of no label, as in JSON
 MAX_LABELS = 1_000  # of a stream; a regression's numbers are no classes

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from echo_stream.hashes import id_digest
-from echo_stream.members import Member
-from echo_stream.samples import Origin, log_of
+from echo_stream._common.hashes import id_digest
+from echo_stream.samples.members import Member
+from echo_stream.samples.samples import Origin, log_of
 
 ENTRY_BYTES = 200  # of an id: its hash, a list, and their place in a table
 DIGEST_BYTES = 48  # of each of its samples that has been taken out

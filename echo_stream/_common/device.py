@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from echo_stream._common.typing import Array
 from echo_stream.errors import ConfigError
-from echo_stream.typing import Array
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController

@@ -14,9 +14,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from echo_stream._common.typing import Array, BoolArray
 from echo_stream.errors import DataError, DataTypeError, ShapeError, first_line
-from echo_stream.samples import Samples
-from echo_stream.typing import Array, BoolArray
+from echo_stream.samples.samples import Samples
 
 MAX_TEXT_BYTES = 300
 """Bytes in UTF-8 of an id, or of a label that is text, unless a setting says otherwise.

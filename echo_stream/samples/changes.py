@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self, TypeAlias
 
-from echo_stream.label_log import LabelLog
-from echo_stream.samples import Origin, Samples
-from echo_stream.typing import Label
+from echo_stream._common.typing import Label
+from echo_stream.samples.label_log import LabelLog
+from echo_stream.samples.samples import Origin, Samples
 
 
 class LateLabel(NamedTuple):

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from heapq import nlargest
 from typing import Any, NamedTuple, TypeAlias
 
-from echo_stream.hashes import id_digest
-from echo_stream.samples import Origin, log_of
-from echo_stream.typing import Label
+from echo_stream._common.hashes import id_digest
+from echo_stream._common.typing import Label
+from echo_stream.samples.samples import Origin, log_of
 
 KEPT_LABELS = 65_536  # the newest
 MOST_LABELS = KEPT_LABELS * 3 // 2  # until the older ones are left out

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
-from echo_stream.typing import Array, Label
+from echo_stream._common.typing import Array, Label
 
 ROWS_AT_ONCE = 256  # a megabyte of 4 KiB samples: well under a millisecond
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from echo_stream.samples import Samples
-from echo_stream.typing import IntArray
+from echo_stream._common.typing import IntArray
+from echo_stream.samples.samples import Samples
 
 
 def check_feature_names(estimator: object, x: object, *, is_first: bool) -> None:

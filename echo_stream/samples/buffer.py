@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from echo_stream.samples import Samples
-from echo_stream.typing import Label
+from echo_stream._common.typing import Label
+from echo_stream.samples.samples import Samples
 
 
 class SampleBuffer:

@@ -15,7 +15,7 @@ import math
 
 import torch
 
-from echo_stream.device import largest_magnitude
+from echo_stream._common.device import largest_magnitude
 
 MANTISSA_BITS = 23  # resolution of a rounded value below the largest one, as float32 has it
 EXACT_BITS = 53  # integers up to 2**53 are exact in float64

@@ -8,10 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from echo_stream.hashes import digest, hash_ids
-from echo_stream.samples import Origin, Samples, as_objects, is_same_label, label_of, stacked
-from echo_stream.typing import Array, FloatArray, Label
-from echo_stream.validation import SampleSchema
+from echo_stream._common.hashes import digest, hash_ids
+from echo_stream._common.typing import Array, FloatArray, Label
+from echo_stream.samples.samples import (
+    Origin,
+    Samples,
+    as_objects,
+    is_same_label,
+    label_of,
+    stacked,
+)
+from echo_stream.samples.validation import SampleSchema
 
 Tie = tuple[int, str, Any]
 """Hash of the id, the id, digest of all else: orders samples independently of arrival."""

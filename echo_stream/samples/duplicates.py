@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from echo_stream.samples import Samples
+from echo_stream.samples.samples import Samples
 
 
 class Keeper(Protocol):

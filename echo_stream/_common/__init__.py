@@ -1,0 +1,1 @@
+"""What every layer of the engine uses: types, devices, exact rounding, hashes."""

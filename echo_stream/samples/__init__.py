@@ -1,0 +1,1 @@
+"""Samples: what a stream brings, how it is checked, and what a batch of it holds."""
