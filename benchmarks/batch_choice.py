@@ -10,9 +10,9 @@ import torch
 from echo_stream._common.hashes import hash_ids
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray
 from echo_stream.config import EngineConfig
-from echo_stream.generation import Generation
+from echo_stream.generation.generation import Generation
+from echo_stream.generation.preprocessing import row_chunks
 from echo_stream.graph import build_graph, find_bridges, find_components
-from echo_stream.preprocessing import row_chunks
 from echo_stream.selection import deal_slots, order_cells
 from echo_stream.snapshot import Snapshot
 from echo_stream.witnesses import Witnesses

@@ -26,7 +26,7 @@ from echo_stream.connectors.kafka_poller import POLL_RECORDS, POLL_TIMEOUT_MS
 from echo_stream.connectors.kafka_sink import Message, ProduceConfig, produce_messages
 from echo_stream.connectors.kafka_source import KafkaSource
 from echo_stream.connectors.run_monitor import RunMonitor
-from echo_stream.generation import train_generation
+from echo_stream.generation.generation import train_generation
 from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport
 from echo_stream.samples.source import Batch, Source

@@ -22,7 +22,7 @@ from benchmarks.evaluation.classifiers import logistic_labels
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream._common.typing import Array
 from echo_stream.drift import Drift, Watch
-from echo_stream.generation import train_generation
+from echo_stream.generation.generation import train_generation
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples

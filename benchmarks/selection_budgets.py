@@ -15,7 +15,7 @@ from benchmarks.selectors.sampling import random
 from benchmarks.selectors.submodular import greedy, of_apricot
 from echo_stream import EchoCoreset
 from echo_stream.config import EngineConfig
-from echo_stream.generation import train_generation
+from echo_stream.generation.generation import train_generation
 
 OF_ALL = {"budget", "choices", "peak_mib"}  # of a task's row, what is not of one choice
 

@@ -121,7 +121,7 @@ def engine_options(command: Any) -> Any:
     @wraps(command)
     def wrapped(**values: Any) -> Any:
         from echo_stream.config import EngineConfig  # noqa: PLC0415 - imports torch
-        from echo_stream.features import resolve_features  # noqa: PLC0415
+        from echo_stream.generation.features import resolve_features  # noqa: PLC0415
 
         config = EngineConfig(**{name: values.pop(name) for name in _ENGINE_OPTIONS})
         if config.features is not None:

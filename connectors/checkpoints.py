@@ -12,8 +12,8 @@ from echo_stream.connectors.unit_locks import held
 from echo_stream.connectors.units import list_units, verify_unit
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
-from echo_stream.features import private_features
-from echo_stream.generation import check_format
+from echo_stream.generation.features import private_features
+from echo_stream.generation.generation import check_format
 
 logger = logging.getLogger(__name__)
 

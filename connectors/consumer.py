@@ -26,7 +26,7 @@ from echo_stream.connectors.trained_on import retraining_of
 from echo_stream.connectors.writers import Writers
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
-from echo_stream.generation import Generation
+from echo_stream.generation.generation import Generation
 from echo_stream.retraining import Examiner
 from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport

@@ -12,7 +12,7 @@ from echo_stream.connectors.engine_files import read_generation
 from echo_stream.connectors.letter_limits import LetterLimits
 from echo_stream.connectors.retrying import Patience
 from echo_stream.connectors.run_monitor import RunMonitor
-from echo_stream.generation import Generation, check_partition, refuse_too_fine
+from echo_stream.generation.generation import Generation, check_partition, refuse_too_fine
 from echo_stream.retraining import Examiner
 from echo_stream.run_config import RunConfig
 from echo_stream.run_stats import RunStats

@@ -16,7 +16,7 @@ from echo_stream.config import EngineConfig
 from echo_stream.connectors.units import FileWriter, verify_unit, write_manifest, write_unit
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import StateError
-from echo_stream.generation import Generation
+from echo_stream.generation.generation import Generation
 
 GENERATION_MANIFEST = "generation.json"
 ENCODER_FILE = "encoder.safetensors"

@@ -11,7 +11,7 @@ from echo_stream.connectors.kafka_offsets import partition_name
 from echo_stream.connectors.kafka_source import KafkaSource
 from echo_stream.connectors.retrying import Patience
 from echo_stream.errors import FencedError
-from echo_stream.generation import Generation
+from echo_stream.generation.generation import Generation
 
 logger = logging.getLogger(__name__)
 

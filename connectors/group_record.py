@@ -12,7 +12,7 @@ from echo_stream.connectors.retrying import may_pass
 from echo_stream.connectors.state_store import GROUP_MANIFEST
 from echo_stream.connectors.units import TEMPORARY_PREFIX, read_manifest, write_manifest
 from echo_stream.errors import InfrastructureError, StateError
-from echo_stream.generation import check_format
+from echo_stream.generation.generation import check_format
 
 FORMAT_VERSION = 2
 

@@ -24,7 +24,7 @@ from echo_stream.connectors.state_locks import hold, is_held, lock_state
 from echo_stream.connectors.state_store import check_fingerprint
 from echo_stream.connectors.units import list_units, temporary_of
 from echo_stream.errors import EchoStreamError, FencedError, StateError
-from echo_stream.generation import Generation
+from echo_stream.generation.generation import Generation
 
 
 class GroupState(GroupView):

@@ -20,7 +20,7 @@ from echo_stream.connectors.offset_ranges import Range, Ranges
 from echo_stream.connectors.units import list_units, read_manifest, remove_leftovers, verify_unit
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import FencedError, StateError
-from echo_stream.generation import check_format
+from echo_stream.generation.generation import check_format
 from echo_stream.samples.source import Skipped
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from echo_stream.config import EngineConfig
     from echo_stream.engine import EchoCoreset
     from echo_stream.errors import EchoStreamError
-    from echo_stream.generation import Generation
+    from echo_stream.generation.generation import Generation
     from echo_stream.samples.source import ArraySource
     from echo_stream.snapshot import Snapshot
 
@@ -23,7 +23,7 @@ _MODULES = {
     "EchoCoreset": "echo_stream.engine",
     "EchoStreamError": "echo_stream.errors",
     "EngineConfig": "echo_stream.config",
-    "Generation": "echo_stream.generation",
+    "Generation": "echo_stream.generation.generation",
     "Snapshot": "echo_stream.snapshot",
 }
 

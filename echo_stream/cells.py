@@ -12,7 +12,7 @@ from echo_stream._common.device import on_host
 from echo_stream._common.fixed_point import LOOK_EVERY, is_exact
 from echo_stream._common.scratch import Scratch, chunks
 from echo_stream._common.typing import Array
-from echo_stream.generation import Generation
+from echo_stream.generation.generation import Generation
 
 INITIAL_CELLS = 64
 LAST_KEY = 2**62  # beyond any: a class number has 31 bits, a codeword's 12
@@ -34,7 +34,7 @@ class CellStatistics:
     slots : ndarray of shape (M,), int64
         Row of each cell in the table's own order.
     classes : ndarray of shape (M,), int64
-        Number of each cell's class, see `echo_stream.classes`; 0 where labels make no cells.
+        Number of each cell's class, see `echo_stream.generation.classes`; 0 where labels make no cells.
     is_exact : bool
         Whether counts and sums are those of everything counted, to the last bit.
     """

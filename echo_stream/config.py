@@ -60,7 +60,7 @@ class EngineConfig:
         D -> d, or D -> 128 -> d with ReLU.
     objective : "profile" or "pairwise"
         What the encoder's training preserves, see
-        `echo_stream.encoder_training.distance_loss`.
+        `echo_stream.generation.encoder_training.distance_loss`.
     latent_dim : int
         Dimension d of the latent space.
     epochs : int

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from echo_stream._common.typing import Array, FloatArray
-from echo_stream.generation import Generation
-from echo_stream.partition import Partition
-from echo_stream.preprocessing import row_chunks
+from echo_stream.generation.generation import Generation
+from echo_stream.generation.partition import Partition
+from echo_stream.generation.preprocessing import row_chunks
 from echo_stream.samples.members import Member
 
 FAR_SHARE = 0.1  # of the training samples are far, by definition

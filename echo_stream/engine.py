@@ -9,7 +9,8 @@ import numpy as np
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray, Label
 from echo_stream.engine_changes import ChangingEstimator
 from echo_stream.errors import ConfigError, DataError, ScaleWarning, WarmupError
-from echo_stream.generation import OnEpoch
+from echo_stream.generation.generation import OnEpoch
+from echo_stream.generation.screening import Failure
 from echo_stream.regeneration import regenerated
 from echo_stream.repair import RepairReport, repair
 from echo_stream.samples.samples import Samples
@@ -23,7 +24,6 @@ from echo_stream.samples.tabular import (
     row_of,
 )
 from echo_stream.samples.validation import as_samples
-from echo_stream.screening import Failure
 from echo_stream.snapshot import Snapshot
 from echo_stream.snapshotting import as_provisional, explain_cell, take_snapshot, with_anew
 from echo_stream.why import why_sample

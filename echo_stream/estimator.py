@@ -25,8 +25,8 @@ from echo_stream.config import (
     Rank,
 )
 from echo_stream.engine_state import pack_engine, unpack_engine
-from echo_stream.features import feature_name
-from echo_stream.generation import Generation
+from echo_stream.generation.features import feature_name
+from echo_stream.generation.generation import Generation
 from echo_stream.progress import Progress
 from echo_stream.samples.scales import Finding
 from echo_stream.samples.tabular import Features, feature_names

@@ -9,7 +9,7 @@ from torch import nn
 from echo_stream._common.device import resolve_device
 from echo_stream._common.typing import Array, Label
 from echo_stream.evaluation import EVALUATION_ROWS, evaluate, evaluate_regression, outputs_of
-from echo_stream.features import Features
+from echo_stream.generation.features import Features
 from echo_stream.labelled import LabelledSet
 from echo_stream.samples.tensors import Shape, to_input
 from echo_stream.targets import Targets

@@ -9,10 +9,10 @@ import numpy as np
 
 from echo_stream._common.typing import Array
 from echo_stream.engine import EchoCoreset
+from echo_stream.generation.screening import Failure
 from echo_stream.samples.changes import Change
 from echo_stream.samples.samples import Samples, label_of
 from echo_stream.samples.source import Batch, RejectedSample
-from echo_stream.screening import Failure
 
 
 def without_poison(engine: EchoCoreset, batch: Batch) -> Batch:

@@ -17,7 +17,7 @@ from echo_stream._common.typing import Array, FloatArray, IntArray
 from echo_stream.cells import CellTable
 from echo_stream.config import EngineConfig
 from echo_stream.distance_pools import DistancePools
-from echo_stream.generation import Generation
+from echo_stream.generation.generation import Generation
 from echo_stream.hash_pools import HashPools
 from echo_stream.quotas import Quota, Quotas
 from echo_stream.samples.members import Member, members_from

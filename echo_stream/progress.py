@@ -10,13 +10,14 @@ from echo_stream._common.typing import Array, IntArray
 from echo_stream.config import EngineConfig
 from echo_stream.drift import Watch
 from echo_stream.errors import ConfigError, WarmupError
-from echo_stream.generation import (
+from echo_stream.generation.generation import (
     Generation,
     OnEpoch,
     check_balance,
     check_features,
     train_generation,
 )
+from echo_stream.generation.screening import Failure, failures, refuse_failing
 from echo_stream.held_out import HeldOut
 from echo_stream.regeneration import count, regenerated, reread
 from echo_stream.repair import repair
@@ -30,7 +31,6 @@ from echo_stream.samples.samples import Origin, Samples
 from echo_stream.samples.scales import Finding, find_scales
 from echo_stream.samples.source import Rereadable, read_again
 from echo_stream.samples.validation import SampleSchema, check_sample_texts, check_texts
-from echo_stream.screening import Failure, failures, refuse_failing
 from echo_stream.sketch import Sketch
 
 

@@ -9,10 +9,10 @@ import torch
 from echo_stream._common.typing import Array, IntArray
 from echo_stream.drift import Watch
 from echo_stream.errors import SourceError, WarmupError
-from echo_stream.generation import Covered, OnEpoch, train_generation
-from echo_stream.grid import grid_side
+from echo_stream.generation.generation import Covered, OnEpoch, train_generation
+from echo_stream.generation.grid import grid_side
+from echo_stream.generation.partition import MAX_CELLS
 from echo_stream.labelling import LateLabels
-from echo_stream.partition import MAX_CELLS
 from echo_stream.pools import Block
 from echo_stream.repair import repair
 from echo_stream.samples.forgotten import Forgotten

@@ -15,7 +15,7 @@ from sortedcontainers import SortedKeyList
 
 from echo_stream._common.hashes import LATEST, hash_ids, seeded
 from echo_stream._common.typing import Array, Label
-from echo_stream.partition import Partition
+from echo_stream.generation.partition import Partition
 from echo_stream.samples.members import (
     Member,
     Tie,

@@ -16,12 +16,12 @@ from echo_stream._common.scratch import Scratch
 from echo_stream._common.typing import Cell
 from echo_stream.cell_graph import CellGraph
 from echo_stream.cells import CellStatistics, CellTable
-from echo_stream.classes import MAX_CLASSES, check_number, class_cell, class_numbers
 from echo_stream.config import EngineConfig
 from echo_stream.crossing import cross
 from echo_stream.drift import Watch
 from echo_stream.embedding import Embedded, Embedder
-from echo_stream.generation import Generation
+from echo_stream.generation.classes import MAX_CLASSES, check_number, class_cell, class_numbers
+from echo_stream.generation.generation import Generation
 from echo_stream.held import Held, all_held
 from echo_stream.labelling import merged_labels
 from echo_stream.mergeable import check_mergeable

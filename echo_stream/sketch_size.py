@@ -17,7 +17,7 @@ from echo_stream.samples.label_log import MOST_LABELS
 from echo_stream.witnesses import PAIR_BYTES
 
 if TYPE_CHECKING:
-    from echo_stream.generation import Generation
+    from echo_stream.generation.generation import Generation
     from echo_stream.samples.members import Member
     from echo_stream.sketch import Sketch
 

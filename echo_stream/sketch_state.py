@@ -12,7 +12,7 @@ from echo_stream.bounded_pool import BoundedPool
 from echo_stream.cells import CellTable
 from echo_stream.config import EngineConfig
 from echo_stream.drift import Watch
-from echo_stream.generation import Generation
+from echo_stream.generation.generation import Generation
 from echo_stream.pools import latents, vectors_of
 from echo_stream.samples.buffer import SampleBuffer
 from echo_stream.samples.changes import Changes

@@ -68,7 +68,7 @@ class TrainConfig:
         See `echo_stream.augmentation.augment`.
     features : str or None
         `module:attribute` that makes the vectors that the model takes of samples, as
-        `echo_stream.features` has it; it is not trained.
+        `echo_stream.generation.features` has it; it is not trained.
     mixed_precision : bool
         Whether forward passes of the training are in bfloat16 where torch holds that safe.
     compile : bool

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from echo_stream.errors import ConfigError, DataError, TrainingError
-from echo_stream.features import Features
+from echo_stream.generation.features import Features
 from echo_stream.labelled import LabelledSet
 from echo_stream.samples.tensors import Shape, model_shape, to_input
 from echo_stream.targets import Targets, known_labels

@@ -27,7 +27,7 @@ from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_term import Term
 from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import find_snapshot
-from echo_stream.generation import Generation
+from echo_stream.generation.generation import Generation
 from echo_stream.run_config import RunConfig
 from echo_stream.runtime import Run
 from echo_stream.samples.samples import Origin, Samples, as_objects

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from echo_stream._common.fixed_point import unit_for
 from echo_stream._common.typing import Array
-from echo_stream.codebook import Codebook
-from echo_stream.encoder import Encoder, freeze_layer
-from echo_stream.generation import Generation
-from echo_stream.grid import Grid
-from echo_stream.preprocessing import Preprocessing
+from echo_stream.generation.codebook import Codebook
+from echo_stream.generation.encoder import Encoder, freeze_layer
+from echo_stream.generation.generation import Generation
+from echo_stream.generation.grid import Grid
+from echo_stream.generation.preprocessing import Preprocessing
 from echo_stream.samples.validation import SampleSchema
 
 

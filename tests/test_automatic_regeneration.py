@@ -16,7 +16,7 @@ from echo_stream.config import Cells
 from echo_stream.connectors.engine_files import read_generation
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.drift import Watch
-from echo_stream.generation import train_generation
+from echo_stream.generation.generation import train_generation
 from echo_stream.run_config import RunConfig
 from echo_stream.runtime import Run
 from echo_stream.samples.source import ArraySource

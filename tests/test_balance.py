@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset, Snapshot
 from echo_stream._common.typing import Array
-from echo_stream.classes import MAX_CLASSES
 from echo_stream.config import EngineConfig, Rank
 from echo_stream.errors import ConfigError, DataError
+from echo_stream.generation.classes import MAX_CLASSES
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import ArraySource
 from tests import naive

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream._common.typing import Array
-from echo_stream.codebook import Codebook, train_codebook
 from echo_stream.config import Preset, Rank
 from echo_stream.errors import ConfigError
-from echo_stream.grid import Grid, budget_aware_side, grid_side
+from echo_stream.generation.codebook import Codebook, train_codebook
+from echo_stream.generation.grid import Grid, budget_aware_side, grid_side
 from tests import naive
 from tests.strategies import clouds, codebook_generation
 from tests.test_method import as_samples

@@ -8,7 +8,7 @@ import pytest
 
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream._common.typing import Label
-from echo_stream.generation import Generation
+from echo_stream.generation.generation import Generation
 from echo_stream.samples import label_log
 from echo_stream.samples.changes import Change, Forget, LateLabel
 from echo_stream.samples.samples import Origin, Samples, as_objects

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from echo_stream._common.typing import Array
 from echo_stream.config import Architecture, EngineConfig, Objective
-from echo_stream.encoder_training import distance_loss, train_encoder
-from echo_stream.generation import Generation, train_generation
-from echo_stream.preprocessing import fit_preprocessing
+from echo_stream.generation.encoder_training import distance_loss, train_encoder
+from echo_stream.generation.generation import Generation, train_generation
+from echo_stream.generation.preprocessing import fit_preprocessing
 from tests import naive
 
 CPU = torch.device("cpu")

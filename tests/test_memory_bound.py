@@ -12,7 +12,7 @@ import torch
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream.connectors.engine_files import write_checkpoint
 from echo_stream.errors import DataError
-from echo_stream.generation import Generation
+from echo_stream.generation.generation import Generation
 from echo_stream.samples.changes import Forget, LateLabel
 from echo_stream.samples.label_log import MOST_LABELS, LabelLog
 from echo_stream.samples.samples import Origin, Samples, as_objects

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo_stream.errors import ConfigError
-from echo_stream.grid import Grid, grid_side
+from echo_stream.generation.grid import Grid, grid_side
 from tests import naive
 
 

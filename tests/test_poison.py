@@ -19,14 +19,14 @@ from echo_stream.connectors.dead_letters import read_dead_letters
 from echo_stream.connectors.records import Record
 from echo_stream.connectors.snapshots import newest_manifest
 from echo_stream.errors import BadMessagesError, FeatureError, InfrastructureError
-from echo_stream.features import BLOCK_ROWS
+from echo_stream.generation.features import BLOCK_ROWS
+from echo_stream.generation.screening import failures
 from echo_stream.poison import without_poison
 from echo_stream.run_config import RunConfig
 from echo_stream.samples.changes import Forget
 from echo_stream.samples.samples import Origin, Samples, as_objects
 from echo_stream.samples.source import ArraySource, Batch, RejectedSample, Skipped
 from echo_stream.samples.validation import as_samples
-from echo_stream.screening import failures
 
 N = 60
 RAISES, INFINITE = 900.0, 800.0  # samples that begin so are poison

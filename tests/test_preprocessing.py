@@ -9,7 +9,7 @@ from echo_stream._common.fixed_point import unit_for
 from echo_stream._common.typing import Array
 from echo_stream.config import Preset
 from echo_stream.errors import DataError
-from echo_stream.preprocessing import fit_preprocessing
+from echo_stream.generation.preprocessing import fit_preprocessing
 
 CPU = torch.device("cpu")
 CENTRES = np.random.default_rng(7).normal(scale=3, size=(20, 16))

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from echo_stream import EchoCoreset
 from echo_stream._common.hashes import hash_ids, seeded
 from echo_stream._common.typing import Array
-from echo_stream.codebook import Codebook
-from echo_stream.grid import Grid
-from echo_stream.partition import Partition
+from echo_stream.generation.codebook import Codebook
+from echo_stream.generation.grid import Grid
+from echo_stream.generation.partition import Partition
 from echo_stream.reservoir import Reservoir, reservoir_size
 from echo_stream.samples.members import Member
 from tests import naive

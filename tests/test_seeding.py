@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo_stream import seeding
 from echo_stream._common.typing import Array, FloatArray
-from echo_stream.seeding import greedy_seeds
+from echo_stream.generation import seeding
+from echo_stream.generation.seeding import greedy_seeds
 
 
 def total(points: FloatArray, centres: FloatArray) -> float:

@@ -11,7 +11,7 @@ from echo_stream.connectors.claims import Claims
 from echo_stream.connectors.segments import SegmentFolder
 from echo_stream.connectors.units import list_units
 from echo_stream.errors import StateError
-from echo_stream.generation import Generation
+from echo_stream.generation.generation import Generation
 from tests.cli.commands import answer, content, refusal, run_command
 from tests.cli.test_doctor import look, verdict
 from tests.dying_members import CYCLE, LENGTH, NAMES, be_member, ends, told, trained

@@ -22,7 +22,7 @@ from echo_stream.connectors.offset_ranges import ends_of, union
 from echo_stream.connectors.snapshots import find_snapshot, snapshot_manifest
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.errors import FencedError, StateError
-from echo_stream.generation import Generation
+from echo_stream.generation.generation import Generation
 from echo_stream.recording import AtOnce, RecordedCheckpoint, Recorder
 from echo_stream.run_stats import RunStats
 from echo_stream.samples.samples import Samples, as_objects

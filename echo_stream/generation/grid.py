@@ -13,7 +13,7 @@ import torch
 
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray
 from echo_stream.errors import ConfigError
-from echo_stream.partition import MAX_CELLS, Located
+from echo_stream.generation.partition import MAX_CELLS, Located
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from echo_stream._common.device import is_infrastructure
 from echo_stream._common.importing import import_attribute, said
 from echo_stream._common.typing import Array
 from echo_stream.errors import ConfigError, FeatureError, InfrastructureError
-from echo_stream.preprocessing import CPU
+from echo_stream.generation.preprocessing import CPU
 from echo_stream.samples.tensors import to_input
 
 BLOCK_ROWS = 1_024  # rows of one call; a module always gets so many, padded with zeros

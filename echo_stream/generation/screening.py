@@ -7,7 +7,7 @@ import torch
 
 from echo_stream._common.typing import Array
 from echo_stream.errors import FeatureError
-from echo_stream.features import BLOCK_ROWS, Features, call_features, resolve_features
+from echo_stream.generation.features import BLOCK_ROWS, Features, call_features, resolve_features
 
 
 class Failure(NamedTuple):

@@ -12,8 +12,8 @@ from echo_stream._common.device import reproducible
 from echo_stream._common.fixed_point import unit_for
 from echo_stream._common.typing import Array
 from echo_stream.config import Architecture, Objective
-from echo_stream.encoder import Encoder, Layer, freeze_layer
-from echo_stream.preprocessing import CHUNK_ROWS, Preprocessing
+from echo_stream.generation.encoder import Encoder, Layer, freeze_layer
+from echo_stream.generation.preprocessing import CHUNK_ROWS, Preprocessing
 
 HIDDEN_UNITS = 128
 LEARNING_RATE = 1e-3

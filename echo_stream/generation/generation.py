@@ -12,21 +12,21 @@ import torch
 from echo_stream._common.fixed_point import round_to_unit, unit_for
 from echo_stream._common.scratch import Scratch
 from echo_stream._common.typing import Array, IntArray, State
-from echo_stream.codebook import (
+from echo_stream.config import EngineConfig
+from echo_stream.errors import ConfigError, StateError
+from echo_stream.generation.codebook import (
     CODEWORDS_OF_CLASS,
     MAX_CODEWORDS,
     Codebook,
     train_codebook,
 )
-from echo_stream.config import EngineConfig
-from echo_stream.encoder import Encoder, Layer
-from echo_stream.encoder_training import train_encoder
-from echo_stream.errors import ConfigError, StateError
-from echo_stream.features import Features
-from echo_stream.grid import Grid, budget_aware_side, grid_side
-from echo_stream.partition import Partition
-from echo_stream.pca import fit_pca, identity
-from echo_stream.preprocessing import Preprocessing, fit_preprocessing, row_chunks
+from echo_stream.generation.encoder import Encoder, Layer
+from echo_stream.generation.encoder_training import train_encoder
+from echo_stream.generation.features import Features
+from echo_stream.generation.grid import Grid, budget_aware_side, grid_side
+from echo_stream.generation.partition import Partition
+from echo_stream.generation.pca import fit_pca, identity
+from echo_stream.generation.preprocessing import Preprocessing, fit_preprocessing, row_chunks
 from echo_stream.samples.validation import SampleSchema
 
 FORMAT_VERSION = 1

@@ -12,8 +12,8 @@ from echo_stream._common.device import single_threaded
 from echo_stream._common.fixed_point import round_to_unit, weight_bits
 from echo_stream._common.scratch import chunks
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray
-from echo_stream.partition import Located
-from echo_stream.seeding import MAX_CANDIDATES, greedy_seeds
+from echo_stream.generation.partition import Located
+from echo_stream.generation.seeding import MAX_CANDIDATES, greedy_seeds
 
 MAX_CODEWORDS = MAX_CANDIDATES  # of which their seeds are chosen
 CODEWORDS_OF_CLASS = 256  # at most, where each class has cells of its own
@@ -151,7 +151,7 @@ def train_codebook(
 
     Notes
     -----
-    O(n K d), 20 times at most, after `echo_stream.seeding.greedy_seeds`. Mini-batches would be
+    O(n K d), 20 times at most, after `echo_stream.generation.seeding.greedy_seeds`. Mini-batches would be
     faster, but with two to ten points a codeword they end far from the means, and k-means++
     begins worse: the default was measured with all three.
     """

@@ -5,8 +5,8 @@ import torch
 
 from echo_stream._common.device import single_threaded
 from echo_stream._common.typing import Array
-from echo_stream.encoder import Encoder, freeze_layer
-from echo_stream.preprocessing import Preprocessing
+from echo_stream.generation.encoder import Encoder, freeze_layer
+from echo_stream.generation.preprocessing import Preprocessing
 
 MAX_COMPONENTS = 64
 
