@@ -12,9 +12,9 @@ from echo_stream.generation.classes import class_numbers
 from echo_stream.generation.generation import Generation
 from echo_stream.generation.partition import Located
 from echo_stream.generation.screening import Failure, failures
-from echo_stream.pools import latents, vectors_of
 from echo_stream.samples.members import Member, members_from, samples_from
 from echo_stream.samples.samples import Samples
+from echo_stream.sketch.pools.pools import latents, vectors_of
 
 
 class Embedded(NamedTuple):

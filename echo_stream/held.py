@@ -3,9 +3,9 @@
 from itertools import chain
 
 from echo_stream._common.typing import Label
-from echo_stream.pools import Pools
-from echo_stream.reservoir import Reservoir
 from echo_stream.samples.members import Member, Tie, united
+from echo_stream.sketch.pools.pools import Pools
+from echo_stream.sketch.pools.reservoir import Reservoir
 
 
 class Held:

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 from echo_stream._common.typing import FloatArray
 from echo_stream.cells import CellStatistics
-from echo_stream.certificates import Standing, drop_bound, is_certified
-from echo_stream.distance_pools import DistancePools
-from echo_stream.pools import Pools
 from echo_stream.ranking import Ranking
-from echo_stream.ranks import distance_of
 from echo_stream.samples.members import Member, copies, cross_off
+from echo_stream.sketch.pools.certificates import Standing, drop_bound, is_certified
+from echo_stream.sketch.pools.distance_pools import DistancePools
+from echo_stream.sketch.pools.pools import Pools
+from echo_stream.sketch.pools.ranks import distance_of
 
 
 class Pick(NamedTuple):

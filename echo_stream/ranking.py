@@ -8,12 +8,12 @@ import numpy as np
 
 from echo_stream._common.device import rows_on_host
 from echo_stream._common.typing import FloatArray
-from echo_stream.bounded_pool import BoundedPool
 from echo_stream.cells import CellStatistics
-from echo_stream.certificates import MARGIN
-from echo_stream.distance_pools import DistancePools
-from echo_stream.ranks import in_order, rank_keys
 from echo_stream.samples.members import Member
+from echo_stream.sketch.pools.bounded_pool import BoundedPool
+from echo_stream.sketch.pools.certificates import MARGIN
+from echo_stream.sketch.pools.distance_pools import DistancePools
+from echo_stream.sketch.pools.ranks import in_order, rank_keys
 
 VALUES = 2**18  # of points whose keys are computed at a time, unless one cell has more
 

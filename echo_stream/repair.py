@@ -12,13 +12,13 @@ from echo_stream.cells import CellStatistics, CellTable
 from echo_stream.choice import choose
 from echo_stream.embedding import Embedded
 from echo_stream.errors import ConfigError
-from echo_stream.hash_pools import HashPools
 from echo_stream.labelling import LateLabels
 from echo_stream.repair_pools import RankedPools
 from echo_stream.samples.members import Member, copies, cross_off
 from echo_stream.samples.source import Rereadable, read_again
 from echo_stream.selection import order_cells
 from echo_stream.sketch import Sketch
+from echo_stream.sketch.pools.hash_pools import HashPools
 
 SAME = 1e-4  # relative deviation of sums of features that are made again
 

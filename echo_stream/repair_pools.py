@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from echo_stream._common.typing import Array, FloatArray, IntArray
-from echo_stream.bounded_pool import BoundedPool
-from echo_stream.certificates import Standing
-from echo_stream.distance_pools import TINY
-from echo_stream.ranks import rank_keys
 from echo_stream.samples.members import Member, own
+from echo_stream.sketch.pools.bounded_pool import BoundedPool
+from echo_stream.sketch.pools.certificates import Standing
+from echo_stream.sketch.pools.distance_pools import TINY
+from echo_stream.sketch.pools.ranks import rank_keys
 
 
 class RankedPools:

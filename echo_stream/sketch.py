@@ -25,8 +25,6 @@ from echo_stream.generation.generation import Generation
 from echo_stream.held import Held, all_held
 from echo_stream.labelling import merged_labels
 from echo_stream.mergeable import check_mergeable
-from echo_stream.pools import Block, Pools
-from echo_stream.reservoir import Reservoir, reservoir_size
 from echo_stream.samples.buffer import SampleBuffer
 from echo_stream.samples.changes import Changes, LateLabel
 from echo_stream.samples.duplicates import append_replacing
@@ -34,6 +32,8 @@ from echo_stream.samples.forgotten import Forgotten
 from echo_stream.samples.label_counts import LabelCounts
 from echo_stream.samples.members import Member, members_of
 from echo_stream.samples.samples import Origin, Samples
+from echo_stream.sketch.pools.pools import Block, Pools
+from echo_stream.sketch.pools.reservoir import Reservoir, reservoir_size
 from echo_stream.witnesses import Witnesses
 
 BLOCK_SIZE = 1_024  # samples; epochs end at block ends, so blocks are cut by position alone

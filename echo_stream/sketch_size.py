@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from echo_stream._common.scratch import rows_at_once
-from echo_stream.certificates import MAX_CLOSED
 from echo_stream.config import MAX_HELD_OUT
 from echo_stream.samples.label_counts import MAX_CHARACTERS, MAX_LABELS
 from echo_stream.samples.label_log import ENTRY_BYTES as LOGGED_BYTES
 from echo_stream.samples.label_log import MOST_LABELS
+from echo_stream.sketch.pools.certificates import MAX_CLOSED
 from echo_stream.witnesses import PAIR_BYTES
 
 if TYPE_CHECKING:

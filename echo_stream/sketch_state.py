@@ -8,12 +8,10 @@ import numpy as np
 import torch
 
 from echo_stream._common.typing import Array, Label, State
-from echo_stream.bounded_pool import BoundedPool
 from echo_stream.cells import CellTable
 from echo_stream.config import EngineConfig
 from echo_stream.drift import Watch
 from echo_stream.generation.generation import Generation
-from echo_stream.pools import latents, vectors_of
 from echo_stream.samples.buffer import SampleBuffer
 from echo_stream.samples.changes import Changes
 from echo_stream.samples.label_counts import LabelCounts
@@ -27,6 +25,8 @@ from echo_stream.samples.members import (
 )
 from echo_stream.samples.samples import Origin, Samples, as_objects, label_of
 from echo_stream.sketch import Sketch
+from echo_stream.sketch.pools.bounded_pool import BoundedPool
+from echo_stream.sketch.pools.pools import latents, vectors_of
 
 
 def sketch_to_state(sketch: Sketch) -> State:

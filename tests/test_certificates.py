@@ -13,9 +13,15 @@ from hypothesis import strategies as st
 from echo_stream import EchoCoreset, Generation, Snapshot, sketch
 from echo_stream._common.hashes import hash_ids
 from echo_stream._common.typing import Array
-from echo_stream.certificates import Drop, Standing, collapsed, drop_bound, is_certified
 from echo_stream.config import Rank
 from echo_stream.errors import ConfigError
+from echo_stream.sketch.pools.certificates import (
+    Drop,
+    Standing,
+    collapsed,
+    drop_bound,
+    is_certified,
+)
 from tests.strategies import codebook_generation, falling_quota, identity_generation, twins
 
 Row = tuple[tuple[int, ...], str, int, str]
@@ -45,8 +51,8 @@ def small_blocks() -> Iterator[None]:
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sketch, "BLOCK_SIZE", 16)
-        patch.setattr("echo_stream.reservoir.MIN_SIZE", 32)
-        patch.setattr("echo_stream.reservoir.SAMPLES_PER_CODEWORD", 2)
+        patch.setattr("echo_stream.sketch.pools.reservoir.MIN_SIZE", 32)
+        patch.setattr("echo_stream.sketch.pools.reservoir.SAMPLES_PER_CODEWORD", 2)
         yield
     torch.set_num_threads(threads)
 
@@ -112,7 +118,7 @@ def truth(
     """Return the batch choice of an engine's settings, from pools that drop nothing."""
     with pytest.MonkeyPatch.context() as patch:
         for slack in ("SLACK", "SUPPORT_SLACK"):
-            patch.setattr(f"echo_stream.pools.{slack}", 10 * len(points))
+            patch.setattr(f"echo_stream.sketch.pools.pools.{slack}", 10 * len(points))
         patch.setattr(sketch, "BLOCK_SIZE", len(points))
         engine = EchoCoreset.from_config(empty.config, generation=empty.generation_)
         return set(claims(engine.partial_fit(points, y, ids=ids).snapshot()))

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from echo_stream._common.typing import Array
 from echo_stream.ranking import Ranking
-from echo_stream.ranks import rank_members
 from echo_stream.samples.members import Member
+from echo_stream.sketch.pools.ranks import rank_members
 from tests.strategies import identity_generation
 from tests.test_certificates import cloud, small_blocks, stream, streams
 

@@ -31,8 +31,8 @@ def clusters() -> Array:
 def _small_reservoirs() -> Iterator[None]:
     """Keep few samples, so that small streams are estimated from them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("echo_stream.reservoir.MIN_SIZE", 64)
-        patch.setattr("echo_stream.reservoir.SAMPLES_PER_CODEWORD", 10)
+        patch.setattr("echo_stream.sketch.pools.reservoir.MIN_SIZE", 64)
+        patch.setattr("echo_stream.sketch.pools.reservoir.SAMPLES_PER_CODEWORD", 10)
         patch.setattr(sketch, "BLOCK_SIZE", 32)
         yield
 
@@ -147,7 +147,7 @@ def test_regeneration_is_exact_when_all_is_held(
     engine.regenerate()
     with pytest.MonkeyPatch.context() as patch:
         for slack in ("SLACK", "SUPPORT_SLACK"):
-            patch.setattr(f"echo_stream.pools.{slack}", len(x))
+            patch.setattr(f"echo_stream.sketch.pools.pools.{slack}", len(x))
         expected = streamed(x, support_share=share, generation=engine.generation_).snapshot()
     snapshot = engine.snapshot()
     assert engine.generation_.id != before

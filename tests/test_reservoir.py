@@ -15,8 +15,8 @@ from echo_stream._common.typing import Array
 from echo_stream.generation.codebook import Codebook
 from echo_stream.generation.grid import Grid
 from echo_stream.generation.partition import Partition
-from echo_stream.reservoir import Reservoir, reservoir_size
 from echo_stream.samples.members import Member
+from echo_stream.sketch.pools.reservoir import Reservoir, reservoir_size
 from tests import naive
 from tests.strategies import codebook_generation
 

@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo_stream.quotas import rounds_needed
-from echo_stream.ranks import in_order, rank_members
 from echo_stream.samples.members import Member
 from echo_stream.selection import deal_slots, row_weights
+from echo_stream.sketch.pools.quotas import rounds_needed
+from echo_stream.sketch.pools.ranks import in_order, rank_members
 
 
 def member(name: str, *latent: float) -> Member:

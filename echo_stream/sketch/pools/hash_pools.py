@@ -12,8 +12,8 @@ import torch
 
 from echo_stream._common.hashes import LATEST
 from echo_stream._common.typing import Array
-from echo_stream.bounded_pool import BoundedPool
 from echo_stream.samples.members import Member, Tie, own
+from echo_stream.sketch.pools.bounded_pool import BoundedPool
 
 HALF = 2**63
 

@@ -27,7 +27,7 @@ class Standing(NamedTuple):
     Attributes
     ----------
     key : float
-        From `echo_stream.ranks.rank_keys`; ascending in the order of ranks.
+        From `echo_stream.sketch.pools.ranks.rank_keys`; ascending in the order of ranks.
     tie : tuple
     num_samples : int
         In the cell.

@@ -15,8 +15,9 @@ import torch
 
 from echo_stream._common.scratch import Scratch, chunks
 from echo_stream._common.typing import Array, FloatArray
-from echo_stream.bounded_pool import BoundedPool
-from echo_stream.certificates import (
+from echo_stream.samples.members import Member, Tie, own, tie_from_json, tie_to_json
+from echo_stream.sketch.pools.bounded_pool import BoundedPool
+from echo_stream.sketch.pools.certificates import (
     Drop,
     Standing,
     collapsed,
@@ -24,8 +25,7 @@ from echo_stream.certificates import (
     standing_from_json,
     standing_to_json,
 )
-from echo_stream.ranks import distance_of
-from echo_stream.samples.members import Member, Tie, own, tie_from_json, tie_to_json
+from echo_stream.sketch.pools.ranks import distance_of
 
 SPARE_TWINS = 4  # beyond those needed: others take the places of forgotten ones
 TINY = 1e-37  # squares below float32's normal range lose precision
