@@ -12,10 +12,10 @@ from echo_stream._common.typing import Array, Cell, FloatArray, IntArray
 from echo_stream.config import EngineConfig
 from echo_stream.generation.generation import Generation
 from echo_stream.generation.preprocessing import row_chunks
-from echo_stream.graph import build_graph, find_bridges, find_components
 from echo_stream.selection import deal_slots, order_cells
+from echo_stream.sketch.graph import build_graph, find_bridges, find_components
+from echo_stream.sketch.witnesses import Witnesses
 from echo_stream.snapshot import Snapshot
-from echo_stream.witnesses import Witnesses
 
 Row = tuple[Cell, str, int, str]
 """What a row claims: cell, role, rank in the cell, id."""

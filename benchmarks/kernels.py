@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import linear
 
 from echo_stream._common.typing import Array
-from echo_stream.sketch import BLOCK_SIZE
+from echo_stream.sketch.sketch import BLOCK_SIZE
 
 UNIT = 2.0**-21
 ROWS = 256  # worked on at a time, so that they stay in the cache

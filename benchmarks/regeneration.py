@@ -21,12 +21,12 @@ from benchmarks.data import DataSet, load
 from benchmarks.evaluation.classifiers import logistic_labels
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream._common.typing import Array
-from echo_stream.drift import Drift, Watch
 from echo_stream.generation.generation import train_generation
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
-from echo_stream.sketch import BLOCK_SIZE, Sketch
+from echo_stream.sketch.drift import Drift, Watch
+from echo_stream.sketch.sketch import BLOCK_SIZE, Sketch
 
 BUDGET = 77
 WARMUP = 1_000  # of 10,003

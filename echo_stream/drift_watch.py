@@ -10,9 +10,9 @@ import numpy as np
 from river.drift import ADWIN
 
 from echo_stream._common.typing import FloatArray
-from echo_stream.drift import squared_distances
 from echo_stream.engine import EchoCoreset
 from echo_stream.samples.samples import Samples
+from echo_stream.sketch.drift import squared_distances
 
 REFERENCE = 500  # distances whose median is the unit of those that follow
 

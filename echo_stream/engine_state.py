@@ -8,12 +8,12 @@ from echo_stream._common.typing import Array, State
 from echo_stream.config import EngineConfig
 from echo_stream.errors import ConfigError
 from echo_stream.generation.generation import Generation, check_format
-from echo_stream.mergeable import check_restorable
 from echo_stream.progress import Progress
 from echo_stream.samples.buffer import SampleBuffer
 from echo_stream.samples.changes import Changes
 from echo_stream.samples.samples import as_objects
-from echo_stream.sketch_state import (
+from echo_stream.sketch.mergeable import check_restorable
+from echo_stream.sketch.state import (
     columns_to_json,
     samples_from_json,
     sketch_from_state,

@@ -8,15 +8,15 @@ import numpy as np
 from echo_stream._common.hashes import hash_ids, seeded
 from echo_stream._common.typing import Array, State
 from echo_stream.config import MAX_HELD_OUT, EngineConfig
-from echo_stream.crossing import late_labels, to_forget
 from echo_stream.samples.changes import LateLabel
 from echo_stream.samples.forgotten import Forgotten
 from echo_stream.samples.label_log import LabelLog
 from echo_stream.samples.members import members_of, samples_from
 from echo_stream.samples.samples import Origin, Samples
 from echo_stream.samples.validation import SampleSchema
+from echo_stream.sketch.crossing import late_labels, to_forget
 from echo_stream.sketch.pools.reservoir import Reservoir
-from echo_stream.sketch_state import columns_to_json, samples_from_json
+from echo_stream.sketch.state import columns_to_json, samples_from_json
 
 SALT = 0x686F6C64  # so that who is held out has nothing to do with who is in the reservoir
 HASHES = 2**64

@@ -5,9 +5,9 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from echo_stream._common.typing import FloatArray
-from echo_stream.cells import CellStatistics
 from echo_stream.ranking import Ranking
 from echo_stream.samples.members import Member, copies, cross_off
+from echo_stream.sketch.cells import CellStatistics
 from echo_stream.sketch.pools.certificates import Standing, drop_bound, is_certified
 from echo_stream.sketch.pools.distance_pools import DistancePools
 from echo_stream.sketch.pools.pools import Pools

@@ -8,7 +8,6 @@ import torch
 from echo_stream._common.hashes import hash_ids
 from echo_stream._common.typing import Array, IntArray
 from echo_stream.config import EngineConfig
-from echo_stream.drift import Watch
 from echo_stream.errors import ConfigError, WarmupError
 from echo_stream.generation.generation import (
     Generation,
@@ -31,7 +30,8 @@ from echo_stream.samples.samples import Origin, Samples
 from echo_stream.samples.scales import Finding, find_scales
 from echo_stream.samples.source import Rereadable, read_again
 from echo_stream.samples.validation import SampleSchema, check_sample_texts, check_texts
-from echo_stream.sketch import Sketch
+from echo_stream.sketch.drift import Watch
+from echo_stream.sketch.sketch import Sketch
 
 
 @dataclass(slots=True)

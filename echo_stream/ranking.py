@@ -8,8 +8,8 @@ import numpy as np
 
 from echo_stream._common.device import rows_on_host
 from echo_stream._common.typing import FloatArray
-from echo_stream.cells import CellStatistics
 from echo_stream.samples.members import Member
+from echo_stream.sketch.cells import CellStatistics
 from echo_stream.sketch.pools.bounded_pool import BoundedPool
 from echo_stream.sketch.pools.certificates import MARGIN
 from echo_stream.sketch.pools.distance_pools import DistancePools

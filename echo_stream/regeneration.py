@@ -7,20 +7,20 @@ import numpy as np
 import torch
 
 from echo_stream._common.typing import Array, IntArray
-from echo_stream.drift import Watch
 from echo_stream.errors import SourceError, WarmupError
 from echo_stream.generation.generation import Covered, OnEpoch, train_generation
 from echo_stream.generation.grid import grid_side
 from echo_stream.generation.partition import MAX_CELLS
-from echo_stream.labelling import LateLabels
 from echo_stream.repair import repair
 from echo_stream.samples.forgotten import Forgotten
 from echo_stream.samples.label_counts import LabelCounts
 from echo_stream.samples.members import Member, members_of, samples_from
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import Rereadable, read_again
-from echo_stream.sketch import Sketch
+from echo_stream.sketch.drift import Watch
+from echo_stream.sketch.late_labels import LateLabels
 from echo_stream.sketch.pools.pools import Block
+from echo_stream.sketch.sketch import Sketch
 from echo_stream.stand_ins import chunks, stand_ins
 
 

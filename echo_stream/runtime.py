@@ -24,7 +24,7 @@ from echo_stream.samples.changes import in_order
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import Batch, Skipped, Source
 from echo_stream.schedule import Schedule
-from echo_stream.sketch import BLOCK_SIZE
+from echo_stream.sketch.sketch import BLOCK_SIZE
 from echo_stream.watching import Observer, Silence
 
 BATCH_SAMPLES = 4_096  # samples asked of the source at a time

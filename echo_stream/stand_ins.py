@@ -5,10 +5,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from echo_stream import sketch as sketches
 from echo_stream._common.typing import Array, IntArray
 from echo_stream.samples.members import Member
-from echo_stream.sketch import Sketch
+from echo_stream.sketch import sketch as sketches
+from echo_stream.sketch.sketch import Sketch
 
 Item = TypeVar("Item")
 

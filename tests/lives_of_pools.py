@@ -8,14 +8,14 @@ import numpy as np
 from echo_stream import EchoCoreset
 from echo_stream._common.typing import Array
 from echo_stream.config import Rank
-from echo_stream.embedding import Embedded
 from echo_stream.samples.members import Member
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
-from echo_stream.sketch import Sketch
+from echo_stream.sketch.embedding import Embedded
 from echo_stream.sketch.pools.certificates import drop_bound
 from echo_stream.sketch.pools.distance_pools import DistancePools
 from echo_stream.sketch.pools.hash_pools import HashPools
+from echo_stream.sketch.sketch import Sketch
 from tests.test_certificates import (
     KINDS,
     ORDERS,

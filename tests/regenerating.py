@@ -6,7 +6,7 @@ import numpy as np
 
 from echo_stream import EchoCoreset, Snapshot
 from echo_stream._common.typing import Array
-from echo_stream.sketch import Sketch
+from echo_stream.sketch.sketch import Sketch
 
 N = 6_000
 WARMUP = 500

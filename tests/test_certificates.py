@@ -10,11 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echo_stream import EchoCoreset, Generation, Snapshot, sketch
+from echo_stream import EchoCoreset, Generation, Snapshot
 from echo_stream._common.hashes import hash_ids
 from echo_stream._common.typing import Array
 from echo_stream.config import Rank
 from echo_stream.errors import ConfigError
+from echo_stream.sketch import sketch
 from echo_stream.sketch.pools.certificates import (
     Drop,
     Standing,

@@ -14,7 +14,7 @@ from echo_stream.config import Rank
 from echo_stream.errors import ConfigError
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
-from echo_stream.sketch import Sketch
+from echo_stream.sketch.sketch import Sketch
 from tests.strategies import clouds, identity_generation
 from tests.test_certificates import (
     EXAMPLES,

@@ -12,7 +12,7 @@ from echo_stream._common.typing import Array
 from echo_stream.errors import ConfigError, DataError, ShapeError, WarmupError
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.validation import as_samples
-from echo_stream.sketch import BLOCK_SIZE, Sketch
+from echo_stream.sketch.sketch import BLOCK_SIZE, Sketch
 from echo_stream.snapshotting import take_snapshot
 from tests.strategies import identity_generation
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from echo_stream import cells
+from echo_stream.sketch import cells
 from tests.cli.commands import TINY, N, answer, content, refusal, units, write_data
 from tests.connectors.data_files import write_images, write_parquet
 

@@ -14,11 +14,11 @@ import torch
 
 from echo_stream._common.hashes import hash_ids
 from echo_stream._common.typing import Array, FloatArray, IntArray
-from echo_stream.cells import CellTable
 from echo_stream.config import EngineConfig
 from echo_stream.generation.generation import Generation
 from echo_stream.samples.members import Member, members_from
 from echo_stream.samples.samples import Samples, stacked
+from echo_stream.sketch.cells import CellTable
 from echo_stream.sketch.pools.distance_pools import DistancePools
 from echo_stream.sketch.pools.hash_pools import HashPools
 from echo_stream.sketch.pools.quotas import Quota, Quotas

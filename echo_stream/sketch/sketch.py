@@ -10,21 +10,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from echo_stream import sketch_size
 from echo_stream._common.collector import paused_collector
 from echo_stream._common.scratch import Scratch
 from echo_stream._common.typing import Cell
-from echo_stream.cell_graph import CellGraph
-from echo_stream.cells import CellStatistics, CellTable
 from echo_stream.config import EngineConfig
-from echo_stream.crossing import cross
-from echo_stream.drift import Watch
-from echo_stream.embedding import Embedded, Embedder
 from echo_stream.generation.classes import MAX_CLASSES, check_number, class_cell, class_numbers
 from echo_stream.generation.generation import Generation
-from echo_stream.held import Held, all_held
-from echo_stream.labelling import merged_labels
-from echo_stream.mergeable import check_mergeable
 from echo_stream.samples.buffer import SampleBuffer
 from echo_stream.samples.changes import Changes, LateLabel
 from echo_stream.samples.duplicates import append_replacing
@@ -32,9 +23,18 @@ from echo_stream.samples.forgotten import Forgotten
 from echo_stream.samples.label_counts import LabelCounts
 from echo_stream.samples.members import Member, members_of
 from echo_stream.samples.samples import Origin, Samples
+from echo_stream.sketch import size as sketch_size
+from echo_stream.sketch.cell_graph import CellGraph
+from echo_stream.sketch.cells import CellStatistics, CellTable
+from echo_stream.sketch.crossing import cross
+from echo_stream.sketch.drift import Watch
+from echo_stream.sketch.embedding import Embedded, Embedder
+from echo_stream.sketch.late_labels import merged_labels
+from echo_stream.sketch.member_index import Held, all_held
+from echo_stream.sketch.mergeable import check_mergeable
 from echo_stream.sketch.pools.pools import Block, Pools
 from echo_stream.sketch.pools.reservoir import Reservoir, reservoir_size
-from echo_stream.witnesses import Witnesses
+from echo_stream.sketch.witnesses import Witnesses
 
 BLOCK_SIZE = 1_024  # samples; epochs end at block ends, so blocks are cut by position alone
 
@@ -111,7 +111,7 @@ class Sketch:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes in use, see `echo_stream.sketch_size`. O(retained)."""
+        """Bytes in use, see `echo_stream.sketch.size`. O(retained)."""
         return self.size_with(self.members())
 
     def size_with(self, members: Sequence[Member]) -> int:

@@ -14,12 +14,12 @@ from echo_stream.samples.label_counts import MAX_CHARACTERS, MAX_LABELS
 from echo_stream.samples.label_log import ENTRY_BYTES as LOGGED_BYTES
 from echo_stream.samples.label_log import MOST_LABELS
 from echo_stream.sketch.pools.certificates import MAX_CLOSED
-from echo_stream.witnesses import PAIR_BYTES
+from echo_stream.sketch.witnesses import PAIR_BYTES
 
 if TYPE_CHECKING:
     from echo_stream.generation.generation import Generation
     from echo_stream.samples.members import Member
-    from echo_stream.sketch import Sketch
+    from echo_stream.sketch.sketch import Sketch
 
 FLOAT32_BYTES = 4
 FLOAT64_BYTES = 8

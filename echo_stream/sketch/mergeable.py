@@ -6,7 +6,7 @@ from echo_stream.config import EngineConfig
 from echo_stream.errors import ConfigError
 
 if TYPE_CHECKING:
-    from echo_stream.sketch import Sketch
+    from echo_stream.sketch.sketch import Sketch
 
 # The rest shapes the generation only.
 SKETCH_SETTINGS = (

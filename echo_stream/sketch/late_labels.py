@@ -7,13 +7,13 @@ import numpy as np
 
 from echo_stream._common.typing import Label
 from echo_stream.errors import DataError
-from echo_stream.held import Held
 from echo_stream.samples.members import Member
 from echo_stream.samples.samples import label_of, larger_label
 from echo_stream.samples.validation import as_samples
+from echo_stream.sketch.member_index import Held
 
 if TYPE_CHECKING:
-    from echo_stream.sketch import Sketch
+    from echo_stream.sketch.sketch import Sketch
 
 
 def late_labels(ids: Any, labels: Any) -> list[tuple[str, Label]]:

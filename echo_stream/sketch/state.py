@@ -8,9 +8,7 @@ import numpy as np
 import torch
 
 from echo_stream._common.typing import Array, Label, State
-from echo_stream.cells import CellTable
 from echo_stream.config import EngineConfig
-from echo_stream.drift import Watch
 from echo_stream.generation.generation import Generation
 from echo_stream.samples.buffer import SampleBuffer
 from echo_stream.samples.changes import Changes
@@ -24,9 +22,11 @@ from echo_stream.samples.members import (
     tie_to_json,
 )
 from echo_stream.samples.samples import Origin, Samples, as_objects, label_of
-from echo_stream.sketch import Sketch
+from echo_stream.sketch.cells import CellTable
+from echo_stream.sketch.drift import Watch
 from echo_stream.sketch.pools.bounded_pool import BoundedPool
 from echo_stream.sketch.pools.pools import latents, vectors_of
+from echo_stream.sketch.sketch import Sketch
 
 
 def sketch_to_state(sketch: Sketch) -> State:

@@ -12,7 +12,7 @@ from echo_stream.samples.label_log import LabelLog, LoggedLabel
 from echo_stream.samples.members import Member
 
 if TYPE_CHECKING:
-    from echo_stream.sketch import Sketch
+    from echo_stream.sketch.sketch import Sketch
 
 
 def cross(sketch: "Sketch", other: "Sketch") -> tuple["Sketch", list[Member]]:

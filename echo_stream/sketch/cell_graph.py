@@ -3,10 +3,10 @@
 import numpy as np
 
 from echo_stream._common.typing import FloatArray, IntArray
-from echo_stream.cells import CellStatistics
 from echo_stream.generation.partition import Partition
-from echo_stream.graph import PCGraph, build_graph, find_bridges, find_components
-from echo_stream.witnesses import Witnesses
+from echo_stream.sketch.cells import CellStatistics
+from echo_stream.sketch.graph import PCGraph, build_graph, find_bridges, find_components
+from echo_stream.sketch.witnesses import Witnesses
 
 NO_PAIRS = np.zeros((0, 2), dtype=np.int64)
 
