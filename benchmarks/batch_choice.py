@@ -10,12 +10,12 @@ import torch
 from echo_stream._common.hashes import hash_ids
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray
 from echo_stream.config import EngineConfig
+from echo_stream.coreset.dealing import deal_slots, order_cells
+from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.generation.generation import Generation
 from echo_stream.generation.preprocessing import row_chunks
-from echo_stream.selection import deal_slots, order_cells
 from echo_stream.sketch.graph import build_graph, find_bridges, find_components
 from echo_stream.sketch.witnesses import Witnesses
-from echo_stream.snapshot import Snapshot
 
 Row = tuple[Cell, str, int, str]
 """What a row claims: cell, role, rank in the cell, id."""

@@ -22,9 +22,9 @@ from benchmarks.command import NATURAL, call
 from benchmarks.data import load
 from echo_stream import EchoCoreset
 from echo_stream._common.typing import Array, IntArray
+from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.evaluation import evaluate
 from echo_stream.labelled import LabelledSet
-from echo_stream.snapshot import Snapshot
 from echo_stream.train_config import TrainConfig
 from echo_stream.training import TrainResult, train
 

@@ -25,8 +25,8 @@ from echo_stream._common.typing import Cell
 from echo_stream.connectors.query import query_snapshot
 from echo_stream.connectors.snapshot_files import write_snapshot
 from echo_stream.connectors.units import verify_unit
+from echo_stream.coreset.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
 from echo_stream.samples.samples import Samples, as_objects
-from echo_stream.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
 
 QUESTIONS = {
     "labels": "SELECT label, count(*), sum(weight) FROM coreset GROUP BY label ORDER BY label",

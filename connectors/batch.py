@@ -12,9 +12,9 @@ from echo_stream.connectors.intake import LOOK_SAMPLES, FirstLook
 from echo_stream.connectors.snapshot_files import write_snapshot
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.connectors.units import check_free
+from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.engine import EchoCoreset
 from echo_stream.generation.generation import check_partition
-from echo_stream.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ import numpy as np
 
 from echo_stream._common.typing import Array
 from echo_stream.connectors.targets import new_file
+from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.errors import ConfigError
-from echo_stream.snapshot import Snapshot
 
 
 def export_snapshot(

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from echo_stream._common.typing import Label
 from echo_stream.connectors.images import as_png
 from echo_stream.connectors.targets import new_folder
-from echo_stream.snapshot import Snapshot
+from echo_stream.coreset.snapshot import Snapshot
 
 UNKNOWN = "_unknown"  # folder of images without a label; no label's own, whose _ is escaped
 MAX_NAME_CHARACTERS = 100  # of an escaped label or id; longer ones end in a digest

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 from echo_stream._common.typing import Array
 from echo_stream.connectors.snapshot_files import coreset_table
 from echo_stream.connectors.targets import new_file
+from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.samples.validation import SampleSchema
-from echo_stream.snapshot import Snapshot
 
 
 def export_parquet(snapshot: Snapshot, target: Path) -> Path:

@@ -7,10 +7,10 @@ from typing import Any
 from echo_stream.connectors.group_merge import take_group_snapshot
 from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.retrying import Patience
+from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import FencedError, InfrastructureError, StateError
 from echo_stream.samples.source import Skipped
-from echo_stream.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from echo_stream.connectors.snapshots import check_state, list_snapshots, open_s
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.connectors.stored_engine import stored_engine
 from echo_stream.connectors.units import check_free
+from echo_stream.coreset.building import with_labels
+from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.sketch.late_labels import late_labels
-from echo_stream.snapshot import Snapshot
-from echo_stream.snapshotting import with_labels
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from echo_stream.connectors.targets import new_file
-from echo_stream.snapshot import MAP_AXES, Snapshot
+from echo_stream.coreset.snapshot import MAP_AXES, Snapshot
 
 INCHES = (8.0, 7.0)
 DOTS_PER_INCH = 120

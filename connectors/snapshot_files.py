@@ -24,10 +24,10 @@ from echo_stream.connectors.held_out_files import (
 )
 from echo_stream.connectors.snapshots import CORESET_FILE, checked_manifest, snapshot_manifest
 from echo_stream.connectors.units import FileWriter, write_unit
+from echo_stream.coreset.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
 from echo_stream.errors import SnapshotError, first_line
 from echo_stream.samples.samples import Origin, Samples, as_objects
 from echo_stream.samples.validation import SampleSchema
-from echo_stream.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
 
 TABLES = ("coreset", "cells", "edges")
 ANEW = "anew_"  # what the tables of `Snapshot.anew` are named with

@@ -30,10 +30,10 @@ from echo_stream.connectors.units import (
     remove_broken,
     remove_leftovers,
 )
+from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import EchoStreamError, StateError
 from echo_stream.samples.source import Skipped
-from echo_stream.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from echo_stream.config import EngineConfig
+    from echo_stream.coreset.snapshot import Snapshot
     from echo_stream.engine import EchoCoreset
     from echo_stream.errors import EchoStreamError
     from echo_stream.generation.generation import Generation
     from echo_stream.samples.source import ArraySource
-    from echo_stream.snapshot import Snapshot
 
 __version__ = version("echo-stream")
 
@@ -24,7 +24,7 @@ _MODULES = {
     "EchoStreamError": "echo_stream.errors",
     "EngineConfig": "echo_stream.config",
     "Generation": "echo_stream.generation.generation",
-    "Snapshot": "echo_stream.snapshot",
+    "Snapshot": "echo_stream.coreset.snapshot",
 }
 
 __all__ = [

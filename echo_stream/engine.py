@@ -7,6 +7,9 @@ from typing import Any, Self
 import numpy as np
 
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray, Label
+from echo_stream.coreset.building import as_provisional, explain_cell, take_snapshot, with_anew
+from echo_stream.coreset.snapshot import Snapshot
+from echo_stream.coreset.why import why_sample
 from echo_stream.engine_changes import ChangingEstimator
 from echo_stream.errors import ConfigError, DataError, ScaleWarning, WarmupError
 from echo_stream.generation.generation import OnEpoch
@@ -24,9 +27,6 @@ from echo_stream.samples.tabular import (
     row_of,
 )
 from echo_stream.samples.validation import as_samples
-from echo_stream.snapshot import Snapshot
-from echo_stream.snapshotting import as_provisional, explain_cell, take_snapshot, with_anew
-from echo_stream.why import why_sample
 
 
 class EchoCoreset(ChangingEstimator):

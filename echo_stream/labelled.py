@@ -7,9 +7,9 @@ from typing import Self
 import numpy as np
 
 from echo_stream._common.typing import Array
+from echo_stream.coreset.snapshot import Role, Snapshot
 from echo_stream.errors import ShapeError
 from echo_stream.samples.samples import label_of
-from echo_stream.snapshot import Role, Snapshot
 from echo_stream.weighing import has_proportions
 
 

@@ -7,11 +7,11 @@ from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
+from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.engine import EchoCoreset
 from echo_stream.errors import PositionError
 from echo_stream.run_stats import RunStats
 from echo_stream.samples.source import RejectedSample, Skipped, Source
-from echo_stream.snapshot import Snapshot
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")

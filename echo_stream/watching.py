@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
+    from echo_stream.coreset.snapshot import Snapshot
     from echo_stream.run_report import RunReport
     from echo_stream.samples.source import Batch
-    from echo_stream.snapshot import Snapshot
 
 Phase: TypeAlias = Literal[
     "starting", "warming up", "training", "running", "waiting for broker", "stopping", "stopped"

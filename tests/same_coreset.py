@@ -9,9 +9,9 @@ from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import find_snapshot
 from echo_stream.connectors.stored_engine import stored_engine
 from echo_stream.connectors.units import list_units, verify_unit
+from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import ArraySource
-from echo_stream.snapshot import Snapshot
 
 Place: TypeAlias = tuple[str, tuple[int, ...], int]
 """Role, cell and rank of a row."""

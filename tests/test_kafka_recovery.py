@@ -14,7 +14,7 @@ from echo_stream.connectors.files import read_file
 from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples
 from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import find_snapshot
-from echo_stream.snapshot import Snapshot
+from echo_stream.coreset.snapshot import Snapshot
 from tests.broker import Broker
 from tests.cli.commands import newest_checkpoint
 from tests.conftest import MakeTopic

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_stream._common.typing import Array
-from echo_stream.ranking import Ranking
+from echo_stream.coreset.ranking import Ranking
 from echo_stream.samples.members import Member
 from echo_stream.sketch.pools.ranks import rank_members
 from tests.strategies import identity_generation

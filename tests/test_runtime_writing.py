@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.errors import StateError
 from echo_stream.run_config import RunConfig
 from echo_stream.schedule import Every
-from echo_stream.snapshot import Snapshot
 from tests.runtime_rig import (
     CAP,
     Clock,

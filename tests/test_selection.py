@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from echo_stream.coreset.dealing import deal_slots, row_weights
 from echo_stream.samples.members import Member
-from echo_stream.selection import deal_slots, row_weights
 from echo_stream.sketch.pools.quotas import rounds_needed
 from echo_stream.sketch.pools.ranks import in_order, rank_members
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset, EngineConfig, Generation, Snapshot
 from echo_stream._common.typing import Array
+from echo_stream.coreset.building import take_snapshot
 from echo_stream.errors import ConfigError, DataError, ShapeError, WarmupError
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.validation import as_samples
 from echo_stream.sketch.sketch import BLOCK_SIZE, Sketch
-from echo_stream.snapshotting import take_snapshot
 from tests.strategies import identity_generation
 
 N = 12_000

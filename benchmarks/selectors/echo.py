@@ -14,9 +14,9 @@ from echo_stream import EchoCoreset
 from echo_stream._common.device import resolve_device
 from echo_stream._common.typing import IntArray
 from echo_stream.config import EngineConfig
+from echo_stream.coreset.snapshot import Role, Snapshot
 from echo_stream.generation.generation import Generation, train_generation
 from echo_stream.samples.samples import Samples
-from echo_stream.snapshot import Role, Snapshot
 from echo_stream.weighing import has_proportions
 
 BATCH = 5_000  # samples a call

@@ -9,9 +9,9 @@ from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
 from echo_stream import EchoCoreset
 from echo_stream._common.typing import Array, FloatArray, IntArray
+from echo_stream.coreset.dealing import row_weights
 from echo_stream.generation.generation import Generation
 from echo_stream.generation.preprocessing import row_chunks
-from echo_stream.selection import row_weights
 
 SLOTS_PER_CELL = 4  # with as many cells as slots, as by default, each has one by any rule
 

@@ -18,7 +18,7 @@ import pytest
 from echo_stream.connectors.http.events import MAX_LISTENERS
 from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import list_snapshots
-from echo_stream.snapshot import Snapshot
+from echo_stream.coreset.snapshot import Snapshot
 from tests.cli.commands import answer
 from tests.connectors.http.rig import ask
 from tests.connectors.http.state_rig import make_state, served_state

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from echo_stream._common.typing import FloatArray
-from echo_stream.ranking import Ranking
+from echo_stream.coreset.ranking import Ranking
 from echo_stream.samples.members import Member, copies, cross_off
 from echo_stream.sketch.cells import CellStatistics
 from echo_stream.sketch.pools.certificates import Standing, drop_bound, is_certified
@@ -35,7 +35,7 @@ class Picker:
 
     Notes
     -----
-    See `echo_stream.ranking.Ranking`: to ask cell by cell, ascending, is cheapest.
+    See `echo_stream.coreset.ranking.Ranking`: to ask cell by cell, ascending, is cheapest.
     """
 
     def __init__(self, pools: Pools, statistics: CellStatistics) -> None:

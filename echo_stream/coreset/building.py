@@ -10,20 +10,20 @@ import numpy as np
 
 from echo_stream import __version__
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray, Label
-from echo_stream.choice import Choice, choose
+from echo_stream.coreset.choosing import Choice, choose
+from echo_stream.coreset.dealing import order_cells, row_weights
+from echo_stream.coreset.maps import Map, map_of
+from echo_stream.coreset.picks import bound_of, explain
+from echo_stream.coreset.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
 from echo_stream.errors import ConfigError
-from echo_stream.maps import Map, map_of
-from echo_stream.picks import bound_of, explain
 from echo_stream.samples.label_counts import label_counts
 from echo_stream.samples.members import Member, copies, cross_off, samples_from, united
 from echo_stream.samples.samples import Samples
-from echo_stream.selection import order_cells, row_weights
 from echo_stream.sketch.cells import CellStatistics
 from echo_stream.sketch.graph import PCGraph
 from echo_stream.sketch.pools.distance_pools import DistancePools
 from echo_stream.sketch.pools.pools import latents
 from echo_stream.sketch.sketch import Sketch
-from echo_stream.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
 
 FORMAT_VERSION = 2
 ID_DIGEST_BYTES = 4

@@ -5,8 +5,8 @@ from collections.abc import Hashable, Iterable
 from typing import Any
 
 from echo_stream._common.typing import Label
+from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.samples.samples import sorted_labels
-from echo_stream.snapshot import Snapshot
 
 Row = tuple[str, str, Label, tuple[int, ...]]
 """Id, role, label and cell of a row."""

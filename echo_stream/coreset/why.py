@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from echo_stream._common.typing import FloatArray
-from echo_stream.picks import MOVED, Pick, Picker
+from echo_stream.coreset.building import Selection, doubt_of, dropped_bound, select
+from echo_stream.coreset.picks import MOVED, Pick, Picker
 from echo_stream.samples.members import Member, copies, cross_off
 from echo_stream.samples.samples import Samples
 from echo_stream.sketch.pools.distance_pools import DistancePools
 from echo_stream.sketch.pools.ranks import distance_of, rank_members
 from echo_stream.sketch.sketch import Sketch
-from echo_stream.snapshotting import Selection, doubt_of, dropped_bound, select
 
 NAMED_BEATERS = 10  # of the samples that go before another, how many are named
 

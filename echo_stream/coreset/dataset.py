@@ -6,9 +6,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from echo_stream._common.typing import Label
+from echo_stream.coreset.snapshot import CoresetRows
 from echo_stream.samples.samples import sorted_labels
 from echo_stream.samples.tensors import to_input
-from echo_stream.snapshot import CoresetRows
 
 UNKNOWN = -1  # class of a row without a label
 

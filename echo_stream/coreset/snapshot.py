@@ -9,7 +9,7 @@ from echo_stream._common.typing import Array, Cell, FloatArray, IntArray
 from echo_stream.samples.samples import Samples
 
 if TYPE_CHECKING:
-    from echo_stream.dataset import SnapshotDataset, WeightedBatches
+    from echo_stream.coreset.dataset import SnapshotDataset, WeightedBatches
 
 Role = Literal["core", "support"]
 MAP_AXES = 2
@@ -167,13 +167,13 @@ class Snapshot:
         -----
         O(rows + cells). A sample is its id; in "by_role" it counts in each role that it has.
         """
-        from echo_stream.comparison import compare  # noqa: PLC0415 - it knows snapshots
+        from echo_stream.coreset.comparison import compare  # noqa: PLC0415 - it knows snapshots
 
         return compare(self, after)
 
     def as_dataset(self) -> "SnapshotDataset":
         """Return all rows as a `torch.utils.data.Dataset` of (x, y)."""
-        from echo_stream.dataset import SnapshotDataset  # noqa: PLC0415 - torch is slow to import
+        from echo_stream.coreset.dataset import SnapshotDataset  # noqa: PLC0415 - torch is slow to import
 
         return SnapshotDataset.from_rows(self.rows)
 
@@ -203,7 +203,7 @@ class Snapshot:
             position in `as_dataset().classes`; weight of shape (b,), float32, the samples
             that a row stands for.
         """
-        from echo_stream.dataset import weighted_batches  # noqa: PLC0415 - torch is slow to import
+        from echo_stream.coreset.dataset import weighted_batches  # noqa: PLC0415 - torch is slow to import
 
         return weighted_batches(
             self.as_dataset(),

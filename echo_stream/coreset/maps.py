@@ -6,8 +6,8 @@ import numpy as np
 
 from echo_stream._common.device import single_threaded
 from echo_stream._common.typing import FloatArray
+from echo_stream.coreset.snapshot import MAP_AXES
 from echo_stream.sketch.cells import CellStatistics
-from echo_stream.snapshot import MAP_AXES
 
 
 class Map(NamedTuple):

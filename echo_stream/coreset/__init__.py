@@ -1,0 +1,1 @@
+"""The coreset: which samples a sketch's choice takes, and the snapshot that holds them."""
