@@ -13,7 +13,7 @@ from echo_stream.connectors.snapshot_files import write_snapshot
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.connectors.units import check_free
 from echo_stream.coreset.snapshot import Snapshot
-from echo_stream.engine import EchoCoreset
+from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.generation.generation import check_partition
 
 

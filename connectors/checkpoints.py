@@ -10,7 +10,7 @@ from typing import Any
 from echo_stream.connectors.engine_files import read_engine, stored_config
 from echo_stream.connectors.unit_locks import held
 from echo_stream.connectors.units import list_units, verify_unit
-from echo_stream.engine import EchoCoreset
+from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.generation.features import private_features
 from echo_stream.generation.generation import check_format

@@ -24,7 +24,7 @@ from echo_stream.connectors.state_store import Checkpoint, StateStore
 from echo_stream.connectors.status_reader import STATUS_FILE
 from echo_stream.connectors.trained_on import retraining_of
 from echo_stream.connectors.writers import Writers
-from echo_stream.engine import EchoCoreset
+from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.generation.generation import Generation
 from echo_stream.retraining import Examiner

@@ -29,7 +29,7 @@ from echo_stream.connectors.shutdown import Signals
 from echo_stream.connectors.snapshots import newest_manifest
 from echo_stream.connectors.trained_on import retraining_of
 from echo_stream.connectors.writers import Writers
-from echo_stream.engine import EchoCoreset
+from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import FencedError
 from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport

@@ -15,7 +15,7 @@ from echo_stream.connectors.state_locks import long_lock
 from echo_stream.connectors.state_store import save_snapshot, selected
 from echo_stream.connectors.units import list_units, remove_leftovers
 from echo_stream.coreset.snapshot import Snapshot
-from echo_stream.engine import EchoCoreset
+from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import FencedError, StateError
 from echo_stream.samples.source import Skipped
 

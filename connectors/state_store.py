@@ -31,7 +31,7 @@ from echo_stream.connectors.units import (
     remove_leftovers,
 )
 from echo_stream.coreset.snapshot import Snapshot
-from echo_stream.engine import EchoCoreset
+from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import EchoStreamError, StateError
 from echo_stream.samples.source import Skipped
 

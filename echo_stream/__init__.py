@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from echo_stream.config import EngineConfig
     from echo_stream.coreset.snapshot import Snapshot
-    from echo_stream.engine import EchoCoreset
+    from echo_stream.engine.echo_coreset import EchoCoreset
     from echo_stream.errors import EchoStreamError
     from echo_stream.generation.generation import Generation
     from echo_stream.samples.source import ArraySource
@@ -20,7 +20,7 @@ __version__ = version("echo-stream")
 
 _MODULES = {
     "ArraySource": "echo_stream.samples.source",
-    "EchoCoreset": "echo_stream.engine",
+    "EchoCoreset": "echo_stream.engine.echo_coreset",
     "EchoStreamError": "echo_stream.errors",
     "EngineConfig": "echo_stream.config",
     "Generation": "echo_stream.generation.generation",

@@ -10,7 +10,7 @@ import numpy as np
 from river.drift import ADWIN
 
 from echo_stream._common.typing import FloatArray
-from echo_stream.engine import EchoCoreset
+from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.samples.samples import Samples
 from echo_stream.sketch.drift import squared_distances
 

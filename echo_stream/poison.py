@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from echo_stream._common.typing import Array
-from echo_stream.engine import EchoCoreset
+from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.generation.screening import Failure
 from echo_stream.samples.changes import Change
 from echo_stream.samples.samples import Samples, label_of

@@ -4,7 +4,7 @@ import math
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
-from echo_stream.engine import EchoCoreset
+from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.samples.samples import Samples
 
 

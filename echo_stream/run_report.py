@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Self
 
-from echo_stream.engine import EchoCoreset
+from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.samples.scales import Finding
 from echo_stream.samples.source import Batch, Skipped
 

@@ -5,7 +5,7 @@ from concurrent.futures import Executor
 from typing import Protocol
 
 from echo_stream.breaker import Breaker
-from echo_stream.engine import EchoCoreset
+from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import BadMessagesError, PositionError, SourceError
 from echo_stream.poison import without_poison
 from echo_stream.recording import (

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset
 from echo_stream._common.typing import Array
+from echo_stream.engine.stratified import shares
 from echo_stream.errors import ConfigError, ShapeError, SourceError, WarmupError
 from echo_stream.samples.members import Member
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
 from echo_stream.sketch import sketch
 from echo_stream.sketch.sketch import Sketch
-from echo_stream.stand_ins import shares
 from tests.regenerating import SETTINGS, N, in_clusters, rows, sketch_of, streamed
 from tests.runtime_rig import comparable
 

@@ -10,12 +10,12 @@ from echo_stream._common.typing import Array, Cell, FloatArray, IntArray, Label
 from echo_stream.coreset.building import as_provisional, explain_cell, take_snapshot, with_anew
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.coreset.why import why_sample
-from echo_stream.engine_changes import ChangingEstimator
+from echo_stream.engine.engine_changes import ChangingEstimator
+from echo_stream.engine.regeneration import regenerated
+from echo_stream.engine.repair import RepairReport, repair
 from echo_stream.errors import ConfigError, DataError, ScaleWarning, WarmupError
 from echo_stream.generation.generation import OnEpoch
 from echo_stream.generation.screening import Failure
-from echo_stream.regeneration import regenerated
-from echo_stream.repair import RepairReport, repair
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.sampling import check_feature_names, row_numbers, take_rows
 from echo_stream.samples.source import ArraySource, Rereadable, as_source

@@ -8,6 +8,9 @@ import torch
 from echo_stream._common.hashes import hash_ids
 from echo_stream._common.typing import Array, IntArray
 from echo_stream.config import EngineConfig
+from echo_stream.engine.held_out import HeldOut
+from echo_stream.engine.regeneration import count, regenerated, reread
+from echo_stream.engine.repair import repair
 from echo_stream.errors import ConfigError, WarmupError
 from echo_stream.generation.generation import (
     Generation,
@@ -17,9 +20,6 @@ from echo_stream.generation.generation import (
     train_generation,
 )
 from echo_stream.generation.screening import Failure, failures, refuse_failing
-from echo_stream.held_out import HeldOut
-from echo_stream.regeneration import count, regenerated, reread
-from echo_stream.repair import repair
 from echo_stream.samples.buffer import SampleBuffer
 from echo_stream.samples.changes import Changes, LateLabel
 from echo_stream.samples.duplicates import append_replacing

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 
 from echo_stream._common.typing import Array, IntArray
+from echo_stream.engine.repair import repair
+from echo_stream.engine.stratified import chunks, stand_ins
 from echo_stream.errors import SourceError, WarmupError
 from echo_stream.generation.generation import Covered, OnEpoch, train_generation
 from echo_stream.generation.grid import grid_side
 from echo_stream.generation.partition import MAX_CELLS
-from echo_stream.repair import repair
 from echo_stream.samples.forgotten import Forgotten
 from echo_stream.samples.label_counts import LabelCounts
 from echo_stream.samples.members import Member, members_of, samples_from
@@ -21,7 +22,6 @@ from echo_stream.sketch.drift import Watch
 from echo_stream.sketch.late_labels import LateLabels
 from echo_stream.sketch.pools.pools import Block
 from echo_stream.sketch.sketch import Sketch
-from echo_stream.stand_ins import chunks, stand_ins
 
 
 def count(sketch: Sketch, samples: Samples) -> Sketch:
@@ -67,7 +67,7 @@ def regenerated(sketch: Sketch, *, on_epoch: OnEpoch | None = None, goes_on: boo
     Notes
     -----
     1. Train the embedding on the reservoir, a uniform sample, and codewords on all that is
-    held, each sample for as many as it stands for (`echo_stream.stand_ins`). 2. Count it as
+    held, each sample for as many as it stands for (`echo_stream.engine.stratified`). 2. Count it as
     many times: whole numbers, so that sums stay exact multiples of their unit. 3. Offer all
     samples held to the new pools.
 

@@ -6,9 +6,9 @@ import torch
 
 from echo_stream._common.typing import Array, State
 from echo_stream.config import EngineConfig
+from echo_stream.engine.progress import Progress
 from echo_stream.errors import ConfigError
 from echo_stream.generation.generation import Generation, check_format
-from echo_stream.progress import Progress
 from echo_stream.samples.buffer import SampleBuffer
 from echo_stream.samples.changes import Changes
 from echo_stream.samples.samples import as_objects

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from echo_stream.estimator import EngineEstimator
+from echo_stream.engine.estimator import EngineEstimator
 from echo_stream.samples.changes import Change, LateLabel
 from echo_stream.samples.validation import check_texts
 from echo_stream.sketch.late_labels import late_labels

@@ -24,10 +24,10 @@ from echo_stream.config import (
     Preset,
     Rank,
 )
-from echo_stream.engine_state import pack_engine, unpack_engine
+from echo_stream.engine.progress import Progress
+from echo_stream.engine.state import pack_engine, unpack_engine
 from echo_stream.generation.features import feature_name
 from echo_stream.generation.generation import Generation
-from echo_stream.progress import Progress
 from echo_stream.samples.scales import Finding
 from echo_stream.samples.tabular import Features, feature_names
 from echo_stream.samples.validation import MAX_TEXT_BYTES, SampleSchema

@@ -10,8 +10,8 @@ from echo_stream._common.hashes import hash_ids
 from echo_stream._common.typing import Array, Cell, IntArray
 from echo_stream.coreset.choosing import choose
 from echo_stream.coreset.dealing import order_cells
+from echo_stream.engine.repair_pools import RankedPools
 from echo_stream.errors import ConfigError
-from echo_stream.repair_pools import RankedPools
 from echo_stream.samples.members import Member, copies, cross_off
 from echo_stream.samples.source import Rereadable, read_again
 from echo_stream.sketch.cells import CellStatistics, CellTable
