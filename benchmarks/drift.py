@@ -23,10 +23,10 @@ from benchmarks.data import load
 from echo_stream import EchoCoreset
 from echo_stream._common.typing import Array, IntArray
 from echo_stream.coreset.snapshot import Snapshot
-from echo_stream.evaluation import evaluate
-from echo_stream.labelled import LabelledSet
-from echo_stream.train_config import TrainConfig
-from echo_stream.training import TrainResult, train
+from echo_stream.training.config import TrainConfig
+from echo_stream.training.evaluation import evaluate
+from echo_stream.training.labelled import LabelledSet
+from echo_stream.training.training import TrainResult, train
 
 METHODS = ("none", "last", "reservoir", "coreset anew", "coreset")
 BATCH = 500

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from benchmarks.command import call
 from echo_stream._common.device import reproducible
-from echo_stream.losses import classification_loss, structural_loss
-from echo_stream.models import build_model
+from echo_stream.training.losses import classification_loss, structural_loss
+from echo_stream.training.models import build_model
 
 BATCH = 512
 CLASSES = 10

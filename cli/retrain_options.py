@@ -118,7 +118,7 @@ def child_trainer(
         return None
     from echo_stream.connectors.child_limits import Limits  # noqa: PLC0415
     from echo_stream.connectors.trainer import ChildTrainer  # noqa: PLC0415
-    from echo_stream.models import check_spec  # noqa: PLC0415
+    from echo_stream.training.models import check_spec  # noqa: PLC0415
 
     arguments = _arguments(values)
     # Refused now, not at the first retraining.

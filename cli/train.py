@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from echo_stream.connectors.comparison import Subset
     from echo_stream.connectors.training_job import Trained
-    from echo_stream.training_loop import Progress
+    from echo_stream.training.loop import Progress
 
 
 @click.command(cls=Command)

@@ -9,7 +9,7 @@ from echo_stream.cli.options import option, together
 from echo_stream.cli.parameters import Shape
 
 if TYPE_CHECKING:
-    from echo_stream.train_config import TrainConfig
+    from echo_stream.training.config import TrainConfig
 
 model_options = together(
     option(
@@ -83,7 +83,7 @@ recipe_options = together(*_RECIPE.values())
 
 def recipe_config(values: dict[str, Any]) -> "TrainConfig":
     """Return the training's settings from the values of `model_options` and `recipe_options`."""
-    from echo_stream.train_config import DEFAULT_LR, TrainConfig  # noqa: PLC0415
+    from echo_stream.training.config import DEFAULT_LR, TrainConfig  # noqa: PLC0415
 
     recipe = {name: values[name] for name in (*_RECIPE, "model", "input_shape", "device", "seed")}
     recipe["features"] = recipe.pop("train_features")

@@ -13,8 +13,8 @@ from echo_stream.connectors.model_files import METRICS_FILE, read_fitted
 from echo_stream.connectors.private import make_folder
 from echo_stream.connectors.units import read_manifest, write_manifest
 from echo_stream.errors import ConfigError, DataError, StateError
-from echo_stream.fitted import Fitted
-from echo_stream.labelled import LabelledSet
+from echo_stream.training.fitted import Fitted
+from echo_stream.training.labelled import LabelledSet
 
 CURRENT_FILE = "current.json"
 

@@ -16,7 +16,7 @@ def plot_curve(metrics: Mapping[str, Any], target: Path) -> None:
     Parameters
     ----------
     metrics : mapping
-        As in `echo_stream.training.TrainResult`.
+        As in `echo_stream.training.training.TrainResult`.
     target : Path
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, and `run` never draws

@@ -16,15 +16,15 @@ from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import find_snapshot
 from echo_stream.connectors.training_job import labelled, train_on_snapshot
 from echo_stream.connectors.units import check_free
-from echo_stream.evaluation import evaluate
 from echo_stream.run_config import RunConfig
 from echo_stream.run_report import RunReport
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
 from echo_stream.schedule import Every
-from echo_stream.train_config import TrainConfig
-from echo_stream.training import train
+from echo_stream.training.config import TrainConfig
+from echo_stream.training.evaluation import evaluate
+from echo_stream.training.training import train
 
 STREAM_SAMPLES = 1_437  # the other 360 of the 1,797 digits are held out
 WARMUP = 500

@@ -9,12 +9,12 @@ import numpy as np
 from echo_stream._common.typing import Array, Label
 from echo_stream.connectors.current_model import current_unit
 from echo_stream.connectors.model_files import read_fitted
-from echo_stream.drift_watch import DistanceWatch, Rise
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import EchoStreamError
-from echo_stream.fitted import Fitted
-from echo_stream.prequential import Prequential
 from echo_stream.samples.samples import Samples, is_same_label, label_of
+from echo_stream.training.drift_watch import DistanceWatch, Rise
+from echo_stream.training.fitted import Fitted
+from echo_stream.training.prequential import Prequential
 
 logger = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from echo_stream.connectors.curve_plot import plot_curve
 from echo_stream.connectors.engine_files import read_tensors, tensors_writer
 from echo_stream.connectors.units import verify_unit, write_unit
 from echo_stream.errors import ConfigError, StateError
-from echo_stream.fitted import Fitted
-from echo_stream.models import BUILT_IN, build_model
-from echo_stream.targets import Targets
-from echo_stream.training import TrainResult
+from echo_stream.training.fitted import Fitted
+from echo_stream.training.models import BUILT_IN, build_model
+from echo_stream.training.targets import Targets
+from echo_stream.training.training import TrainResult
 
 METRICS_FILE = "metrics.json"
 WEIGHTS_FILE = "model.safetensors"

@@ -26,10 +26,10 @@ from echo_stream.connectors.private import make_folder, opener
 from echo_stream.connectors.state_locks import is_held
 from echo_stream.connectors.units import TEMPORARY_PREFIX, list_units, verify_unit, write_unit
 from echo_stream.errors import StateError
-from echo_stream.labelled import LabelledSet
 from echo_stream.samples.samples import label_of
 from echo_stream.schedule import Every, Schedule
-from echo_stream.train_config import TrainConfig
+from echo_stream.training.config import TrainConfig
+from echo_stream.training.labelled import LabelledSet
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ ABANDONED_AFTER_S = 7 * 86_400.0  # then nobody is expected to take a training u
 
 
 class CheckpointedTraining:
-    """Keep the state of one training in a folder; an `echo_stream.training_state.Keeper`.
+    """Keep the state of one training in a folder; an `echo_stream.training.state.Keeper`.
 
     Parameters
     ----------

@@ -14,13 +14,13 @@ from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.training_checkpoint import checkpointed
 from echo_stream.connectors.units import read_manifest
 from echo_stream.coreset.snapshot import Snapshot
-from echo_stream.fitted import Fitted
-from echo_stream.labelled import LabelledSet
 from echo_stream.samples.samples import Samples
 from echo_stream.schedule import Every
-from echo_stream.train_config import TrainConfig
-from echo_stream.training import TrainResult, train
-from echo_stream.training_loop import Progress
+from echo_stream.training.config import TrainConfig
+from echo_stream.training.fitted import Fitted
+from echo_stream.training.labelled import LabelledSet
+from echo_stream.training.loop import Progress
+from echo_stream.training.training import TrainResult, train
 
 CHECKPOINT_EVERY = Every(seconds=30.0)  # what an interruption can cost
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from echo_stream.augmentation import CROP_PADDING, augment, check_augmentable
 from echo_stream.errors import ConfigError
+from echo_stream.training.augmentation import CROP_PADDING, augment, check_augmentable
 
 
 def images(n: int = 40) -> Tensor:

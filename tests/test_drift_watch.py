@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from echo_stream import EchoCoreset
-from echo_stream.drift_watch import DistanceWatch, Rise
-from echo_stream.prequential import CURVE_POINTS, FIRST_STEP, Prequential
 from echo_stream.samples.validation import as_samples
+from echo_stream.training.drift_watch import DistanceWatch, Rise
+from echo_stream.training.prequential import CURVE_POINTS, FIRST_STEP, Prequential
 from tests.strategies import identity_generation
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from echo_stream.errors import ConfigError, DataError, ShapeError
-from echo_stream.models import build_model
 from echo_stream.samples.tensors import Shape, check_input, to_input
+from echo_stream.training.models import build_model
 
 FACTORIES = """
 from torch import nn

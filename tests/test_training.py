@@ -12,13 +12,13 @@ from torch import nn
 
 from echo_stream._common.typing import Array
 from echo_stream.errors import ConfigError, DataError, ShapeError, TrainingError
-from echo_stream.evaluation import evaluate
-from echo_stream.labelled import LabelledSet
-from echo_stream.losses import classification_loss, structural_loss
-from echo_stream.models import build_model
 from echo_stream.samples.tensors import to_input
-from echo_stream.train_config import TrainConfig
-from echo_stream.training import train
+from echo_stream.training.config import TrainConfig
+from echo_stream.training.evaluation import evaluate
+from echo_stream.training.labelled import LabelledSet
+from echo_stream.training.losses import classification_loss, structural_loss
+from echo_stream.training.models import build_model
+from echo_stream.training.training import train
 
 SEED = 5
 

@@ -14,11 +14,11 @@ from torch import nn
 from echo_stream import EchoCoreset
 from echo_stream._common.typing import Array
 from echo_stream.errors import ConfigError, DataError
-from echo_stream.labelled import LabelledSet
-from echo_stream.losses import classification_loss, regression_loss, structural_loss
-from echo_stream.models import build_model
-from echo_stream.train_config import TrainConfig
-from echo_stream.training import TrainResult, train
+from echo_stream.training.config import TrainConfig
+from echo_stream.training.labelled import LabelledSet
+from echo_stream.training.losses import classification_loss, regression_loss, structural_loss
+from echo_stream.training.models import build_model
+from echo_stream.training.training import TrainResult, train
 
 SEED = 5
 

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from echo_stream._common.typing import State
-from echo_stream.labelled import LabelledSet
-from echo_stream.train_config import TrainConfig
-from echo_stream.training import TrainResult, train
+from echo_stream.training.config import TrainConfig
+from echo_stream.training.labelled import LabelledSet
+from echo_stream.training.training import TrainResult, train
 
 FACTORY = """
 from torch import nn

@@ -56,7 +56,7 @@ def _wrong(trials: Sequence[Trial], sizes: dict[str, int], device: str) -> Itera
 
 def _check_training(settings: dict[str, Any]) -> None:
     """Raise a ConfigError for settings that no training has."""
-    from echo_stream.train_config import TrainConfig  # noqa: PLC0415 - slow to import
+    from echo_stream.training.config import TrainConfig  # noqa: PLC0415 - slow to import
 
     try:
         TrainConfig(**({"model": "mlp"} | settings))

@@ -12,10 +12,10 @@ from benchmarks.evaluation.choosing import Choosing
 from benchmarks.evaluation.recipes import Recipe
 from echo_stream._common.typing import FloatArray, IntArray
 from echo_stream.errors import ConfigError
-from echo_stream.labelled import LabelledSet
-from echo_stream.train_config import TrainConfig
-from echo_stream.training import train
-from echo_stream.weighing import relative_weights, weight_exponent
+from echo_stream.training.config import TrainConfig
+from echo_stream.training.labelled import LabelledSet
+from echo_stream.training.training import train
+from echo_stream.training.weights import relative_weights, weight_exponent
 
 INVERSE_PENALTY = 10  # the C of logistic regression
 MAX_ITERATIONS = 300

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from echo_stream.errors import ConfigError
-from echo_stream.train_config import SampleWeights
+from echo_stream.training.config import SampleWeights
 
 LAMBDA = {"ce": 0.0, "structural": 0.5}
 """Weight of the structural loss: none, or the paper's."""

@@ -40,7 +40,7 @@ class Trial:
     order : str or None
         Of the stream, see `benchmarks.evaluation.orders`; None chooses from the whole set.
     train : dict
-        Settings of `echo_stream.train_config.TrainConfig`.
+        Settings of `echo_stream.training.config.TrainConfig`.
     labels_of : tuple of (str, dict), or None
         Selector and options whose number of labels at this budget is the budget here.
 

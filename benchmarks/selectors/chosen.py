@@ -21,7 +21,7 @@ class Chosen:
     weights : ndarray of shape (B + s,), float64, or None
         How many samples each of the core, then of the support, stands for.
     has_proportions : bool
-        See `echo_stream.weighing.has_proportions`.
+        See `echo_stream.training.weights.has_proportions`.
     info : dict
         What else there is to say, as JSON. `labels_seen`: the labels that the selector has
         looked at, which are more than those that are trained on.

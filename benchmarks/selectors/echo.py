@@ -17,7 +17,7 @@ from echo_stream.config import EngineConfig
 from echo_stream.coreset.snapshot import Role, Snapshot
 from echo_stream.generation.generation import Generation, train_generation
 from echo_stream.samples.samples import Samples
-from echo_stream.weighing import has_proportions
+from echo_stream.training.weights import has_proportions
 
 BATCH = 5_000  # samples a call
 ROLES: tuple[Role, ...] = ("core", "support")

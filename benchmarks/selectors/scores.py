@@ -11,8 +11,8 @@ from benchmarks.data import DataSet
 from benchmarks.selectors.timed import Timed, timed
 from echo_stream._common.device import reproducible, resolve_device
 from echo_stream._common.typing import Array, BoolArray, FloatArray, IntArray
-from echo_stream.models import build_model
 from echo_stream.samples.tensors import model_shape, to_input
+from echo_stream.training.models import build_model
 
 BATCH = 256
 EPOCHS = 10

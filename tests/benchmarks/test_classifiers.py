@@ -13,9 +13,9 @@ from benchmarks.evaluation.trial import Trial
 from benchmarks.selectors import Chosen
 from echo_stream._common.typing import FloatArray
 from echo_stream.errors import ConfigError
-from echo_stream.labelled import LabelledSet
-from echo_stream.train_config import TrainConfig
-from echo_stream.training import train
+from echo_stream.training.config import TrainConfig
+from echo_stream.training.labelled import LabelledSet
+from echo_stream.training.training import train
 
 
 def noisy(n: int = 400) -> DataSet:

@@ -13,7 +13,7 @@ from tests.cli.commands import TINY, N, answer, refusal, run_command, write_data
 # Models of a user's, each of which does something else than to be trained.
 TRAPS = """
 import os, time
-from echo_stream.models import build_model
+from echo_stream.training.models import build_model
 
 def crashes(shape, classes):
     os.abort()

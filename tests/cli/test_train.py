@@ -9,7 +9,7 @@ import torch
 
 from echo_stream.connectors.model_files import read_model
 from echo_stream.errors import ConfigError, StateError
-from echo_stream.evaluation import evaluate
+from echo_stream.training.evaluation import evaluate
 from tests.cli.commands import TINY, N, answer, content, refusal, run_command, write_data
 
 QUICK = ("--model", "mlp", "--train-epochs", 2)

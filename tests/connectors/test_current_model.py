@@ -18,7 +18,7 @@ from echo_stream.connectors.trained_on import trained_ids
 from echo_stream.connectors.training_job import Trained, train_on_snapshot
 from echo_stream.errors import StateError
 from echo_stream.samples.validation import as_samples
-from echo_stream.train_config import TrainConfig
+from echo_stream.training.config import TrainConfig
 from tests.strategies import identity_generation
 
 N = 600

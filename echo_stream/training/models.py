@@ -9,8 +9,8 @@ from torch import nn
 
 from echo_stream._common.importing import import_attribute, said
 from echo_stream.errors import ConfigError
-from echo_stream.resnet import resnet18
 from echo_stream.samples.tensors import Shape, model_shape
+from echo_stream.training.resnet import resnet18
 
 Factory: TypeAlias = Callable[[Shape, int], nn.Module]
 """Makes an untrained model from the shape of a sample and the number of classes."""

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from echo_stream._common.typing import Array, Label
-from echo_stream.calibration import calibration
 from echo_stream.samples.samples import label_of, sorted_labels
 from echo_stream.samples.tensors import Shape, model_shape, to_input
-from echo_stream.targets import Targets
+from echo_stream.training.calibration import calibration
+from echo_stream.training.targets import Targets
 
 EVALUATION_ROWS = 256  # rows a forward pass: bounds its memory, and fits a core's caches
 
@@ -43,7 +43,7 @@ def evaluate(
     -------
     dict
         `accuracy`, `per_class`, `ece`, `calibration` and `test_samples`, as in
-        `echo_stream.training.TrainResult`.
+        `echo_stream.training.training.TrainResult`.
 
     Examples
     --------

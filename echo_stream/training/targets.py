@@ -10,9 +10,9 @@ from torch import Tensor
 
 from echo_stream._common.typing import Array, Label
 from echo_stream.errors import DataError
-from echo_stream.losses import TaskLoss, classification_loss, regression_loss
 from echo_stream.samples.samples import label_of, sorted_labels
-from echo_stream.train_config import Task
+from echo_stream.training.config import Task
+from echo_stream.training.losses import TaskLoss, classification_loss, regression_loss
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from echo_stream._common.typing import Array
 from echo_stream.coreset.snapshot import Role, Snapshot
 from echo_stream.errors import ShapeError
 from echo_stream.samples.samples import label_of
-from echo_stream.weighing import has_proportions
+from echo_stream.training.weights import has_proportions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +31,7 @@ class LabelledSet:
         255. Needed to move support beyond its samples or towards the mean, by gamma.
     has_proportions : bool
         Whether weights are to give back the proportions of what was counted where a training
-        may choose, see `echo_stream.weighing.has_proportions`.
+        may choose, see `echo_stream.training.weights.has_proportions`.
 
     Examples
     --------

@@ -8,11 +8,16 @@ from torch import nn
 
 from echo_stream._common.device import resolve_device
 from echo_stream._common.typing import Array, Label
-from echo_stream.evaluation import EVALUATION_ROWS, evaluate, evaluate_regression, outputs_of
 from echo_stream.generation.features import Features
-from echo_stream.labelled import LabelledSet
 from echo_stream.samples.tensors import Shape, to_input
-from echo_stream.targets import Targets
+from echo_stream.training.evaluation import (
+    EVALUATION_ROWS,
+    evaluate,
+    evaluate_regression,
+    outputs_of,
+)
+from echo_stream.training.labelled import LabelledSet
+from echo_stream.training.targets import Targets
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +33,7 @@ class Fitted:
     input_shape : tuple of int
         Of one sample, as the model takes it.
     spec : str
-        Name of the model, or its factory, as `echo_stream.models.build_model` takes it.
+        Name of the model, or its factory, as `echo_stream.training.models.build_model` takes it.
     features : str or None
         What makes the vectors that it takes of samples.
 

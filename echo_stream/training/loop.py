@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from echo_stream._common.device import seed_torch
 from echo_stream._common.importing import said
 from echo_stream._common.typing import Array
-from echo_stream.augmentation import augment, check_augmentable
 from echo_stream.errors import TrainingError
-from echo_stream.losses import structural_loss
-from echo_stream.mixing import mix
-from echo_stream.optimisation import make_optimiser, rate
-from echo_stream.train_config import TrainConfig
-from echo_stream.training_data import Pool
-from echo_stream.training_state import Course, Keeper
+from echo_stream.training.augmentation import augment, check_augmentable
+from echo_stream.training.config import TrainConfig
+from echo_stream.training.data import Pool
+from echo_stream.training.losses import structural_loss
+from echo_stream.training.mixing import mix
+from echo_stream.training.optimisation import make_optimiser, rate
+from echo_stream.training.state import Course, Keeper
 
 Progress: TypeAlias = Callable[[int, int, float, float | None], None]
 """Called after each step with the steps taken, the steps to take, the step's loss, and the
@@ -53,13 +53,13 @@ def fit(
     measure : callable
         What to measure at each point of the curve.
     progress, keeper : optional
-        As in `echo_stream.training.train`.
+        As in `echo_stream.training.training.train`.
 
     Returns
     -------
     dict
         `labels_used`, `steps`, `epochs`, `loss`, `curve`, `structure_used` and `diverged`,
-        as in `echo_stream.training.TrainResult`.
+        as in `echo_stream.training.training.TrainResult`.
     """
     check_augmentable(config.augment, pool.x.shape[1:])
     optimiser = make_optimiser(model, config)

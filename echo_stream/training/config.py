@@ -29,7 +29,7 @@ class TrainConfig:
     ----------
     model : str
         `lenet`, `resnet18`, `mlp`, `logistic` or `module:factory`, see
-        `echo_stream.models.build_model`.
+        `echo_stream.training.models.build_model`.
     task : {"classification", "regression"}
         For regression the paper defines no pairs: the structural loss is left out.
     epochs : int
@@ -48,7 +48,7 @@ class TrainConfig:
     structure_weight : float
         The paper's lambda. 0 leaves the structural loss out.
     margin : float
-        The paper's m, see `echo_stream.losses.structural_loss`.
+        The paper's m, see `echo_stream.training.losses.structural_loss`.
     support_per_step : int
         The paper's K, to which it gives no value: support samples that join each step.
     psi : {"concatenate", "mixup"}
@@ -62,10 +62,10 @@ class TrainConfig:
         What samples weigh in the task's loss: all the same, the square root of how many they
         stand for, or how many; then regions and classes weigh what they do in the stream.
         auto: from the first to the last of these as a class has more rows, see
-        `echo_stream.weighing.weight_exponent`; all the same where there are no weights, and in
+        `echo_stream.training.weights.weight_exponent`; all the same where there are no weights, and in
         coresets of the paper's preset and of balanced classes.
     augment : tuple of {"crop", "flip"}
-        See `echo_stream.augmentation.augment`.
+        See `echo_stream.training.augmentation.augment`.
     features : str or None
         `module:attribute` that makes the vectors that the model takes of samples, as
         `echo_stream.generation.features` has it; it is not trained.

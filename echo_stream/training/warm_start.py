@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from echo_stream.fitted import Fitted
-from echo_stream.models import build_model
 from echo_stream.samples.tensors import Shape
-from echo_stream.targets import Targets
+from echo_stream.training.fitted import Fitted
+from echo_stream.training.models import build_model
+from echo_stream.training.targets import Targets
 
 
 def adopt_weights(model: nn.Module, before: Fitted, targets: Targets, shape: Shape) -> bool:

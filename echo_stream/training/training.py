@@ -11,23 +11,23 @@ from torch import nn
 
 from echo_stream._common.device import reproducible, resolve_device
 from echo_stream._common.typing import Label
-from echo_stream.evaluation import evaluate, evaluate_regression
-from echo_stream.fitted import Fitted
-from echo_stream.labelled import LabelledSet
-from echo_stream.models import build_model
 from echo_stream.samples.tensors import Shape, check_input
-from echo_stream.targets import Targets
-from echo_stream.train_config import TrainConfig
-from echo_stream.training_data import (
+from echo_stream.training.config import TrainConfig
+from echo_stream.training.data import (
     Parts,
     check_same_scale,
     gather,
     input_shape,
     measured_by,
 )
-from echo_stream.training_loop import Measure, Progress, fit
-from echo_stream.training_state import Keeper
-from echo_stream.warm_start import adopt_weights
+from echo_stream.training.evaluation import evaluate, evaluate_regression
+from echo_stream.training.fitted import Fitted
+from echo_stream.training.labelled import LabelledSet
+from echo_stream.training.loop import Measure, Progress, fit
+from echo_stream.training.models import build_model
+from echo_stream.training.state import Keeper
+from echo_stream.training.targets import Targets
+from echo_stream.training.warm_start import adopt_weights
 
 SCORES = {"classification": ("accuracy", max), "regression": ("rmse", min)}
 """What a model is judged by, and which of two values is the better one, by task."""

@@ -10,7 +10,7 @@ from typing import Any
 from river import metrics, utils
 
 from echo_stream._common.typing import Label
-from echo_stream.train_config import Task
+from echo_stream.training.config import Task
 
 WINDOW = 1_000  # samples that `recent` is of
 CURVE_POINTS = 200  # kept at most; when there are more, every second one goes

@@ -7,7 +7,7 @@ import numpy as np
 
 from echo_stream._common.typing import Array, FloatArray
 from echo_stream.errors import DataError
-from echo_stream.train_config import SampleWeights
+from echo_stream.training.config import SampleWeights
 
 HALFWAY = 10
 """Rows a class at which `auto` is the square root."""

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from echo_stream.errors import ConfigError, DataError, TrainingError
 from echo_stream.generation.features import Features
-from echo_stream.labelled import LabelledSet
 from echo_stream.samples.tensors import Shape, model_shape, to_input
-from echo_stream.targets import Targets, known_labels
-from echo_stream.train_config import TrainConfig
-from echo_stream.weighing import relative_weights, weight_exponent
+from echo_stream.training.config import TrainConfig
+from echo_stream.training.labelled import LabelledSet
+from echo_stream.training.targets import Targets, known_labels
+from echo_stream.training.weights import relative_weights, weight_exponent
 
 
 class Parts(NamedTuple):
@@ -42,7 +42,7 @@ class Pool:
     weights : tensor of shape (n,), float32, or None
         Of mean 1; None where samples count equally.
     weight_exponent : float
-        See `echo_stream.weighing.weight_exponent`; 0 where they do.
+        See `echo_stream.training.weights.weight_exponent`; 0 where they do.
     ids : list of str
     num_core : int
     targets : Targets

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from echo_stream.losses import TaskLoss
+from echo_stream.training.losses import TaskLoss
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from echo_stream.train_config import TrainConfig
+from echo_stream.training.config import TrainConfig
 
 
 def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
