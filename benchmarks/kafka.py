@@ -26,7 +26,7 @@ from benchmarks.command import call
 from benchmarks.kafka_profile import profiles
 from benchmarks.kafka_rates import Topic, polled, ran, settled
 from benchmarks.kafka_stall import stalls
-from echo_stream.runtime import BATCH_SAMPLES
+from echo_stream.run.runtime import BATCH_SAMPLES
 from tests.broker import choose_broker
 
 SETTLED = 200_000  # messages counted before anything is measured

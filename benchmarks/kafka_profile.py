@@ -7,7 +7,7 @@ from pathlib import Path
 from types import FrameType
 
 from benchmarks.kafka_rates import Topic, consumed_on, ran
-from echo_stream.run_config import RunConfig
+from echo_stream.run.config import RunConfig
 
 
 def profiles(topic: Topic, state: Path, budget: int, lines: int) -> dict[str, list[str]]:

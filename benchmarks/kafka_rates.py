@@ -27,8 +27,8 @@ from echo_stream.connectors.kafka_sink import Message, ProduceConfig, produce_me
 from echo_stream.connectors.kafka_source import KafkaSource
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.generation.generation import train_generation
-from echo_stream.run_config import RunConfig
-from echo_stream.run_report import RunReport
+from echo_stream.run.config import RunConfig
+from echo_stream.run.report import RunReport
 from echo_stream.samples.source import Batch, Source
 
 PARTITIONS = 4

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.kafka_rates import Topic, consumed_on
-from echo_stream.run_config import RunConfig
-from echo_stream.schedule import Every
+from echo_stream.run.config import RunConfig
+from echo_stream.run.schedule import Every
 
 EVERY_S = 1.0
 

@@ -8,7 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from echo_stream.connectors.kafka_start import Start as KafkaStart
-    from echo_stream.schedule import Every
+    from echo_stream.run.schedule import Every
 
 
 _BYTES = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
@@ -24,7 +24,7 @@ class Interval(click.ParamType):  # type: ignore[type-arg]  # generic in newer c
     ) -> "Every | None":
         """Read an interval, or refuse the text as a wrong parameter."""
         from echo_stream.errors import ConfigError  # noqa: PLC0415
-        from echo_stream.schedule import Every  # noqa: PLC0415
+        from echo_stream.run.schedule import Every  # noqa: PLC0415
 
         if value == "never" or isinstance(value, Every):
             return None if value == "never" else value

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from echo_stream.connectors.examiner import CurrentModelExaminer
     from echo_stream.connectors.hooks import Hooks
     from echo_stream.connectors.run_monitor import RunMonitor
-    from echo_stream.runtime import Trainer
+    from echo_stream.run.runtime import Trainer
 
 retrain_options = together(
     option("--retrain-every", type=Interval(), default="never",

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from echo_stream.config import EngineConfig
     from echo_stream.connectors.run_monitor import RunMonitor
-    from echo_stream.run_stats import RunStats
+    from echo_stream.run.stats import RunStats
     from echo_stream.samples.source import Source
 
 STOPPED_HOOKS_S = 5.0  # what hooks may still take after a stop; the next run does the rest
@@ -165,7 +165,7 @@ def run(
     from echo_stream.connectors.consumption import Group  # noqa: PLC0415
     from echo_stream.connectors.intake import FirstLook  # noqa: PLC0415
     from echo_stream.connectors.retrying import Patience  # noqa: PLC0415
-    from echo_stream.run_config import RunConfig  # noqa: PLC0415
+    from echo_stream.run.config import RunConfig  # noqa: PLC0415
 
     patience = Patience(values["retry_timeout"])
     limits = letter_limits(values)

@@ -13,8 +13,8 @@ from echo_stream.connectors.files import file_source, read_file
 from echo_stream.connectors.training_checkpoint import checkpointed
 from echo_stream.connectors.training_job import Trained, labelled
 from echo_stream.errors import DataError
+from echo_stream.run.schedule import Every
 from echo_stream.samples.samples import label_of, sorted_labels
-from echo_stream.schedule import Every
 from echo_stream.training.labelled import LabelledSet
 from echo_stream.training.loop import Progress
 from echo_stream.training.training import train

@@ -27,10 +27,10 @@ from echo_stream.connectors.writers import Writers
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.generation.generation import Generation
-from echo_stream.retraining import Examiner
-from echo_stream.run_config import RunConfig
-from echo_stream.run_report import RunReport
-from echo_stream.runtime import Run, Trainer
+from echo_stream.run.config import RunConfig
+from echo_stream.run.report import RunReport
+from echo_stream.run.retraining import Examiner
+from echo_stream.run.runtime import Run, Trainer
 from echo_stream.samples.source import Skipped, Source
 
 

@@ -13,10 +13,10 @@ from echo_stream.connectors.letter_limits import LetterLimits
 from echo_stream.connectors.retrying import Patience
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.generation.generation import Generation, check_partition, refuse_too_fine
-from echo_stream.retraining import Examiner
-from echo_stream.run_config import RunConfig
-from echo_stream.run_stats import RunStats
-from echo_stream.runtime import Trainer
+from echo_stream.run.config import RunConfig
+from echo_stream.run.retraining import Examiner
+from echo_stream.run.runtime import Trainer
+from echo_stream.run.stats import RunStats
 from echo_stream.samples.source import Source
 
 KeptDeadLetters: TypeAlias = DeadLetterFile | DeadLetterTopic

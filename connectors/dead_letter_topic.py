@@ -32,7 +32,7 @@ from echo_stream.connectors.kafka_unpacking import hand_on_whole
 from echo_stream.connectors.letter_limits import LetterLimits
 from echo_stream.connectors.retrying import Patience
 from echo_stream.errors import InfrastructureError, SourceError
-from echo_stream.run_stats import RunStats
+from echo_stream.run.stats import RunStats
 from echo_stream.samples.source import RejectedSample
 
 PENDING_BYTES = 8 * 1024**2  # sent at the latest when so many wait

@@ -29,7 +29,7 @@ from echo_stream.connectors.private import make_folder, opener
 from echo_stream.connectors.retrying import Patience, may_pass
 from echo_stream.connectors.state_locks import short_lock
 from echo_stream.errors import InfrastructureError, StateError
-from echo_stream.run_stats import RunStats
+from echo_stream.run.stats import RunStats
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import RejectedSample
 

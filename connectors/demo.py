@@ -16,12 +16,12 @@ from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import find_snapshot
 from echo_stream.connectors.training_job import labelled, train_on_snapshot
 from echo_stream.connectors.units import check_free
-from echo_stream.run_config import RunConfig
-from echo_stream.run_report import RunReport
+from echo_stream.run.config import RunConfig
+from echo_stream.run.report import RunReport
+from echo_stream.run.schedule import Every
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
-from echo_stream.schedule import Every
 from echo_stream.training.config import TrainConfig
 from echo_stream.training.evaluation import evaluate
 from echo_stream.training.training import train

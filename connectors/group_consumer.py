@@ -31,9 +31,9 @@ from echo_stream.connectors.trained_on import retraining_of
 from echo_stream.connectors.writers import Writers
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import FencedError
-from echo_stream.run_config import RunConfig
-from echo_stream.run_report import RunReport
-from echo_stream.runtime import Run
+from echo_stream.run.config import RunConfig
+from echo_stream.run.report import RunReport
+from echo_stream.run.runtime import Run
 from echo_stream.samples.source import passed_over
 
 logger = logging.getLogger(__name__)

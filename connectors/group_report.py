@@ -8,10 +8,10 @@ from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_term import Term
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.coreset.snapshot import Snapshot
-from echo_stream.run_report import RunReport
-from echo_stream.runtime import Run, Trainer
+from echo_stream.run.observer import Phase
+from echo_stream.run.report import RunReport
+from echo_stream.run.runtime import Run, Trainer
 from echo_stream.samples.source import Batch
-from echo_stream.watching import Phase
 
 COUNTS = [each.name for each in fields(RunReport) if type(each.default) is int]
 

@@ -13,7 +13,7 @@ from kafka.errors import KafkaError
 
 from echo_stream.connectors.kafka_offsets import partition_name
 from echo_stream.connectors.record_queue import RecordQueue
-from echo_stream.run_stats import RunStats
+from echo_stream.run.stats import RunStats
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from kafka import TopicPartition
 
 from echo_stream.connectors.records import Records
-from echo_stream.watching import PartitionProgress
+from echo_stream.run.observer import PartitionProgress
 
 
 class ReadRecords:

@@ -28,10 +28,10 @@ from echo_stream.connectors.record_queue import RecordQueue
 from echo_stream.connectors.records import Records
 from echo_stream.connectors.waiting_records import WaitingRecords
 from echo_stream.errors import EchoStreamError, SourceError
-from echo_stream.run_stats import RunStats
+from echo_stream.run.observer import PartitionProgress
+from echo_stream.run.stats import RunStats
 from echo_stream.samples.source import Batch, Skipped, passed_over, refuse_other_source
 from echo_stream.samples.validation import SampleSchema
-from echo_stream.watching import PartitionProgress
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from kafka import TopicPartition
 
 from echo_stream.connectors.kafka_unpacking import Chunk, weight
 from echo_stream.connectors.records import Records
-from echo_stream.run_stats import RunStats
+from echo_stream.run.stats import RunStats
 
 Polled = Mapping[TopicPartition, Sequence[Chunk]]
 """What a poll has brought of each partition, in the order of offsets."""

@@ -13,10 +13,10 @@ from echo_stream.connectors.clock import now_s, timestamp
 from echo_stream.connectors.http_stats import HttpStats
 from echo_stream.connectors.intake import FirstLook
 from echo_stream.coreset.snapshot import Snapshot
-from echo_stream.run_report import RunReport
-from echo_stream.run_stats import RunStats
+from echo_stream.run.observer import PartitionProgress, Phase, Watchable
+from echo_stream.run.report import RunReport
+from echo_stream.run.stats import RunStats
 from echo_stream.samples.source import Batch, RejectReason, Source
-from echo_stream.watching import PartitionProgress, Phase, Watchable
 
 logger = logging.getLogger(__name__)
 

@@ -26,8 +26,8 @@ from echo_stream.connectors.private import make_folder, opener
 from echo_stream.connectors.state_locks import is_held
 from echo_stream.connectors.units import TEMPORARY_PREFIX, list_units, verify_unit, write_unit
 from echo_stream.errors import StateError
+from echo_stream.run.schedule import Every, Schedule
 from echo_stream.samples.samples import label_of
-from echo_stream.schedule import Every, Schedule
 from echo_stream.training.config import TrainConfig
 from echo_stream.training.labelled import LabelledSet
 

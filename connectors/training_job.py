@@ -14,8 +14,8 @@ from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.training_checkpoint import checkpointed
 from echo_stream.connectors.units import read_manifest
 from echo_stream.coreset.snapshot import Snapshot
+from echo_stream.run.schedule import Every
 from echo_stream.samples.samples import Samples
-from echo_stream.schedule import Every
 from echo_stream.training.config import TrainConfig
 from echo_stream.training.fitted import Fitted
 from echo_stream.training.labelled import LabelledSet

@@ -28,11 +28,11 @@ from echo_stream.connectors.group_term import Term
 from echo_stream.connectors.snapshot_files import read_snapshot
 from echo_stream.connectors.snapshots import find_snapshot
 from echo_stream.generation.generation import Generation
-from echo_stream.run_config import RunConfig
-from echo_stream.runtime import Run
+from echo_stream.run.config import RunConfig
+from echo_stream.run.runtime import Run
+from echo_stream.run.schedule import Every
 from echo_stream.samples.samples import Origin, Samples, as_objects
 from echo_stream.samples.source import ArraySource, Batch, RejectedSample
-from echo_stream.schedule import Every
 from tests.failpoints import Failpoints
 from tests.power_cut import Ledger, cut_power
 

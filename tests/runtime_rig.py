@@ -11,14 +11,14 @@ import numpy as np
 from echo_stream import EchoCoreset, EngineConfig, Snapshot
 from echo_stream._common.typing import Array
 from echo_stream.connectors.state_store import selected
-from echo_stream.retraining import Retraining
-from echo_stream.run_config import RunConfig
-from echo_stream.run_report import RunReport
-from echo_stream.run_stats import RunStats
-from echo_stream.runtime import Run
+from echo_stream.run.config import RunConfig
+from echo_stream.run.observer import Silence
+from echo_stream.run.report import RunReport
+from echo_stream.run.retraining import Retraining
+from echo_stream.run.runtime import Run
+from echo_stream.run.stats import RunStats
 from echo_stream.samples.source import ArraySource, Batch, RejectedSample, Skipped
 from echo_stream.samples.validation import as_samples
-from echo_stream.watching import Silence
 from tests.strategies import identity_generation
 
 N = 100

@@ -16,11 +16,11 @@ from echo_stream.config import Cells
 from echo_stream.connectors.engine_files import read_generation
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.generation.generation import train_generation
-from echo_stream.run_config import RunConfig
-from echo_stream.runtime import Run
+from echo_stream.run.config import RunConfig
+from echo_stream.run.runtime import Run
+from echo_stream.run.schedule import Every
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
-from echo_stream.schedule import Every
 from echo_stream.sketch.drift import Watch
 from echo_stream.sketch.sketch import Sketch
 from tests.regenerating import SETTINGS, WARMUP, N, in_clusters, rows, sketch_of, streamed

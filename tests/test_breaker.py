@@ -7,11 +7,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from echo_stream.breaker import Breaker
 from echo_stream.errors import BadMessagesError, ConfigError
-from echo_stream.run_config import RunConfig
+from echo_stream.run.breaker import Breaker
+from echo_stream.run.config import RunConfig
+from echo_stream.run.schedule import Every
 from echo_stream.samples.source import RejectedSample, RejectReason
-from echo_stream.schedule import Every
 from tests.runtime_rig import CAP, N, rig, settled
 
 

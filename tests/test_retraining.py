@@ -6,11 +6,11 @@ import pytest
 
 from echo_stream import EchoCoreset
 from echo_stream.errors import ConfigError
-from echo_stream.retraining import Retraining
-from echo_stream.run_config import RunConfig
-from echo_stream.runtime import Run
+from echo_stream.run.config import RunConfig
+from echo_stream.run.retraining import Retraining
+from echo_stream.run.runtime import Run
+from echo_stream.run.schedule import Every
 from echo_stream.samples.samples import Samples
-from echo_stream.schedule import Every
 from tests.runtime_rig import Clock, Coach, Diary, Memory, N, Tape, n_of, settled
 
 

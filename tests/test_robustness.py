@@ -27,7 +27,7 @@ from echo_stream.errors import (
     StateError,
     WarmupError,
 )
-from echo_stream.schedule import Every
+from echo_stream.run.schedule import Every
 from tests.connectors.test_units import full_disk
 from tests.strategies import identity_generation
 

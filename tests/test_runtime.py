@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset
 from echo_stream._common.typing import Array
-from echo_stream.run_config import RunConfig
-from echo_stream.runtime import BATCH_SAMPLES, SLOW_SAMPLES
+from echo_stream.run.config import RunConfig
+from echo_stream.run.runtime import BATCH_SAMPLES, SLOW_SAMPLES
+from echo_stream.run.schedule import Every
 from echo_stream.samples.source import Skipped
-from echo_stream.schedule import Every
 from tests.runtime_rig import CAP, WARMUP, Clock, CrashError, Diary, Ear, N, rig, settled, warming
 
 

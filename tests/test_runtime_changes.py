@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from echo_stream import EchoCoreset, Snapshot
-from echo_stream.run_config import RunConfig
-from echo_stream.run_report import CHANGE_COUNTS, RunReport
-from echo_stream.runtime import Run
+from echo_stream.run.config import RunConfig
+from echo_stream.run.report import CHANGE_COUNTS, RunReport
+from echo_stream.run.runtime import Run
+from echo_stream.run.schedule import Every
 from echo_stream.samples.changes import Change, Forget, LateLabel, in_order
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import ArraySource, Batch, Skipped
 from echo_stream.samples.validation import as_samples
-from echo_stream.schedule import Every
 from tests.runtime_rig import CONFIG, GENERATION, Diary, Memory, N, comparable, points
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from echo_stream.errors import PositionError, SourceError
-from echo_stream.run_config import RunConfig
-from echo_stream.schedule import Every
+from echo_stream.run.config import RunConfig
+from echo_stream.run.schedule import Every
 from tests.runtime_rig import (
     CAP,
     CrashError,

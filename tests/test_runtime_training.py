@@ -4,12 +4,12 @@ import pytest
 
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream.errors import SourceError
-from echo_stream.retraining import Retraining
-from echo_stream.run_config import RunConfig
-from echo_stream.runtime import Run
+from echo_stream.run.config import RunConfig
+from echo_stream.run.retraining import Retraining
+from echo_stream.run.runtime import Run
+from echo_stream.run.schedule import Every
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
-from echo_stream.schedule import Every
 from tests.runtime_rig import (
     CAP,
     NEVER,

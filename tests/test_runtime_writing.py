@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.errors import StateError
-from echo_stream.run_config import RunConfig
-from echo_stream.schedule import Every
+from echo_stream.run.config import RunConfig
+from echo_stream.run.schedule import Every
 from tests.runtime_rig import (
     CAP,
     Clock,

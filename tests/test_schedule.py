@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo_stream.errors import ConfigError
-from echo_stream.schedule import Every, Schedule
+from echo_stream.run.schedule import Every, Schedule
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from echo_stream.cli.watching import status_line
 from echo_stream.connectors.run_monitor import Reading, RunMonitor
-from echo_stream.run_report import RunReport
-from echo_stream.watching import PartitionProgress
+from echo_stream.run.observer import PartitionProgress
+from echo_stream.run.report import RunReport
 from tests.cli.commands import TINY, write_data
 from tests.environment import user_environment
 

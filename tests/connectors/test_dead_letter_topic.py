@@ -22,11 +22,11 @@ from echo_stream.connectors.records import Record
 from echo_stream.connectors.replay import replayable
 from echo_stream.connectors.retrying import Patience
 from echo_stream.errors import InfrastructureError, SourceError
-from echo_stream.run_config import RunConfig
-from echo_stream.run_stats import RunStats
+from echo_stream.run.config import RunConfig
+from echo_stream.run.schedule import Every
+from echo_stream.run.stats import RunStats
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import ArraySource, RejectedSample
-from echo_stream.schedule import Every
 from tests.broker import Broker
 from tests.cli.commands import newest_checkpoint
 from tests.cli.test_produce import received

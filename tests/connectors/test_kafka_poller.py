@@ -12,7 +12,7 @@ from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.kafka_config import KafkaConfig
 from echo_stream.connectors.kafka_source import KafkaSource
 from echo_stream.errors import SourceError
-from echo_stream.run_stats import RunStats
+from echo_stream.run.stats import RunStats
 from tests.broker import Broker
 from tests.cli.commands import send, silent_broker
 from tests.conftest import MakeTopic

@@ -14,7 +14,7 @@ from echo_stream.connectors.kafka_config import KafkaConfig
 from echo_stream.connectors.kafka_poller import KafkaPoller
 from echo_stream.connectors.kafka_source import KafkaSource
 from echo_stream.errors import ConfigError, PositionError, StateError
-from echo_stream.run_stats import RunStats
+from echo_stream.run.stats import RunStats
 from echo_stream.samples.source import Skipped
 from tests.broker import Broker
 from tests.cli.commands import send

@@ -15,7 +15,7 @@ from echo_stream.connectors.letter_limits import LetterLimits
 from echo_stream.connectors.letter_segments import MAX_LINES, MAX_UNPACKED_BYTES, letter_segments
 from echo_stream.connectors.retrying import Patience
 from echo_stream.errors import ConfigError, StateError
-from echo_stream.run_stats import RunStats
+from echo_stream.run.stats import RunStats
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import RejectedSample
 from tests.failpoints import Failpoints

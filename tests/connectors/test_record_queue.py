@@ -13,7 +13,7 @@ from echo_stream.connectors.kafka_unpacking import PackedBatch
 from echo_stream.connectors.record_queue import RecordQueue
 from echo_stream.connectors.records import RECORD_BYTES, Records
 from echo_stream.errors import SourceError
-from echo_stream.run_stats import RunStats
+from echo_stream.run.stats import RunStats
 from tests.connectors.test_kafka_records import Record
 from tests.connectors.test_kafka_unpacking import BOUND, batch, plain, rewritten
 

@@ -12,11 +12,11 @@ from echo_stream import EngineConfig
 from echo_stream.connectors.consumer import consume
 from echo_stream.connectors.http.metrics import RunCollector
 from echo_stream.connectors.run_monitor import PHASES, Reading, RunMonitor
-from echo_stream.run_config import RunConfig
-from echo_stream.run_report import RunReport
+from echo_stream.run.config import RunConfig
+from echo_stream.run.observer import PartitionProgress
+from echo_stream.run.report import RunReport
 from echo_stream.samples.source import ArraySource, Batch, RejectedSample
 from echo_stream.samples.validation import as_samples
-from echo_stream.watching import PartitionProgress
 from tests.connectors.http.rig import ask, served
 
 OPERATIONS = Path(__file__).parents[3] / "docs/operations.md"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from echo_stream.errors import ConfigError
-from echo_stream.schedule import Every
+from echo_stream.run.schedule import Every
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, runt
 
 if TYPE_CHECKING:
     from echo_stream.coreset.snapshot import Snapshot
-    from echo_stream.run_report import RunReport
+    from echo_stream.run.report import RunReport
     from echo_stream.samples.source import Batch
 
 Phase: TypeAlias = Literal[

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Protocol
 
-from echo_stream.breaker import Breaker
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import BadMessagesError, PositionError, SourceError
-from echo_stream.poison import without_poison
-from echo_stream.recording import (
+from echo_stream.run.breaker import Breaker
+from echo_stream.run.config import RunConfig
+from echo_stream.run.observer import Observer, Silence
+from echo_stream.run.poison import without_poison
+from echo_stream.run.recording import (
     AtOnce,
     DeadLetters,
     RecordedCheckpoint,
@@ -16,16 +18,14 @@ from echo_stream.recording import (
     Recorder,
     Store,
 )
-from echo_stream.retraining import Examiner, Retraining
-from echo_stream.run_config import RunConfig
-from echo_stream.run_report import RunReport
-from echo_stream.run_stats import RunStats
+from echo_stream.run.report import RunReport
+from echo_stream.run.retraining import Examiner, Retraining
+from echo_stream.run.schedule import Schedule
+from echo_stream.run.stats import RunStats
 from echo_stream.samples.changes import in_order
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import Batch, Skipped, Source
-from echo_stream.schedule import Schedule
 from echo_stream.sketch.sketch import BLOCK_SIZE
-from echo_stream.watching import Observer, Silence
 
 BATCH_SAMPLES = 4_096  # samples asked of the source at a time
 SLOW_SAMPLES = BLOCK_SIZE  # asked at first, and while BATCH_SAMPLES would take longer than

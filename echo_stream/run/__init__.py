@@ -1,0 +1,1 @@
+"""The loop of a run: from a source through the engine to checkpoints, snapshots and trainings."""
