@@ -30,7 +30,7 @@ from echo_stream.cli import (
 from echo_stream.cli.command import Group, config_option
 from echo_stream.cli.logs import use_logs
 from echo_stream.cli.output import complain, leave
-from echo_stream.connectors.malloc import keep_freed_memory
+from echo_stream.connectors.process.malloc import keep_freed_memory
 from echo_stream.errors import (
     BadMessagesError,
     ConfigError,
@@ -103,7 +103,7 @@ def main() -> None:
     if not WAITING & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = SPINS  # read once, when torch is imported
     code = _exit_code()
-    from echo_stream.connectors.writers import is_writing  # noqa: PLC0415 - not for --help
+    from echo_stream.connectors.process.writers import is_writing  # noqa: PLC0415 - not for --help
 
     if is_writing():
         leave(code)

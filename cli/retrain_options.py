@@ -116,7 +116,7 @@ def child_trainer(
     """Return what trains a model on each snapshot that is due for it; None if none ever is."""
     if not is_retraining(values):
         return None
-    from echo_stream.connectors.child_limits import Limits  # noqa: PLC0415
+    from echo_stream.connectors.process.child_limits import Limits  # noqa: PLC0415
     from echo_stream.connectors.trainer import ChildTrainer  # noqa: PLC0415
     from echo_stream.training.models import check_spec  # noqa: PLC0415
 

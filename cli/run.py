@@ -164,7 +164,7 @@ def run(
     from echo_stream.connectors.consumer import consume  # noqa: PLC0415 - imports torch
     from echo_stream.connectors.consumption import Group  # noqa: PLC0415
     from echo_stream.connectors.intake import FirstLook  # noqa: PLC0415
-    from echo_stream.connectors.retrying import Patience  # noqa: PLC0415
+    from echo_stream.connectors.process.retrying import Patience  # noqa: PLC0415
     from echo_stream.run.config import RunConfig  # noqa: PLC0415
 
     patience = Patience(values["retry_timeout"])

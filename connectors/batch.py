@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.clock import timestamp
 from echo_stream.connectors.engine_files import generation_files, read_generation, write_generation
 from echo_stream.connectors.files import file_source
 from echo_stream.connectors.intake import LOOK_SAMPLES, FirstLook
+from echo_stream.connectors.process.clock import timestamp
 from echo_stream.connectors.snapshot_files import write_snapshot
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.connectors.units import check_free

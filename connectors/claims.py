@@ -13,7 +13,7 @@ from pathlib import Path
 
 from echo_stream.connectors.durable import flush
 from echo_stream.connectors.private import make_folder
-from echo_stream.connectors.retrying import may_pass
+from echo_stream.connectors.process.retrying import may_pass
 from echo_stream.connectors.units import TEMPORARY_PREFIX, read_manifest, write_manifest
 from echo_stream.errors import FencedError, InfrastructureError, StateError
 

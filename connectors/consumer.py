@@ -14,16 +14,16 @@ from echo_stream.connectors.consumption import (
 )
 from echo_stream.connectors.group_consumer import consume_in_group
 from echo_stream.connectors.letter_limits import LetterLimits
-from echo_stream.connectors.retrying import Patience
-from echo_stream.connectors.room import room_for_threads
+from echo_stream.connectors.process.retrying import Patience
+from echo_stream.connectors.process.shutdown import Signals
+from echo_stream.connectors.process.tuning import room_for_threads
+from echo_stream.connectors.process.writers import Writers
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.connectors.run_status import StatusFile
-from echo_stream.connectors.shutdown import Signals
 from echo_stream.connectors.snapshots import newest_manifest
 from echo_stream.connectors.state_store import Checkpoint, StateStore
 from echo_stream.connectors.status_reader import STATUS_FILE
 from echo_stream.connectors.trained_on import retraining_of
-from echo_stream.connectors.writers import Writers
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.generation.generation import Generation

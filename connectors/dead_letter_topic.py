@@ -30,7 +30,7 @@ from echo_stream.connectors.kafka_sink import (
 )
 from echo_stream.connectors.kafka_unpacking import hand_on_whole
 from echo_stream.connectors.letter_limits import LetterLimits
-from echo_stream.connectors.retrying import Patience
+from echo_stream.connectors.process.retrying import Patience
 from echo_stream.errors import InfrastructureError, SourceError
 from echo_stream.run.stats import RunStats
 from echo_stream.samples.source import RejectedSample

@@ -12,7 +12,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from echo_stream.connectors.clock import LOG_EVERY_S
 from echo_stream.connectors.dead_letter_message import DeadLetter
 from echo_stream.connectors.durable import flush
 from echo_stream.connectors.letter_limits import LetterLimits
@@ -26,7 +25,8 @@ from echo_stream.connectors.letter_segments import (
     make_room,
 )
 from echo_stream.connectors.private import make_folder, opener
-from echo_stream.connectors.retrying import Patience, may_pass
+from echo_stream.connectors.process.clock import LOG_EVERY_S
+from echo_stream.connectors.process.retrying import Patience, may_pass
 from echo_stream.connectors.state_locks import short_lock
 from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.run.stats import RunStats

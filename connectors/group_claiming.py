@@ -9,7 +9,7 @@ from echo_stream.connectors.group_membership import Assignment
 from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.kafka_offsets import partition_name
 from echo_stream.connectors.kafka_source import KafkaSource
-from echo_stream.connectors.retrying import Patience
+from echo_stream.connectors.process.retrying import Patience
 from echo_stream.errors import FencedError
 from echo_stream.generation.generation import Generation
 

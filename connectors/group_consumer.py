@@ -23,12 +23,12 @@ from echo_stream.connectors.group_report import LentTrainer, Totals
 from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_term import Term
 from echo_stream.connectors.kafka_source import KafkaSource
-from echo_stream.connectors.room import room_for_threads
+from echo_stream.connectors.process.shutdown import Signals
+from echo_stream.connectors.process.tuning import room_for_threads
+from echo_stream.connectors.process.writers import Writers
 from echo_stream.connectors.run_status import StatusFile
-from echo_stream.connectors.shutdown import Signals
 from echo_stream.connectors.snapshots import newest_manifest
 from echo_stream.connectors.trained_on import retraining_of
-from echo_stream.connectors.writers import Writers
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import FencedError
 from echo_stream.run.config import RunConfig

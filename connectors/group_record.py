@@ -8,7 +8,7 @@ from typing import Any
 
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.durable import flush
-from echo_stream.connectors.retrying import may_pass
+from echo_stream.connectors.process.retrying import may_pass
 from echo_stream.connectors.state_store import GROUP_MANIFEST
 from echo_stream.connectors.units import TEMPORARY_PREFIX, read_manifest, write_manifest
 from echo_stream.errors import InfrastructureError, StateError

@@ -6,7 +6,7 @@ from typing import Any
 
 from echo_stream.connectors.group_merge import take_group_snapshot
 from echo_stream.connectors.group_state import GroupState
-from echo_stream.connectors.retrying import Patience
+from echo_stream.connectors.process.retrying import Patience
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import FencedError, InfrastructureError, StateError

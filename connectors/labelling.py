@@ -8,9 +8,9 @@ from pathlib import Path
 
 from echo_stream._common.typing import Label
 from echo_stream.connectors.checkpoints import list_checkpoints
-from echo_stream.connectors.clock import timestamp
 from echo_stream.connectors.group_record import GroupRecord
 from echo_stream.connectors.label_files import read_labels
+from echo_stream.connectors.process.clock import timestamp
 from echo_stream.connectors.snapshot_files import read_snapshot, write_snapshot
 from echo_stream.connectors.snapshots import check_state, list_snapshots, open_snapshot
 from echo_stream.connectors.state_store import StateStore

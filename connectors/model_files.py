@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from echo_stream.connectors.clock import timestamp
 from echo_stream.connectors.curve_plot import plot_curve
 from echo_stream.connectors.engine_files import read_tensors, tensors_writer
+from echo_stream.connectors.process.clock import timestamp
 from echo_stream.connectors.units import verify_unit, write_unit
 from echo_stream.errors import ConfigError, StateError
 from echo_stream.training.fitted import Fitted

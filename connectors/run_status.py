@@ -11,8 +11,8 @@ from typing import Any, Self
 import psutil
 
 from echo_stream import __version__
-from echo_stream.connectors.clock import now_s, timestamp
 from echo_stream.connectors.private import opener
+from echo_stream.connectors.process.clock import now_s, timestamp
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.connectors.status_reader import FORMAT_VERSION
 from echo_stream.connectors.units import temporary_of

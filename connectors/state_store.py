@@ -12,15 +12,15 @@ from echo_stream.connectors.checkpoints import (
     list_checkpoints,
     whole_checkpoints,
 )
-from echo_stream.connectors.clock import timestamp
 from echo_stream.connectors.engine_files import (
     read_engine,
     stored_config,
     write_checkpoint,
     write_generation,
 )
+from echo_stream.connectors.process.clock import timestamp
+from echo_stream.connectors.process.retrying import Patience
 from echo_stream.connectors.retention import prune_snapshots
-from echo_stream.connectors.retrying import Patience
 from echo_stream.connectors.snapshot_files import write_snapshot
 from echo_stream.connectors.state_locks import lock_state
 from echo_stream.connectors.training_checkpoint import remove_half_written

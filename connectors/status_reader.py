@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import psutil
 
-from echo_stream.connectors.clock import now_s
+from echo_stream.connectors.process.clock import now_s
 from echo_stream.connectors.snapshots import check_state
 from echo_stream.errors import StateError
 

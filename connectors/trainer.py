@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
-from echo_stream.connectors.child_limits import Guard, Limits
+from echo_stream.connectors.process.child_limits import Guard, Limits
 from echo_stream.connectors.unit_locks import held
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class ChildTrainer:
         limits: Limits = Limits(),  # noqa: B008 - immutable
     ) -> None:
         self._command = [
-            sys.executable, "-m", "echo_stream.connectors.training_child",
+            sys.executable, "-m", "echo_stream.connectors.process.training_child",
             "train", "--state", str(state),
             "--format", "json",  # read here, whatever people have set for themselves
             *arguments,

@@ -18,7 +18,7 @@ from typing import Any
 from echo_stream.connectors.durable import flush
 from echo_stream.connectors.json_pieces import json_pieces
 from echo_stream.connectors.private import close_to_others, make_folder, opener
-from echo_stream.connectors.retrying import may_pass
+from echo_stream.connectors.process.retrying import may_pass
 from echo_stream.errors import InfrastructureError, StateError
 
 FileWriter = Callable[[Path], None]

@@ -13,8 +13,8 @@ import pytest
 from echo_stream import EchoCoreset
 from echo_stream.connectors.dead_letters import DeadLetterFile
 from echo_stream.connectors.export import export_npz
+from echo_stream.connectors.process.retrying import Patience
 from echo_stream.connectors.query import query_snapshot
-from echo_stream.connectors.retrying import Patience
 from echo_stream.connectors.snapshot_files import read_snapshot, write_snapshot
 from echo_stream.connectors.state_store import StateStore
 from echo_stream.connectors.trainer import ChildTrainer

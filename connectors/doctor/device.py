@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 
 from echo_stream._common.device import resolve_device
-from echo_stream.connectors.cores import usable_cores
 from echo_stream.connectors.doctor.finding import Finding
+from echo_stream.connectors.process.cores import usable_cores
 from echo_stream.errors import ConfigError
 
 

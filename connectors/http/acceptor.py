@@ -6,10 +6,10 @@ import socket
 
 import uvicorn
 
-from echo_stream.connectors.clock import LOG_EVERY_S
 from echo_stream.connectors.http.connection import Connection
 from echo_stream.connectors.http.limits import Limits
 from echo_stream.connectors.http_stats import DropReason, HttpStats
+from echo_stream.connectors.process.clock import LOG_EVERY_S
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from echo_stream import __version__
-from echo_stream.connectors.clock import epoch_s, now_s
+from echo_stream.connectors.process.clock import epoch_s, now_s
 from echo_stream.connectors.run_monitor import PHASES, RunMonitor
 
 PREFIX = "echo_stream_"

@@ -1,1 +1,1 @@
-"""How samples are embedded and which cell they are in: fixed for a generation, found in its warm-up."""
+"""How samples are embedded, and which cell each is in: fixed for a generation."""

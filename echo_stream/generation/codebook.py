@@ -151,9 +151,9 @@ def train_codebook(
 
     Notes
     -----
-    O(n K d), 20 times at most, after `echo_stream.generation.seeding.greedy_seeds`. Mini-batches would be
-    faster, but with two to ten points a codeword they end far from the means, and k-means++
-    begins worse: the default was measured with all three.
+    O(n K d), 20 times at most, after `echo_stream.generation.seeding.greedy_seeds`.
+    Mini-batches would be faster, but with two to ten points a codeword they end far from the
+    means, and k-means++ begins worse: the default was measured with all three.
     """
     points = latent.cpu().numpy()
     number = max(1, min(slots, len(points) // SAMPLES_PER_CODEWORD))

@@ -34,7 +34,8 @@ class CellStatistics:
     slots : ndarray of shape (M,), int64
         Row of each cell in the table's own order.
     classes : ndarray of shape (M,), int64
-        Number of each cell's class, see `echo_stream.generation.classes`; 0 where labels make no cells.
+        Number of each cell's class, see `echo_stream.generation.classes`; 0 where
+        labels make no cells.
     is_exact : bool
         Whether counts and sums are those of everything counted, to the last bit.
     """

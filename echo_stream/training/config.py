@@ -62,8 +62,8 @@ class TrainConfig:
         What samples weigh in the task's loss: all the same, the square root of how many they
         stand for, or how many; then regions and classes weigh what they do in the stream.
         auto: from the first to the last of these as a class has more rows, see
-        `echo_stream.training.weights.weight_exponent`; all the same where there are no weights, and in
-        coresets of the paper's preset and of balanced classes.
+        `echo_stream.training.weights.weight_exponent`; all the same where there are no
+        weights, and in coresets of the paper's preset and of balanced classes.
     augment : tuple of {"crop", "flip"}
         See `echo_stream.training.augmentation.augment`.
     features : str or None

@@ -18,9 +18,9 @@ from echo_stream.connectors.dead_letter_topic import DeadLetterTopic, read_topic
 from echo_stream.connectors.kafka_sink import Message, ProduceConfig, produce_messages
 from echo_stream.connectors.letter_limits import LetterLimits
 from echo_stream.connectors.originals import read_originals
+from echo_stream.connectors.process.retrying import Patience
 from echo_stream.connectors.records import Record
 from echo_stream.connectors.replay import replayable
-from echo_stream.connectors.retrying import Patience
 from echo_stream.errors import InfrastructureError, SourceError
 from echo_stream.run.config import RunConfig
 from echo_stream.run.schedule import Every

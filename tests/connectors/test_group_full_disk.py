@@ -9,7 +9,7 @@ import pytest
 from echo_stream import EchoCoreset
 from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_term import Term
-from echo_stream.connectors.retrying import Patience
+from echo_stream.connectors.process.retrying import Patience
 from echo_stream.errors import InfrastructureError
 from tests.cli.commands import refusal
 from tests.cli.test_groups import TOPIC

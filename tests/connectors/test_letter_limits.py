@@ -13,7 +13,7 @@ import pytest
 from echo_stream.connectors.dead_letters import DeadLetterFile, num_gone, read_dead_letters
 from echo_stream.connectors.letter_limits import LetterLimits
 from echo_stream.connectors.letter_segments import MAX_LINES, MAX_UNPACKED_BYTES, letter_segments
-from echo_stream.connectors.retrying import Patience
+from echo_stream.connectors.process.retrying import Patience
 from echo_stream.errors import ConfigError, StateError
 from echo_stream.run.stats import RunStats
 from echo_stream.samples.samples import Origin

@@ -6,12 +6,12 @@ import subprocess
 import sys
 
 from benchmarks.fashion_mnist import anonymous_kib
-from echo_stream.connectors.writers import Writers
+from echo_stream.connectors.process.writers import Writers
 
 THREADS = """
 import platform, re, sys, threading
 from pathlib import Path
-from echo_stream.connectors.malloc import keep_freed_memory
+from echo_stream.connectors.process.malloc import keep_freed_memory
 
 NUM_THREADS, PIECES, SIZE = 6, 240, 128 * 1024  # 30 MiB each
 

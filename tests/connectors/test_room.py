@@ -8,12 +8,12 @@ import sys
 import pytest
 import torch
 
-from echo_stream.connectors import room
-from echo_stream.connectors.room import COLLECT_AFTER, SWITCH_SECONDS, room_for_threads
+from echo_stream.connectors.process import tuning as room
+from echo_stream.connectors.process.tuning import COLLECT_AFTER, SWITCH_SECONDS, room_for_threads
 
 PAGES = """
 import platform, resource, threading
-from echo_stream.connectors.malloc import keep_freed_memory
+from echo_stream.connectors.process.malloc import keep_freed_memory
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -1,1 +1,1 @@
-"""What is kept of the samples in each cell: bounded pools, the reservoir, and what is proven of them."""
+"""Which samples of each cell are held: bounded pools, and what is proven of them."""

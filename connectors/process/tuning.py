@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from echo_stream.connectors.cores import usable_cores
+from echo_stream.connectors.process.cores import usable_cores
 
 SWITCH_SECONDS = 0.0005  # Python's own is ten times that
 # Objects made and not let go of until one collection of cycles; Python's own are (700, 10, 10).

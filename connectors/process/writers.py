@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
-from echo_stream.connectors.malloc import give_back_freed_memory
+from echo_stream.connectors.process.malloc import give_back_freed_memory
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")

@@ -1,0 +1,1 @@
+"""The process itself: its children, memory, threads, signals, clock and retries."""
