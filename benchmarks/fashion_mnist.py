@@ -21,8 +21,8 @@ from benchmarks.command import call
 from benchmarks.data import load
 from echo_stream import EchoCoreset, Snapshot
 from echo_stream._common.typing import Array
-from echo_stream.connectors.engine_files import read_generation
-from echo_stream.connectors.snapshot_files import read_snapshot
+from echo_stream.connectors.storage.engine_files import read_generation
+from echo_stream.connectors.storage.snapshot_files import read_snapshot
 
 BUDGET = 600
 POLL_SECONDS = 0.05

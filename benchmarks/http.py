@@ -25,7 +25,7 @@ import psutil
 
 from benchmarks.command import call
 from benchmarks.query import made
-from echo_stream.connectors.snapshot_files import write_snapshot
+from echo_stream.connectors.storage.snapshot_files import write_snapshot
 
 PAGE = "/api/v1/coreset?limit=100"
 

@@ -15,17 +15,17 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from benchmarks.streams import ClusterStream
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.checkpoints import whole_checkpoints
 from echo_stream.connectors.client_config import ClientConfig
 from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.consumer import consume
-from echo_stream.connectors.engine_files import write_generation
 from echo_stream.connectors.kafka_config import CLIENT_OPTIONS, KafkaConfig
 from echo_stream.connectors.kafka_offsets import partition_name
 from echo_stream.connectors.kafka_poller import POLL_RECORDS, POLL_TIMEOUT_MS
 from echo_stream.connectors.kafka_sink import Message, ProduceConfig, produce_messages
 from echo_stream.connectors.kafka_source import KafkaSource
 from echo_stream.connectors.run_monitor import RunMonitor
+from echo_stream.connectors.storage.checkpoints import whole_checkpoints
+from echo_stream.connectors.storage.engine_files import write_generation
 from echo_stream.generation.generation import train_generation
 from echo_stream.run.config import RunConfig
 from echo_stream.run.report import RunReport

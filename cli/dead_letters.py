@@ -93,7 +93,7 @@ def read_letters(
         msg = "give --state DIR, whose dead letters are meant, or --dead-letter-topic NAME"
         raise click.UsageError(msg)
     from echo_stream.connectors.dead_letters import num_gone, read_dead_letters  # noqa: PLC0415
-    from echo_stream.connectors.snapshots import check_state  # noqa: PLC0415
+    from echo_stream.connectors.storage.snapshots import check_state  # noqa: PLC0415
 
     check_state(state)
     if number := num_gone(state / "dead-letters"):

@@ -33,7 +33,7 @@ def diff(
     if by is None and output_format != "json":
         msg = f"--format {output_format} needs --by {', '.join(BY[:-1])} or {BY[-1]}"
         raise click.UsageError(msg)
-    from echo_stream.connectors.snapshot_diff import diff_snapshots  # noqa: PLC0415
+    from echo_stream.connectors.storage.snapshot_diff import diff_snapshots  # noqa: PLC0415
 
     found = diff_snapshots(state, before, after)
     if by is None:

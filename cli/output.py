@@ -43,7 +43,7 @@ def tell(words: str, is_warning: bool) -> None:
 
 def warn_provisional(unit: Path) -> None:
     """Say so where a snapshot that is about to be used is of a warm-up that was stopped."""
-    from echo_stream.connectors.snapshots import (  # noqa: PLC0415
+    from echo_stream.connectors.storage.snapshots import (  # noqa: PLC0415
         provisional_words,
         snapshot_manifest,
     )

@@ -35,7 +35,7 @@ def query(
     """
     from echo_stream.connectors.query import query_snapshot, query_table  # noqa: PLC0415
     from echo_stream.connectors.query_guard import guarded  # noqa: PLC0415
-    from echo_stream.connectors.snapshots import open_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.storage.snapshots import open_snapshot  # noqa: PLC0415
 
     ask: Callable[..., Any] = query_table if output_format == "parquet" else query_snapshot
     with open_snapshot(state, snapshot) as unit, guarded(timeout, _end):

@@ -28,7 +28,7 @@ def verify(*, state: Path | None, snapshot: str | None, output_format: str) -> N
     Example:
       echo-stream snapshots verify --state DIR
     """
-    from echo_stream.connectors.verification import verify_snapshots  # noqa: PLC0415
+    from echo_stream.connectors.storage.verification import verify_snapshots  # noqa: PLC0415
     from echo_stream.errors import SnapshotError  # noqa: PLC0415
 
     rows = verify_snapshots(state, snapshot)
@@ -49,7 +49,7 @@ def pin(*, state: Path | None, snapshot: str | None) -> None:
     Example:
       echo-stream snapshots pin --state DIR
     """
-    from echo_stream.connectors.retention import pin_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.storage.retention import pin_snapshot  # noqa: PLC0415
 
     emit({"snapshot": pin_snapshot(state, snapshot), "pinned": True})
 
@@ -64,7 +64,7 @@ def unpin(*, state: Path | None, snapshot: str | None) -> None:
     Example:
       echo-stream snapshots unpin --state DIR --snapshot ID
     """
-    from echo_stream.connectors.retention import unpin_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.storage.retention import unpin_snapshot  # noqa: PLC0415
 
     emit({"snapshot": unpin_snapshot(state, snapshot), "pinned": False})
 
@@ -87,6 +87,6 @@ def prune(*, state: Path | None, keep: int | None, dry_run: bool) -> None:
         raise click.UsageError(msg)
     from dataclasses import asdict  # noqa: PLC0415
 
-    from echo_stream.connectors.retention import prune_snapshots  # noqa: PLC0415
+    from echo_stream.connectors.storage.retention import prune_snapshots  # noqa: PLC0415
 
     emit(asdict(prune_snapshots(needed_state(state), keep=keep, dry_run=dry_run)))

@@ -43,7 +43,7 @@ def serve(
     """
     folder = needed_state(state)
     from echo_stream.connectors.http import state_routers  # noqa: PLC0415 - imports FastAPI
-    from echo_stream.connectors.snapshots import check_state  # noqa: PLC0415
+    from echo_stream.connectors.storage.snapshots import check_state  # noqa: PLC0415
 
     check_state(folder)
     if features is not None:

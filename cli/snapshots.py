@@ -43,7 +43,7 @@ def list_(*, state: Path | None, output_format: str) -> None:
     Example:
       echo-stream snapshots list --state DIR --format table
     """
-    from echo_stream.connectors.snapshots import describe_snapshots  # noqa: PLC0415
+    from echo_stream.connectors.storage.snapshots import describe_snapshots  # noqa: PLC0415
 
     emit_rows(describe_snapshots(needed_state(state)), output_format)
 
@@ -58,7 +58,7 @@ def show(*, state: Path | None, snapshot: str | None) -> None:
     Example:
       echo-stream snapshots show --state DIR
     """
-    from echo_stream.connectors.snapshots import (  # noqa: PLC0415
+    from echo_stream.connectors.storage.snapshots import (  # noqa: PLC0415
         open_snapshot,
         snapshot_manifest,
     )
@@ -108,8 +108,8 @@ def plot(*, target: Path, state: Path | None, snapshot: str | None, overwrite: b
 
 def _read(state: Path | None, snapshot: str | None) -> Any:
     """Read the snapshot that the options name."""
-    from echo_stream.connectors.snapshot_files import read_snapshot  # noqa: PLC0415
-    from echo_stream.connectors.snapshots import open_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.storage.snapshot_files import read_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.storage.snapshots import open_snapshot  # noqa: PLC0415
 
     with open_snapshot(state, snapshot) as unit:
         return read_snapshot(unit)

@@ -86,7 +86,7 @@ def train(
     if subsets and (data is None or values["test"] is None):
         msg = "--compare needs --data, the source of the snapshot, and --test to score on"
         raise click.UsageError(msg)
-    from echo_stream.connectors.snapshots import find_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.storage.snapshots import find_snapshot  # noqa: PLC0415
     from echo_stream.connectors.training_job import train_on_snapshot  # noqa: PLC0415
 
     allow_local_modules()

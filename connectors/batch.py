@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.engine_files import generation_files, read_generation, write_generation
 from echo_stream.connectors.files import file_source
 from echo_stream.connectors.intake import LOOK_SAMPLES, FirstLook
 from echo_stream.connectors.process.clock import timestamp
-from echo_stream.connectors.snapshot_files import write_snapshot
-from echo_stream.connectors.state_store import StateStore
-from echo_stream.connectors.units import check_free
+from echo_stream.connectors.storage.engine_files import (
+    generation_files,
+    read_generation,
+    write_generation,
+)
+from echo_stream.connectors.storage.snapshot_files import write_snapshot
+from echo_stream.connectors.storage.state_store import StateStore
+from echo_stream.connectors.storage.units import check_free
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.generation.generation import check_partition

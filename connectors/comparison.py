@@ -10,7 +10,7 @@ import numpy as np
 
 from echo_stream._common.typing import Array, IntArray, Label
 from echo_stream.connectors.files import file_source, read_file
-from echo_stream.connectors.training_checkpoint import checkpointed
+from echo_stream.connectors.storage.training_checkpoint import checkpointed
 from echo_stream.connectors.training_job import Trained, labelled
 from echo_stream.errors import DataError
 from echo_stream.run.schedule import Every

@@ -20,9 +20,9 @@ from echo_stream.connectors.process.tuning import room_for_threads
 from echo_stream.connectors.process.writers import Writers
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.connectors.run_status import StatusFile
-from echo_stream.connectors.snapshots import newest_manifest
-from echo_stream.connectors.state_store import Checkpoint, StateStore
 from echo_stream.connectors.status_reader import STATUS_FILE
+from echo_stream.connectors.storage.snapshots import newest_manifest
+from echo_stream.connectors.storage.state_store import Checkpoint, StateStore
 from echo_stream.connectors.trained_on import retraining_of
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import StateError

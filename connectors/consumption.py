@@ -8,10 +8,10 @@ from typing import NamedTuple, TypeAlias
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.dead_letter_topic import DeadLetterTopic
 from echo_stream.connectors.dead_letters import DeadLetterFile
-from echo_stream.connectors.engine_files import read_generation
 from echo_stream.connectors.letter_limits import LetterLimits
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.connectors.run_monitor import RunMonitor
+from echo_stream.connectors.storage.engine_files import read_generation
 from echo_stream.generation.generation import Generation, check_partition, refuse_too_fine
 from echo_stream.run.config import RunConfig
 from echo_stream.run.retraining import Examiner

@@ -13,7 +13,6 @@ from time import monotonic
 from typing import Any
 
 from echo_stream.connectors.dead_letter_message import DeadLetter
-from echo_stream.connectors.durable import flush
 from echo_stream.connectors.letter_limits import LetterLimits
 from echo_stream.connectors.letter_segments import (
     DAMAGE,
@@ -24,10 +23,11 @@ from echo_stream.connectors.letter_segments import (
     letter_segments,
     make_room,
 )
-from echo_stream.connectors.private import make_folder, opener
 from echo_stream.connectors.process.clock import LOG_EVERY_S
 from echo_stream.connectors.process.retrying import Patience, may_pass
-from echo_stream.connectors.state_locks import short_lock
+from echo_stream.connectors.storage.durable import flush
+from echo_stream.connectors.storage.private import make_folder, opener
+from echo_stream.connectors.storage.state_locks import short_lock
 from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.run.stats import RunStats
 from echo_stream.samples.samples import Origin

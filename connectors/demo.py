@@ -12,10 +12,10 @@ from echo_stream.connectors.consumer import consume
 from echo_stream.connectors.plot import plot_map
 from echo_stream.connectors.query import query_snapshot
 from echo_stream.connectors.run_monitor import RunMonitor
-from echo_stream.connectors.snapshot_files import read_snapshot
-from echo_stream.connectors.snapshots import find_snapshot
+from echo_stream.connectors.storage.snapshot_files import read_snapshot
+from echo_stream.connectors.storage.snapshots import find_snapshot
+from echo_stream.connectors.storage.units import check_free
 from echo_stream.connectors.training_job import labelled, train_on_snapshot
-from echo_stream.connectors.units import check_free
 from echo_stream.run.config import RunConfig
 from echo_stream.run.report import RunReport
 from echo_stream.run.schedule import Every

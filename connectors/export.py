@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from echo_stream._common.typing import Array
-from echo_stream.connectors.targets import new_file
+from echo_stream.connectors.storage.targets import new_file
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.errors import ConfigError
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from echo_stream._common.typing import Label
 from echo_stream.connectors.images import as_png
-from echo_stream.connectors.targets import new_folder
+from echo_stream.connectors.storage.targets import new_folder
 from echo_stream.coreset.snapshot import Snapshot
 
 UNKNOWN = "_unknown"  # folder of images without a label; no label's own, whose _ is escaped

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from echo_stream._common.typing import Array
-from echo_stream.connectors.snapshot_files import coreset_table
-from echo_stream.connectors.targets import new_file
+from echo_stream.connectors.storage.snapshot_files import coreset_table
+from echo_stream.connectors.storage.targets import new_file
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.samples.validation import SampleSchema
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from echo_stream.connectors.model_files import METRICS_FILE
 from echo_stream.connectors.segments import versions
-from echo_stream.connectors.snapshot_files import roles_of
-from echo_stream.connectors.snapshots import each_snapshot
+from echo_stream.connectors.storage.snapshot_files import roles_of
+from echo_stream.connectors.storage.snapshots import each_snapshot
+from echo_stream.connectors.storage.units import list_units, read_manifest
 from echo_stream.connectors.stored_engine import stored_engine
-from echo_stream.connectors.units import list_units, read_manifest
 from echo_stream.errors import SnapshotError
 
 logger = logging.getLogger(__name__)

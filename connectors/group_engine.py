@@ -10,7 +10,7 @@ from echo_stream.connectors.group_merge import merge_group, replace_segments
 from echo_stream.connectors.group_record import GroupRecord
 from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_view import GroupView
-from echo_stream.connectors.state_store import save_snapshot, selected
+from echo_stream.connectors.storage.state_store import save_snapshot, selected
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import StateError

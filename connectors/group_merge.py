@@ -10,10 +10,10 @@ from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_view import GroupView
 from echo_stream.connectors.offset_ranges import union
 from echo_stream.connectors.segments import Segment
-from echo_stream.connectors.snapshot_files import read_snapshot
-from echo_stream.connectors.state_locks import long_lock
-from echo_stream.connectors.state_store import save_snapshot, selected
-from echo_stream.connectors.units import list_units, remove_leftovers
+from echo_stream.connectors.storage.snapshot_files import read_snapshot
+from echo_stream.connectors.storage.state_locks import long_lock
+from echo_stream.connectors.storage.state_store import save_snapshot, selected
+from echo_stream.connectors.storage.units import list_units, remove_leftovers
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import FencedError, StateError

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.durable import flush
 from echo_stream.connectors.process.retrying import may_pass
-from echo_stream.connectors.state_store import GROUP_MANIFEST
-from echo_stream.connectors.units import TEMPORARY_PREFIX, read_manifest, write_manifest
+from echo_stream.connectors.storage.durable import flush
+from echo_stream.connectors.storage.state_store import GROUP_MANIFEST
+from echo_stream.connectors.storage.units import TEMPORARY_PREFIX, read_manifest, write_manifest
 from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.generation.generation import check_format
 

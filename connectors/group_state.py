@@ -17,12 +17,12 @@ from typing import Any
 
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.claims import Claim
-from echo_stream.connectors.engine_files import read_generation, write_generation
 from echo_stream.connectors.group_record import GroupRecord
 from echo_stream.connectors.group_view import GroupView
-from echo_stream.connectors.state_locks import hold, is_held, lock_state
-from echo_stream.connectors.state_store import check_fingerprint
-from echo_stream.connectors.units import list_units, temporary_of
+from echo_stream.connectors.storage.engine_files import read_generation, write_generation
+from echo_stream.connectors.storage.state_locks import hold, is_held, lock_state
+from echo_stream.connectors.storage.state_store import check_fingerprint
+from echo_stream.connectors.storage.units import list_units, temporary_of
 from echo_stream.errors import EchoStreamError, FencedError, StateError
 from echo_stream.generation.generation import Generation
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from echo_stream.connectors.durable import flush
 from echo_stream.connectors.letter_limits import MAX_PAYLOAD_BYTES, MAX_SEGMENT_BYTES
-from echo_stream.connectors.private import opener
-from echo_stream.connectors.units import temporary_of
+from echo_stream.connectors.storage.durable import flush
+from echo_stream.connectors.storage.private import opener
+from echo_stream.connectors.storage.units import temporary_of
 from echo_stream.errors import StateError
 
 NUMBER_DIGITS = 12

@@ -9,7 +9,7 @@ from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from echo_stream.connectors.targets import new_file
+from echo_stream.connectors.storage.targets import new_file
 from echo_stream.coreset.snapshot import MAP_AXES, Snapshot
 
 INCHES = (8.0, 7.0)

@@ -14,10 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.engine_files import read_engine, write_checkpoint
 from echo_stream.connectors.offset_ranges import Range, Ranges
 from echo_stream.connectors.process.clock import timestamp
-from echo_stream.connectors.units import list_units, read_manifest, remove_leftovers, verify_unit
+from echo_stream.connectors.storage.engine_files import read_engine, write_checkpoint
+from echo_stream.connectors.storage.units import (
+    list_units,
+    read_manifest,
+    remove_leftovers,
+    verify_unit,
+)
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import FencedError, StateError
 from echo_stream.generation.generation import check_format

@@ -9,13 +9,13 @@ from typing import Any
 
 import duckdb
 
-from echo_stream.connectors.snapshots import (
+from echo_stream.connectors.storage.snapshots import (
     checked_manifest,
     is_pinned,
     read_manifests,
 )
-from echo_stream.connectors.unit_locks import held
-from echo_stream.connectors.units import check_files
+from echo_stream.connectors.storage.unit_locks import held
+from echo_stream.connectors.storage.units import check_files
 from echo_stream.errors import SnapshotError, StateError, first_line
 
 logger = logging.getLogger(__name__)

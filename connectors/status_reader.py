@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import psutil
 
 from echo_stream.connectors.process.clock import now_s
-from echo_stream.connectors.snapshots import check_state
+from echo_stream.connectors.storage.snapshots import check_state
 from echo_stream.errors import StateError
 
 STATUS_FILE = "status.json"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from echo_stream.connectors.group_engine import OnSnapshot, group_engine
 from echo_stream.connectors.group_record import GroupRecord
-from echo_stream.connectors.snapshots import check_state
-from echo_stream.connectors.state_store import StateStore
+from echo_stream.connectors.storage.snapshots import check_state
+from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import StateError
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from echo_stream.connectors.process.child_limits import Guard, Limits
-from echo_stream.connectors.unit_locks import held
+from echo_stream.connectors.storage.unit_locks import held
 
 logger = logging.getLogger(__name__)
 

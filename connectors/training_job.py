@@ -10,9 +10,9 @@ import numpy as np
 from echo_stream.connectors.current_model import Verdict, current_unit, judge, make_current
 from echo_stream.connectors.files import read_file
 from echo_stream.connectors.model_files import METRICS_FILE, read_fitted, write_model
-from echo_stream.connectors.snapshot_files import read_snapshot
-from echo_stream.connectors.training_checkpoint import checkpointed
-from echo_stream.connectors.units import read_manifest
+from echo_stream.connectors.storage.snapshot_files import read_snapshot
+from echo_stream.connectors.storage.training_checkpoint import checkpointed
+from echo_stream.connectors.storage.units import read_manifest
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.run.schedule import Every
 from echo_stream.samples.samples import Samples

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from echo_stream._common.typing import Array
-from echo_stream.connectors.checkpoints import read_newest
 from echo_stream.connectors.file_errors import naming
 from echo_stream.connectors.files import read_file
 from echo_stream.connectors.group_engine import read_group
 from echo_stream.connectors.group_record import GroupRecord
-from echo_stream.connectors.snapshot_files import roles_of
-from echo_stream.connectors.snapshots import check_state, each_snapshot
+from echo_stream.connectors.storage.checkpoints import read_newest
+from echo_stream.connectors.storage.snapshot_files import roles_of
+from echo_stream.connectors.storage.snapshots import check_state, each_snapshot
 from echo_stream.errors import DataError, SnapshotError, StateError
 from echo_stream.samples.validation import SampleSchema
 

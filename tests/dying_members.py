@@ -25,8 +25,8 @@ from echo_stream.connectors.dead_letters import DeadLetterFile, read_dead_letter
 from echo_stream.connectors.group_merge import compact, merge_group
 from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_term import Term
-from echo_stream.connectors.snapshot_files import read_snapshot
-from echo_stream.connectors.snapshots import find_snapshot
+from echo_stream.connectors.storage.snapshot_files import read_snapshot
+from echo_stream.connectors.storage.snapshots import find_snapshot
 from echo_stream.generation.generation import Generation
 from echo_stream.run.config import RunConfig
 from echo_stream.run.runtime import Run

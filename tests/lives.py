@@ -31,7 +31,7 @@ IMPORTED = (
     "echo_stream.connectors.files",
     "echo_stream.connectors.kafka_sink",
     "echo_stream.connectors.kafka_source",
-    "echo_stream.connectors.snapshot_files",
+    "echo_stream.connectors.storage.snapshot_files",
     "rich.live",
     "tests.test_poison",  # has features that fail
     "torch._dynamo",  # which optimisers import

@@ -10,7 +10,7 @@ import numpy as np
 
 from echo_stream import EchoCoreset, EngineConfig, Snapshot
 from echo_stream._common.typing import Array
-from echo_stream.connectors.state_store import selected
+from echo_stream.connectors.storage.state_store import selected
 from echo_stream.run.config import RunConfig
 from echo_stream.run.observer import Silence
 from echo_stream.run.report import RunReport

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream._common.typing import Array
 from echo_stream.config import Cells
-from echo_stream.connectors.engine_files import read_generation
-from echo_stream.connectors.state_store import StateStore
+from echo_stream.connectors.storage.engine_files import read_generation
+from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.generation.generation import train_generation
 from echo_stream.run.config import RunConfig
 from echo_stream.run.runtime import Run

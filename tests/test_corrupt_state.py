@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from echo_stream.connectors.units import list_units, read_manifest
+from echo_stream.connectors.storage.units import list_units, read_manifest
 from tests.cli.commands import (
     TINY,
     N,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from echo_stream.connectors.units import list_units, read_manifest, verify_unit
+from echo_stream.connectors.storage.units import list_units, read_manifest, verify_unit
 from tests.cli.commands import TINY, content, newest_checkpoint, write_data
 from tests.lives import Nursery
 

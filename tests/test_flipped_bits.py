@@ -13,10 +13,15 @@ from echo_stream.connectors.claims import Claims
 from echo_stream.connectors.current_model import Verdict, make_current, read_current
 from echo_stream.connectors.http.snapshot_views import NEWEST, SnapshotViews
 from echo_stream.connectors.query import query_snapshot
-from echo_stream.connectors.snapshot_diff import diff_snapshots
-from echo_stream.connectors.snapshot_files import coreset_table, ids_of, read_snapshot, roles_of
-from echo_stream.connectors.snapshots import find_snapshot
-from echo_stream.connectors.state_store import StateStore
+from echo_stream.connectors.storage.snapshot_diff import diff_snapshots
+from echo_stream.connectors.storage.snapshot_files import (
+    coreset_table,
+    ids_of,
+    read_snapshot,
+    roles_of,
+)
+from echo_stream.connectors.storage.snapshots import find_snapshot
+from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.errors import SnapshotError, StateError
 from echo_stream.samples.validation import SampleSchema
 from tests.cli.commands import answer, run_command

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from echo_stream import EchoCoreset
-from echo_stream.connectors.engine_files import write_generation
+from echo_stream.connectors.storage.engine_files import write_generation
 from tests.broker import Broker
 from tests.cli.commands import on
 from tests.clusters import clustered, produce_words

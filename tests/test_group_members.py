@@ -10,10 +10,10 @@ import pytest
 
 from echo_stream import EchoCoreset
 from echo_stream.connectors.dead_letters import read_dead_letters
-from echo_stream.connectors.engine_files import write_generation
 from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples
-from echo_stream.connectors.snapshot_files import read_snapshot
-from echo_stream.connectors.snapshots import find_snapshot
+from echo_stream.connectors.storage.engine_files import write_generation
+from echo_stream.connectors.storage.snapshot_files import read_snapshot
+from echo_stream.connectors.storage.snapshots import find_snapshot
 from echo_stream.samples.samples import Samples, as_objects
 from tests.broker import Broker
 from tests.cli.commands import run_command

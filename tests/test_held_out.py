@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from echo_stream import EchoCoreset
-from echo_stream.connectors.snapshot_files import read_snapshot, roles_of, write_snapshot
+from echo_stream.connectors.storage.snapshot_files import read_snapshot, roles_of, write_snapshot
 from echo_stream.errors import ConfigError
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples

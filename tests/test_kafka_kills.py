@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from echo_stream import EchoCoreset, EngineConfig
-from echo_stream.connectors.engine_files import write_generation
+from echo_stream.connectors.storage.engine_files import write_generation
 from echo_stream.samples.samples import Samples
 from tests.broker import Broker
 from tests.cli.commands import answer, newest_checkpoint, on

@@ -12,8 +12,8 @@ import pytest
 
 from echo_stream.connectors.files import read_file
 from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples
-from echo_stream.connectors.snapshot_files import read_snapshot
-from echo_stream.connectors.snapshots import find_snapshot
+from echo_stream.connectors.storage.snapshot_files import read_snapshot
+from echo_stream.connectors.storage.snapshots import find_snapshot
 from echo_stream.coreset.snapshot import Snapshot
 from tests.broker import Broker
 from tests.cli.commands import newest_checkpoint

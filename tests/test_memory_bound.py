@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from echo_stream import EchoCoreset, EngineConfig
-from echo_stream.connectors.engine_files import write_checkpoint
+from echo_stream.connectors.storage.engine_files import write_checkpoint
 from echo_stream.errors import DataError
 from echo_stream.generation.generation import Generation
 from echo_stream.samples.changes import Forget, LateLabel

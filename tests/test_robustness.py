@@ -15,10 +15,10 @@ from echo_stream.connectors.dead_letters import DeadLetterFile
 from echo_stream.connectors.export import export_npz
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.connectors.query import query_snapshot
-from echo_stream.connectors.snapshot_files import read_snapshot, write_snapshot
-from echo_stream.connectors.state_store import StateStore
+from echo_stream.connectors.storage.snapshot_files import read_snapshot, write_snapshot
+from echo_stream.connectors.storage.state_store import StateStore
+from echo_stream.connectors.storage.units import list_units, read_manifest
 from echo_stream.connectors.trainer import ChildTrainer
-from echo_stream.connectors.units import list_units, read_manifest
 from echo_stream.errors import (
     ConfigError,
     EchoStreamError,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from echo_stream.connectors.doctor.finding import Finding
-from echo_stream.connectors.private import open_to
+from echo_stream.connectors.storage.private import open_to
 
 
 def check_secret_files(paths: Iterable[Path]) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from echo_stream.connectors.http.api import PREFIX
 from echo_stream.connectors.http.snapshot_views import SnapshotViews
-from echo_stream.connectors.snapshots import describe
+from echo_stream.connectors.storage.snapshots import describe
 
 LOOK_EVERY_S = 0.25
 BEAT_EVERY_S = 15.0  # proxies cut connections that say nothing

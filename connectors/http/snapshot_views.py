@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from echo_stream._common.typing import Array
-from echo_stream.connectors.snapshot_files import read_tables
-from echo_stream.connectors.snapshots import (
+from echo_stream.connectors.storage.snapshot_files import read_tables
+from echo_stream.connectors.storage.snapshots import (
     Listing,
     look_through,
     open_snapshot,
     snapshot_manifest,
 )
-from echo_stream.connectors.units import TEMPORARY_PREFIX
+from echo_stream.connectors.storage.units import TEMPORARY_PREFIX
 from echo_stream.errors import SnapshotError
 
 MAX_BYTES = 512 * 1024**2  # of all snapshots in memory, unless one alone is larger

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from echo_stream.connectors.units import list_units, read_manifest
+from echo_stream.connectors.storage.units import list_units, read_manifest
 from tests.broker import Broker
 from tests.cli.commands import TINY, command_process, finish, on, run_command, send, wait_until
 from tests.cli.test_kafka_resume import RAW, VALUES

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from echo_stream.connectors.engine_files import stored_config
-from echo_stream.connectors.state_store import Checkpoint, StateStore
+from echo_stream.connectors.storage.engine_files import stored_config
+from echo_stream.connectors.storage.state_store import Checkpoint, StateStore
 from echo_stream.samples.source import Skipped
 from tests.broker import Broker
 from tests.cli.commands import (

@@ -13,7 +13,7 @@ import pytest
 
 from echo_stream import __version__
 from echo_stream.cli.main import WAITING, cli
-from echo_stream.connectors import snapshots
+from echo_stream.connectors.storage import snapshots
 from tests.cli.commands import (
     TINY,
     answer,
@@ -196,14 +196,14 @@ def test_verbose_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With -v, what happens inside and inside the Kafka client is on stderr."""
 
     def chatty(_: Path) -> list[dict[str, object]]:
-        logging.getLogger("echo_stream.connectors.snapshots").info("looking around")
+        logging.getLogger("echo_stream.connectors.storage.snapshots").info("looking around")
         logging.getLogger("kafka.client").warning("no node")
         return []
 
     monkeypatch.setattr(snapshots, "describe_snapshots", chatty)
     words = ["snapshots", "list", "--state", tmp_path]
     loud, quiet = run_command("-v", *words), run_command(*words)
-    assert "INFO echo_stream.connectors.snapshots looking around" in loud.stderr
+    assert "INFO echo_stream.connectors.storage.snapshots looking around" in loud.stderr
     assert "WARNING kafka.client no node" in loud.stderr
     assert quiet.stderr == ""
     assert loud.stdout == quiet.stdout

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from echo_stream.connectors.state_store import StateStore
+from echo_stream.connectors.storage.state_store import StateStore
 from tests.cli.commands import TINY, answer, content, refusal, run_command, write_data
 
 

@@ -13,7 +13,7 @@ from echo_stream import EchoCoreset
 from echo_stream.connectors.current_model import CURRENT_FILE, current_unit, read_current
 from echo_stream.connectors.examiner import CurrentModelExaminer
 from echo_stream.connectors.model_files import read_fitted, read_model
-from echo_stream.connectors.state_store import StateStore
+from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.connectors.trained_on import trained_ids
 from echo_stream.connectors.training_job import Trained, train_on_snapshot
 from echo_stream.errors import StateError

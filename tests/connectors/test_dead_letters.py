@@ -19,10 +19,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echo_stream.connectors import state_locks
 from echo_stream.connectors.dead_letters import LOCK_FILE, DeadLetterFile, read_dead_letters
 from echo_stream.connectors.letter_segments import FIRST_FILE
 from echo_stream.connectors.process.retrying import Patience
+from echo_stream.connectors.storage import state_locks
 from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import RejectedSample

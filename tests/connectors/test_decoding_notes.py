@@ -20,7 +20,7 @@ from echo_stream.connectors.kafka_config import KafkaConfig
 from echo_stream.connectors.kafka_offsets import Offsets
 from echo_stream.connectors.kafka_records import RecordDecoder
 from echo_stream.connectors.records import Record, Records
-from echo_stream.connectors.state_locks import hold
+from echo_stream.connectors.storage.state_locks import hold
 from echo_stream.connectors.waiting_records import WaitingRecords
 from echo_stream.errors import ConfigError
 from echo_stream.samples.samples import Origin

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from echo_stream.connectors.claims import Claims
 from echo_stream.connectors.segments import SegmentFolder
-from echo_stream.connectors.units import list_units
+from echo_stream.connectors.storage.units import list_units
 from echo_stream.errors import StateError
 from echo_stream.generation.generation import Generation
 from tests.cli.commands import answer, content, refusal, run_command

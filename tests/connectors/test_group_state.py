@@ -19,8 +19,8 @@ from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_term import Term
 from echo_stream.connectors.labelling import label_samples
 from echo_stream.connectors.offset_ranges import ends_of, union
-from echo_stream.connectors.snapshots import find_snapshot, snapshot_manifest
-from echo_stream.connectors.state_store import StateStore
+from echo_stream.connectors.storage.snapshots import find_snapshot, snapshot_manifest
+from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.errors import FencedError, StateError
 from echo_stream.generation.generation import Generation
 from echo_stream.run.recording import AtOnce, RecordedCheckpoint, Recorder

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from echo_stream.connectors.retention import pin_snapshot, prune_snapshots, unpin_snapshot
-from echo_stream.connectors.snapshot_files import read_snapshot, write_snapshot
-from echo_stream.connectors.snapshots import describe_snapshots, list_snapshots, open_snapshot
+from echo_stream.connectors.storage.retention import pin_snapshot, prune_snapshots, unpin_snapshot
+from echo_stream.connectors.storage.snapshot_files import read_snapshot, write_snapshot
+from echo_stream.connectors.storage.snapshots import (
+    describe_snapshots,
+    list_snapshots,
+    open_snapshot,
+)
 from echo_stream.errors import ConfigError, SnapshotError
 from tests.connectors.small_snapshots import snapshot_of
 
@@ -19,7 +23,7 @@ READS, WRITES, KEPT = 1_000, 50, 2
 WRITER = """
 import sys
 from pathlib import Path
-from echo_stream.connectors.state_store import StateStore
+from echo_stream.connectors.storage.state_store import StateStore
 from tests.connectors.small_snapshots import snapshot_of
 
 state, writes, kept = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])

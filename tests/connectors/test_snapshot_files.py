@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset, Snapshot
 from echo_stream._common.typing import Array, Label
-from echo_stream.connectors.snapshot_files import (
+from echo_stream.connectors.storage.snapshot_files import (
     TABLES,
     read_snapshot,
     read_tables,
     roles_of,
     write_snapshot,
 )
-from echo_stream.connectors.units import read_manifest
+from echo_stream.connectors.storage.units import read_manifest
 from echo_stream.errors import SnapshotError, StateError
 from echo_stream.samples.samples import Origin, Samples, as_objects
 from echo_stream.samples.validation import as_samples

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset, EngineConfig
-from echo_stream.connectors.engine_files import read_generation
-from echo_stream.connectors.snapshot_files import read_snapshot
-from echo_stream.connectors.snapshots import find_snapshot, list_snapshots
-from echo_stream.connectors.state_store import KEPT_CHECKPOINTS, Checkpoint, StateStore
-from echo_stream.connectors.units import list_units, read_manifest, verify_unit
+from echo_stream.connectors.storage.engine_files import read_generation
+from echo_stream.connectors.storage.snapshot_files import read_snapshot
+from echo_stream.connectors.storage.snapshots import find_snapshot, list_snapshots
+from echo_stream.connectors.storage.state_store import KEPT_CHECKPOINTS, Checkpoint, StateStore
+from echo_stream.connectors.storage.units import list_units, read_manifest, verify_unit
 from echo_stream.errors import ConfigError, SnapshotError, StateError
 from echo_stream.samples.samples import Origin, Samples, as_objects
 from echo_stream.samples.source import Skipped
@@ -35,7 +35,7 @@ KILLED = 9
 HOLDER = """
 import sys
 from pathlib import Path
-from echo_stream.connectors.state_store import StateStore
+from echo_stream.connectors.storage.state_store import StateStore
 
 with StateStore(Path(sys.argv[1])):
     print("locked", flush=True)
@@ -50,7 +50,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from echo_stream import EngineConfig
-from echo_stream.connectors.state_store import StateStore
+from echo_stream.connectors.storage.state_store import StateStore
 
 torch.set_num_threads(1)  # a process that forks must not have others
 state, config = Path(sys.argv[1]), EngineConfig.from_json(json.loads(sys.argv[2]))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from echo_stream.connectors.targets import new_file, new_folder
+from echo_stream.connectors.storage.targets import new_file, new_folder
 from tests.power_cut import Ledger, cut_power
 
 

@@ -17,7 +17,7 @@ import pytest
 from echo_stream import EchoCoreset
 from echo_stream.connectors import trainer as trainer_module
 from echo_stream.connectors.process.child_limits import Limits
-from echo_stream.connectors.state_store import StateStore
+from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.connectors.trainer import ChildTrainer
 from tests.strategies import identity_generation
 

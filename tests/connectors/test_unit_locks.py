@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from echo_stream.connectors.unit_locks import held, remove_unit
-from echo_stream.connectors.units import list_units, remove_leftovers, write_unit
+from echo_stream.connectors.storage.unit_locks import held, remove_unit
+from echo_stream.connectors.storage.units import list_units, remove_leftovers, write_unit
 from echo_stream.errors import StateError
 
 # Reads a unit until it is killed.
 READER = """
 import sys, time
 from pathlib import Path
-from echo_stream.connectors.unit_locks import held
+from echo_stream.connectors.storage.unit_locks import held
 
 with held(Path(sys.argv[1])):
     print("held", flush=True)

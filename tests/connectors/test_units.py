@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from echo_stream.connectors.units import (
+from echo_stream.connectors.storage.units import (
     MANIFEST,
     TEMPORARY_PREFIX,
     check_free,
@@ -31,7 +31,7 @@ KILLED = 9
 DYING_WRITER = f"""
 import os, sys
 from pathlib import Path
-from echo_stream.connectors.units import write_unit
+from echo_stream.connectors.storage.units import write_unit
 
 target, left = Path(sys.argv[1]), int(sys.argv[2])
 
@@ -51,7 +51,7 @@ write_unit(target, files, {{"n": 3}})
 DYING_FILE = f"""
 import os, sys
 from pathlib import Path
-from echo_stream.connectors.units import write_unit
+from echo_stream.connectors.storage.units import write_unit
 
 def half(path):
     with path.open("wb", buffering=0) as file:
@@ -66,7 +66,7 @@ write_unit(Path(sys.argv[1]), {{"a": whole, "b": half, "c": whole}}, {{}})
 POWERLESS_WRITER = """
 import os, sys
 from pathlib import Path
-from echo_stream.connectors.units import write_unit
+from echo_stream.connectors.storage.units import write_unit
 from echo_stream.errors import StateError
 
 if os.getuid() == 0:

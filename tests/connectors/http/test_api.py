@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from echo_stream.connectors.http.events import MAX_LISTENERS
-from echo_stream.connectors.snapshot_files import read_snapshot
-from echo_stream.connectors.snapshots import list_snapshots
+from echo_stream.connectors.storage.snapshot_files import read_snapshot
+from echo_stream.connectors.storage.snapshots import list_snapshots
 from echo_stream.coreset.snapshot import Snapshot
 from tests.cli.commands import answer
 from tests.connectors.http.rig import ask

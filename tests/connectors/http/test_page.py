@@ -12,8 +12,8 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from benchmarks.query import made
-from echo_stream.connectors.snapshot_files import read_snapshot, write_snapshot
-from echo_stream.connectors.snapshots import list_snapshots
+from echo_stream.connectors.storage.snapshot_files import read_snapshot, write_snapshot
+from echo_stream.connectors.storage.snapshots import list_snapshots
 from tests.cli.commands import answer
 from tests.connectors.http.browsers import LIMIT_S, chromium
 from tests.connectors.http.rig import ask

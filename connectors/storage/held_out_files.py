@@ -7,13 +7,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from echo_stream.connectors.arrow_columns import (
+from echo_stream.connectors.storage.arrow_columns import (
     label_column,
     payload_column,
     payloads,
     with_schema,
 )
-from echo_stream.connectors.units import FileWriter
+from echo_stream.connectors.storage.units import FileWriter
 from echo_stream.samples.samples import Samples, as_objects
 from echo_stream.samples.validation import SampleSchema
 

@@ -7,25 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.checkpoints import (
+from echo_stream.connectors.process.clock import timestamp
+from echo_stream.connectors.process.retrying import Patience
+from echo_stream.connectors.storage.checkpoints import (
     FORMAT_VERSION,
     list_checkpoints,
     whole_checkpoints,
 )
-from echo_stream.connectors.engine_files import (
+from echo_stream.connectors.storage.engine_files import (
     read_engine,
     stored_config,
     write_checkpoint,
     write_generation,
 )
-from echo_stream.connectors.process.clock import timestamp
-from echo_stream.connectors.process.retrying import Patience
-from echo_stream.connectors.retention import prune_snapshots
-from echo_stream.connectors.snapshot_files import write_snapshot
-from echo_stream.connectors.state_locks import lock_state
-from echo_stream.connectors.training_checkpoint import remove_half_written
-from echo_stream.connectors.unit_locks import remove_unit
-from echo_stream.connectors.units import (
+from echo_stream.connectors.storage.retention import prune_snapshots
+from echo_stream.connectors.storage.snapshot_files import write_snapshot
+from echo_stream.connectors.storage.state_locks import lock_state
+from echo_stream.connectors.storage.training_checkpoint import remove_half_written
+from echo_stream.connectors.storage.unit_locks import remove_unit
+from echo_stream.connectors.storage.units import (
     read_manifest,
     remove_broken,
     remove_leftovers,

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from echo_stream.connectors.snapshots import (
+from echo_stream.connectors.storage.snapshots import (
     PIN,
     is_pinned,
     open_snapshot,
     read_manifests,
     snapshot_manifest,
 )
-from echo_stream.connectors.unit_locks import remove_unit
+from echo_stream.connectors.storage.unit_locks import remove_unit
 from echo_stream.errors import ConfigError, StateError
 
 

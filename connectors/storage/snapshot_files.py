@@ -10,20 +10,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from echo_stream._common.typing import Array, Cell
-from echo_stream.connectors.arrow_columns import (
+from echo_stream.connectors.storage.arrow_columns import (
     label_column,
     payload_column,
     payloads,
     with_schema,
 )
-from echo_stream.connectors.held_out_files import (
+from echo_stream.connectors.storage.held_out_files import (
     HELD_OUT_FILE,
     held_out_files,
     is_held_out_in,
     read_held_out,
 )
-from echo_stream.connectors.snapshots import CORESET_FILE, checked_manifest, snapshot_manifest
-from echo_stream.connectors.units import FileWriter, write_unit
+from echo_stream.connectors.storage.snapshots import (
+    CORESET_FILE,
+    checked_manifest,
+    snapshot_manifest,
+)
+from echo_stream.connectors.storage.units import FileWriter, write_unit
 from echo_stream.coreset.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
 from echo_stream.errors import SnapshotError, first_line
 from echo_stream.samples.samples import Origin, Samples, as_objects

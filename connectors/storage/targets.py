@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from echo_stream.connectors.durable import flush
+from echo_stream.connectors.storage.durable import flush
 from echo_stream.errors import ConfigError
 
 MAX_NAME_BYTES = 200  # file systems take 255; a temporary name needs some of them

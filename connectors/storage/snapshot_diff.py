@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from echo_stream.connectors.snapshot_files import read_snapshot
-from echo_stream.connectors.snapshots import open_snapshot
+from echo_stream.connectors.storage.snapshot_files import read_snapshot
+from echo_stream.connectors.storage.snapshots import open_snapshot
 
 
 def diff_snapshots(state: Path | None, before: str, after: str | None) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from echo_stream.connectors.durable import flush
-from echo_stream.connectors.json_pieces import json_pieces
-from echo_stream.connectors.private import close_to_others, make_folder, opener
 from echo_stream.connectors.process.retrying import may_pass
+from echo_stream.connectors.storage.durable import flush
+from echo_stream.connectors.storage.json_pieces import json_pieces
+from echo_stream.connectors.storage.private import close_to_others, make_folder, opener
 from echo_stream.errors import InfrastructureError, StateError
 
 FileWriter = Callable[[Path], None]

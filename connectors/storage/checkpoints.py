@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from echo_stream.connectors.engine_files import read_engine, stored_config
-from echo_stream.connectors.unit_locks import held
-from echo_stream.connectors.units import list_units, verify_unit
+from echo_stream.connectors.storage.engine_files import read_engine, stored_config
+from echo_stream.connectors.storage.unit_locks import held
+from echo_stream.connectors.storage.units import list_units, verify_unit
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.generation.features import private_features

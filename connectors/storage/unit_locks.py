@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from echo_stream.connectors.units import TEMPORARY_PREFIX
+from echo_stream.connectors.storage.units import TEMPORARY_PREFIX
 from echo_stream.errors import StateError
 
 

@@ -21,10 +21,15 @@ import torch
 
 from echo_stream import __version__
 from echo_stream._common.typing import State
-from echo_stream.connectors.engine_files import read_tensors, tensors_writer
-from echo_stream.connectors.private import make_folder, opener
-from echo_stream.connectors.state_locks import is_held
-from echo_stream.connectors.units import TEMPORARY_PREFIX, list_units, verify_unit, write_unit
+from echo_stream.connectors.storage.engine_files import read_tensors, tensors_writer
+from echo_stream.connectors.storage.private import make_folder, opener
+from echo_stream.connectors.storage.state_locks import is_held
+from echo_stream.connectors.storage.units import (
+    TEMPORARY_PREFIX,
+    list_units,
+    verify_unit,
+    write_unit,
+)
 from echo_stream.errors import StateError
 from echo_stream.run.schedule import Every, Schedule
 from echo_stream.samples.samples import label_of

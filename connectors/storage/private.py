@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from echo_stream.connectors.durable import flush
+from echo_stream.connectors.storage.durable import flush
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700

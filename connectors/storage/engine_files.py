@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from echo_stream._common.typing import Array
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.units import FileWriter, verify_unit, write_manifest, write_unit
+from echo_stream.connectors.storage.units import FileWriter, verify_unit, write_manifest, write_unit
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.generation.generation import Generation

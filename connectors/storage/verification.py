@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from echo_stream.connectors.snapshots import check_state, find_snapshot, snapshot_manifest
-from echo_stream.connectors.unit_locks import held
-from echo_stream.connectors.units import list_units, verify_unit
+from echo_stream.connectors.storage.snapshots import check_state, find_snapshot, snapshot_manifest
+from echo_stream.connectors.storage.unit_locks import held
+from echo_stream.connectors.storage.units import list_units, verify_unit
 from echo_stream.errors import SnapshotError, StateError
 
 

@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from echo_stream.connectors.unit_locks import held
-from echo_stream.connectors.units import MANIFEST, check_files, list_units, read_manifest
+from echo_stream.connectors.storage.unit_locks import held
+from echo_stream.connectors.storage.units import MANIFEST, check_files, list_units, read_manifest
 from echo_stream.errors import ConfigError, SnapshotError, StateError
 
 logger = logging.getLogger(__name__)
