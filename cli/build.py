@@ -48,7 +48,7 @@ def build(
         msg = "give either --out DIR (one snapshot) or --state DIR (snapshot and generation)"
         raise click.UsageError(msg)
     from echo_stream.connectors.batch import build_coreset  # noqa: PLC0415 - imports torch
-    from echo_stream.connectors.intake import FirstLook  # noqa: PLC0415
+    from echo_stream.connectors.files.intake import FirstLook  # noqa: PLC0415
 
     first_look = FirstLook(tell)
     with progress("training the encoder") as show:

@@ -163,7 +163,7 @@ def run(
 
     from echo_stream.connectors.consumer import consume  # noqa: PLC0415 - imports torch
     from echo_stream.connectors.consumption import Group  # noqa: PLC0415
-    from echo_stream.connectors.intake import FirstLook  # noqa: PLC0415
+    from echo_stream.connectors.files.intake import FirstLook  # noqa: PLC0415
     from echo_stream.connectors.process.retrying import Patience  # noqa: PLC0415
     from echo_stream.run.config import RunConfig  # noqa: PLC0415
 
@@ -249,7 +249,7 @@ def source_opener(
         msg = "give either DATA or --topic (with --bootstrap-servers)"
         raise click.UsageError(msg)
     if data is not None:
-        from echo_stream.connectors.files import file_source  # noqa: PLC0415
+        from echo_stream.connectors.files.data_files import file_source  # noqa: PLC0415
 
         return lambda _: file_source(data, max_text_bytes=max_text_bytes)
     if servers is None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.files import file_source
-from echo_stream.connectors.intake import LOOK_SAMPLES, FirstLook
+from echo_stream.connectors.files.data_files import file_source
+from echo_stream.connectors.files.intake import LOOK_SAMPLES, FirstLook
 from echo_stream.connectors.process.clock import timestamp
 from echo_stream.connectors.storage.engine_files import (
     generation_files,

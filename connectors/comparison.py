@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from echo_stream._common.typing import Array, IntArray, Label
-from echo_stream.connectors.files import file_source, read_file
+from echo_stream.connectors.files.data_files import file_source, read_file
 from echo_stream.connectors.storage.training_checkpoint import checkpointed
 from echo_stream.connectors.training_job import Trained, labelled
 from echo_stream.errors import DataError

@@ -12,8 +12,8 @@ from typing import Any, Literal
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import OffsetOutOfRangeError
 
+from echo_stream.connectors.files.intake import Intake
 from echo_stream.connectors.group_membership import Assignment, Membership, RebalancedError
-from echo_stream.connectors.intake import Intake
 from echo_stream.connectors.kafka_client import errors_for_people
 from echo_stream.connectors.kafka_config import CLIENT_OPTIONS, KafkaConfig
 from echo_stream.connectors.kafka_identity import Identity, IdentityClient, warn_of_unknown

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from echo_stream._common.typing import Label
 from echo_stream.connectors.codecs.fields import number_or_text
-from echo_stream.connectors.file_errors import naming
+from echo_stream.connectors.files.errors import naming
 from echo_stream.errors import DataError
 
 COLUMNS = ("id", "label")

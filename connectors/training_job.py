@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from echo_stream.connectors.current_model import Verdict, current_unit, judge, make_current
-from echo_stream.connectors.files import read_file
+from echo_stream.connectors.files.data_files import read_file
 from echo_stream.connectors.model_files import METRICS_FILE, read_fitted, write_model
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.training_checkpoint import checkpointed

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from echo_stream._common.typing import Array
-from echo_stream.connectors.file_errors import naming
-from echo_stream.connectors.files import read_file
+from echo_stream.connectors.files.data_files import read_file
+from echo_stream.connectors.files.errors import naming
 from echo_stream.connectors.group_engine import read_group
 from echo_stream.connectors.group_record import GroupRecord
 from echo_stream.connectors.storage.checkpoints import read_newest

@@ -28,7 +28,7 @@ IMPORTED = (
     "echo_stream.cli.main",
     "echo_stream.connectors.consumer",
     "echo_stream.connectors.dead_letter_topic",
-    "echo_stream.connectors.files",
+    "echo_stream.connectors.files.data_files",
     "echo_stream.connectors.kafka_sink",
     "echo_stream.connectors.kafka_source",
     "echo_stream.connectors.storage.snapshot_files",

@@ -12,7 +12,7 @@ from benchmarks.evaluation.revisions import revised
 from benchmarks.evaluation.scores import MET, MISSED, MISSING, Spread
 from benchmarks.evaluation.tables import markdown, row_text
 from benchmarks.selection_ratios import FITTED_FROM, exponents, in_all
-from echo_stream.connectors.file_errors import naming
+from echo_stream.connectors.files.errors import naming
 from echo_stream.errors import SourceError
 
 COSTS = "selection/costs"  # the section's name

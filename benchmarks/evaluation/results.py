@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 from benchmarks.evaluation.trial import VERSION, Trial
-from echo_stream.connectors.file_errors import naming
+from echo_stream.connectors.files.errors import naming
 from echo_stream.errors import ConfigError, DataError
 
 Line: TypeAlias = dict[str, Any]

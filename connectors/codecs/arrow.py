@@ -15,7 +15,13 @@ from echo_stream.connectors.codecs.arrow_metadata import verified_size
 from echo_stream.connectors.codecs.batches import as_decoded, check_size
 from echo_stream.connectors.codecs.config import CodecConfig
 from echo_stream.connectors.codecs.messages import Decoded, DecodeError, legible
-from echo_stream.connectors.parquet_columns import Columns, find_columns, ids_of, labels_of, x_of
+from echo_stream.connectors.files.parquet_columns import (
+    Columns,
+    find_columns,
+    ids_of,
+    labels_of,
+    x_of,
+)
 from echo_stream.errors import ShapeError
 
 FILE_MAGIC = b"ARROW1\0\0"

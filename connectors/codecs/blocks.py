@@ -15,7 +15,7 @@ from echo_stream.connectors.codecs.config import CodecConfig
 from echo_stream.connectors.codecs.formats import MAGIC_STARTS, declared_format, likely_format
 from echo_stream.connectors.codecs.messages import Content, DecodeError, Named
 from echo_stream.connectors.codecs.npy import header_of, npy_layout
-from echo_stream.connectors.layouts import Layout, as_rows, raw_layout
+from echo_stream.connectors.files.layouts import Layout, as_rows, raw_layout
 from echo_stream.errors import DataError
 
 _MAX_HEADER = 100  # bytes of a header that describes a value; longer ones are odd

@@ -6,8 +6,8 @@ from typing import Literal, NoReturn, TypeAlias, get_args
 import numpy as np
 
 from echo_stream.connectors.codecs.messages import Codec
-from echo_stream.connectors.layouts import DTYPES, MAX_AXES
-from echo_stream.connectors.pixels import MAX_PIXELS
+from echo_stream.connectors.files.layouts import DTYPES, MAX_AXES
+from echo_stream.connectors.files.pixels import MAX_PIXELS
 from echo_stream.errors import ConfigError
 from echo_stream.samples.validation import MAX_TEXT_BYTES, SampleSchema
 

@@ -15,8 +15,8 @@ from echo_stream.connectors.codecs.json import array_of, read_fields
 from echo_stream.connectors.codecs.messages import Decoded, DecodeError, Headers, Named
 from echo_stream.connectors.codecs.npy import read_npy
 from echo_stream.connectors.codecs.raw import read_raw
-from echo_stream.connectors.intake import LABELS
-from echo_stream.connectors.layouts import raw_layout
+from echo_stream.connectors.files.intake import LABELS
+from echo_stream.connectors.files.layouts import raw_layout
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.samples.changes import Change, LateLabel
 from echo_stream.samples.validation import SampleSchema, finite_rows

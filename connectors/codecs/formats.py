@@ -8,7 +8,7 @@ from echo_stream.connectors.codecs.fields import shown
 from echo_stream.connectors.codecs.image import JPEG_MAGIC, PNG_MAGIC
 from echo_stream.connectors.codecs.messages import DecodeError, Named
 from echo_stream.connectors.codecs.npy import NPY_MAGIC
-from echo_stream.connectors.layouts import raw_layout
+from echo_stream.connectors.files.layouts import raw_layout
 
 _JSON_START = re.compile(rb'\s*\{\s*"')
 

@@ -7,7 +7,7 @@ from PIL import UnidentifiedImageError
 from echo_stream._common.typing import Array
 from echo_stream.connectors.codecs.config import CodecConfig
 from echo_stream.connectors.codecs.messages import DecodeError, legible
-from echo_stream.connectors.pixels import read_pixels
+from echo_stream.connectors.files.pixels import read_pixels
 from echo_stream.samples.validation import SampleSchema
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from echo_stream._common.typing import Array
-from echo_stream.connectors.layouts import MAX_AXES, dtype_named
+from echo_stream.connectors.files.layouts import MAX_AXES, dtype_named
 from echo_stream.errors import DataError, ShapeError, first_line
 
 _COMMAS = 1_000  # allowed beside those between the numbers of x

@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 
 from echo_stream._common.typing import Array
-from echo_stream.connectors.layouts import Layout, array_layout, as_array, shape_in
+from echo_stream.connectors.files.layouts import Layout, array_layout, as_array, shape_in
 from echo_stream.errors import DataError
 
 NPY_MAGIC = b"\x93NUMPY"

@@ -1,7 +1,7 @@
 """Raw values: the elements of one sample, in C order, and nothing else."""
 
 from echo_stream._common.typing import Array
-from echo_stream.connectors.layouts import Layout, as_array
+from echo_stream.connectors.files.layouts import Layout, as_array
 from echo_stream.errors import ShapeError
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from echo_stream._common.typing import Array
-from echo_stream.connectors.file_source import FileSource
+from echo_stream.connectors.files.source import FileSource
 from echo_stream.samples.samples import Samples
 
 Writer = Callable[[Path, Any], Path]

@@ -11,7 +11,7 @@ import pytest
 
 from echo_stream import EchoCoreset, Snapshot
 from echo_stream.connectors.export import export_snapshot
-from echo_stream.connectors.files import read_file
+from echo_stream.connectors.files.data_files import read_file
 
 # Reads a file as the users of Hugging Face datasets do, without a network.
 LOADER = """

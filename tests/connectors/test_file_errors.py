@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from echo_stream.connectors.file_errors import naming
+from echo_stream.connectors.files.errors import naming
 from echo_stream.errors import DataError, EchoStreamError, ShapeError, SourceError
 
 

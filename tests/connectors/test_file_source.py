@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo_stream._common.typing import Array
-from echo_stream.connectors.files import file_source, read_file
+from echo_stream.connectors.files.data_files import file_source, read_file
 from echo_stream.errors import DataError, ShapeError, SourceError
 from echo_stream.samples.source import Source
 from echo_stream.samples.validation import SampleSchema

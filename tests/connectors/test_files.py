@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from echo_stream.connectors.files import SUFFIXES, read_file
+from echo_stream.connectors.files.data_files import SUFFIXES, read_file
 from echo_stream.errors import DataError, EchoStreamError, SourceError
 from tests.connectors.data_files import write_npy, write_npz
 

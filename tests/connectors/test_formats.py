@@ -9,7 +9,7 @@ import pytest
 from echo_stream.connectors.codecs import raw
 from echo_stream.connectors.codecs.json import array_of, read_fields
 from echo_stream.connectors.codecs.npy import read_npy
-from echo_stream.connectors.layouts import raw_layout
+from echo_stream.connectors.files.layouts import raw_layout
 from echo_stream.errors import DataError, ShapeError
 
 MANY = 1_000  # elements, more than any test has

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, decode
-from echo_stream.connectors.files import read_file
+from echo_stream.connectors.files.data_files import read_file
 from echo_stream.samples.validation import SampleSchema
 
 AUTO = CodecConfig()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from echo_stream.connectors import image_reader
-from echo_stream.connectors.files import file_source, read_file
+from echo_stream.connectors.files import image_folders as image_reader
+from echo_stream.connectors.files.data_files import file_source, read_file
 from echo_stream.errors import DataError, ShapeError, SourceError
 from tests.connectors.data_files import write_images
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echo_stream.connectors.files import read_file
+from echo_stream.connectors.files.data_files import read_file
 from echo_stream.errors import DataError
 from tests.connectors.data_files import write_npy
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echo_stream.connectors.files import file_source, read_file
+from echo_stream.connectors.files.data_files import file_source, read_file
 from echo_stream.errors import DataError, ShapeError
 from tests.connectors.data_files import write_npz
 from tests.connectors.test_npy_reader import is_mapped

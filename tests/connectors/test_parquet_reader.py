@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset
-from echo_stream.connectors.files import file_source, read_file
+from echo_stream.connectors.files.data_files import file_source, read_file
 from echo_stream.connectors.storage.snapshot_files import write_snapshot
 from echo_stream.errors import DataError, ShapeError
 from tests.connectors.data_files import write_parquet

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from echo_stream._common.typing import Array
-from echo_stream.connectors.file_errors import check_not_empty
-from echo_stream.connectors.file_source import Chunk
-from echo_stream.connectors.intake import LABELS, Intake, label_among
-from echo_stream.connectors.npy_reader import Header, read_header
+from echo_stream.connectors.files.errors import check_not_empty
+from echo_stream.connectors.files.intake import LABELS, Intake, label_among
+from echo_stream.connectors.files.npy import Header, read_header
+from echo_stream.connectors.files.source import Chunk
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.samples.validation import SampleSchema, as_samples, check_layout
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from echo_stream._common.typing import Array
-from echo_stream.connectors.intake import LABELS, Intake, columns_intake, label_among
-from echo_stream.connectors.layouts import Layout, as_rows, raw_layout
+from echo_stream.connectors.files.intake import LABELS, Intake, columns_intake, label_among
+from echo_stream.connectors.files.layouts import Layout, as_rows, raw_layout
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.samples.samples import as_objects
 

@@ -8,9 +8,9 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from echo_stream._common.typing import Array
-from echo_stream.connectors.file_errors import check_not_empty
-from echo_stream.connectors.file_source import Chunk
-from echo_stream.connectors.intake import Intake
+from echo_stream.connectors.files.errors import check_not_empty
+from echo_stream.connectors.files.intake import Intake
+from echo_stream.connectors.files.source import Chunk
 from echo_stream.errors import DataError
 from echo_stream.samples.validation import SampleSchema, check_layout
 

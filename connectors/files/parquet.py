@@ -8,10 +8,16 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from echo_stream.connectors.file_errors import check_not_empty, naming
-from echo_stream.connectors.file_source import Chunk
-from echo_stream.connectors.intake import Intake
-from echo_stream.connectors.parquet_columns import Columns, find_columns, ids_of, labels_of, x_of
+from echo_stream.connectors.files.errors import check_not_empty, naming
+from echo_stream.connectors.files.intake import Intake
+from echo_stream.connectors.files.parquet_columns import (
+    Columns,
+    find_columns,
+    ids_of,
+    labels_of,
+    x_of,
+)
+from echo_stream.connectors.files.source import Chunk
 from echo_stream.errors import DataError
 from echo_stream.samples.validation import SampleSchema
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from echo_stream._common.typing import Array, IntArray
-from echo_stream.connectors.file_errors import naming
-from echo_stream.connectors.intake import Intake
+from echo_stream.connectors.files.errors import naming
+from echo_stream.connectors.files.intake import Intake
 from echo_stream.errors import DataError, SourceError
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import Batch, Skipped, refuse_other_source
@@ -82,7 +82,7 @@ class FileSource:
     --------
     >>> import tempfile
     >>> import numpy as np
-    >>> from echo_stream.connectors.files import file_source
+    >>> from echo_stream.connectors.files.data_files import file_source
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.savez(Path(folder, "data.npz"), x=np.eye(3), y=["a", "b", "c"])
     ...     source = file_source(Path(folder, "data.npz"))

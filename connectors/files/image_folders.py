@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from echo_stream._common.typing import Array
-from echo_stream.connectors.file_errors import naming
-from echo_stream.connectors.file_source import Chunk
-from echo_stream.connectors.intake import Intake
-from echo_stream.connectors.pixels import read_pixels
+from echo_stream.connectors.files.errors import naming
+from echo_stream.connectors.files.intake import Intake
+from echo_stream.connectors.files.pixels import read_pixels
+from echo_stream.connectors.files.source import Chunk
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.samples.samples import as_objects
 from echo_stream.samples.validation import SampleSchema

@@ -8,12 +8,12 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from echo_stream.connectors.file_errors import naming
-from echo_stream.connectors.file_source import FileSource, Reader
-from echo_stream.connectors.image_reader import ImageReader
-from echo_stream.connectors.npy_reader import NpyReader
-from echo_stream.connectors.npz_reader import NpzReader
-from echo_stream.connectors.parquet_reader import ParquetReader, parts_in
+from echo_stream.connectors.files.errors import naming
+from echo_stream.connectors.files.image_folders import ImageReader
+from echo_stream.connectors.files.npy import NpyReader
+from echo_stream.connectors.files.npz import NpzReader
+from echo_stream.connectors.files.parquet import ParquetReader, parts_in
+from echo_stream.connectors.files.source import FileSource, Reader
 from echo_stream.errors import DataError, SourceError
 from echo_stream.samples.samples import Samples
 

@@ -1,0 +1,1 @@
+"""Data files as sources: npy, npz, Parquet and folders of images."""
