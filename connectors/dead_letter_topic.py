@@ -20,6 +20,7 @@ from echo_stream.connectors.dead_letter_message import (
     smaller,
     to_message,
 )
+from echo_stream.connectors.kafka._client_patches.unpacking import hand_on_whole
 from echo_stream.connectors.kafka_client import errors_for_people
 from echo_stream.connectors.kafka_config import BATCH_BYTES
 from echo_stream.connectors.kafka_sink import (
@@ -28,7 +29,6 @@ from echo_stream.connectors.kafka_sink import (
     ProduceConfig,
     ensure_topic,
 )
-from echo_stream.connectors.kafka_unpacking import hand_on_whole
 from echo_stream.connectors.letter_limits import LetterLimits
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.errors import InfrastructureError, SourceError

@@ -11,7 +11,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import MemberState
 
-from echo_stream.connectors.kafka_joins import see_joins_through
+from echo_stream.connectors.kafka._client_patches.joins import see_joins_through
 from echo_stream.errors import EchoStreamError, SourceError
 from echo_stream.run.stats import RunStats
 

@@ -21,7 +21,7 @@ from kafka.errors import (
     StaleMetadata,
 )
 
-from echo_stream.connectors.kafka_reads import reading_client
+from echo_stream.connectors.kafka._client_patches.reads import reading_client
 from echo_stream.errors import ConfigError, EchoStreamError, SourceError
 
 BOOTSTRAP_TIMEOUT_MS = 10_000

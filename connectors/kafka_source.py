@@ -14,6 +14,7 @@ from kafka.errors import OffsetOutOfRangeError
 
 from echo_stream.connectors.files.intake import Intake
 from echo_stream.connectors.group_membership import Assignment, Membership, RebalancedError
+from echo_stream.connectors.kafka._client_patches.unpacking import hand_on_whole
 from echo_stream.connectors.kafka_client import errors_for_people
 from echo_stream.connectors.kafka_config import CLIENT_OPTIONS, KafkaConfig
 from echo_stream.connectors.kafka_identity import Identity, IdentityClient, warn_of_unknown
@@ -23,7 +24,6 @@ from echo_stream.connectors.kafka_offsets import Offsets, partition_name, resume
 from echo_stream.connectors.kafka_poller import KafkaPoller
 from echo_stream.connectors.kafka_progress import ReadRecords
 from echo_stream.connectors.kafka_records import RecordDecoder
-from echo_stream.connectors.kafka_unpacking import hand_on_whole
 from echo_stream.connectors.record_queue import RecordQueue
 from echo_stream.connectors.records import Records
 from echo_stream.connectors.waiting_records import WaitingRecords

@@ -18,9 +18,9 @@ import zstandard
 from kafka.record.util import encode_varint
 
 from echo_stream.connectors.codecs import CodecConfig
+from echo_stream.connectors.kafka._client_patches.decompression import TooLargeError, decompressed
+from echo_stream.connectors.kafka._client_patches.unpacking import HEAVY_BYTES, PackedBatch
 from echo_stream.connectors.kafka_config import KafkaConfig
-from echo_stream.connectors.kafka_decompression import TooLargeError, decompressed
-from echo_stream.connectors.kafka_unpacking import HEAVY_BYTES, PackedBatch
 from echo_stream.connectors.record_queue import RecordQueue
 from echo_stream.connectors.records import RECORD_BYTES, Records
 from echo_stream.errors import ConfigError

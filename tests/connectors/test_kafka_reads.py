@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echo_stream.connectors import kafka_reads
 from echo_stream.connectors.codecs import CodecConfig
+from echo_stream.connectors.kafka._client_patches import reads as kafka_reads
 from echo_stream.connectors.kafka_config import KafkaConfig
 from echo_stream.connectors.kafka_source import KafkaSource
 from tests.broker import Broker

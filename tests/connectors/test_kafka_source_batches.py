@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from kafka import KafkaProducer
 
-from echo_stream.connectors import kafka_unpacking
 from echo_stream.connectors.codecs import CodecConfig
+from echo_stream.connectors.kafka._client_patches import unpacking as kafka_unpacking
+from echo_stream.connectors.kafka._client_patches.unpacking import unpacked
 from echo_stream.connectors.kafka_config import KafkaConfig
 from echo_stream.connectors.kafka_source import KafkaSource
-from echo_stream.connectors.kafka_unpacking import unpacked
 from echo_stream.connectors.records import Records
 from echo_stream.samples.source import RejectedSample, Skipped
 from tests.broker import Broker

@@ -20,7 +20,7 @@ from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.record.legacy_records import LegacyRecordBatchBuilder
 from kafka.record.memory_records import MemoryRecords
 
-from echo_stream.connectors.kafka_unpacking import QuickRecords
+from echo_stream.connectors.kafka._client_patches.unpacking import QuickRecords
 from echo_stream.connectors.records import Record, Records
 
 PARTITION = TopicPartition("events", 3)

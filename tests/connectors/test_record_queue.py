@@ -9,7 +9,7 @@ from kafka import TopicPartition
 from kafka.record.default_records import DefaultRecordBatch
 
 from echo_stream.connectors.codecs import Headers
-from echo_stream.connectors.kafka_unpacking import PackedBatch
+from echo_stream.connectors.kafka._client_patches.unpacking import PackedBatch
 from echo_stream.connectors.record_queue import RecordQueue
 from echo_stream.connectors.records import RECORD_BYTES, Records
 from echo_stream.errors import SourceError

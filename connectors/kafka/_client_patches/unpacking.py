@@ -19,8 +19,8 @@ from kafka.record.legacy_records import LegacyRecordBatch
 from kafka.record.memory_records import MemoryRecords
 from kafka.record.util import decode_varint
 
-from echo_stream.connectors.kafka_decompression import TooLargeError, decompressed
-from echo_stream.connectors.kafka_old_format import old_records
+from echo_stream.connectors.kafka._client_patches.decompression import TooLargeError, decompressed
+from echo_stream.connectors.kafka._client_patches.old_format import old_records
 from echo_stream.connectors.records import RECORD_BYTES, Records, lost
 from echo_stream.samples.samples import Origin
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from kafka import TopicPartition
 from kafka.record.legacy_records import LegacyRecordBatch
 
-from echo_stream.connectors.kafka_decompression import TooLargeError, decompressed
+from echo_stream.connectors.kafka._client_patches.decompression import TooLargeError, decompressed
 from echo_stream.connectors.records import RECORD_BYTES, Records
 from echo_stream.samples.samples import Origin
 

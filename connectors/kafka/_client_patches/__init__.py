@@ -1,0 +1,1 @@
+"""What reaches into kafka-python: private names, with the version pinned in pyproject.toml."""
