@@ -13,9 +13,9 @@ from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, rea
 from echo_stream.connectors.codecs.blocks import Block, Blocks
 from echo_stream.connectors.codecs.fields import id_of, ids_in_keys, label_in
 from echo_stream.connectors.codecs.messages import Named
-from echo_stream.connectors.decoding_notes import DecodingNotes
 from echo_stream.connectors.files.intake import Intake
-from echo_stream.connectors.isolated_decoder import DeadlyMessageError, IsolatedDecoder
+from echo_stream.connectors.kafka.isolated.decoder import DeadlyMessageError, IsolatedDecoder
+from echo_stream.connectors.kafka.isolated.notes import DecodingNotes
 from echo_stream.connectors.records import Lost, Record, Records
 from echo_stream.connectors.waiting_records import WaitingRecords
 from echo_stream.errors import ConfigError, DataError, ShapeError

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from kafka import TopicPartition
 
-from echo_stream.connectors import decoding_notes
 from echo_stream.connectors.codecs import CodecConfig, encode, load_codec
-from echo_stream.connectors.decoding_notes import DecodingNotes
+from echo_stream.connectors.kafka.isolated import notes as decoding_notes
+from echo_stream.connectors.kafka.isolated.notes import DecodingNotes
 from echo_stream.connectors.kafka_config import KafkaConfig
 from echo_stream.connectors.kafka_offsets import Offsets
 from echo_stream.connectors.kafka_records import RecordDecoder

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echo_stream.connectors import isolated_decoder
 from echo_stream.connectors.codecs import (
     CodecConfig,
     Decoded,
@@ -17,7 +16,8 @@ from echo_stream.connectors.codecs import (
     load_codec,
     read_message,
 )
-from echo_stream.connectors.isolated_decoder import DeadlyMessageError, IsolatedDecoder
+from echo_stream.connectors.kafka.isolated import decoder as isolated_decoder
+from echo_stream.connectors.kafka.isolated.decoder import DeadlyMessageError, IsolatedDecoder
 from echo_stream.connectors.records import Record
 from echo_stream.errors import InfrastructureError
 from echo_stream.samples.changes import LateLabel

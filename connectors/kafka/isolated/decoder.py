@@ -6,8 +6,8 @@ import sys
 from contextlib import suppress
 
 from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError
-from echo_stream.connectors.decoding_child import READY
-from echo_stream.connectors.decoding_protocol import as_request, as_setup, from_answer
+from echo_stream.connectors.kafka.isolated.child import READY
+from echo_stream.connectors.kafka.isolated.protocol import as_request, as_setup, from_answer
 from echo_stream.connectors.process.child_limits import MIB, Guard, Limits, resident_bytes
 from echo_stream.connectors.records import Record
 from echo_stream.errors import InfrastructureError
@@ -92,7 +92,7 @@ class IsolatedDecoder:
     def _start(self) -> "subprocess.Popen[bytes]":
         """Start the process, and wait until it has made its codec."""
         child = self._child = subprocess.Popen(
-            [sys.executable, "-m", "echo_stream.connectors.decoding_child"],
+            [sys.executable, "-m", "echo_stream.connectors.kafka.isolated.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -1,6 +1,6 @@
 """A process that decodes messages, one after the other, and may die of one.
 
-`python -m echo_stream.connectors.decoding_child` reads requests from its standard input, and
+`python -m echo_stream.connectors.kafka.isolated.child` reads requests from its standard input, and
 writes answers to its standard output.
 """
 
@@ -10,7 +10,7 @@ import signal
 import sys
 
 from echo_stream.connectors.codecs import DecodeError, read_message
-from echo_stream.connectors.decoding_protocol import as_answer, from_request, from_setup
+from echo_stream.connectors.kafka.isolated.protocol import as_answer, from_request, from_setup
 
 READY = b"ready\n"
 ALARM_S = 70  # ends a decoder that hangs, when its parent has died and does not
