@@ -15,14 +15,14 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from benchmarks.streams import ClusterStream
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.client_config import ClientConfig
 from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.consumer import consume
-from echo_stream.connectors.kafka_config import CLIENT_OPTIONS, KafkaConfig
-from echo_stream.connectors.kafka_offsets import partition_name
-from echo_stream.connectors.kafka_poller import POLL_RECORDS, POLL_TIMEOUT_MS
-from echo_stream.connectors.kafka_sink import Message, ProduceConfig, produce_messages
-from echo_stream.connectors.kafka_source import KafkaSource
+from echo_stream.connectors.kafka.client_config import ClientConfig
+from echo_stream.connectors.kafka.config import CLIENT_OPTIONS, KafkaConfig
+from echo_stream.connectors.kafka.offsets import partition_name
+from echo_stream.connectors.kafka.poller import POLL_RECORDS, POLL_TIMEOUT_MS
+from echo_stream.connectors.kafka.sink import Message, ProduceConfig, produce_messages
+from echo_stream.connectors.kafka.source import KafkaSource
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.connectors.storage.checkpoints import whole_checkpoints
 from echo_stream.connectors.storage.engine_files import write_generation

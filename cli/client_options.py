@@ -11,7 +11,7 @@ from echo_stream.cli.parameters import ClientOptions
 from echo_stream.cli.secrets import secret, warn_if_open
 
 if TYPE_CHECKING:
-    from echo_stream.connectors.client_config import ClientConfig
+    from echo_stream.connectors.kafka.client_config import ClientConfig
 
 _PATH = click.Path(path_type=Path)
 
@@ -59,7 +59,7 @@ def client_options(command: Any) -> Any:
 
 def _client(values: dict[str, Any]) -> "ClientConfig":
     """Return the `ClientConfig` that the options and the variables of passwords make."""
-    from echo_stream.connectors.client_config import ClientConfig  # noqa: PLC0415 - imports kafka
+    from echo_stream.connectors.kafka.client_config import ClientConfig  # noqa: PLC0415 - imports kafka
 
     for name in ("ssl_key_password", "sasl_password"):
         values[name] = secret(name, values.pop(f"{name}_file"))

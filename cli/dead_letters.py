@@ -12,9 +12,9 @@ from echo_stream.cli.parameters import Size
 from echo_stream.cli.settings import is_flag
 
 if TYPE_CHECKING:
-    from echo_stream.connectors.client_config import ClientConfig
     from echo_stream.connectors.consumption import OpenDeadLetters
     from echo_stream.connectors.dead_letter_message import DeadLetter
+    from echo_stream.connectors.kafka.client_config import ClientConfig
     from echo_stream.connectors.letter_limits import LetterLimits
 
 topic_option = option(
@@ -61,7 +61,7 @@ def topic_opener(
     if values["bootstrap_servers"] is None:
         raise _needs_servers()
     from echo_stream.connectors.dead_letter_topic import DeadLetterTopic  # noqa: PLC0415
-    from echo_stream.connectors.kafka_sink import ProduceConfig  # noqa: PLC0415
+    from echo_stream.connectors.kafka.sink import ProduceConfig  # noqa: PLC0415
     from echo_stream.errors import ConfigError  # noqa: PLC0415
 
     if topic in values["topics"]:
@@ -106,7 +106,7 @@ def _of_topic(topic: str, servers: str | None, client: "ClientConfig") -> "Itera
     if servers is None:
         raise _needs_servers()
     from echo_stream.connectors.dead_letter_topic import read_topic  # noqa: PLC0415
-    from echo_stream.connectors.kafka_client import check_servers, check_topic  # noqa: PLC0415
+    from echo_stream.connectors.kafka.client import check_servers, check_topic  # noqa: PLC0415
 
     check_servers(servers)
     check_topic(topic)

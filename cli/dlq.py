@@ -110,7 +110,7 @@ def replay(
     if topic == kept["dead_letter_topic"]:
         msg = f"--topic must be another one than --dead-letter-topic; got {topic!r}"
         raise click.UsageError(msg)
-    from echo_stream.connectors.kafka_sink import (  # noqa: PLC0415
+    from echo_stream.connectors.kafka.sink import (  # noqa: PLC0415
         ProduceConfig,
         produce_messages,
     )

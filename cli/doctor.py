@@ -20,8 +20,8 @@ from echo_stream.cli.output import emit_rows
 from echo_stream.cli.secrets import SECRETS
 
 if TYPE_CHECKING:
-    from echo_stream.connectors.client_config import ClientConfig
     from echo_stream.connectors.doctor import Finding
+    from echo_stream.connectors.kafka.client_config import ClientConfig
 
 
 @click.command(cls=Command)

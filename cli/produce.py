@@ -11,8 +11,8 @@ from echo_stream.cli.options import data_argument, option, servers_option
 from echo_stream.cli.output import emit, progress
 
 if TYPE_CHECKING:
-    from echo_stream.connectors.client_config import ClientConfig
     from echo_stream.connectors.codecs import SampleFormat
+    from echo_stream.connectors.kafka.client_config import ClientConfig
 
 
 @click.command(cls=Command)
@@ -52,7 +52,7 @@ def produce(
         msg = "give --bootstrap-servers HOST:PORT and --topic NAME"
         raise click.UsageError(msg)
     from echo_stream.connectors.files.data_files import file_source  # noqa: PLC0415
-    from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples  # noqa: PLC0415
+    from echo_stream.connectors.kafka.sink import ProduceConfig, produce_samples  # noqa: PLC0415
 
     config = ProduceConfig(
         topic=topic,

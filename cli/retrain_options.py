@@ -82,7 +82,7 @@ def hooks_of(state: Path, values: dict[str, Any]) -> "Hooks":
     """Return what delivers new snapshots and models to whom the options name."""
     from echo_stream.connectors.hook_actions import command_hook, topic_hook  # noqa: PLC0415
     from echo_stream.connectors.hooks import Hook, Hooks  # noqa: PLC0415
-    from echo_stream.connectors.kafka_sink import ProduceConfig  # noqa: PLC0415
+    from echo_stream.connectors.kafka.sink import ProduceConfig  # noqa: PLC0415
 
     hooks: list[Hook] = []
     timeout_s = values["hook_timeout"]

@@ -256,8 +256,8 @@ def source_opener(
         msg = "--topic needs --bootstrap-servers HOST:PORT"
         raise click.UsageError(msg)
     from echo_stream.connectors.codecs import CodecConfig, load_codec  # noqa: PLC0415
-    from echo_stream.connectors.kafka_config import KafkaConfig  # noqa: PLC0415
-    from echo_stream.connectors.kafka_source import KafkaSource  # noqa: PLC0415
+    from echo_stream.connectors.kafka.config import KafkaConfig  # noqa: PLC0415
+    from echo_stream.connectors.kafka.source import KafkaSource  # noqa: PLC0415
 
     allow_local_modules()
     codec = CodecConfig(
@@ -288,7 +288,7 @@ def source_opener(
     group = values["group"]
     if group is None:
         return lambda stats: KafkaSource(config, stats)
-    from echo_stream.connectors.group_membership import Membership  # noqa: PLC0415
+    from echo_stream.connectors.kafka.membership import Membership  # noqa: PLC0415
 
     membership = Membership(group)
     return lambda stats: KafkaSource(config, stats, membership)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from echo_stream import __version__
-from echo_stream.connectors.kafka_sink import Message
-from echo_stream.connectors.records import Record
+from echo_stream.connectors.kafka.records import Record
+from echo_stream.connectors.kafka.sink import Message
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import RejectedSample
 

@@ -13,7 +13,6 @@ from kafka.errors import (
     RecordListTooLargeError,
 )
 
-from echo_stream.connectors.client_config import ClientConfig
 from echo_stream.connectors.dead_letter_message import (
     DeadLetter,
     from_record,
@@ -21,9 +20,10 @@ from echo_stream.connectors.dead_letter_message import (
     to_message,
 )
 from echo_stream.connectors.kafka._client_patches.unpacking import hand_on_whole
-from echo_stream.connectors.kafka_client import errors_for_people
-from echo_stream.connectors.kafka_config import BATCH_BYTES
-from echo_stream.connectors.kafka_sink import (
+from echo_stream.connectors.kafka.client import errors_for_people
+from echo_stream.connectors.kafka.client_config import ClientConfig
+from echo_stream.connectors.kafka.config import BATCH_BYTES
+from echo_stream.connectors.kafka.sink import (
     MAX_REQUEST_BYTES,
     Message,
     ProduceConfig,

@@ -5,10 +5,10 @@ import time
 
 from kafka import TopicPartition
 
-from echo_stream.connectors.group_membership import Assignment
 from echo_stream.connectors.group_state import GroupState
-from echo_stream.connectors.kafka_offsets import partition_name
-from echo_stream.connectors.kafka_source import KafkaSource
+from echo_stream.connectors.kafka.membership import Assignment
+from echo_stream.connectors.kafka.offsets import partition_name
+from echo_stream.connectors.kafka.source import KafkaSource
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.errors import FencedError
 from echo_stream.generation.generation import Generation

@@ -17,12 +17,12 @@ from echo_stream.connectors.consumption import (
     check_new,
 )
 from echo_stream.connectors.group_claiming import Claiming
-from echo_stream.connectors.group_membership import Assignment, LostError, RebalancedError
 from echo_stream.connectors.group_merge import take_group_snapshot
 from echo_stream.connectors.group_report import LentTrainer, Totals
 from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_term import Term
-from echo_stream.connectors.kafka_source import KafkaSource
+from echo_stream.connectors.kafka.membership import Assignment, LostError, RebalancedError
+from echo_stream.connectors.kafka.source import KafkaSource
 from echo_stream.connectors.process.shutdown import Signals
 from echo_stream.connectors.process.tuning import room_for_threads
 from echo_stream.connectors.process.writers import Writers

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import IO
 
 from echo_stream.connectors.hooks import Event
-from echo_stream.connectors.kafka_sink import ProduceConfig, produce_messages
+from echo_stream.connectors.kafka.sink import ProduceConfig, produce_messages
 from echo_stream.errors import ConfigError, InfrastructureError
 
 LOOK_SECONDS = 0.1

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from echo_stream.connectors.dead_letter_message import DeadLetter, attempts_of, with_attempts
-from echo_stream.connectors.kafka_sink import Message
+from echo_stream.connectors.kafka.sink import Message
 from echo_stream.errors import ConfigError
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import RejectedSample

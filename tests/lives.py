@@ -29,8 +29,8 @@ IMPORTED = (
     "echo_stream.connectors.consumer",
     "echo_stream.connectors.dead_letter_topic",
     "echo_stream.connectors.files.data_files",
-    "echo_stream.connectors.kafka_sink",
-    "echo_stream.connectors.kafka_source",
+    "echo_stream.connectors.kafka.sink",
+    "echo_stream.connectors.kafka.source",
     "echo_stream.connectors.storage.snapshot_files",
     "rich.live",
     "tests.test_poison",  # has features that fail

@@ -11,7 +11,7 @@ import psutil
 
 from benchmarks.fashion_mnist import anonymous_kib
 from benchmarks.streams import ClusterStream
-from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples
+from echo_stream.connectors.kafka.sink import ProduceConfig, produce_samples
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.validation import as_samples
 

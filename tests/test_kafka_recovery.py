@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from echo_stream.connectors.files.data_files import read_file
-from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples
+from echo_stream.connectors.kafka.sink import ProduceConfig, produce_samples
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.snapshots import find_snapshot
 from echo_stream.coreset.snapshot import Snapshot

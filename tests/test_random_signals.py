@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from echo_stream.connectors.files.data_files import read_file
-from echo_stream.connectors.kafka_sink import ProduceConfig, produce_samples
+from echo_stream.connectors.kafka.sink import ProduceConfig, produce_samples
 from tests.cli.commands import TINY, command_process, finish, newest_checkpoint, on
 from tests.lives import Nursery
 from tests.same_coreset import outcome

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from kafka import KafkaConsumer, TopicPartition
 
-from echo_stream.connectors.client_config import ClientConfig
 from echo_stream.connectors.doctor.finding import Finding
 from echo_stream.connectors.doctor.state import newest_checkpoint
-from echo_stream.connectors.kafka_client import check_servers, check_topic, errors_for_people
-from echo_stream.connectors.kafka_identity import Identity, IdentityClient
-from echo_stream.connectors.kafka_offsets import partition_name, resume_offsets
+from echo_stream.connectors.kafka.client import check_servers, check_topic, errors_for_people
+from echo_stream.connectors.kafka.client_config import ClientConfig
+from echo_stream.connectors.kafka.identity import Identity, IdentityClient
+from echo_stream.connectors.kafka.offsets import partition_name, resume_offsets
 from echo_stream.errors import EchoStreamError, SourceError
 
 Limits = dict[TopicPartition, int]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from kafka import KafkaProducer
 
-from echo_stream.connectors.kafka_client import COMMON_OPTIONS
+from echo_stream.connectors.kafka.client import COMMON_OPTIONS
 from tests.broker import Broker
 from tests.cli.commands import (
     TINY,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from echo_stream.connectors.dead_letters import DeadLetterFile
-from echo_stream.connectors.kafka_sink import ProduceConfig, produce_messages
+from echo_stream.connectors.kafka.sink import ProduceConfig, produce_messages
 from echo_stream.connectors.letter_limits import LetterLimits
 from echo_stream.connectors.letter_segments import FIRST_FILE
 from echo_stream.samples.samples import Origin

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from echo_stream.connectors import kafka_sink
+from echo_stream.connectors.kafka import sink as kafka_sink
 from tests.broker import Broker
 from tests.cli.commands import TINY, N, answer, content, refusal, write_data
 from tests.conftest import MakeTopic

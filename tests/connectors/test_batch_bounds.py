@@ -20,9 +20,9 @@ from kafka.record.util import encode_varint
 from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.kafka._client_patches.decompression import TooLargeError, decompressed
 from echo_stream.connectors.kafka._client_patches.unpacking import HEAVY_BYTES, PackedBatch
-from echo_stream.connectors.kafka_config import KafkaConfig
-from echo_stream.connectors.record_queue import RecordQueue
-from echo_stream.connectors.records import RECORD_BYTES, Records
+from echo_stream.connectors.kafka.config import KafkaConfig
+from echo_stream.connectors.kafka.queue import RecordQueue
+from echo_stream.connectors.kafka.records import RECORD_BYTES, Records
 from echo_stream.errors import ConfigError
 from echo_stream.run.stats import RunStats
 from tests.connectors.test_kafka_unpacking import (
@@ -130,7 +130,7 @@ def test_a_batch_beyond_the_bound_is_lost_and_those_around_it_are_read(codec: st
 CHILD = """
 import resource, sys
 from kafka import TopicPartition
-from echo_stream.connectors.record_queue import RecordQueue
+from echo_stream.connectors.kafka.queue import RecordQueue
 from echo_stream.run.stats import RunStats
 from tests.connectors.test_kafka_unpacking import by_us, fetched
 content, max_bytes = open(sys.argv[1], "rb").read(), int(sys.argv[2])

@@ -14,7 +14,7 @@ from echo_stream.connectors.codecs import (
     encode,
     read_message,
 )
-from echo_stream.connectors.kafka_records import RecordDecoder
+from echo_stream.connectors.kafka.decoding import RecordDecoder
 from echo_stream.samples.changes import Change, Forget, LateLabel
 from tests.connectors.test_kafka_records import RAW, Record, raw, records, waiting
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
-from echo_stream.connectors.client_config import REFUSED, ClientConfig, check_options
+from echo_stream.connectors.kafka.client_config import REFUSED, ClientConfig, check_options
 from echo_stream.errors import ConfigError
 
 SECRET = "correct-horse"

@@ -14,14 +14,14 @@ import pytest
 from kafka import TopicPartition
 
 from echo_stream.connectors.codecs import CodecConfig, encode, load_codec
+from echo_stream.connectors.kafka.config import KafkaConfig
+from echo_stream.connectors.kafka.decoding import RecordDecoder
 from echo_stream.connectors.kafka.isolated import notes as decoding_notes
 from echo_stream.connectors.kafka.isolated.notes import DecodingNotes
-from echo_stream.connectors.kafka_config import KafkaConfig
-from echo_stream.connectors.kafka_offsets import Offsets
-from echo_stream.connectors.kafka_records import RecordDecoder
-from echo_stream.connectors.records import Record, Records
+from echo_stream.connectors.kafka.offsets import Offsets
+from echo_stream.connectors.kafka.records import Record, Records
+from echo_stream.connectors.kafka.waiting import WaitingRecords
 from echo_stream.connectors.storage.state_locks import hold
-from echo_stream.connectors.waiting_records import WaitingRecords
 from echo_stream.errors import ConfigError
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import Batch

@@ -8,8 +8,8 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import NewPartitions
 
-from echo_stream.connectors.group_membership import Membership
-from echo_stream.connectors.kafka_config import CLIENT_OPTIONS
+from echo_stream.connectors.kafka.config import CLIENT_OPTIONS
+from echo_stream.connectors.kafka.membership import Membership
 from tests.broker import Broker
 from tests.conftest import MakeTopic
 

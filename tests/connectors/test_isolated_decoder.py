@@ -18,7 +18,7 @@ from echo_stream.connectors.codecs import (
 )
 from echo_stream.connectors.kafka.isolated import decoder as isolated_decoder
 from echo_stream.connectors.kafka.isolated.decoder import DeadlyMessageError, IsolatedDecoder
-from echo_stream.connectors.records import Record
+from echo_stream.connectors.kafka.records import Record
 from echo_stream.errors import InfrastructureError
 from echo_stream.samples.changes import LateLabel
 from echo_stream.samples.samples import Origin

@@ -12,7 +12,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.errors import CorruptRecordError, TopicAuthorizationFailedError
 
-from echo_stream.connectors.kafka_client import errors_for_people, unknown_topic
+from echo_stream.connectors.kafka.client import errors_for_people, unknown_topic
 from echo_stream.errors import SourceError
 from tests.ports import free_ports
 

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from echo_stream.connectors.kafka_identity import Identity, IdentityClient, warn_of_unknown
+from echo_stream.connectors.kafka.identity import Identity, IdentityClient, warn_of_unknown
 from echo_stream.errors import StateError
 from tests.broker import Broker
 from tests.conftest import MakeTopic

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka import TopicPartition
 
-from echo_stream.connectors.kafka_offsets import Offsets, resume_offsets
+from echo_stream.connectors.kafka.offsets import Offsets, resume_offsets
 from echo_stream.errors import PositionError
 
 A0, A1, B0 = TopicPartition("a", 0), TopicPartition("a", 1), TopicPartition("b", 0)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from echo_stream.connectors.codecs import CodecConfig
-from echo_stream.connectors.kafka_config import KafkaConfig
-from echo_stream.connectors.kafka_source import KafkaSource
+from echo_stream.connectors.kafka.config import KafkaConfig
+from echo_stream.connectors.kafka.source import KafkaSource
 from echo_stream.errors import SourceError
 from echo_stream.run.stats import RunStats
 from tests.broker import Broker

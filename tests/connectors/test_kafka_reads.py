@@ -9,8 +9,8 @@ import pytest
 
 from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.kafka._client_patches import reads as kafka_reads
-from echo_stream.connectors.kafka_config import KafkaConfig
-from echo_stream.connectors.kafka_source import KafkaSource
+from echo_stream.connectors.kafka.config import KafkaConfig
+from echo_stream.connectors.kafka.source import KafkaSource
 from tests.broker import Broker
 from tests.cli.commands import send
 from tests.conftest import MakeTopic

@@ -13,10 +13,10 @@ from pyarrow import ipc
 
 from echo_stream._common.typing import Array
 from echo_stream.connectors.codecs import CodecConfig, Headers, encode_batch
-from echo_stream.connectors.kafka_offsets import Offsets
-from echo_stream.connectors.kafka_records import RecordDecoder
-from echo_stream.connectors.records import Records
-from echo_stream.connectors.waiting_records import WaitingRecords
+from echo_stream.connectors.kafka.decoding import RecordDecoder
+from echo_stream.connectors.kafka.offsets import Offsets
+from echo_stream.connectors.kafka.records import Records
+from echo_stream.connectors.kafka.waiting import WaitingRecords
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import Batch, RejectedSample
 from echo_stream.samples.validation import as_samples

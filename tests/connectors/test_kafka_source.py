@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from echo_stream.connectors.client_config import ClientConfig
 from echo_stream.connectors.codecs import CodecConfig
-from echo_stream.connectors.group_membership import Membership
-from echo_stream.connectors.kafka_config import KafkaConfig
-from echo_stream.connectors.kafka_poller import KafkaPoller
-from echo_stream.connectors.kafka_source import KafkaSource
+from echo_stream.connectors.kafka.client_config import ClientConfig
+from echo_stream.connectors.kafka.config import KafkaConfig
+from echo_stream.connectors.kafka.membership import Membership
+from echo_stream.connectors.kafka.poller import KafkaPoller
+from echo_stream.connectors.kafka.source import KafkaSource
 from echo_stream.errors import ConfigError, PositionError, StateError
 from echo_stream.run.stats import RunStats
 from echo_stream.samples.source import Skipped

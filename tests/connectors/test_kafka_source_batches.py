@@ -10,9 +10,9 @@ from kafka import KafkaProducer
 from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.kafka._client_patches import unpacking as kafka_unpacking
 from echo_stream.connectors.kafka._client_patches.unpacking import unpacked
-from echo_stream.connectors.kafka_config import KafkaConfig
-from echo_stream.connectors.kafka_source import KafkaSource
-from echo_stream.connectors.records import Records
+from echo_stream.connectors.kafka.config import KafkaConfig
+from echo_stream.connectors.kafka.records import Records
+from echo_stream.connectors.kafka.source import KafkaSource
 from echo_stream.samples.source import RejectedSample, Skipped
 from tests.broker import Broker
 from tests.cli.commands import send

@@ -21,7 +21,7 @@ from kafka.record.legacy_records import LegacyRecordBatchBuilder
 from kafka.record.memory_records import MemoryRecords
 
 from echo_stream.connectors.kafka._client_patches.unpacking import QuickRecords
-from echo_stream.connectors.records import Record, Records
+from echo_stream.connectors.kafka.records import Record, Records
 
 PARTITION = TopicPartition("events", 3)
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}

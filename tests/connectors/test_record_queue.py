@@ -10,8 +10,8 @@ from kafka.record.default_records import DefaultRecordBatch
 
 from echo_stream.connectors.codecs import Headers
 from echo_stream.connectors.kafka._client_patches.unpacking import PackedBatch
-from echo_stream.connectors.record_queue import RecordQueue
-from echo_stream.connectors.records import RECORD_BYTES, Records
+from echo_stream.connectors.kafka.queue import RecordQueue
+from echo_stream.connectors.kafka.records import RECORD_BYTES, Records
 from echo_stream.errors import SourceError
 from echo_stream.run.stats import RunStats
 from tests.connectors.test_kafka_records import Record

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo_stream.connectors.codecs import Headers
-from echo_stream.connectors.records import RECORD_BYTES, Records
+from echo_stream.connectors.kafka.records import RECORD_BYTES, Records
 from tests.connectors.test_kafka_records import Record
 
 optional = st.none() | st.binary(max_size=3)

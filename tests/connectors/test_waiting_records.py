@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka import TopicPartition
 
-from echo_stream.connectors.kafka_offsets import Offsets
-from echo_stream.connectors.records import Records
-from echo_stream.connectors.waiting_records import WaitingRecords
+from echo_stream.connectors.kafka.offsets import Offsets
+from echo_stream.connectors.kafka.records import Records
+from echo_stream.connectors.kafka.waiting import WaitingRecords
 from tests.connectors.test_kafka_records import Record
 
 PARTITIONS = [TopicPartition("events", number) for number in (0, 1)]

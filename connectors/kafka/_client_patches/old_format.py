@@ -11,7 +11,7 @@ from kafka import TopicPartition
 from kafka.record.legacy_records import LegacyRecordBatch
 
 from echo_stream.connectors.kafka._client_patches.decompression import TooLargeError, decompressed
-from echo_stream.connectors.records import RECORD_BYTES, Records
+from echo_stream.connectors.kafka.records import RECORD_BYTES, Records
 from echo_stream.samples.samples import Origin
 
 _HEADER = struct.Struct(">qiIbb")  # offset, size, checksum, format, attributes

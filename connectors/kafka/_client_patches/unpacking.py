@@ -21,7 +21,7 @@ from kafka.record.util import decode_varint
 
 from echo_stream.connectors.kafka._client_patches.decompression import TooLargeError, decompressed
 from echo_stream.connectors.kafka._client_patches.old_format import old_records
-from echo_stream.connectors.records import RECORD_BYTES, Records, lost
+from echo_stream.connectors.kafka.records import RECORD_BYTES, Records, lost
 from echo_stream.samples.samples import Origin
 
 MAGIC = 2  # format of batches since Kafka 0.11

@@ -8,8 +8,8 @@ from contextlib import suppress
 from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError
 from echo_stream.connectors.kafka.isolated.child import READY
 from echo_stream.connectors.kafka.isolated.protocol import as_request, as_setup, from_answer
+from echo_stream.connectors.kafka.records import Record
 from echo_stream.connectors.process.child_limits import MIB, Guard, Limits, resident_bytes
-from echo_stream.connectors.records import Record
 from echo_stream.errors import InfrastructureError
 from echo_stream.samples.changes import Change
 from echo_stream.samples.validation import SampleSchema

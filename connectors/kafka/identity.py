@@ -7,8 +7,8 @@ from typing import Any
 
 from kafka import KafkaAdminClient
 
-from echo_stream.connectors.client_config import ClientConfig
-from echo_stream.connectors.kafka_client import errors_for_people
+from echo_stream.connectors.kafka.client import errors_for_people
+from echo_stream.connectors.kafka.client_config import ClientConfig
 from echo_stream.errors import StateError
 
 logger = logging.getLogger(__name__)

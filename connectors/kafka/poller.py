@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from echo_stream.connectors.kafka_offsets import partition_name
-from echo_stream.connectors.record_queue import RecordQueue
+from echo_stream.connectors.kafka.offsets import partition_name
+from echo_stream.connectors.kafka.queue import RecordQueue
 from echo_stream.run.stats import RunStats
 
 logger = logging.getLogger(__name__)

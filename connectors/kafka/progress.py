@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from kafka import TopicPartition
 
-from echo_stream.connectors.records import Records
+from echo_stream.connectors.kafka.records import Records
 from echo_stream.run.observer import PartitionProgress
 
 

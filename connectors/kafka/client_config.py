@@ -10,7 +10,7 @@ from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
-from echo_stream.connectors.kafka_client import COMMON_OPTIONS
+from echo_stream.connectors.kafka.client import COMMON_OPTIONS
 from echo_stream.errors import ConfigError
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")

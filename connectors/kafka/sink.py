@@ -8,13 +8,13 @@ from typing import Any, Literal, TypeAlias, get_args
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaTimeoutError, TopicAlreadyExistsError
 
-from echo_stream.connectors.client_config import ClientConfig
 from echo_stream.connectors.codecs import SampleFormat, encode, encode_batch
-from echo_stream.connectors.kafka_client import (
+from echo_stream.connectors.kafka.client import (
     check_servers,
     check_topic,
     errors_for_people,
 )
+from echo_stream.connectors.kafka.client_config import ClientConfig
 from echo_stream.errors import ConfigError, SourceError
 from echo_stream.samples.buffer import SampleBuffer
 from echo_stream.samples.samples import Samples, label_of

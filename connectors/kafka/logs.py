@@ -6,9 +6,9 @@ from typing import Literal
 
 from kafka import KafkaConsumer, TopicPartition
 
-from echo_stream.connectors.kafka_client import unknown_topic
-from echo_stream.connectors.kafka_poller import KafkaPoller
-from echo_stream.connectors.kafka_start import Start, check_start
+from echo_stream.connectors.kafka.client import unknown_topic
+from echo_stream.connectors.kafka.poller import KafkaPoller
+from echo_stream.connectors.kafka.start import Start, check_start
 from echo_stream.errors import SourceError
 
 Limits = dict[TopicPartition, int]

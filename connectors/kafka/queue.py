@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from kafka import TopicPartition
 
 from echo_stream.connectors.kafka._client_patches.unpacking import Chunk, weight
-from echo_stream.connectors.records import Records
+from echo_stream.connectors.kafka.records import Records
 from echo_stream.run.stats import RunStats
 
 Polled = Mapping[TopicPartition, Sequence[Chunk]]

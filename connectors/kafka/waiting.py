@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from kafka import TopicPartition
 
-from echo_stream.connectors.kafka_offsets import Offsets
-from echo_stream.connectors.records import Records
+from echo_stream.connectors.kafka.offsets import Offsets
+from echo_stream.connectors.kafka.records import Records
 
 
 class WaitingRecords:

@@ -8,8 +8,8 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from echo_stream.connectors.kafka_offsets import partition_name
-from echo_stream.connectors.kafka_poller import KafkaPoller
+from echo_stream.connectors.kafka.offsets import partition_name
+from echo_stream.connectors.kafka.poller import KafkaPoller
 
 logger = logging.getLogger(__name__)
 

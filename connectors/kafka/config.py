@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from echo_stream.connectors.client_config import ClientConfig
 from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.codecs.custom import LoadedCodec
-from echo_stream.connectors.kafka_client import check_servers, check_topic
-from echo_stream.connectors.kafka_records import OnTombstone
-from echo_stream.connectors.kafka_start import Start
+from echo_stream.connectors.kafka.client import check_servers, check_topic
+from echo_stream.connectors.kafka.client_config import ClientConfig
+from echo_stream.connectors.kafka.decoding import OnTombstone
+from echo_stream.connectors.kafka.start import Start
 from echo_stream.errors import ConfigError
 
 FETCH_MAX_BYTES = 16 * 1024**2  # what each broker may send ahead, beside the queue

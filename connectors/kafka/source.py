@@ -13,20 +13,20 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import OffsetOutOfRangeError
 
 from echo_stream.connectors.files.intake import Intake
-from echo_stream.connectors.group_membership import Assignment, Membership, RebalancedError
 from echo_stream.connectors.kafka._client_patches.unpacking import hand_on_whole
-from echo_stream.connectors.kafka_client import errors_for_people
-from echo_stream.connectors.kafka_config import CLIENT_OPTIONS, KafkaConfig
-from echo_stream.connectors.kafka_identity import Identity, IdentityClient, warn_of_unknown
-from echo_stream.connectors.kafka_logs import Limits, Logs
-from echo_stream.connectors.kafka_mirror import Mirror
-from echo_stream.connectors.kafka_offsets import Offsets, partition_name, resume_offsets
-from echo_stream.connectors.kafka_poller import KafkaPoller
-from echo_stream.connectors.kafka_progress import ReadRecords
-from echo_stream.connectors.kafka_records import RecordDecoder
-from echo_stream.connectors.record_queue import RecordQueue
-from echo_stream.connectors.records import Records
-from echo_stream.connectors.waiting_records import WaitingRecords
+from echo_stream.connectors.kafka.client import errors_for_people
+from echo_stream.connectors.kafka.config import CLIENT_OPTIONS, KafkaConfig
+from echo_stream.connectors.kafka.decoding import RecordDecoder
+from echo_stream.connectors.kafka.identity import Identity, IdentityClient, warn_of_unknown
+from echo_stream.connectors.kafka.logs import Limits, Logs
+from echo_stream.connectors.kafka.membership import Assignment, Membership, RebalancedError
+from echo_stream.connectors.kafka.mirror import Mirror
+from echo_stream.connectors.kafka.offsets import Offsets, partition_name, resume_offsets
+from echo_stream.connectors.kafka.poller import KafkaPoller
+from echo_stream.connectors.kafka.progress import ReadRecords
+from echo_stream.connectors.kafka.queue import RecordQueue
+from echo_stream.connectors.kafka.records import Records
+from echo_stream.connectors.kafka.waiting import WaitingRecords
 from echo_stream.errors import EchoStreamError, SourceError
 from echo_stream.run.observer import PartitionProgress
 from echo_stream.run.stats import RunStats
