@@ -13,9 +13,9 @@ from echo_stream.cli.settings import is_flag
 
 if TYPE_CHECKING:
     from echo_stream.connectors.consumption import OpenDeadLetters
-    from echo_stream.connectors.dead_letter_message import DeadLetter
+    from echo_stream.connectors.dead_letters.limits import LetterLimits
+    from echo_stream.connectors.dead_letters.message import DeadLetter
     from echo_stream.connectors.kafka.client_config import ClientConfig
-    from echo_stream.connectors.letter_limits import LetterLimits
 
 topic_option = option(
     "--dead-letter-topic",
@@ -40,7 +40,7 @@ run_options = together(
 
 def letter_limits(values: dict[str, Any]) -> "LetterLimits":
     """Return the limits that the options name."""
-    from echo_stream.connectors.letter_limits import LetterLimits  # noqa: PLC0415
+    from echo_stream.connectors.dead_letters.limits import LetterLimits  # noqa: PLC0415
 
     return LetterLimits(values["dead_letter_bytes"], values["dead_letters_total"])
 
@@ -60,7 +60,7 @@ def topic_opener(
         return None
     if values["bootstrap_servers"] is None:
         raise _needs_servers()
-    from echo_stream.connectors.dead_letter_topic import DeadLetterTopic  # noqa: PLC0415
+    from echo_stream.connectors.dead_letters.topic import DeadLetterTopic  # noqa: PLC0415
     from echo_stream.connectors.kafka.sink import ProduceConfig  # noqa: PLC0415
     from echo_stream.errors import ConfigError  # noqa: PLC0415
 
@@ -92,7 +92,7 @@ def read_letters(
     if state is None:
         msg = "give --state DIR, whose dead letters are meant, or --dead-letter-topic NAME"
         raise click.UsageError(msg)
-    from echo_stream.connectors.dead_letters import num_gone, read_dead_letters  # noqa: PLC0415
+    from echo_stream.connectors.dead_letters.files import num_gone, read_dead_letters  # noqa: PLC0415
     from echo_stream.connectors.storage.snapshots import check_state  # noqa: PLC0415
 
     check_state(state)
@@ -105,7 +105,7 @@ def _of_topic(topic: str, servers: str | None, client: "ClientConfig") -> "Itera
     """Return the dead letters of a topic."""
     if servers is None:
         raise _needs_servers()
-    from echo_stream.connectors.dead_letter_topic import read_topic  # noqa: PLC0415
+    from echo_stream.connectors.dead_letters.topic import read_topic  # noqa: PLC0415
     from echo_stream.connectors.kafka.client import check_servers, check_topic  # noqa: PLC0415
 
     check_servers(servers)

@@ -18,7 +18,7 @@ from echo_stream.cli.output import emit, emit_rows, say
 from echo_stream.cli.parameters import Place
 
 if TYPE_CHECKING:
-    from echo_stream.connectors.dead_letter_message import DeadLetter
+    from echo_stream.connectors.dead_letters.message import DeadLetter
 
 kept_options = together(state_option, topic_option, servers_option, client_options)
 
@@ -68,7 +68,7 @@ def show(*, place: int | str, **kept: Any) -> None:
     """
     letter = next((letter for letter in read_letters(**kept) if letter.place == place), None)
     if letter is None or letter.sample is None:
-        from echo_stream.connectors.replay import no_letter  # noqa: PLC0415
+        from echo_stream.connectors.dead_letters.replay import no_letter  # noqa: PLC0415
 
         raise no_letter(place)
     message = letter.sample
@@ -110,12 +110,12 @@ def replay(
     if topic == kept["dead_letter_topic"]:
         msg = f"--topic must be another one than --dead-letter-topic; got {topic!r}"
         raise click.UsageError(msg)
+    from echo_stream.connectors.dead_letters.originals import read_originals  # noqa: PLC0415
+    from echo_stream.connectors.dead_letters.replay import replayable  # noqa: PLC0415
     from echo_stream.connectors.kafka.sink import (  # noqa: PLC0415
         ProduceConfig,
         produce_messages,
     )
-    from echo_stream.connectors.originals import read_originals  # noqa: PLC0415
-    from echo_stream.connectors.replay import replayable  # noqa: PLC0415
 
     config = ProduceConfig(topic, servers, client=kept["client"])
     chosen = replayable(
@@ -137,7 +137,7 @@ def replay(
 
 def _row(letter: "DeadLetter") -> dict[str, Any]:
     """Return what is known of a dead letter but for its bytes."""
-    from echo_stream.connectors.dead_letter_message import attempts_of  # noqa: PLC0415
+    from echo_stream.connectors.dead_letters.message import attempts_of  # noqa: PLC0415
 
     message = letter.sample
     assert message is not None, "cut ones are left out"

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.dead_letter_topic import DeadLetterTopic
-from echo_stream.connectors.dead_letters import DeadLetterFile
-from echo_stream.connectors.letter_limits import LetterLimits
+from echo_stream.connectors.dead_letters.files import DeadLetterFile
+from echo_stream.connectors.dead_letters.limits import LetterLimits
+from echo_stream.connectors.dead_letters.topic import DeadLetterTopic
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.connectors.storage.engine_files import read_generation

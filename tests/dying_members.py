@@ -21,7 +21,7 @@ import torch
 
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream._common.typing import BoolArray, IntArray
-from echo_stream.connectors.dead_letters import DeadLetterFile, read_dead_letters
+from echo_stream.connectors.dead_letters.files import DeadLetterFile, read_dead_letters
 from echo_stream.connectors.group_merge import compact, merge_group
 from echo_stream.connectors.group_state import GroupState
 from echo_stream.connectors.group_term import Term

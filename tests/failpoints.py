@@ -11,7 +11,8 @@ from typing import Any, cast
 
 from kafka import KafkaProducer
 
-from echo_stream.connectors import dead_letter_topic, dead_letters
+from echo_stream.connectors.dead_letters import files as dead_letters
+from echo_stream.connectors.dead_letters import topic as dead_letter_topic
 from tests.power_cut import Ledger
 
 CHANGES = frozenset(

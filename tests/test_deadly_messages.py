@@ -9,7 +9,7 @@ import pytest
 from kafka import KafkaProducer
 
 from echo_stream import EchoCoreset
-from echo_stream.connectors.dead_letters import read_dead_letters
+from echo_stream.connectors.dead_letters.files import read_dead_letters
 from echo_stream.connectors.storage.engine_files import write_generation
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.validation import as_samples

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 
-from echo_stream.connectors.dead_letters import read_dead_letters
+from echo_stream.connectors.dead_letters.files import read_dead_letters
 from tests.cli.commands import TINY, newest_checkpoint
 from tests.lives import Nursery
 from tests.same_coreset import Outcome, outcome

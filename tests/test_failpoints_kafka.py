@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from echo_stream import EchoCoreset, EngineConfig
-from echo_stream.connectors.dead_letter_message import DeadLetter
-from echo_stream.connectors.dead_letter_topic import read_topic
-from echo_stream.connectors.dead_letters import read_dead_letters
+from echo_stream.connectors.dead_letters.files import read_dead_letters
+from echo_stream.connectors.dead_letters.message import DeadLetter
+from echo_stream.connectors.dead_letters.topic import read_topic
 from echo_stream.connectors.kafka.client_config import ClientConfig
 from echo_stream.connectors.kafka.sink import ProduceConfig, produce_samples
 from echo_stream.connectors.storage.engine_files import write_generation

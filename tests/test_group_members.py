@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from echo_stream import EchoCoreset
-from echo_stream.connectors.dead_letters import read_dead_letters
+from echo_stream.connectors.dead_letters.files import read_dead_letters
 from echo_stream.connectors.kafka.sink import ProduceConfig, produce_samples
 from echo_stream.connectors.storage.engine_files import write_generation
 from echo_stream.connectors.storage.snapshot_files import read_snapshot

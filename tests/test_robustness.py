@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from echo_stream import EchoCoreset
-from echo_stream.connectors.dead_letters import DeadLetterFile
+from echo_stream.connectors.dead_letters.files import DeadLetterFile
 from echo_stream.connectors.export import export_npz
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.connectors.query import query_snapshot

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from echo_stream._common.typing import Array
-from echo_stream.connectors.dead_letter_message import DeadLetter
-from echo_stream.connectors.dead_letter_topic import read_topic
-from echo_stream.connectors.dead_letters import read_dead_letters
+from echo_stream.connectors.dead_letters.files import read_dead_letters
+from echo_stream.connectors.dead_letters.message import DeadLetter
+from echo_stream.connectors.dead_letters.topic import read_topic
 from echo_stream.connectors.kafka.client_config import ClientConfig
 from tests.broker import Broker
 from tests.cli.commands import TINY, answer, newest_checkpoint, on, refusal, run_command, send

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from echo_stream.connectors.dead_letters import DeadLetterFile
+from echo_stream.connectors.dead_letters.files import DeadLetterFile
+from echo_stream.connectors.dead_letters.limits import LetterLimits
+from echo_stream.connectors.dead_letters.segments import FIRST_FILE
 from echo_stream.connectors.kafka.sink import ProduceConfig, produce_messages
-from echo_stream.connectors.letter_limits import LetterLimits
-from echo_stream.connectors.letter_segments import FIRST_FILE
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import RejectedSample
 from tests.broker import Broker

@@ -12,15 +12,15 @@ from kafka import KafkaAdminClient
 
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.consumer import consume
-from echo_stream.connectors.dead_letter_message import PREFIX, from_record, smaller, to_message
-from echo_stream.connectors.dead_letter_topic import DeadLetterTopic, read_topic
+from echo_stream.connectors.dead_letters.limits import LetterLimits
+from echo_stream.connectors.dead_letters.message import PREFIX, from_record, smaller, to_message
+from echo_stream.connectors.dead_letters.originals import read_originals
+from echo_stream.connectors.dead_letters.replay import replayable
+from echo_stream.connectors.dead_letters.topic import DeadLetterTopic, read_topic
 from echo_stream.connectors.kafka.client_config import ClientConfig
 from echo_stream.connectors.kafka.records import Record
 from echo_stream.connectors.kafka.sink import Message, ProduceConfig, produce_messages
-from echo_stream.connectors.letter_limits import LetterLimits
-from echo_stream.connectors.originals import read_originals
 from echo_stream.connectors.process.retrying import Patience
-from echo_stream.connectors.replay import replayable
 from echo_stream.errors import InfrastructureError, SourceError
 from echo_stream.run.config import RunConfig
 from echo_stream.run.schedule import Every

@@ -19,8 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echo_stream.connectors.dead_letters import LOCK_FILE, DeadLetterFile, read_dead_letters
-from echo_stream.connectors.letter_segments import FIRST_FILE
+from echo_stream.connectors.dead_letters.files import LOCK_FILE, DeadLetterFile, read_dead_letters
+from echo_stream.connectors.dead_letters.segments import FIRST_FILE
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.connectors.storage import state_locks
 from echo_stream.errors import InfrastructureError, StateError
@@ -33,7 +33,7 @@ KILLED = 9
 DYING_WRITER = f"""
 import os, sys
 from pathlib import Path
-from echo_stream.connectors.dead_letters import DeadLetterFile
+from echo_stream.connectors.dead_letters.files import DeadLetterFile
 from echo_stream.samples.source import RejectedSample
 
 letters = DeadLetterFile(Path(sys.argv[1]))

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from echo_stream.connectors.dead_letters import DeadLetterFile, num_gone, read_dead_letters
-from echo_stream.connectors.letter_limits import LetterLimits
-from echo_stream.connectors.letter_segments import MAX_LINES, MAX_UNPACKED_BYTES, letter_segments
+from echo_stream.connectors.dead_letters.files import DeadLetterFile, num_gone, read_dead_letters
+from echo_stream.connectors.dead_letters.limits import LetterLimits
+from echo_stream.connectors.dead_letters.segments import (
+    MAX_LINES,
+    MAX_UNPACKED_BYTES,
+    letter_segments,
+)
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.errors import ConfigError, StateError
 from echo_stream.run.stats import RunStats

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from echo_stream.connectors.dead_letter_message import ATTEMPTS, DeadLetter
-from echo_stream.connectors.replay import Replay, replayable
+from echo_stream.connectors.dead_letters.message import ATTEMPTS, DeadLetter
+from echo_stream.connectors.dead_letters.replay import Replay, replayable
 from echo_stream.errors import ConfigError
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import RejectedSample

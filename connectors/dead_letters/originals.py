@@ -8,7 +8,7 @@ from itertools import chain
 
 from kafka import KafkaConsumer, TopicPartition
 
-from echo_stream.connectors.dead_letter_topic import POLL_TIMEOUT_MS, open_reader
+from echo_stream.connectors.dead_letters.topic import POLL_TIMEOUT_MS, open_reader
 from echo_stream.connectors.kafka.client import errors_for_people
 from echo_stream.connectors.kafka.client_config import ClientConfig
 from echo_stream.connectors.kafka.records import Record

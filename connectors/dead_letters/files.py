@@ -12,9 +12,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from echo_stream.connectors.dead_letter_message import DeadLetter
-from echo_stream.connectors.letter_limits import LetterLimits
-from echo_stream.connectors.letter_segments import (
+from echo_stream.connectors.dead_letters.limits import LetterLimits
+from echo_stream.connectors.dead_letters.message import DeadLetter
+from echo_stream.connectors.dead_letters.segments import (
     DAMAGE,
     LetterSegment,
     active_segment,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from echo_stream.connectors.dead_letter_message import DeadLetter, attempts_of, with_attempts
+from echo_stream.connectors.dead_letters.message import DeadLetter, attempts_of, with_attempts
 from echo_stream.connectors.kafka.sink import Message
 from echo_stream.errors import ConfigError
 from echo_stream.samples.samples import Origin

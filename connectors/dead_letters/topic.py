@@ -13,7 +13,8 @@ from kafka.errors import (
     RecordListTooLargeError,
 )
 
-from echo_stream.connectors.dead_letter_message import (
+from echo_stream.connectors.dead_letters.limits import LetterLimits
+from echo_stream.connectors.dead_letters.message import (
     DeadLetter,
     from_record,
     smaller,
@@ -29,7 +30,6 @@ from echo_stream.connectors.kafka.sink import (
     ProduceConfig,
     ensure_topic,
 )
-from echo_stream.connectors.letter_limits import LetterLimits
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.errors import InfrastructureError, SourceError
 from echo_stream.run.stats import RunStats
