@@ -16,9 +16,9 @@ from echo_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from echo_stream.config import EngineConfig
-    from echo_stream.connectors.examiner import CurrentModelExaminer
-    from echo_stream.connectors.hooks import Hooks
     from echo_stream.connectors.run_monitor import RunMonitor
+    from echo_stream.connectors.training.examiner import CurrentModelExaminer
+    from echo_stream.connectors.training.hooks import Hooks
     from echo_stream.run.runtime import Trainer
 
 retrain_options = together(
@@ -71,7 +71,7 @@ def examiner_of(state: Path, values: dict[str, Any]) -> "CurrentModelExaminer | 
     """Return what tests samples on the current model, if the options ask for it."""
     if not (values["evaluate"] or values["retrain_on_drift"]):
         return None
-    from echo_stream.connectors.examiner import CurrentModelExaminer  # noqa: PLC0415
+    from echo_stream.connectors.training.examiner import CurrentModelExaminer  # noqa: PLC0415
 
     allow_local_modules()
     on_drift = values["retrain_on_drift"]
@@ -80,9 +80,9 @@ def examiner_of(state: Path, values: dict[str, Any]) -> "CurrentModelExaminer | 
 
 def hooks_of(state: Path, values: dict[str, Any]) -> "Hooks":
     """Return what delivers new snapshots and models to whom the options name."""
-    from echo_stream.connectors.hook_actions import command_hook, topic_hook  # noqa: PLC0415
-    from echo_stream.connectors.hooks import Hook, Hooks  # noqa: PLC0415
     from echo_stream.connectors.kafka.sink import ProduceConfig  # noqa: PLC0415
+    from echo_stream.connectors.training.hook_actions import command_hook, topic_hook  # noqa: PLC0415
+    from echo_stream.connectors.training.hooks import Hook, Hooks  # noqa: PLC0415
 
     hooks: list[Hook] = []
     timeout_s = values["hook_timeout"]
@@ -117,7 +117,7 @@ def child_trainer(
     if not is_retraining(values):
         return None
     from echo_stream.connectors.process.child_limits import Limits  # noqa: PLC0415
-    from echo_stream.connectors.trainer import ChildTrainer  # noqa: PLC0415
+    from echo_stream.connectors.training.trainer import ChildTrainer  # noqa: PLC0415
     from echo_stream.training.models import check_spec  # noqa: PLC0415
 
     arguments = _arguments(values)

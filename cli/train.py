@@ -24,8 +24,8 @@ from echo_stream.cli.train_options import model_options, recipe_config, recipe_o
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from echo_stream.connectors.comparison import Subset
-    from echo_stream.connectors.training_job import Trained
+    from echo_stream.connectors.training.comparison import Subset
+    from echo_stream.connectors.training.job import Trained
     from echo_stream.training.loop import Progress
 
 
@@ -87,7 +87,7 @@ def train(
         msg = "--compare needs --data, the source of the snapshot, and --test to score on"
         raise click.UsageError(msg)
     from echo_stream.connectors.storage.snapshots import find_snapshot  # noqa: PLC0415
-    from echo_stream.connectors.training_job import train_on_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.training.job import train_on_snapshot  # noqa: PLC0415
 
     allow_local_modules()
     config = recipe_config(values)
@@ -111,7 +111,7 @@ def train(
         )
         rows = []
         if subsets and data is not None:
-            from echo_stream.connectors.comparison import compare_subsets  # noqa: PLC0415
+            from echo_stream.connectors.training.comparison import compare_subsets  # noqa: PLC0415
 
             rows = compare_subsets(
                 trained, data, subsets, test=values["test"], models=models, progress=show,

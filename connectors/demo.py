@@ -15,7 +15,7 @@ from echo_stream.connectors.run_monitor import RunMonitor
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.snapshots import find_snapshot
 from echo_stream.connectors.storage.units import check_free
-from echo_stream.connectors.training_job import labelled, train_on_snapshot
+from echo_stream.connectors.training.job import labelled, train_on_snapshot
 from echo_stream.run.config import RunConfig
 from echo_stream.run.report import RunReport
 from echo_stream.run.schedule import Every

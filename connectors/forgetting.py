@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from echo_stream.connectors.model_files import METRICS_FILE
 from echo_stream.connectors.segments import versions
 from echo_stream.connectors.storage.snapshot_files import roles_of
 from echo_stream.connectors.storage.snapshots import each_snapshot
 from echo_stream.connectors.storage.units import list_units, read_manifest
 from echo_stream.connectors.stored_engine import stored_engine
+from echo_stream.connectors.training.model_files import METRICS_FILE
 from echo_stream.errors import SnapshotError
 
 logger = logging.getLogger(__name__)

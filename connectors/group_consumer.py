@@ -28,7 +28,7 @@ from echo_stream.connectors.process.tuning import room_for_threads
 from echo_stream.connectors.process.writers import Writers
 from echo_stream.connectors.run_status import StatusFile
 from echo_stream.connectors.storage.snapshots import newest_manifest
-from echo_stream.connectors.trained_on import retraining_of
+from echo_stream.connectors.training.trained_on import retraining_of
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import FencedError
 from echo_stream.run.config import RunConfig

@@ -10,7 +10,6 @@ import pytest
 
 from echo_stream import EchoCoreset
 from echo_stream.connectors.claims import Claims
-from echo_stream.connectors.current_model import Verdict, make_current, read_current
 from echo_stream.connectors.http.snapshot_views import NEWEST, SnapshotViews
 from echo_stream.connectors.query import query_snapshot
 from echo_stream.connectors.storage.snapshot_diff import diff_snapshots
@@ -22,6 +21,7 @@ from echo_stream.connectors.storage.snapshot_files import (
 )
 from echo_stream.connectors.storage.snapshots import find_snapshot
 from echo_stream.connectors.storage.state_store import StateStore
+from echo_stream.connectors.training.current_model import Verdict, make_current, read_current
 from echo_stream.errors import SnapshotError, StateError
 from echo_stream.samples.validation import SampleSchema
 from tests.cli.commands import answer, run_command

@@ -18,7 +18,7 @@ from echo_stream.connectors.query import query_snapshot
 from echo_stream.connectors.storage.snapshot_files import read_snapshot, write_snapshot
 from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.connectors.storage.units import list_units, read_manifest
-from echo_stream.connectors.trainer import ChildTrainer
+from echo_stream.connectors.training.trainer import ChildTrainer
 from echo_stream.errors import (
     ConfigError,
     EchoStreamError,

@@ -159,7 +159,7 @@ def test_retraining_beside_the_stream(data: Path, state: Path) -> None:
     assert (report["n"], report["retrainings"]) == (N, 2)
     for trained_on in (report["snapshots"][0], report["snapshots"][-1]):
         assert re.search(rf"trained on {trained_on}: \d+ labels, accuracy 0\.", result.stderr)
-    assert "INFO echo_stream.connectors.trainer" in result.stderr
+    assert "INFO echo_stream.connectors.training.trainer" in result.stderr
     models = [json.loads(path.read_text()) for path in (state / "models").glob("*/metrics.json")]
     assert [model["test_samples"] for model in models] == [N, N]
 

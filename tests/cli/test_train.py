@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from echo_stream.connectors.model_files import read_model
+from echo_stream.connectors.training.model_files import read_model
 from echo_stream.errors import ConfigError, StateError
 from echo_stream.training.evaluation import evaluate
 from tests.cli.commands import TINY, N, answer, content, refusal, run_command, write_data

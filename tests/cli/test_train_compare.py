@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from echo_stream.connectors.comparison import choose
+from echo_stream.connectors.training.comparison import choose
 from tests.cli.commands import TINY, N, answer, refusal, run_command, write_data
 
 QUICK = ("--model", "mlp", "--train-steps", 5, "--device", "cpu")

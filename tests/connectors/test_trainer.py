@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from echo_stream import EchoCoreset
-from echo_stream.connectors import trainer as trainer_module
 from echo_stream.connectors.process.child_limits import Limits
 from echo_stream.connectors.storage.state_store import StateStore
-from echo_stream.connectors.trainer import ChildTrainer
+from echo_stream.connectors.training import trainer as trainer_module
+from echo_stream.connectors.training.trainer import ChildTrainer
 from tests.strategies import identity_generation
 
 PATIENCE_SECONDS = 60.0  # for a process that needs a tenth of a second, on a busy machine
@@ -289,7 +289,7 @@ def test_training_that_takes_too_much_memory_is_killed(
 PARENT = """
 import os, signal, sys
 from pathlib import Path
-from echo_stream.connectors.trainer import ChildTrainer
+from echo_stream.connectors.training.trainer import ChildTrainer
 
 trainer = ChildTrainer(Path(sys.argv[1]), [], on_trained=print, on_failed=print)
 trainer.start("s")

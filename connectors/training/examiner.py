@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from echo_stream._common.typing import Array, Label
-from echo_stream.connectors.current_model import current_unit
-from echo_stream.connectors.model_files import read_fitted
+from echo_stream.connectors.training.current_model import current_unit
+from echo_stream.connectors.training.model_files import read_fitted
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import EchoStreamError
 from echo_stream.samples.samples import Samples, is_same_label, label_of

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from echo_stream.connectors.curve_plot import plot_curve
 from echo_stream.connectors.process.clock import timestamp
 from echo_stream.connectors.storage.engine_files import read_tensors, tensors_writer
 from echo_stream.connectors.storage.units import verify_unit, write_unit
+from echo_stream.connectors.training.curve_plot import plot_curve
 from echo_stream.errors import ConfigError, StateError
 from echo_stream.training.fitted import Fitted
 from echo_stream.training.models import BUILT_IN, build_model

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from typing import IO
 
-from echo_stream.connectors.hooks import Event
 from echo_stream.connectors.kafka.sink import ProduceConfig, produce_messages
+from echo_stream.connectors.training.hooks import Event
 from echo_stream.errors import ConfigError, InfrastructureError
 
 LOOK_SECONDS = 0.1

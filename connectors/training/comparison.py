@@ -11,7 +11,7 @@ import numpy as np
 from echo_stream._common.typing import Array, IntArray, Label
 from echo_stream.connectors.files.data_files import file_source, read_file
 from echo_stream.connectors.storage.training_checkpoint import checkpointed
-from echo_stream.connectors.training_job import Trained, labelled
+from echo_stream.connectors.training.job import Trained, labelled
 from echo_stream.errors import DataError
 from echo_stream.run.schedule import Every
 from echo_stream.samples.samples import label_of, sorted_labels

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from echo_stream.connectors.model_files import METRICS_FILE, read_fitted
 from echo_stream.connectors.process.clock import timestamp
 from echo_stream.connectors.storage.durable import flush
 from echo_stream.connectors.storage.private import make_folder
 from echo_stream.connectors.storage.units import read_manifest, write_manifest
+from echo_stream.connectors.training.model_files import METRICS_FILE, read_fitted
 from echo_stream.errors import ConfigError, DataError, StateError
 from echo_stream.training.fitted import Fitted
 from echo_stream.training.labelled import LabelledSet

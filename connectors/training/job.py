@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from echo_stream.connectors.current_model import Verdict, current_unit, judge, make_current
 from echo_stream.connectors.files.data_files import read_file
-from echo_stream.connectors.model_files import METRICS_FILE, read_fitted, write_model
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.training_checkpoint import checkpointed
 from echo_stream.connectors.storage.units import read_manifest
+from echo_stream.connectors.training.current_model import Verdict, current_unit, judge, make_current
+from echo_stream.connectors.training.model_files import METRICS_FILE, read_fitted, write_model
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.run.schedule import Every
 from echo_stream.samples.samples import Samples

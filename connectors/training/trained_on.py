@@ -3,9 +3,9 @@
 import logging
 from pathlib import Path
 
-from echo_stream.connectors.model_files import METRICS_FILE
 from echo_stream.connectors.storage.snapshot_files import ids_of
 from echo_stream.connectors.storage.units import list_units, read_manifest
+from echo_stream.connectors.training.model_files import METRICS_FILE
 from echo_stream.errors import SnapshotError, StateError
 from echo_stream.run.config import RunConfig
 from echo_stream.run.retraining import Retraining

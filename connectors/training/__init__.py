@@ -1,0 +1,1 @@
+"""Train models beside a run: child processes, model files, hooks."""
