@@ -23,7 +23,7 @@ from echo_stream.connectors.kafka.offsets import partition_name
 from echo_stream.connectors.kafka.poller import POLL_RECORDS, POLL_TIMEOUT_MS
 from echo_stream.connectors.kafka.sink import Message, ProduceConfig, produce_messages
 from echo_stream.connectors.kafka.source import KafkaSource
-from echo_stream.connectors.run_monitor import RunMonitor
+from echo_stream.connectors.runner.monitor import RunMonitor
 from echo_stream.connectors.storage.checkpoints import whole_checkpoints
 from echo_stream.connectors.storage.engine_files import write_generation
 from echo_stream.generation.generation import train_generation

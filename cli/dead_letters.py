@@ -12,10 +12,10 @@ from echo_stream.cli.parameters import Size
 from echo_stream.cli.settings import is_flag
 
 if TYPE_CHECKING:
-    from echo_stream.connectors.consumption import OpenDeadLetters
     from echo_stream.connectors.dead_letters.limits import LetterLimits
     from echo_stream.connectors.dead_letters.message import DeadLetter
     from echo_stream.connectors.kafka.client_config import ClientConfig
+    from echo_stream.connectors.runner.consumption import OpenDeadLetters
 
 topic_option = option(
     "--dead-letter-topic",

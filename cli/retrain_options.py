@@ -16,7 +16,7 @@ from echo_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from echo_stream.config import EngineConfig
-    from echo_stream.connectors.run_monitor import RunMonitor
+    from echo_stream.connectors.runner.monitor import RunMonitor
     from echo_stream.connectors.training.examiner import CurrentModelExaminer
     from echo_stream.connectors.training.hooks import Hooks
     from echo_stream.run.runtime import Trainer

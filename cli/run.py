@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from echo_stream.config import EngineConfig
-    from echo_stream.connectors.run_monitor import RunMonitor
+    from echo_stream.connectors.runner.monitor import RunMonitor
     from echo_stream.run.stats import RunStats
     from echo_stream.samples.source import Source
 
@@ -162,9 +162,9 @@ def run(
     from dataclasses import asdict, replace  # noqa: PLC0415
 
     from echo_stream.connectors.consumer import consume  # noqa: PLC0415 - imports torch
-    from echo_stream.connectors.consumption import Group  # noqa: PLC0415
     from echo_stream.connectors.files.intake import FirstLook  # noqa: PLC0415
     from echo_stream.connectors.process.retrying import Patience  # noqa: PLC0415
+    from echo_stream.connectors.runner.consumption import Group  # noqa: PLC0415
     from echo_stream.run.config import RunConfig  # noqa: PLC0415
 
     patience = Patience(values["retry_timeout"])

@@ -11,7 +11,7 @@ from echo_stream.cli.logs import STATUS_LOGGER
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from echo_stream.connectors.run_monitor import RunMonitor
+    from echo_stream.connectors.runner.monitor import RunMonitor
 
 logger = logging.getLogger(STATUS_LOGGER)
 logger.setLevel(logging.INFO)  # the handler decides
@@ -32,7 +32,7 @@ def watched(total: int | None) -> "Iterator[RunMonitor]":
     from rich.console import Console  # noqa: PLC0415 - slow to import
     from rich.live import Live  # noqa: PLC0415
 
-    from echo_stream.connectors.run_monitor import RunMonitor  # noqa: PLC0415 - imports torch
+    from echo_stream.connectors.runner.monitor import RunMonitor  # noqa: PLC0415 - imports torch
 
     monitor, console = RunMonitor(), Console(stderr=True)
     if not console.is_terminal:
@@ -99,7 +99,7 @@ def status_line(monitor: "RunMonitor") -> str:
 
 def _numbers(monitor: "RunMonitor") -> dict[str, Any]:
     """Return what the line says, by name; without what is not known yet."""
-    from echo_stream.connectors.run_status import status_of  # noqa: PLC0415
+    from echo_stream.connectors.runner.status import status_of  # noqa: PLC0415
 
     status = status_of(monitor)
     found = {name: status[name] for name in ("n", "rate", "rejected")}

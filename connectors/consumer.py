@@ -6,21 +6,21 @@ from contextlib import closing
 from pathlib import Path
 
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.consumption import (
-    Consumption,
-    Group,
-    OpenDeadLetters,
-    check_new,
-)
 from echo_stream.connectors.dead_letters.limits import LetterLimits
 from echo_stream.connectors.group_consumer import consume_in_group
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.connectors.process.shutdown import Signals
 from echo_stream.connectors.process.tuning import room_for_threads
 from echo_stream.connectors.process.writers import Writers
-from echo_stream.connectors.run_monitor import RunMonitor
-from echo_stream.connectors.run_status import StatusFile
-from echo_stream.connectors.status_reader import STATUS_FILE
+from echo_stream.connectors.runner.consumption import (
+    Consumption,
+    Group,
+    OpenDeadLetters,
+    check_new,
+)
+from echo_stream.connectors.runner.monitor import RunMonitor
+from echo_stream.connectors.runner.status import StatusFile
+from echo_stream.connectors.runner.status_reader import STATUS_FILE
 from echo_stream.connectors.storage.snapshots import newest_manifest
 from echo_stream.connectors.storage.state_store import Checkpoint, StateStore
 from echo_stream.connectors.training.trained_on import retraining_of

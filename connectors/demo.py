@@ -11,7 +11,7 @@ from echo_stream.config import EngineConfig, Preset
 from echo_stream.connectors.consumer import consume
 from echo_stream.connectors.plot import plot_map
 from echo_stream.connectors.query import query_snapshot
-from echo_stream.connectors.run_monitor import RunMonitor
+from echo_stream.connectors.runner.monitor import RunMonitor
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.snapshots import find_snapshot
 from echo_stream.connectors.storage.units import check_free

@@ -10,12 +10,6 @@ from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import replace
 
-from echo_stream.connectors.consumption import (
-    Consumption,
-    Group,
-    KeptDeadLetters,
-    check_new,
-)
 from echo_stream.connectors.group_claiming import Claiming
 from echo_stream.connectors.group_merge import take_group_snapshot
 from echo_stream.connectors.group_report import LentTrainer, Totals
@@ -26,7 +20,13 @@ from echo_stream.connectors.kafka.source import KafkaSource
 from echo_stream.connectors.process.shutdown import Signals
 from echo_stream.connectors.process.tuning import room_for_threads
 from echo_stream.connectors.process.writers import Writers
-from echo_stream.connectors.run_status import StatusFile
+from echo_stream.connectors.runner.consumption import (
+    Consumption,
+    Group,
+    KeptDeadLetters,
+    check_new,
+)
+from echo_stream.connectors.runner.status import StatusFile
 from echo_stream.connectors.storage.snapshots import newest_manifest
 from echo_stream.connectors.training.trained_on import retraining_of
 from echo_stream.engine.echo_coreset import EchoCoreset

@@ -7,7 +7,7 @@ from typing import Any
 from echo_stream.connectors.claims import Claim
 from echo_stream.connectors.group_record import GroupRecord
 from echo_stream.connectors.group_view import GroupView
-from echo_stream.connectors.status_reader import Life, is_well, read_members, read_status
+from echo_stream.connectors.runner.status_reader import Life, is_well, read_members, read_status
 from echo_stream.connectors.storage.snapshots import check_state, newest_manifest
 
 

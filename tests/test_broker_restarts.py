@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from echo_stream import EchoCoreset
-from echo_stream.connectors.status_reader import STATUS_FILE
+from echo_stream.connectors.runner.status_reader import STATUS_FILE
 from echo_stream.connectors.storage.engine_files import write_generation
 from tests.broker import Broker
 from tests.cli.commands import newest_checkpoint, on

@@ -15,7 +15,7 @@ import pytest
 from echo_stream.cli.main import EXIT_CODES, cli
 from echo_stream.connectors.http.limits import MAX_CONNECTIONS
 from echo_stream.connectors.http.metrics import RunCollector
-from echo_stream.connectors.run_monitor import PHASES, RunMonitor
+from echo_stream.connectors.runner.monitor import PHASES, RunMonitor
 
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "docs/deploy/echo-stream.service"

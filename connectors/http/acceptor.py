@@ -8,8 +8,8 @@ import uvicorn
 
 from echo_stream.connectors.http.connection import Connection
 from echo_stream.connectors.http.limits import Limits
-from echo_stream.connectors.http_stats import DropReason, HttpStats
 from echo_stream.connectors.process.clock import LOG_EVERY_S
+from echo_stream.connectors.runner.http_stats import DropReason, HttpStats
 
 logger = logging.getLogger(__name__)
 

@@ -32,7 +32,7 @@ def create_app(
     Examples
     --------
     >>> from echo_stream.connectors.http import health_router
-    >>> from echo_stream.connectors.run_monitor import RunMonitor
+    >>> from echo_stream.connectors.runner.monitor import RunMonitor
     >>> app = create_app([health_router(RunMonitor())])
     >>> sorted(app.openapi()["paths"])
     ['/healthz', '/readyz', '/status']

@@ -6,7 +6,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from echo_stream.connectors.http.limits import Limits
-from echo_stream.connectors.http_stats import DropReason
+from echo_stream.connectors.runner.http_stats import DropReason
 
 NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
 

@@ -6,8 +6,8 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from echo_stream.connectors.run_monitor import RunMonitor
-from echo_stream.connectors.run_status import status_of
+from echo_stream.connectors.runner.monitor import RunMonitor
+from echo_stream.connectors.runner.status import status_of
 
 # A batch, a snapshot's selection or an epoch each take seconds; five minutes are a hang.
 LOOP_LIMIT_S = 300.0

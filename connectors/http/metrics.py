@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from echo_stream import __version__
 from echo_stream.connectors.process.clock import epoch_s, now_s
-from echo_stream.connectors.run_monitor import PHASES, RunMonitor
+from echo_stream.connectors.runner.monitor import PHASES, RunMonitor
 
 PREFIX = "echo_stream_"
 Value: TypeAlias = int | float | None

@@ -12,7 +12,7 @@ from echo_stream.connectors.http.page import page_router
 from echo_stream.connectors.http.payloads import payload_router
 from echo_stream.connectors.http.snapshot_views import SnapshotViews
 from echo_stream.connectors.http.state_status import state_status_router
-from echo_stream.connectors.run_monitor import RunMonitor
+from echo_stream.connectors.runner.monitor import RunMonitor
 
 
 def run_routers(

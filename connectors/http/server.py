@@ -15,7 +15,7 @@ from echo_stream.connectors.http.acceptor import Acceptor
 from echo_stream.connectors.http.connection import NO_SNIFFING
 from echo_stream.connectors.http.guard import is_loopback
 from echo_stream.connectors.http.limits import Limits
-from echo_stream.connectors.http_stats import HttpStats
+from echo_stream.connectors.runner.http_stats import HttpStats
 from echo_stream.errors import ConfigError
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ import numpy as np
 from kafka import KafkaProducer
 
 from echo_stream.cli.main import main
-from echo_stream.connectors.status_reader import STATUS_FILE
+from echo_stream.connectors.runner.status_reader import STATUS_FILE
 from echo_stream.connectors.storage.units import list_units, read_manifest
 from tests.broker import Broker
 from tests.environment import user_environment

@@ -58,7 +58,7 @@ def test_json_has_an_object_a_line(run: Run) -> None:
     (checkpoint,) = [each for each in found if each["message"] == "checkpoint is durable"]
     assert (checkpoint["level"], checkpoint["n"]) == ("info", N)
     assert datetime.fromisoformat(checkpoint["time"]).utcoffset() is not None
-    assert checkpoint["logger"] == "echo_stream.connectors.run_monitor"
+    assert checkpoint["logger"] == "echo_stream.connectors.runner.monitor"
 
 
 def test_all_that_is_said_is_an_object(run: Run, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from echo_stream.connectors.status_reader import STATUS_FILE
+from echo_stream.connectors.runner.status_reader import STATUS_FILE
 from tests.broker import Broker
 from tests.cli.commands import (
     TINY,

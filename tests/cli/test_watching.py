@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from echo_stream.cli.watching import status_line
-from echo_stream.connectors.run_monitor import Reading, RunMonitor
+from echo_stream.connectors.runner.monitor import Reading, RunMonitor
 from echo_stream.run.observer import PartitionProgress
 from echo_stream.run.report import RunReport
 from tests.cli.commands import TINY, write_data

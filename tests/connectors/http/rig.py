@@ -19,7 +19,7 @@ from echo_stream.connectors.http import (
     metrics_router,
 )
 from echo_stream.connectors.http.limits import Limits
-from echo_stream.connectors.run_monitor import RunMonitor
+from echo_stream.connectors.runner.monitor import RunMonitor
 
 LIMIT_S = 20.0
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from echo_stream import EngineConfig
 from echo_stream.connectors.consumer import consume
 from echo_stream.connectors.http.metrics import RunCollector
-from echo_stream.connectors.run_monitor import PHASES, Reading, RunMonitor
+from echo_stream.connectors.runner.monitor import PHASES, Reading, RunMonitor
 from echo_stream.run.config import RunConfig
 from echo_stream.run.observer import PartitionProgress
 from echo_stream.run.report import RunReport

@@ -10,8 +10,8 @@ from typing import Any, get_args
 from prometheus_client import Histogram
 
 from echo_stream.connectors.files.intake import FirstLook
-from echo_stream.connectors.http_stats import HttpStats
 from echo_stream.connectors.process.clock import now_s, timestamp
+from echo_stream.connectors.runner.http_stats import HttpStats
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.run.observer import PartitionProgress, Phase, Watchable
 from echo_stream.run.report import RunReport

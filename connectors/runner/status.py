@@ -12,8 +12,8 @@ import psutil
 
 from echo_stream import __version__
 from echo_stream.connectors.process.clock import now_s, timestamp
-from echo_stream.connectors.run_monitor import RunMonitor
-from echo_stream.connectors.status_reader import FORMAT_VERSION
+from echo_stream.connectors.runner.monitor import RunMonitor
+from echo_stream.connectors.runner.status_reader import FORMAT_VERSION
 from echo_stream.connectors.storage.private import opener
 from echo_stream.connectors.storage.units import temporary_of
 

@@ -10,7 +10,7 @@ from echo_stream.connectors.dead_letters.files import DeadLetterFile
 from echo_stream.connectors.dead_letters.limits import LetterLimits
 from echo_stream.connectors.dead_letters.topic import DeadLetterTopic
 from echo_stream.connectors.process.retrying import Patience
-from echo_stream.connectors.run_monitor import RunMonitor
+from echo_stream.connectors.runner.monitor import RunMonitor
 from echo_stream.connectors.storage.engine_files import read_generation
 from echo_stream.generation.generation import Generation, check_partition, refuse_too_fine
 from echo_stream.run.config import RunConfig

@@ -1,0 +1,1 @@
+"""What surrounds the loop of a run: status, counters and how a run is watched."""
