@@ -26,7 +26,7 @@ def status(ctx: click.Context, *, state: Path | None, output_format: str, check:
     Example:
       echo-stream status --state DIR --format table
     """
-    from echo_stream.connectors.group_status import (  # noqa: PLC0415
+    from echo_stream.connectors.group.status import (  # noqa: PLC0415
         is_all_well,
         read_state_status,
     )

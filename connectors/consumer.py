@@ -7,7 +7,7 @@ from pathlib import Path
 
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.dead_letters.limits import LetterLimits
-from echo_stream.connectors.group_consumer import consume_in_group
+from echo_stream.connectors.group.consumer import consume_in_group
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.connectors.process.shutdown import Signals
 from echo_stream.connectors.process.tuning import room_for_threads

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from echo_stream.connectors.segments import versions
+from echo_stream.connectors.group.segments import versions
 from echo_stream.connectors.storage.snapshot_files import roles_of
 from echo_stream.connectors.storage.snapshots import each_snapshot
 from echo_stream.connectors.storage.units import list_units, read_manifest

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from echo_stream._common.typing import Label
-from echo_stream.connectors.group_record import GroupRecord
+from echo_stream.connectors.group.record import GroupRecord
 from echo_stream.connectors.label_files import read_labels
 from echo_stream.connectors.process.clock import timestamp
 from echo_stream.connectors.storage.checkpoints import list_checkpoints

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from echo_stream.connectors.group_engine import OnSnapshot, group_engine
-from echo_stream.connectors.group_record import GroupRecord
+from echo_stream.connectors.group.engine import OnSnapshot, group_engine
+from echo_stream.connectors.group.record import GroupRecord
 from echo_stream.connectors.storage.snapshots import check_state
 from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.engine.echo_coreset import EchoCoreset

@@ -9,8 +9,8 @@ import numpy as np
 from echo_stream._common.typing import Array
 from echo_stream.connectors.files.data_files import read_file
 from echo_stream.connectors.files.errors import naming
-from echo_stream.connectors.group_engine import read_group
-from echo_stream.connectors.group_record import GroupRecord
+from echo_stream.connectors.group.engine import read_group
+from echo_stream.connectors.group.record import GroupRecord
 from echo_stream.connectors.storage.checkpoints import read_newest
 from echo_stream.connectors.storage.snapshot_files import roles_of
 from echo_stream.connectors.storage.snapshots import check_state, each_snapshot

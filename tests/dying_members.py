@@ -22,9 +22,9 @@ import torch
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream._common.typing import BoolArray, IntArray
 from echo_stream.connectors.dead_letters.files import DeadLetterFile, read_dead_letters
-from echo_stream.connectors.group_merge import compact, merge_group
-from echo_stream.connectors.group_state import GroupState
-from echo_stream.connectors.group_term import Term
+from echo_stream.connectors.group.merge import compact, merge_group
+from echo_stream.connectors.group.state import GroupState
+from echo_stream.connectors.group.term import Term
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.snapshots import find_snapshot
 from echo_stream.generation.generation import Generation

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from echo_stream import EngineConfig
-from echo_stream.connectors.claims import Claims
-from echo_stream.connectors.group_state import GroupState
+from echo_stream.connectors.group.claims import Claims
+from echo_stream.connectors.group.state import GroupState
 from echo_stream.connectors.storage.state_locks import short_lock
 from tests.broker import Broker
 from tests.cli.commands import answer, on

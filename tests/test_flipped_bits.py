@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from echo_stream import EchoCoreset
-from echo_stream.connectors.claims import Claims
+from echo_stream.connectors.group.claims import Claims
 from echo_stream.connectors.http.snapshot_views import NEWEST, SnapshotViews
 from echo_stream.connectors.query import query_snapshot
 from echo_stream.connectors.storage.snapshot_diff import diff_snapshots

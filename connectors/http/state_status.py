@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from echo_stream.connectors.group_status import read_state_status
+from echo_stream.connectors.group.status import read_state_status
 
 
 def state_status_router(state: Path) -> APIRouter:

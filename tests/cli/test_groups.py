@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from echo_stream import EngineConfig
-from echo_stream.connectors.group_state import GroupState
+from echo_stream.connectors.group.state import GroupState
 from tests.cli.commands import TINY, answer, refusal, write_data
 
 TOPIC = ("--topic", "events", "--bootstrap-servers", "127.0.0.1:1", "--group", "counters")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from echo_stream import EchoCoreset
-from echo_stream.connectors.group_merge import take_group_snapshot
-from echo_stream.connectors.group_state import GroupState
+from echo_stream.connectors.group.merge import take_group_snapshot
+from echo_stream.connectors.group.state import GroupState
 from echo_stream.errors import FencedError
 from echo_stream.samples.source import Skipped
 from tests.dying_members import CONFIG, NAMES, be_member, partitions, trained

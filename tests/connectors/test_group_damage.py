@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from echo_stream.connectors.claims import Claims
-from echo_stream.connectors.segments import SegmentFolder
+from echo_stream.connectors.group.claims import Claims
+from echo_stream.connectors.group.segments import SegmentFolder
 from echo_stream.connectors.storage.units import list_units
 from echo_stream.errors import StateError
 from echo_stream.generation.generation import Generation

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from echo_stream import EchoCoreset
-from echo_stream.connectors.group_state import GroupState
-from echo_stream.connectors.group_term import Term
+from echo_stream.connectors.group.state import GroupState
+from echo_stream.connectors.group.term import Term
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.errors import InfrastructureError
 from tests.cli.commands import refusal

@@ -14,11 +14,11 @@ import pytest
 
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream.connectors.forgetting import forget_sample
-from echo_stream.connectors.group_merge import compact, merge_group, take_group_snapshot
-from echo_stream.connectors.group_state import GroupState
-from echo_stream.connectors.group_term import Term
+from echo_stream.connectors.group.merge import compact, merge_group, take_group_snapshot
+from echo_stream.connectors.group.offset_ranges import ends_of, union
+from echo_stream.connectors.group.state import GroupState
+from echo_stream.connectors.group.term import Term
 from echo_stream.connectors.labelling import label_samples
-from echo_stream.connectors.offset_ranges import ends_of, union
 from echo_stream.connectors.storage.snapshots import find_snapshot, snapshot_manifest
 from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.errors import FencedError, StateError
@@ -347,8 +347,8 @@ import json, os, sys
 from contextlib import closing
 from pathlib import Path
 import torch
-from echo_stream.connectors.group_merge import compact, merge_group
-from echo_stream.connectors.group_state import GroupState
+from echo_stream.connectors.group.merge import compact, merge_group
+from echo_stream.connectors.group.state import GroupState
 
 torch.set_num_threads(1)  # a process that forks must not have others
 folder = Path(sys.argv[1])

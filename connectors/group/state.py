@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.claims import Claim
-from echo_stream.connectors.group_record import GroupRecord
-from echo_stream.connectors.group_view import GroupView
+from echo_stream.connectors.group.claims import Claim
+from echo_stream.connectors.group.record import GroupRecord
+from echo_stream.connectors.group.view import GroupView
 from echo_stream.connectors.storage.engine_files import read_generation, write_generation
 from echo_stream.connectors.storage.state_locks import hold, is_held, lock_state
 from echo_stream.connectors.storage.state_store import check_fingerprint

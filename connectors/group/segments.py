@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.offset_ranges import Range, Ranges
+from echo_stream.connectors.group.offset_ranges import Range, Ranges
 from echo_stream.connectors.process.clock import timestamp
 from echo_stream.connectors.storage.engine_files import read_engine, write_checkpoint
 from echo_stream.connectors.storage.units import (

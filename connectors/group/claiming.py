@@ -5,7 +5,7 @@ import time
 
 from kafka import TopicPartition
 
-from echo_stream.connectors.group_state import GroupState
+from echo_stream.connectors.group.state import GroupState
 from echo_stream.connectors.kafka.membership import Assignment
 from echo_stream.connectors.kafka.offsets import partition_name
 from echo_stream.connectors.kafka.source import KafkaSource

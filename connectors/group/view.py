@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from echo_stream.connectors.claims import Claim, Claims
-from echo_stream.connectors.group_record import GroupRecord
-from echo_stream.connectors.offset_ranges import ends_of, union
-from echo_stream.connectors.segments import Segment, SegmentFolder
+from echo_stream.connectors.group.claims import Claim, Claims
+from echo_stream.connectors.group.offset_ranges import ends_of, union
+from echo_stream.connectors.group.record import GroupRecord
+from echo_stream.connectors.group.segments import Segment, SegmentFolder
 from echo_stream.connectors.storage.state_locks import short_lock
 from echo_stream.errors import StateError
 

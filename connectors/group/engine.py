@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from echo_stream.connectors.group_merge import merge_group, replace_segments
-from echo_stream.connectors.group_record import GroupRecord
-from echo_stream.connectors.group_state import GroupState
-from echo_stream.connectors.group_view import GroupView
+from echo_stream.connectors.group.merge import merge_group, replace_segments
+from echo_stream.connectors.group.record import GroupRecord
+from echo_stream.connectors.group.state import GroupState
+from echo_stream.connectors.group.view import GroupView
 from echo_stream.connectors.storage.state_store import save_snapshot, selected
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.engine.echo_coreset import EchoCoreset

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.group_state import GroupState
-from echo_stream.connectors.group_view import GroupView
-from echo_stream.connectors.offset_ranges import union
-from echo_stream.connectors.segments import Segment
+from echo_stream.connectors.group.offset_ranges import union
+from echo_stream.connectors.group.segments import Segment
+from echo_stream.connectors.group.state import GroupState
+from echo_stream.connectors.group.view import GroupView
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.state_locks import long_lock
 from echo_stream.connectors.storage.state_store import save_snapshot, selected

@@ -10,11 +10,11 @@ from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import replace
 
-from echo_stream.connectors.group_claiming import Claiming
-from echo_stream.connectors.group_merge import take_group_snapshot
-from echo_stream.connectors.group_report import LentTrainer, Totals
-from echo_stream.connectors.group_state import GroupState
-from echo_stream.connectors.group_term import Term
+from echo_stream.connectors.group.claiming import Claiming
+from echo_stream.connectors.group.merge import take_group_snapshot
+from echo_stream.connectors.group.report import LentTrainer, Totals
+from echo_stream.connectors.group.state import GroupState
+from echo_stream.connectors.group.term import Term
 from echo_stream.connectors.kafka.membership import Assignment, LostError, RebalancedError
 from echo_stream.connectors.kafka.source import KafkaSource
 from echo_stream.connectors.process.shutdown import Signals

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from echo_stream.connectors.group_merge import take_group_snapshot
-from echo_stream.connectors.group_state import GroupState
+from echo_stream.connectors.group.merge import take_group_snapshot
+from echo_stream.connectors.group.state import GroupState
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.engine.echo_coreset import EchoCoreset

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from echo_stream.connectors.claims import Claim
-from echo_stream.connectors.group_record import GroupRecord
-from echo_stream.connectors.group_view import GroupView
+from echo_stream.connectors.group.claims import Claim
+from echo_stream.connectors.group.record import GroupRecord
+from echo_stream.connectors.group.view import GroupView
 from echo_stream.connectors.runner.status_reader import Life, is_well, read_members, read_status
 from echo_stream.connectors.storage.snapshots import check_state, newest_manifest
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 
-from echo_stream.connectors.group_merge import total_skipped
-from echo_stream.connectors.group_state import GroupState
-from echo_stream.connectors.group_term import Term
+from echo_stream.connectors.group.merge import total_skipped
+from echo_stream.connectors.group.state import GroupState
+from echo_stream.connectors.group.term import Term
 from echo_stream.connectors.runner.monitor import RunMonitor
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.run.observer import Phase

@@ -1,0 +1,1 @@
+"""Consumer groups: several processes that share topics and a state."""
