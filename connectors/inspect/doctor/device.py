@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from echo_stream._common.device import resolve_device
-from echo_stream.connectors.doctor.finding import Finding
+from echo_stream.connectors.inspect.doctor.finding import Finding
 from echo_stream.connectors.process.cores import usable_cores
 from echo_stream.errors import ConfigError
 

@@ -6,7 +6,7 @@ from importlib.metadata import requires, version
 from kafka import codec
 from packaging.requirements import Requirement
 
-from echo_stream.connectors.doctor.finding import Finding
+from echo_stream.connectors.inspect.doctor.finding import Finding
 
 CODECS = {"gzip": codec.has_gzip, "lz4": codec.has_lz4, "snappy": codec.has_snappy,
           "zstd": codec.has_zstd}  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from echo_stream.connectors.doctor.finding import Finding
+from echo_stream.connectors.inspect.doctor.finding import Finding
 from echo_stream.connectors.storage.private import open_to
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import psutil
 
-from echo_stream.connectors.doctor.finding import Finding
 from echo_stream.connectors.group.view import GroupView
+from echo_stream.connectors.inspect.doctor.finding import Finding
 from echo_stream.connectors.runner.status_reader import read_members, read_status
 from echo_stream.connectors.storage.snapshots import is_state
 from echo_stream.connectors.storage.state_store import GROUP_MANIFEST

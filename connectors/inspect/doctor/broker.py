@@ -7,8 +7,8 @@ from pathlib import Path
 
 from kafka import KafkaConsumer, TopicPartition
 
-from echo_stream.connectors.doctor.finding import Finding
-from echo_stream.connectors.doctor.state import newest_checkpoint
+from echo_stream.connectors.inspect.doctor.finding import Finding
+from echo_stream.connectors.inspect.doctor.state import newest_checkpoint
 from echo_stream.connectors.kafka.client import check_servers, check_topic, errors_for_people
 from echo_stream.connectors.kafka.client_config import ClientConfig
 from echo_stream.connectors.kafka.identity import Identity, IdentityClient
