@@ -15,8 +15,8 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from benchmarks.streams import ClusterStream
 from echo_stream.config import EngineConfig
+from echo_stream.connectors.app.consumer import consume
 from echo_stream.connectors.codecs import CodecConfig
-from echo_stream.connectors.consumer import consume
 from echo_stream.connectors.kafka.client_config import ClientConfig
 from echo_stream.connectors.kafka.config import CLIENT_OPTIONS, KafkaConfig
 from echo_stream.connectors.kafka.offsets import partition_name

@@ -28,7 +28,8 @@ def memory():
 stages = {"python": [], "torch": ["torch"],
           "scikit-learn, SciPy, pandas, Arrow": ["sklearn.base", "pyarrow.parquet"],
           "Kafka client": ["kafka"],
-          "echo-stream": ["echo_stream.connectors.consumer", "echo_stream.connectors.kafka.source"]}
+          "echo-stream": ["echo_stream.connectors.app.consumer",
+                          "echo_stream.connectors.kafka.source"]}
 found, before = {}, (0, 0)
 for stage, names in stages.items():
     for name in names:

@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.command import call
 from echo_stream._common.typing import Cell
-from echo_stream.connectors.query import query_snapshot
+from echo_stream.connectors.inspect.query import query_snapshot
 from echo_stream.connectors.storage.snapshot_files import write_snapshot
 from echo_stream.connectors.storage.units import verify_unit
 from echo_stream.coreset.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot

@@ -11,7 +11,7 @@ from echo_stream.cli.output import emit, say
 from echo_stream.cli.watching import watched
 
 if TYPE_CHECKING:
-    from echo_stream.connectors.demo import Scores
+    from echo_stream.connectors.app.demo import Scores
 
 QUERY = "SELECT label, count(*) AS n FROM coreset WHERE role = 'core' GROUP BY label ORDER BY label"
 
@@ -30,7 +30,7 @@ def demo(*, out: Path, budget: int, seed: int) -> None:
     Example:
       echo-stream demo --out my-demo
     """
-    from echo_stream.connectors import demo as story  # noqa: PLC0415 - imports torch
+    from echo_stream.connectors.app import demo as story  # noqa: PLC0415 - imports torch
 
     say("1. digits arrive one after another; every 500 a snapshot is written")
     with watched(story.STREAM_SAMPLES) as monitor:

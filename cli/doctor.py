@@ -20,7 +20,7 @@ from echo_stream.cli.output import emit_rows
 from echo_stream.cli.secrets import SECRETS
 
 if TYPE_CHECKING:
-    from echo_stream.connectors.doctor import Finding
+    from echo_stream.connectors.inspect.doctor import Finding
     from echo_stream.connectors.kafka.client_config import ClientConfig
 
 
@@ -66,7 +66,7 @@ def doctor(
 
 def _of_secrets(values: dict[str, Any]) -> "Iterator[Finding]":
     """Yield what there is of the files of secrets that the options name."""
-    from echo_stream.connectors.doctor import check_secret_files  # noqa: PLC0415
+    from echo_stream.connectors.inspect.doctor import check_secret_files  # noqa: PLC0415
 
     paths = [*(values[f"{name}_file"] for name in SECRETS), values["ssl_keyfile"]]
     yield from check_secret_files(path for path in paths if path is not None)
@@ -80,7 +80,7 @@ def _findings(
     device: str,
 ) -> "Iterator[Finding]":
     """Yield what each check finds; names that could be none of a broker are refused first."""
-    from echo_stream.connectors import doctor as checks  # noqa: PLC0415 - imports torch, kafka
+    from echo_stream.connectors.inspect import doctor as checks  # noqa: PLC0415 - imports torch, kafka
 
     yield from checks.check_packages()
     yield from checks.check_device(device)

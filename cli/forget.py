@@ -35,7 +35,7 @@ def forget(*, sample_id: str, state: Path | None, features: str | None, device: 
         raise click.UsageError(msg)
     from dataclasses import asdict  # noqa: PLC0415
 
-    from echo_stream.connectors.forgetting import forget_sample  # noqa: PLC0415 - imports torch
+    from echo_stream.connectors.app.forgetting import forget_sample  # noqa: PLC0415 - imports torch
 
     if features is not None:
         allow_local_modules()

@@ -48,7 +48,7 @@ def label(
     """
     from dataclasses import asdict  # noqa: PLC0415
 
-    from echo_stream.connectors.labelling import (  # noqa: PLC0415 - imports torch
+    from echo_stream.connectors.app.labelling import (  # noqa: PLC0415 - imports torch
         label_samples,
         label_snapshot,
     )

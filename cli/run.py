@@ -161,7 +161,7 @@ def run(
     open_source = source_opener(data, values, state / "decoding", engine_config.max_text_bytes)
     from dataclasses import asdict, replace  # noqa: PLC0415
 
-    from echo_stream.connectors.consumer import consume  # noqa: PLC0415 - imports torch
+    from echo_stream.connectors.app.consumer import consume  # noqa: PLC0415 - imports torch
     from echo_stream.connectors.files.intake import FirstLook  # noqa: PLC0415
     from echo_stream.connectors.process.retrying import Patience  # noqa: PLC0415
     from echo_stream.connectors.runner.consumption import Group  # noqa: PLC0415

@@ -83,7 +83,7 @@ def export(
     Example:
       echo-stream snapshots export coreset.npz --state DIR
     """
-    from echo_stream.connectors.export import export_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.inspect.export import export_snapshot  # noqa: PLC0415
 
     written = export_snapshot(_read(state, snapshot), target, image_shape=image_shape)
     emit(_written(written))
@@ -101,7 +101,7 @@ def plot(*, target: Path, state: Path | None, snapshot: str | None, overwrite: b
     Example:
       echo-stream snapshots plot map.png --state DIR
     """
-    from echo_stream.connectors.plot import plot_map  # noqa: PLC0415 - imports matplotlib
+    from echo_stream.connectors.inspect.plot import plot_map  # noqa: PLC0415 - imports matplotlib
 
     emit(_written(plot_map(_read(state, snapshot), target, overwrite=overwrite)))
 

@@ -36,7 +36,7 @@ def why(
       echo-stream why user-4711 --state DIR --data sample.npy
     """
     folder = needed_state(state)
-    from echo_stream.connectors.why import why_sample  # noqa: PLC0415 - imports torch
+    from echo_stream.connectors.inspect.why import why_sample  # noqa: PLC0415 - imports torch
 
     if features is not None:
         allow_local_modules()

@@ -26,7 +26,7 @@ KILLED = -signal.SIGKILL
 LIMIT_S = 240.0  # on a busy machine
 IMPORTED = (
     "echo_stream.cli.main",
-    "echo_stream.connectors.consumer",
+    "echo_stream.connectors.app.consumer",
     "echo_stream.connectors.dead_letters.topic",
     "echo_stream.connectors.files.data_files",
     "echo_stream.connectors.kafka.sink",

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from echo_stream import EchoCoreset
+from echo_stream.connectors.app.stored_engine import stored_engine
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.snapshots import find_snapshot
 from echo_stream.connectors.storage.units import list_units, verify_unit
-from echo_stream.connectors.stored_engine import stored_engine
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import ArraySource

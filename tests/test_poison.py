@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from echo_stream import EchoCoreset
 from echo_stream._common.typing import Array
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.consumer import consume
+from echo_stream.connectors.app.consumer import consume
 from echo_stream.connectors.dead_letters.files import read_dead_letters
 from echo_stream.connectors.kafka.records import Record
 from echo_stream.connectors.storage.snapshots import newest_manifest

@@ -12,9 +12,9 @@ import pytest
 
 from echo_stream import EchoCoreset
 from echo_stream.connectors.dead_letters.files import DeadLetterFile
-from echo_stream.connectors.export import export_npz
+from echo_stream.connectors.inspect.export import export_npz
+from echo_stream.connectors.inspect.query import query_snapshot
 from echo_stream.connectors.process.retrying import Patience
-from echo_stream.connectors.query import query_snapshot
 from echo_stream.connectors.storage.snapshot_files import read_snapshot, write_snapshot
 from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.connectors.storage.units import list_units, read_manifest

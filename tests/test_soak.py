@@ -7,11 +7,11 @@ import pytest
 
 from benchmarks.streams import BATCH, ClusterStream
 from echo_stream import EchoCoreset, EngineConfig
+from echo_stream.connectors.app.stored_engine import stored_engine
 from echo_stream.connectors.files.data_files import file_source
 from echo_stream.connectors.kafka.sink import ProduceConfig
 from echo_stream.connectors.runner.status_reader import STATUS_FILE
 from echo_stream.connectors.storage.engine_files import write_generation
-from echo_stream.connectors.stored_engine import stored_engine
 from tests.broker import Broker
 from tests.cli.commands import answer, on
 from tests.conftest import MakeTopic

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Response
 
-from echo_stream.connectors.export import export_snapshot
 from echo_stream.connectors.http.api import PREFIX, REFUSALS, SampleId, SnapshotName
 from echo_stream.connectors.http.snapshot_views import NEWEST, SnapshotView, SnapshotViews
-from echo_stream.connectors.images import as_png
+from echo_stream.connectors.inspect.export import export_snapshot
+from echo_stream.connectors.inspect.images import as_png
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.snapshots import open_snapshot
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from kafka import KafkaAdminClient, codec
 
-from echo_stream.connectors.doctor import packages
+from echo_stream.connectors.inspect.doctor import packages
 from tests.broker import Broker
 from tests.cli.commands import TINY, answer, content, on, run_command, send, units, write_data
 from tests.conftest import MakeTopic

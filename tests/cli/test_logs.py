@@ -102,7 +102,7 @@ def test_levels_are_of_ours_and_of_the_client(
     run: Run, monkeypatch: pytest.MonkeyPatch, words: list[str], passes: list[str]
 ) -> None:
     """The client's lines are there on demand; the status line unless told otherwise."""
-    from echo_stream.connectors import consumer  # noqa: PLC0415 - only here
+    from echo_stream.connectors.app import consumer  # noqa: PLC0415 - only here
 
     def speak(*arguments: Any, **options: Any) -> Any:
         for name in ("echo_stream.x", "echo_stream.status", "kafka.client"):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from kafka import KafkaAdminClient
 
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.consumer import consume
+from echo_stream.connectors.app.consumer import consume
 from echo_stream.connectors.dead_letters.limits import LetterLimits
 from echo_stream.connectors.dead_letters.message import PREFIX, from_record, smaller, to_message
 from echo_stream.connectors.dead_letters.originals import read_originals

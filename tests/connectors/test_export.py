@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from echo_stream import EchoCoreset, Snapshot
-from echo_stream.connectors.export import export_npz
 from echo_stream.connectors.files.data_files import read_file
+from echo_stream.connectors.inspect.export import export_npz
 from echo_stream.errors import ConfigError
 from tests.strategies import identity_generation
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from echo_stream import EchoCoreset, Snapshot
 from echo_stream._common.typing import Array
-from echo_stream.connectors.export import export_snapshot
 from echo_stream.connectors.files.data_files import read_file
+from echo_stream.connectors.inspect.export import export_snapshot
 from echo_stream.errors import ConfigError, DataError
 
 N = 24

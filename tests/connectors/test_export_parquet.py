@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from echo_stream import EchoCoreset, Snapshot
-from echo_stream.connectors.export import export_snapshot
 from echo_stream.connectors.files.data_files import read_file
+from echo_stream.connectors.inspect.export import export_snapshot
 
 # Reads a file as the users of Hugging Face datasets do, without a network.
 LOADER = """

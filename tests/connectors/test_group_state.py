@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from echo_stream import EchoCoreset, EngineConfig
-from echo_stream.connectors.forgetting import forget_sample
+from echo_stream.connectors.app.forgetting import forget_sample
+from echo_stream.connectors.app.labelling import label_samples
 from echo_stream.connectors.group.merge import compact, merge_group, take_group_snapshot
 from echo_stream.connectors.group.offset_ranges import ends_of, union
 from echo_stream.connectors.group.state import GroupState
 from echo_stream.connectors.group.term import Term
-from echo_stream.connectors.labelling import label_samples
 from echo_stream.connectors.storage.snapshots import find_snapshot, snapshot_manifest
 from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.errors import FencedError, StateError

@@ -9,7 +9,7 @@ from PIL import Image
 
 from echo_stream import EchoCoreset, Snapshot
 from echo_stream._common.typing import Array
-from echo_stream.connectors.plot import (
+from echo_stream.connectors.inspect.plot import (
     BRIDGE_COLOUR,
     CORE_COLOUR,
     EDGE_COLOUR,

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pytest
 
 from echo_stream import EchoCoreset, Snapshot
-from echo_stream.connectors.query import MAX_ROWS, query_snapshot, query_table
-from echo_stream.connectors.sql_tables import open_tables
+from echo_stream.connectors.inspect.query import MAX_ROWS, query_snapshot, query_table
+from echo_stream.connectors.inspect.sql_tables import open_tables
 from echo_stream.connectors.storage.snapshot_files import write_snapshot
 from echo_stream.errors import QueryError, SnapshotError
 from tests.strategies import identity_generation

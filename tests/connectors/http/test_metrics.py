@@ -9,7 +9,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from echo_stream import EngineConfig
-from echo_stream.connectors.consumer import consume
+from echo_stream.connectors.app.consumer import consume
 from echo_stream.connectors.http.metrics import RunCollector
 from echo_stream.connectors.runner.monitor import PHASES, Reading, RunMonitor
 from echo_stream.run.config import RunConfig

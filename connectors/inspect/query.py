@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from echo_stream.connectors.sql_tables import open_tables
+from echo_stream.connectors.inspect.sql_tables import open_tables
 from echo_stream.errors import QueryError, first_line
 
 if TYPE_CHECKING:

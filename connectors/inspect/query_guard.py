@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from echo_stream.connectors.query import too_late
+from echo_stream.connectors.inspect.query import too_late
 from echo_stream.errors import QueryError
 
 LOOK_S = 0.05  # how often time and memory are looked at

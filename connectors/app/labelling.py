@@ -7,15 +7,15 @@ from functools import partial
 from pathlib import Path
 
 from echo_stream._common.typing import Label
+from echo_stream.connectors.app.label_files import read_labels
+from echo_stream.connectors.app.stored_engine import stored_engine
 from echo_stream.connectors.group.record import GroupRecord
-from echo_stream.connectors.label_files import read_labels
 from echo_stream.connectors.process.clock import timestamp
 from echo_stream.connectors.storage.checkpoints import list_checkpoints
 from echo_stream.connectors.storage.snapshot_files import read_snapshot, write_snapshot
 from echo_stream.connectors.storage.snapshots import check_state, list_snapshots, open_snapshot
 from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.connectors.storage.units import check_free
-from echo_stream.connectors.stored_engine import stored_engine
 from echo_stream.coreset.building import with_labels
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.sketch.late_labels import late_labels

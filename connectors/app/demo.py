@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from echo_stream.config import EngineConfig, Preset
-from echo_stream.connectors.consumer import consume
-from echo_stream.connectors.plot import plot_map
-from echo_stream.connectors.query import query_snapshot
+from echo_stream.connectors.app.consumer import consume
+from echo_stream.connectors.inspect.plot import plot_map
+from echo_stream.connectors.inspect.query import query_snapshot
 from echo_stream.connectors.runner.monitor import RunMonitor
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.snapshots import find_snapshot

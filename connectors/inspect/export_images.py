@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from echo_stream._common.typing import Label
-from echo_stream.connectors.images import as_png
+from echo_stream.connectors.inspect.images import as_png
 from echo_stream.connectors.storage.targets import new_folder
 from echo_stream.coreset.snapshot import Snapshot
 

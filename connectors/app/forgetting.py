@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from echo_stream.connectors.app.stored_engine import stored_engine
 from echo_stream.connectors.group.segments import versions
 from echo_stream.connectors.storage.snapshot_files import roles_of
 from echo_stream.connectors.storage.snapshots import each_snapshot
 from echo_stream.connectors.storage.units import list_units, read_manifest
-from echo_stream.connectors.stored_engine import stored_engine
 from echo_stream.connectors.training.model_files import METRICS_FILE
 from echo_stream.errors import SnapshotError
 

@@ -26,11 +26,11 @@ def export_snapshot(
     if target.suffix == ".npz":
         return export_npz(snapshot, target)
     if target.suffix == ".parquet":
-        from echo_stream.connectors.export_parquet import export_parquet  # noqa: PLC0415
+        from echo_stream.connectors.inspect.export_parquet import export_parquet  # noqa: PLC0415
 
         return export_parquet(snapshot, target)
     if not target.suffix:
-        from echo_stream.connectors.export_images import export_images  # noqa: PLC0415
+        from echo_stream.connectors.inspect.export_images import export_images  # noqa: PLC0415
 
         return export_images(snapshot, target, image_shape=image_shape)
     msg = f"{target} is no .npz or .parquet file and, with a suffix, no folder of images"

@@ -1,0 +1,1 @@
+"""Look into states and snapshots: SQL, explanations, exports, pictures, checks."""
