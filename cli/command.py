@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from echo_stream.cli.logs import use_logs
-from echo_stream.cli.settings import settings_of, use_settings
-from echo_stream.cli.variables import check_variables
+from echo_stream.cli.options.settings import settings_of, use_settings
+from echo_stream.cli.options.variables import check_variables
+from echo_stream.cli.output.logs import use_logs
 from echo_stream.errors import BadMessagesError, ConfigError, DataError
 
 config_option = click.Option(

@@ -10,7 +10,8 @@ import sys
 import click
 
 from echo_stream import __version__
-from echo_stream.cli import (
+from echo_stream.cli.command import Group, config_option
+from echo_stream.cli.commands import (
     build,
     config,
     demo,
@@ -27,9 +28,8 @@ from echo_stream.cli import (
     train,
     why,
 )
-from echo_stream.cli.command import Group, config_option
-from echo_stream.cli.logs import use_logs
-from echo_stream.cli.output import complain, leave
+from echo_stream.cli.output.logs import use_logs
+from echo_stream.cli.output.output import complain, leave
 from echo_stream.connectors.process.malloc import keep_freed_memory
 from echo_stream.errors import (
     BadMessagesError,

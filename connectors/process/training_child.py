@@ -1,8 +1,8 @@
 """The command line in a process that ends with its parent, however that ends.
 
 `python -m echo_stream.connectors.process.training_child ARGUMENTS` does what
-`echo-stream ARGUMENTS` does. The parent holds the other end of a pipe that is its standard input, and the system
-closes it when the parent is gone.
+`echo-stream ARGUMENTS` does. The parent holds the other end of a pipe that is its standard
+input, and the system closes it when the parent is gone.
 """
 
 import os

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from echo_stream.cli.watching import watched
+from echo_stream.cli.output.watching import watched
 from tests.cli.commands import TINY, N, Result, refusal, run_command, write_data
 
 Run = Callable[..., Result]
@@ -132,7 +132,7 @@ def test_a_line_a_minute_where_there_is_no_terminal(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It has the numbers that a terminal shows, as fields."""
-    monkeypatch.setattr("echo_stream.cli.watching.LOG_EVERY_S", 0.01)
+    monkeypatch.setattr("echo_stream.cli.output.watching.LOG_EVERY_S", 0.01)
     caplog.set_level(logging.INFO)
     with watched(None):
         while not caplog.records:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echo_stream.cli.logs import use_logs
-from echo_stream.cli.output import emit_rows, say
-from echo_stream.cli.printable import printable, printable_json
+from echo_stream.cli.output.logs import use_logs
+from echo_stream.cli.output.output import emit_rows, say
+from echo_stream.cli.output.printable import printable, printable_json
 from tests.cli.commands import TINY, N, Result, answer, run_command, write_data
 
 HOSTILE = (

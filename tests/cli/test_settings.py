@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from echo_stream.cli.main import cli
-from echo_stream.cli.settings import settings_of
+from echo_stream.cli.options.settings import settings_of
 from tests.cli.commands import TINY, N, answer, refusal, run_command, units, write_data
 
 

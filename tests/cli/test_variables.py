@@ -48,8 +48,8 @@ def test_other_variable_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (result.exit_code, result.json()) == (0, [])
     (line,) = result.stderr.splitlines()
     assert line.endswith(
-        "WARNING echo_stream.cli.variables ECHO_STREAM_OWNER in the environment means nothing; "
-        "`echo-stream config show` lists all settings"
+        "WARNING echo_stream.cli.options.variables ECHO_STREAM_OWNER in the environment means "
+        "nothing; `echo-stream config show` lists all settings"
     )
 
 
@@ -58,7 +58,7 @@ def test_warning_is_a_line_of_the_log(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("ECHO_STREAM_OWNER", "us")
     result = run_command("run", tmp_path / "no.npz", "--state", tmp_path, "--log-format", "json")
     first, *_ = result.stderr.splitlines()
-    assert json.loads(first)["logger"] == "echo_stream.cli.variables"
+    assert json.loads(first)["logger"] == "echo_stream.cli.options.variables"
 
 
 @pytest.mark.parametrize(

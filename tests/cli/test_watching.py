@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from echo_stream.cli.watching import status_line
+from echo_stream.cli.output.watching import status_line
 from echo_stream.connectors.runner.monitor import Reading, RunMonitor
 from echo_stream.run.observer import PartitionProgress
 from echo_stream.run.report import RunReport

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echo_stream.cli.command import as_written
-from echo_stream.cli.options import allow_local_modules, option, together
-from echo_stream.cli.output import say
-from echo_stream.cli.parameters import Duration, Interval, Share, Size
-from echo_stream.cli.settings import settings_file
-from echo_stream.cli.train import train
-from echo_stream.cli.train_options import recipe_config
+from echo_stream.cli.commands.train import train
+from echo_stream.cli.options.parameters import Duration, Interval, Share, Size
+from echo_stream.cli.options.settings import settings_file
+from echo_stream.cli.options.shared import allow_local_modules, option, together
+from echo_stream.cli.options.train import recipe_config
+from echo_stream.cli.output.output import say
 from echo_stream.errors import ConfigError
 
 if TYPE_CHECKING:

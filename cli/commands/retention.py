@@ -5,14 +5,14 @@ from pathlib import Path
 import click
 
 from echo_stream.cli.command import Command
-from echo_stream.cli.options import (
+from echo_stream.cli.options.shared import (
     format_option,
     needed_state,
     option,
     snapshot_option,
     state_option,
 )
-from echo_stream.cli.output import emit, emit_rows
+from echo_stream.cli.output.output import emit, emit_rows
 
 
 @click.command(cls=Command)

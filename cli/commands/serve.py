@@ -6,14 +6,14 @@ from pathlib import Path
 import click
 
 from echo_stream.cli.command import Command
-from echo_stream.cli.http_options import http_config, http_options, served
-from echo_stream.cli.logs import log_options
-from echo_stream.cli.options import (
+from echo_stream.cli.options.http import http_config, http_options, served
+from echo_stream.cli.options.shared import (
     allow_local_modules,
     features_option,
     needed_state,
     state_option,
 )
+from echo_stream.cli.output.logs import log_options
 
 DEFAULT_ADDRESS = "127.0.0.1:8080"
 

@@ -7,10 +7,10 @@ import click
 from click.core import ParameterSource
 
 from echo_stream.cli.command import Group
-from echo_stream.cli.options import format_option
-from echo_stream.cli.output import emit_rows
-from echo_stream.cli.parameters import ClientOptions, Duration, Interval, Shape, redacted
-from echo_stream.cli.settings import Setting, settings_file, settings_of
+from echo_stream.cli.options.parameters import ClientOptions, Duration, Interval, Shape, redacted
+from echo_stream.cli.options.settings import Setting, settings_file, settings_of
+from echo_stream.cli.options.shared import format_option
+from echo_stream.cli.output.output import emit_rows
 
 
 @click.group(cls=Group)

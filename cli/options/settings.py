@@ -12,7 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from echo_stream.cli.parameters import ClientOptions, Interval, Size
+from echo_stream.cli.options.parameters import ClientOptions, Interval, Size
 from echo_stream.errors import ConfigError
 
 _FILE = "echo_stream.config"  # key of the context's shared store: the file that was read

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echo_stream.cli.client_options import client_options
 from echo_stream.cli.command import Command
-from echo_stream.cli.http_options import token_file_option
-from echo_stream.cli.options import (
+from echo_stream.cli.options.client import client_options
+from echo_stream.cli.options.http import token_file_option
+from echo_stream.cli.options.secrets import SECRETS
+from echo_stream.cli.options.shared import (
     device_option,
     format_option,
     option,
     servers_option,
     state_option,
 )
-from echo_stream.cli.output import emit_rows
-from echo_stream.cli.secrets import SECRETS
+from echo_stream.cli.output.output import emit_rows
 
 if TYPE_CHECKING:
     from echo_stream.connectors.inspect.doctor import Finding

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import click
 
-from echo_stream.cli.secrets import SECRETS
+from echo_stream.cli.options.secrets import SECRETS
 from echo_stream.errors import ConfigError
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from echo_stream.cli.command import Command
-from echo_stream.cli.options import (
+from echo_stream.cli.options.parameters import Interval
+from echo_stream.cli.options.shared import (
     allow_local_modules,
     device_option,
     format_option,
@@ -17,9 +18,8 @@ from echo_stream.cli.options import (
     snapshot_option,
     state_option,
 )
-from echo_stream.cli.output import emit, emit_rows, progress, say, warn_provisional
-from echo_stream.cli.parameters import Interval
-from echo_stream.cli.train_options import model_options, recipe_config, recipe_options
+from echo_stream.cli.options.train import model_options, recipe_config, recipe_options
+from echo_stream.cli.output.output import emit, emit_rows, progress, say, warn_provisional
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from echo_stream.cli.settings import Setting
+from echo_stream.cli.options.settings import Setting
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]

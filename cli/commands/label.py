@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from echo_stream.cli.command import Command
-from echo_stream.cli.options import (
+from echo_stream.cli.options.settings import is_flag
+from echo_stream.cli.options.shared import (
     allow_local_modules,
     device_option,
     features_option,
@@ -13,8 +14,7 @@ from echo_stream.cli.options import (
     snapshot_option,
     state_option,
 )
-from echo_stream.cli.output import emit, say
-from echo_stream.cli.settings import is_flag
+from echo_stream.cli.output.output import emit, say
 
 
 @click.command(cls=Command)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from echo_stream.cli.command import Command
-from echo_stream.cli.options import data_argument, engine_options, option, state_option
-from echo_stream.cli.output import emit, progress, say, tell
-from echo_stream.cli.settings import is_flag
+from echo_stream.cli.options.settings import is_flag
+from echo_stream.cli.options.shared import data_argument, engine_options, option, state_option
+from echo_stream.cli.output.output import emit, progress, say, tell
 
 if TYPE_CHECKING:
     from echo_stream.config import EngineConfig

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from echo_stream.cli.command import Command
-from echo_stream.cli.options import data_format_option, option, snapshot_option, state_option
-from echo_stream.cli.output import emit_parquet, emit_rows, say, warn_provisional
+from echo_stream.cli.options.shared import data_format_option, option, snapshot_option, state_option
+from echo_stream.cli.output.output import emit_parquet, emit_rows, say, warn_provisional
 
 
 @click.command(cls=Command)

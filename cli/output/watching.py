@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from echo_stream.cli.logs import STATUS_LOGGER
+from echo_stream.cli.output.logs import STATUS_LOGGER
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

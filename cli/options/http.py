@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from echo_stream.cli.options import option, together
-from echo_stream.cli.output import say
-from echo_stream.cli.secrets import secret
+from echo_stream.cli.options.secrets import secret
+from echo_stream.cli.options.shared import option, together
+from echo_stream.cli.output.output import say
 
 if TYPE_CHECKING:
     from fastapi import APIRouter

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echo_stream.cli.command import Command
-from echo_stream.cli.options import option, seed_option
-from echo_stream.cli.output import emit, say
-from echo_stream.cli.watching import watched
+from echo_stream.cli.options.shared import option, seed_option
+from echo_stream.cli.output.output import emit, say
+from echo_stream.cli.output.watching import watched
 
 if TYPE_CHECKING:
     from echo_stream.connectors.app.demo import Scores

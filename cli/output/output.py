@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echo_stream.cli.logs import write_as_line
-from echo_stream.cli.printable import printable, printable_json
+from echo_stream.cli.output.logs import write_as_line
+from echo_stream.cli.output.printable import printable, printable_json
 
 PIPE_WIDTH = 1_000
 

@@ -6,17 +6,17 @@ from typing import Any
 import click
 
 from echo_stream.cli.command import Group
-from echo_stream.cli.diff import diff
-from echo_stream.cli.options import (
+from echo_stream.cli.commands.diff import diff
+from echo_stream.cli.commands.retention import pin, prune, unpin, verify
+from echo_stream.cli.options.parameters import Shape
+from echo_stream.cli.options.shared import (
     format_option,
     needed_state,
     option,
     snapshot_option,
     state_option,
 )
-from echo_stream.cli.output import emit, emit_rows
-from echo_stream.cli.parameters import Shape
-from echo_stream.cli.retention import pin, prune, unpin, verify
+from echo_stream.cli.output.output import emit, emit_rows
 
 
 @click.group(cls=Group)

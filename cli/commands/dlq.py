@@ -4,18 +4,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echo_stream.cli.client_options import client_options
 from echo_stream.cli.command import Group
-from echo_stream.cli.dead_letters import read_letters, topic_option
-from echo_stream.cli.options import (
+from echo_stream.cli.options.client import client_options
+from echo_stream.cli.options.dead_letters import read_letters, topic_option
+from echo_stream.cli.options.parameters import Place
+from echo_stream.cli.options.shared import (
     format_option,
     option,
     servers_option,
     state_option,
     together,
 )
-from echo_stream.cli.output import emit, emit_rows, say
-from echo_stream.cli.parameters import Place
+from echo_stream.cli.output.output import emit, emit_rows, say
 
 if TYPE_CHECKING:
     from echo_stream.connectors.dead_letters.message import DeadLetter

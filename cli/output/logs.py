@@ -9,8 +9,8 @@ from typing import Any, TextIO
 
 import click
 
-from echo_stream.cli.options import option, together
-from echo_stream.cli.printable import printable, printable_json
+from echo_stream.cli.options.shared import option, together
+from echo_stream.cli.output.printable import printable, printable_json
 
 STATUS_LOGGER = "echo_stream.status"  # the line a minute, which is there unless told otherwise
 LEVELS = ("debug", "info", "warning", "error")

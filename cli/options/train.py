@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echo_stream.cli.options import option, together
-from echo_stream.cli.parameters import Shape
+from echo_stream.cli.options.parameters import Shape
+from echo_stream.cli.options.shared import option, together
 
 if TYPE_CHECKING:
     from echo_stream.training.config import TrainConfig

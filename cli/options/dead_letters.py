@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echo_stream.cli.options import option, together
-from echo_stream.cli.output import say
-from echo_stream.cli.parameters import Size
-from echo_stream.cli.settings import is_flag
+from echo_stream.cli.options.parameters import Size
+from echo_stream.cli.options.settings import is_flag
+from echo_stream.cli.options.shared import option, together
+from echo_stream.cli.output.output import say
 
 if TYPE_CHECKING:
     from echo_stream.connectors.dead_letters.limits import LetterLimits

@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from echo_stream.cli.command import Command
-from echo_stream.cli.options import data_format_option, option, state_option
-from echo_stream.cli.output import emit, emit_parquet, emit_rows
+from echo_stream.cli.options.shared import data_format_option, option, state_option
+from echo_stream.cli.output.output import emit, emit_parquet, emit_rows
 
 BY = ("label", "role", "cell", "sample")
 

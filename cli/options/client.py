@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echo_stream.cli.options import option, together
-from echo_stream.cli.parameters import ClientOptions
-from echo_stream.cli.secrets import secret, warn_if_open
+from echo_stream.cli.options.parameters import ClientOptions
+from echo_stream.cli.options.secrets import secret, warn_if_open
+from echo_stream.cli.options.shared import option, together
 
 if TYPE_CHECKING:
     from echo_stream.connectors.kafka.client_config import ClientConfig

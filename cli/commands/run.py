@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echo_stream.cli.client_options import client_options
 from echo_stream.cli.command import Command
-from echo_stream.cli.dead_letters import letter_limits, topic_opener
-from echo_stream.cli.dead_letters import run_options as dead_letter_options
-from echo_stream.cli.http_options import http_config, http_options, served
-from echo_stream.cli.logs import log_options
-from echo_stream.cli.options import (
+from echo_stream.cli.options.client import client_options
+from echo_stream.cli.options.dead_letters import letter_limits, topic_opener
+from echo_stream.cli.options.dead_letters import run_options as dead_letter_options
+from echo_stream.cli.options.http import http_config, http_options, served
+from echo_stream.cli.options.parameters import Duration, Interval, Shape, Start
+from echo_stream.cli.options.retrain import (
+    child_trainer,
+    examiner_of,
+    hooks_of,
+    retrain_options,
+    trains_anew,
+)
+from echo_stream.cli.options.settings import is_flag
+from echo_stream.cli.options.shared import (
     allow_local_modules,
     engine_options,
     option,
@@ -21,18 +29,10 @@ from echo_stream.cli.options import (
     state_option,
     together,
 )
-from echo_stream.cli.output import emit, say, tell
-from echo_stream.cli.parameters import Duration, Interval, Shape, Start
-from echo_stream.cli.retrain_options import (
-    child_trainer,
-    examiner_of,
-    hooks_of,
-    retrain_options,
-    trains_anew,
-)
-from echo_stream.cli.settings import is_flag
-from echo_stream.cli.train_options import model_options
-from echo_stream.cli.watching import watched
+from echo_stream.cli.options.train import model_options
+from echo_stream.cli.output.logs import log_options
+from echo_stream.cli.output.output import emit, say, tell
+from echo_stream.cli.output.watching import watched
 
 if TYPE_CHECKING:
     from fastapi import APIRouter

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from echo_stream.cli.client_options import client_options
 from echo_stream.cli.command import Command
-from echo_stream.cli.options import data_argument, option, servers_option
-from echo_stream.cli.output import emit, progress
+from echo_stream.cli.options.client import client_options
+from echo_stream.cli.options.shared import data_argument, option, servers_option
+from echo_stream.cli.output.output import emit, progress
 
 if TYPE_CHECKING:
     from echo_stream.connectors.codecs import SampleFormat

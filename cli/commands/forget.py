@@ -5,13 +5,13 @@ from pathlib import Path
 import click
 
 from echo_stream.cli.command import Command
-from echo_stream.cli.options import (
+from echo_stream.cli.options.shared import (
     allow_local_modules,
     device_option,
     features_option,
     state_option,
 )
-from echo_stream.cli.output import emit, say
+from echo_stream.cli.output.output import emit, say
 
 
 @click.command(cls=Command)

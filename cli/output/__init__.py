@@ -1,0 +1,1 @@
+"""What is printed: results as JSON or tables on stdout, progress and log lines on stderr."""
