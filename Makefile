@@ -37,17 +37,17 @@ fuzz: $(VENV)/.group-test ## look long for wrong certificates and decoders; EXAM
 	ECHO_STREAM_FUZZ_EXAMPLES=$(EXAMPLES) ECHO_STREAM_FUZZ_CERTIFICATES=$(CERTIFICATES) \
 		ECHO_STREAM_FUZZ_LIVES=$(LIVES) \
 		ECHO_STREAM_FUZZ_MESSAGES=$(MESSAGES) ECHO_STREAM_FUZZ_DAMAGED=$(DAMAGED) \
-		$(BIN)/pytest --timeout 0 tests/test_certificates.py tests/test_repair.py tests/test_many_certificates.py \
-		tests/test_pool_bounds.py \
-		tests/connectors/test_codecs_fuzz.py
+		$(BIN)/pytest --timeout 0 tests/engine/sketch/test_certificates.py tests/engine/engine/test_repair.py tests/engine/sketch/test_many_certificates.py \
+		tests/engine/sketch/test_pool_bounds.py \
+		tests/connectors/codecs/test_codecs_fuzz.py
 
 kills: $(VENV)/.group-test ## kill consumers KILLS= times while their topic is being written
 	.ci/debian-packages
-	ECHO_STREAM_KILLS=$(KILLS) $(BIN)/pytest --timeout 0 tests/test_kafka_kills.py tests/test_group_kills.py
+	ECHO_STREAM_KILLS=$(KILLS) $(BIN)/pytest --timeout 0 tests/recovery/test_kafka_kills.py tests/recovery/test_group_kills.py
 
 soak: $(VENV)/.group-test ## run four consumers at full speed for SOAK_MINUTES= each; memory and files must be flat
 	.ci/debian-packages
-	ECHO_STREAM_SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/pytest -s --timeout 0 tests/test_soak.py
+	ECHO_STREAM_SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/pytest -s --timeout 0 tests/recovery/test_soak.py
 
 bench: $(VENV)/.group-bench ## measure; FASHION_MNIST and EMBEDDINGS name the data's folders
 	$(BIN)/python -m benchmarks.quality run benchmarks/plans/quick.toml \
@@ -74,7 +74,7 @@ format: $(VENV)/.group-lint ## format the code and sort the imports
 
 kafka: venv ## run a Kafka broker in the foreground, on 127.0.0.1:9092 if that is free
 	.ci/debian-packages
-	$(BIN)/python -m tests.broker
+	$(BIN)/python -m tests.support.kafka.broker
 
 package: venv ## build the sdist and from it the wheel, and try that in a clean environment
 	rm -rf dist $(PACKAGE_VENV)

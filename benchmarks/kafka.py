@@ -27,7 +27,7 @@ from benchmarks.kafka_profile import profiles
 from benchmarks.kafka_rates import Topic, polled, ran, settled
 from benchmarks.kafka_stall import stalls
 from echo_stream.run.runtime import BATCH_SAMPLES
-from tests.broker import choose_broker
+from tests.support.kafka.broker import choose_broker
 
 SETTLED = 200_000  # messages counted before anything is measured
 SIZES = {64: 200_000, 768: 120_000}  # values of float32, and messages

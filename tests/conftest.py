@@ -9,9 +9,9 @@ import torch
 from hypothesis import settings
 from kafka import KafkaAdminClient
 
-from tests.apache_kafka import BrokerError
-from tests.broker import Broker, choose_broker, is_apache_required
-from tests.lives import Nursery, open_nursery
+from tests.support.crashes.lives import Nursery, open_nursery
+from tests.support.kafka.apache_kafka import BrokerError
+from tests.support.kafka.broker import Broker, choose_broker, is_apache_required
 
 # Times vary too much on small shared machines for deadlines to mean anything.
 settings.register_profile("local", deadline=None)

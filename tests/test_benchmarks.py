@@ -30,8 +30,8 @@ from echo_stream._common.typing import Array
 from echo_stream.config import Rank
 from echo_stream.errors import SourceError
 from tests.benchmarks.toy_files import write_idx
-from tests.broker import Broker
-from tests.strategies import clouds, codebook_generation, identity_generation
+from tests.support.kafka.broker import Broker
+from tests.support.strategies import clouds, codebook_generation, identity_generation
 
 
 def run(command: click.Command, *arguments: str) -> dict[str, object]:

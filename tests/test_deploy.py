@@ -16,8 +16,8 @@ from echo_stream.cli.main import EXIT_CODES, cli
 from echo_stream.connectors.http.limits import MAX_CONNECTIONS
 from echo_stream.connectors.http.metrics import RunCollector
 from echo_stream.connectors.runner.monitor import PHASES, RunMonitor
+from tests import ROOT
 
-ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "docs/deploy/echo-stream.service"
 ALERTS = ROOT / "docs/deploy/alerts.yml"
 OPERATIONS = ROOT / "docs/operations.md"

@@ -7,8 +7,8 @@ import click
 import pytest
 
 from echo_stream.cli.main import EXIT_CODES, cli
+from tests import ROOT
 
-ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md"]
 
 

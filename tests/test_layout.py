@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import echo_stream
+from tests import ROOT
 
-ROOT = Path(__file__).parent.parent
 FOLDERS = ("echo_stream", "connectors", "cli")
 LINKS = {"echo_stream/connectors", "echo_stream/cli"}
 

@@ -1,7 +1,7 @@
 """Bytes of a sketch: what it has in use, and the most that it can ever have.
 
 What Python's objects take was measured with tracemalloc, on 64-bit CPython 3.11;
-`tests/test_memory_bound.py` compares both with the heap.
+`tests/engine/sketch/test_memory_bound.py` compares both with the heap.
 """
 
 import sys

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from echo_stream.connectors.http import HttpConfig, HttpServer, create_app, state_routers
-from tests.cli.commands import TINY, answer, write_data
+from tests.support.commands import TINY, answer, write_data
 
 
 def make_state(folder: Path, *, snapshots: int = 3) -> Path:

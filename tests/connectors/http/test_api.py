@@ -19,9 +19,9 @@ from echo_stream.connectors.http.events import MAX_LISTENERS
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.snapshots import list_snapshots
 from echo_stream.coreset.snapshot import Snapshot
-from tests.cli.commands import answer
 from tests.connectors.http.rig import ask
 from tests.connectors.http.state_rig import make_state, served_state
+from tests.support.commands import answer
 
 TOKEN = "correct-horse-battery"
 

@@ -17,9 +17,10 @@ from echo_stream.run.observer import PartitionProgress
 from echo_stream.run.report import RunReport
 from echo_stream.samples.source import ArraySource, Batch, RejectedSample
 from echo_stream.samples.validation import as_samples
+from tests import ROOT
 from tests.connectors.http.rig import ask, served
 
-OPERATIONS = Path(__file__).parents[3] / "docs/operations.md"
+OPERATIONS = ROOT / "docs/operations.md"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 

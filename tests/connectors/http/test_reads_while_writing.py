@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from kafka import KafkaProducer
 
-from tests.broker import Broker
-from tests.cli.commands import TINY, command_process, finish, on, wait_until
 from tests.conftest import MakeTopic
 from tests.connectors.http.rig import Answer, ask
+from tests.support.commands import TINY, command_process, finish, on, wait_until
+from tests.support.kafka.broker import Broker
 
 SNAPSHOTS = 50
 EACH = 40  # samples from one snapshot to the next

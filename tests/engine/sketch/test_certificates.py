@@ -1,0 +1,437 @@
+"""No certificate is ever wrong: the worst bug that this project can have."""
+
+import os
+from collections.abc import Iterator
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from echo_stream import EchoCoreset, Generation, Snapshot
+from echo_stream._common.hashes import hash_ids
+from echo_stream._common.typing import Array
+from echo_stream.config import Rank
+from echo_stream.errors import ConfigError
+from echo_stream.sketch import sketch
+from echo_stream.sketch.pools.certificates import (
+    Drop,
+    Standing,
+    collapsed,
+    drop_bound,
+    is_certified,
+)
+from tests.support.strategies import codebook_generation, falling_quota, identity_generation, twins
+
+Row = tuple[tuple[int, ...], str, int, str]
+"""What a row claims: cell, role, rank in the cell, id."""
+
+ORDERS = (
+    "as drawn", "backwards", "along an axis", "inward", "outward", "by cell", "duplicates last",
+    "outlier first",
+)  # fmt: skip
+KINDS = (
+    "normal", "lattice", "decimals", "equal", "growing", "clusters", "outliers", "spiral", "twins",
+    "falling",
+)  # fmt: skip
+# Support vectors a cell, on top of the budget; or a share of it.
+supports = st.one_of(st.integers(0, 3), st.sampled_from([0.0, 0.2, 0.5]))
+# Thousands by the nightly run: make fuzz sets it.
+EXAMPLES = int(os.environ.get("ECHO_STREAM_FUZZ_EXAMPLES", "150"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_blocks() -> Iterator[None]:
+    """Cut blocks of 16 and keep small reservoirs: small clouds have epochs and drop samples.
+
+    One thread: on a busy machine, threads that wait for each other take ten times as long.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sketch, "BLOCK_SIZE", 16)
+        patch.setattr("echo_stream.sketch.pools.reservoir.MIN_SIZE", 32)
+        patch.setattr("echo_stream.sketch.pools.reservoir.SAMPLES_PER_CODEWORD", 2)
+        yield
+    torch.set_num_threads(threads)
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> Array:
+    """Draw a stream of points of shape (n, 2), float32, in an order meant to mislead."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    size = draw(st.integers(50, 600))
+    points = cloud(draw(st.sampled_from(KINDS)), size, rng)
+    return points[order_of(draw(st.sampled_from(ORDERS)), points, rng)].astype(np.float32)
+
+
+def cloud(kind: str, size: int, rng: np.random.Generator) -> Array:
+    """Return points of one kind, most of them in [0, 1]^2."""
+    centre, noise = rng.uniform(0.2, 0.8, 2), rng.normal(0, 1, (size, 2))
+    turns, along = rng.integers(2, 12), np.linspace(0, 1, size)[:, None]
+    around = np.hstack([np.cos(2 * np.pi * turns * along), np.sin(2 * np.pi * turns * along)])
+    far = 2.0 ** np.arange(size)[:, None].clip(0, 40)
+    clouds = {
+        "normal": centre + noise * 0.15,
+        "lattice": rng.integers(0, 5, (size, 2)) / 4,
+        "decimals": np.round(rng.random((size, 2)), 1),
+        "equal": rng.random((3, 2))[rng.integers(0, rng.integers(1, 4), size)],
+        "growing": centre + noise * np.linspace(0.001, 0.4, size)[:, None],
+        "clusters": rng.random((3, 2))[rng.integers(0, 3, size)] + noise * 0.02,
+        "outliers": centre + noise * 0.01 * far,
+        "spiral": 0.5 + 0.5 * along * around,
+        "twins": twins(size, rng),
+        "falling": falling_quota(rng),
+    }
+    return np.asarray(clouds[kind])
+
+
+def order_of(kind: str, points: Array, rng: np.random.Generator) -> Array:
+    """Return an order of arrival."""
+    radius = np.square(points - points.mean(axis=0)).sum(axis=1)
+    shuffled = rng.permutation(len(points))
+    orders = {
+        "as drawn": np.arange(len(points)),
+        "backwards": np.arange(len(points))[::-1],
+        "along an axis": np.argsort(points[:, 0], kind="stable"),
+        "inward": np.argsort(-radius, kind="stable"),
+        "outward": np.argsort(radius, kind="stable"),
+        "by cell": np.lexsort((shuffled, np.floor(points[:, 0] * 4))),
+        "duplicates last": np.concatenate([shuffled, rng.choice(shuffled, len(points) // 2)]),
+        "outlier first": np.argsort(-np.abs(points).max(axis=1), kind="stable"),
+    }
+    return orders[kind]
+
+
+def claims(snapshot: Snapshot) -> dict[Row, bool]:
+    """Return each row's claim and whether it is certified."""
+    rows = snapshot.rows
+    columns = (rows.cells, rows.roles, rows.rounds.tolist(), rows.samples.ids)
+    keys = zip(*columns, strict=True)
+    return dict(zip(keys, rows.certified.tolist(), strict=True))
+
+
+def truth(
+    points: Array, empty: EchoCoreset, ids: Array | None = None, y: Array | None = None
+) -> set[Row]:
+    """Return the batch choice of an engine's settings, from pools that drop nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        for slack in ("SLACK", "SUPPORT_SLACK"):
+            patch.setattr(f"echo_stream.sketch.pools.pools.{slack}", 10 * len(points))
+        patch.setattr(sketch, "BLOCK_SIZE", len(points))
+        engine = EchoCoreset.from_config(empty.config, generation=empty.generation_)
+        return set(claims(engine.partial_fit(points, y, ids=ids).snapshot()))
+
+
+def any_generation(side: int, points: Array, *, is_codebook: bool) -> Generation:
+    """Return a grid of a side, or a codebook of some of the points."""
+    if not is_codebook:
+        return identity_generation(2, side)
+    return codebook_generation(np.unique(np.round(points[: side**2], 3), axis=0))
+
+
+def any_engine(
+    budget: int, rank: Rank, support: int | float, generation: Generation
+) -> EchoCoreset:
+    """Return an engine with so many support vectors a cell, or with a share of support."""
+    if isinstance(support, float):
+        return EchoCoreset(budget, rank=rank, support_share=support, generation=generation)
+    return EchoCoreset(budget, preset="paper", rank=rank, support=support, generation=generation)
+
+
+def stream(points: Array, generation: Generation, budget: int, support: int) -> EchoCoreset:
+    """Stream points through an engine of the paper."""
+    return any_engine(budget, "center", support, generation).partial_fit(points)
+
+
+def assert_no_wrong_certificate(snapshot: Snapshot, expected: set[Row]) -> None:
+    """Check every certified row against the batch choice."""
+    wrong = {row for row, certified in claims(snapshot).items() if certified} - expected
+    assert not wrong
+
+
+@settings(max_examples=EXAMPLES)
+@given(
+    points=streams(),
+    side=st.sampled_from([1, 2, 4]),
+    budget=st.integers(1, 40),
+    support=supports,
+    rank=st.sampled_from(get_args(Rank)),
+    is_codebook=st.booleans(),
+)
+def test_a_certified_row_is_the_batch_choice(
+    points: Array, side: int, budget: int, support: int | float, rank: Rank, *, is_codebook: bool
+) -> None:
+    """In adversarial orders, at the end of the stream and in its middle."""
+    generation = any_generation(side, points, is_codebook=is_codebook)
+    engine = any_engine(budget, rank, support, generation)
+    half = len(points) // 2
+    for part in (slice(0, half), slice(half, None)):
+        engine.partial_fit(points[part])
+        expected = truth(points[: engine.n_seen_], engine)
+        assert_no_wrong_certificate(engine.snapshot(), expected)
+
+
+@settings(max_examples=EXAMPLES)
+@given(
+    points=streams(),
+    side=st.sampled_from([1, 3]),
+    budget=st.integers(1, 30),
+    cuts=st.lists(st.floats(0, 1), min_size=1, max_size=5),
+    support=supports,
+    rank=st.sampled_from(get_args(Rank)),
+    contiguous=st.booleans(),
+)
+def test_certificates_survive_merging(
+    points: Array,
+    side: int,
+    budget: int,
+    cuts: list[float],
+    support: int | float,
+    rank: Rank,
+    *,
+    contiguous: bool,
+) -> None:
+    """Shards of any size, merged, restored and streamed on: still none is wrong."""
+    generation = any_generation(side, points, is_codebook=contiguous)
+    rows = np.arange(len(points))
+    last = len(points) - 40 if len(points) > 80 else len(points)
+    arriving = rows[:last] if contiguous else np.random.default_rng(0).permutation(last)
+    # Cut anywhere: a shard that has dropped nothing must take over what others have dropped.
+    parts = np.split(arriving, sorted(int(cut * last) for cut in cuts))
+    engines = [
+        any_engine(budget, rank, support, generation).partial_fit(points[part], ids=part)
+        for part in parts
+    ]
+    merged = engines[0]
+    for engine in engines[1:]:
+        merged.merge(engine)
+    merged = EchoCoreset.from_state(merged.to_state())
+    merged.partial_fit(points[last:], ids=rows[last:])
+    assert_no_wrong_certificate(merged.snapshot(), truth(points, merged))
+
+
+@settings(max_examples=EXAMPLES)
+@given(
+    points=streams(),
+    side=st.sampled_from([1, 3]),
+    budget=st.integers(1, 30),
+    support=supports,
+    rank=st.sampled_from(get_args(Rank)),
+    is_codebook=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_certificates_survive_forgetting(
+    points: Array,
+    side: int,
+    budget: int,
+    support: int | float,
+    rank: Rank,
+    seed: int,
+    *,
+    is_codebook: bool,
+) -> None:
+    """Samples are forgotten as the stream goes on: the batch is that of what was not."""
+    rng = np.random.default_rng(seed)
+    generation = any_generation(side, points, is_codebook=is_codebook)
+    engine = any_engine(budget, rank, support, generation)
+    rows, gone = np.arange(len(points)), set()
+    for part in np.array_split(rows, 4):
+        engine.partial_fit(points[part], ids=part)
+        held = engine.coreset().ids[: rng.integers(0, 20)].astype(np.int64).tolist()
+        for row in [*held, *rng.integers(0, part[-1] + 1, 3).tolist()]:
+            if engine.forget(row):
+                gone.add(row)
+        left = np.array([row for row in rows[: part[-1] + 1] if row not in gone], dtype=np.int64)
+        assert engine.n_seen_ == len(left)
+        if len(left):
+            expected = truth(points[left], engine, ids=left)
+            assert_no_wrong_certificate(engine.snapshot(), expected)
+
+
+@pytest.mark.parametrize(("seed", "budget"), [(178, 6), (275, 5)])
+def test_nothing_enters_a_pool_beyond_what_it_has_dropped(seed: int, budget: int) -> None:
+    """A quota that falls leaves room where twins were, in the midst of an epoch."""
+    points = falling_quota(np.random.default_rng(seed)).astype(np.float32)
+    engine = stream(points, identity_generation(2, 2), budget, 0)
+    assert_no_wrong_certificate(engine.snapshot(), truth(points, engine))
+
+
+@settings(max_examples=EXAMPLES // 2)
+@given(
+    points=streams(),
+    side=st.sampled_from([1, 2, 4]),
+    budget=st.integers(1, 40),
+    support=supports,
+    rank=st.sampled_from(get_args(Rank)),
+    cut=st.floats(0, 1),
+    num_forgotten=st.integers(0, 5),
+    is_codebook=st.booleans(),
+)
+def test_merges_from_either_side_are_the_same(
+    points: Array,
+    side: int,
+    budget: int,
+    support: int | float,
+    rank: Rank,
+    cut: float,
+    num_forgotten: int,
+    *,
+    is_codebook: bool,
+) -> None:
+    """All rows, proven or not, and what is proven of them."""
+    generation = any_generation(side, points, is_codebook=is_codebook)
+    parts = np.split(np.arange(len(points)), [1 + int(cut * (len(points) - 2))])
+    sides = [
+        any_engine(budget, rank, support, generation).partial_fit(points[part], ids=part)
+        for part in parts
+    ]
+    for engine in sides:
+        for row in engine.coreset().ids[:num_forgotten]:
+            engine.forget(row)
+    one, other = (engine.copy() for engine in sides)
+    one.merge(sides[1])
+    other.merge(sides[0])
+    assert one.snapshot().id == other.snapshot().id
+    assert claims(one.snapshot()) == claims(other.snapshot())
+
+
+def test_a_cell_of_equal_samples_is_certified_whole() -> None:
+    """Ties are decided by the hash, which the stream knows as well as the batch."""
+    points = np.full((500, 2), 0.3, dtype=np.float32)
+    generation = identity_generation(2, 2)
+    engine = stream(points, generation, 10, 2)
+    snapshot = engine.snapshot()
+    assert snapshot.certified_fraction == 1.0
+    assert set(claims(snapshot)) == truth(points, engine)
+
+
+def test_a_shuffled_stream_is_certified_nearly_whole() -> None:
+    """Certificates are no empty promise: in a random order most rows get one."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform(0, 1, (20_000, 2)).astype(np.float32)
+    snapshot = stream(points, identity_generation(2, 5), 50, 2).snapshot()
+    assert snapshot.certified_fraction is not None
+    assert snapshot.certified_fraction > 0.95
+
+
+@pytest.mark.parametrize("value", [1e2, 1e6, 1e12, -1e14, 3e38])
+def test_an_outlier_takes_no_certificate_away_and_leaves_none_that_is_wrong(value: float) -> None:
+    """Its sums stay exact beside those of others, and are what they were once it is forgotten."""
+    for seed in range(6):
+        points = np.random.default_rng(seed).normal(0, 1, (600, 2)).astype(np.float32)
+        points[300, seed % 2] = value
+        made, ids = any_generation(5, points[:100], is_codebook=True), np.arange(600)
+        engine = stream(points, made, 40, 1)
+        snapshot = engine.snapshot()
+        assert_no_wrong_certificate(snapshot, truth(points, engine, ids))
+        assert (snapshot.certified_fraction or 0) > 0.5
+        rest = ids != 300
+        assert engine.forget(300) == 1
+        empty = stream(points[:1], made, 40, 1)
+        assert_no_wrong_certificate(engine.snapshot(), truth(points[rest], empty, ids[rest]))
+        alone = any_engine(40, "center", 1, made).partial_fit(points[rest], ids=ids[rest])
+        ours, expected = (each.snapshot().cells for each in (engine, alone))
+        assert ours.centroids.tobytes() == expected.centroids.tobytes()
+
+
+def test_nothing_is_certified_beyond_exact_sums() -> None:
+    """Where sums have left the range in which they are exact, no promise is made."""
+    points = np.random.default_rng(0).random((50, 2)).astype(np.float32)
+    engine = stream(points, identity_generation(2, 2), 10, 2)
+    assert engine.snapshot().certified_fraction == 1.0
+    arrays, meta = engine.to_state()
+    arrays["sketch.table.latent_sums"] = arrays["sketch.table.latent_sums"].copy()
+    arrays["sketch.table.latent_sums"][0, 0] = engine.generation_.latent_unit * 2.0**53
+    beyond = EchoCoreset.from_state((arrays, meta))
+    snapshot = beyond.snapshot()
+    assert (snapshot.certified_fraction, snapshot.manifest["sums_are_exact"]) == (0.0, False)
+    assert "beyond exact addition" in str(beyond.explain(snapshot.cells.cells[0])["core"])
+
+
+def test_a_tie_with_the_bound_is_no_proof() -> None:
+    """What was dropped at the same distance may come first: only strictly nearer is proven."""
+    drop = Drop(reference=np.zeros(2), distance=0.5)
+    centre, standing = np.zeros(2), Standing(0.0, (1, "a", 1), 9)
+    assert is_certified(0.49, standing, [drop], centre, farthest=False)
+    assert not is_certified(0.5, standing, [drop], centre, farthest=False)
+    assert is_certified(0.51, standing, [drop], centre, farthest=True)
+    assert not is_certified(0.5, standing, [drop], centre, farthest=True)
+
+
+def test_a_standing_is_proof_while_the_cell_is_as_it_was() -> None:
+    """A tie at one distance is settled by rank, until another sample has arrived."""
+    drop = Drop(np.zeros(2), distance=0.5, last=Standing(20.25, (5, "e", 0), 9))
+    for standing, proven in (
+        (Standing(20.25, (4, "d", 0), 9), True),
+        (Standing(20.25, (6, "f", 0), 9), False),
+        (Standing(20.25, (4, "d", 0), 10), False),
+    ):
+        assert is_certified(0.5, standing, [drop], np.zeros(2), farthest=False) is proven
+
+
+def test_merged_bounds_of_equal_samples_keep_the_earlier_tie() -> None:
+    """Of two bounds at one place the stricter one holds, whichever is older."""
+    place, ties = np.full(2, 0.3), [(5, "e", 0), (3, "c", 0), (9, "i", 0), (7, "g", 0)]
+    drops = collapsed([Drop(place, 0.0, tie) for tie in ties], np.zeros(2), farthest=False)
+    assert len(drops) <= 3
+    assert is_certified(0.0, Standing(0.0, (2, "b", 0), 9), drops, place, farthest=False)
+    assert not is_certified(0.0, Standing(0.0, (4, "d", 0), 9), drops, place, farthest=False)
+
+
+@given(
+    st.lists(st.tuples(st.floats(-1, 1), st.floats(0, 1)), min_size=1, max_size=8),
+    st.floats(-1, 1),
+)
+def test_merged_bounds_are_never_tighter(epochs: list[tuple[float, float]], centre: float) -> None:
+    """Merging the oldest epochs only weakens what is known, and not at the centre of then."""
+    for farthest in (False, True):
+        drops = [Drop(np.array([place]), distance) for place, distance in epochs]
+        merged = collapsed(drops, np.array([centre]), farthest=farthest)
+        for place in (centre, 0.1):
+            weak = drop_bound(merged, np.array([place]), farthest=farthest)
+            strong = drop_bound(drops, np.array([place]), farthest=farthest)
+            # What is proven is never closer than 0. Both have their own margin of 1e-12.
+            strong = strong if farthest else max(strong, 0.0)
+            assert weak >= strong - 1e-9 if farthest else weak <= strong + 1e-9
+            # At the centre itself, only margins are lost.
+            assert place != centre or max(weak, 0.0) == pytest.approx(max(strong, 0.0), abs=1e-9)
+
+
+def test_support_is_not_proven_where_core_is_missing() -> None:
+    """What a batch takes as core could be farthest: the stream holds it as support alone."""
+    points = np.random.default_rng(0).random((1_024, 2)).astype(np.float32)
+    engine = any_engine(4, "uniform", 0.25, identity_generation(2, 1)).partial_fit(points)
+    for row in np.argsort(hash_ids(np.arange(1_024)))[:22].tolist():
+        assert engine.forget(row) == 1
+    snapshot = engine.snapshot()
+    assert snapshot.manifest["num_substituted"] == 3
+    assert not any(claims(snapshot).values())
+
+
+def test_explain_says_what_is_proven_and_what_is_in_doubt() -> None:
+    """A cell's certified and doubtful samples are those of the snapshot, with the bound."""
+    rng = np.random.default_rng(1)
+    points = rng.uniform(0, 1, (3_000, 2)).astype(np.float32)
+    engine = stream(points[np.argsort(points[:, 0])], identity_generation(2, 2), 20, 2)
+    snapshot = engine.snapshot()
+    seen = set()
+    for cell in snapshot.cells.cells:
+        told = engine.explain(cell)
+        for role in ("core", "support"):
+            rows = {row[3]: proven for row, proven in claims(snapshot).items()
+                    if row[:2] == (cell, role)}  # fmt: skip
+            assert told[role]["held"] + told[role]["dropped"] == told["count"]
+            assert (told[role]["why"] is None) == (not told[role]["in_doubt"])
+            assert set(told[role]["certified"]) == {i for i, proven in rows.items() if proven}
+            assert {doubt["id"] for doubt in told[role]["in_doubt"]} == {
+                i for i, proven in rows.items() if not proven
+            }
+            if role == "core" and told[role]["in_doubt"]:
+                assert told[role]["in_doubt"][0]["distance"] >= told[role]["bound"] - 1e-9
+            seen |= {bool(told[role]["certified"]), bool(told[role]["in_doubt"])}
+    assert seen == {True, False}
+    with pytest.raises(ConfigError, match="is not occupied"):
+        engine.explain((77, 77))

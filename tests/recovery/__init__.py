@@ -1,0 +1,1 @@
+"""Runs that are killed, cut off or damaged, and what they make of it."""

@@ -1,0 +1,93 @@
+"""Consumers that read at full speed: one for a quarter of a minute, or four, for ten each."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks.streams import BATCH, ClusterStream
+from echo_stream import EchoCoreset, EngineConfig
+from echo_stream.connectors.app.stored_engine import stored_engine
+from echo_stream.connectors.files.data_files import file_source
+from echo_stream.connectors.kafka.sink import ProduceConfig
+from echo_stream.connectors.runner.status_reader import STATUS_FILE
+from echo_stream.connectors.storage.engine_files import write_generation
+from tests.conftest import MakeTopic
+from tests.support.commands import answer, on
+from tests.support.crashes.lives import Nursery, wait_for
+from tests.support.kafka.broker import Broker
+from tests.support.same_coreset import assert_nothing_certified_is_wrong, assert_same_sums
+from tests.support.soak import MANY, MIB, Production, Readings, samples_of, watch, write_samples
+
+pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+
+MINUTES = float(os.environ.get("ECHO_STREAM_SOAK_MINUTES", "0.25"))
+SAMPLES = int(os.environ.get("ECHO_STREAM_SOAK_SAMPLES", "10000000"))  # at most
+READ_EVERY_S = 1.0  # as often as a run writes its status
+REPEATING = 100_000  # ids, again and again
+ALL = [(64, REPEATING), (64, MANY), (784, REPEATING), (784, MANY)]
+FEW = ALL[:1]  # where there is less than a minute
+CONFIG = EngineConfig(budget=300, epochs=1, auto_regenerate=False)
+OPTIONS = (
+    *("--budget", 300, "--epochs", 1, "--checkpoint-every", "2s"),
+    *("--snapshot-every", "5s", "--keep-snapshots", 3),
+)
+CHECKED_BYTES = 4 * 1024**3  # more are not written to a disk to be counted again
+
+
+@pytest.mark.parametrize(("dim", "num_ids"), ALL if MINUTES >= 1 else FEW)
+def test_soak(
+    broker: Broker,
+    nursery: Nursery,
+    make_topic: MakeTopic,
+    tmp_path: Path,
+    *,
+    dim: int,
+    num_ids: int,
+) -> None:
+    """Memory and files are flat, the run keeps up, and its coreset becomes the batch's."""
+    topic, state = make_topic(partitions=4), tmp_path / "state"
+    stream = ClusterStream(dim=dim, seed=0)
+    first = next(samples_of(stream, MANY, MANY))
+    generation = EchoCoreset.from_config(CONFIG).fit_samples(first).generation_
+    trained = write_generation(generation, tmp_path)
+    words = ["run", *on(broker, topic), *OPTIONS, "--state", state, "--generation", trained]
+    readings = Readings()
+    with nursery.life(*words, name="soak") as run:
+        wait_for(lambda: (state / STATUS_FILE).exists() and phase(state) == "running", run)
+        sent = samples_of(stream, SAMPLES, num_ids)
+        production = Production(sent, ProduceConfig(topic, broker.bootstrap, "raw"), 60 * MINUTES)
+
+        def read(seconds: float) -> None:
+            told = answer("status", "--state", state)
+            assert told["life"] == "alive", run.said()
+            readings.read(told["pid"], seconds, told["n"], told["lag_records_total"])
+
+        watch(lambda: production.is_over, read, READ_EVERY_S)
+        n = production.num_sent()
+        wait_for(lambda: bool(answer("status", "--state", state)["n"] == n), run)
+        run.leave()
+    print(f"\n{readings.table()}\ngrowth {readings.growth_bytes() / MIB:.1f} MiB")  # noqa: T201 - what `make soak` is for
+    assert n >= BATCH
+    readings.check()
+    if 4 * n * dim <= CHECKED_BYTES:
+        write_samples(samples_of(stream, n, num_ids), n, dim, tmp_path / "samples.npz")
+        check_coreset(state, tmp_path / "samples.npz")
+
+
+def phase(state: Path) -> object:
+    """Return what the run over a state is doing."""
+    return answer("status", "--state", state).get("phase")
+
+
+def check_coreset(state: Path, data: Path) -> None:
+    """Check what has been counted against a batch of the same samples."""
+    with stored_engine(state, features=None, device="cpu") as engine:
+        batch = EchoCoreset.from_config(CONFIG, generation=engine.generation_)
+        exact = batch.fit_source(file_source(data)).snapshot()
+        assert_same_sums(engine.snapshot(), exact)
+        assert_nothing_certified_is_wrong(engine.snapshot(), exact)
+        engine.repair(file_source(data))
+        ours, rows = engine.snapshot().rows, exact.rows
+        assert ours.samples.ids.tolist() == rows.samples.ids.tolist()
+        assert ours.weights.tolist() == rows.weights.tolist()
