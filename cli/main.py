@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from echo_stream import __version__
+from echo_stream._common.version import __version__
 from echo_stream.cli.command import Group, config_option
 from echo_stream.cli.commands import (
     build,

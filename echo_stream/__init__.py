@@ -5,8 +5,9 @@ second, and `echo-stream --help` must not.
 """
 
 import importlib
-from importlib.metadata import version
 from typing import TYPE_CHECKING
+
+from echo_stream._common.version import __version__
 
 if TYPE_CHECKING:
     from echo_stream.config import EngineConfig
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from echo_stream.errors import EchoStreamError
     from echo_stream.generation.generation import Generation
     from echo_stream.samples.source import ArraySource
-
-__version__ = version("echo-stream")
 
 _MODULES = {
     "ArraySource": "echo_stream.samples.source",

@@ -1,8 +1,10 @@
 """The package is whole, its layers point one way, and importing it is quick."""
 
 import ast
+import graphlib
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,46 +12,101 @@ import pytest
 import echo_stream
 from tests import ROOT
 
-FOLDERS = ("echo_stream", "connectors", "cli")
-LINKS = {"echo_stream/connectors", "echo_stream/cli"}
+# Packages in order: each may import from those before it, and from itself.
+LAYERS = (
+    "echo_stream.errors", "echo_stream._common", "echo_stream.samples", "echo_stream.config",
+    "echo_stream.generation", "echo_stream.sketch", "echo_stream.coreset", "echo_stream.engine",
+    "echo_stream.training", "echo_stream.run",
+    "echo_stream.connectors.process", "echo_stream.connectors.storage",
+    "echo_stream.connectors.files", "echo_stream.connectors.codecs", "echo_stream.connectors.kafka",
+    "echo_stream.connectors.dead_letters", "echo_stream.connectors.training",
+    "echo_stream.connectors.runner", "echo_stream.connectors.group",
+    "echo_stream.connectors.inspect", "echo_stream.connectors.app", "echo_stream.connectors.http",
+    "echo_stream.cli",
+)  # fmt: skip
+ENGINE = LAYERS[: LAYERS.index("echo_stream.run") + 1]
+MOST_MODULES = 15
+MOST_ENTRIES = 12
 
 
-def sources(folder: str) -> list[Path]:
-    """Return the modules of a folder, not following the links."""
-    found = set((ROOT / folder).rglob("*.py"))
-    return sorted(found - {path for link in LINKS for path in (ROOT / link).rglob("*.py")})
+def modules() -> dict[str, Path]:
+    """Return the modules of the package by name, those behind its links once."""
+    found = {}
+    for folder in ("echo_stream", "connectors", "cli"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if folder != "echo_stream" or path.resolve() == path:
+                parts = path.relative_to(ROOT).with_suffix("").parts
+                name = ".".join(parts if folder == "echo_stream" else ("echo_stream", *parts))
+                found[name.removesuffix(".__init__")] = path
+    return found
 
 
-def imports(path: Path) -> set[str]:
-    """Return the modules that a file imports, anywhere in it."""
+MODULES = modules()
+
+
+def imports(module: str) -> set[str]:
+    """Return the modules that a module imports, anywhere in it."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
-            found.add(node.module or "")
+            below = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (below & MODULES.keys()) or {node.module or ""}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
     return found
 
 
+def layer(module: str) -> str | None:
+    """Return the layer that a module belongs to."""
+    return next((name for name in LAYERS if f"{module}.".startswith(f"{name}.")), None)
+
+
+def test_every_module_belongs_to_a_layer() -> None:
+    """All but the packages themselves, and `python -m echo_stream`."""
+    tops = {"echo_stream", "echo_stream.__main__", "echo_stream.connectors"}
+    assert {name for name in MODULES if layer(name) is None} == tops
+
+
 def test_every_package_is_built() -> None:
     """A folder of modules that is no package would vanish from the wheel."""
-    folders = {path.parent for folder in FOLDERS for path in sources(folder)}
+    folders = {path.parent for path in MODULES.values()}
     assert not [folder for folder in folders if not (folder / "__init__.py").exists()]
 
 
-@pytest.mark.parametrize("path", sources("echo_stream"), ids=lambda path: path.name)
-def test_the_engine_imports_no_connector(path: Path) -> None:
-    """The engine neither opens a socket nor reads the clock: its layers point one way."""
-    outside = {"echo_stream.connectors", "echo_stream.cli", "kafka", "time", "datetime", "socket"}
-    allowed = {"echo_stream.cli.main"} if path.name == "__main__.py" else set()
-    used = {name for name in imports(path) for other in outside if name.startswith(other)}
-    assert used <= allowed
+def test_no_import_goes_upwards() -> None:
+    """A package imports from those before it in the order of layers alone."""
+    upwards = {
+        (module, other)
+        for module in MODULES
+        for other in imports(module)
+        if (own := layer(module))
+        and (its := layer(other))
+        and LAYERS.index(its) > LAYERS.index(own)
+    }
+    assert not upwards
 
 
-@pytest.mark.parametrize("path", sources("connectors"), ids=lambda path: path.name)
-def test_connectors_import_no_command(path: Path) -> None:
-    """The command line stands on the connectors, not the other way round."""
-    assert not {name for name in imports(path) if name.startswith("echo_stream.cli")}
+def test_no_imports_go_in_a_circle() -> None:
+    """Not even one that only type checkers follow, or that is put off into a function."""
+    graph = {module: imports(module) & MODULES.keys() for module in MODULES}
+    list(graphlib.TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if layer(name) in ENGINE])
+def test_the_engine_touches_nothing_outside(module: str) -> None:
+    """It neither opens a socket nor reads the clock."""
+    outside = {"kafka", "time", "datetime", "socket"}
+    assert not {name for name in imports(module) if name.split(".")[0] in outside}
+
+
+def test_packages_are_small_enough_to_be_read() -> None:
+    """A newcomer looks at a dozen entries at the top, and at fifteen modules in a package."""
+    parents = (path.parent for path in MODULES.values() if path.name != "__init__.py")
+    num_modules = Counter(str(folder.relative_to(ROOT)) for folder in parents)
+    assert {folder: n for folder, n in num_modules.items() if n > MOST_MODULES} == {}
+    for top in ("echo_stream", "connectors"):
+        entries = {path for path in (ROOT / top).iterdir() if not path.is_symlink()}
+        assert len([path for path in entries if not path.name.startswith("__")]) <= MOST_ENTRIES
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

@@ -7,7 +7,7 @@ when a dead letter is read, so that what arrived comes back as it was.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from echo_stream import __version__
+from echo_stream._common.version import __version__
 from echo_stream.connectors.kafka.records import Record
 from echo_stream.connectors.kafka.sink import Message
 from echo_stream.samples.samples import Origin

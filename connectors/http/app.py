@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from fastapi import APIRouter, FastAPI
 
-from echo_stream import __version__
+from echo_stream._common.version import __version__
 from echo_stream.connectors.http.errors import answer_errors
 from echo_stream.connectors.http.events import MAX_LISTENERS
 from echo_stream.connectors.http.guard import Guard

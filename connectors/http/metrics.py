@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from echo_stream import __version__
+from echo_stream._common.version import __version__
 from echo_stream.connectors.process.clock import epoch_s, now_s
 from echo_stream.connectors.runner.monitor import PHASES, RunMonitor
 

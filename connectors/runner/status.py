@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import psutil
 
-from echo_stream import __version__
+from echo_stream._common.version import __version__
 from echo_stream.connectors.process.clock import now_s, timestamp
 from echo_stream.connectors.runner.monitor import RunMonitor
 from echo_stream.connectors.runner.status_reader import FORMAT_VERSION

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from echo_stream import __version__
 from echo_stream._common.typing import State
+from echo_stream._common.version import __version__
 from echo_stream.connectors.storage.engine_files import read_tensors, tensors_writer
 from echo_stream.connectors.storage.private import make_folder, opener
 from echo_stream.connectors.storage.state_locks import is_held

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from echo_stream import __version__
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray, Label
+from echo_stream._common.version import __version__
 from echo_stream.coreset.choosing import Choice, choose
 from echo_stream.coreset.dealing import order_cells, row_weights
 from echo_stream.coreset.maps import Map, map_of

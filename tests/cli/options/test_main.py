@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from echo_stream import __version__
+from echo_stream._common.version import __version__
 from echo_stream.cli.main import WAITING, cli
 from echo_stream.connectors.storage import snapshots
 from tests.support.commands import (
