@@ -25,7 +25,8 @@ from echo_stream._common.typing import Cell
 from echo_stream.connectors.inspect.query import query_snapshot
 from echo_stream.connectors.storage.snapshot_files import write_snapshot
 from echo_stream.connectors.storage.units import verify_unit
-from echo_stream.coreset.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
+from echo_stream.coreset.rows import CellRows, CoresetRows, EdgeRows
+from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.samples.samples import Samples, as_objects
 
 QUESTIONS = {

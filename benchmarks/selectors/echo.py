@@ -14,7 +14,8 @@ from echo_stream import EchoCoreset
 from echo_stream._common.device import resolve_device
 from echo_stream._common.typing import IntArray
 from echo_stream.config import EngineConfig
-from echo_stream.coreset.snapshot import Role, Snapshot
+from echo_stream.coreset.rows import Role
+from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.generation.generation import Generation, train_generation
 from echo_stream.samples.samples import Samples
 from echo_stream.training.weights import has_proportions

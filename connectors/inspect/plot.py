@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from echo_stream.connectors.storage.targets import new_file
-from echo_stream.coreset.snapshot import MAP_AXES, Snapshot
+from echo_stream.coreset.rows import MAP_AXES
+from echo_stream.coreset.snapshot import Snapshot
 
 INCHES = (8.0, 7.0)
 DOTS_PER_INCH = 120

@@ -28,7 +28,8 @@ from echo_stream.connectors.storage.snapshots import (
     snapshot_manifest,
 )
 from echo_stream.connectors.storage.units import FileWriter, write_unit
-from echo_stream.coreset.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
+from echo_stream.coreset.rows import CellRows, CoresetRows, EdgeRows
+from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.errors import SnapshotError, first_line
 from echo_stream.samples.samples import Origin, Samples, as_objects
 from echo_stream.samples.validation import SampleSchema

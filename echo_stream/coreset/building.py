@@ -14,7 +14,8 @@ from echo_stream.coreset.choosing import Choice, choose
 from echo_stream.coreset.dealing import order_cells, row_weights
 from echo_stream.coreset.maps import Map, map_of
 from echo_stream.coreset.picks import bound_of, explain
-from echo_stream.coreset.snapshot import CellRows, CoresetRows, EdgeRows, Snapshot
+from echo_stream.coreset.rows import CellRows, CoresetRows, EdgeRows
+from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.errors import ConfigError
 from echo_stream.samples.label_counts import label_counts
 from echo_stream.samples.members import Member, copies, cross_off, samples_from, united
@@ -23,6 +24,7 @@ from echo_stream.sketch.cells import CellStatistics
 from echo_stream.sketch.graph import PCGraph
 from echo_stream.sketch.pools.distance_pools import DistancePools
 from echo_stream.sketch.pools.pools import latents
+from echo_stream.sketch.size import memory_bound, size_bytes
 from echo_stream.sketch.sketch import Sketch
 
 FORMAT_VERSION = 2
@@ -275,8 +277,8 @@ def _manifest(sketch: Sketch, rows: CoresetRows, cells: CellRows, choice: Choice
         # A slot without a row counts as one that is not proven.
         "certified_fraction": float(rows.certified.astype(bool).sum() / max(choice.num_slots, 1)),
         "sums_are_exact": sketch.table.is_exact,
-        "state_bytes": sketch.size_with(held),
-        "state_bytes_bound": sketch.memory_bound,
+        "state_bytes": size_bytes(sketch, held),
+        "state_bytes_bound": memory_bound(sketch),
     }
     manifest["id"] = f"{sketch.n:012d}-{_digest(manifest, rows)}"
     return manifest

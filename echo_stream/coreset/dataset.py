@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from echo_stream._common.typing import Label
-from echo_stream.coreset.snapshot import CoresetRows
+from echo_stream.coreset.rows import CoresetRows
 from echo_stream.samples.samples import sorted_labels
 from echo_stream.samples.tensors import to_input
 

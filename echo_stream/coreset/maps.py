@@ -6,7 +6,7 @@ import numpy as np
 
 from echo_stream._common.device import single_threaded
 from echo_stream._common.typing import FloatArray
-from echo_stream.coreset.snapshot import MAP_AXES
+from echo_stream.coreset.rows import MAP_AXES
 from echo_stream.sketch.cells import CellStatistics
 
 

@@ -1,100 +1,18 @@
 """A snapshot: the coreset of one moment, with the cells and edges that it came from."""
 
+from collections import Counter
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from echo_stream._common.typing import Array, Cell, FloatArray, IntArray
-from echo_stream.samples.samples import Samples
+from echo_stream._common.typing import Label
+from echo_stream.coreset.rows import CellRows, CoresetRows, EdgeRows, Role
+from echo_stream.samples.samples import Samples, sorted_labels
 
 if TYPE_CHECKING:
     from echo_stream.coreset.dataset import SnapshotDataset, WeightedBatches
-
-Role = Literal["core", "support"]
-MAP_AXES = 2
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CoresetRows:
-    """The rows of a coreset: core samples in the order of selection, then support.
-
-    Attributes
-    ----------
-    samples : Samples
-        Payloads, ids, labels (object, None where unknown) and origins, n rows.
-    roles : ndarray of shape (n,), object
-        "core" or "support".
-    rounds : ndarray of shape (n,), int64
-        1-based rank in the cell.
-    cells : list of tuple of int
-        Index of each row's cell.
-    degrees, cell_counts : ndarray of shape (n,), int64
-    weights : ndarray of shape (n,), float64
-        Samples that a row stands for; they sum to N.
-    certified : ndarray of shape (n,), object
-        True or False; None where no certificate was sought.
-    latents : ndarray of shape (n, d), float64
-        z.
-    maps : ndarray of shape (n, 2), float64
-        Coordinates for pictures.
-    """
-
-    samples: Samples
-    roles: Array
-    rounds: IntArray
-    cells: list[Cell]
-    degrees: IntArray
-    cell_counts: IntArray
-    weights: FloatArray
-    certified: Array
-    latents: FloatArray
-    maps: FloatArray
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.samples)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CellRows:
-    """The occupied cells, in order of index.
-
-    Attributes
-    ----------
-    cells : list of tuple of int
-    counts, degrees : ndarray of shape (M,), int64
-    centroids : ndarray of shape (M, d), float64
-    maps : ndarray of shape (M, 2), float64
-    means : ndarray of shape (M, D), float32
-        Means of all samples counted, as a model sees samples: flat, uint8 divided by 255.
-        D is 0 where they are not kept: without support, or where features measure samples.
-    """
-
-    cells: list[Cell]
-    counts: IntArray
-    degrees: IntArray
-    centroids: FloatArray
-    maps: FloatArray
-    means: Array
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EdgeRows:
-    """The edges of the PC graph.
-
-    Attributes
-    ----------
-    left, right : list of tuple of int
-        Indices of the two cells.
-    lengths : ndarray of shape (E,), float64
-    is_bridge : ndarray of shape (E,), bool
-    """
-
-    left: list[Cell]
-    right: list[Cell]
-    lengths: FloatArray
-    is_bridge: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,8 +85,6 @@ class Snapshot:
         -----
         O(rows + cells). A sample is its id; in "by_role" it counts in each role that it has.
         """
-        from echo_stream.coreset.comparison import compare  # noqa: PLC0415 - it knows snapshots
-
         return compare(self, after)
 
     def as_dataset(self) -> "SnapshotDataset":
@@ -212,3 +128,125 @@ class Snapshot:
             seed=seed,
             labelled=labelled,
         )
+
+
+Row = tuple[str, str, Label, tuple[int, ...]]
+"""Id, role, label and cell of a row."""
+
+
+def compare(before: Snapshot, after: Snapshot) -> dict[str, Any]:
+    """Return the difference of two snapshots; see `Snapshot.diff`.
+
+    O(rows + cells).
+    """
+    rows_before, rows_after = _rows(before), _rows(after)
+    ids = {row[0] for row in rows_before}, {row[0] for row in rows_after}
+    entered, left = ids[1] - ids[0], ids[0] - ids[1]
+    is_same = before.manifest["generation"] == after.manifest["generation"]
+    return {
+        "before": before.id,
+        "after": after.id,
+        "n_before": before.n,
+        "n_after": after.n,
+        "same_generation": is_same,
+        "entered": sorted(entered),
+        "left": sorted(left),
+        "stayed": len(ids[0] & ids[1]),
+        "by_label": _by_label(rows_before, rows_after),
+        "by_role": [
+            {"role": role, **_changes(_ids(rows_before, 1, role), _ids(rows_after, 1, role))}
+            for role in ("core", "support")
+        ],
+        "by_cell": _by_cell(before, after, rows_before, rows_after) if is_same else None,
+        "drift": _drift(before, after) if is_same else None,
+    }
+
+
+def _rows(snapshot: Snapshot) -> list[Row]:
+    """Return what is compared of a snapshot's rows."""
+    rows = snapshot.rows
+    labels = [None] * len(rows) if rows.samples.labels is None else rows.samples.labels.tolist()
+    names = [str(name) for name in rows.samples.ids.tolist()]
+    return list(zip(names, rows.roles.tolist(), labels, rows.cells, strict=True))
+
+
+def _ids(rows: Iterable[Row], place: int, value: Hashable) -> set[str]:
+    """Return the ids of the rows with a value in a place."""
+    return {row[0] for row in rows if row[place] == value}
+
+
+def _changes(before: set[str], after: set[str]) -> dict[str, int]:
+    """Return how many ids came, went and stayed."""
+    return {
+        "entered": len(after - before),
+        "left": len(before - after),
+        "stayed": len(before & after),
+    }
+
+
+def _grouped(rows: Iterable[Row], place: int) -> dict[Any, set[str]]:
+    """Return the ids of the rows by the value in a place."""
+    grouped: dict[Any, set[str]] = {}
+    for row in rows:
+        grouped.setdefault(row[place], set()).add(row[0])
+    return grouped
+
+
+def _by_label(before: list[Row], after: list[Row]) -> list[dict[str, Any]]:
+    """Return the changes of each label, in order of labels, unknown ones last."""
+    groups = _grouped(before, 2), _grouped(after, 2)
+    known = sorted_labels({*groups[0], *groups[1]} - {None})
+    unknown = [None] if None in groups[0] or None in groups[1] else []
+    return [
+        {"label": label, **_changes(groups[0].get(label, set()), groups[1].get(label, set()))}
+        for label in (*known, *unknown)
+    ]
+
+
+def _by_cell(
+    before: Snapshot, after: Snapshot, rows_before: list[Row], rows_after: list[Row]
+) -> list[dict[str, Any]]:
+    """Return the changes of each cell's rows and count, in order of index."""
+    groups = _grouped(rows_before, 3), _grouped(rows_after, 3)
+    counts = _counts(before), _counts(after)
+    return [
+        {
+            "cell": list(cell),
+            **_changes(groups[0].get(cell, set()), groups[1].get(cell, set())),
+            "count_before": counts[0][cell],
+            "count_after": counts[1][cell],
+            "share_before": counts[0][cell] / before.n,
+            "share_after": counts[1][cell] / after.n,
+        }
+        for cell in sorted({*counts[0], *counts[1]})
+    ]
+
+
+def _counts(snapshot: Snapshot) -> Counter[tuple[int, ...]]:
+    """Return the count of each occupied cell."""
+    cells = snapshot.cells
+    return Counter(dict(zip(cells.cells, cells.counts.tolist(), strict=True)))
+
+
+def _drift(before: Snapshot, after: Snapshot) -> dict[str, Any]:
+    """Return how far the shares of cells are apart, and that of what came between the two.
+
+    Distances are total variation: half the sum of differences of shares, from 0 to 1.
+    """
+    counts = _counts(before), _counts(after)
+    between = {cell: counts[1][cell] - counts[0][cell] for cell in {*counts[0], *counts[1]}}
+    # After samples were forgotten, or of two streams, there is no "between".
+    is_grown = after.n > before.n and min(between.values()) >= 0
+    return {
+        "distance": _distance(counts[0], counts[1]),
+        "distance_of_new": _distance(counts[0], Counter(between)) if is_grown else None,
+        "cells_entered": len(set(counts[1]) - set(counts[0])),
+        "cells_left": len(set(counts[0]) - set(counts[1])),
+    }
+
+
+def _distance(one: Counter[tuple[int, ...]], other: Counter[tuple[int, ...]]) -> float:
+    """Return the total variation between the shares of two counts."""
+    totals = sum(one.values()), sum(other.values())
+    cells = sorted({*one, *other})
+    return sum(abs(one[cell] / totals[0] - other[cell] / totals[1]) for cell in cells) / 2

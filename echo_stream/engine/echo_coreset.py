@@ -27,6 +27,7 @@ from echo_stream.samples.tabular import (
     row_of,
 )
 from echo_stream.samples.validation import as_samples
+from echo_stream.sketch.size import memory_bound
 
 
 class EchoCoreset(ChangingEstimator):
@@ -315,7 +316,7 @@ class EchoCoreset(ChangingEstimator):
         WarmupError
             While the engine warms up: the number of cells is not known yet.
         """
-        return self._current.settled_sketch().memory_bound
+        return memory_bound(self._current.settled_sketch())
 
     def regenerate(
         self, source: Rereadable | Array | None = None, *, on_epoch: OnEpoch | None = None

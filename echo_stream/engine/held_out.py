@@ -14,7 +14,7 @@ from echo_stream.samples.label_log import LabelLog
 from echo_stream.samples.members import members_of, samples_from
 from echo_stream.samples.samples import Origin, Samples
 from echo_stream.samples.validation import SampleSchema
-from echo_stream.sketch.crossing import late_labels, to_forget
+from echo_stream.sketch.merging import late_labels, to_forget
 from echo_stream.sketch.pools.reservoir import Reservoir
 from echo_stream.sketch.state import columns_to_json, samples_from_json
 

@@ -31,6 +31,7 @@ from echo_stream.samples.scales import Finding, find_scales
 from echo_stream.samples.source import Rereadable, read_again
 from echo_stream.samples.validation import SampleSchema, check_sample_texts, check_texts
 from echo_stream.sketch.drift import Watch
+from echo_stream.sketch.merging import merge
 from echo_stream.sketch.sketch import Sketch
 
 
@@ -223,7 +224,7 @@ class Progress:
         """Absorb other, which is left unchanged; see `EchoCoreset.merge`."""
         sketch, theirs = self.settled_sketch(), other.settled_sketch()
         num_met = self.held_out.merge(other.held_out)
-        sketch.merge(theirs)
+        merge(sketch, theirs)
         sketch.changes.num_labelled += num_met
         sketch.changes.num_label_missed -= num_met
 

@@ -12,7 +12,7 @@ from echo_stream.generation.generation import Generation, check_format
 from echo_stream.samples.buffer import SampleBuffer
 from echo_stream.samples.changes import Changes
 from echo_stream.samples.samples import as_objects
-from echo_stream.sketch.mergeable import check_restorable
+from echo_stream.sketch.merging import check_restorable
 from echo_stream.sketch.state import (
     columns_to_json,
     samples_from_json,

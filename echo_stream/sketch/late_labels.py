@@ -8,12 +8,12 @@ import numpy as np
 from echo_stream._common.typing import Label
 from echo_stream.errors import DataError
 from echo_stream.samples.members import Member
-from echo_stream.samples.samples import label_of, larger_label
+from echo_stream.samples.samples import label_of
 from echo_stream.samples.validation import as_samples
 from echo_stream.sketch.member_index import Held
 
 if TYPE_CHECKING:
-    from echo_stream.sketch.sketch import Sketch
+    pass
 
 
 def late_labels(ids: Any, labels: Any) -> list[tuple[str, Label]]:
@@ -71,20 +71,3 @@ class LateLabels:
             if member.tie[2] == digest:
                 return member.relabelled(label)
         return member
-
-
-def merged_labels(sketch: "Sketch", other: "Sketch") -> dict[str, Label]:
-    """Return the labels of ids that two sketches hold, where a label came late to either.
-
-    Of several the larger one, numbers before text: which came last nobody knows, unless it
-    is logged; those are left out here.
-    """
-    mine, theirs = sketch.members(), other.members()
-    shared = {member.id for member in mine} & {member.id for member in theirs}
-    logs = sketch.changes.labels, other.changes.labels
-    shared = {name for name in shared if not any(name in log for log in logs)}
-    late: dict[str, list[Label]] = {}
-    for member in (*mine, *theirs):
-        if member.is_relabelled and member.id in shared:
-            late.setdefault(member.id, []).append(member.label)
-    return {name: larger_label(labels) for name, labels in late.items()}

@@ -6,20 +6,17 @@ What Python's objects take was measured with tracemalloc, on 64-bit CPython 3.11
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from echo_stream._common.scratch import rows_at_once
 from echo_stream.config import MAX_HELD_OUT
+from echo_stream.generation.generation import Generation
 from echo_stream.samples.label_counts import MAX_CHARACTERS, MAX_LABELS
 from echo_stream.samples.label_log import ENTRY_BYTES as LOGGED_BYTES
 from echo_stream.samples.label_log import MOST_LABELS
+from echo_stream.samples.members import Member
 from echo_stream.sketch.pools.certificates import MAX_CLOSED
+from echo_stream.sketch.sketch import BLOCK_SIZE, Sketch
 from echo_stream.sketch.witnesses import PAIR_BYTES
-
-if TYPE_CHECKING:
-    from echo_stream.generation.generation import Generation
-    from echo_stream.samples.members import Member
-    from echo_stream.sketch.sketch import Sketch
 
 FLOAT32_BYTES = 4
 FLOAT64_BYTES = 8
@@ -37,7 +34,7 @@ LABEL_BYTES = 200  # of a label's number of samples
 FIXED_BYTES = 65_536  # settings, and what else does not grow
 
 
-def size_bytes(sketch: "Sketch", members: Sequence["Member"], *, block_size: int) -> int:
+def size_bytes(sketch: Sketch, members: Sequence[Member]) -> int:
     """Return the bytes of sums, references, members held, and the memory to work in. O(members).
 
     Objects and text are counted, not the index of ids and not what `held_out` keeps apart.
@@ -47,10 +44,10 @@ def size_bytes(sketch: "Sketch", members: Sequence["Member"], *, block_size: int
     tables = sketch.table.size_bytes + sketch.pools.size_bytes + sketch.witnesses.size_bytes
     tables += POOL_BYTES * len(sketch.table) * len(sketch.pools.all())
     asked = sketch.forgotten.size_bytes + sketch.changes.size_bytes
-    return held + tables + asked + _scratch_bytes(sketch, block_size)
+    return held + tables + asked + _scratch_bytes(sketch)
 
 
-def memory_bound(sketch: "Sketch", *, block_size: int) -> int:
+def memory_bound(sketch: Sketch) -> int:
     """Return the most bytes that can be in use, whatever arrives.
 
     So many bytes hold the objects of the state, and so many its files. On top come the hashes
@@ -62,7 +59,7 @@ def memory_bound(sketch: "Sketch", *, block_size: int) -> int:
     places = pools.most_members(cells) + sketch.reservoir.size
     places += MAX_HELD_OUT if sketch.config.holdout else 0
     sample = _sample_bytes(generation) + 3 * text + PLACE_BYTES + INDEX_BYTES
-    samples = (places + block_size) * sample
+    samples = (places + BLOCK_SIZE) * sample
     # 2. Cells: sums and references, pools, and ids in the bounds on what they have dropped.
     dim = generation.encoder.dim
     sums = FLOAT64_BYTES * cells * 9 * (generation.num_features + dim)
@@ -76,26 +73,26 @@ def memory_bound(sketch: "Sketch", *, block_size: int) -> int:
     asked = sketch.forgotten.size_bytes
     asked += MOST_LABELS * (LOGGED_BYTES + text) if len(sketch.changes.labels) else 0
     counts = LABEL_BYTES * MAX_LABELS + BYTES_PER_TEXT_BYTE * MAX_CHARACTERS
-    fixed = _scratch_bytes(sketch, block_size) + 2 * generation.size_bytes + counts + FIXED_BYTES
+    fixed = _scratch_bytes(sketch) + 2 * generation.size_bytes + counts + FIXED_BYTES
     return int(samples + by_cell + PAIR_BYTES * pairs + asked + fixed)
 
 
-def _sample_bytes(generation: "Generation") -> int:
+def _sample_bytes(generation: Generation) -> int:
     """Return the bytes of a sample that is held, but for its text."""
     latent = FLOAT64_BYTES * generation.encoder.dim
     vector = 0 if generation.features is None else FLOAT32_BYTES * generation.num_features
     return generation.schema.size_bytes + latent + vector + MEMBER_BYTES
 
 
-def _text_bytes(member: "Member") -> int:
+def _text_bytes(member: Member) -> int:
     """Return the bytes of a sample's id and label."""
     return sys.getsizeof(member.id) + sys.getsizeof(member.label)
 
 
-def _scratch_bytes(sketch: "Sketch", block_size: int) -> int:
+def _scratch_bytes(sketch: Sketch) -> int:
     """Return the bytes that blocks are worked on in, whether they are in use yet or not."""
-    num_features, rows = sketch.generation.num_features, rows_at_once(block_size, sketch.device)
-    vectors = FLOAT32_BYTES * block_size * num_features
+    num_features, rows = sketch.generation.num_features, rows_at_once(BLOCK_SIZE, sketch.device)
+    vectors = FLOAT32_BYTES * BLOCK_SIZE * num_features
     exact = 2 * FLOAT64_BYTES * rows * num_features  # for the encoder, and for the sums
     to_means = FLOAT32_BYTES * rows * num_features
     to_centroids = FLOAT64_BYTES * rows * sketch.generation.encoder.dim

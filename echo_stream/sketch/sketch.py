@@ -23,15 +23,11 @@ from echo_stream.samples.forgotten import Forgotten
 from echo_stream.samples.label_counts import LabelCounts
 from echo_stream.samples.members import Member, members_of
 from echo_stream.samples.samples import Origin, Samples
-from echo_stream.sketch import size as sketch_size
 from echo_stream.sketch.cell_graph import CellGraph
 from echo_stream.sketch.cells import CellStatistics, CellTable
-from echo_stream.sketch.crossing import cross
 from echo_stream.sketch.drift import Watch
 from echo_stream.sketch.embedding import Embedded, Embedder
-from echo_stream.sketch.late_labels import merged_labels
 from echo_stream.sketch.member_index import Held, all_held
-from echo_stream.sketch.mergeable import check_mergeable
 from echo_stream.sketch.pools.pools import Block, Pools
 from echo_stream.sketch.pools.reservoir import Reservoir, reservoir_size
 from echo_stream.sketch.witnesses import Witnesses
@@ -110,20 +106,6 @@ class Sketch:
         return self.num_applied + len(self.tail)
 
     @property
-    def size_bytes(self) -> int:
-        """Bytes in use, see `echo_stream.sketch.size`. O(retained)."""
-        return self.size_with(self.members())
-
-    def size_with(self, members: Sequence[Member]) -> int:
-        """Return `size_bytes`, where what `members` returns is known. O(M + members)."""
-        return sketch_size.size_bytes(self, members, block_size=BLOCK_SIZE)
-
-    @property
-    def memory_bound(self) -> int:
-        """Most bytes that `size_bytes` can reach, whatever arrives."""
-        return sketch_size.memory_bound(self, block_size=BLOCK_SIZE)
-
-    @property
     def num_arrived(self) -> int:
         """Samples that have arrived: those counted, and those taken out again."""
         return self.n + self.forgotten.num_removed + self.changes.num_replaced
@@ -171,7 +153,7 @@ class Sketch:
         DataError
             If there would be too many classes, where the budget is split by class.
         """
-        self._meet(class_numbers(samples) if self.config.balance == "class" else ())
+        self.meet_classes(class_numbers(samples) if self.config.balance == "class" else ())
         if self.config.on_duplicate == "count":
             self.append(samples)
             return
@@ -220,40 +202,6 @@ class Sketch:
         """Return counts and sums on the host; they are no proof where they are estimates."""
         statistics = self.table.statistics()
         return replace(statistics, is_exact=statistics.is_exact and not self.is_approximate)
-
-    def merge(self, other: "Sketch") -> None:
-        """Absorb other, which is left unchanged; both tails are applied. O(M D + pools).
-
-        What either was asked to forget or to label, it is done to the other's samples too.
-
-        Raises
-        ------
-        ConfigError
-            If the two differ in generation or configuration, naming what differs.
-        """
-        check_mergeable(self, other)
-        self._meet(other._met())
-        other = other.settled()
-        self.settle()
-        other, gone = cross(self, other)
-        labels = merged_labels(self, other)
-        slots = self.table.merge(other.table)
-        self.pools.merge(self.table, other.pools, slots.cpu().numpy())
-        self.reservoir.merge(other.reservoir)
-        self.witnesses.merge(other.witnesses)
-        self.forgotten.merge(other.forgotten)
-        self.forgotten.note(gone)
-        self.changes.merge(other.changes)
-        self.labels.merge(other.labels)
-        self.num_applied += other.num_applied
-        self.release_index()
-        for name, label in labels.items():
-            self.held.label(name, label)
-        self.is_approximate |= other.is_approximate
-        self.former_generations = max(
-            self.former_generations, other.former_generations, key=lambda ids: (len(ids), ids)
-        )
-        self._rewatch(other)
 
     def forget(self, sample_id: str, origin: Origin | None = None) -> int:
         """Take the samples of an id out, exactly, and return how many were held.
@@ -318,7 +266,7 @@ class Sketch:
         copy.watch = self.watch
         return copy
 
-    def _met(self) -> set[int]:
+    def classes_met(self) -> set[int]:
         """Return the classes of all that was counted; one whose samples are gone may be there."""
         if self._classes is None:
             waiting = self.tail.peek()
@@ -326,10 +274,10 @@ class Sketch:
             self._classes = {*self.table.classes.tolist(), *tail}
         return self._classes
 
-    def _meet(self, classes: Iterable[int]) -> None:
+    def meet_classes(self, classes: Iterable[int]) -> None:
         """Take note of classes that come, or refuse them where they are too many."""
         if self.config.balance == "class":
-            united = self._met() | {int(number) for number in classes}
+            united = self.classes_met() | {int(number) for number in classes}
             check_number(united)
             self._classes = united
 
@@ -395,11 +343,3 @@ class Sketch:
         self.reservoir.forget(sample_id)
         self.held.remove(sample_id)
         return removed, len(waiting) + len(held)
-
-    def _rewatch(self, other: "Sketch") -> None:
-        """Go on watching after a merge, from the counts of now."""
-        watches = [side.watch for side in (self, other) if side.watch is not None]
-        if watches:
-            self.watch = min(watches, key=lambda watch: watch.radius).looked(
-                self.n, self.reservoir.members, self.generation.partition
-            )

@@ -7,7 +7,8 @@ from typing import Self
 import numpy as np
 
 from echo_stream._common.typing import Array
-from echo_stream.coreset.snapshot import Role, Snapshot
+from echo_stream.coreset.rows import Role
+from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.errors import ShapeError
 from echo_stream.samples.samples import label_of
 from echo_stream.training.weights import has_proportions

@@ -14,6 +14,7 @@ from echo_stream.errors import ConfigError, DataError
 from echo_stream.generation.classes import MAX_CLASSES
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import ArraySource
+from echo_stream.sketch.size import memory_bound, size_bytes
 from tests.engine.coreset.test_method import as_samples
 from tests.support import naive
 from tests.support.strategies import clouds, codebook_generation
@@ -106,7 +107,7 @@ def test_streams_merges_and_restarts_end_like_the_batch(order: str, share: float
     for number, part in enumerate(np.array_split(rows, 30)):
         engine = shards[number % 3].partial_fit(x[part], y[part], ids=part)
         sketch = engine._current.settled_sketch()
-        assert sketch.size_bytes <= sketch.memory_bound
+        assert size_bytes(sketch, sketch.members()) <= memory_bound(sketch)
     shards[0].merge(shards[1])
     merged = EchoCoreset.from_state(shards[0].to_state(), device="cpu")
     merged.merge(shards[2])

@@ -17,6 +17,7 @@ from echo_stream.generation.grid import Grid
 from echo_stream.generation.partition import Partition
 from echo_stream.samples.members import Member
 from echo_stream.sketch.pools.reservoir import Reservoir, reservoir_size
+from echo_stream.sketch.size import memory_bound, size_bytes
 from tests.support import naive
 from tests.support.strategies import codebook_generation
 
@@ -145,7 +146,11 @@ def test_engine_keeps_payloads_labels_and_bounds(x_stream: Array) -> None:
     assert len(members) == 2_048
     assert all((m.x == x_stream[int(m.id)]).all() for m in members)
     assert all(m.label == int(m.id) % 7 for m in members)
-    assert sum(m.x.nbytes for m in members) < sketch.size_bytes <= sketch.memory_bound
+    assert (
+        sum(m.x.nbytes for m in members)
+        < size_bytes(sketch, sketch.members())
+        <= memory_bound(sketch)
+    )
     by_hash = sorted(range(len(x_stream)), key=lambda row: keyed_hash(str(row), 0))
     labels = Counter(str(row % 7) for row in by_hash[:20])
     assert engine.snapshot().manifest["labels_reservoir"] == dict(sorted(labels.items()))
