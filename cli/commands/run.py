@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from echo_stream.config import EngineConfig
     from echo_stream.connectors.runner.monitor import RunMonitor
-    from echo_stream.run.stats import RunStats
+    from echo_stream.run.report import RunStats
     from echo_stream.samples.source import Source
 
 STOPPED_HOOKS_S = 5.0  # what hooks may still take after a stop; the next run does the rest

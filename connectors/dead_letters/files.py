@@ -29,7 +29,7 @@ from echo_stream.connectors.storage.durable import flush
 from echo_stream.connectors.storage.private import make_folder, opener
 from echo_stream.connectors.storage.state_locks import short_lock
 from echo_stream.errors import InfrastructureError, StateError
-from echo_stream.run.stats import RunStats
+from echo_stream.run.report import RunStats
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import RejectedSample
 

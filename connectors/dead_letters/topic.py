@@ -32,7 +32,7 @@ from echo_stream.connectors.kafka.sink import (
 )
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.errors import InfrastructureError, SourceError
-from echo_stream.run.stats import RunStats
+from echo_stream.run.report import RunStats
 from echo_stream.samples.source import RejectedSample
 
 PENDING_BYTES = 8 * 1024**2  # sent at the latest when so many wait

@@ -13,7 +13,7 @@ from kafka.structs import MemberState
 
 from echo_stream.connectors.kafka._client_patches.joins import see_joins_through
 from echo_stream.errors import EchoStreamError, SourceError
-from echo_stream.run.stats import RunStats
+from echo_stream.run.report import RunStats
 
 HANDOVER_SHARE = 0.2  # of max.poll.interval: how long a holder may take to hand over
 

@@ -13,7 +13,7 @@ from kafka.errors import KafkaError
 
 from echo_stream.connectors.kafka.offsets import partition_name
 from echo_stream.connectors.kafka.queue import RecordQueue
-from echo_stream.run.stats import RunStats
+from echo_stream.run.report import RunStats
 
 logger = logging.getLogger(__name__)
 

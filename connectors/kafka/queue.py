@@ -8,7 +8,7 @@ from kafka import TopicPartition
 
 from echo_stream.connectors.kafka._client_patches.unpacking import Chunk, weight
 from echo_stream.connectors.kafka.records import Records
-from echo_stream.run.stats import RunStats
+from echo_stream.run.report import RunStats
 
 Polled = Mapping[TopicPartition, Sequence[Chunk]]
 """What a poll has brought of each partition, in the order of offsets."""

@@ -29,7 +29,7 @@ from echo_stream.connectors.kafka.records import Records
 from echo_stream.connectors.kafka.waiting import WaitingRecords
 from echo_stream.errors import EchoStreamError, SourceError
 from echo_stream.run.observer import PartitionProgress
-from echo_stream.run.stats import RunStats
+from echo_stream.run.report import RunStats
 from echo_stream.samples.source import Batch, Skipped, passed_over, refuse_other_source
 from echo_stream.samples.validation import SampleSchema
 

@@ -14,9 +14,9 @@ from echo_stream.connectors.runner.monitor import RunMonitor
 from echo_stream.connectors.storage.engine_files import read_generation
 from echo_stream.generation.generation import Generation, check_partition, refuse_too_fine
 from echo_stream.run.config import RunConfig
+from echo_stream.run.report import RunStats
 from echo_stream.run.retraining import Examiner
 from echo_stream.run.runtime import Trainer
-from echo_stream.run.stats import RunStats
 from echo_stream.samples.source import Source
 
 KeptDeadLetters: TypeAlias = DeadLetterFile | DeadLetterTopic

@@ -14,8 +14,7 @@ from echo_stream.connectors.process.clock import now_s, timestamp
 from echo_stream.connectors.runner.http_stats import HttpStats
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.run.observer import PartitionProgress, Phase, Watchable
-from echo_stream.run.report import RunReport
-from echo_stream.run.stats import RunStats
+from echo_stream.run.report import RunReport, RunStats
 from echo_stream.samples.source import Batch, RejectReason, Source
 
 logger = logging.getLogger(__name__)

@@ -12,9 +12,8 @@ from echo_stream.connectors.training.model_files import read_fitted
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import EchoStreamError
 from echo_stream.samples.samples import Samples, is_same_label, label_of
-from echo_stream.training.drift_watch import DistanceWatch, Rise
 from echo_stream.training.fitted import Fitted
-from echo_stream.training.prequential import Prequential
+from echo_stream.training.monitoring import DistanceWatch, Prequential, Rise
 
 logger = logging.getLogger(__name__)
 

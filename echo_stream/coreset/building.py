@@ -13,8 +13,8 @@ from echo_stream._common.version import __version__
 from echo_stream.coreset.choosing import Choice, choose
 from echo_stream.coreset.dealing import order_cells, row_weights
 from echo_stream.coreset.maps import Map, map_of
-from echo_stream.coreset.picks import bound_of, explain
 from echo_stream.coreset.rows import CellRows, CoresetRows, EdgeRows
+from echo_stream.coreset.selection import bound_of, explain
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.errors import ConfigError
 from echo_stream.samples.label_counts import label_counts

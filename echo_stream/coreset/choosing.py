@@ -8,7 +8,7 @@ import numpy as np
 from echo_stream._common.typing import IntArray
 from echo_stream.config import EngineConfig
 from echo_stream.coreset.dealing import deal_by_class, deal_slots
-from echo_stream.coreset.picks import Pick, Picker
+from echo_stream.coreset.selection import Pick, Picker
 from echo_stream.sketch.cells import CellStatistics
 from echo_stream.sketch.pools.pools import Pools
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from echo_stream._common.typing import FloatArray
 from echo_stream.coreset.building import Selection, doubt_of, dropped_bound, select
-from echo_stream.coreset.picks import MOVED, Pick, Picker
+from echo_stream.coreset.selection import MOVED, Pick, Picker
 from echo_stream.samples.members import Member, copies, cross_off
 from echo_stream.samples.samples import Samples
 from echo_stream.sketch.pools.distance_pools import DistancePools

@@ -14,17 +14,19 @@ from echo_stream.engine.engine_changes import ChangingEstimator
 from echo_stream.engine.regeneration import regenerated
 from echo_stream.engine.repair import RepairReport, repair
 from echo_stream.errors import ConfigError, DataError, ScaleWarning, WarmupError
+from echo_stream.generation.features import Failure
 from echo_stream.generation.generation import OnEpoch
-from echo_stream.generation.screening import Failure
 from echo_stream.samples.samples import Samples
-from echo_stream.samples.sampling import check_feature_names, row_numbers, take_rows
 from echo_stream.samples.source import ArraySource, Rereadable, as_source
 from echo_stream.samples.tabular import (
     Features,
     cast_to,
+    check_feature_names,
     columns_of,
     matrix_of,
+    row_numbers,
     row_of,
+    take_rows,
 )
 from echo_stream.samples.validation import as_samples
 from echo_stream.sketch.size import memory_bound

@@ -12,6 +12,7 @@ from echo_stream.engine.held_out import HeldOut
 from echo_stream.engine.regeneration import count, regenerated, reread
 from echo_stream.engine.repair import repair
 from echo_stream.errors import ConfigError, WarmupError
+from echo_stream.generation.features import Failure, failures, refuse_failing
 from echo_stream.generation.generation import (
     Generation,
     OnEpoch,
@@ -19,7 +20,6 @@ from echo_stream.generation.generation import (
     check_features,
     train_generation,
 )
-from echo_stream.generation.screening import Failure, failures, refuse_failing
 from echo_stream.samples.buffer import SampleBuffer
 from echo_stream.samples.changes import Changes, LateLabel
 from echo_stream.samples.duplicates import append_replacing

@@ -1,4 +1,4 @@
-"""The encoder E: R^D -> R^d, frozen, with sums that do not depend on their order.
+"""Encoders: layers that are frozen, trained or principal components, exact in any block.
 
 Weights are rounded so that every product of a layer is exact in float64 (see
 `echo_stream._common.fixed_point`): an embedding has the same bits wherever the sample
@@ -12,11 +12,15 @@ import math
 from dataclasses import dataclass, replace
 from typing import Self
 
+import numpy as np
 import torch
 from torch.nn.functional import linear
 
+from echo_stream._common.device import single_threaded
 from echo_stream._common.fixed_point import round_to_unit, weight_bits
 from echo_stream._common.scratch import Scratch, chunks
+from echo_stream._common.typing import Array
+from echo_stream.generation.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,3 +97,34 @@ def freeze_layer(weight: torch.Tensor, bias: torch.Tensor, unit: float | None = 
     _, exponent = math.frexp(float(weight.abs().max()))
     step = math.ldexp(1.0, exponent - weight_bits(weight.shape[1]))
     return Layer(round_to_unit(weight, step), bias.detach().double(), unit)
+
+
+MAX_COMPONENTS = 64
+
+
+def fit_pca(x: Array, preprocess: Preprocessing, *, seed: int) -> Encoder:
+    """Return the projection on the first principal components of payloads x (n, ...).
+
+    At most 64, and no more than features or samples. Deterministic under the seed.
+    """
+    from sklearn.decomposition import PCA  # noqa: PLC0415 - slow to import, not always needed
+
+    vectors = preprocess(x).cpu().numpy()
+    mean = torch.from_numpy(vectors.mean(axis=0, dtype=np.float64))
+    if np.ptp(vectors, axis=0).any():
+        components = PCA(min(MAX_COMPONENTS, *vectors.shape), random_state=seed)
+        # A power of two changes no bit of the components, and keeps squares within float32.
+        scale = np.float32(2.0 ** -np.frexp(np.abs(vectors).max())[1])
+        with single_threaded():
+            components.fit(vectors * scale)
+        weight = torch.from_numpy(components.components_.astype(np.float64))
+    else:
+        # Equal samples have no components; the first feature does as well as any.
+        weight = torch.eye(1, vectors.shape[1], dtype=torch.float64)
+    layer = freeze_layer(weight, -weight @ mean).to(preprocess.device)
+    return Encoder((layer,), len(weight))
+
+
+def identity(num_features: int) -> Encoder:
+    """Return the encoder of samples that are embeddings already: z is x."""
+    return Encoder((), num_features)

@@ -20,12 +20,11 @@ from echo_stream.generation.codebook import (
     Codebook,
     train_codebook,
 )
-from echo_stream.generation.encoder import Encoder, Layer
+from echo_stream.generation.encoder import Encoder, Layer, fit_pca, identity
 from echo_stream.generation.encoder_training import train_encoder
 from echo_stream.generation.features import Features
 from echo_stream.generation.grid import Grid, budget_aware_side, grid_side
 from echo_stream.generation.partition import Partition
-from echo_stream.generation.pca import fit_pca, identity
 from echo_stream.generation.preprocessing import Preprocessing, fit_preprocessing, row_chunks
 from echo_stream.samples.validation import SampleSchema
 

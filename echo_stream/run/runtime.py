@@ -6,10 +6,9 @@ from typing import Protocol
 
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import BadMessagesError, PositionError, SourceError
-from echo_stream.run.breaker import Breaker
+from echo_stream.run.bad_messages import Breaker, without_poison
 from echo_stream.run.config import RunConfig
 from echo_stream.run.observer import Observer, Silence
-from echo_stream.run.poison import without_poison
 from echo_stream.run.recording import (
     AtOnce,
     DeadLetters,
@@ -18,10 +17,9 @@ from echo_stream.run.recording import (
     Recorder,
     Store,
 )
-from echo_stream.run.report import RunReport
+from echo_stream.run.report import RunReport, RunStats
 from echo_stream.run.retraining import Examiner, Retraining
 from echo_stream.run.schedule import Schedule
-from echo_stream.run.stats import RunStats
 from echo_stream.samples.changes import in_order
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import Batch, Skipped, Source

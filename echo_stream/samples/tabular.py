@@ -1,4 +1,4 @@
-"""Samples in river's form: features by name, one sample or many at a time."""
+"""Rows and columns as scikit-learn and river know them: names of features, row numbers."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -6,9 +6,9 @@ from typing import Any, TypeAlias
 import narwhals.stable.v2 as nw
 import numpy as np
 
-from echo_stream._common.typing import Array, FloatArray
+from echo_stream._common.typing import Array, FloatArray, IntArray
 from echo_stream.errors import DataError, ShapeError
-from echo_stream.samples.samples import as_objects
+from echo_stream.samples.samples import Samples, as_objects
 from echo_stream.samples.validation import SampleSchema
 
 Features: TypeAlias = Mapping[Any, Any]
@@ -145,3 +145,50 @@ def _no_numbers(names: Sequence[Hashable]) -> DataError:
     """Return the error for features that are no numbers."""
     listed = ", ".join(repr(name) for name in names)
     return DataError(f"features must be numbers; {listed} is not: encode or remove it")
+
+
+def check_feature_names(estimator: object, x: object, *, is_first: bool) -> None:
+    """Keep the column names of a data frame as `feature_names_in_`, or compare with those kept.
+
+    Parameters
+    ----------
+    estimator : object
+        Of scikit-learn's kind.
+    x : array-like or data frame
+        Without column names, any that are kept from before are forgotten if is_first.
+    is_first : bool
+        Whether these are the first samples since the estimator began.
+
+    Raises
+    ------
+    TypeError
+        If some column names are text and others are not.
+    ValueError
+        If the names differ from those kept, in scikit-learn's words.
+    """
+    from sklearn.utils.validation import validate_data  # noqa: PLC0415 - slow to import
+
+    # Our own checks take more than scikit-learn's, images for one: only the names are its.
+    validate_data(estimator, x, reset=is_first, skip_check_array=True, ensure_2d=False)
+
+
+def take_rows(values: Any, rows: IntArray) -> Any:
+    """Return some rows of an array, tensor, data frame or list, as one of its kind."""
+    from sklearn.utils import _safe_indexing  # noqa: PLC0415 - slow to import
+
+    return None if values is None else _safe_indexing(values, rows)
+
+
+def row_numbers(samples: Samples) -> IntArray:
+    """Return ids that are row numbers as integers.
+
+    Raises
+    ------
+    AttributeError
+        If the caller has given ids that are no numbers.
+    """
+    try:
+        return samples.ids.astype(np.int64)
+    except ValueError as err:
+        msg = "row numbers are known only where no ids were given; use coreset().ids"
+        raise AttributeError(msg) from err

@@ -1,4 +1,9 @@
-"""Merge sketches of two parts of a stream."""
+"""Merge sketches of two parts of a stream.
+
+What either part was asked to forget or to label is done to the samples of both before they
+are merged: whichever order several are merged in, a sample meets the pending changes of
+every other part once.
+"""
 
 from collections.abc import Iterator, Sequence
 

@@ -23,10 +23,10 @@ from echo_stream.samples.forgotten import Forgotten
 from echo_stream.samples.label_counts import LabelCounts
 from echo_stream.samples.members import Member, members_of
 from echo_stream.samples.samples import Origin, Samples
-from echo_stream.sketch.cell_graph import CellGraph
 from echo_stream.sketch.cells import CellStatistics, CellTable
 from echo_stream.sketch.drift import Watch
 from echo_stream.sketch.embedding import Embedded, Embedder
+from echo_stream.sketch.graph import CellGraph
 from echo_stream.sketch.member_index import Held, all_held
 from echo_stream.sketch.pools.pools import Block, Pools
 from echo_stream.sketch.pools.reservoir import Reservoir, reservoir_size

@@ -15,12 +15,10 @@ from echo_stream._common.device import seed_torch
 from echo_stream._common.importing import said
 from echo_stream._common.typing import Array
 from echo_stream.errors import TrainingError
-from echo_stream.training.augmentation import augment, check_augmentable
+from echo_stream.training.augmentation import augment, check_augmentable, mix
 from echo_stream.training.config import TrainConfig
 from echo_stream.training.data import Pool
 from echo_stream.training.losses import structural_loss
-from echo_stream.training.mixing import mix
-from echo_stream.training.optimisation import make_optimiser, rate
 from echo_stream.training.state import Course, Keeper
 
 Progress: TypeAlias = Callable[[int, int, float, float | None], None]
@@ -205,3 +203,33 @@ def _generator(config: TrainConfig, purpose: int, number: int) -> np.random.Gene
 def _stream(config: TrainConfig, purpose: int, number: int) -> Array:
     """Return one random uint64 of a step, as an array of shape (1,)."""
     return np.random.SeedSequence([config.seed, purpose, number]).generate_state(1, np.uint64)
+
+
+def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return the optimiser of a model's parameters that the settings name."""
+    parameters, lr, decay = model.parameters(), config.lr, config.weight_decay
+    match config.optimiser:
+        case "sgd":
+            return torch.optim.SGD(parameters, lr, config.momentum, weight_decay=decay)
+        case "adam":
+            return torch.optim.Adam(parameters, lr, weight_decay=decay)
+        case "adamw":
+            return torch.optim.AdamW(parameters, lr, weight_decay=decay)
+
+
+def rate(config: TrainConfig, step: int, total: int) -> float:
+    """Return the learning rate of a step, counted from 0, of a total.
+
+    Examples
+    --------
+    >>> [round(rate(TrainConfig(lr=0.1), step, 4), 3) for step in range(4)]
+    [0.1, 0.085, 0.05, 0.015]
+    """
+    done = step / total
+    match config.schedule:
+        case "cosine":
+            return config.lr * (1 + math.cos(math.pi * done)) / 2
+        case "linear":
+            return config.lr * (1 - done)
+        case "constant":
+            return config.lr

@@ -21,13 +21,12 @@ from echo_stream.training.data import (
     measured_by,
 )
 from echo_stream.training.evaluation import evaluate, evaluate_regression
-from echo_stream.training.fitted import Fitted
+from echo_stream.training.fitted import Fitted, adopt_weights
 from echo_stream.training.labelled import LabelledSet
 from echo_stream.training.loop import Measure, Progress, fit
 from echo_stream.training.models import build_model
 from echo_stream.training.state import Keeper
 from echo_stream.training.targets import Targets
-from echo_stream.training.warm_start import adopt_weights
 
 SCORES = {"classification": ("accuracy", max), "regression": ("rmse", min)}
 """What a model is judged by, and which of two values is the better one, by task."""

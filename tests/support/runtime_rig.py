@@ -13,10 +13,9 @@ from echo_stream._common.typing import Array
 from echo_stream.connectors.storage.state_store import selected
 from echo_stream.run.config import RunConfig
 from echo_stream.run.observer import Silence
-from echo_stream.run.report import RunReport
+from echo_stream.run.report import RunReport, RunStats
 from echo_stream.run.retraining import Retraining
 from echo_stream.run.runtime import Run
-from echo_stream.run.stats import RunStats
 from echo_stream.samples.source import ArraySource, Batch, RejectedSample, Skipped
 from echo_stream.samples.validation import as_samples
 from tests.support.strategies import identity_generation

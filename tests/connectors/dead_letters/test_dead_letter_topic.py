@@ -23,8 +23,8 @@ from echo_stream.connectors.kafka.sink import Message, ProduceConfig, produce_me
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.errors import InfrastructureError, SourceError
 from echo_stream.run.config import RunConfig
+from echo_stream.run.report import RunStats
 from echo_stream.run.schedule import Every
-from echo_stream.run.stats import RunStats
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import ArraySource, RejectedSample
 from tests.cli.commands.test_produce import received

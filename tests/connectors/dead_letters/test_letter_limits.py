@@ -19,7 +19,7 @@ from echo_stream.connectors.dead_letters.segments import (
 )
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.errors import ConfigError, StateError
-from echo_stream.run.stats import RunStats
+from echo_stream.run.report import RunStats
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import RejectedSample
 from tests.support.crashes.failpoints import Failpoints

@@ -24,7 +24,7 @@ from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.errors import FencedError, StateError
 from echo_stream.generation.generation import Generation
 from echo_stream.run.recording import AtOnce, RecordedCheckpoint, Recorder
-from echo_stream.run.stats import RunStats
+from echo_stream.run.report import RunStats
 from echo_stream.samples.samples import Samples, as_objects
 from echo_stream.samples.source import ArraySource, Skipped
 from tests.support.same_coreset import assert_nothing_certified_is_wrong, assert_same_sums

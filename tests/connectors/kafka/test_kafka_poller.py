@@ -12,7 +12,7 @@ from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.kafka.config import KafkaConfig
 from echo_stream.connectors.kafka.source import KafkaSource
 from echo_stream.errors import SourceError
-from echo_stream.run.stats import RunStats
+from echo_stream.run.report import RunStats
 from tests.conftest import MakeTopic
 from tests.support.commands import send, silent_broker
 from tests.support.kafka.broker import Broker

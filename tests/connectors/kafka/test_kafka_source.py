@@ -14,7 +14,7 @@ from echo_stream.connectors.kafka.membership import Membership
 from echo_stream.connectors.kafka.poller import KafkaPoller
 from echo_stream.connectors.kafka.source import KafkaSource
 from echo_stream.errors import ConfigError, PositionError, StateError
-from echo_stream.run.stats import RunStats
+from echo_stream.run.report import RunStats
 from echo_stream.samples.source import Skipped
 from tests.conftest import MakeTopic
 from tests.support.commands import send

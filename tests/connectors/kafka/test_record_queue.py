@@ -13,7 +13,7 @@ from echo_stream.connectors.kafka._client_patches.unpacking import PackedBatch
 from echo_stream.connectors.kafka.queue import RecordQueue
 from echo_stream.connectors.kafka.records import RECORD_BYTES, Records
 from echo_stream.errors import SourceError
-from echo_stream.run.stats import RunStats
+from echo_stream.run.report import RunStats
 from tests.connectors.kafka.client_patches.test_kafka_unpacking import (
     BOUND,
     batch,

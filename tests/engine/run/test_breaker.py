@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from echo_stream.errors import BadMessagesError, ConfigError
-from echo_stream.run.breaker import Breaker
+from echo_stream.run.bad_messages import Breaker
 from echo_stream.run.config import RunConfig
 from echo_stream.run.schedule import Every
 from echo_stream.samples.source import RejectedSample, RejectReason

@@ -19,10 +19,9 @@ from echo_stream.connectors.dead_letters.files import read_dead_letters
 from echo_stream.connectors.kafka.records import Record
 from echo_stream.connectors.storage.snapshots import newest_manifest
 from echo_stream.errors import BadMessagesError, FeatureError, InfrastructureError
-from echo_stream.generation.features import BLOCK_ROWS
-from echo_stream.generation.screening import failures
+from echo_stream.generation.features import BLOCK_ROWS, failures
+from echo_stream.run.bad_messages import without_poison
 from echo_stream.run.config import RunConfig
-from echo_stream.run.poison import without_poison
 from echo_stream.samples.changes import Forget
 from echo_stream.samples.samples import Origin, Samples, as_objects
 from echo_stream.samples.source import ArraySource, Batch, RejectedSample, Skipped

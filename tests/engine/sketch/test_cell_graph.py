@@ -127,13 +127,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Note which parts of a graph are found anew."""
     calls: list[str] = []
     for name in ("find_components", "find_bridges"):
-        original = getattr(__import__("echo_stream.sketch.cell_graph", fromlist=[name]), name)
+        original = getattr(__import__("echo_stream.sketch.graph", fromlist=[name]), name)
 
         def noted(*arguments: object, name: str = name, original: object = original) -> object:
             calls.append(name)
             return original(*arguments)  # type: ignore[operator]  # one of the two functions
 
-        monkeypatch.setattr(f"echo_stream.sketch.cell_graph.{name}", noted)
+        monkeypatch.setattr(f"echo_stream.sketch.graph.{name}", noted)
     yield calls
 
 

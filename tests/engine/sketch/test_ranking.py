@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_stream._common.typing import Array
-from echo_stream.coreset.ranking import Ranking
+from echo_stream.coreset.selection import Ranking
 from echo_stream.samples.members import Member
 from echo_stream.sketch.pools.ranks import rank_members
 from tests.engine.sketch.test_certificates import cloud, small_blocks, stream, streams

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo_stream.training.calibration import BINS, calibration
+from echo_stream.training.evaluation import BINS, calibration
 from tests.support import naive
 
 # Multiples of 1/64 lie on no edge of a bin but 0 and 1, where rounding cannot decide.

@@ -7,8 +7,13 @@ import pytest
 
 from echo_stream import EchoCoreset
 from echo_stream.samples.validation import as_samples
-from echo_stream.training.drift_watch import DistanceWatch, Rise
-from echo_stream.training.prequential import CURVE_POINTS, FIRST_STEP, Prequential
+from echo_stream.training.monitoring import (
+    CURVE_POINTS,
+    FIRST_STEP,
+    DistanceWatch,
+    Prequential,
+    Rise,
+)
 from tests.support.strategies import identity_generation
 
 

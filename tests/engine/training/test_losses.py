@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from echo_stream.training.augmentation import Mixture, mix
 from echo_stream.training.losses import classification_loss, regression_loss, structural_loss
-from echo_stream.training.mixing import Mixture, mix
 from tests.support import naive
 
 # Multiples of 1/8: outputs coincide often, and squares are exact.

@@ -24,7 +24,7 @@ from echo_stream.connectors.kafka.config import KafkaConfig
 from echo_stream.connectors.kafka.queue import RecordQueue
 from echo_stream.connectors.kafka.records import RECORD_BYTES, Records
 from echo_stream.errors import ConfigError
-from echo_stream.run.stats import RunStats
+from echo_stream.run.report import RunStats
 from tests.connectors.kafka.client_patches.test_kafka_unpacking import (
     CODECS,
     FIRST_MS,
@@ -131,7 +131,7 @@ CHILD = """
 import resource, sys
 from kafka import TopicPartition
 from echo_stream.connectors.kafka.queue import RecordQueue
-from echo_stream.run.stats import RunStats
+from echo_stream.run.report import RunStats
 from tests.connectors.kafka.client_patches.test_kafka_unpacking import by_us, fetched
 content, max_bytes = open(sys.argv[1], "rb").read(), int(sys.argv[2])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

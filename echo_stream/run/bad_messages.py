@@ -1,0 +1,201 @@
+"""Invalid messages of a run: those that features fail on, and when there are too many."""
+
+import io
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from echo_stream._common.typing import Array
+from echo_stream.engine.echo_coreset import EchoCoreset
+from echo_stream.errors import BadMessagesError
+from echo_stream.generation.features import Failure
+from echo_stream.samples.changes import Change
+from echo_stream.samples.samples import Samples, label_of
+from echo_stream.samples.source import Batch, RejectedSample, RejectReason
+
+
+def without_poison(engine: EchoCoreset, batch: Batch) -> Batch:
+    """Return a batch without the samples of which the engine's features fail.
+
+    They are among its rejected ones, as the messages they came in. A message is rejected
+    whole: where it holds many samples, the others go with the one that fails.
+
+    Raises
+    ------
+    InfrastructureError
+        If memory or a device is what failed.
+    """
+    samples = batch.samples
+    failures = [] if samples is None else engine.failures(samples)
+    if samples is None or not failures:
+        return batch
+    places = _places(samples, batch)
+    # Of the samples of one message the first that fails speaks for all.
+    failed = {places[failure.row]: failure for failure in reversed(failures)}
+    poison = [
+        _rejected(samples, failure, place, batch) for place, failure in sorted(failed.items())
+    ]
+    is_good = np.array([place not in failed for place in places])
+    rejected = sorted([*batch.rejected, *poison], key=lambda letter: letter.place)
+    num_messages = batch.num_messages
+    if num_messages is None:
+        num_messages = len(samples) + len(batch.rejected)
+    good = samples[np.flatnonzero(is_good)] if is_good.any() else None
+    changes = [_moved(change, is_good) for change in batch.changes]
+    return batch._replace(
+        samples=good, rejected=rejected, num_messages=num_messages, changes=changes
+    )
+
+
+def _moved(change: Change, is_good: Array) -> Change:
+    """Return a change with as many samples before it as are left of them."""
+    return change._replace(place=int(is_good[: change.place].sum()))
+
+
+def _places(samples: Samples, batch: Batch) -> Sequence[int]:
+    """Return how many messages of the batch came before each sample's own."""
+    if batch.records and samples.origins is not None:
+        numbers = {record.origin[:3]: place for place, record in enumerate(batch.records)}
+        return [numbers[origin[:3]] for origin in samples.origins]
+    taken = {letter.place for letter in batch.rejected}
+    free = (place for place in range(len(samples) + len(taken)) if place not in taken)
+    return [place for place, _ in zip(free, range(len(samples)), strict=False)]
+
+
+def _rejected(samples: Samples, failure: Failure, place: int, batch: Batch) -> RejectedSample:
+    """Return a sample that fails as the message it came in, or as one that holds it."""
+    error = failure.error
+    letter = RejectedSample(
+        reason="feature",
+        message=str(error),
+        key=None,
+        value=None,
+        headers=(),
+        origin=None,
+        place=place,
+        exception=type(error.__cause__ or error).__name__,
+    )
+    if batch.records and samples.origins is not None:
+        record = batch.records[place]
+        whole = {"key": record.key, "value": record.value, "headers": tuple(record.headers)}
+        return replace(letter, **whole, origin=samples.origins[failure.row])
+    origin = None if samples.origins is None else samples.origins[failure.row]
+    return replace(letter, **_written(samples, failure.row), origin=origin)
+
+
+def _written(samples: Samples, row: int) -> Mapping[str, Any]:
+    """Return key, value and headers of a message that holds a sample which came in none."""
+    sample_id = str(samples.ids[row]).encode()
+    label = None if samples.labels is None else label_of(samples.labels[row])
+    headers = [("content-type", b"application/x-npy"), ("id", sample_id)]
+    if label is not None:
+        headers.append(("label", str(label).encode()))
+    return {"key": sample_id, "value": _npy(samples.x[row]), "headers": tuple(headers)}
+
+
+def _npy(x: Array) -> bytes:
+    """Return the bytes of a .npy file."""
+    file = io.BytesIO()
+    np.save(file, x, allow_pickle=False)
+    return file.getvalue()
+
+
+class Breaker:
+    """Stop a run when more than a share of its last messages are no samples.
+
+    It goes by message, and by nothing else: where it stops does not depend on how the
+    messages are cut into batches.
+
+    Parameters
+    ----------
+    max_share : float
+        From 0 (the first bad message in a full window is too many) to 1 (never stop).
+    window : int
+        Messages that are looked at, the last ones. Nothing is said before there are so many.
+
+    Notes
+    -----
+    O(1) for each bad message, and nothing for good ones; memory is O(window).
+
+    Examples
+    --------
+    >>> breaker = Breaker(0.5, window=4)
+    >>> illegible = [RejectedSample("decode", "no JSON", None, b"?", (), None, place=place)
+    ...              for place in range(3)]
+    >>> breaker.update(3, illegible)
+    >>> breaker.update(1, [])
+    Traceback (most recent call last):
+    ...
+    echo_stream.errors.BadMessagesError: 3 of the last 4 messages are no samples (decode: 3), \
+more than max_bad_share, 0.5; the last for decode: no JSON; all are in the dead letters: mend what \
+sends them or how they are read, or raise max_bad_share
+    """
+
+    def __init__(self, max_share: float, window: int) -> None:
+        self._max_share = max_share
+        self._window = window
+        self._n = 0
+        self._bad: deque[tuple[int, RejectReason]] = deque()  # of the window: number and reason
+        self._words: dict[RejectReason, str] = {}  # what was wrong last, for each reason
+
+    def update(self, num_messages: int, rejected: Iterable[RejectedSample]) -> None:
+        """Take in the next messages, and those of them that are bad, in order.
+
+        Raises
+        ------
+        BadMessagesError
+            If after any of the messages too many of the last ones were bad.
+        """
+        start = self._n
+        for message in rejected:
+            self._pass_good(max(self._n, start + message.place))
+            self._bad.append((self._n, message.reason))
+            self._words[message.reason] = message.message
+            self._n += 1
+            self._drop_old()
+            if self._n >= self._window:
+                self._judge(self._window)
+        self._pass_good(start + num_messages)
+
+    def end(self) -> None:
+        """Judge a stream that has ended before the window was full: only if all of it is bad.
+
+        Raises
+        ------
+        BadMessagesError
+            If there was not one good message.
+        """
+        if 0 < self._n == len(self._bad):
+            self._judge(self._n)
+
+    def _pass_good(self, n: int) -> None:
+        """Move on to the n-th message; all up to it are good."""
+        # Good ones only make the share smaller, but they can be what makes the window full.
+        if self._n < self._window <= n:
+            self._judge(self._window)
+        self._n = n
+        self._drop_old()
+
+    def _drop_old(self) -> None:
+        """Drop what lies before the window."""
+        while self._bad and self._bad[0][0] < self._n - self._window:
+            self._bad.popleft()
+
+    def _judge(self, num_messages: int) -> None:
+        """Raise if too many of the last messages are bad."""
+        # Not compared with a product: 0.29 of 100 is less than 29.
+        if len(self._bad) / num_messages <= self._max_share:
+            return
+        reasons = Counter(reason for _, reason in self._bad).most_common()
+        commonest = reasons[0][0]
+        counts = ", ".join(f"{reason}: {count:,}" for reason, count in reasons)
+        msg = (
+            f"{len(self._bad):,} of the last {num_messages:,} messages are no samples ({counts}), "
+            f"more than max_bad_share, {self._max_share}; the last for {commonest}: "
+            f"{self._words[commonest]}; all are in the dead letters: mend what sends them or how "
+            "they are read, or raise max_bad_share"
+        )
+        raise BadMessagesError(msg)
