@@ -33,8 +33,11 @@ def query(
     Example:
       echo-stream query --state DIR "SELECT label, count(*) FROM coreset GROUP BY label"
     """
-    from echo_stream.connectors.inspect.query import query_snapshot, query_table  # noqa: PLC0415
-    from echo_stream.connectors.inspect.query_guard import guarded  # noqa: PLC0415
+    from echo_stream.connectors.inspect.query import (  # noqa: PLC0415
+        guarded,
+        query_snapshot,
+        query_table,
+    )
     from echo_stream.connectors.storage.snapshots import open_snapshot  # noqa: PLC0415
 
     ask: Callable[..., Any] = query_table if output_format == "parquet" else query_snapshot

@@ -1,22 +1,148 @@
-"""`echo-stream snapshots`: what there is, one in full, exports, pictures and upkeep."""
+"""`echo-stream snapshots`: list, show, compare, export, plot, verify, pin and prune."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from echo_stream.cli.command import Group
-from echo_stream.cli.commands.diff import diff
-from echo_stream.cli.commands.retention import pin, prune, unpin, verify
+from echo_stream.cli.command import Command, Group
 from echo_stream.cli.options.parameters import Shape
 from echo_stream.cli.options.shared import (
+    data_format_option,
     format_option,
     needed_state,
     option,
     snapshot_option,
     state_option,
 )
-from echo_stream.cli.output.output import emit, emit_rows
+from echo_stream.cli.output.output import emit, emit_parquet, emit_rows
+
+BY = ("label", "role", "cell", "sample")
+
+
+@click.command(cls=Command)
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B", required=False)
+@state_option
+@option("--by", type=click.Choice(BY), help="Rows by this alone; default: all of them, as JSON.")
+@data_format_option
+def diff(
+    *, before: str, after: str | None, state: Path | None, by: str | None, output_format: str
+) -> None:
+    """Compare snapshot A with B, by default the newest: ids within --state, or paths.
+
+    Which samples entered, left and stayed, by label, role and cell, and how far the
+    counts of cells have drifted.
+
+    \b
+    Example:
+      echo-stream snapshots diff ID --state DIR --by label --format table
+    """
+    if by is None and output_format != "json":
+        msg = f"--format {output_format} needs --by {', '.join(BY[:-1])} or {BY[-1]}"
+        raise click.UsageError(msg)
+    from echo_stream.connectors.storage.snapshot_files import diff_snapshots  # noqa: PLC0415
+
+    found = diff_snapshots(state, before, after)
+    if by is None:
+        emit(found)
+        return
+    rows = _rows(found, by)
+    if output_format == "parquet":
+        import pyarrow as pa  # noqa: PLC0415 - slow to import
+
+        emit_parquet(pa.Table.from_pylist(rows))
+    else:
+        emit_rows(rows, output_format)
+
+
+def _rows(found: dict[str, Any], by: str) -> list[dict[str, Any]]:
+    """Return the part of a difference that is asked for, as rows."""
+    if by == "sample":
+        changes = ("entered", "left")
+        return [{"id": name, "change": change} for change in changes for name in found[change]]
+    rows: list[dict[str, Any]] | None = found[f"by_{by}"]
+    if rows is None:
+        msg = "the snapshots are of two generations, whose cells cannot be compared"
+        raise click.UsageError(msg)
+    return rows
+
+
+@click.command(cls=Command)
+@state_option
+@snapshot_option
+@format_option
+def verify(*, state: Path | None, snapshot: str | None, output_format: str) -> None:
+    """Check every byte of all snapshots, or of one, against their checksums.
+
+    Exit code 4 when one is damaged.
+
+    \b
+    Example:
+      echo-stream snapshots verify --state DIR
+    """
+    from echo_stream.connectors.storage.snapshots import verify_snapshots  # noqa: PLC0415
+    from echo_stream.errors import SnapshotError  # noqa: PLC0415
+
+    rows = verify_snapshots(state, snapshot)
+    emit_rows(rows, output_format)
+    damaged = [row["snapshot"] for row in rows if not row["whole"]]
+    if damaged:
+        msg = f"{len(damaged)} of {len(rows)} snapshots are damaged: {', '.join(damaged)}"
+        raise SnapshotError(msg)
+
+
+@click.command(cls=Command)
+@state_option
+@snapshot_option
+def pin(*, state: Path | None, snapshot: str | None) -> None:
+    """Keep a snapshot, the newest by default, from being pruned.
+
+    \b
+    Example:
+      echo-stream snapshots pin --state DIR
+    """
+    from echo_stream.connectors.storage.retention import pin_snapshot  # noqa: PLC0415
+
+    emit({"snapshot": pin_snapshot(state, snapshot), "pinned": True})
+
+
+@click.command(cls=Command)
+@state_option
+@snapshot_option
+def unpin(*, state: Path | None, snapshot: str | None) -> None:
+    """Let a snapshot, the newest by default, be pruned again.
+
+    \b
+    Example:
+      echo-stream snapshots unpin --state DIR --snapshot ID
+    """
+    from echo_stream.connectors.storage.retention import unpin_snapshot  # noqa: PLC0415
+
+    emit({"snapshot": unpin_snapshot(state, snapshot), "pinned": False})
+
+
+@click.command(cls=Command)
+@state_option
+@option("--keep", type=click.IntRange(1), help="How many of the newest stay.")
+@option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+def prune(*, state: Path | None, keep: int | None, dry_run: bool) -> None:
+    """Remove all snapshots but the newest, those that are pinned and those being read.
+
+    A consumer may be running: `run --keep-snapshots N` does the same after each snapshot.
+
+    \b
+    Example:
+      echo-stream snapshots prune --state DIR --keep 10 --dry-run
+    """
+    if keep is None:
+        msg = "give --keep N, how many of the newest stay"
+        raise click.UsageError(msg)
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from echo_stream.connectors.storage.retention import prune_snapshots  # noqa: PLC0415
+
+    emit(asdict(prune_snapshots(needed_state(state), keep=keep, dry_run=dry_run)))
 
 
 @click.group(cls=Group)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from echo_stream.connectors.http import HttpConfig
-    from echo_stream.connectors.runner.http_stats import HttpStats
+    from echo_stream.connectors.runner.monitor import HttpStats
 
 token_file_option = option(
     "--http-token-file", type=click.Path(path_type=Path),

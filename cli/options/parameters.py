@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from echo_stream.connectors.kafka.start import Start as KafkaStart
+    from echo_stream.connectors.kafka.config import Start as KafkaStart
     from echo_stream.run.schedule import Every
 
 
@@ -94,7 +94,7 @@ class Start(click.ParamType):  # type: ignore[type-arg]  # as above
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> "KafkaStart":
         """Read a start position, or refuse the text as a wrong parameter."""
-        from echo_stream.connectors.kafka.start import parse_start  # noqa: PLC0415
+        from echo_stream.connectors.kafka.config import parse_start  # noqa: PLC0415
         from echo_stream.errors import ConfigError  # noqa: PLC0415
 
         if not isinstance(value, (str, int)):

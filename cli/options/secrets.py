@@ -4,7 +4,7 @@ import logging
 import os
 from pathlib import Path
 
-from echo_stream.connectors.storage.private import open_to
+from echo_stream.connectors.storage.durable import open_to
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from echo_stream.connectors.runner.status import StatusFile
 from echo_stream.connectors.runner.status_reader import STATUS_FILE
 from echo_stream.connectors.storage.snapshots import newest_manifest
 from echo_stream.connectors.storage.state_store import Checkpoint, StateStore
-from echo_stream.connectors.training.trained_on import retraining_of
+from echo_stream.connectors.training.model_files import retraining_of
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.generation.generation import Generation

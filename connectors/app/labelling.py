@@ -1,14 +1,16 @@
 """Give the samples of a state, or of a snapshot, labels that came late."""
 
+import csv
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from echo_stream._common.typing import Label
-from echo_stream.connectors.app.label_files import read_labels
 from echo_stream.connectors.app.stored_engine import stored_engine
+from echo_stream.connectors.codecs.fields import number_or_text
+from echo_stream.connectors.files.errors import naming
 from echo_stream.connectors.group.record import GroupRecord
 from echo_stream.connectors.process.clock import timestamp
 from echo_stream.connectors.storage.checkpoints import list_checkpoints
@@ -18,6 +20,7 @@ from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.connectors.storage.units import check_free
 from echo_stream.coreset.building import with_labels
 from echo_stream.coreset.snapshot import Snapshot
+from echo_stream.errors import DataError
 from echo_stream.sketch.late_labels import late_labels
 
 
@@ -128,3 +131,40 @@ def _labelled(unit: Path, pairs: Sequence[tuple[str, Label]]) -> tuple[Snapshot,
     """Return a snapshot with labels, and how many of them are of samples that it has."""
     names, labels = [name for name, _ in pairs], [label for _, label in pairs]
     return with_labels(read_snapshot(unit), late_labels(names, labels))
+
+
+COLUMNS = ("id", "label")
+
+
+def read_labels(path: Path) -> list[tuple[str, Label]]:
+    """Return the ids and labels of a CSV file, in its order.
+
+    Parameters
+    ----------
+    path : Path
+        UTF-8, with a first line that names the columns `id` and `label`, among others
+        perhaps. A label that is written as a number is one.
+
+    Raises
+    ------
+    SourceError
+        If there is no such file, or it may not be read.
+    DataError
+        If it is no such CSV, naming the line.
+    """
+    with naming(path), path.open(encoding="utf-8-sig", newline="") as file:
+        return list(_pairs(csv.DictReader(file, strict=True)))
+
+
+def _pairs(reader: "csv.DictReader[str]") -> Iterator[tuple[str, Label]]:
+    """Yield id and label of each line."""
+    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    if missing:
+        msg = f"no column {missing[0]}; the first line must name the columns id and label"
+        raise DataError(msg)
+    for row in reader:
+        for name in COLUMNS:
+            if not row[name]:
+                msg = f"line {reader.line_num} has no {name}; give one, or leave the line out"
+                raise DataError(msg)
+        yield row["id"], number_or_text(row["label"])

@@ -4,11 +4,10 @@ Nothing in a message is trusted: limits are checked before it is decoded, and
 whatever is wrong ends in a `DecodeError` with a reason.
 """
 
-from echo_stream.connectors.codecs.arrow_encoding import encode_batch
 from echo_stream.connectors.codecs.config import CodecConfig, Format, SampleFormat
 from echo_stream.connectors.codecs.custom import load_codec
 from echo_stream.connectors.codecs.decoding import decode, read_message
-from echo_stream.connectors.codecs.encoding import encode
+from echo_stream.connectors.codecs.encoding import encode, encode_batch
 from echo_stream.connectors.codecs.messages import Codec, Decoded, DecodeError, Headers, Sample
 
 __all__ = [

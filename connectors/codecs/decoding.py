@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from echo_stream.connectors.codecs.arrays import read_npy, read_raw
 from echo_stream.connectors.codecs.arrow import read_arrow
 from echo_stream.connectors.codecs.changes import is_late_label, late_label, no_sample, tombstone
 from echo_stream.connectors.codecs.config import CodecConfig
@@ -13,8 +14,6 @@ from echo_stream.connectors.codecs.formats import format_of
 from echo_stream.connectors.codecs.image import read_image
 from echo_stream.connectors.codecs.json import array_of, read_fields
 from echo_stream.connectors.codecs.messages import Decoded, DecodeError, Headers, Named
-from echo_stream.connectors.codecs.npy import read_npy
-from echo_stream.connectors.codecs.raw import read_raw
 from echo_stream.connectors.files.intake import LABELS
 from echo_stream.connectors.files.layouts import raw_layout
 from echo_stream.errors import DataError, ShapeError

@@ -25,8 +25,7 @@ from echo_stream.connectors.dead_letters.segments import (
 )
 from echo_stream.connectors.process.clock import LOG_EVERY_S
 from echo_stream.connectors.process.retrying import Patience, may_pass
-from echo_stream.connectors.storage.durable import flush
-from echo_stream.connectors.storage.private import make_folder, opener
+from echo_stream.connectors.storage.durable import flush, make_folder, opener
 from echo_stream.connectors.storage.state_locks import short_lock
 from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.run.report import RunStats

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from echo_stream.connectors.dead_letters.limits import MAX_PAYLOAD_BYTES, MAX_SEGMENT_BYTES
-from echo_stream.connectors.storage.durable import flush
-from echo_stream.connectors.storage.private import opener
+from echo_stream.connectors.storage.durable import flush, opener
 from echo_stream.connectors.storage.units import temporary_of
 from echo_stream.errors import StateError
 

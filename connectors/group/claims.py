@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from echo_stream.connectors.process.retrying import may_pass
-from echo_stream.connectors.storage.durable import flush
-from echo_stream.connectors.storage.private import make_folder
+from echo_stream.connectors.storage.durable import flush, make_folder
 from echo_stream.connectors.storage.units import TEMPORARY_PREFIX, read_manifest, write_manifest
 from echo_stream.errors import FencedError, InfrastructureError, StateError
 

@@ -28,7 +28,7 @@ from echo_stream.connectors.runner.consumption import (
 )
 from echo_stream.connectors.runner.status import StatusFile
 from echo_stream.connectors.storage.snapshots import newest_manifest
-from echo_stream.connectors.training.trained_on import retraining_of
+from echo_stream.connectors.training.model_files import retraining_of
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import FencedError
 from echo_stream.run.config import RunConfig

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Response
 from echo_stream.connectors.http.paging import MAX_ROWS, Page, Part, page_of
 from echo_stream.connectors.http.snapshot_views import NEWEST, SnapshotViews
 from echo_stream.connectors.inspect.why import why_sample
-from echo_stream.connectors.storage.snapshot_diff import diff_snapshots
+from echo_stream.connectors.storage.snapshot_files import diff_snapshots
 from echo_stream.connectors.storage.snapshots import describe
 
 PREFIX = "/api/v1"

@@ -1,14 +1,21 @@
 """The app, and who may ask it."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 
 from echo_stream._common.version import __version__
+from echo_stream.connectors.http.api import api_router
 from echo_stream.connectors.http.errors import answer_errors
-from echo_stream.connectors.http.events import MAX_LISTENERS
+from echo_stream.connectors.http.events import MAX_LISTENERS, events_router
 from echo_stream.connectors.http.guard import Guard
-from echo_stream.connectors.http.page import PAGE_PATH
+from echo_stream.connectors.http.health import health_router, state_status_router
+from echo_stream.connectors.http.metrics import metrics_router
+from echo_stream.connectors.http.page import PAGE_PATH, page_router
+from echo_stream.connectors.http.payloads import payload_router
+from echo_stream.connectors.http.snapshot_views import SnapshotViews
+from echo_stream.connectors.runner.monitor import RunMonitor
 
 
 def create_app(
@@ -46,3 +53,35 @@ def create_app(
         app.include_router(router)
     app.add_middleware(Guard, token=token, open_paths=frozenset(open_paths))
     return app
+
+
+def run_routers(
+    monitor: RunMonitor, state: Path, *, features: str | None = None
+) -> list[APIRouter]:
+    """Return the routers of a run and its state, which may not exist yet.
+
+    Parameters
+    ----------
+    monitor : RunMonitor
+    state : Path
+    features : str, optional
+        Those of the run.
+    """
+    routers = _snapshot_routers(state, features)
+    return [health_router(monitor), metrics_router(monitor), *routers]
+
+
+def state_routers(state: Path, *, features: str | None = None) -> list[APIRouter]:
+    """Return the routers of a state, begun with features; a run may go on over it elsewhere."""
+    return [state_status_router(state), *_snapshot_routers(state, features)]
+
+
+def _snapshot_routers(state: Path, features: str | None) -> list[APIRouter]:
+    """Return the routers of a state's snapshots, and the page that shows them."""
+    views = SnapshotViews(state)
+    return [
+        api_router(views, features=features),
+        payload_router(views),
+        events_router(views),
+        page_router(),
+    ]

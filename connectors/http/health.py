@@ -1,11 +1,13 @@
 """Whether a run is alive, and whether it is ready."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
+from echo_stream.connectors.group.status import read_state_status
 from echo_stream.connectors.runner.monitor import RunMonitor
 from echo_stream.connectors.runner.status import status_of
 
@@ -62,3 +64,19 @@ def _answer(checks: dict[str, bool]) -> JSONResponse:
     """Return the answer of some checks."""
     is_well = all(checks.values())
     return JSONResponse({"ok": is_well, "checks": checks}, 200 if is_well else UNAVAILABLE)
+
+
+def state_status_router(state: Path) -> APIRouter:
+    """Return `/healthz` and `/readyz`, and `/status` of whatever run there is over a state."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/healthz", summary="Whether this server answers")
+    @router.get("/readyz", summary="Whether this server answers", name="readyz")
+    async def healthz() -> dict[str, bool]:
+        return {"ok": True}
+
+    @router.get("/status", summary="What `echo-stream status` prints")
+    def status() -> dict[str, Any]:
+        return read_state_status(state)
+
+    return router

@@ -11,11 +11,10 @@ from typing import Any, Self
 import uvicorn
 from fastapi import FastAPI
 
-from echo_stream.connectors.http.acceptor import Acceptor
-from echo_stream.connectors.http.connection import NO_SNIFFING
+from echo_stream.connectors.http.acceptor import NO_SNIFFING, Acceptor
 from echo_stream.connectors.http.guard import is_loopback
 from echo_stream.connectors.http.limits import Limits
-from echo_stream.connectors.runner.http_stats import HttpStats
+from echo_stream.connectors.runner.monitor import HttpStats
 from echo_stream.errors import ConfigError
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from echo_stream.connectors.codecs.messages import Named
 from echo_stream.connectors.files.intake import Intake
 from echo_stream.connectors.kafka.isolated.decoder import DeadlyMessageError, IsolatedDecoder
 from echo_stream.connectors.kafka.isolated.notes import DecodingNotes
+from echo_stream.connectors.kafka.queue import WaitingRecords
 from echo_stream.connectors.kafka.records import Lost, Record, Records
-from echo_stream.connectors.kafka.waiting import WaitingRecords
 from echo_stream.errors import ConfigError, DataError, ShapeError
 from echo_stream.samples.changes import Change
 from echo_stream.samples.samples import Origin, Samples, as_objects

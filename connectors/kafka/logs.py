@@ -7,8 +7,8 @@ from typing import Literal
 from kafka import KafkaConsumer, TopicPartition
 
 from echo_stream.connectors.kafka.client import unknown_topic
+from echo_stream.connectors.kafka.config import Start, check_start
 from echo_stream.connectors.kafka.poller import KafkaPoller
-from echo_stream.connectors.kafka.start import Start, check_start
 from echo_stream.errors import SourceError
 
 Limits = dict[TopicPartition, int]

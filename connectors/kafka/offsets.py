@@ -1,12 +1,15 @@
 """Book-keeping of offsets: which record is next, what was passed over, what is gone."""
 
 import logging
-from collections.abc import Container, Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from kafka import TopicPartition
 
+from echo_stream.connectors.kafka.records import Records
 from echo_stream.errors import PositionError
+from echo_stream.run.observer import PartitionProgress
 from echo_stream.samples.source import Skipped
 
 logger = logging.getLogger(__name__)
@@ -191,3 +194,25 @@ def _refusal(lost: Sequence[_Lost]) -> PositionError:
         f"{lost[0]}{more}; give --accept-source to go on {lost[0].remedy}, counting what is "
         "missing as a gap, or another --state"
     )
+
+
+class ReadRecords:
+    """Records read by this process: how many, how large, and when the newest was written."""
+
+    def __init__(self) -> None:
+        self._records: Counter[TopicPartition] = Counter()
+        self._bytes: Counter[TopicPartition] = Counter()
+        self._newest_ms: dict[TopicPartition, int] = {}
+
+    def take(self, chunks: Iterable[tuple[TopicPartition, Records]]) -> None:
+        """Take in records of some partitions, of which no part is empty. O(records)."""
+        for partition, records in chunks:
+            self._records[partition] += len(records)
+            self._bytes[partition] += records.content_bytes
+            self._newest_ms[partition] = records.origins[-1].timestamp
+
+    def progress(self, partition: TopicPartition, end: int | None) -> PartitionProgress:
+        """Return the progress of a partition whose log ends before an offset."""
+        return PartitionProgress(
+            end, self._newest_ms.get(partition), self._records[partition], self._bytes[partition]
+        )

@@ -21,12 +21,15 @@ from echo_stream.connectors.kafka.identity import Identity, IdentityClient, warn
 from echo_stream.connectors.kafka.logs import Limits, Logs
 from echo_stream.connectors.kafka.membership import Assignment, Membership, RebalancedError
 from echo_stream.connectors.kafka.mirror import Mirror
-from echo_stream.connectors.kafka.offsets import Offsets, partition_name, resume_offsets
+from echo_stream.connectors.kafka.offsets import (
+    Offsets,
+    ReadRecords,
+    partition_name,
+    resume_offsets,
+)
 from echo_stream.connectors.kafka.poller import KafkaPoller
-from echo_stream.connectors.kafka.progress import ReadRecords
-from echo_stream.connectors.kafka.queue import RecordQueue
+from echo_stream.connectors.kafka.queue import RecordQueue, WaitingRecords
 from echo_stream.connectors.kafka.records import Records
-from echo_stream.connectors.kafka.waiting import WaitingRecords
 from echo_stream.errors import EchoStreamError, SourceError
 from echo_stream.run.observer import PartitionProgress
 from echo_stream.run.report import RunStats

@@ -1,13 +1,13 @@
-"""What a run does to its own process, so that its threads do not hold each other up."""
+"""How many cores and threads there are, and what a run changes of its own process."""
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 import torch
-
-from echo_stream.connectors.process.cores import usable_cores
 
 SWITCH_SECONDS = 0.0005  # Python's own is ten times that
 # Objects made and not let go of until one collection of cycles; Python's own are (700, 10, 10).
@@ -49,3 +49,15 @@ def room_for_threads() -> Iterator[None]:
         gc.unfreeze()
         sys.setswitchinterval(interval)
         torch.set_num_threads(threads)
+
+
+def usable_cores() -> float:
+    """Return how many cores there are for us, by affinity and by the limit of a container."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    cores = float(affinity or psutil.cpu_count() or 1)
+    try:
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:  # noqa: PTH123 - a pseudo file
+            quota, period = file.read().split()
+    except (OSError, ValueError):
+        return cores  # no limit that we can read: none
+    return cores if quota == "max" else min(cores, int(quota) / int(period))

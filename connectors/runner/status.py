@@ -14,7 +14,7 @@ from echo_stream._common.version import __version__
 from echo_stream.connectors.process.clock import now_s, timestamp
 from echo_stream.connectors.runner.monitor import RunMonitor
 from echo_stream.connectors.runner.status_reader import FORMAT_VERSION
-from echo_stream.connectors.storage.private import opener
+from echo_stream.connectors.storage.durable import opener
 from echo_stream.connectors.storage.units import temporary_of
 
 logger = logging.getLogger(__name__)

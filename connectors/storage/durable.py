@@ -1,6 +1,7 @@
-"""What outlasts a power cut."""
+"""Files and folders that outlast a power cut, and are for their owner alone."""
 
 import os
+import stat
 from pathlib import Path
 
 
@@ -14,3 +15,52 @@ def flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+OPEN_MODE = stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP
+"""What a secret's file must not have; a group may read, as those of services do."""
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder, and those above it that are missing, for the owner alone, durably.
+
+    One that is there already keeps its mode: somebody may have opened it on purpose.
+    """
+    if folder.is_dir():
+        return
+    if not folder.parent.exists():
+        make_folder(folder.parent)
+    folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    folder.chmod(FOLDER_MODE)
+    flush(folder.parent)
+
+
+def close_to_others(path: Path) -> None:
+    """Let the owner alone read and write a file; in a private folder nobody else has, before."""
+    path.chmod(FILE_MODE)
+
+
+def opener(path: str, flags: int) -> int:
+    """Open a file for `open`, created for the owner alone."""
+    handle = os.open(path, flags, FILE_MODE)
+    if flags & os.O_CREAT:
+        os.fchmod(handle, FILE_MODE)
+    return handle
+
+
+def open_to(path: Path) -> str | None:
+    """Return who may read or write the file of a secret that should not; None if nobody.
+
+    Raises
+    ------
+    OSError
+        If there is no such file.
+    """
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if not mode & OPEN_MODE:
+        return None
+    who = "its group" if not mode & (stat.S_IROTH | stat.S_IWOTH) else "every user"
+    may = "written" if mode & (stat.S_IWGRP | stat.S_IWOTH) else "read"
+    return f"can be {may} by {who} of this machine (mode {mode:04o})"

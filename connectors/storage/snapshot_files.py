@@ -1,6 +1,6 @@
 """Snapshots as Parquet and JSON, and back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,22 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from echo_stream._common.typing import Array, Cell
-from echo_stream.connectors.storage.arrow_columns import (
-    label_column,
-    payload_column,
-    payloads,
-    with_schema,
-)
-from echo_stream.connectors.storage.held_out_files import (
-    HELD_OUT_FILE,
-    held_out_files,
-    is_held_out_in,
-    read_held_out,
-)
+from echo_stream._common.typing import Array, Cell, Label
 from echo_stream.connectors.storage.snapshots import (
     CORESET_FILE,
     checked_manifest,
+    open_snapshot,
     snapshot_manifest,
 )
 from echo_stream.connectors.storage.units import FileWriter, write_unit
@@ -320,3 +309,82 @@ def _vector_column(vectors: Array, kind: pa.DataType | None = None) -> pa.Array:
 def _vectors(rows: list[list[float]]) -> Array:
     """Return lists of numbers as an array of shape (n, k), float64."""
     return np.array(rows, dtype=np.float64).reshape(len(rows), -1) if rows else np.zeros((0, 0))
+
+
+def label_column(labels: Sequence[Label]) -> pa.Array:
+    """Return labels as int64 if all are integers, float64 if all are numbers, else as text."""
+    kinds = {type(label) for label in labels if label is not None}
+    if kinds <= {int}:
+        return pa.array(labels, pa.int64())
+    if kinds <= {int, float}:
+        return pa.array([None if y is None else float(y) for y in labels], pa.float64())
+    return pa.array([None if y is None else str(y) for y in labels], pa.string())
+
+
+def payload_column(x: Array) -> pa.Array:
+    """Return samples of shape (n, ...) as the bytes of each."""
+    return pa.array([np.ascontiguousarray(one).tobytes() for one in x], pa.binary())
+
+
+def payloads(column: Sequence[bytes], schema: SampleSchema) -> Array:
+    """Undo `payload_column`."""
+    found = [np.frombuffer(x, schema.dtype).reshape(schema.shape) for x in column]
+    return np.array(found, dtype=schema.dtype).reshape(-1, *schema.shape)
+
+
+def with_schema(table: pa.Table, schema: SampleSchema) -> pa.Table:
+    """Return a table that says in its metadata what the bytes of x are."""
+    shape = ",".join(map(str, schema.shape))
+    return table.replace_schema_metadata({"x_dtype": schema.dtype, "x_shape": shape})
+
+
+HELD_OUT_FILE = "held_out.parquet"
+
+
+def held_out_files(samples: Samples | None) -> dict[str, FileWriter]:
+    """Return what writes held-out samples among the files of a snapshot; nothing without any."""
+    if samples is None:
+        return {}
+    labels = [None] * len(samples) if samples.labels is None else samples.labels.tolist()
+    columns = {
+        "id": pa.array([str(sample_id) for sample_id in samples.ids], pa.string()),
+        "label": label_column(labels),
+        "x": payload_column(samples.x),
+    }
+    table = with_schema(pa.table(columns), SampleSchema.of(samples.x))
+    return {HELD_OUT_FILE: lambda path: pq.write_table(table, path, compression="zstd")}
+
+
+def read_held_out(unit: Path, manifest: Mapping[str, Any]) -> Samples | None:
+    """Return the held-out samples of a snapshot that has been checked; None without any."""
+    if HELD_OUT_FILE not in manifest["files"]:
+        return None
+    columns = pq.read_table(unit / HELD_OUT_FILE).to_pydict()
+    return Samples(
+        x=payloads(columns["x"], SampleSchema.from_json(manifest["schema"])),
+        ids=as_objects(columns["id"]),
+        labels=as_objects(columns["label"]),
+    )
+
+
+def is_held_out_in(unit: Path, sample_id: str) -> bool:
+    """Tell whether a sample is among the held-out ones of a snapshot that has them."""
+    return sample_id in pq.read_table(unit / HELD_OUT_FILE, columns=["id"])["id"].to_pylist()
+
+
+def diff_snapshots(state: Path | None, before: str, after: str | None) -> dict[str, Any]:
+    """Return what came and went between two snapshots; see `Snapshot.diff`.
+
+    Parameters
+    ----------
+    state : Path or None
+    before, after : str
+        As `find_snapshot` takes them; after None: the newest of the state.
+
+    Raises
+    ------
+    ConfigError, SnapshotError
+        If one is not there, or damaged.
+    """
+    with open_snapshot(state, before) as first, open_snapshot(state, after) as second:
+        return read_snapshot(first).diff(read_snapshot(second))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from echo_stream.connectors.process.retrying import may_pass
-from echo_stream.connectors.storage.private import make_folder, opener
+from echo_stream.connectors.storage.durable import make_folder, opener
 from echo_stream.errors import InfrastructureError, StateError
 
 WAIT_LIMIT_S = 60.0  # what a lock protects takes milliseconds

@@ -21,8 +21,8 @@ import torch
 
 from echo_stream._common.typing import State
 from echo_stream._common.version import __version__
+from echo_stream.connectors.storage.durable import make_folder, opener
 from echo_stream.connectors.storage.engine_files import read_tensors, tensors_writer
-from echo_stream.connectors.storage.private import make_folder, opener
 from echo_stream.connectors.storage.state_locks import is_held
 from echo_stream.connectors.storage.units import (
     TEMPORARY_PREFIX,

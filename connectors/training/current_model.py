@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from echo_stream.connectors.process.clock import timestamp
-from echo_stream.connectors.storage.durable import flush
-from echo_stream.connectors.storage.private import make_folder
+from echo_stream.connectors.storage.durable import flush, make_folder
 from echo_stream.connectors.storage.units import read_manifest, write_manifest
 from echo_stream.connectors.training.model_files import METRICS_FILE, read_fitted
 from echo_stream.errors import ConfigError, DataError, StateError

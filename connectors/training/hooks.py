@@ -13,8 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
-from echo_stream.connectors.storage.durable import flush
-from echo_stream.connectors.storage.private import make_folder, opener
+from echo_stream.connectors.storage.durable import flush, make_folder, opener
 from echo_stream.connectors.storage.state_locks import free_lock
 from echo_stream.connectors.storage.unit_locks import held
 from echo_stream.connectors.storage.units import MANIFEST, list_units, read_manifest

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from torch import nn
 
 from echo_stream.connectors.process.clock import timestamp
 from echo_stream.connectors.storage.engine_files import read_tensors, tensors_writer
-from echo_stream.connectors.storage.units import verify_unit, write_unit
+from echo_stream.connectors.storage.snapshot_files import ids_of
+from echo_stream.connectors.storage.units import list_units, read_manifest, verify_unit, write_unit
 from echo_stream.connectors.training.curve_plot import plot_curve
-from echo_stream.errors import ConfigError, StateError
+from echo_stream.errors import ConfigError, SnapshotError, StateError
+from echo_stream.run.config import RunConfig
+from echo_stream.run.retraining import Retraining
 from echo_stream.training.fitted import Fitted
 from echo_stream.training.models import BUILT_IN, build_model
 from echo_stream.training.targets import Targets
@@ -115,3 +119,30 @@ def read_fitted(unit: Path, *, factory: str | None = None) -> Fitted:
     )
     shape = tuple(metrics["input_shape"])
     return Fitted(unit.name, model, targets, shape, config["model"], config["features"])
+
+
+logger = logging.getLogger(__name__)
+
+
+def retraining_of(state: Path, config: RunConfig) -> Retraining:
+    """Return what decides on trainings of a run over a state, from where the last run left off."""
+    return Retraining(config.retrain_on_turnover, config.retrain_debounce, trained_ids(state))
+
+
+def trained_ids(state: Path) -> frozenset[str] | None:
+    """Return the samples that the newest model was trained on.
+
+    None where there is no model, or its snapshot has been pruned or is damaged.
+    """
+    for model in reversed(list_units(state / "models", manifest_name=METRICS_FILE)):
+        try:
+            name = read_manifest(model, manifest_name=METRICS_FILE)["snapshot"]
+        except StateError:  # a damaged one says nothing of when to train
+            continue
+        unit = state / "snapshots" / str(name)
+        try:
+            return ids_of(unit) if unit.exists() else None
+        except SnapshotError as err:
+            logger.warning("it is not known what %s was trained on: %s", model.name, err)
+            return None
+    return None

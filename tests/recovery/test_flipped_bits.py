@@ -12,9 +12,9 @@ from echo_stream import EchoCoreset
 from echo_stream.connectors.group.claims import Claims
 from echo_stream.connectors.http.snapshot_views import NEWEST, SnapshotViews
 from echo_stream.connectors.inspect.query import query_snapshot
-from echo_stream.connectors.storage.snapshot_diff import diff_snapshots
 from echo_stream.connectors.storage.snapshot_files import (
     coreset_table,
+    diff_snapshots,
     ids_of,
     read_snapshot,
     roles_of,

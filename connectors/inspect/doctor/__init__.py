@@ -1,10 +1,12 @@
 """What would hinder a run here, found before it begins, each with what to do about it."""
 
 from echo_stream.connectors.inspect.doctor.broker import check_broker
-from echo_stream.connectors.inspect.doctor.device import check_device
 from echo_stream.connectors.inspect.doctor.finding import Finding, Verdict
-from echo_stream.connectors.inspect.doctor.packages import check_packages
-from echo_stream.connectors.inspect.doctor.secrets import check_secret_files
+from echo_stream.connectors.inspect.doctor.machine import (
+    check_device,
+    check_packages,
+    check_secret_files,
+)
 from echo_stream.connectors.inspect.doctor.state import check_state_folder
 
 __all__ = [

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from echo_stream.connectors.process.retrying import may_pass
-from echo_stream.connectors.storage.private import make_folder
+from echo_stream.connectors.storage.durable import make_folder
 from echo_stream.connectors.storage.state_locks import free_lock, hold
 from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.samples.samples import Origin

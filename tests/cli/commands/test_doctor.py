@@ -15,7 +15,7 @@ import psutil
 import pytest
 from kafka import KafkaAdminClient, codec
 
-from echo_stream.connectors.inspect.doctor import packages
+from echo_stream.connectors.inspect.doctor import machine as packages
 from tests.conftest import MakeTopic
 from tests.support.commands import TINY, answer, content, on, run_command, send, units, write_data
 from tests.support.kafka.broker import Broker

@@ -4,8 +4,8 @@ from queue import Queue
 
 import pytest
 
-from echo_stream.connectors.inspect import query_guard
-from echo_stream.connectors.inspect.query_guard import guarded
+from echo_stream.connectors.inspect import query as query_guard
+from echo_stream.connectors.inspect.query import guarded
 from echo_stream.errors import QueryError
 
 LIMIT_S = 20

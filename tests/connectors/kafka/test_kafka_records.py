@@ -15,8 +15,8 @@ from echo_stream._common.typing import Array
 from echo_stream.connectors.codecs import CodecConfig, Headers, encode_batch
 from echo_stream.connectors.kafka.decoding import RecordDecoder
 from echo_stream.connectors.kafka.offsets import Offsets
+from echo_stream.connectors.kafka.queue import WaitingRecords
 from echo_stream.connectors.kafka.records import Records
-from echo_stream.connectors.kafka.waiting import WaitingRecords
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import Batch, RejectedSample
 from echo_stream.samples.validation import as_samples

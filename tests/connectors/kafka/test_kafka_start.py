@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo_stream.connectors.kafka.start import check_start, parse_start
+from echo_stream.connectors.kafka.config import check_start, parse_start
 from echo_stream.errors import ConfigError
 
 zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from kafka import TopicPartition
 
 from echo_stream.connectors.kafka.offsets import Offsets
+from echo_stream.connectors.kafka.queue import WaitingRecords
 from echo_stream.connectors.kafka.records import Records
-from echo_stream.connectors.kafka.waiting import WaitingRecords
 from tests.connectors.kafka.test_kafka_records import Record
 
 PARTITIONS = [TopicPartition("events", number) for number in (0, 1)]

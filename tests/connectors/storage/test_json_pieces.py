@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest import MonkeyPatch
 
-from echo_stream.connectors.storage import json_pieces as module
-from echo_stream.connectors.storage.json_pieces import ITEMS_AT_ONCE, json_pieces
+from echo_stream.connectors.storage import units as module
+from echo_stream.connectors.storage.units import ITEMS_AT_ONCE, json_pieces
 
 leaves = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)

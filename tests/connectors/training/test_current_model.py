@@ -14,8 +14,7 @@ from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.connectors.training.current_model import CURRENT_FILE, current_unit, read_current
 from echo_stream.connectors.training.examiner import CurrentModelExaminer
 from echo_stream.connectors.training.job import Trained, train_on_snapshot
-from echo_stream.connectors.training.model_files import read_fitted, read_model
-from echo_stream.connectors.training.trained_on import trained_ids
+from echo_stream.connectors.training.model_files import read_fitted, read_model, trained_ids
 from echo_stream.errors import StateError
 from echo_stream.samples.validation import as_samples
 from echo_stream.training.config import TrainConfig

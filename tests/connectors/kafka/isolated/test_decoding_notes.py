@@ -19,8 +19,8 @@ from echo_stream.connectors.kafka.decoding import RecordDecoder
 from echo_stream.connectors.kafka.isolated import notes as decoding_notes
 from echo_stream.connectors.kafka.isolated.notes import DecodingNotes
 from echo_stream.connectors.kafka.offsets import Offsets
+from echo_stream.connectors.kafka.queue import WaitingRecords
 from echo_stream.connectors.kafka.records import Record, Records
-from echo_stream.connectors.kafka.waiting import WaitingRecords
 from echo_stream.connectors.storage.state_locks import hold
 from echo_stream.errors import ConfigError
 from echo_stream.samples.samples import Origin
