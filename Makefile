@@ -19,7 +19,7 @@ UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 PACKAGE_VENV := build/package
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format fuzz kills soak bench kafka package clean
+.PHONY: help venv demo test lint format docs fuzz kills soak bench kafka package clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ lint: $(VENV)/.group-lint $(VENV)/.group-test ## check style, format and types
 format: $(VENV)/.group-lint ## format the code and sort the imports
 	$(BIN)/ruff check --select I --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.group-docs ## build the documentation in build/site, and check its links
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 kafka: venv ## run a Kafka broker in the foreground, on 127.0.0.1:9092 if that is free
 	.ci/debian-packages

@@ -1,57 +1,161 @@
-"""The documentation names what there is."""
+"""The documentation names what there is, and what it shows is tried."""
 
 import re
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
+import echo_stream
+from docs.hooks import command_reference
 from echo_stream.cli.main import EXIT_CODES, cli
 from tests import ROOT
+from tests.support.documents import DOCUMENTS, PAGES, blocks, check_command, commands
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md"]
+LANGUAGES = {"console", "json", "python", "text", "toml"}
+WITHOUT_COMMANDS = {"use-from-python.md"}
+GUIDES = [ROOT / "README.md"] + [
+    page for page in PAGES
+    if page.parent.name in ("tutorials", "how-to") and page.name not in WITHOUT_COMMANDS
+]  # fmt: skip
+OPTIONS_OF_OTHERS = {  # of the benchmarks
+    "inside-a-run.md": {"--profile", "--repeats"},
+    "measuring.md": {"--quick"},
+    "when-a-stream-drifts.md": {"--stream"},
+}
+PRIVATE_WORDS = ("anew", "twins", "wishes", "stand-ins", "what is held", "hinder", "is told")
 
 
-def commands() -> list[str]:
-    """Return every command line, sub-commands included."""
-    found = []
-    for name, command in cli.commands.items():
-        if isinstance(command, click.Group):
-            found += [f"{name} {inner}" for inner in command.commands]
-        else:
-            found.append(name)
-    return found
+def name(path: Path) -> str:
+    """Return the path of a document below the root."""
+    return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("command", commands())
-def test_every_command_is_in_the_reference(command: str) -> None:
-    """docs/reference.md lists each command and sub-command."""
-    reference = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
-    assert all(f"`{word}`" in reference or word in reference for word in command.split())
+def every_command(
+    command: click.Command = cli, path: str = "echo-stream"
+) -> Iterator[tuple[str, click.Command]]:
+    """Yield the whole command line: each command with its full name."""
+    yield path, command
+    if isinstance(command, click.Group):
+        for inner, child in command.commands.items():
+            yield from every_command(child, f"{path} {inner}")
+
+
+def options_of(command: click.Command) -> set[str]:
+    """Return the long options of a command."""
+    names = (name for each in command.params for name in (*each.opts, *each.secondary_opts))
+    return {name for name in names if name.startswith("--")}
+
+
+@pytest.mark.parametrize(("path", "command"), list(every_command()))
+def test_the_reference_has_every_command_and_option(path: str, command: click.Command) -> None:
+    """A section for each command, in which each option is described."""
+    sections = dict(re.findall(r"^## (.+)\n\n```text\n((?:.*\n)*?)```$", command_reference(), re.M))
+    described = set(re.findall(r"--[a-z][a-z-]+", sections[path]))
+    assert options_of(command) <= described
+
+
+def test_the_reference_is_on_its_page() -> None:
+    """Where the page has the marker, the site has the reference."""
+    assert "<!-- commands -->" in (ROOT / "docs/reference/commands.md").read_text(encoding="utf-8")
 
 
 def test_every_exit_code_is_in_the_reference() -> None:
-    """docs/reference.md explains each exit code."""
-    reference = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
-    for _, code in EXIT_CODES:
+    """Each has a row."""
+    reference = (ROOT / "docs/reference/exit-codes.md").read_text(encoding="utf-8")
+    for code in {0, 130, 143, *(code for _, code in EXIT_CODES)}:
         assert f"| {code} |" in reference
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_public_name_is_in_the_reference() -> None:
+    """The page of the Python API names all that the package exports."""
+    page = (ROOT / "docs/reference/python.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^::: echo_stream\.(\w+)$", page, re.M))
+    errors = {each for each in echo_stream.__all__ if each.endswith("Error")}  # on one page
+    assert documented | errors >= set(echo_stream.__all__) - {"__version__"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_documented_commands_and_options_exist(document: Path) -> None:
-    """Each `echo-stream …` line parses: known command, known options."""
-    for line in re.findall(r"^\$ echo-stream (.+)$", document.read_text(encoding="utf-8"), re.M):
-        words = line.split()
-        command: click.Command = cli
-        while isinstance(command, click.Group):
-            command = command.commands[words.pop(0)]
-        options = {name for parameter in command.params for name in parameter.opts}
-        assert {word for word in words if word.startswith("--")} <= options, line
+    """Each `$ echo-stream …` parses: known command, known options, known choices."""
+    for words in commands(document):
+        check_command(words)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_lead_somewhere(document: Path) -> None:
-    """Relative links and pictures exist."""
+@pytest.mark.parametrize("document", GUIDES, ids=name)
+def test_a_guide_shows_commands(document: Path) -> None:
+    """So the test above has something to look at, in every page that says what to do."""
     text = document.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", text):
+    assert commands(document)
+    assert len(commands(document)) == len(re.findall(r"^\$ echo-stream ", text, re.M))
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["runn --state DIR", "run --stat DIR", "train --format yaml", "snapshots", "query --timeout"],
+)
+def test_a_command_that_there_is_not_is_found(words: str) -> None:
+    """A wrong command, option or choice, a missing command or value."""
+    with pytest.raises((AssertionError, click.ClickException)):
+        check_command(words.split())
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_blocks_say_what_they_are(document: Path) -> None:
+    """Of a known language, so that none escapes the tests; a console block has a command."""
+    text = document.read_text(encoding="utf-8")
+    found = blocks(document)
+    assert 2 * len(found) == len(re.findall(r"^```", text, re.M))
+    for info, body in found:
+        assert info.split(" ")[0] in LANGUAGES, body
+        assert info != "console" or body.startswith("$ "), body
+
+
+def test_every_session_of_python_is_run() -> None:
+    """A page with `>>>` is among those that pytest collects."""
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    assert {"README.md", "docs"} <= set(options["testpaths"])
+    assert {"--doctest-glob=README.md", "--doctest-glob=docs/*.md"} <= set(options["addopts"])
+    outside = [path for path in DOCUMENTS if path not in PAGES and path.name != "README.md"]
+    assert not [path for path in outside if ">>> " in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_named_options_exist(document: Path) -> None:
+    """Each `--option` in running text is one of a command."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.M | re.S)
+    spans = (each for each in re.findall(r"`([^`]+)`", text) if "benchmarks" not in each)
+    named = {option for span in spans for option in re.findall(r"(?<!\S)--[a-z][a-z-]+", span)}
+    ours = {option for _, command in every_command() for option in options_of(command)}
+    assert named <= ours | {"--help", "--version"} | OPTIONS_OF_OTHERS.get(document.name, set())
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_links_lead_somewhere(document: Path) -> None:
+    """Relative links and pictures exist; `make docs` looks at headings as well."""
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!\w+:|#)([^)#\s]+)(?:#[^)]*)?\)", text):
         assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_words_are_those_of_the_field(document: Path) -> None:
+    """None of those that only we would use."""
+    text = document.read_text(encoding="utf-8").lower()
+    assert not [word for word in PRIVATE_WORDS if re.search(rf"\b{word}\b", text)]
+
+
+def test_the_readme_is_short() -> None:
+    """Somebody who has never seen the project reads all of it."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
+
+
+def test_the_version_is_in_the_changelog() -> None:
+    """The newest entry is of this version, with its date."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    version, date = re.findall(r"^## (\S+) - (\d{4}-\d\d-\d\d)$", text, re.M)[0]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert version == project["version"]
+    assert date

@@ -40,8 +40,8 @@ def weight_exponent(
 
     Under `auto` it is r / (r + 10), of r rows a class: weights give back the proportions of
     the stream, and the more unequal they are the fewer rows decide; with few rows a class the
-    second costs more than the first brings. docs/default.md has what it was chosen by. It is 0
-    where a coreset is not to have the proportions.
+    second costs more than the first brings; docs/explanation/the-default.md says how it was
+    chosen. It is 0 where a coreset is not to have the proportions.
 
     Parameters
     ----------

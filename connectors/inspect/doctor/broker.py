@@ -102,7 +102,7 @@ def _resumption(
             stored.refuse_changes(ids.ask())
         resume_offsets(checkpoint["position"], first, last, same_topics=set(topics), accept=False)
     except EchoStreamError as err:
-        yield Finding("resumption", "fail", str(err), "see docs/operations.md, exit code 4")
+        yield Finding("resumption", "fail", str(err), "see docs/how-to/resume-after-a-crash.md")
         return
     position = checkpoint["position"]
     behind = sum(last[each] - position.get(partition_name(each), first[each]) for each in last)

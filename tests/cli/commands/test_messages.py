@@ -1,6 +1,5 @@
 """Formats of messages, from `produce` to a snapshot, and the example of the documentation."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,12 @@ import pytest
 from tests import ROOT
 from tests.conftest import MakeTopic
 from tests.support.commands import TINY, N, answer, refusal, send, write_data
+from tests.support.documents import files
 from tests.support.kafka.broker import Broker
 
 pytestmark = pytest.mark.kafka
 
-DOCUMENT = ROOT / "docs/messages.md"
+DOCUMENT = ROOT / "docs/how-to/read-your-own-format.md"
 
 
 def run(broker: Broker, topic: str, state: Path, *options: object) -> Any:
@@ -95,8 +95,7 @@ def test_avro_example_of_the_documentation(
     broker: Broker, make_topic: MakeTopic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It runs as it stands, and what is no Avro is a dead letter."""
-    blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.S)
-    (code,) = (block for block in blocks if "fastavro" in block)
+    code = files(DOCUMENT)["readings.py"]
     (tmp_path / "readings.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {}

@@ -264,8 +264,8 @@ def test_a_variable_of_the_training_is_named(file: Path, monkeypatch: pytest.Mon
 
 
 def test_example_of_the_reference(file: Path) -> None:
-    """The file that docs/reference.md shows is one."""
-    reference = ROOT / "docs" / "reference.md"
+    """The file that docs/reference/settings.md shows is one."""
+    reference = ROOT / "docs/reference/settings.md"
     (example,) = re.findall(r"```toml\n(.*?)```", reference.read_text(encoding="utf-8"), re.S)
     file.write_text(example)
     run = shown("show", "run", "--config", file)

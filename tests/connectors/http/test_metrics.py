@@ -20,7 +20,7 @@ from echo_stream.samples.validation import as_samples
 from tests import ROOT
 from tests.connectors.http.rig import ask, served
 
-OPERATIONS = ROOT / "docs/operations.md"
+METRICS = ROOT / "docs/reference/status-and-metrics.md"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
@@ -162,8 +162,8 @@ def test_a_run_fills_them(tmp_path: Path) -> None:
 
 
 def test_every_metric_is_documented() -> None:
-    """The table in docs/operations.md has each metric of ours, and no other."""
-    text = OPERATIONS.read_text(encoding="utf-8")
+    """The table in the reference has each metric of ours, and no other."""
+    text = METRICS.read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `(echo_stream_\w+)", text, re.M))
     suffix = {"counter": "_total", "info": "_info"}
     monitor = RunMonitor()
