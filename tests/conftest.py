@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from kafka import KafkaAdminClient
 from tests.support.crashes.lives import Nursery, open_nursery
 from tests.support.kafka.apache_kafka import BrokerError
 from tests.support.kafka.broker import Broker, choose_broker, is_apache_required
+from tests.support.kafka.topics import MakeTopic
 
 # Times vary too much on small shared machines for deadlines to mean anything.
 settings.register_profile("local", deadline=None)
@@ -21,7 +22,13 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 # Tests run side by side: threads that wait for each other make tiny models ten times slower.
 torch.set_num_threads(1)
 
-MakeTopic = Callable[..., str]
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use a broker."""
+    for item in items:
+        if {"broker", "secure"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("kafka")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -99,9 +100,17 @@ def test_the_engine_touches_nothing_outside(module: str) -> None:
     assert not {name for name in imports(module) if name.split(".")[0] in outside}
 
 
+def test_tests_import_no_tests() -> None:
+    """What several tests need is in tests/support: a test can be moved, or go, alone."""
+    files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    pattern = re.compile(r"(?:from|import) tests\.(?:\w+\.)*(?:test_\w+|conftest)\b")
+    assert not [(path.name, found) for path in files for found in pattern.findall(path.read_text())]
+
+
 def test_packages_are_small_enough_to_be_read() -> None:
     """A newcomer looks at a dozen entries at the top, and at fifteen modules in a package."""
-    parents = (path.parent for path in MODULES.values() if path.name != "__init__.py")
+    paths = [*MODULES.values(), *(ROOT / "tests/support").rglob("*.py")]
+    parents = (path.parent for path in paths if path.name != "__init__.py")
     num_modules = Counter(str(folder.relative_to(ROOT)) for folder in parents)
     assert {folder: n for folder, n in num_modules.items() if n > MOST_MODULES} == {}
     for top in ("echo_stream", "connectors"):

@@ -11,15 +11,15 @@ import pytest
 from echo_stream import EchoCoreset
 from echo_stream.connectors.runner.status_reader import STATUS_FILE
 from echo_stream.connectors.storage.engine_files import write_generation
-from tests.conftest import MakeTopic
 from tests.support.clusters import clustered, produce_words
 from tests.support.commands import newest_checkpoint, on
 from tests.support.crashes.lives import Life, Nursery, wait_for
 from tests.support.kafka.broker import Broker
 from tests.support.kafka.group_stage import CONFIG, OPTIONS, PARTITIONS, Stage
+from tests.support.kafka.topics import MakeTopic
 from tests.support.same_coreset import assert_as_the_batch
 
-pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+pytestmark = pytest.mark.real_kafka
 
 N = 20_000
 SECONDS = 45  # that the stream lasts; what an outage holds up comes after it at once

@@ -18,6 +18,7 @@ from tests.support.commands import (
     run_command,
     write_data,
 )
+from tests.support.crashes.damage import damage, damages
 
 CYCLE = 100
 MANIFEST = "manifest.json"
@@ -25,23 +26,6 @@ FILES = {
     "checkpoints": ("sketch.safetensors", MANIFEST),
     "snapshots": ("coreset.parquet", "cells.parquet", "edges.parquet", MANIFEST),
 }
-damages = st.one_of(
-    st.tuples(st.just("flip"), st.floats(0, 1, exclude_max=True), st.integers(1, 255)),
-    st.tuples(st.just("cut"), st.floats(0, 1, exclude_max=True), st.just(0)),
-    st.tuples(st.just("zero"), st.floats(0, 1, exclude_max=True), st.just(0)),
-)
-
-
-def damage(path: Path, how: tuple[str, float, int]) -> None:
-    """Change a byte, cut the file off, or let it be zero from a place on, as disks do."""
-    kind, share, bits = how
-    whole = path.read_bytes()
-    place = int(share * len(whole))
-    rest = {"cut": b"", "zero": bytes(len(whole) - place)}
-    flipped = bytes([whole[place] ^ bits]) + whole[place + 1 :]
-    changed = whole[:place] + rest.get(kind, flipped)
-    # The line break at a manifest's end is not what it says.
-    path.write_bytes(changed if changed.strip() != whole.strip() else b"")
 
 
 @pytest.fixture(scope="module")

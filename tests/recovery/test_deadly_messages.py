@@ -13,16 +13,16 @@ from echo_stream.connectors.dead_letters.files import read_dead_letters
 from echo_stream.connectors.storage.engine_files import write_generation
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.validation import as_samples
-from tests.conftest import MakeTopic
 from tests.support.clusters import clustered
 from tests.support.commands import on
 from tests.support.crashes import deadly_codec
 from tests.support.crashes.lives import Ended, Nursery
 from tests.support.kafka.broker import Broker
 from tests.support.kafka.group_stage import CONFIG, OPTIONS
+from tests.support.kafka.topics import MakeTopic
 from tests.support.same_coreset import assert_as_the_batch
 
-pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+pytestmark = pytest.mark.real_kafka
 
 N = 600
 PARTITIONS = 2

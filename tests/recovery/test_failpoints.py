@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from echo_stream.connectors.dead_letters.files import read_dead_letters
-from tests.engine.run.test_poison import RAISES
+from tests.support.bad_messages import RAISES
 from tests.support.commands import TINY, newest_checkpoint
 from tests.support.crashes.lives import Nursery
 from tests.support.same_coreset import Outcome, outcome
@@ -45,7 +45,7 @@ def words(data: Path, state: Path, *more: object) -> list[object]:
     """Return a run that writes checkpoints, snapshots and dead letters."""
     return [
         "run", data, "--state", state, *TINY, "--warmup", 100, "--keep-snapshots", 2,
-        "--features", "tests.engine.run.test_poison:picky", "--checkpoint-every", "never", *more,
+        "--features", "tests.support.bad_messages:picky", "--checkpoint-every", "never", *more,
     ]  # fmt: skip
 
 

@@ -20,14 +20,12 @@ from echo_stream.connectors.kafka.sink import ProduceConfig, produce_samples
 from echo_stream.connectors.storage.engine_files import write_generation
 from echo_stream.connectors.storage.snapshots import newest_manifest
 from echo_stream.samples.samples import Samples
-from tests.conftest import MakeTopic
 from tests.support.clusters import clustered
 from tests.support.commands import newest_checkpoint, on, send
 from tests.support.crashes.lives import Nursery
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 from tests.support.same_coreset import assert_as_the_batch, outcome
-
-pytestmark = pytest.mark.kafka
 
 ROUND = 100  # samples of a run before
 ROUNDS = 3

@@ -2,10 +2,7 @@
 
 import os
 import shutil
-import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ import pytest
 
 from echo_stream.connectors.storage.units import list_units, read_manifest, verify_unit
 from tests.support.commands import TINY, content, newest_checkpoint, write_data
+from tests.support.crashes.disks import resize, small_disk
 from tests.support.crashes.lives import Nursery
 
 N = 2_000
@@ -68,43 +66,6 @@ def test_files_that_do_not_fit(
     assert list(state.rglob(".tmp-*")) == []
     nursery.succeed(*words(data, state))
     assert files_of(state) == expected
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[None]:
-    """Mount a file system in memory, of a size; skip where that is not allowed."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"may not mount here, and files that do not fit are tried: {done.stderr}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-def resize(folder: Path, options: str) -> None:
-    """Change a file system that is mounted."""
-    subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
-
-
-@contextmanager
-def full(disk: Path) -> Iterator[Callable[[], None]]:
-    """Have a file take all the space there is, within the block; yields what takes it again."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-
-        def fill() -> None:
-            with pytest.raises(OSError, match="No space left"):
-                while True:
-                    file.write(bytes(4_096))
-
-        fill()
-        try:
-            yield fill
-        finally:
-            filler.unlink()
 
 
 def test_disk_that_is_full(

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from kafka import KafkaProducer
 
-from tests.conftest import MakeTopic
 from tests.support.commands import newest_checkpoint
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 
-pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+pytestmark = pytest.mark.real_kafka
 
 N = 8_000  # samples; more come with labels and tombstones
 KEYS = 3_500  # so that samples are replaced, and some of them have been dropped before

@@ -17,14 +17,14 @@ import pytest
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream.connectors.storage.engine_files import write_generation
 from echo_stream.samples.samples import Samples
-from tests.conftest import MakeTopic
 from tests.support.clusters import clustered, produce_words
 from tests.support.commands import answer, newest_checkpoint, on
 from tests.support.crashes.lives import Life, Nursery, wait_for
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 from tests.support.same_coreset import assert_as_the_batch, certified
 
-pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+pytestmark = pytest.mark.real_kafka
 
 KILLS = int(os.environ.get("ECHO_STREAM_KILLS", "25"))
 N = 2_000 * KILLS

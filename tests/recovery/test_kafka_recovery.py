@@ -15,11 +15,11 @@ from echo_stream.connectors.kafka.sink import ProduceConfig, produce_samples
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.snapshots import find_snapshot
 from echo_stream.coreset.snapshot import Snapshot
-from tests.conftest import MakeTopic
 from tests.support.commands import newest_checkpoint
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 
-pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+pytestmark = pytest.mark.real_kafka
 
 N = 30_000
 BUDGET = 200

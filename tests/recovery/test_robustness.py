@@ -28,7 +28,7 @@ from echo_stream.errors import (
     WarmupError,
 )
 from echo_stream.run.schedule import Every
-from tests.connectors.storage.test_units import full_disk
+from tests.support.crashes.disks import full_disk
 from tests.support.strategies import identity_generation
 
 

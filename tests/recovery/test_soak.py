@@ -12,14 +12,14 @@ from echo_stream.connectors.files.data_files import file_source
 from echo_stream.connectors.kafka.sink import ProduceConfig
 from echo_stream.connectors.runner.status_reader import STATUS_FILE
 from echo_stream.connectors.storage.engine_files import write_generation
-from tests.conftest import MakeTopic
 from tests.support.commands import answer, on
 from tests.support.crashes.lives import Nursery, wait_for
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 from tests.support.same_coreset import assert_nothing_certified_is_wrong, assert_same_sums
 from tests.support.soak import MANY, MIB, Production, Readings, samples_of, watch, write_samples
 
-pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+pytestmark = pytest.mark.real_kafka
 
 MINUTES = float(os.environ.get("ECHO_STREAM_SOAK_MINUTES", "0.25"))
 SAMPLES = int(os.environ.get("ECHO_STREAM_SOAK_SAMPLES", "10000000"))  # at most

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from echo_stream import EchoCoreset, Snapshot
+from echo_stream._common.typing import Array
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.validation import as_samples
+from tests.support.strategies import identity_generation
 
 
 def clustered(n: int) -> Samples:
@@ -22,3 +25,23 @@ def produce_words(samples: Samples, where: Sequence[object], folder: Path) -> li
     data = folder / "points.npz"
     np.savez(data, x=samples.x, y=np.array(samples.labels, int), id=samples.ids.astype(str))
     return ["produce", data, *where, "--message-format", "raw"]
+
+
+def rng() -> np.random.Generator:
+    """Return a generator that is the same in every test."""
+    return np.random.default_rng(5)
+
+
+def blobs(n: int = 400) -> tuple[Array, Array]:
+    """Return points in two clusters, float32, and their labels."""
+    y = rng().integers(0, 2, n)
+    return (y[:, None] * 4 + rng().normal(size=(n, 3))).astype(np.float32), y
+
+
+def snapshot_of(n: int) -> Snapshot:
+    """Return the snapshot of n points in the plane, n at least 8: 8 rows, labels c0 to c2."""
+    x = np.random.default_rng(0).random((n, 2)).astype(np.float32)
+    engine = EchoCoreset(
+        8, rank="center", cells="grid", generation=identity_generation(2, 4), device="cpu"
+    )
+    return engine.fit(x, [f"c{row % 3}" for row in range(n)]).snapshot()

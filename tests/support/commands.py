@@ -35,6 +35,19 @@ TINY = ("--preset", "paper", "--budget", 20, "--epochs", 0)
 N = 300
 """Samples that `write_data` writes unless told otherwise."""
 
+VALUES = [row.tobytes() for row in np.random.default_rng(0).normal(size=(20, 2)).astype("<f4")]
+"""Messages that `RAW` tells how to read."""
+
+RAW = ("--dtype", "float32", "--shape", 2, "--message-format", "raw")
+
+GOOD = np.arange(4, dtype=np.float32).tobytes()
+"""A message that `READ` tells how to read."""
+
+READ = ("--until-end", *TINY, "--dtype", "float32", "--shape", 4)
+
+TOPIC = ("--topic", "events", "--bootstrap-servers", "127.0.0.1:1", "--group", "counters")
+"""Options that name a topic where no broker is."""
+
 PROCESS_LIMIT_S = 60.0  # torch alone can take ten seconds to import on a busy machine
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -229,3 +242,18 @@ def _exit_code() -> int:
 def _refuse_constant(name: str) -> None:
     msg = f"{name} is no JSON"
     raise ValueError(msg)
+
+
+def doctor_findings(*words: object) -> dict[str, dict[str, str]]:
+    """Return the findings by check; the exit code has to agree with them."""
+    result = run_command("doctor", *words)
+    found = {each["check"]: each for each in result.json()}
+    fails = any(each["verdict"] == "fail" for each in found.values())
+    assert result.exit_code == (1 if fails else 0), result
+    assert all(bool(each["advice"]) == (each["verdict"] != "ok") for each in found.values()), found
+    return found
+
+
+def doctor_verdict(found: dict[str, dict[str, str]], check: str) -> tuple[str, str]:
+    """Return a verdict, and everything that was said."""
+    return found[check]["verdict"], f"{found[check]['found']}; {found[check]['advice']}"

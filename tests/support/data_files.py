@@ -1,5 +1,6 @@
 """Data files for tests: one writer for each format, and what every source must do."""
 
+import mmap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,3 +73,10 @@ def assert_same(left: Samples, right: Samples) -> None:
     assert (left.labels is None) == (right.labels is None)
     if left.labels is not None and right.labels is not None:
         assert left.labels.tolist() == right.labels.tolist()
+
+
+def is_mapped(x: Any) -> bool:
+    """Return whether an array's memory is a file's."""
+    while isinstance(x, np.ndarray):
+        x = x.base
+    return isinstance(x, mmap.mmap)

@@ -16,7 +16,7 @@ from echo_stream.sketch.pools.certificates import drop_bound
 from echo_stream.sketch.pools.distance_pools import DistancePools
 from echo_stream.sketch.pools.hash_pools import HashPools
 from echo_stream.sketch.sketch import Sketch
-from tests.engine.sketch.test_certificates import (
+from tests.support.adversarial import (
     KINDS,
     ORDERS,
     any_generation,

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from echo_stream._common.typing import Array
+
 Point = Sequence[float]
 Cell = tuple[int, ...]
 Edge = tuple[Cell, Cell]
@@ -340,3 +342,10 @@ def _weighted_mean(values: list[float], weights: list[float]) -> float:
 def _mean(values: list[float]) -> float:
     """Return the mean; 0 without values."""
     return math.fsum(values) / len(values) if values else 0.0
+
+
+def naive_samples(points: Array) -> list[NaiveSample]:
+    """Return points as the naive implementation wants them, rounded as the engine rounds."""
+    unit = 2.0**-22
+    rounded = [tuple(round(float(v) / unit) * unit for v in row) for row in points]
+    return [NaiveSample(str(row), point, point) for row, point in enumerate(rounded)]

@@ -1,5 +1,6 @@
 """What two ways of counting the same samples must have in common."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -94,3 +95,9 @@ def _places(snapshot: Snapshot) -> list[Place]:
     """Return the place of each row."""
     rows = snapshot.rows
     return list(zip(rows.roles.tolist(), rows.cells, rows.rounds.tolist(), strict=True))
+
+
+def comparable(engine: EchoCoreset) -> tuple[dict[str, bytes], str]:
+    """Return an engine's whole state in a form that can be compared."""
+    arrays, meta = engine.to_state()
+    return {name: array.tobytes() for name, array in arrays.items()}, json.dumps(meta)

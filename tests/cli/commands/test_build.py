@@ -11,12 +11,6 @@ import pytest
 from tests.support.commands import TINY, N, answer, run_command, units, write_data
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """Return a small labelled data file."""
-    return write_data(tmp_path / "data.npz")
-
-
 def ask(snapshot: Path, sql: str) -> Any:
     """Return the only row that a query brings."""
     (row,) = answer("query", sql, "--snapshot", snapshot)

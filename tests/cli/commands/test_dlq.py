@@ -13,10 +13,9 @@ from echo_stream.connectors.dead_letters.segments import FIRST_FILE
 from echo_stream.connectors.kafka.sink import ProduceConfig, produce_messages
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import RejectedSample
-from tests.cli.commands.test_produce import received
-from tests.conftest import MakeTopic
 from tests.support.commands import answer, refusal, run_command
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic, received
 
 TEXT = RejectedSample(
     "decode", "no JSON", b"k", b'{"x": ', (("id", b"7"), ("empty", None)), Origin("t", 1, 42, 5)
@@ -89,7 +88,6 @@ def test_state_without_dead_letters(tmp_path: Path) -> None:
     assert "give --state" in refusal("dlq", "list", exit_code=2)
 
 
-@pytest.mark.kafka
 def test_replay_sends_the_original_bytes(
     broker: Broker, make_topic: MakeTopic, state: Path
 ) -> None:
@@ -127,7 +125,6 @@ def test_what_was_cut_is_told(tmp_path: Path) -> None:
     assert f"the oldest {first['place'] - 1} are gone" in result.stderr
 
 
-@pytest.mark.kafka
 @pytest.mark.real_kafka
 def test_replay_of_what_was_cut(broker: Broker, make_topic: MakeTopic, tmp_path: Path) -> None:
     """The whole is sent where it is still in its topic, and nothing where it is not."""

@@ -16,27 +16,23 @@ import pytest
 from kafka import KafkaAdminClient, codec
 
 from echo_stream.connectors.inspect.doctor import machine as packages
-from tests.conftest import MakeTopic
-from tests.support.commands import TINY, answer, content, on, run_command, send, units, write_data
+from tests.support.commands import (
+    TINY,
+    answer,
+    content,
+    doctor_findings,
+    doctor_verdict,
+    on,
+    run_command,
+    send,
+    units,
+    write_data,
+)
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 
 Usage = namedtuple("Usage", "total used free")
 MESSAGE = json.dumps({"x": [1.0, 2.0]}).encode()
-
-
-def look(*words: object) -> dict[str, dict[str, str]]:
-    """Return the findings by check; the exit code has to agree with them."""
-    result = run_command("doctor", *words)
-    found = {each["check"]: each for each in result.json()}
-    fails = any(each["verdict"] == "fail" for each in found.values())
-    assert result.exit_code == (1 if fails else 0), result
-    assert all(bool(each["advice"]) == (each["verdict"] != "ok") for each in found.values()), found
-    return found
-
-
-def verdict(found: dict[str, dict[str, str]], check: str) -> tuple[str, str]:
-    """Return a verdict, and everything that was said."""
-    return found[check]["verdict"], f"{found[check]['found']}; {found[check]['advice']}"
 
 
 @pytest.fixture
@@ -51,7 +47,7 @@ def state(tmp_path: Path) -> Path:
 def test_all_is_well_here(state: Path) -> None:
     """Our packages, this machine's device and a fresh state pass; nothing changes."""
     before = content(state)
-    found = look("--state", state)
+    found = doctor_findings("--state", state)
     assert {check for check, each in found.items() if each["verdict"] == "fail"} == set()
     for check in ("kafka-python", "crc32c", "compression", "device", "threads", "state", "lock"):
         assert found[check]["verdict"] == "ok", found[check]
@@ -62,13 +58,13 @@ def test_all_is_well_here(state: Path) -> None:
 def test_a_table_is_for_people(tmp_path: Path) -> None:
     """It has the same checks, a row each."""
     table = run_command("doctor", "--state", tmp_path / "new", "--format", "table").stdout
-    assert all(check in table for check in look("--state", tmp_path / "new"))
+    assert all(check in table for check in doctor_findings("--state", tmp_path / "new"))
 
 
 def test_the_clients_version_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that we were not built for fails, with the command that mends it."""
     monkeypatch.setattr(packages, "version", lambda _: "3.1.0")
-    outcome, words = verdict(look(), "kafka-python")
+    outcome, words = doctor_verdict(doctor_findings(), "kafka-python")
     assert outcome == "fail"
     assert "pip install 'kafka-python<3.1,>=3.0.12'" in words
 
@@ -76,7 +72,7 @@ def test_the_clients_version_is_compared(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_missing_codecs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the extra that brings them."""
     monkeypatch.setitem(packages.CODECS, "lz4", lambda: False)
-    outcome, words = verdict(look(), "compression")
+    outcome, words = doctor_verdict(doctor_findings(), "compression")
     assert outcome == "warn"
     assert "pip install 'kafka-python[lz4]'" in words
     assert codec.has_lz4()
@@ -84,7 +80,7 @@ def test_missing_codecs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_device_that_is_not_there_fails() -> None:
     """As a run would."""
-    outcome, words = verdict(look("--device", "cuda:99"), "device")
+    outcome, words = doctor_verdict(doctor_findings("--device", "cuda:99"), "device")
     assert (outcome, "--device cpu" in words) == ("fail", True)
 
 
@@ -97,37 +93,42 @@ def test_too_many_threads_are_a_warning() -> None:
         capture_output=True,
         check=False,
     )
-    outcome, words = verdict({each["check"]: each for each in json.loads(result.stdout)}, "threads")
+    outcome, words = doctor_verdict(
+        {each["check"]: each for each in json.loads(result.stdout)}, "threads"
+    )
     assert (outcome, "set OMP_NUM_THREADS=" in words) == ("warn", True)
 
 
 def test_a_state_that_others_can_read_is_a_warning(state: Path) -> None:
     """It holds samples as they came."""
     state.chmod(0o755)
-    outcome, words = verdict(look("--state", state), "state")
+    outcome, words = doctor_verdict(doctor_findings("--state", state), "state")
     assert (outcome, f"chmod 700 {state}" in words) == ("warn", True)
 
 
 def test_a_state_that_cannot_be_written_fails(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a run would; root, who may write everywhere, has to be told so."""
     monkeypatch.setattr(os, "access", lambda _, mode: not mode & os.W_OK)
-    assert verdict(look("--state", state / "new"), "state")[0] == "fail"
-    assert verdict(look("--state", state), "state")[0] == "fail"
+    assert doctor_verdict(doctor_findings("--state", state / "new"), "state")[0] == "fail"
+    assert doctor_verdict(doctor_findings("--state", state), "state")[0] == "fail"
 
 
 def test_a_file_is_no_state(tmp_path: Path) -> None:
     """Nor can one be below a file."""
     path = write_data(tmp_path / "data.npz")
-    assert verdict(look("--state", path), "state")[0] == "fail"
-    assert verdict(look("--state", path / "state"), "state")[0] == "fail"
+    assert doctor_verdict(doctor_findings("--state", path), "state")[0] == "fail"
+    assert doctor_verdict(doctor_findings("--state", path / "state"), "state")[0] == "fail"
 
 
 def test_who_holds_the_lock_is_said(state: Path) -> None:
     """A state in use is no fault."""
-    assert verdict(look("--state", state), "lock") == ("ok", "free; ")
+    assert doctor_verdict(doctor_findings("--state", state), "lock") == ("ok", "free; ")
     with (state / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert verdict(look("--state", state), "lock") == ("ok", "held by another command; ")
+        assert doctor_verdict(doctor_findings("--state", state), "lock") == (
+            "ok",
+            "held by another command; ",
+        )
 
 
 def test_damaged_checkpoints_are_found(state: Path) -> None:
@@ -137,7 +138,7 @@ def test_damaged_checkpoints_are_found(state: Path) -> None:
     for name in reversed(names):
         path = state / "checkpoints" / name / "sketch.safetensors"
         path.write_bytes(path.read_bytes()[:-1])
-        outcome, words = verdict(look("--state", state), "checkpoint")
+        outcome, words = doctor_verdict(doctor_findings("--state", state), "checkpoint")
         assert f"{path} is damaged" in words
         assert outcome == ("fail" if name == names[0] else "warn")
 
@@ -148,7 +149,7 @@ def test_room_is_measured(
 ) -> None:
     """Five checkpoints have to fit; less than a GiB is a warning."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 10**12 - free, free))
-    assert verdict(look("--state", state), "space")[0] == outcome
+    assert doctor_verdict(doctor_findings("--state", state), "space")[0] == outcome
 
 
 def test_a_network_disk_is_a_warning(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +157,7 @@ def test_a_network_disk_is_a_warning(state: Path, monkeypatch: pytest.MonkeyPatc
     Partition = namedtuple("Partition", "mountpoint fstype")
     mounts = [Partition("/", "ext4"), Partition(str(state.resolve()), "nfs4")]
     monkeypatch.setattr(psutil, "disk_partitions", lambda **_: mounts)
-    assert verdict(look("--state", state), "file system")[0] == "warn"
+    assert doctor_verdict(doctor_findings("--state", state), "file system")[0] == "warn"
 
 
 def test_no_broker_fails(tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_no_broker_fails(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
     words = ["--bootstrap-servers", address, "--topic", "t", "--kafka", "bootstrap_timeout_ms=500"]
-    found = look(*words, "--state", tmp_path)
+    found = doctor_findings(*words, "--state", tmp_path)
     assert (found["broker"]["verdict"], "topic t" in found) == ("fail", False)
 
 
@@ -173,19 +174,17 @@ def test_a_topic_needs_a_broker() -> None:
     assert run_command("doctor", "--topic", "t").exit_code == 2
 
 
-@pytest.mark.kafka
 def test_broker_and_topics_are_looked_at(broker: Broker, make_topic: MakeTopic) -> None:
     """Partitions and messages are counted; a topic that is not there has its near miss named."""
     topic = make_topic(partitions=3)
     send(broker, topic, [MESSAGE] * 5)
-    found = look(*on(broker, topic, f"{topic}x"))
-    assert verdict(found, "broker")[0] == "ok"
-    assert verdict(found, f"topic {topic}") == ("ok", "3 partitions, at most 5 messages; ")
-    outcome, words = verdict(found, f"topic {topic}x")
+    found = doctor_findings(*on(broker, topic, f"{topic}x"))
+    assert doctor_verdict(found, "broker")[0] == "ok"
+    assert doctor_verdict(found, f"topic {topic}") == ("ok", "3 partitions, at most 5 messages; ")
+    outcome, words = doctor_verdict(found, f"topic {topic}x")
     assert (outcome, f"did you mean {topic}?" in words) == ("fail", True)
 
 
-@pytest.mark.kafka
 @pytest.mark.real_kafka
 def test_what_a_state_would_read_next_is_looked_at(
     broker: Broker, make_topic: MakeTopic, tmp_path: Path
@@ -196,13 +195,13 @@ def test_what_a_state_would_read_next_is_looked_at(
     answer("run", *on(broker, topic), "--state", state, *TINY, "--warmup", 50, "--until-end")
     send(broker, topic, [MESSAGE] * 2)
     here: Any = ["--state", state]
-    outcome, words = verdict(look(*on(broker, topic), *here), "resumption")
+    outcome, words = doctor_verdict(doctor_findings(*on(broker, topic), *here), "resumption")
     assert (outcome, words) == ("ok", "2 messages behind the newest checkpoint; ")
-    assert verdict(look(*on(broker, other), *here), "resumption")[0] == "fail"
+    assert doctor_verdict(doctor_findings(*on(broker, other), *here), "resumption")[0] == "fail"
     admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
     admin.delete_records({_partition(topic): 7})
     admin.close()
-    outcome, words = verdict(look(*on(broker, topic), *here), "resumption")
+    outcome, words = doctor_verdict(doctor_findings(*on(broker, topic), *here), "resumption")
     assert (outcome, "its log now begins at 7" in words) == ("fail", True)
 
 
@@ -217,7 +216,7 @@ def test_a_folder_of_something_else_is_told(tmp_path: Path) -> None:
     """A run would put its files among those."""
     (tmp_path / "notes.txt").touch()
     tmp_path.chmod(0o700)
-    assert verdict(look("--state", tmp_path), "state")[0] == "warn"
+    assert doctor_verdict(doctor_findings("--state", tmp_path), "state")[0] == "warn"
 
 
 def test_secrets_are_for_their_owner(tmp_path: Path) -> None:
@@ -230,10 +229,10 @@ def test_secrets_are_for_their_owner(tmp_path: Path) -> None:
     for mode, expected in ((0o600, "ok"), (0o640, "ok"), (0o644, "warn"), (0o620, "warn")):
         token.chmod(mode)
         password.chmod(0o600)
-        told = verdict(look(*words), "secrets")
+        told = doctor_verdict(doctor_findings(*words), "secrets")
         assert told[0] == expected
         assert (str(token) in told[1]) == (expected == "warn")
         assert str(password) not in told[1]
     token.unlink()
-    assert verdict(look(*words), "secrets")[0] == "fail"
-    assert "secrets" not in look()
+    assert doctor_verdict(doctor_findings(*words), "secrets")[0] == "fail"
+    assert "secrets" not in doctor_findings()

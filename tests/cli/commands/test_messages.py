@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 
 from tests import ROOT
-from tests.conftest import MakeTopic
 from tests.support.commands import TINY, N, answer, refusal, send, write_data
 from tests.support.documents import files
 from tests.support.kafka.broker import Broker
-
-pytestmark = pytest.mark.kafka
+from tests.support.kafka.topics import MakeTopic
 
 DOCUMENT = ROOT / "docs/how-to/read-your-own-format.md"
 

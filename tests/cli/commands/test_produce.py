@@ -1,45 +1,16 @@
 """`echo-stream produce`, and the way of its messages: run, query, train."""
 
 import time
-import uuid
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer
 
 from echo_stream.connectors.kafka import sink as kafka_sink
-from tests.conftest import MakeTopic
 from tests.support.commands import TINY, N, answer, content, refusal, write_data
 from tests.support.kafka.broker import Broker
-
-pytestmark = pytest.mark.kafka
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """Return a small labelled data file."""
-    return write_data(tmp_path / "data.npz")
-
-
-def new_topic() -> str:
-    """Return the name of a topic that does not exist."""
-    return f"echo-stream-test-{uuid.uuid4().hex}"
-
-
-def received(broker: Broker, topic: str) -> list[Any]:
-    """Return the records of a topic, partition by partition."""
-    with KafkaConsumer(bootstrap_servers=broker.bootstrap, group_id=None) as consumer:
-        partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)]
-        consumer.assign(partitions)
-        consumer.seek_to_beginning()
-        ends = sum(consumer.end_offsets(partitions).values())
-        records: list[Any] = []
-        # An empty answer after ten seconds ends the loop too: the assertion then fails.
-        while len(records) < ends and (batches := consumer.poll(timeout_ms=10_000)):
-            records += [record for batch in batches.values() for record in batch]
-    return sorted(records, key=lambda record: (record.partition, record.offset))
+from tests.support.kafka.topics import MakeTopic, new_topic, received
 
 
 def test_messages_carry_id_and_label(broker: Broker, data: Path) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.connectors.http.rig import ask
-from tests.connectors.http.state_rig import make_state
 from tests.support.commands import TINY, answer, command_process, finish, refusal, write_data
+from tests.support.http_rig import ask, make_state
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

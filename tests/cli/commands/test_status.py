@@ -15,7 +15,6 @@ import psutil
 import pytest
 
 from echo_stream.connectors.runner.status_reader import STATUS_FILE
-from tests.conftest import MakeTopic
 from tests.support.commands import (
     TINY,
     N,
@@ -30,18 +29,7 @@ from tests.support.commands import (
     write_data,
 )
 from tests.support.kafka.broker import Broker
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """Return a small labelled data file."""
-    return write_data(tmp_path / "data.npz")
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    """Return a state folder that does not exist yet."""
-    return tmp_path / "state"
+from tests.support.kafka.topics import MakeTopic
 
 
 def status(state: Path) -> Any:
@@ -193,7 +181,6 @@ def test_asking_is_quick(tmp_path: Path) -> None:
     assert done.stdout == "False\n"
 
 
-@pytest.mark.kafka
 def test_a_living_run_tells_its_position_and_lag(
     broker: Broker, make_topic: MakeTopic, state: Path
 ) -> None:

@@ -12,7 +12,6 @@ import pytest
 from kafka import KafkaProducer
 
 from echo_stream.connectors.kafka.client import COMMON_OPTIONS
-from tests.conftest import MakeTopic
 from tests.support.commands import (
     TINY,
     N,
@@ -28,6 +27,7 @@ from tests.support.commands import (
 )
 from tests.support.kafka.broker import Broker
 from tests.support.kafka.ports import free_ports
+from tests.support.kafka.topics import MakeTopic
 
 X = np.random.default_rng(7).normal(size=(30, 4)).astype(np.float32)
 
@@ -78,18 +78,6 @@ BAD_OPTIONS: dict[str, str] = {
     "--device cuda:99": "device cuda:99 is not available here",
     "--no-such-option 1": "No such option",
 }
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """Return a small labelled data file."""
-    return write_data(tmp_path / "data.npz")
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    """Return a state folder that does not exist yet."""
-    return tmp_path / "state"
 
 
 @pytest.fixture
@@ -324,7 +312,6 @@ def test_no_broker(data: Path, state: Path, monkeypatch: pytest.MonkeyPatch, com
     gc.collect()
 
 
-@pytest.mark.kafka
 def test_unknown_topic(broker: Broker, make_topic: MakeTopic, state: Path) -> None:
     """A topic is never made by reading it; the line has the one that may have been meant."""
     topic = make_topic()
@@ -335,7 +322,6 @@ def test_unknown_topic(broker: Broker, make_topic: MakeTopic, state: Path) -> No
     assert not any(content(state).values())
 
 
-@pytest.mark.kafka
 def test_another_topic(broker: Broker, make_topic: MakeTopic, data: Path, state: Path) -> None:
     """A state of one topic does not go on with another."""
     kafka = ("--bootstrap-servers", broker.bootstrap)
@@ -350,7 +336,6 @@ def test_another_topic(broker: Broker, make_topic: MakeTopic, data: Path, state:
     assert content(state) == before
 
 
-@pytest.mark.kafka
 def test_other_samples_in_mid_stream(broker: Broker, make_topic: MakeTopic, state: Path) -> None:
     """Shape and dtype are those of the first sample, over restarts; others are put aside."""
     topic, good = make_topic(), {"x": [1.0, 2.0, 3.0, 4.0]}

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from kafka import KafkaAdminClient
 
-from tests.cli.run.test_kafka_resume import RAW
-from tests.conftest import MakeTopic
 from tests.support.commands import (
+    RAW,
     TINY,
     answer,
     command_process,
@@ -22,8 +21,9 @@ from tests.support.commands import (
     wait_until,
 )
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 
-pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+pytestmark = pytest.mark.real_kafka
 
 X = np.random.default_rng(3).normal(size=(60, 2)).astype("<f4")
 VALUES = [row.tobytes() for row in X]

@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
-from tests.cli.run.test_kafka_resume import RAW, VALUES
-from tests.conftest import MakeTopic
-from tests.support.commands import TINY, answer, on
+from tests.support.commands import RAW, TINY, VALUES, answer, on
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 
-pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+pytestmark = pytest.mark.real_kafka
 
 MEGABYTE = 1024**2
 BOUNDS = ("--max-batch-bytes", MEGABYTE, "--max-message-bytes", MEGABYTE)

@@ -11,15 +11,19 @@ from echo_stream.connectors.dead_letters.files import read_dead_letters
 from echo_stream.connectors.dead_letters.message import DeadLetter
 from echo_stream.connectors.dead_letters.topic import read_topic
 from echo_stream.connectors.kafka.client_config import ClientConfig
-from tests.conftest import MakeTopic
-from tests.engine.run.test_poison import RAISES
-from tests.support.commands import TINY, answer, newest_checkpoint, on, refusal, run_command, send
+from tests.support.bad_messages import RAISES
+from tests.support.commands import (
+    GOOD,
+    READ,
+    answer,
+    newest_checkpoint,
+    on,
+    refusal,
+    run_command,
+    send,
+)
 from tests.support.kafka.broker import Broker
-
-pytestmark = pytest.mark.kafka
-
-GOOD = np.arange(4, dtype=np.float32).tobytes()
-READ = ("--until-end", *TINY, "--dtype", "float32", "--shape", 4)
+from tests.support.kafka.topics import MakeTopic
 
 
 def npy(x: Array) -> bytes:
@@ -51,7 +55,7 @@ def test_poison_of_every_class(
         send(broker, topic, [GOOD] * place + [value] + [GOOD] * (4 - place))
     state, letters = tmp_path / "state", make_topic()
     words = ["run", *on(broker, *topics), *READ, "--state", state]
-    words += ["--features", "tests.engine.run.test_poison:picky"]
+    words += ["--features", "tests.support.bad_messages:picky"]
     words += ["--dead-letter-topic", letters] if kind == "topic" else []
     result = run_command(*words)
     counts = result.json()["n"], result.json()["rejected"]

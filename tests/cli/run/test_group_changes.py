@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from kafka import KafkaProducer
 
-from tests.conftest import MakeTopic
 from tests.support.commands import TINY, answer, on, refusal, run_command
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 
-pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+pytestmark = pytest.mark.real_kafka
 
 N = 240  # samples, all of which are held
 PARTITIONS = 2

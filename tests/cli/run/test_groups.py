@@ -7,9 +7,7 @@ import pytest
 
 from echo_stream import EngineConfig
 from echo_stream.connectors.group.state import GroupState
-from tests.support.commands import TINY, answer, refusal, write_data
-
-TOPIC = ("--topic", "events", "--bootstrap-servers", "127.0.0.1:1", "--group", "counters")
+from tests.support.commands import TINY, TOPIC, answer, refusal, write_data
 
 
 def test_a_group_is_for_topics(tmp_path: Path) -> None:

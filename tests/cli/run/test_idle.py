@@ -6,12 +6,21 @@ from typing import Any
 import pytest
 
 from echo_stream.connectors.storage.units import list_units, read_manifest
-from tests.cli.run.test_kafka_resume import RAW, VALUES
-from tests.conftest import MakeTopic
-from tests.support.commands import TINY, command_process, finish, on, run_command, send, wait_until
+from tests.support.commands import (
+    RAW,
+    TINY,
+    VALUES,
+    command_process,
+    finish,
+    on,
+    run_command,
+    send,
+    wait_until,
+)
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 
-pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+pytestmark = pytest.mark.real_kafka
 
 
 def newest(state: Path) -> int:

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 from sklearn.datasets import load_digits
 
-from tests.conftest import MakeTopic
 from tests.support.commands import TINY, N, Result, on, refusal, run_command, send, write_data
 from tests.support.data_files import write_images, write_parquet
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 
 Columns = dict[str, Any]
 RNG = np.random.default_rng(3)
@@ -188,7 +188,6 @@ def test_names_cannot_reach_the_terminal(tmp_path: Path, command: list[object]) 
     )
 
 
-@pytest.mark.kafka
 def test_json_events(broker: Broker, make_topic: MakeTopic, tmp_path: Path) -> None:
     """Labels of the field label are kept, what is left out is told, and no event is a label."""
     topic, state = make_topic(), tmp_path / "state"

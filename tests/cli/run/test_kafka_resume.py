@@ -5,16 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from echo_stream.connectors.storage.engine_files import stored_config
 from echo_stream.connectors.storage.state_store import Checkpoint, StateStore
 from echo_stream.samples.source import Skipped
-from tests.conftest import MakeTopic
 from tests.support.commands import (
+    RAW,
     TINY,
+    VALUES,
     answer,
     command_process,
     content,
@@ -28,11 +28,9 @@ from tests.support.commands import (
     wait_until,
 )
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 
-pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
-
-VALUES = [row.tobytes() for row in np.random.default_rng(0).normal(size=(20, 2)).astype("<f4")]
-RAW = ("--dtype", "float32", "--shape", 2, "--message-format", "raw")
+pytestmark = pytest.mark.real_kafka
 
 
 @pytest.fixture

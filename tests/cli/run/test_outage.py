@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
-from tests.conftest import MakeTopic
 from tests.support.commands import (
     TINY,
     answer,
@@ -20,8 +19,9 @@ from tests.support.commands import (
     wait_until,
 )
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 
-pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+pytestmark = pytest.mark.real_kafka
 
 N = 240
 VALUES = [x.tobytes() for x in np.random.default_rng(3).normal(size=(N, 4)).astype(np.float32)]

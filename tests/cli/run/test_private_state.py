@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.run.test_dead_letter_topic import GOOD, READ
-from tests.conftest import MakeTopic
-from tests.support.commands import TINY, answer, on, send, write_data
+from tests.support.commands import GOOD, READ, TINY, answer, on, send, write_data
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o377], ids=oct)
@@ -30,7 +29,6 @@ def modes(folder: Path) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.kafka
 @pytest.mark.usefixtures("_umask")
 def test_state_of_a_run(broker: Broker, make_topic: MakeTopic, tmp_path: Path) -> None:
     """Checkpoints, generations, snapshots, dead letters, models, locks, the status."""

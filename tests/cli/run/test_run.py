@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import MakeTopic
 from tests.support.commands import (
     TINY,
     N,
@@ -30,18 +29,7 @@ from tests.support.commands import (
     write_data,
 )
 from tests.support.kafka.broker import Broker
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """Return a small labelled data file."""
-    return write_data(tmp_path / "data.npz")
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    """Return a state folder that does not exist yet."""
-    return tmp_path / "state"
+from tests.support.kafka.topics import MakeTopic
 
 
 def test_file_is_read_once(data: Path, state: Path) -> None:
@@ -183,7 +171,6 @@ def dead_letters(state: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line]
 
 
-@pytest.mark.kafka
 def test_partitions_are_resumed_exactly(
     broker: Broker, make_topic: MakeTopic, data: Path, state: Path
 ) -> None:
@@ -197,7 +184,6 @@ def test_partitions_are_resumed_exactly(
     assert answer("query", sql, "--state", state) == [{"ids": N}]
 
 
-@pytest.mark.kafka
 def test_topics_make_one_stream(
     broker: Broker, make_topic: MakeTopic, data: Path, state: Path
 ) -> None:
@@ -211,7 +197,6 @@ def test_topics_make_one_stream(
     assert [row["topic"] for row in answer("query", sql, "--state", state)] == topics
 
 
-@pytest.mark.kafka
 def test_start_latest_counts_what_comes_later(
     broker: Broker, make_topic: MakeTopic, data: Path, state: Path
 ) -> None:
@@ -224,7 +209,6 @@ def test_start_latest_counts_what_comes_later(
     assert answer(*words)["n"] == N
 
 
-@pytest.mark.kafka
 @pytest.mark.parametrize("message_format", ["auto", "raw"])
 def test_raw_messages_of_another_producer(
     broker: Broker, make_topic: MakeTopic, state: Path, message_format: str
@@ -247,7 +231,6 @@ def test_raw_messages_of_another_producer(
         np.testing.assert_array_equal(exported["x"], x[rows])
 
 
-@pytest.mark.kafka
 def test_bad_messages_are_kept_aside(broker: Broker, make_topic: MakeTopic, state: Path) -> None:
     """What is no sample goes to the dead letters as it came, and the stream goes on."""
     topic = make_topic()
@@ -270,7 +253,6 @@ def test_bad_messages_are_kept_aside(broker: Broker, make_topic: MakeTopic, stat
     assert dead_letters(state) == letters
 
 
-@pytest.mark.kafka
 def test_too_many_bad_messages_stop_the_run(
     broker: Broker, make_topic: MakeTopic, state: Path
 ) -> None:
@@ -304,7 +286,6 @@ def running(
         yield words, process
 
 
-@pytest.mark.kafka
 def test_sigterm_ends_a_run_well(
     running: tuple[list[object], "subprocess.Popen[str]"], data: Path, state: Path
 ) -> None:
@@ -322,7 +303,6 @@ def test_sigterm_ends_a_run_well(
     assert (resumed["samples"], resumed["n"]) == (N, 2 * N)
 
 
-@pytest.mark.kafka
 def test_sigusr1_writes_a_snapshot(
     running: tuple[list[object], "subprocess.Popen[str]"], state: Path
 ) -> None:
@@ -359,7 +339,6 @@ def test_names_that_no_broker_has(data: Path, state: Path, options: list[str], w
 
 
 @pytest.mark.real_kafka
-@pytest.mark.kafka
 def test_start_latest_until_end_reads_on_after_a_restart(
     broker: Broker, make_topic: MakeTopic, state: Path, data: Path
 ) -> None:
@@ -388,7 +367,6 @@ def test_generation_of_another_partition_is_refused(tmp_path: Path, data: Path) 
 
 
 @pytest.mark.real_kafka
-@pytest.mark.kafka
 def test_start_latest_is_remembered_before_the_first_sample(
     broker: Broker, make_topic: MakeTopic, state: Path, data: Path
 ) -> None:

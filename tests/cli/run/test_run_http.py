@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MakeTopic
-from tests.connectors.http.rig import Answer, ask
 from tests.support.commands import (
     TINY,
     command_process,
@@ -23,7 +21,9 @@ from tests.support.commands import (
     wait_until,
     write_data,
 )
+from tests.support.http_rig import Answer, ask
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 
 TOKEN = "correct-horse-battery"
 
@@ -37,7 +37,6 @@ def ask_until(url: str, code: int) -> Answer:
     raise AssertionError(answer)
 
 
-@pytest.mark.kafka
 def test_a_run_is_alive_then_ready_then_gone(
     broker: Broker, make_topic: MakeTopic, tmp_path: Path
 ) -> None:
@@ -109,7 +108,6 @@ def test_settings_may_come_from_a_file(tmp_path: Path) -> None:
     assert "must be on a loopback address" in refusal(*words, exit_code=2)
 
 
-@pytest.mark.kafka
 def test_silent_connections_do_not_end_a_run(
     broker: Broker, make_topic: MakeTopic, tmp_path: Path
 ) -> None:

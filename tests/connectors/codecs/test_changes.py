@@ -16,7 +16,7 @@ from echo_stream.connectors.codecs import (
 )
 from echo_stream.connectors.kafka.decoding import RecordDecoder
 from echo_stream.samples.changes import Change, Forget, LateLabel
-from tests.connectors.kafka.test_kafka_records import RAW, Record, raw, records, waiting
+from tests.support.kafka.records import RAW, Record, raw, records, waiting
 
 AUTO = CodecConfig()
 LATE = ("change", b"label")

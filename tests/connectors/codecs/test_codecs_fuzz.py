@@ -31,8 +31,8 @@ from echo_stream.connectors.codecs import (
     encode_batch,
 )
 from echo_stream.samples.validation import SampleSchema, as_samples
-from tests.support import native_damage
-from tests.support.native_damage import SPARE_BYTES, decodes_or_refuses, npy
+from tests.support.crashes import native_damage
+from tests.support.crashes.native_damage import SPARE_BYTES, decodes_or_refuses, npy
 
 MESSAGES = int(os.environ.get("ECHO_STREAM_FUZZ_MESSAGES", "300"))
 DAMAGED = int(os.environ.get("ECHO_STREAM_FUZZ_DAMAGED", "10_000"))  # of each native format

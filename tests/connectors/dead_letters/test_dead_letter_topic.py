@@ -27,12 +27,10 @@ from echo_stream.run.report import RunStats
 from echo_stream.run.schedule import Every
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import ArraySource, RejectedSample
-from tests.cli.commands.test_produce import received
-from tests.conftest import MakeTopic
-from tests.connectors.dead_letters.test_dead_letters import letter, messages
-from tests.engine.run.test_poison import RAISES, samples_with
+from tests.support.bad_messages import RAISES, letter, messages, samples_with
 from tests.support.commands import newest_checkpoint
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic, received
 
 SMALL = {"max.message.bytes": "1000"}
 
@@ -112,7 +110,6 @@ def test_less_and_less_is_sent() -> None:
         assert from_record(as_record(message)).is_truncated
 
 
-@pytest.mark.kafka
 def test_original_with_headers_that_say_why(broker: Broker, make_topic: MakeTopic) -> None:
     """Names that monitors know from Kafka Streams and Connect."""
     topic = make_topic()
@@ -143,7 +140,6 @@ def test_original_with_headers_that_say_why(broker: Broker, make_topic: MakeTopi
     assert kept(broker, topic) == [bad]
 
 
-@pytest.mark.kafka
 def test_every_partition_is_read_to_its_end(broker: Broker, make_topic: MakeTopic) -> None:
     """Each dead letter once, partition by partition."""
     topic = make_topic(3)
@@ -159,7 +155,6 @@ def test_every_partition_is_read_to_its_end(broker: Broker, make_topic: MakeTopi
     assert sorted(int(sample.value or b"") for sample in samples) == list(range(50))
 
 
-@pytest.mark.kafka
 @pytest.mark.real_kafka
 def test_too_large_for_the_topic(broker: Broker, make_topic: MakeTopic) -> None:
     """Its headers are there, and those beside it are whole."""
@@ -183,7 +178,6 @@ def test_too_large_for_the_topic(broker: Broker, make_topic: MakeTopic) -> None:
     }
 
 
-@pytest.mark.kafka
 def test_parts_are_sent_of_what_is_too_large(broker: Broker, make_topic: MakeTopic) -> None:
     """As much as the limit says, with the size of the whole."""
     topic, stats = make_topic(), RunStats()
@@ -198,7 +192,6 @@ def test_parts_are_sent_of_what_is_too_large(broker: Broker, make_topic: MakeTop
     assert stats.dead_letters_cut == 1
 
 
-@pytest.mark.kafka
 @pytest.mark.real_kafka
 def test_the_whole_is_read_from_its_topic(broker: Broker, make_topic: MakeTopic) -> None:
     """Where it is still there, and begins as the part does; from elsewhere nothing comes."""
@@ -221,7 +214,6 @@ def test_the_whole_is_read_from_its_topic(broker: Broker, make_topic: MakeTopic)
     assert found == {part.origin: replace(part, value=b"x" * 700_000)}
 
 
-@pytest.mark.kafka
 @pytest.mark.real_kafka
 def test_topic_that_is_away(broker: Broker, make_topic: MakeTopic, admin: KafkaAdminClient) -> None:
     """The flush says so and keeps what was not acknowledged; later all of it is there."""
@@ -241,14 +233,12 @@ def test_topic_that_is_away(broker: Broker, make_topic: MakeTopic, admin: KafkaA
     assert sorted(value or b"" for value in found) == [b"1", b"2"]
 
 
-@pytest.mark.kafka
 def test_topic_to_read_that_is_not_there(broker: Broker) -> None:
     """It is named, and not created."""
     with pytest.raises(SourceError, match="there is no topic echo-stream-none"):
         kept(broker, "echo-stream-none")
 
 
-@pytest.mark.kafka
 @pytest.mark.real_kafka
 def test_checkpoint_does_not_pass_what_is_not_acknowledged(
     broker: Broker, make_topic: MakeTopic, admin: KafkaAdminClient, tmp_path: Path
@@ -256,7 +246,7 @@ def test_checkpoint_does_not_pass_what_is_not_acknowledged(
     """The run ends, the last checkpoint is from before, and the next run sends what is missing."""
     topic = make_topic()
     samples = samples_with({40: RAISES})
-    features = "tests.engine.run.test_poison:picky"
+    features = "tests.support.bad_messages:picky"
     engine = EngineConfig(budget=8, warmup=25, features=features, auto_regenerate=False)
     config = RunConfig(checkpoint_every=Every(samples=10))
 

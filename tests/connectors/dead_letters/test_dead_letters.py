@@ -26,6 +26,7 @@ from echo_stream.connectors.storage import state_locks
 from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import RejectedSample
+from tests.support.bad_messages import letter, messages
 
 KILLED = 9
 
@@ -43,24 +44,6 @@ for value in (b"flushed", b"lost"):
         letters.flush()
 os._exit({KILLED})
 """
-
-binaries = st.none() | st.binary(max_size=40)
-messages = st.builds(
-    RejectedSample,
-    reason=st.sampled_from(["decode", "schema", "nonfinite", "feature", "batch"]),
-    message=st.text(max_size=20),
-    key=binaries,
-    value=binaries,
-    headers=st.lists(st.tuples(st.text(max_size=5), binaries), max_size=3).map(tuple),
-    origin=st.none()
-    | st.builds(Origin, st.text(), st.integers(0), st.integers(0), st.integers(-1)),
-    exception=st.sampled_from(["", "ValueError"]),
-)
-
-
-def letter(value: bytes, offset: int = 0) -> RejectedSample:
-    """Return a message that could not be decoded."""
-    return RejectedSample("decode", "no sample", b"k", value, (), Origin("t", 0, offset, 5))
 
 
 def write(folder: Path, *rejected: RejectedSample) -> Path:

@@ -1,7 +1,6 @@
 """`.npy` files: mapped, and what is refused."""
 
 import io
-import mmap
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,9 @@ import pytest
 
 from echo_stream.connectors.files.data_files import read_file
 from echo_stream.errors import DataError
-from tests.support.data_files import write_npy
+from tests.support.data_files import is_mapped, write_npy
 
 X = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
-
-
-def is_mapped(x: Any) -> bool:
-    """Return whether an array's memory is a file's."""
-    while isinstance(x, np.ndarray):
-        x = x.base
-    return isinstance(x, mmap.mmap)
 
 
 @pytest.mark.parametrize("x", [X, np.asfortranarray(X), X.astype(">f4"), X.astype(bool)])

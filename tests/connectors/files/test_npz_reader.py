@@ -12,8 +12,7 @@ import pytest
 
 from echo_stream.connectors.files.data_files import file_source, read_file
 from echo_stream.errors import DataError, ShapeError
-from tests.connectors.files.test_npy_reader import is_mapped
-from tests.support.data_files import write_npz
+from tests.support.data_files import is_mapped, write_npz
 
 X = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
 

@@ -12,9 +12,15 @@ from echo_stream.connectors.group.segments import SegmentFolder
 from echo_stream.connectors.storage.units import list_units
 from echo_stream.errors import StateError
 from echo_stream.generation.generation import Generation
-from tests.cli.commands.test_doctor import look, verdict
-from tests.recovery.test_corrupt_state import damage, damages
-from tests.support.commands import answer, content, refusal, run_command
+from tests.support.commands import (
+    answer,
+    content,
+    doctor_findings,
+    doctor_verdict,
+    refusal,
+    run_command,
+)
+from tests.support.crashes.damage import damage, damages
 from tests.support.crashes.dying_members import CYCLE, LENGTH, NAMES, be_member, ends, told, trained
 
 MANIFEST = "manifest.json"
@@ -92,12 +98,12 @@ def test_a_segment_without_a_whole_version_is_refused(
 
 def test_the_doctor_looks_at_segments(state: Path) -> None:
     """All of them are verified, and it is told whether they go together."""
-    found = look("--state", state)
+    found = doctor_findings("--state", state)
     assert found["lock"]["found"] == "shared by a group, of which 0 live"
     whole = f"2 segments are whole and go together, with {6 * (CYCLE - 1)} samples"
-    assert verdict(found, "checkpoint") == ("ok", f"{whole}; ")
+    assert doctor_verdict(found, "checkpoint") == ("ok", f"{whole}; ")
     (segments(state)[0][-1] / FILES[0]).write_bytes(b"")
-    kind, said = verdict(look("--state", state), "checkpoint")
+    kind, said = doctor_verdict(doctor_findings("--state", state), "checkpoint")
     assert kind == "fail"
     assert "all 1 versions of segment" in said
 

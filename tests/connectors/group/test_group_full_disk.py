@@ -11,12 +11,9 @@ from echo_stream.connectors.group.state import GroupState
 from echo_stream.connectors.group.term import Term
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.errors import InfrastructureError
-from tests.cli.run.test_groups import TOPIC
-from tests.connectors.group.test_group_state import NAMES, begin, member, partitions, whole
-from tests.recovery.test_faults_disk import full, resize, small_disk
-from tests.support.commands import refusal
-
-__all__ = ["partitions", "whole"]  # fixtures that pytest finds here
+from tests.support.commands import TOPIC, refusal
+from tests.support.crashes.disks import full, resize, small_disk
+from tests.support.groups import NAMES, begin, member
 
 
 @pytest.mark.parametrize("num_files", range(1, 6))

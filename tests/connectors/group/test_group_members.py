@@ -15,17 +15,17 @@ from echo_stream.connectors.storage.engine_files import write_generation
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.snapshots import find_snapshot
 from echo_stream.samples.samples import Samples, as_objects
-from tests.conftest import MakeTopic
-from tests.recovery.test_faults_disk import full, resize, small_disk
 from tests.support.clusters import clustered
 from tests.support.commands import run_command
 from tests.support.commands import send as send_values
+from tests.support.crashes.disks import full, resize, small_disk
 from tests.support.crashes.lives import Nursery, wait_for
 from tests.support.kafka.broker import Broker
 from tests.support.kafka.group_stage import CONFIG, PARTITIONS, Stage
+from tests.support.kafka.topics import MakeTopic
 from tests.support.same_coreset import assert_as_the_batch
 
-pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+pytestmark = pytest.mark.real_kafka
 
 N = 6_000
 EACH_SECOND = ("--checkpoint-every", "1s")

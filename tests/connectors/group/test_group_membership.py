@@ -10,10 +10,10 @@ from kafka.admin import NewPartitions
 
 from echo_stream.connectors.kafka.config import CLIENT_OPTIONS
 from echo_stream.connectors.kafka.membership import Membership
-from tests.conftest import MakeTopic
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 
-pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+pytestmark = pytest.mark.real_kafka
 
 LIMIT_S = 30.0
 POLL_MS = 1  # and the broker answers between two polls

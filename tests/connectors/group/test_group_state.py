@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from echo_stream import EchoCoreset, EngineConfig
+from echo_stream import EchoCoreset
 from echo_stream.connectors.app.forgetting import forget_sample
 from echo_stream.connectors.app.labelling import label_samples
 from echo_stream.connectors.group.merge import compact, merge_group, take_group_snapshot
@@ -25,38 +25,12 @@ from echo_stream.errors import FencedError, StateError
 from echo_stream.generation.generation import Generation
 from echo_stream.run.recording import AtOnce, RecordedCheckpoint, Recorder
 from echo_stream.run.report import RunStats
-from echo_stream.samples.samples import Samples, as_objects
+from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import ArraySource, Skipped
+from tests.support.groups import CONFIG, LENGTH, NAMES, SOURCE, begin, member
 from tests.support.same_coreset import assert_nothing_certified_is_wrong, assert_same_sums
 
-NAMES = [f"events/{number}" for number in range(4)]
-LENGTH = 1_500  # samples of a partition; more than a block of the sketch
-CONFIG = EngineConfig(budget=30, preset="paper", support=1, epochs=0, seed=3)
-SOURCE = {"kind": "test"}
 KILLED = 9
-
-
-@pytest.fixture(scope="module")
-def partitions() -> dict[str, Samples]:
-    """Return the samples of four partitions, in the order of their offsets."""
-    rng = np.random.default_rng(5)
-    return {
-        name: Samples(
-            x=rng.normal(size=(LENGTH, 6)).astype(np.float32),
-            ids=as_objects([f"{name}-{offset}" for offset in range(LENGTH)]),
-        )
-        for name in NAMES
-    }
-
-
-@pytest.fixture(scope="module")
-def whole(partitions: dict[str, Samples]) -> EchoCoreset:
-    """Return an engine that has counted everything, alone."""
-    trained = EchoCoreset.from_config(CONFIG).fit_samples(partitions[NAMES[0]]).generation_
-    engine = EchoCoreset.from_config(CONFIG, generation=trained)
-    for samples in partitions.values():
-        engine.update(samples)
-    return engine
 
 
 @pytest.fixture
@@ -66,16 +40,6 @@ def members(tmp_path: Path, whole: EchoCoreset) -> Iterator[list[GroupState]]:
         opened = [stack.enter_context(closing(member(tmp_path / "state"))) for _ in range(3)]
         begin(opened[0], whole.generation_)
         yield opened
-
-
-def member(state: Path) -> GroupState:
-    """Open one more member of the group."""
-    return GroupState(state, "counters")
-
-
-def begin(state: GroupState, generation: Generation | None, first: int = 0) -> Mapping[str, int]:
-    """Begin the group; return the recorded start."""
-    return state.begin(CONFIG, SOURCE, lambda: dict.fromkeys(NAMES, first), generation).start
 
 
 def take(state: GroupState, names: list[str], generation: int, *, by_force: bool = False) -> Term:
@@ -113,7 +77,7 @@ def test_who_begins_forgets_the_dead(members: list[GroupState], whole: EchoCores
     code = f"""
         import os
         from pathlib import Path
-        from tests.connectors.group.test_group_state import member
+        from tests.support.groups import member
         one = member(Path({str(state)!r}))
         one.status_file.write_text("{{}}")
         os.kill(os.getpid(), {KILLED})

@@ -15,9 +15,8 @@ from benchmarks.query import made
 from echo_stream.connectors.storage.snapshot_files import read_snapshot, write_snapshot
 from echo_stream.connectors.storage.snapshots import list_snapshots
 from tests.connectors.http.browsers import LIMIT_S, chromium
-from tests.connectors.http.rig import ask
-from tests.connectors.http.state_rig import make_state, served_state
 from tests.support.commands import answer
+from tests.support.http_rig import ask, make_state, served_state
 
 TOKEN = "correct-horse-battery"
 SMOOTH = 6.0  # times what drawing as many discs takes; 2.1 to 2.4 were seen

@@ -10,13 +10,12 @@ from pathlib import Path
 from queue import Queue
 
 import numpy as np
-import pytest
 from kafka import KafkaProducer
 
-from tests.conftest import MakeTopic
-from tests.connectors.http.rig import Answer, ask
 from tests.support.commands import TINY, command_process, finish, on, wait_until
+from tests.support.http_rig import Answer, ask
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 
 SNAPSHOTS = 50
 EACH = 40  # samples from one snapshot to the next
@@ -75,7 +74,6 @@ class Reader:
         return found
 
 
-@pytest.mark.kafka
 def test_no_read_fails_or_is_torn(broker: Broker, make_topic: MakeTopic, tmp_path: Path) -> None:
     """Rows, cells and files belong together in each answer, while older snapshots go."""
     topic, state = make_topic(partitions=1), tmp_path / "state"

@@ -49,7 +49,6 @@ def receive(broker: Broker, topic: str) -> tuple[dict[int, int], list[Any]]:
     return {partition.partition: end for partition, end in ends.items()}, records
 
 
-@pytest.mark.kafka
 @pytest.mark.real_kafka
 def test_broker_keeps_every_message(broker: Broker, make_topic: MakeTopic) -> None:
     """A thousand messages come back whole, and the end offsets count them exactly."""
@@ -65,7 +64,6 @@ def test_broker_keeps_every_message(broker: Broker, make_topic: MakeTopic) -> No
         assert list(record.headers) == [("number", b"%d" % number)]
 
 
-@pytest.mark.kafka
 @pytest.mark.real_kafka
 @pytest.mark.parametrize("end", [Broker.stop, Broker.kill])
 def test_restart_keeps_data(
@@ -82,7 +80,6 @@ def test_restart_keeps_data(
 
 
 @needs_kcat
-@pytest.mark.kafka
 @pytest.mark.real_kafka
 def test_foreign_producer_is_read(broker: Broker, make_topic: MakeTopic) -> None:
     """Messages that kcat, built on another client library, produces are read with their keys."""

@@ -8,8 +8,8 @@ import pytest
 
 from echo_stream.connectors.kafka.identity import Identity, IdentityClient, warn_of_unknown
 from echo_stream.errors import StateError
-from tests.conftest import MakeTopic
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 
 KNOWN = Identity("c1", {"a": "i1", "b": "i2"})
 UNKNOWN = Identity(None, {"a": None, "b": None})
@@ -53,7 +53,6 @@ def test_unknown_ids_are_told(caplog: pytest.LogCaptureFixture) -> None:
     assert "reports no id of topic b: were it recreated, nobody would notice" in caplog.text
 
 
-@pytest.mark.kafka
 @pytest.mark.real_kafka
 def test_broker_reports_ids(broker: Broker, make_topic: MakeTopic) -> None:
     """The same each time, another for each topic, and none of one that is not there."""

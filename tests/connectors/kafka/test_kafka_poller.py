@@ -13,11 +13,9 @@ from echo_stream.connectors.kafka.config import KafkaConfig
 from echo_stream.connectors.kafka.source import KafkaSource
 from echo_stream.errors import SourceError
 from echo_stream.run.report import RunStats
-from tests.conftest import MakeTopic
 from tests.support.commands import send, silent_broker
 from tests.support.kafka.broker import Broker
-
-pytestmark = pytest.mark.kafka
+from tests.support.kafka.topics import MakeTopic
 
 VALUES = [np.full(2, i, np.float32).tobytes() for i in range(500)]
 CODEC = CodecConfig("raw", "float32", (2,))

@@ -1,57 +1,22 @@
 """Records as samples: decoded as blocks, with what comes out if each is decoded alone."""
 
 import io
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kafka import TopicPartition
 from pyarrow import ipc
 
 from echo_stream._common.typing import Array
 from echo_stream.connectors.codecs import CodecConfig, Headers, encode_batch
 from echo_stream.connectors.kafka.decoding import RecordDecoder
-from echo_stream.connectors.kafka.offsets import Offsets
-from echo_stream.connectors.kafka.queue import WaitingRecords
-from echo_stream.connectors.kafka.records import Records
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import Batch, RejectedSample
 from echo_stream.samples.validation import as_samples
-
-RAW = CodecConfig("raw", "float32", (2,))
-
-
-class Record(NamedTuple):
-    """What is looked at of a record of the client's."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    offset: int
-    topic: str = "events"
-    partition: int = 3
-    timestamp: int = 1_700_000_000_000
-
-
-def records(*messages: tuple[bytes | None, bytes | None, Headers]) -> list[Record]:
-    """Return messages as records, one offset after another."""
-    return [Record(*message, offset) for offset, message in enumerate(messages)]
-
-
-def raw(*values: float) -> bytes:
-    """Return float32 numbers as raw bytes."""
-    return np.array(values, np.float32).tobytes()
-
-
-def waiting(given: list[Record]) -> WaitingRecords:
-    """Let records wait as a source does."""
-    partition = TopicPartition("events", 3)
-    found = WaitingRecords(Offsets({partition: 0}))
-    found.extend([(partition, Records.of(given))])
-    return found
+from tests.support.kafka.records import RAW, Record, raw, records, waiting
 
 
 def together(given: list[Record], config: CodecConfig) -> Batch:

@@ -16,11 +16,11 @@ from echo_stream.connectors.kafka.source import KafkaSource
 from echo_stream.errors import ConfigError, PositionError, StateError
 from echo_stream.run.report import RunStats
 from echo_stream.samples.source import Skipped
-from tests.conftest import MakeTopic
 from tests.support.commands import send
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 
-pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
+pytestmark = pytest.mark.real_kafka
 
 VALUE = np.ones(2, np.float32).tobytes()
 KEPT = {"retention.ms": "-1"}  # messages of 1970 would be deleted at once

@@ -14,11 +14,9 @@ from echo_stream.connectors.kafka.config import KafkaConfig
 from echo_stream.connectors.kafka.records import Records
 from echo_stream.connectors.kafka.source import KafkaSource
 from echo_stream.samples.source import RejectedSample, Skipped
-from tests.conftest import MakeTopic
 from tests.support.commands import send
 from tests.support.kafka.broker import Broker
-
-pytestmark = pytest.mark.kafka
+from tests.support.kafka.topics import MakeTopic
 
 
 def test_a_source_unpacks_quickly(

@@ -14,13 +14,8 @@ from echo_stream.connectors.kafka.queue import RecordQueue
 from echo_stream.connectors.kafka.records import RECORD_BYTES, Records
 from echo_stream.errors import SourceError
 from echo_stream.run.report import RunStats
-from tests.connectors.kafka.client_patches.test_kafka_unpacking import (
-    BOUND,
-    batch,
-    plain,
-    rewritten,
-)
-from tests.connectors.kafka.test_kafka_records import Record
+from tests.support.kafka.fetches import BOUND, batch, plain, rewritten
+from tests.support.kafka.records import Record
 
 PARTITIONS = [TopicPartition("t", number) for number in range(3)]
 

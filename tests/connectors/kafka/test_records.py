@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from echo_stream.connectors.codecs import Headers
 from echo_stream.connectors.kafka.records import RECORD_BYTES, Records
-from tests.connectors.kafka.test_kafka_records import Record
+from tests.support.kafka.records import Record
 
 optional = st.none() | st.binary(max_size=3)
 headers = st.lists(st.tuples(st.sampled_from("ab"), optional), max_size=2)

@@ -11,8 +11,6 @@ from tests.support.kafka.apache_kafka import missing_programs
 from tests.support.kafka.broker import is_apache_required
 from tests.support.kafka.secure_kafka import PASSWORD, USER, SecureBroker, secure_broker
 
-pytestmark = pytest.mark.kafka
-
 
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:

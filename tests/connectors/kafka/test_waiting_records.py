@@ -7,7 +7,7 @@ from kafka import TopicPartition
 from echo_stream.connectors.kafka.offsets import Offsets
 from echo_stream.connectors.kafka.queue import WaitingRecords
 from echo_stream.connectors.kafka.records import Records
-from tests.connectors.kafka.test_kafka_records import Record
+from tests.support.kafka.records import Record
 
 PARTITIONS = [TopicPartition("events", number) for number in (0, 1)]
 chunks = st.lists(

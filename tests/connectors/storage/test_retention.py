@@ -14,7 +14,7 @@ from echo_stream.connectors.storage.snapshots import (
     open_snapshot,
 )
 from echo_stream.errors import ConfigError, SnapshotError
-from tests.support.small_snapshots import snapshot_of
+from tests.support.clusters import snapshot_of
 
 READS, WRITES, KEPT = 1_000, 50, 2
 
@@ -24,7 +24,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from echo_stream.connectors.storage.state_store import StateStore
-from tests.support.small_snapshots import snapshot_of
+from tests.support.clusters import snapshot_of
 
 state, writes, kept = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 snapshots = [snapshot_of(20 + number) for number in range(writes)]

@@ -3,11 +3,9 @@
 import hashlib
 import json
 import os
-import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -23,6 +21,7 @@ from echo_stream.connectors.storage.units import (
     write_unit,
 )
 from echo_stream.errors import InfrastructureError, StateError
+from tests.support.crashes.disks import full_disk
 
 CONTENT = {"first.bin": b"\x00\x01\x02\x03", "second.txt": "zwölf".encode(), "empty": b""}
 KILLED = 9
@@ -102,17 +101,6 @@ def run_script(script: str, *arguments: object) -> subprocess.CompletedProcess[s
     """Run Python code in a process of its own."""
     command = [sys.executable, "-c", script, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """Let no file grow beyond size bytes: writing more fails, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_unit_holds_files_and_a_manifest_of_them(tmp_path: Path) -> None:

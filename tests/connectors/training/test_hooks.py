@@ -20,8 +20,8 @@ from echo_stream.connectors.training import hooks as hooks_module
 from echo_stream.connectors.training.hook_actions import command_hook, topic_hook
 from echo_stream.connectors.training.hooks import Event, Hook, Hooks
 from echo_stream.errors import ConfigError, InfrastructureError
-from tests.conftest import MakeTopic
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 
 PATIENCE_SECONDS = 60.0
 
@@ -184,7 +184,6 @@ def test_command_under_way_is_ended_with_the_run(tmp_path: Path) -> None:
     assert heard.ids == ["001"]
 
 
-@pytest.mark.kafka
 def test_manifests_go_to_a_topic(tmp_path: Path, broker: Broker, make_topic: MakeTopic) -> None:
     """As JSON, with the id as key and the kind as a header."""
     topic = make_topic()

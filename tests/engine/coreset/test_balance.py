@@ -15,8 +15,8 @@ from echo_stream.generation.classes import MAX_CLASSES
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import ArraySource
 from echo_stream.sketch.size import memory_bound, size_bytes
-from tests.engine.coreset.test_method import as_samples
 from tests.support import naive
+from tests.support.naive import naive_samples
 from tests.support.strategies import clouds, codebook_generation
 
 NUMBERS = {None: -1, 0: 0, 3: 3}
@@ -53,7 +53,7 @@ def test_snapshot_equals_the_formulas(
     labels = data.draw(st.lists(st.sampled_from(list(NUMBERS)), min_size=n, max_size=n))
     cells: dict[naive.Cell, list[naive.NaiveSample]] = {}
     witnesses = set()
-    for sample, label in zip(as_samples(points), labels, strict=True):
+    for sample, label in zip(naive_samples(points), labels, strict=True):
         ranked = naive.nearest_codewords(sample.latent, codewords.tolist())
         cells.setdefault((NUMBERS[label], ranked[0]), []).append(sample)
         witnesses.add(frozenset((NUMBERS[label], word) for word in ranked[:2]))

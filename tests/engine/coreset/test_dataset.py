@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from echo_stream import EchoCoreset, Snapshot
-from tests.engine.engine.test_sklearn import blobs
+from tests.support.clusters import blobs
 
 Batches = list[tuple[torch.Tensor, ...]]
 

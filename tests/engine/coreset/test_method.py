@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from echo_stream import EchoCoreset, Snapshot
 from echo_stream._common.typing import Array
 from tests.support import naive
+from tests.support.naive import naive_samples
 from tests.support.strategies import clouds, identity_generation
 
 sides = st.sampled_from([1, 2, 5, 9])
@@ -21,18 +22,11 @@ def build(points: Array, *, side: int, budget: int, support: int) -> Snapshot:
     )
 
 
-def as_samples(points: Array) -> list[naive.NaiveSample]:
-    """Return points as the naive implementation wants them, rounded as the engine rounds."""
-    unit = 2.0**-22
-    rounded = [tuple(round(float(v) / unit) * unit for v in row) for row in points]
-    return [naive.NaiveSample(str(row), point, point) for row, point in enumerate(rounded)]
-
-
 @given(clouds(), sides, st.integers(1, 60), st.integers(0, 3))
 def test_snapshot_equals_the_formulas(points: Array, side: int, budget: int, support: int) -> None:
     """Rows, rounds, weights, cells and edges are those of the naive implementation."""
     snapshot = build(points, side=side, budget=budget, support=support)
-    cells = naive.group(as_samples(points), side)
+    cells = naive.group(naive_samples(points), side)
     counts = {cell: len(members) for cell, members in cells.items()}
     centres = {cell: naive.centroid([m.latent for m in ms]) for cell, ms in cells.items()}
     faces, bridges = naive.pc_graph(centres)

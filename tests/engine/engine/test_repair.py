@@ -13,20 +13,19 @@ from echo_stream.config import Rank
 from echo_stream.errors import WarmupError
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
-from tests.engine.sketch.test_certificates import (
+from tests.support.adversarial import (
     EXAMPLES,
     any_engine,
     any_generation,
     assert_no_wrong_certificate,
     claims,
-    small_blocks,
     streams,
     supports,
     truth,
 )
 from tests.support.strategies import identity_generation
 
-__all__ = ["small_blocks"]  # a fixture that pytest finds here
+pytestmark = pytest.mark.usefixtures("small_blocks")
 
 
 def source(points: Array, ids: Array | None = None) -> ArraySource:

@@ -15,7 +15,7 @@ from river.preprocessing import StandardScaler
 from echo_stream import EchoCoreset
 from echo_stream._common.typing import Array
 from echo_stream.errors import DataError, ShapeError
-from tests.engine.engine.test_sklearn import comparable
+from tests.support.same_coreset import comparable
 
 SAMPLES = list(Phishing())
 NAMES = list(SAMPLES[0][0])

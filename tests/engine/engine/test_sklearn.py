@@ -1,7 +1,6 @@
 """The engine as an estimator and sampler of scikit-learn's kind."""
 
 import copy
-import json
 import pickle
 from collections.abc import Callable
 from io import BytesIO
@@ -28,8 +27,9 @@ from sklearn.utils.estimator_checks import (
 from sklearn.utils.validation import check_is_fitted
 
 from echo_stream import EchoCoreset
-from echo_stream._common.typing import Array
 from echo_stream.errors import ConfigError, DataError, EchoStreamError, WarmupError
+from tests.support.clusters import blobs, rng
+from tests.support.same_coreset import comparable
 from tests.support.strategies import identity_generation
 
 # What scikit-learn checks of other kinds of estimator, or of itself, and why not of this one.
@@ -55,23 +55,6 @@ def checks() -> list[Any]:
             name = check.func.__name__
             found.append(pytest.param(estimator, check, name, id=f"{estimator.preset}-{name}"))
     return found
-
-
-def rng() -> np.random.Generator:
-    """Return a generator that is the same in every test."""
-    return np.random.default_rng(5)
-
-
-def blobs(n: int = 400) -> tuple[Array, Array]:
-    """Return points in two clusters, float32, and their labels."""
-    y = rng().integers(0, 2, n)
-    return (y[:, None] * 4 + rng().normal(size=(n, 3))).astype(np.float32), y
-
-
-def comparable(engine: EchoCoreset) -> tuple[dict[str, bytes], str]:
-    """Return an engine's whole state in a form that can be compared."""
-    arrays, meta = engine.to_state()
-    return {name: array.tobytes() for name, array in arrays.items()}, json.dumps(meta)
 
 
 @pytest.mark.filterwarnings("ignore:Estimator EchoCoreset .*:UserWarning")

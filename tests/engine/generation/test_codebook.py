@@ -15,8 +15,8 @@ from echo_stream.config import Preset, Rank
 from echo_stream.errors import ConfigError
 from echo_stream.generation.codebook import Codebook, train_codebook
 from echo_stream.generation.grid import Grid, budget_aware_side, grid_side
-from tests.engine.coreset.test_method import as_samples
 from tests.support import naive
+from tests.support.naive import naive_samples
 from tests.support.strategies import clouds, codebook_generation
 
 
@@ -37,7 +37,7 @@ def test_snapshot_equals_the_formulas(
 ) -> None:
     """Voronoi cells, witness edges, bridges, rank rules, share of support: as plain loops do."""
     codewords = words(points, k)
-    samples = as_samples(points)
+    samples = naive_samples(points)
     nearest = [naive.nearest_codewords(s.latent, codewords.tolist()) for s in samples]
     witnesses = {frozenset(order[:2]) for order in nearest}
     cells: dict[tuple[int, ...], list[naive.NaiveSample]] = {}

@@ -25,19 +25,9 @@ from echo_stream.run.config import RunConfig
 from echo_stream.samples.changes import Forget
 from echo_stream.samples.samples import Origin, Samples, as_objects
 from echo_stream.samples.source import ArraySource, Batch, RejectedSample, Skipped
-from echo_stream.samples.validation import as_samples
+from tests.support.bad_messages import INFINITE, RAISES, N, picky, samples_with
 
-N = 60
-RAISES, INFINITE = 900.0, 800.0  # samples that begin so are poison
 CPU = torch.device("cpu")
-
-
-def picky(x: Array) -> Array:
-    """Return x, but raise for some samples and give infinity for others."""
-    if (x[:, 0] == RAISES).any():
-        msg = "no such pixel"
-        raise ValueError(msg)
-    return np.where(x == INFINITE, np.inf, x)
 
 
 def broken(_: Array) -> Array:
@@ -64,20 +54,15 @@ class Slow(ArraySource):
         return super().next_batch(min(max_samples, self._cap))
 
 
-def samples_with(poison: dict[int, float]) -> Samples:
-    """Return N samples, those of some rows being poison."""
-    x = np.random.default_rng(5).random((N, 3)).astype(np.float32)
-    for row, kind in poison.items():
-        x[row] = kind
-    return as_samples(x, y=[f"class {row % 3}" for row in range(N)])
-
-
 def run(
     state: Path, samples: Samples, features: Any = picky, cap: int = 7, **config: Any
 ) -> list[RejectedSample]:
     """Consume samples into a state, and return the dead letters."""
     engine = EngineConfig(
-        budget=8, warmup=25, features=f"{__name__}:{features.__name__}", auto_regenerate=False
+        budget=8,
+        warmup=25,
+        features=f"{features.__module__}:{features.__name__}",
+        auto_regenerate=False,
     )
     consume(lambda: Slow(samples, cap), state, engine, RunConfig(**config))
     return [letter.sample for letter in read_dead_letters(state / "dead-letters") if letter.sample]

@@ -15,18 +15,17 @@ from echo_stream.errors import ConfigError
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
 from echo_stream.sketch.sketch import Sketch
-from tests.engine.sketch.test_certificates import (
+from tests.support.adversarial import (
     EXAMPLES,
     any_engine,
     claims,
-    small_blocks,
     streams,
     supports,
     truth,
 )
 from tests.support.strategies import clouds, identity_generation
 
-__all__ = ["small_blocks"]  # a fixture that pytest finds here
+pytestmark = pytest.mark.usefixtures("small_blocks")
 
 FEWER = max(EXAMPLES // 6, 1)
 RANKS = st.sampled_from(get_args(Rank))

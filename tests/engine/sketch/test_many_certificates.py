@@ -4,13 +4,14 @@ import os
 from typing import NamedTuple, get_args
 
 import numpy as np
+import pytest
 
 from echo_stream import EchoCoreset
 from echo_stream._common.typing import Array
 from echo_stream.config import Rank
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
-from tests.engine.sketch.test_certificates import (
+from tests.support.adversarial import (
     KINDS,
     ORDERS,
     Row,
@@ -19,11 +20,10 @@ from tests.engine.sketch.test_certificates import (
     claims,
     cloud,
     order_of,
-    small_blocks,
     truth,
 )
 
-__all__ = ["small_blocks"]  # a fixture that pytest finds here
+pytestmark = pytest.mark.usefixtures("small_blocks")
 
 TARGET = int(os.environ.get("ECHO_STREAM_FUZZ_CERTIFICATES", "10_000"))
 

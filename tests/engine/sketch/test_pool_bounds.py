@@ -4,10 +4,9 @@ import os
 
 import pytest
 
-from tests.engine.sketch.test_certificates import small_blocks
 from tests.support.lives_of_pools import Life
 
-__all__ = ["small_blocks"]  # a fixture that pytest finds here
+pytestmark = pytest.mark.usefixtures("small_blocks")
 
 LIVES = int(os.environ.get("ECHO_STREAM_FUZZ_LIVES", "25"))
 STEPS = 7

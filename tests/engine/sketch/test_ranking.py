@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,10 +11,10 @@ from echo_stream._common.typing import Array
 from echo_stream.coreset.selection import Ranking
 from echo_stream.samples.members import Member
 from echo_stream.sketch.pools.ranks import rank_members
-from tests.engine.sketch.test_certificates import cloud, small_blocks, stream, streams
+from tests.support.adversarial import cloud, stream, streams
 from tests.support.strategies import identity_generation
 
-__all__ = ["small_blocks"]  # a fixture that pytest finds here
+pytestmark = pytest.mark.usefixtures("small_blocks")
 
 
 @settings(max_examples=150)

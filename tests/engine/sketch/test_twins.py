@@ -5,7 +5,7 @@ import pytest
 
 from echo_stream import EchoCoreset
 from echo_stream._common.typing import Array
-from tests.engine.sketch.test_certificates import assert_no_wrong_certificate, claims, stream, truth
+from tests.support.adversarial import assert_no_wrong_certificate, claims, stream, truth
 from tests.support.strategies import identity_generation
 
 

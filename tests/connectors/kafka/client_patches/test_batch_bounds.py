@@ -25,7 +25,7 @@ from echo_stream.connectors.kafka.queue import RecordQueue
 from echo_stream.connectors.kafka.records import RECORD_BYTES, Records
 from echo_stream.errors import ConfigError
 from echo_stream.run.report import RunStats
-from tests.connectors.kafka.client_patches.test_kafka_unpacking import (
+from tests.support.kafka.fetches import (
     CODECS,
     FIRST_MS,
     PARTITION,
@@ -132,7 +132,7 @@ import resource, sys
 from kafka import TopicPartition
 from echo_stream.connectors.kafka.queue import RecordQueue
 from echo_stream.run.report import RunStats
-from tests.connectors.kafka.client_patches.test_kafka_unpacking import by_us, fetched
+from tests.support.kafka.fetches import by_us, fetched
 content, max_bytes = open(sys.argv[1], "rb").read(), int(sys.argv[2])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 found, queue, partition = fetched(by_us, content, max_bytes=max_bytes), None, TopicPartition("t", 0)

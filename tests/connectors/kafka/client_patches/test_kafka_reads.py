@@ -11,12 +11,11 @@ from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.kafka._client_patches import reads as kafka_reads
 from echo_stream.connectors.kafka.config import KafkaConfig
 from echo_stream.connectors.kafka.source import KafkaSource
-from tests.conftest import MakeTopic
 from tests.support.commands import send
 from tests.support.kafka.broker import Broker
+from tests.support.kafka.topics import MakeTopic
 
 
-@pytest.mark.kafka
 def test_a_source_asks_its_socket_for_much_at_a_time(
     broker: Broker, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,7 @@ from echo_stream.errors import ConfigError
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import Batch
 from tests.support.crashes import deadly_codec
-from tests.support.native_damage import image
+from tests.support.crashes.native_damage import image
 
 GOOD = np.array([1, 2], np.float32).tobytes()
 PICTURE = image("PNG", "L")

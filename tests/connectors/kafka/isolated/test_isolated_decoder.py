@@ -24,7 +24,7 @@ from echo_stream.samples.changes import LateLabel
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.validation import SampleSchema, as_samples
 from tests.support.crashes import deadly_codec
-from tests.support.native_damage import damaged, image
+from tests.support.crashes.native_damage import damaged, image
 
 ORIGIN = Origin("events", 0, 7, 1_000)
 X = np.arange(6, dtype=np.float32).reshape(2, 3)

@@ -1,8 +1,8 @@
 """Good messages of the formats that native code reads, and damage that gets far into it.
 
-`python -m tests.support.native_damage FORMAT FIRST NUMBER PROGRESS` decodes damaged messages
-in this process, which may die of one; the file PROGRESS then has its number. Each number stands
-for one message, whatever the others are.
+`python -m tests.support.crashes.native_damage FORMAT FIRST NUMBER PROGRESS` decodes damaged
+messages in this process, which may die of one; the file PROGRESS then has its number. Each number
+stands for one message, whatever the others are.
 """
 
 import io

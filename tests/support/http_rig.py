@@ -1,4 +1,4 @@
-"""An app that listens on a free port, and requests to it as a program makes them."""
+"""Apps that listen on a free port, also one over a state, and requests as a program makes them."""
 
 import json
 import socket
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -17,9 +18,11 @@ from echo_stream.connectors.http import (
     create_app,
     health_router,
     metrics_router,
+    state_routers,
 )
 from echo_stream.connectors.http.limits import Limits
 from echo_stream.connectors.runner.monitor import RunMonitor
+from tests.support.commands import TINY, answer, write_data
 
 LIMIT_S = 20.0
 
@@ -72,4 +75,20 @@ def served(
     app = create_app([health_router(monitor), metrics_router(monitor)], token=token)
     config = HttpConfig("127.0.0.1", 0, token)
     with HttpServer(app, config, monitor.http, limits) as server:
+        yield f"http://{server.address}"
+
+
+def make_state(folder: Path, *, snapshots: int = 3) -> Path:
+    """Return a state with some snapshots, of samples of 4 values and three classes."""
+    data = write_data(folder / "data.npz", n=100 + 50 * snapshots)
+    words = ["--warmup", 100, "--snapshot-every", 50, *TINY]
+    answer("run", data, "--state", folder / "state", *words)
+    return folder / "state"
+
+
+@contextmanager
+def served_state(state: Path, token: str | None = None) -> Iterator[str]:
+    """Serve a state's app on loopback; yields the URL."""
+    app = create_app(state_routers(state), token=token)
+    with HttpServer(app, HttpConfig("127.0.0.1", 0, token)) as server:
         yield f"http://{server.address}"
