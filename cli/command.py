@@ -1,6 +1,5 @@
 """Commands that take a settings file, and whose errors name options as they were written."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import click
 from echo_stream.cli.options.settings import settings_of, use_settings
 from echo_stream.cli.options.variables import check_variables
 from echo_stream.cli.output.logs import use_logs
-from echo_stream.errors import BadMessagesError, ConfigError, DataError
+from echo_stream.errors import EchoStreamError, SettingName
 
 config_option = click.Option(
     ["--config"],
@@ -38,8 +37,9 @@ class Command(click.Command):
         check_variables(ctx.find_root().command)
         try:
             return super().invoke(ctx)
-        except (BadMessagesError, ConfigError, DataError) as err:
-            raise type(err)(as_written(str(err), ctx)) from err
+        except EchoStreamError as err:
+            name_settings(err, ctx)
+            raise
 
 
 class Group(click.Group):
@@ -48,13 +48,9 @@ class Group(click.Group):
     command_class = Command
 
 
-def as_written(message: str, ctx: click.Context) -> str:
-    """Return a message of the library with its settings named as they were given.
-
-    The library's errors begin "NAME must be ..."; elsewhere in a message only a name with
-    an underscore is surely a setting, and no word, unless it is quoted or part of a path.
-    """
+def name_settings(err: EchoStreamError, ctx: click.Context) -> None:
+    """Let an error name settings as the user of a command wrote them."""
     written = {str(each.name): each.as_written(ctx) for each in settings_of(ctx.command).values()}
-    names = [rf"^{name}(?= must be )" for name in written]
-    names += [rf"(?<!['\w/.-]){name}(?!['\w/.-])" for name in written if "_" in name]
-    return re.sub("|".join(names), lambda found: written[found[0]], message) if names else message
+    err.parts = tuple(
+        written.get(part, part) if isinstance(part, SettingName) else part for part in err.parts
+    )

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
-from echo_stream.errors import ConfigError
+from echo_stream.errors import ConfigError, SettingName
 from echo_stream.samples.validation import MAX_TEXT_BYTES
 
 MAX_SEED = 2**63 - 1  # what every random generator takes
@@ -127,8 +127,7 @@ class EngineConfig:
         for name, lowest in _LOWEST.items():
             _check_at_least(name, getattr(self, name), lowest)
         if self.seed > MAX_SEED:
-            msg = f"seed must be at most {MAX_SEED}; got {self.seed}"
-            raise ConfigError(msg)
+            raise ConfigError(SettingName("seed"), f" must be at most {MAX_SEED}; got {self.seed}")
         for name in ("standardise", "auto_regenerate"):
             _check_bool(name, getattr(self, name))
         if self.expected_n is not None:
@@ -139,8 +138,12 @@ class EngineConfig:
             _check_share(name, getattr(self, name))
         self._check_support()
         if self.balance == "class" and self.cells != "codebook":
-            msg = f"balance class needs cells codebook; got {self.cells}; leave one of them out"
-            raise ConfigError(msg)
+            raise ConfigError(
+                SettingName("balance"),
+                " class needs ",
+                SettingName("cells"),
+                f" codebook; got {self.cells}; leave one of them out",
+            )
 
     @property
     def support_size(self) -> int:
@@ -161,17 +164,19 @@ class EngineConfig:
     def _check_support(self) -> None:
         """Refuse support on top of the budget where the budget is the number of rows."""
         if self.preset == "paper" and self.support_share:
-            msg = (
-                f"support_share must be 0 under preset paper; got {self.support_share}; give "
-                "support, the number of support vectors per cell"
+            raise ConfigError(
+                SettingName("support_share"),
+                f" must be 0 under preset paper; got {self.support_share}; give ",
+                SettingName("support"),
+                ", the number of support vectors per cell",
             )
-            raise ConfigError(msg)
         if self.preset != "paper" and self.support:
-            msg = (
-                f"support must be 0 under preset {self.preset}; got {self.support}; give "
-                "support_share, the part of the budget that goes to support"
+            raise ConfigError(
+                SettingName("support"),
+                f" must be 0 under preset {self.preset}; got {self.support}; give ",
+                SettingName("support_share"),
+                ", the part of the budget that goes to support",
             )
-            raise ConfigError(msg)
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as a JSON object."""
@@ -222,32 +227,26 @@ _CHOICES = {
 def _check_share(name: str, value: object) -> None:
     """Refuse what is no share, or more than a half."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
-        msg = f"{name} must be a number; got {value!r}"
-        raise ConfigError(msg)
+        raise ConfigError(SettingName(name), f" must be a number; got {value!r}")
     if not 0 <= value <= MAX_SHARE:
-        msg = f"{name} must be between 0 and {MAX_SHARE}; got {value}"
-        raise ConfigError(msg)
+        raise ConfigError(SettingName(name), f" must be between 0 and {MAX_SHARE}; got {value}")
 
 
 def _check_bool(name: str, value: object) -> None:
     """Refuse what is no truth value; a word such as "no" would count as true."""
     if not isinstance(value, bool):
-        msg = f"{name} must be True or False; got {value!r}"
-        raise ConfigError(msg)
+        raise ConfigError(SettingName(name), f" must be True or False; got {value!r}")
 
 
 def _check_at_least(name: str, value: object, lowest: int) -> None:
     """Refuse a number that is no integer or too small."""
     if not isinstance(value, int) or isinstance(value, bool):
-        msg = f"{name} must be an integer; got {value!r}"
-        raise ConfigError(msg)
+        raise ConfigError(SettingName(name), f" must be an integer; got {value!r}")
     if value < lowest:
-        msg = f"{name} must be at least {lowest}; got {value}"
-        raise ConfigError(msg)
+        raise ConfigError(SettingName(name), f" must be at least {lowest}; got {value}")
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Refuse a word that is not one of the choices."""
     if value not in choices:
-        msg = f"{name} must be one of {', '.join(choices)}; got {value!r}"
-        raise ConfigError(msg)
+        raise ConfigError(SettingName(name), f" must be one of {', '.join(choices)}; got {value!r}")

@@ -5,12 +5,45 @@ command line turns the class into an exit code and prints the line.
 """
 
 
+class SettingName(str):
+    """Name a setting in the message of an error, so that each interface can call it its own way.
+
+    Python calls it `latent_dim`; the command line `--latent-dim`, or the variable or the line
+    of the file that the value came from.
+    """
+
+    __slots__ = ()
+
+
 class ScaleWarning(UserWarning):
     """Warn that features differ so much in scale that the largest alone decide what is near."""
 
 
 class EchoStreamError(Exception):
-    """Root of every error that echo-stream raises on purpose."""
+    """Root of every error that echo-stream raises on purpose.
+
+    Parameters
+    ----------
+    parts : str
+        The message; where it names settings, in parts, and the names as `SettingName`.
+
+    Attributes
+    ----------
+    parts : tuple of str
+        Whoever passes the error on may add to them, or put other names for settings.
+
+    Examples
+    --------
+    >>> str(ConfigError(SettingName("budget"), " must be at least 1; got 0"))
+    'budget must be at least 1; got 0'
+    """
+
+    def __init__(self, *parts: str) -> None:
+        super().__init__("".join(parts))
+        self.parts = parts
+
+    def __str__(self) -> str:
+        return "".join(self.parts)
 
 
 class ConfigError(EchoStreamError, ValueError):

@@ -10,6 +10,7 @@ from echo_stream.cli.options.parameters import Size
 from echo_stream.cli.options.settings import is_flag
 from echo_stream.cli.options.shared import option, together
 from echo_stream.cli.output.output import say
+from echo_stream.errors import ConfigError, SettingName
 
 if TYPE_CHECKING:
     from echo_stream.connectors.dead_letters.limits import LetterLimits
@@ -62,11 +63,10 @@ def topic_opener(
         raise _needs_servers()
     from echo_stream.connectors.dead_letters.topic import DeadLetterTopic  # noqa: PLC0415
     from echo_stream.connectors.kafka.sink import ProduceConfig  # noqa: PLC0415
-    from echo_stream.errors import ConfigError  # noqa: PLC0415
 
     if topic in values["topics"]:
-        msg = f"dead_letter_topic must be none of the topics that are read; got {topic!r}"
-        raise ConfigError(msg)
+        words = f" must be none of the topics that are read; got {topic!r}"
+        raise ConfigError(SettingName("dead_letter_topic"), words)
     config = ProduceConfig(topic, values["bootstrap_servers"], client=values["client"])
     return lambda stats: DeadLetterTopic(config, patience, limits, stats)
 

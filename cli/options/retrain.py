@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echo_stream.cli.command import as_written
+from echo_stream.cli.command import name_settings
 from echo_stream.cli.commands.train import train
 from echo_stream.cli.options.parameters import Duration, Interval, Share, Size
 from echo_stream.cli.options.settings import settings_file
@@ -168,7 +168,8 @@ def _check(arguments: list[str]) -> None:
     try:
         recipe_config(context.params)
     except ConfigError as err:
-        raise ConfigError(as_written(str(err), context)) from err
+        name_settings(err, context)
+        raise
 
 
 def _arguments(values: dict[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from echo_stream.connectors.storage.durable import open_to
+from echo_stream.errors import ConfigError, SettingName
 
 logger = logging.getLogger(__name__)
 
@@ -21,20 +22,18 @@ def secret(name: str, path: Path | None) -> str | None:
     given = os.environ.get(variable) or None
     if path is None:
         return given
-    from echo_stream.errors import ConfigError  # noqa: PLC0415
-
+    option = SettingName(f"{name}_file")
     if given is not None:
-        msg = f"give either {variable} or {name}_file, not both"
-        raise ConfigError(msg)
+        msg = f"give either {variable} or "
+        raise ConfigError(msg, option, ", not both")
     try:
         found = path.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as err:
         reason = err.strerror if isinstance(err, OSError) else "it is no UTF-8 text"
-        msg = f"{name}_file {path} cannot be read: {reason}"
-        raise ConfigError(msg) from None  # a decoding error holds what it could not decode
+        # A decoding error holds what it could not decode.
+        raise ConfigError(option, f" {path} cannot be read: {reason}") from None
     if not found:
-        msg = f"{name}_file {path} is empty; write the password into it"
-        raise ConfigError(msg)
+        raise ConfigError(option, f" {path} is empty; write the password into it")
     warn_if_open(path)
     return found
 

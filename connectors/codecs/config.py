@@ -1,14 +1,14 @@
 """How messages are read where they do not say it themselves, and what is refused."""
 
 from dataclasses import dataclass
-from typing import Literal, NoReturn, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
 from echo_stream.connectors.codecs.messages import Codec
 from echo_stream.connectors.files.layouts import DTYPES, MAX_AXES
 from echo_stream.connectors.files.pixels import MAX_PIXELS
-from echo_stream.errors import ConfigError
+from echo_stream.errors import ConfigError, SettingName
 from echo_stream.samples.validation import MAX_TEXT_BYTES, SampleSchema
 
 Format: TypeAlias = Literal["npy", "raw", "json", "arrow", "image"]
@@ -66,14 +66,18 @@ class CodecConfig:
     def __post_init__(self) -> None:
         """Refuse settings that no message could satisfy."""
         if self.format not in ("auto", *get_args(Format)):
-            _refuse(f"format must be auto, {', '.join(get_args(Format))}; got {self.format!r}")
+            words = f" must be auto, {', '.join(get_args(Format))}; got {self.format!r}"
+            raise ConfigError(SettingName("format"), words)
         if self.dtype is not None and self.dtype not in DTYPES:
-            _refuse(f"dtype must be one such as float32 or uint8; got {self.dtype!r}")
+            words = f" must be one such as float32 or uint8; got {self.dtype!r}"
+            raise ConfigError(SettingName("dtype"), words)
         if self.shape is not None and not (0 < len(self.shape) <= MAX_AXES and min(self.shape) > 0):
-            _refuse(f"shape must be 1 to {MAX_AXES} positive numbers; got {self.shape}")
+            words = f" must be 1 to {MAX_AXES} positive numbers; got {self.shape}"
+            raise ConfigError(SettingName("shape"), words)
         for name in ("max_bytes", "max_elements", "max_pixels", "max_text_bytes"):
             if getattr(self, name) < 1:
-                _refuse(f"{name} must be at least 1; got {getattr(self, name)}")
+                words = f" must be at least 1; got {getattr(self, name)}"
+                raise ConfigError(SettingName(name), words)
 
     @property
     def schema(self) -> SampleSchema | None:
@@ -81,7 +85,3 @@ class CodecConfig:
         if self.dtype is None or self.shape is None:
             return None
         return SampleSchema(self.shape, np.dtype(self.dtype).name)
-
-
-def _refuse(message: str) -> NoReturn:
-    raise ConfigError(message)

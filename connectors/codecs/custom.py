@@ -9,7 +9,7 @@ from echo_stream._common.importing import import_attribute, said
 from echo_stream.connectors.codecs.batches import as_decoded, check_size
 from echo_stream.connectors.codecs.config import CodecConfig
 from echo_stream.connectors.codecs.messages import Codec, Decoded, DecodeError, Headers, Sample
-from echo_stream.errors import ConfigError, ShapeError, first_line
+from echo_stream.errors import ConfigError, SettingName, ShapeError, first_line
 from echo_stream.samples.samples import as_objects
 
 
@@ -32,11 +32,11 @@ def load_codec(spec: str) -> LoadedCodec:
     try:
         codec: Codec = factory()
     except Exception as err:  # the user's factory may raise anything
-        msg = f"codec {spec!r}: {spec}() failed: {said(err)}"
-        raise ConfigError(msg) from err
+        words = f" {spec!r}: {spec}() failed: {said(err)}"
+        raise ConfigError(SettingName("codec"), words) from err
     if not callable(getattr(codec, "decode", None)):
-        msg = f"codec {spec!r}: {spec}() returned {type(codec).__name__}, which has no decode()"
-        raise ConfigError(msg)
+        words = f" {spec!r}: {spec}() returned {type(codec).__name__}, which has no decode()"
+        raise ConfigError(SettingName("codec"), words)
     return LoadedCodec(spec, codec.decode)
 
 

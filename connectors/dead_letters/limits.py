@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 
-from echo_stream.errors import ConfigError
+from echo_stream.errors import ConfigError, SettingName
 from echo_stream.samples.source import RejectedSample
 
 MAX_PAYLOAD_BYTES = 16 * 1024**2
@@ -36,16 +36,15 @@ class LetterLimits:
         ConfigError
         """
         if not 1 <= self.payload_bytes <= MAX_PAYLOAD_BYTES:
-            msg = (
-                f"dead_letter_bytes must be from 1 to {MAX_PAYLOAD_BYTES}; got {self.payload_bytes}"
-            )
-            raise ConfigError(msg)
+            words = f" must be from 1 to {MAX_PAYLOAD_BYTES}; got {self.payload_bytes}"
+            raise ConfigError(SettingName("dead_letter_bytes"), words)
         if self.total_bytes < LEAST_PAYLOADS * max(self.payload_bytes, 1024):
-            msg = (
-                f"dead_letters_total must be at least {LEAST_PAYLOADS} KiB, and {LEAST_PAYLOADS} "
-                f"times dead_letter_bytes; got {self.total_bytes} and {self.payload_bytes}"
+            raise ConfigError(
+                SettingName("dead_letters_total"),
+                f" must be at least {LEAST_PAYLOADS} KiB, and {LEAST_PAYLOADS} times ",
+                SettingName("dead_letter_bytes"),
+                f"; got {self.total_bytes} and {self.payload_bytes}",
             )
-            raise ConfigError(msg)
 
     @property
     def segment_bytes(self) -> int:

@@ -26,10 +26,9 @@ def naming(path: Path | str) -> Iterator[None]:
     try:
         yield
     except EchoStreamError as err:
-        if first_line(err).startswith(f"{path}: "):
-            raise
-        msg = f"{path}: {first_line(err)}"
-        raise type(err)(msg) from err
+        if not str(err).startswith(f"{path}: "):
+            err.parts = (f"{path}: ", *err.parts)
+        raise
     except FileNotFoundError as err:
         msg = f"{path}: no such file"
         raise SourceError(msg) from err

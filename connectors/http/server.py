@@ -15,7 +15,7 @@ from echo_stream.connectors.http.acceptor import NO_SNIFFING, Acceptor
 from echo_stream.connectors.http.guard import is_loopback
 from echo_stream.connectors.http.limits import Limits
 from echo_stream.connectors.runner.monitor import HttpStats
-from echo_stream.errors import ConfigError
+from echo_stream.errors import ConfigError, SettingName
 
 logger = logging.getLogger(__name__)
 
@@ -46,11 +46,12 @@ class HttpConfig:
     def __post_init__(self) -> None:
         """Refuse to be open to all, or to whoever guesses."""
         if self.token is None and not is_loopback(self.host):
-            msg = (
-                f"http must be on a loopback address, such as 127.0.0.1:{self.port}, unless "
-                f"http_token_file or ECHO_STREAM_HTTP_TOKEN gives a token; got {self.host}"
+            raise ConfigError(
+                SettingName("http"),
+                f" must be on a loopback address, such as 127.0.0.1:{self.port}, unless ",
+                SettingName("http_token_file"),
+                f" or ECHO_STREAM_HTTP_TOKEN gives a token; got {self.host}",
             )
-            raise ConfigError(msg)
         if self.token is not None and not re.fullmatch(TOKEN, self.token):
             msg = "http_token must be 16 or more characters of ASCII, without blanks"
             raise ConfigError(msg)
@@ -66,8 +67,8 @@ class HttpConfig:
         """
         host, colon, port = address.rpartition(":")
         if not (host and colon and port.isdecimal() and int(port) <= MAX_PORT):
-            msg = f"http must be HOST:PORT, such as 127.0.0.1:8080; got {address!r}"
-            raise ConfigError(msg)
+            words = f" must be HOST:PORT, such as 127.0.0.1:8080; got {address!r}"
+            raise ConfigError(SettingName("http"), words)
         return cls(host.removeprefix("[").removesuffix("]"), int(port), token)
 
 

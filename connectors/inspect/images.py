@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from echo_stream._common.typing import Array
-from echo_stream.errors import ConfigError, DataError
+from echo_stream.errors import ConfigError, DataError, SettingName
 
 _CHANNELS = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -32,8 +32,8 @@ def as_png(x: Array, shape: Sequence[int] | None = None) -> bytes:
     """
     if shape is not None and int(np.prod(shape)) != x.size:
         words = ",".join(map(str, shape))
-        msg = f"image_shape must have {x.size} values, as the samples have; got {words}"
-        raise ConfigError(msg)
+        needed = f" must have {x.size} values, as the samples have; got {words}"
+        raise ConfigError(SettingName("image_shape"), needed)
     pixels = _pixels(x)
     content = io.BytesIO()
     _image(pixels if shape is None else pixels.reshape(shape)).save(content, format="PNG")
@@ -64,8 +64,5 @@ def _image(pixels: Array) -> Image.Image:
     if pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in _CHANNELS):
         return Image.fromarray(np.ascontiguousarray(pixels))
     words = ",".join(map(str, pixels.shape))
-    msg = (
-        "image_shape must be height,width, or that with 1, 3 or 4 channels first or last; "
-        f"got {words}"
-    )
-    raise ConfigError(msg)
+    needed = f" must be height,width, or that with 1, 3 or 4 channels first or last; got {words}"
+    raise ConfigError(SettingName("image_shape"), needed)

@@ -11,7 +11,7 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 from echo_stream.connectors.kafka.client import COMMON_OPTIONS
-from echo_stream.errors import ConfigError
+from echo_stream.errors import ConfigError, SettingName
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 PASSWORD_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -112,8 +112,8 @@ class ClientConfig:
         check_options(self.options)
         if self.security_protocol not in PROTOCOLS:
             given, known = self.security_protocol, ", ".join(PROTOCOLS)
-            msg = f"security_protocol must be one of {known}; got {given!r}"
-            raise ConfigError(msg)
+            words = f" must be one of {known}; got {given!r}"
+            raise ConfigError(SettingName("security_protocol"), words)
         self._check_sasl()
         self._check_tls()
 
@@ -159,34 +159,42 @@ class ClientConfig:
         """Refuse half a login."""
         uses_sasl, mechanism = self.security_protocol.startswith("SASL"), self.sasl_mechanism
         if not uses_sasl and (mechanism or self.sasl_username or self.sasl_password):
-            msg = (
-                "a SASL login is given, but security_protocol must be SASL_SSL (or "
-                f"SASL_PLAINTEXT) to send it; got {self.security_protocol}"
+            msg = "a SASL login is given, but "
+            raise ConfigError(
+                msg,
+                SettingName("security_protocol"),
+                " must be SASL_SSL (or SASL_PLAINTEXT) to send it; got ",
+                self.security_protocol,
             )
-            raise ConfigError(msg)
         if uses_sasl and mechanism not in MECHANISMS:
-            msg = f"sasl_mechanism must be one of {', '.join(MECHANISMS)}; got {mechanism}"
-            raise ConfigError(msg)
+            words = f" must be one of {', '.join(MECHANISMS)}; got {mechanism}"
+            raise ConfigError(SettingName("sasl_mechanism"), words)
         if mechanism in PASSWORD_MECHANISMS and not (self.sasl_username and self.sasl_password):
-            msg = (
-                f"{mechanism} needs a user and a password: give sasl_username, and the password as "
-                "ECHO_STREAM_SASL_PASSWORD or in sasl_password_file"
+            msg = f"{mechanism} needs a user and a password: give "
+            raise ConfigError(
+                msg,
+                SettingName("sasl_username"),
+                ", and the password as ECHO_STREAM_SASL_PASSWORD or in ",
+                SettingName("sasl_password_file"),
             )
-            raise ConfigError(msg)
 
     def _check_tls(self) -> None:
         """Refuse certificates that nobody would use, or that cannot be used."""
         if self.ssl_cafile is self.ssl_certfile is self.ssl_keyfile is None:
             return
         if not self.security_protocol.endswith("SSL"):
-            msg = (
-                "certificates are given, but security_protocol must be SSL or SASL_SSL to use "
-                f"them; got {self.security_protocol}"
+            msg = "certificates are given, but "
+            raise ConfigError(
+                msg,
+                SettingName("security_protocol"),
+                f" must be SSL or SASL_SSL to use them; got {self.security_protocol}",
             )
-            raise ConfigError(msg)
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
-            msg = f"ssl_keyfile {self.ssl_keyfile} needs the certificate: give ssl_certfile"
-            raise ConfigError(msg)
+            raise ConfigError(
+                SettingName("ssl_keyfile"),
+                f" {self.ssl_keyfile} needs the certificate: give ",
+                SettingName("ssl_certfile"),
+            )
         if self.ssl_cafile is not None:
             _check_authorities(self.ssl_cafile)
         if self.ssl_certfile is not None:
@@ -240,15 +248,16 @@ def _check_pair(certificate: Path, key: Path | None, password: str | None) -> No
         # Without a password OpenSSL would ask for one on the terminal.
         context.load_cert_chain(str(certificate), key and str(key), password=password or "")
     except OSError as err:
-        where = "ECHO_STREAM_SSL_KEY_PASSWORD or ssl_key_password_file"
         name = "ssl_certfile" if key is None else "ssl_keyfile"
-        hint = f"; an encrypted key needs {where}"
-        raise _unusable(key or certificate, err, setting=name, hint=hint) from err
+        raise ConfigError(
+            *_unusable(key or certificate, err, setting=name).parts,
+            "; an encrypted key needs ECHO_STREAM_SSL_KEY_PASSWORD or ",
+            SettingName("ssl_key_password_file"),
+        ) from err
 
 
-def _unusable(path: Path, err: OSError, *, setting: str, hint: str = "") -> ConfigError:
+def _unusable(path: Path, err: OSError, *, setting: str) -> ConfigError:
     """Return the error for a file that OpenSSL refuses."""
     reason = (err.strerror or str(err)).splitlines()[0]
-    return ConfigError(
-        f"{setting} {path} cannot be used: {reason}; give a file in PEM format{hint}"
-    )
+    words = f" {path} cannot be used: {reason}; give a file in PEM format"
+    return ConfigError(SettingName(setting), words)

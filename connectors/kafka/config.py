@@ -11,7 +11,7 @@ from echo_stream.connectors.codecs.custom import LoadedCodec
 from echo_stream.connectors.kafka.client import check_servers, check_topic
 from echo_stream.connectors.kafka.client_config import ClientConfig
 from echo_stream.connectors.kafka.decoding import OnTombstone
-from echo_stream.errors import ConfigError
+from echo_stream.errors import ConfigError, SettingName
 
 Start: TypeAlias = Literal["earliest", "latest"] | int | Mapping[tuple[str, int], int]
 """The first offset, the next one, the first since a time (epoch ms), or one by partition."""
@@ -184,8 +184,9 @@ class KafkaConfig:
         for topic in self.topics:
             check_topic(topic)
         if self.max_batch_bytes < self.codec.max_bytes:
-            msg = (
-                f"max_batch_bytes must be at least max_message_bytes, {self.codec.max_bytes}: "
-                f"messages come in batches; got {self.max_batch_bytes}"
+            raise ConfigError(
+                SettingName("max_batch_bytes"),
+                " must be at least ",
+                SettingName("max_message_bytes"),
+                f", {self.codec.max_bytes}: messages come in batches; got {self.max_batch_bytes}",
             )
-            raise ConfigError(msg)

@@ -18,7 +18,7 @@ from echo_stream.connectors.kafka.isolated.decoder import DeadlyMessageError, Is
 from echo_stream.connectors.kafka.isolated.notes import DecodingNotes
 from echo_stream.connectors.kafka.queue import WaitingRecords
 from echo_stream.connectors.kafka.records import Lost, Record, Records
-from echo_stream.errors import ConfigError, DataError, ShapeError
+from echo_stream.errors import ConfigError, DataError, SettingName, ShapeError
 from echo_stream.samples.changes import Change
 from echo_stream.samples.samples import Origin, Samples, as_objects
 from echo_stream.samples.source import Batch, RejectedSample, Skipped
@@ -102,12 +102,13 @@ class RecordDecoder:
         """
         said = self._codec.schema
         if said not in (None, schema):
-            msg = (
-                f"dtype {said.dtype} and shape {said.shape} are set, and the state, or the "
-                f"generation to begin with, is of samples of dtype {schema.dtype} and shape "
-                f"{schema.shape}; set these, or neither"
+            raise ConfigError(
+                SettingName("dtype"),
+                f" {said.dtype} and ",
+                SettingName("shape"),
+                f" {said.shape} are set, and the state, or the generation to begin with, is of "
+                f"samples of dtype {schema.dtype} and shape {schema.shape}; set these, or neither",
             )
-            raise ConfigError(msg)
         self.schema = schema
 
     def decode(self, waiting: WaitingRecords, max_samples: int) -> Batch:

@@ -15,7 +15,7 @@ from echo_stream.connectors.kafka.client import (
     errors_for_people,
 )
 from echo_stream.connectors.kafka.client_config import ClientConfig
-from echo_stream.errors import ConfigError, SourceError
+from echo_stream.errors import ConfigError, SettingName, SourceError
 from echo_stream.samples.buffer import SampleBuffer
 from echo_stream.samples.samples import Samples, label_of
 
@@ -63,23 +63,28 @@ class ProduceConfig:
         check_servers(self.bootstrap_servers)
         check_topic(self.topic)
         if self.message_format not in (*get_args(SampleFormat), "arrow"):
-            msg = f"message_format must be npy, raw, json or arrow; got {self.message_format!r}"
-            raise ConfigError(msg)
-        if self.samples_per_message < 1:
-            msg = f"samples_per_message must be at least 1; got {self.samples_per_message}"
-            raise ConfigError(msg)
-        if self.samples_per_message > 1 and self.message_format != "arrow":
-            msg = (
-                f"message_format {self.message_format} has one sample in a message; with "
-                "samples_per_message use arrow"
+            raise ConfigError(
+                SettingName("message_format"),
+                f" must be npy, raw, json or arrow; got {self.message_format!r}",
             )
-            raise ConfigError(msg)
+        if self.samples_per_message < 1:
+            raise ConfigError(
+                SettingName("samples_per_message"),
+                f" must be at least 1; got {self.samples_per_message}",
+            )
+        if self.samples_per_message > 1 and self.message_format != "arrow":
+            raise ConfigError(
+                SettingName("message_format"),
+                f" {self.message_format} has one sample in a message; with ",
+                SettingName("samples_per_message"),
+                " use arrow",
+            )
         if self.partitions < 1:
-            msg = f"partitions must be at least 1; got {self.partitions}"
-            raise ConfigError(msg)
+            raise ConfigError(
+                SettingName("partitions"), f" must be at least 1; got {self.partitions}"
+            )
         if self.rate is not None and not self.rate > 0:
-            msg = f"rate must be above 0; got {self.rate}"
-            raise ConfigError(msg)
+            raise ConfigError(SettingName("rate"), f" must be above 0; got {self.rate}")
 
 
 def produce_samples(

@@ -11,7 +11,7 @@ from echo_stream.connectors.storage.snapshots import (
     snapshot_manifest,
 )
 from echo_stream.connectors.storage.unit_locks import remove_unit
-from echo_stream.errors import ConfigError, StateError
+from echo_stream.errors import ConfigError, SettingName, StateError
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,10 @@ def prune_snapshots(folder: Path, *, keep: int, dry_run: bool = False) -> PruneR
     Safe while a consumer writes and others read. Damaged snapshots are left alone.
     """
     if keep < 1:
-        msg = f"keep must be at least 1, since the newest snapshot always stays; got {keep}"
-        raise ConfigError(msg)
+        raise ConfigError(
+            SettingName("keep"),
+            f" must be at least 1, since the newest snapshot always stays; got {keep}",
+        )
     found = read_manifests(folder)
     removed, pinned, in_use, freed_bytes = [], [], [], 0
     for unit, manifest in found[:-keep]:

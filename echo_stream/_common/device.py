@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from echo_stream._common.typing import Array
-from echo_stream.errors import ConfigError
+from echo_stream.errors import ConfigError, SettingName
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
@@ -43,8 +43,7 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = _parse(name)
     if device.type == "cuda" and not _is_present(device):
-        msg = f"device {name} is not available here; use --device cpu, or auto"
-        raise ConfigError(msg)
+        raise ConfigError(SettingName("device"), f" {name} is not available here; use cpu or auto")
     return device
 
 
@@ -157,7 +156,8 @@ def _parse(name: str) -> torch.device:
 
 def _unknown(name: str) -> ConfigError:
     """Return the error for a name that stands for no device we run on."""
-    return ConfigError(f"device must be auto, cpu, cuda or cuda:i; got {name!r}")
+    words = f" must be auto, cpu, cuda or cuda:i; got {name!r}"
+    return ConfigError(SettingName("device"), words)
 
 
 def _is_present(device: torch.device) -> bool:

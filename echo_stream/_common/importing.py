@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from echo_stream.errors import ConfigError, first_line
+from echo_stream.errors import ConfigError, SettingName, first_line
 
 
 def import_attribute(spec: str, what: str, choices: str) -> Any:
@@ -13,7 +13,7 @@ def import_attribute(spec: str, what: str, choices: str) -> Any:
     ----------
     spec : str
     what : str
-        What it is for, in messages: "model".
+        The setting that spec comes from: "model".
     choices : str
         What else spec may be, in messages: "lenet or module:factory".
 
@@ -29,16 +29,15 @@ def import_attribute(spec: str, what: str, choices: str) -> Any:
     """
     module_name, _, attribute = spec.partition(":")
     if not all(part.isidentifier() for part in (*module_name.split("."), attribute)):
-        msg = f"{what} must be {choices}; got {spec!r}"
-        raise ConfigError(msg)
+        raise ConfigError(SettingName(what), f" must be {choices}; got {spec!r}")
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except AttributeError as err:
-        msg = f"{what} {spec!r}: {module_name} has no {attribute}"
-        raise ConfigError(msg) from err
+        words = f" {spec!r}: {module_name} has no {attribute}"
+        raise ConfigError(SettingName(what), words) from err
     except Exception as err:  # the user's module may raise anything while it is imported
-        msg = f"{what} {spec!r}: importing {module_name} failed: {said(err)}"
-        raise ConfigError(msg) from err
+        words = f" {spec!r}: importing {module_name} failed: {said(err)}"
+        raise ConfigError(SettingName(what), words) from err
 
 
 def said(err: Exception) -> str:

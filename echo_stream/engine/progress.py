@@ -11,7 +11,7 @@ from echo_stream.config import EngineConfig
 from echo_stream.engine.held_out import HeldOut
 from echo_stream.engine.regeneration import count, regenerated, reread
 from echo_stream.engine.repair import repair
-from echo_stream.errors import ConfigError, WarmupError
+from echo_stream.errors import ConfigError, SettingName, WarmupError
 from echo_stream.generation.features import Failure, failures, refuse_failing
 from echo_stream.generation.generation import (
     Generation,
@@ -283,11 +283,13 @@ class Progress:
     def refuse_rereading(self) -> None:
         """Refuse to read a source again, where some of it is held out."""
         if self.config.holdout:
-            msg = (
-                f"holdout {self.config.holdout} is for streams: a source that is read as a whole "
-                "has samples that are not to be counted; set holdout to 0"
+            raise ConfigError(
+                SettingName("holdout"),
+                f" {self.config.holdout} is for streams: a source that is read as a whole has "
+                "samples that are not to be counted; set ",
+                SettingName("holdout"),
+                " to 0",
             )
-            raise ConfigError(msg)
 
     def preview(self) -> Samples:
         """Return at most `budget` of the samples that wait, those with the smallest id hash."""

@@ -16,7 +16,7 @@ from torch import nn
 from echo_stream._common.device import is_infrastructure
 from echo_stream._common.importing import import_attribute, said
 from echo_stream._common.typing import Array
-from echo_stream.errors import ConfigError, FeatureError, InfrastructureError
+from echo_stream.errors import ConfigError, FeatureError, InfrastructureError, SettingName
 from echo_stream.generation.preprocessing import CPU
 from echo_stream.samples.tensors import to_input
 
@@ -137,11 +137,11 @@ def resolve_features(given: object) -> tuple[str, FeatureFunction]:
         try:
             found = found()
         except Exception as err:  # the user's code may raise anything
-            msg = f"features {name!r}: making it failed: {said(err)}"
-            raise ConfigError(msg) from err
+            words = f" {name!r}: making it failed: {said(err)}"
+            raise ConfigError(SettingName("features"), words) from err
     if not callable(found):
-        msg = f"features {name!r} is not callable, but {type(found).__name__}"
-        raise ConfigError(msg)
+        words = f" {name!r} is not callable, but {type(found).__name__}"
+        raise ConfigError(SettingName("features"), words)
     return str(name), found
 
 

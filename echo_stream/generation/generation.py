@@ -13,7 +13,7 @@ from echo_stream._common.fixed_point import round_to_unit, unit_for
 from echo_stream._common.scratch import Scratch
 from echo_stream._common.typing import Array, IntArray, State
 from echo_stream.config import EngineConfig
-from echo_stream.errors import ConfigError, StateError
+from echo_stream.errors import ConfigError, SettingName, StateError
 from echo_stream.generation.codebook import (
     CODEWORDS_OF_CLASS,
     MAX_CODEWORDS,
@@ -269,11 +269,16 @@ def check_partition(generation: Generation, config: EngineConfig) -> None:
     kind = generation.partition.kind
     if (kind == "codebook") != (config.cells == "codebook"):
         preset = "default" if kind == "codebook" else "paper"
-        msg = (
-            f"generation {generation.id} has a {kind}, but cells is {config.cells}; "
-            f"give --preset {preset}, or --cells {kind}"
+        msg = f"generation {generation.id} has a {kind}, but "
+        raise ConfigError(
+            msg,
+            SettingName("cells"),
+            f" is {config.cells}; set ",
+            SettingName("preset"),
+            f" to {preset}, or ",
+            SettingName("cells"),
+            f" to {kind}",
         )
-        raise ConfigError(msg)
 
 
 def check_balance(generation: Generation, config: EngineConfig) -> None:
@@ -281,12 +286,14 @@ def check_balance(generation: Generation, config: EngineConfig) -> None:
     partition = generation.partition
     has_too_many = partition.max_cells > CODEWORDS_OF_CLASS
     if config.balance == "class" and (partition.kind != "codebook" or has_too_many):
-        msg = (
-            f"balance class needs a codebook of at most {CODEWORDS_OF_CLASS} codewords; generation "
+        raise ConfigError(
+            SettingName("balance"),
+            f" class needs a codebook of at most {CODEWORDS_OF_CLASS} codewords; generation "
             f"{generation.id} has a {partition.kind} of {partition.max_cells} cells; train "
-            "another, or set balance to none"
+            "another, or set ",
+            SettingName("balance"),
+            " to none",
         )
-        raise ConfigError(msg)
 
 
 def check_features(generation: Generation, config: EngineConfig) -> None:
@@ -294,10 +301,13 @@ def check_features(generation: Generation, config: EngineConfig) -> None:
     has = None if generation.features is None else generation.features.name
     if config.features is not None and config.features != has:
         msg = (
-            f"generation {generation.id} measures by features {has}, not {config.features}; "
-            "leave features out, or train another generation"
+            f"generation {generation.id} measures by features {has}, not {config.features}; leave "
         )
-        raise ConfigError(msg)
+        raise ConfigError(
+            msg,
+            SettingName("features"),
+            " out, or train another generation",
+        )
 
 
 def refuse_too_fine(config: EngineConfig, expected_n: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from echo_stream._common.typing import Array
 from echo_stream.engine.echo_coreset import EchoCoreset
-from echo_stream.errors import BadMessagesError
+from echo_stream.errors import BadMessagesError, SettingName
 from echo_stream.generation.features import Failure
 from echo_stream.samples.changes import Change
 from echo_stream.samples.samples import Samples, label_of
@@ -104,7 +104,7 @@ def _npy(x: Array) -> bytes:
 
 
 class Breaker:
-    """Stop a run when more than a share of its last messages are no samples.
+    """Stop a run when more than a share of its last messages are invalid.
 
     It goes by message, and by nothing else: where it stops does not depend on how the
     messages are cut into batches.
@@ -129,9 +129,9 @@ class Breaker:
     >>> breaker.update(1, [])
     Traceback (most recent call last):
     ...
-    echo_stream.errors.BadMessagesError: 3 of the last 4 messages are no samples (decode: 3), \
-more than max_bad_share, 0.5; the last for decode: no JSON; all are in the dead letters: mend what \
-sends them or how they are read, or raise max_bad_share
+    echo_stream.errors.BadMessagesError: 3 of the last 4 messages are invalid (decode: 3), \
+more than max_bad_share allows, 0.5; the last one (decode): no JSON; all are in the dead letters: \
+correct what sends them or how they are read, or raise max_bad_share
     """
 
     def __init__(self, max_share: float, window: int) -> None:
@@ -193,9 +193,13 @@ sends them or how they are read, or raise max_bad_share
         commonest = reasons[0][0]
         counts = ", ".join(f"{reason}: {count:,}" for reason, count in reasons)
         msg = (
-            f"{len(self._bad):,} of the last {num_messages:,} messages are no samples ({counts}), "
-            f"more than max_bad_share, {self._max_share}; the last for {commonest}: "
-            f"{self._words[commonest]}; all are in the dead letters: mend what sends them or how "
-            "they are read, or raise max_bad_share"
+            f"{len(self._bad):,} of the last {num_messages:,} messages are invalid ({counts}), "
+            "more than "
         )
-        raise BadMessagesError(msg)
+        raise BadMessagesError(
+            msg,
+            SettingName("max_bad_share"),
+            f" allows, {self._max_share}; the last one ({commonest}): {self._words[commonest]}; "
+            "all are in the dead letters: correct what sends them or how they are read, or raise ",
+            SettingName("max_bad_share"),
+        )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from echo_stream.errors import ConfigError
+from echo_stream.errors import ConfigError, SettingName
 from echo_stream.run.schedule import Every
 
 
@@ -53,17 +53,25 @@ class RunConfig:
     def __post_init__(self) -> None:
         """Refuse settings out of range, naming the setting and what was given."""
         if not 0 <= self.max_bad_share <= 1:
-            msg = f"max_bad_share must be a number from 0 to 1; got {self.max_bad_share}"
-            raise ConfigError(msg)
+            raise ConfigError(
+                SettingName("max_bad_share"),
+                f" must be a number from 0 to 1; got {self.max_bad_share}",
+            )
         if self.bad_window < 1:
-            msg = f"bad_window must be at least 1; got {self.bad_window}"
-            raise ConfigError(msg)
+            raise ConfigError(
+                SettingName("bad_window"), f" must be at least 1; got {self.bad_window}"
+            )
         if self.keep_snapshots is not None and self.keep_snapshots < 1:
-            msg = f"keep_snapshots must be at least 1; got {self.keep_snapshots}"
-            raise ConfigError(msg)
+            raise ConfigError(
+                SettingName("keep_snapshots"), f" must be at least 1; got {self.keep_snapshots}"
+            )
         if self.retrain_on_turnover is not None and not 0 < self.retrain_on_turnover <= 1:
-            msg = f"retrain_on_turnover must be above 0, at most 1; got {self.retrain_on_turnover}"
-            raise ConfigError(msg)
+            raise ConfigError(
+                SettingName("retrain_on_turnover"),
+                f" must be above 0, at most 1; got {self.retrain_on_turnover}",
+            )
         if self.shutdown_budget is not None and self.shutdown_budget <= 0:
-            msg = f"shutdown_budget must be more than 0 seconds; got {self.shutdown_budget}"
-            raise ConfigError(msg)
+            raise ConfigError(
+                SettingName("shutdown_budget"),
+                f" must be more than 0 seconds; got {self.shutdown_budget}",
+            )

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from echo_stream._common.typing import Array, BoolArray
-from echo_stream.errors import DataError, DataTypeError, ShapeError, first_line
+from echo_stream.errors import DataError, DataTypeError, SettingName, ShapeError, first_line
 from echo_stream.samples.samples import Samples
 
 MAX_TEXT_BYTES = 300
@@ -283,9 +283,12 @@ shorten it, or raise max_text_bytes
         row = "" if first_row is None else f" in row {first_row + place}"
         msg = (
             f"the {name} {shown}{row} has {size} bytes in UTF-8, and may have {max_bytes}; "
-            "shorten it, or raise max_text_bytes"
+            "shorten it, or raise "
         )
-        raise DataError(msg)
+        raise DataError(
+            msg,
+            SettingName("max_text_bytes"),
+        )
 
 
 def check_sample_texts(samples: Samples, max_bytes: int, *, first_row: int | None = None) -> None:

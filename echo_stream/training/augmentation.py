@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from echo_stream.errors import ConfigError
+from echo_stream.errors import ConfigError, SettingName
 from echo_stream.training.losses import TaskLoss
 
 CROP_PADDING = 4  # pixels a side, as is customary for CIFAR-10
@@ -22,11 +22,13 @@ IMAGE_AXES = 3
 def check_augmentable(names: Sequence[str], shape: Sequence[int]) -> None:
     """Raise ConfigError if samples of this shape are to be augmented and are no images."""
     if names and len(shape) != IMAGE_AXES:
-        msg = (
-            f"augment {', '.join(names)} is for images of shape (h, w) or (c, h, w); samples "
-            f"are {tuple(shape)}; for images kept as vectors give --input-shape, such as 1,28,28"
+        raise ConfigError(
+            SettingName("augment"),
+            f" {', '.join(names)} is for images of shape (h, w) or (c, h, w); samples are "
+            f"{tuple(shape)}; for images kept as vectors give ",
+            SettingName("input_shape"),
+            ", such as 1,28,28",
         )
-        raise ConfigError(msg)
 
 
 def augment(x: Tensor, names: Sequence[str], rng: np.random.Generator) -> Tensor:

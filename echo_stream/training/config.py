@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
-from echo_stream.errors import ConfigError
+from echo_stream.errors import ConfigError, SettingName
 
 Task: TypeAlias = Literal["classification", "regression"]
 Psi: TypeAlias = Literal["concatenate", "mixup"]
@@ -131,11 +131,14 @@ class TrainConfig:
             for name in names.split():
                 value = getattr(self, name)
                 if value is not None and not is_met(value):
-                    msg = f"{name} must be {needed}; got {value}"
-                    raise ConfigError(msg)
+                    raise ConfigError(SettingName(name), f" must be {needed}; got {value}")
         if self.gamma != 1 and self.features is not None:
-            msg = f"gamma {self.gamma} moves samples, not their features; leave one of them out"
-            raise ConfigError(msg)
+            raise ConfigError(
+                SettingName("gamma"),
+                f" {self.gamma} moves samples, not their ",
+                SettingName("features"),
+                "; leave one of them out",
+            )
 
     @property
     def has_structure(self) -> bool:

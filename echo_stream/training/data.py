@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from echo_stream.errors import ConfigError, DataError, TrainingError
+from echo_stream.errors import ConfigError, DataError, SettingName, TrainingError
 from echo_stream.generation.features import Features
 from echo_stream.samples.tensors import Shape, model_shape, to_input
 from echo_stream.training.config import TrainConfig
@@ -79,8 +79,8 @@ def input_shape(core: LabelledSet, config: TrainConfig) -> Shape:
     kept: Shape = core.x.shape[1:]
     asked = config.input_shape or kept
     if math.prod(asked) != math.prod(kept):
-        msg = f"input_shape {asked} does not hold the values of a sample of shape {kept}"
-        raise ConfigError(msg)
+        words = f" {asked} does not hold the values of a sample of shape {kept}"
+        raise ConfigError(SettingName("input_shape"), words)
     return model_shape(asked)
 
 
@@ -125,12 +125,13 @@ def _moved(support: LabelledSet, shape: Shape, gamma: float) -> Tensor:
     if gamma == 1 or len(support) == 0:
         return x
     if support.means is None:
-        msg = (
-            f"gamma {gamma} needs the means of the support's cells, which are not known: they "
-            "are in snapshots of samples that no features measure, of this version or later; "
-            "build it anew, or leave gamma at 1"
+        raise ConfigError(
+            SettingName("gamma"),
+            f" {gamma} needs the means of the support's cells, which are only in snapshots of "
+            "samples that no features measure; leave ",
+            SettingName("gamma"),
+            " at 1",
         )
-        raise ConfigError(msg)
     means = torch.from_numpy(support.means).to(x.dtype).reshape(x.shape)
     return means + gamma * (x - means)
 
@@ -142,8 +143,8 @@ def _weights(
     wanted, filled = config.sample_weights, [part for part in parts if len(part)]
     known = [part.weights for part in filled if part.weights is not None]
     if len(known) < len(filled) and wanted in ("sqrt", "full"):
-        msg = "sample_weights needs the weight of each row; give it, or leave sample_weights out"
-        raise ConfigError(msg)
+        name = SettingName("sample_weights")
+        raise ConfigError(name, " needs the weight of each row; give it, or leave ", name, " out")
     exponent = weight_exponent(
         wanted,
         sum(map(len, filled)),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from echo_stream._common.device import seed_torch
 from echo_stream._common.importing import said
 from echo_stream._common.typing import Array
-from echo_stream.errors import TrainingError
+from echo_stream.errors import SettingName, TrainingError
 from echo_stream.training.augmentation import augment, check_augmentable, mix
 from echo_stream.training.config import TrainConfig
 from echo_stream.training.data import Pool
@@ -147,8 +147,8 @@ def _outputs(model: nn.Module, x: Tensor, config: TrainConfig) -> Tensor:
     except Exception as err:
         if not config.compile:
             raise
-        msg = f"torch cannot compile the model: {said(err)}; leave --compile out"
-        raise TrainingError(msg) from err
+        msg = f"torch cannot compile the model: {said(err)}; leave "
+        raise TrainingError(msg, SettingName("compile"), " out") from err
     return outputs.float()
 
 

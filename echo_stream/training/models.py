@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from echo_stream._common.importing import import_attribute, said
-from echo_stream.errors import ConfigError
+from echo_stream.errors import ConfigError, SettingName
 from echo_stream.samples.tensors import Shape, model_shape
 
 Factory: TypeAlias = Callable[[Shape, int], nn.Module]
@@ -126,9 +126,10 @@ def _check_lenet_shape(shape: Shape) -> None:
         "lenet takes square images of shape (h, w) or (c, h, w), channels first, "
         f"with h = w of at least {LENET_LEAST_SIDE}; got {shape}"
     )
-    if len(shape) == 1:
-        msg += "; for images kept as vectors give --input-shape, such as 1,28,28; or use mlp"
-    raise ConfigError(msg)
+    if len(shape) > 1:
+        raise ConfigError(msg)
+    hint = SettingName("input_shape"), ", such as 1,28,28; or use mlp"
+    raise ConfigError(msg, "; for images kept as vectors give ", *hint)
 
 
 def _import_factory(spec: str) -> Factory:
@@ -137,8 +138,8 @@ def _import_factory(spec: str) -> Factory:
     factory: Factory = import_attribute(spec, "model", choices)
     if not callable(factory):
         name = spec.partition(":")[2]
-        msg = f"model {spec!r}: {name} is not callable, but {type(factory).__name__}"
-        raise ConfigError(msg)
+        words = f" {spec!r}: {name} is not callable, but {type(factory).__name__}"
+        raise ConfigError(SettingName("model"), words)
     return factory
 
 
@@ -148,8 +149,8 @@ def _call_factory(spec: str, shape: Shape, num_classes: int) -> nn.Module:
     try:
         model = factory(shape, num_classes)
     except Exception as err:  # the user's code may raise anything
-        msg = f"model {spec!r}: called with ({shape}, {num_classes}) it failed: {said(err)}"
-        raise ConfigError(msg) from err
+        words = f" {spec!r}: called with ({shape}, {num_classes}) it failed: {said(err)}"
+        raise ConfigError(SettingName("model"), words) from err
     _check_model(spec, model)
     return model
 
@@ -157,11 +158,11 @@ def _call_factory(spec: str, shape: Shape, num_classes: int) -> nn.Module:
 def _check_model(spec: str, model: object) -> None:
     """Refuse what is no module, or has nothing to train."""
     if not isinstance(model, nn.Module):
-        msg = f"model {spec!r} must be a torch.nn.Module; got {type(model).__name__}"
-        raise ConfigError(msg)
+        words = f" {spec!r} must be a torch.nn.Module; got {type(model).__name__}"
+        raise ConfigError(SettingName("model"), words)
     if next(model.parameters(), None) is None:
-        msg = f"model {spec!r} has no parameters to train"
-        raise ConfigError(msg)
+        words = f" {spec!r} has no parameters to train"
+        raise ConfigError(SettingName("model"), words)
 
 
 def _check_outputs(spec: str, model: nn.Module, shape: Shape, num_classes: int) -> None:
@@ -171,15 +172,15 @@ def _check_outputs(spec: str, model: nn.Module, shape: Shape, num_classes: int) 
         with torch.no_grad():
             outputs = model(torch.zeros(1, *shape))
     except Exception as err:  # the user's code may raise anything
-        msg = f"model {spec!r} does not take a sample of shape {shape}: {said(err)}"
-        raise ConfigError(msg) from err
+        words = f" {spec!r} does not take a sample of shape {shape}: {said(err)}"
+        raise ConfigError(SettingName("model"), words) from err
     model.train()
     if outputs.shape != (1, num_classes):
-        msg = (
-            f"model {spec!r} must give {num_classes} logits a sample; "
-            f"one sample gave outputs of shape {tuple(outputs.shape)}"
+        raise ConfigError(
+            SettingName("model"),
+            f" {spec!r} must give {num_classes} logits a sample; "
+            f"one sample gave outputs of shape {tuple(outputs.shape)}",
         )
-        raise ConfigError(msg)
 
 
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))  # channels, and stride of the first block
@@ -202,9 +203,10 @@ def resnet18(input_shape: tuple[int, ...], num_classes: int) -> nn.Sequential:
     """
     if len(input_shape) != 3:
         msg = f"resnet18 takes images of shape (h, w) or (c, h, w), not {input_shape}"
-        if len(input_shape) == 1:
-            msg += "; for images kept as vectors give --input-shape, such as 3,32,32"
-        raise ConfigError(msg)
+        if len(input_shape) > 1:
+            raise ConfigError(msg)
+        hint = SettingName("input_shape"), ", such as 3,32,32"
+        raise ConfigError(msg, "; for images kept as vectors give ", *hint)
     layers: list[nn.Module] = [_convolution(input_shape[0], 64, 3, 1), nn.ReLU()]
     before = 64
     for channels, stride in STAGES:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from echo_stream._common.typing import Array, FloatArray
-from echo_stream.errors import DataError
+from echo_stream.errors import DataError, SettingName
 from echo_stream.training.config import SampleWeights
 
 HALFWAY = 10
@@ -81,7 +81,7 @@ def relative_weights(counts: Array, exponent: float) -> FloatArray:
     [0.67, 1.33]
     """
     if not (np.isfinite(counts).all() and (counts >= 0).all() and counts.sum() > 0):
-        msg = "sample_weights needs weights that are at least 0, and one above; correct them"
-        raise DataError(msg)
+        words = " needs weights that are at least 0, and one above; correct them"
+        raise DataError(SettingName("sample_weights"), words)
     weights = counts**exponent
     return np.asarray(weights / weights.mean())

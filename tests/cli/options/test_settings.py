@@ -202,6 +202,11 @@ def test_errors_name_an_option_as_it_was_written(
         "Error: --support must be 0 under preset default; got 1; give --support-share, the part "
         "of the budget that goes to support"
     )
+    line = refusal(*build, "--latent-dim", 1, "--balance", "class", "--cells", "grid", exit_code=2)
+    assert line == "Error: --balance class needs --cells codebook; got grid; leave one of them out"
+    line = refusal(*build, "--latent-dim", 1, "--rank", "latent_dim", exit_code=2)
+    assert "Error: --rank must be one of " in line
+    assert line.endswith("; got 'latent_dim'")
     taken = write_data(Path("latent_dim.npz"))
     assert "latent_dim.npz already" in refusal(
         "snapshots", "export", taken, "--snapshot", built(data), exit_code=2

@@ -266,7 +266,7 @@ def test_too_many_bad_messages_stop_the_run(
     assert answer(*words)["rejected"] == 4
     send(broker, topic, [bad, bad, good, bad])
     line = refusal(*words, exit_code=5)
-    assert "3 of the last 4 messages are no samples (decode: 3), more than --max-bad-share" in line
+    assert "3 of the last 4 messages are invalid (decode: 3), more than --max-bad-share " in line
     assert len(dead_letters(state)) == 7
     # They have been passed: the next run finds nothing new.
     report = answer(*words)
@@ -363,7 +363,7 @@ def test_generation_of_another_partition_is_refused(tmp_path: Path, data: Path) 
     """A grid's generation under the default preset would be neither the one nor the other."""
     answer("build", data, "--out", tmp_path / "grid", *TINY)
     words = ["run", data, "--state", tmp_path / "state", "--generation", tmp_path / "grid"]
-    assert "give --preset paper" in refusal(*words, exit_code=2)
+    assert "set --preset to paper, or --cells to grid" in refusal(*words, exit_code=2)
 
 
 @pytest.mark.real_kafka

@@ -66,8 +66,8 @@ def test_says_what_is_wrong_and_what_to_do() -> None:
     with pytest.raises(BadMessagesError) as caught:
         breaker.update(1_200, [rejected(place, kinds[place % 3]) for place in range(900)])
     line = str(caught.value)
-    assert line.startswith("900 of the last 1,000 messages are no samples (schema: 600, decode: ")
-    assert "the last for schema: no schema;" in line
+    assert line.startswith("900 of the last 1,000 messages are invalid (schema: 600, decode: ")
+    assert "the last one (schema): no schema;" in line
     assert "max_bad_share" in line
     assert "\n" not in line
 

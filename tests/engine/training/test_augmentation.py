@@ -65,5 +65,5 @@ def test_vectors_are_no_images() -> None:
     """The error says which option helps."""
     check_augmentable((), (784,))
     check_augmentable(("flip",), (1, 28, 28))
-    with pytest.raises(ConfigError, match=r"augment crop, flip .* \(784,\); .*--input-shape"):
+    with pytest.raises(ConfigError, match=r"augment crop, flip .* \(784,\); .*input_shape"):
         check_augmentable(("crop", "flip"), (784,))

@@ -66,7 +66,7 @@ def test_lenet_refuses_other_shapes(shape: Shape) -> None:
 
 def test_lenet_suggests_a_shape_for_vectors() -> None:
     """Images are often kept flat."""
-    with pytest.raises(ConfigError, match=r"got \(784,\); .* --input-shape"):
+    with pytest.raises(ConfigError, match=r"got \(784,\); .* input_shape"):
         build_model("lenet", (784,), 10)
 
 
@@ -88,7 +88,7 @@ def test_resnet18_takes_images_of_any_size(shape: Shape) -> None:
 
 def test_resnet18_refuses_vectors() -> None:
     """Images kept flat need a shape."""
-    with pytest.raises(ConfigError, match=r"not \(3072,\); .* --input-shape"):
+    with pytest.raises(ConfigError, match=r"not \(3072,\); .* input_shape"):
         build_model("resnet18", (3_072,), 10)
 
 
