@@ -4,6 +4,7 @@ README.md, CHANGELOG.md, CONTRIBUTING.md and SECURITY.md are pages of the site, 
 written as they work in the repository; here they are made to work on the site.
 """
 
+import inspect
 import posixpath
 import re
 from collections.abc import Iterator
@@ -26,7 +27,6 @@ ROOT_PAGES = {
 }
 COMMANDS = "<!-- commands -->"
 MEASUREMENTS = "Measurements"  # the entry of the navigation that lists docs/benchmarks
-HELP_WIDTH = 88
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -106,7 +106,23 @@ def _commands(path: str, command: click.Command) -> Iterator[tuple[str, click.Co
 
 
 def _command(path: str, command: click.Command) -> str:
-    """Return the section of one command, in the words of its `--help`."""
-    settings = {**cli.context_settings, "terminal_width": HELP_WIDTH}
-    context = click.Context(command, info_name=path, **settings)
-    return f"## {path}\n\n```text\n{command.get_help(context)}\n```\n"
+    """Return the section of one command: what `--help` says, as a page says it."""
+    context = click.Context(command, info_name=path, **cli.context_settings)
+    words, _, example = inspect.cleandoc(command.help or "").partition("\b\nExample:\n")
+    usage = " ".join([path, *command.collect_usage_pieces(context)])
+    lines = [f"## {path}", "", words.strip(), "", f"`{usage}`", ""]
+    if example:
+        lines += ["```console", re.sub("^ *", "$ ", example, flags=re.M), "```", ""]
+    if isinstance(command, click.Group):
+        links = (f"[{name}](#{path.replace(' ', '-')}-{name})" for name in sorted(command.commands))
+        lines += [f"Commands: {', '.join(links)}", ""]
+    lines += ["| option | meaning |", "| --- | --- |"]
+    records = (parameter.get_help_record(context) for parameter in command.get_params(context))
+    lines += [_row(*record) for record in records if record and record[1]]
+    return "\n".join([*lines, ""])
+
+
+def _row(option: str, meaning: str) -> str:
+    """Return a row of the table of options; variables follow one rule and are left out."""
+    meaning = re.sub(r"env var: \w+(; )?", "", meaning).replace("[]", "").strip()
+    return f"| `{option}` | {meaning.replace('|', '&#124;')} |"

@@ -1,5 +1,6 @@
 """The documentation names what there is, and what it shows is tried."""
 
+import pkgutil
 import re
 import tomllib
 from collections.abc import Iterator
@@ -52,9 +53,9 @@ def options_of(command: click.Command) -> set[str]:
 @pytest.mark.parametrize(("path", "command"), list(every_command()))
 def test_the_reference_has_every_command_and_option(path: str, command: click.Command) -> None:
     """A section for each command, in which each option is described."""
-    sections = dict(re.findall(r"^## (.+)\n\n```text\n((?:.*\n)*?)```$", command_reference(), re.M))
-    described = set(re.findall(r"--[a-z][a-z-]+", sections[path]))
-    assert options_of(command) <= described
+    sections = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", command_reference(), re.M))
+    rows = re.findall(r"^\| `(.+)` \| ", sections[path], re.M)
+    assert options_of(command) <= {word for row in rows for word in re.findall(r"--[a-z-]+", row)}
 
 
 def test_the_reference_is_on_its_page() -> None:
@@ -125,11 +126,26 @@ def test_every_session_of_python_is_run() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_named_options_exist(document: Path) -> None:
     """Each `--option` in running text is one of a command."""
-    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.M | re.S)
-    spans = (each for each in re.findall(r"`([^`]+)`", text) if "benchmarks" not in each)
-    named = {option for span in spans for option in re.findall(r"(?<!\S)--[a-z][a-z-]+", span)}
+    ours_only = (span for span in spans(document) if "benchmarks" not in span)
+    named = {each for span in ours_only for each in re.findall(r"(?<!\S)--[a-z][a-z-]+", span)}
     ours = {option for _, command in every_command() for option in options_of(command)}
     assert named <= ours | {"--help", "--version"} | OPTIONS_OF_OTHERS.get(document.name, set())
+
+
+def spans(document: Path) -> list[str]:
+    """Return what stands in backticks in running text."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return re.findall(r"`([^`]+)`", text)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_named_files_and_names_exist(document: Path) -> None:
+    """Each path of the repository, and each name of the package, in running text."""
+    for span in spans(document):
+        if re.fullmatch(r"(echo_stream|connectors|cli|tests|benchmarks|docs)/[\w./-]+", span):
+            assert (ROOT / span).exists(), span
+        if named := re.fullmatch(r"(echo_stream(?:\.\w+)+)(?:\(.*\))?", span):
+            assert pkgutil.resolve_name(named[1]) is not None
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
