@@ -8,6 +8,7 @@ LIVES ?= 2000
 MESSAGES ?= 10000
 DAMAGED ?= 100000
 KILLS ?= 25
+PYTHONS ?= 3.11 3.12 3.13 3.14
 SOAK_MINUTES ?= 10
 FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
 EMBEDDINGS ?= data
@@ -17,21 +18,31 @@ BIN := $(VENV)/bin
 # Named in full, since a virtual environment that is active would go first.
 UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 PACKAGE_VENV := build/package
+TESTS := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format docs fuzz kills soak bench kafka package clean
+.PHONY: help venv demo test test-quick test-all-pythons coverage lint format docs fuzz kills soak bench kafka package clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(VENV)/.installed ## install echo-stream into .venv, so that changes to the code take effect
 
 demo: venv ## install, and run echo-stream demo
 	$(BIN)/echo-stream demo
 
-test: $(VENV)/.group-test ## run the tests; PYTEST_ARGS="-k name" for some of them
+test: $(VENV)/.group-test ## run all tests, with a Kafka broker; PYTEST_ARGS="-k name" for some of them
 	.ci/debian-packages
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	$(TESTS) $(PYTEST_ARGS)
+
+test-quick: $(VENV)/.group-test ## run the tests that need no broker and are quick
+	$(TESTS) -m "not kafka and not slow" $(PYTEST_ARGS)
+
+test-all-pythons: venv ## run the quick tests under each of PYTHONS=
+	.ci/all-pythons $(PYTHONS)
+
+coverage: $(VENV)/.group-test ## run the quick tests, and print what of the code they reach
+	$(TESTS) -m "not kafka and not slow" --cov --cov-report term:skip-covered $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.group-test ## look long for wrong certificates and decoders; EXAMPLES= CERTIFICATES= LIVES= MESSAGES= DAMAGED=
 	ECHO_STREAM_FUZZ_EXAMPLES=$(EXAMPLES) ECHO_STREAM_FUZZ_CERTIFICATES=$(CERTIFICATES) \
@@ -63,9 +74,10 @@ bench: $(VENV)/.group-bench ## measure; FASHION_MNIST and EMBEDDINGS name the da
 	$(BIN)/python -m benchmarks.fashion_mnist $(FASHION_MNIST)
 	$(BIN)/python -m benchmarks.regeneration $(EMBEDDINGS) --fashion-mnist $(FASHION_MNIST)
 
-lint: $(VENV)/.group-lint $(VENV)/.group-test ## check style, format and types
+lint: $(VENV)/.group-lint $(VENV)/.group-test ## check style, format, spelling and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/typos
 	$(BIN)/mypy
 
 format: $(VENV)/.group-lint ## format the code and sort the imports

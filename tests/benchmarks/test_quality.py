@@ -274,7 +274,7 @@ def test_a_selector_keeps_within_its_budget(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.usefixtures("lend")
-def test_a_budget_can_be_that_of_anothers_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_budget_can_be_the_labels_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """Random samples, as many as another's core and support."""
 
     def select(name: str, _: DataSet, budget: int, *__: object) -> Chosen:
