@@ -172,7 +172,8 @@ def test_a_check_fails_unless_a_run_lives(data: Path, state: Path) -> None:
 def test_asking_is_quick(tmp_path: Path) -> None:
     """A check every few seconds must not load torch each time."""
     code = (
-        "import sys; from echo_stream.cli import main; from echo_stream.cli.commands import status; "
+        "import sys; from echo_stream.cli import main; "
+        "from echo_stream.cli.commands import status; "
         "from echo_stream.connectors.runner import status_reader; print('torch' in sys.modules)"
     )
     done = subprocess.run(
