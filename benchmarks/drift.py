@@ -6,7 +6,7 @@ classes so far; and shuffled, with all images turned upside down and inverted fr
 way on, tested on images as they are now. A model is trained on (a) nothing new, (b) the
 last B samples, (c) a uniform sample of B, (d) our coreset of B: anew, in cells trained on
 kept samples just before, which is what `run` trains on, and in the cells that the stream
-goes on with (`--no-retrain-anew`), each weighed as `run` does. Prints tables.
+goes on with (`--no-retrain-refreshed`), each weighed as `run` does. Prints tables.
 """
 
 from collections import defaultdict
@@ -147,12 +147,12 @@ def over_time(
             rows = np.arange(start, min(start + BATCH, stop))
             engine.partial_fit(stream.x[rows], ids=rows)
         counted = stop
-        snapshot = engine.snapshot(anew=True)
-        assert snapshot.anew is not None
+        snapshot = engine.snapshot(refreshed=True)
+        assert snapshot.refreshed is not None
         kept = {
             "last": labelled(stream, np.arange(max(stop - budget, 0), stop)),
             "reservoir": labelled(stream, np.argsort(uniform[:stop], kind="stable")[:budget]),
-            "coreset anew": chosen(stream, snapshot.anew),
+            "coreset anew": chosen(stream, snapshot.refreshed),
             "coreset": chosen(stream, snapshot),
         }
         models = {name: trained(core, steps=steps, seed=seed) for name, core in kept.items()}

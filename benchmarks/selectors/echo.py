@@ -65,8 +65,8 @@ def echo_in_one_pass(
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
         engine.partial_fit(data.x_train[rows], data.y_train[rows], ids=rows)
-    whole = engine.snapshot(anew=is_anew)
-    snapshot = whole.anew if is_anew else whole
+    whole = engine.snapshot(refreshed=is_anew)
+    snapshot = whole.refreshed if is_anew else whole
     assert snapshot is not None
     return _chosen(snapshot, whole, {"warmup_share": settings["warmup"] / len(order)})
 

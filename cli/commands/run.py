@@ -18,7 +18,7 @@ from echo_stream.cli.options.retrain import (
     examiner_of,
     hooks_of,
     retrain_options,
-    trains_anew,
+    trains_on_refreshed,
 )
 from echo_stream.cli.options.settings import is_flag
 from echo_stream.cli.options.shared import (
@@ -194,7 +194,7 @@ def run(
             run_config=RunConfig(
                 **{name: values[name] for name in names},
                 retrain_debounce=values["retrain_debounce"] or 0.0,
-                retrain_anew=trains_anew(values, engine_config),
+                retrain_refreshed=trains_on_refreshed(values, engine_config),
             ),
             group=group,
             generation=generation,

@@ -30,7 +30,7 @@ retrain_options = together(
            help="Train when the current model's errors rise, or, without labels, distances."),
     option("--retrain-debounce", type=Duration(), default="1m",
            help="A training for turnover or drift waits so long, for what else asks for one."),
-    option("--retrain-anew/--no-retrain-anew", default=None, show_default=False,
+    option("--retrain-refreshed/--no-retrain-refreshed", default=None, show_default=False,
            help="Train on the coreset in cells trained just before, on kept samples; the stream "
                 "keeps its own. Default: not under --preset paper."),
     option("--retrain-timeout", type=Duration(), default="never",
@@ -61,9 +61,9 @@ def is_retraining(values: dict[str, Any]) -> bool:
     return any(values[name] for name in asked)
 
 
-def trains_anew(values: dict[str, Any], config: "EngineConfig") -> bool:
+def trains_on_refreshed(values: dict[str, Any], config: "EngineConfig") -> bool:
     """Tell whether models are trained on the coreset in new cells."""
-    asked: bool | None = values["retrain_anew"]
+    asked: bool | None = values["retrain_refreshed"]
     return config.preset != "paper" if asked is None else asked
 
 

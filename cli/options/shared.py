@@ -93,7 +93,7 @@ _ENGINE_OPTIONS = {
     "features": features_option,
     "auto_regenerate": option("--auto-regenerate/--no-auto-regenerate", default=None,
                               show_default=False,
-                              help="Train anew when a stream has drifted, unless --generation "
+                              help="Train again when a stream has drifted, unless --generation "
                                    "names what to keep; default: not under --preset paper."),
     "on_duplicate": option(
         "--on-duplicate", default="count",

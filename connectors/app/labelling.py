@@ -86,7 +86,7 @@ def label_samples(
 
 
 def label_snapshot(state: Path | None, name: str, labels: Path, out: Path) -> LabelReport:
-    """Write a snapshot anew to a folder of its own, with labels that came late.
+    """Write a snapshot again to a folder of its own, with labels that came late.
 
     The snapshot itself stays as it is, as all do.
 

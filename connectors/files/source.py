@@ -200,7 +200,7 @@ class FileSource:
             yield samples
 
     def check(self) -> None:
-        """Read everything once and begin anew, to learn now of what could not be read later."""
+        """Read everything once and begin again, to learn now of what could not be read later."""
         self.rewind()
         for _ in self.batches():
             pass

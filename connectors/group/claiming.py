@@ -63,7 +63,7 @@ class Claiming:
             )
         except FencedError as err:
             if self._refused != assignment:
-                logger.warning("%s; waiting for the group to assign anew", err)
+                logger.warning("%s; waiting for the group to assign again", err)
             self._refused = assignment
             return None
         if claimed is not None:

@@ -66,6 +66,6 @@ def group_engine(
         merged.engine.settle_changes()  # no other part is left that they could have to reach
         replace_segments(state, merged.segments, merged.engine)
         if on_snapshot is not None and merged.engine.can_snapshot:
-            snapshot = selected(merged.engine, anew=False)
+            snapshot = selected(merged.engine, refreshed=False)
             save_snapshot(folder, snapshot, merged.position, keep=None)
             on_snapshot(snapshot)

@@ -71,7 +71,7 @@ def take_group_snapshot(
     *,
     device: str,
     keep: int | None = None,
-    anew: bool = False,
+    refreshed: bool = False,
     limit_s: float = SNAPSHOT_WAIT_S,
 ) -> Snapshot | None:
     """Write a snapshot of all segments, and return it; None where nothing was counted.
@@ -95,7 +95,7 @@ def take_group_snapshot(
         merged = merge_group(state, config, device=device)
         if merged.engine is None or not merged.engine.can_snapshot:
             return None
-        snapshot = selected(merged.engine, anew=anew)
+        snapshot = selected(merged.engine, refreshed=refreshed)
         save_snapshot(state.folder, snapshot, merged.position, keep=keep)
         return snapshot
 

@@ -113,7 +113,7 @@ class Term:
         return size_bytes
 
     def take_snapshot(
-        self, engine: EchoCoreset, _position: Mapping[str, int], *, anew: bool
+        self, engine: EchoCoreset, _position: Mapping[str, int], *, refreshed: bool
     ) -> Snapshot:
         """Write a snapshot of all that the group has counted; see `take_group_snapshot`."""
         snapshot: Snapshot | None = None
@@ -124,7 +124,7 @@ class Term:
                     engine.config,
                     device=self._device,
                     keep=self._keep_snapshots,
-                    anew=anew,
+                    refreshed=refreshed,
                 )
             )
         return snapshot

@@ -281,7 +281,7 @@ class KafkaSource:
         self._decoder.expect(schema)
 
     def describe(self) -> dict[str, Any]:
-        """Return the ids of cluster and topics, which are asked for anew if there was news.
+        """Return the ids of cluster and topics, which are asked for again if there was news.
 
         So offsets in a topic that was recreated meanwhile are never stored under the name of
         the old one. A broker that is away is asked again the next time.

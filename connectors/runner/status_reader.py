@@ -90,7 +90,7 @@ def _parsed(path: Path) -> dict[str, Any] | None:
         msg = f"cannot read {path}: {err.strerror}"
         raise StateError(msg) from err
     except ValueError as err:
-        msg = f"{path} is damaged: it is not JSON ({err}); the next run writes it anew"
+        msg = f"{path} is damaged: it is not JSON ({err}); the next run writes it again"
         raise StateError(msg) from err
     version = status.get("format_version") if isinstance(status, dict) else None
     if version != FORMAT_VERSION:
@@ -98,7 +98,7 @@ def _parsed(path: Path) -> dict[str, Any] | None:
         raise StateError(msg)
     missing = [name for name in REQUIRED if name not in status]
     if missing:
-        msg = f"{path} is damaged: it has no {missing[0]}; the next run writes it anew"
+        msg = f"{path} is damaged: it has no {missing[0]}; the next run writes it again"
         raise StateError(msg)
     return dict(status)
 

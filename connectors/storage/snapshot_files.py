@@ -24,7 +24,7 @@ from echo_stream.samples.samples import Origin, Samples, as_objects
 from echo_stream.samples.validation import SampleSchema
 
 TABLES = ("coreset", "cells", "edges")
-ANEW = "anew_"  # what the tables of `Snapshot.anew` are named with
+REFRESHED = "refreshed_"  # what the tables of `Snapshot.refreshed` are named with
 
 
 def write_snapshot(
@@ -49,8 +49,8 @@ def write_snapshot(
         Files to write beside its own.
     """
     files = _table_files(snapshot)
-    if snapshot.anew is not None:
-        files |= _table_files(snapshot.anew, prefix=ANEW)
+    if snapshot.refreshed is not None:
+        files |= _table_files(snapshot.refreshed, prefix=REFRESHED)
     manifest = {**snapshot.manifest, "time": time, "position": dict(position)}
     write_unit(target, files | held_out_files(snapshot.held_out) | dict(more_files or {}), manifest)
 
@@ -66,16 +66,16 @@ def read_snapshot(unit: Path) -> Snapshot:
     manifest = checked_manifest(unit)
     snapshot = _of_tables(_tables(unit), manifest)
     return replace(
-        snapshot, held_out=read_held_out(unit, manifest), anew=_read_anew(unit, manifest)
+        snapshot, held_out=read_held_out(unit, manifest), refreshed=_read_refreshed(unit, manifest)
     )
 
 
-def _read_anew(unit: Path, manifest: dict[str, Any]) -> Snapshot | None:
+def _read_refreshed(unit: Path, manifest: dict[str, Any]) -> Snapshot | None:
     """Return what a snapshot holds in cells that were trained for it, if anything."""
-    if "anew" not in manifest:
+    if "refreshed" not in manifest:
         return None
-    shared = {name: value for name, value in manifest.items() if name not in ("anew", "files")}
-    return _of_tables(_tables(unit, prefix=ANEW), shared | manifest["anew"])
+    shared = {name: value for name, value in manifest.items() if name not in ("refreshed", "files")}
+    return _of_tables(_tables(unit, prefix=REFRESHED), shared | manifest["refreshed"])
 
 
 def _of_tables(tables: dict[str, pa.Table], manifest: dict[str, Any]) -> Snapshot:
@@ -131,7 +131,7 @@ def ids_of(unit: Path) -> frozenset[str]:
 def roles_of(unit: Path, sample_id: str) -> set[str]:
     """Return the roles that a sample has in a snapshot; none if it is not in it.
 
-    Beside "core" and "support" there are "held out", and "anew" for what is only in the
+    Beside "core" and "support" there are "held out", and "refreshed" for what is only in the
     coreset in other cells.
 
     Raises
@@ -140,12 +140,18 @@ def roles_of(unit: Path, sample_id: str) -> set[str]:
         If the snapshot is damaged.
     """
     listed = snapshot_manifest(unit)["files"]
-    names = [name for name in (CORESET_FILE, ANEW + CORESET_FILE, HELD_OUT_FILE) if name in listed]
+    names = [
+        name for name in (CORESET_FILE, REFRESHED + CORESET_FILE, HELD_OUT_FILE) if name in listed
+    ]
     checked_manifest(unit, names)
     try:
         found = _roles_in(unit / CORESET_FILE, sample_id)
-        if not found and ANEW + CORESET_FILE in names:
-            found = {"anew"} if _roles_in(unit / f"{ANEW}{CORESET_FILE}", sample_id) else set()
+        if not found and REFRESHED + CORESET_FILE in names:
+            found = (
+                {"refreshed"}
+                if _roles_in(unit / f"{REFRESHED}{CORESET_FILE}", sample_id)
+                else set()
+            )
         is_held_out = HELD_OUT_FILE in names and is_held_out_in(unit, sample_id)
         return found | ({"held out"} if is_held_out else set())
     except (OSError, pa.ArrowException) as err:

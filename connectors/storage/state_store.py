@@ -179,13 +179,13 @@ class StateStore:
         return sum(path.stat().st_size for path in target.iterdir())
 
     def take_snapshot(
-        self, engine: EchoCoreset, position: Mapping[str, int], *, anew: bool = False
+        self, engine: EchoCoreset, position: Mapping[str, int], *, refreshed: bool = False
     ) -> Snapshot:
         """Select the coreset of what an engine has counted, write it, and return it.
 
-        anew asks for that in cells trained for it, too.
+        refreshed asks for that in cells trained for it, too.
         """
-        snapshot = selected(engine, anew=anew)
+        snapshot = selected(engine, refreshed=refreshed)
         self.save_snapshot(snapshot, position)
         return snapshot
 
@@ -197,18 +197,18 @@ class StateStore:
         )
 
 
-def selected(engine: EchoCoreset, *, anew: bool) -> Snapshot:
-    """Return a snapshot, with the coreset anew if that is asked for and can be had.
+def selected(engine: EchoCoreset, *, refreshed: bool) -> Snapshot:
+    """Return a snapshot, with the refreshed coreset if that is asked for and can be had.
 
     While the engine warms up, a provisional one.
     """
     if engine.is_warming_up:
         return engine.provisional_snapshot()
-    if anew:
+    if refreshed:
         try:
-            return engine.snapshot(anew=True)
+            return engine.snapshot(refreshed=True)
         except EchoStreamError as err:  # a training must not hurt the stream
-            logger.warning("no cells could be trained anew to choose from: %s", err)
+            logger.warning("no cells could be trained again to choose from: %s", err)
     return engine.snapshot()
 
 

@@ -90,7 +90,7 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
         )
         verdict = _verdict(result, _held_out(snapshot, core), models) if promote else None
         stored = None if verdict is None else verdict.to_json()
-        origin = {**chosen.manifest, "id": snapshot.id, "is_anew": chosen is not snapshot}
+        origin = {**chosen.manifest, "id": snapshot.id, "is_refreshed": chosen is not snapshot}
         folder = write_model(result, models, snapshot=origin, verdict=stored)
         if verdict is not None and verdict.is_current:
             make_current(models, folder.name, verdict)
@@ -98,14 +98,14 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
 
 
 def _chosen(snapshot: Snapshot) -> Snapshot:
-    """Return what of a snapshot to train on: the coreset anew, unless it lacks the labels.
+    """Return what of a snapshot to train on: the refreshed coreset, unless it lacks the labels.
 
     Where labels are given to rows of the coreset, those of the other one have few.
     """
-    anew = snapshot.anew
-    if anew is None or 2 * _num_labelled(anew) < _num_labelled(snapshot):
+    refreshed = snapshot.refreshed
+    if refreshed is None or 2 * _num_labelled(refreshed) < _num_labelled(snapshot):
         return snapshot
-    return anew
+    return refreshed
 
 
 def _num_labelled(snapshot: Snapshot) -> int:

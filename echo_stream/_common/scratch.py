@@ -10,7 +10,7 @@ CACHED_ROWS = 256  # rows worked on at a time: at 784 features their float64 sta
 class Scratch:
     """One piece of memory for one purpose, as large as it has ever had to be.
 
-    A tensor of some megabytes that is made anew costs more than the arithmetic on it:
+    A tensor of some megabytes that is made again costs more than the arithmetic on it:
     the system clears every page of it.
 
     Examples

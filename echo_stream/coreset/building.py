@@ -27,7 +27,7 @@ from echo_stream.sketch.pools.pools import latents
 from echo_stream.sketch.size import memory_bound, size_bytes
 from echo_stream.sketch.sketch import Sketch
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 ID_DIGEST_BYTES = 4
 
 
@@ -67,14 +67,14 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
     return Snapshot(rows, cells, edges, _manifest(sketch, rows, cells, choice))
 
 
-def with_anew(snapshot: Snapshot, sketch: Sketch) -> Snapshot:
+def with_refreshed(snapshot: Snapshot, sketch: Sketch) -> Snapshot:
     """Return a snapshot that also holds what a sketch of other cells selects.
 
-    Its manifest has what is different there as "anew", and its id is that of both.
+    Its manifest has what is different there as "refreshed", and its id is that of both.
     """
-    anew = take_snapshot(sketch)
-    differs = {k: v for k, v in anew.manifest.items() if v != snapshot.manifest.get(k)}
-    return replace(_named(snapshot, {"anew": differs}), anew=anew)
+    refreshed = take_snapshot(sketch)
+    differs = {k: v for k, v in refreshed.manifest.items() if v != snapshot.manifest.get(k)}
+    return replace(_named(snapshot, {"refreshed": differs}), refreshed=refreshed)
 
 
 def as_provisional(snapshot: Snapshot) -> Snapshot:
@@ -88,8 +88,8 @@ def with_labels(snapshot: Snapshot, labels: Sequence[tuple[str, Label]]) -> tupl
     Of several labels for one id the last one counts. Those of ids without a row are missed.
     """
     latest = dict(labels)
-    anew, held_out = snapshot.anew, snapshot.held_out
-    parts = [snapshot.rows.samples, *([] if anew is None else [anew.rows.samples])]
+    refreshed, held_out = snapshot.refreshed, snapshot.held_out
+    parts = [snapshot.rows.samples, *([] if refreshed is None else [refreshed.rows.samples])]
     parts += [] if held_out is None else [held_out]
     known = {str(name) for part in parts for name in part.ids.tolist()}
     num_met = sum(name in known for name, _ in labels)
@@ -99,14 +99,14 @@ def with_labels(snapshot: Snapshot, labels: Sequence[tuple[str, Label]]) -> tupl
         "num_labelled": counted["num_labelled"] + num_met,
         "num_label_missed": counted["num_label_missed"] + len(labels) - num_met,
     }
-    if anew is not None:
-        anew = replace(anew, rows=_labelled(anew.rows, latest))
-        changed["anew"] = {**counted["anew"], "labels": _labels_by_role(anew.rows)}
+    if refreshed is not None:
+        refreshed = replace(refreshed, rows=_labelled(refreshed.rows, latest))
+        changed["refreshed"] = {**counted["refreshed"], "labels": _labels_by_role(refreshed.rows)}
     relabelled = replace(
         snapshot,
         rows=_labelled(snapshot.rows, latest),
         held_out=None if held_out is None else _with_latest(held_out, latest),
-        anew=anew,
+        refreshed=refreshed,
     )
     return _named(relabelled, changed), num_met
 
@@ -177,7 +177,7 @@ def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
 def doubt_of(sketch: Sketch, statistics: CellStatistics) -> str | None:
     """Return why nothing is proven of any cell; None where something can be."""
     if sketch.is_approximate:
-        return "counts are estimates since the generation was trained anew; read the source again"
+        return "counts are estimates since the generation was trained again; read the source again"
     if not statistics.is_exact:
         return "a cell has counted so many samples that its sums are beyond exact addition"
     return None

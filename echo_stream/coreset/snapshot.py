@@ -29,7 +29,7 @@ class Snapshot:
         of the snapshot as a whole, as JSON.
     held_out : Samples or None
         Samples that were kept apart, of ids that are never in a coreset; None without any.
-    anew : Snapshot or None
+    refreshed : Snapshot or None
         The coreset of the same moment in cells that were trained for it, on kept samples: to
         train models on. None unless it was asked for.
     """
@@ -39,7 +39,7 @@ class Snapshot:
     edges: EdgeRows
     manifest: dict[str, Any] = field(repr=False)
     held_out: Samples | None = field(default=None, repr=False)
-    anew: "Snapshot | None" = field(default=None, repr=False)
+    refreshed: "Snapshot | None" = field(default=None, repr=False)
 
     @property
     def id(self) -> str:

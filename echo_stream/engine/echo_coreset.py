@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray, Label
-from echo_stream.coreset.building import as_provisional, explain_cell, take_snapshot, with_anew
+from echo_stream.coreset.building import as_provisional, explain_cell, take_snapshot, with_refreshed
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.coreset.why import why_sample
 from echo_stream.engine.engine_changes import ChangingEstimator
@@ -282,7 +282,7 @@ class EchoCoreset(ChangingEstimator):
         Returns
         -------
         RepairReport
-            The pools of cells with an uncertified row are filled anew, and all rows are
+            The pools of cells with an uncertified row are filled again, and all rows are
             certified. If the source holds other samples in any cell (their number and sums
             are compared), nothing is changed, and the report has the differences. Samples
             of forgotten ids that were still in the sums are taken out.
@@ -343,13 +343,13 @@ class EchoCoreset(ChangingEstimator):
         """
         self._current.regenerate(None if source is None else as_source(source), on_epoch)
 
-    def snapshot(self, *, anew: bool = False) -> Snapshot:
+    def snapshot(self, *, refreshed: bool = False) -> Snapshot:
         """Return the coreset of everything counted, with its cells and graph.
 
         Parameters
         ----------
-        anew : bool
-            Whether `Snapshot.anew` is to hold what is chosen in cells that `regenerate`
+        refreshed : bool
+            Whether `Snapshot.refreshed` is to hold what is chosen in cells that `regenerate`
             would train now. The engine goes on with its own.
 
         Raises
@@ -362,7 +362,9 @@ class EchoCoreset(ChangingEstimator):
             msg = "no sample has been counted yet; there is nothing to select from"
             raise WarmupError(msg)
         snapshot = replace(take_snapshot(sketch), held_out=self._current.held_out.samples())
-        return with_anew(snapshot, regenerated(sketch, goes_on=False)) if anew else snapshot
+        return (
+            with_refreshed(snapshot, regenerated(sketch, goes_on=False)) if refreshed else snapshot
+        )
 
     def provisional_snapshot(self) -> Snapshot:
         """Return the snapshot that there would be if the warm-up ended now; it goes on.

@@ -24,7 +24,7 @@ class ChangingEstimator(EngineEstimator):
             How many were taken out. 0: none is held. A sample that was dropped cannot be
             told from one never seen; it stays in the sums, and the snapshot's manifest
             counts the id as missed, until the source is read again. So it does where sums
-            are estimates since a generation was trained anew: only payloads go then.
+            are estimates since a generation was trained again: only payloads go then.
 
         Notes
         -----

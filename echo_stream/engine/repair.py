@@ -34,7 +34,7 @@ class RepairReport:
     Attributes
     ----------
     num_cells : int
-        Cells whose pools were filled anew.
+        Cells whose pools were filled again.
     num_forgotten : int
         Samples of forgotten ids that were still in the sums, and have been taken out.
     differences : list of (cell, int, int)

@@ -36,11 +36,11 @@ class Store(Protocol):
         """
 
     def take_snapshot(
-        self, engine: EchoCoreset, position: Mapping[str, int], /, *, anew: bool
+        self, engine: EchoCoreset, position: Mapping[str, int], /, *, refreshed: bool
     ) -> Snapshot:
         """Write a snapshot of the engine, and of what others have counted; return it.
 
-        anew asks for the coreset in cells trained for it, too, where that can be had.
+        refreshed asks for the coreset in cells trained for it, too, where that can be had.
         """
 
 
@@ -81,7 +81,7 @@ class Moment:
     skipped : Skipped
     wants_snapshot, wants_training : bool
         Whether a snapshot follows the checkpoint, and whether it is to be trained on.
-    anew : bool
+    refreshed : bool
         Whether the snapshot is to hold the coreset in cells trained for it, too.
     """
 
@@ -90,7 +90,7 @@ class Moment:
     skipped: Skipped
     wants_snapshot: bool
     wants_training: bool
-    anew: bool
+    refreshed: bool
 
 
 class RecordedCheckpoint(NamedTuple):
@@ -182,7 +182,7 @@ class Recorder:
         *,
         wants_snapshot: bool,
         wants_training: bool,
-        anew: bool = False,
+        refreshed: bool = False,
     ) -> None:
         """Begin to write a checkpoint of now, and a snapshot after it if one is wanted.
 
@@ -194,7 +194,7 @@ class Recorder:
         started, position = self._clock(), self._source.position()
         _check_monotone(self._position, position)
         self._position = position
-        moment = Moment(engine.copy(), position, skipped, wants_snapshot, wants_training, anew)
+        moment = Moment(engine.copy(), position, skipped, wants_snapshot, wants_training, refreshed)
         self._writing = moment, self._executor.submit(self._checkpoint, moment)
         stall = self._stats.checkpoint_stall_seconds = self._clock() - started
         longest = self._stats.max_checkpoint_stall_seconds
@@ -260,7 +260,9 @@ class Recorder:
     def _snapshot(self, moment: Moment) -> Snapshot:
         """Select from a state whose checkpoint is durable, and write what was selected."""
         started = self._clock()
-        snapshot = self._store.take_snapshot(moment.engine, moment.position, anew=moment.anew)
+        snapshot = self._store.take_snapshot(
+            moment.engine, moment.position, refreshed=moment.refreshed
+        )
         self._stats.snapshot_seconds = self._clock() - started
         return snapshot
 

@@ -299,7 +299,7 @@ class Run:
             skipped,
             wants_snapshot=wants_snapshot,
             wants_training=wants_training,
-            anew=may_train and self._config.retrain_anew and self._trainer is not None,
+            refreshed=may_train and self._config.retrain_refreshed and self._trainer is not None,
         )
         now = self._clock()
         self._checkpoint_schedule.done(n, now)

@@ -129,7 +129,7 @@ class CellGraph:
 
     A face is found when the second of its cells is first occupied, and lost when one of
     them is emptied. Components depend on links alone, bridges on centroids as well: each
-    is found anew only where something that it depends on has changed.
+    is found again only where something that it depends on has changed.
     """
 
     def __init__(self, partition: Partition) -> None:
@@ -158,7 +158,7 @@ class CellGraph:
     def draw(self, statistics: CellStatistics, witnesses: Witnesses) -> PCGraph:
         """Return the PC graph of the occupied cells.
 
-        O(M + E); O(M^2 d) where bridges have to be found anew.
+        O(M + E); O(M^2 d) where bridges have to be found again.
         """
         self.occupy(statistics.keys)
         pairs = np.concatenate([self._faces, witnesses.pairs_among(statistics.keys)])

@@ -84,7 +84,7 @@ def test_run_falls_back_on_the_checkpoint_before(
 def test_all_checkpoints_damaged(
     data: Path, begun: Path, tmp_path: Path, how: list[tuple[str, tuple[str, float, int]]]
 ) -> None:
-    """Exit code 4, words on what to do, and nothing is touched or begun anew."""
+    """Exit code 4, words on what to do, and nothing is touched or begun again."""
     shutil.rmtree(tmp_path / "state", ignore_errors=True)
     state = shutil.copytree(begun, tmp_path / "state")
     for unit, (name, each) in zip(units(state), how, strict=True):
@@ -142,7 +142,7 @@ def test_damaged_generation(data: Path, state: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format_version": 1}'])
 def test_damaged_status(data: Path, state: Path, text: str) -> None:
-    """`status` says so in a line, and the next run writes it anew."""
+    """`status` says so in a line, and the next run writes it again."""
     (state / "status.json").write_text(text)
     assert "status.json" in refusal("status", "--state", state, exit_code=4)
     answer(*words(data, state))

@@ -28,18 +28,21 @@ from tests.support.commands import answer, run_command
 from tests.support.regenerating import in_clusters
 
 FLIPS = 40  # of each file of a snapshot
-FILES = ("anew_cells.parquet", "anew_coreset.parquet", "anew_edges.parquet", "cells.parquet",
-         "coreset.parquet", "edges.parquet", "held_out.parquet", "manifest.json")  # fmt: skip
+FILES = ("cells.parquet", "coreset.parquet", "edges.parquet", "held_out.parquet", "manifest.json",
+         "refreshed_cells.parquet", "refreshed_coreset.parquet",
+         "refreshed_edges.parquet")  # fmt: skip
 
 
 def rows_of(unit: Path) -> list[Any]:
     """Return what Python reads of a snapshot."""
     snapshot = read_snapshot(unit)
     assert snapshot.held_out is not None
-    assert snapshot.anew is not None
+    assert snapshot.refreshed is not None
     schema = SampleSchema.from_json(snapshot.manifest["schema"])
-    tables = [coreset_table(each.rows, schema).to_pylist() for each in (snapshot, snapshot.anew)]
-    cells = [each.cells.centroids.tolist() for each in (snapshot, snapshot.anew)]
+    tables = [
+        coreset_table(each.rows, schema).to_pylist() for each in (snapshot, snapshot.refreshed)
+    ]
+    cells = [each.cells.centroids.tolist() for each in (snapshot, snapshot.refreshed)]
     return [tables, cells, snapshot.manifest, snapshot.edges.lengths.tolist(),
             snapshot.held_out.x.tolist()]  # fmt: skip
 
@@ -68,9 +71,9 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     x = in_clusters()[::4]
     engine = EchoCoreset(24, latent="identity", warmup=500, holdout=0.1, device="cpu")
     with StateStore(folder) as store:
-        for part, anew in ((x[:750], False), (x[750:], True)):
+        for part, refreshed in ((x[:750], False), (x[750:], True)):
             engine.partial_fit(part, [f"c{row % 3}" for row in range(len(part))])
-            store.take_snapshot(engine, {}, anew=anew)
+            store.take_snapshot(engine, {}, refreshed=refreshed)
     return folder
 
 

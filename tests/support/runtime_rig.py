@@ -177,10 +177,10 @@ class Memory:
         return sum(array.nbytes for array in arrays.values())
 
     def take_snapshot(
-        self, engine: EchoCoreset, position: Mapping[str, int], *, anew: bool
+        self, engine: EchoCoreset, position: Mapping[str, int], *, refreshed: bool
     ) -> Snapshot:
         """Keep the snapshot."""
-        snapshot = selected(engine, anew=anew)
+        snapshot = selected(engine, refreshed=refreshed)
         self.diary.note(f"snapshot {snapshot.n}")
         assert position == {"row": snapshot.n}
         self.snapshots[snapshot.id] = snapshot

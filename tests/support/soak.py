@@ -166,7 +166,7 @@ def num_thread_arenas(pid: int) -> int:
 
 
 def samples_of(stream: ClusterStream, stop: int, num_ids: int) -> Iterator[Samples]:
-    """Yield the samples of a stream up to one; ids are their numbers, and begin anew."""
+    """Yield the samples of a stream up to one; ids are their numbers, and begin again."""
     row = 0
     for x, _ in stream.batches(0, stop):
         yield as_samples(x, ids=np.arange(row, row + len(x)) % num_ids)

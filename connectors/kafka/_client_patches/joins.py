@@ -1,7 +1,7 @@
 """Joining a consumer group in as many polls as it takes.
 
 A poll of kafka-python 3.0 that runs out of time leaves its join under way, and the next one
-is to go on with it. Two things can happen between them. A leader that joins anew because its
+is to go on with it. Two things can happen between them. A leader that joins again because its
 topics have changed takes note of the change as soon as the others have joined: the next poll
 sees nothing new, nobody ever looks at the assignment, and the client takes no part in its
 group any more. And a join that ends just then is thrown away and begun again.

@@ -2,7 +2,7 @@
 
 Within an *epoch* of a cell the reference that distances are taken to is fixed; when
 the cell has grown enough, the reference moves to the centre of then and the pool
-is ordered anew.
+is ordered again.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ from echo_stream.sketch.pools.ranks import distance_of
 
 SPARE_TWINS = 4  # beyond those needed: others take the places of forgotten ones
 TINY = 1e-37  # squares below float32's normal range lose precision
-RUN_MEMBERS = 256  # points held at a time when pools are ordered anew
+RUN_MEMBERS = 256  # points held at a time when pools are ordered again
 PointsOf = Callable[[Sequence[Member]], Array]
 Place: TypeAlias = tuple[float, Tie]
 """Key and tie of a sample: where it stands in the order of a pool."""

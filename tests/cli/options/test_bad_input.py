@@ -244,7 +244,7 @@ def test_corrupt_checkpoint_falls_back(data: Path, half: Path) -> None:
 
 
 def test_corrupt_checkpoints_all(data: Path, half: Path) -> None:
-    """Without one that is whole, a state is never silently begun anew."""
+    """Without one that is whole, a state is never silently begun again."""
     for checkpoint in units(half / "checkpoints"):
         damage(half / "checkpoints" / checkpoint / "manifest.json")
         (half / "checkpoints" / checkpoint / "sketch.safetensors").write_bytes(b"")

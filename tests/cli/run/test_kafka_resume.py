@@ -88,7 +88,7 @@ def test_recreated_topic_is_refused(
     counted: int,
     gaps: int,
 ) -> None:
-    """Longer or shorter; accepted, it goes on at the old offset if there is one, else anew.
+    """Longer or shorter; accepted, it goes on at the old offset if there is one, else at the start.
 
     What of the new log lies before that offset has never been counted: it is a gap, for ever.
     """

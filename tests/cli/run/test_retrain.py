@@ -95,27 +95,29 @@ STREAM = ("--latent", "identity", "--budget", 12, "--warmup", 50)
 OFTEN = ("--retrain-every", 2_500, "--model", "mlp", "--train-steps", 3)
 
 
-@pytest.mark.parametrize(("flag", "is_anew"), [((), True), (("--no-retrain-anew",), False)])
-def test_models_are_trained_on_the_coreset_anew(
-    tmp_path: Path, flag: tuple[str, ...], is_anew: bool
+@pytest.mark.parametrize(
+    ("flag", "is_refreshed"), [((), True), (("--no-retrain-refreshed",), False)]
+)
+def test_models_are_trained_on_the_refreshed_coreset(
+    tmp_path: Path, flag: tuple[str, ...], is_refreshed: bool
 ) -> None:
     """By default; the stream keeps its cells, whose snapshots stay certified."""
     data, state = write_data(tmp_path / "many.npz", 3_000), tmp_path / "state"
     words = ("run", data, "--state", state, *STREAM, *OFTEN, *flag)
     assert answer(*words)["retrainings"] == 1
     (metrics,) = [json.loads(path.read_text()) for path in state.glob("models/*/metrics.json")]
-    assert (metrics["coreset"]["is_anew"], metrics["coreset"]["n"]) == (is_anew, 2_500)
+    assert (metrics["coreset"]["is_refreshed"], metrics["coreset"]["n"]) == (is_refreshed, 2_500)
     shown = answer("snapshots", "show", "--state", state, "--snapshot", metrics["snapshot"])
-    assert ("anew" in shown) == is_anew
+    assert ("refreshed" in shown) == is_refreshed
     assert shown["certified_fraction"] == 1.0
     assert not shown["approximate"]
-    if is_anew:
-        assert metrics["coreset"]["generation"] == shown["anew"]["generation"]
-        assert shown["anew"]["former_generations"] == [shown["generation"]]
+    if is_refreshed:
+        assert metrics["coreset"]["generation"] == shown["refreshed"]["generation"]
+        assert shown["refreshed"]["former_generations"] == [shown["generation"]]
         assert answer("snapshots", "verify", "--state", state)
 
 
-def test_labels_of_the_coreset_are_not_lost_to_the_one_anew(tmp_path: Path) -> None:
+def test_labels_of_the_coreset_are_not_lost_to_the_refreshed_one(tmp_path: Path) -> None:
     """Where only its rows have been labelled, the coreset itself is trained on."""
     data, state = write_data(tmp_path / "many.npz", 3_000, y=None), tmp_path / "state"
     words = ("run", data, "--state", state, *STREAM)
@@ -126,7 +128,7 @@ def test_labels_of_the_coreset_are_not_lost_to_the_one_anew(tmp_path: Path) -> N
     answer("label", labels, "--state", state)
     assert answer(*words, *OFTEN)["retrainings"] == 1
     (metrics,) = [json.loads(path.read_text()) for path in state.glob("models/*/metrics.json")]
-    assert not metrics["coreset"]["is_anew"]
+    assert not metrics["coreset"]["is_refreshed"]
     assert metrics["labels_used"] > 6
 
 

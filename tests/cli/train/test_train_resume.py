@@ -74,7 +74,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(state: Path, killed: Path
     assert list(killed.glob(".tmp-*")) == []
 
 
-def test_another_training_begins_anew(state: Path, killed: Path) -> None:
+def test_another_training_begins_again(state: Path, killed: Path) -> None:
     """Other settings find nothing to go on from, and leave what there is alone."""
     before = content(killed)
     words = ("--model", "mlp", "--train-steps", 3, "--device", "cpu", "--out", killed)
@@ -85,7 +85,7 @@ def test_another_training_begins_anew(state: Path, killed: Path) -> None:
 
 
 def test_a_damaged_state_is_not_gone_on_from(state: Path, killed: Path) -> None:
-    """A training whose state fails its checksum begins anew, and says why."""
+    """A training whose state fails its checksum begins again, and says why."""
     for path in killed.glob(".tmp-training-*/*/state.safetensors"):
         path.write_bytes(path.read_bytes()[:-1])
     result = run_command("train", "--state", state, "--out", killed, *RECIPE)

@@ -116,7 +116,7 @@ def test_any_steps_make_the_whole(
 
 @pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
 def test_payloads_are_rows_of_x(tmp_path: Path, write: Write) -> None:
-    """Some rows or all, whatever the chunks; reading begins anew afterwards."""
+    """Some rows or all, whatever the chunks; reading begins again afterwards."""
     source = file_source(write(tmp_path, make_x(23)), chunk_rows=4)
     x = read_file(source.name).x
     rows = np.array([0, 1, 7, 8, 22])
@@ -217,7 +217,7 @@ def test_row_of_the_whole_file_is_named(tmp_path: Path, write: Write) -> None:
                 read_in_steps(source, [3])
 
 
-def test_check_reads_everything_and_begins_anew(tmp_path: Path) -> None:
+def test_check_reads_everything_and_begins_again(tmp_path: Path) -> None:
     """A bad last row is found before the first one is used; a good file starts at row 0."""
     good = file_source(npy(tmp_path, make_x(8)), chunk_rows=3)
     good.next_batch(5)

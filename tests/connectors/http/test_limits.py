@@ -226,7 +226,7 @@ def test_it_accepts_again_after_descriptors_ran_out(caplog: pytest.LogCaptureFix
     assert len(told) == 1
 
 
-def test_it_begins_anew_after_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+def test_it_begins_again_after_a_failure(caplog: pytest.LogCaptureFixture) -> None:
     """An error that ends the server is logged and counted; then it answers at the same address."""
     monitor, failing = RunMonitor(), threading.Event()
     serve = uvicorn.Server.serve

@@ -80,8 +80,8 @@ def test_topic_recreated_while_it_is_read(
         assert source.describe() == before
         read(source, 1)
         admin.delete_topics([topic])
-        anew = {topic: {"num_partitions": 1, "replication_factor": 1}}
-        admin.create_topics(anew, wait_for_metadata=True)
+        again = {topic: {"num_partitions": 1, "replication_factor": 1}}
+        admin.create_topics(again, wait_for_metadata=True)
         with pytest.raises(StateError, match=f"the id of topic {topic} was"):
             source.describe()
 

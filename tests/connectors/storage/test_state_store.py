@@ -318,7 +318,7 @@ def test_two_damaged_checkpoints_are_skipped(tmp_path: Path) -> None:
 
 
 def test_all_checkpoints_damaged(tmp_path: Path) -> None:
-    """A state that was there is never silently begun anew."""
+    """A state that was there is never silently begun again."""
     save(tmp_path, 100, 200)
     for unit in checkpoints(tmp_path):
         flip(unit / "sketch.safetensors")

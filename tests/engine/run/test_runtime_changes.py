@@ -92,9 +92,11 @@ def consume(engine: EchoCoreset, size: int, config: RunConfig) -> tuple[RunRepor
 class _Kept(Memory):
     """A memory of which snapshots may be of any position."""
 
-    def take_snapshot(self, engine: EchoCoreset, _: Mapping[str, int], *, anew: bool) -> Snapshot:
+    def take_snapshot(
+        self, engine: EchoCoreset, _: Mapping[str, int], *, refreshed: bool
+    ) -> Snapshot:
         """Keep the snapshot."""
-        snapshot = engine.snapshot(anew=anew)
+        snapshot = engine.snapshot(refreshed=refreshed)
         self.snapshots[snapshot.id] = snapshot
         return snapshot
 

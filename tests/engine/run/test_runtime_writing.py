@@ -143,9 +143,9 @@ def test_stop_gives_up_a_snapshot_that_takes_too_long(threads: Executor) -> None
     ear.do = stopped.run.stop
     save = stopped.memory.take_snapshot
 
-    def linger(*arguments: Any, anew: bool) -> Snapshot:
+    def linger(*arguments: Any, refreshed: bool) -> Snapshot:
         assert may_end.wait(60)
-        return save(*arguments, anew=anew)
+        return save(*arguments, refreshed=refreshed)
 
     setattr(stopped.memory, "take_snapshot", linger)  # noqa: B010 - a slow disk
     report = stopped.run.run()

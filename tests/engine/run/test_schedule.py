@@ -93,7 +93,7 @@ def test_time_counts_from_the_last_occurrence() -> None:
     assert schedule.samples_left(7) == math.inf
 
 
-def test_done_early_begins_anew() -> None:
+def test_done_early_begins_again() -> None:
     """What happens for another reason counts as an occurrence."""
     schedule = Schedule(Every(seconds=30), n=0, now=0.0)
     schedule.done(0, 20.0)

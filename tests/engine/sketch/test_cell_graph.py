@@ -124,7 +124,7 @@ TestSketches.settings = settings(max_examples=40, stateful_step_count=20)
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Note which parts of a graph are found anew."""
+    """Note which parts of a graph are found again."""
     calls: list[str] = []
     for name in ("find_components", "find_bridges"):
         original = getattr(__import__("echo_stream.sketch.graph", fromlist=[name]), name)
@@ -137,7 +137,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     yield calls
 
 
-def test_only_what_has_changed_is_found_anew(asked: list[str]) -> None:
+def test_only_what_has_changed_is_found_again(asked: list[str]) -> None:
     """Components until links change, bridges until centroids do, if there are any."""
     points = np.random.default_rng(0).random((2_048, 2)).astype(np.float32)
     engine = EchoCoreset(10, preset="paper", generation=identity_generation(2, 3))

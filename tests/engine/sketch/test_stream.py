@@ -206,7 +206,7 @@ def test_the_warmup_is_cut_by_position(x: Array) -> None:
 
 
 def test_training_that_is_stopped_holds_the_whole_batch_back(x: Array) -> None:
-    """It begins anew with what it would have had; the rest is counted after it."""
+    """It begins again with what it would have had; the rest is counted after it."""
     samples = as_samples(x[:900])
     whole, stopped = (EchoCoreset(50, preset="paper", warmup=300, epochs=2) for _ in range(2))
     whole.update(samples)
@@ -237,7 +237,7 @@ def test_while_it_warms_up_the_coreset_is_a_cut_of_the_buffer(x: Array) -> None:
 
 
 def test_fit_keeps_the_conventions(x: Array) -> None:
-    """Row numbers, weights and labels of one fit belong together; a second fit starts anew."""
+    """Row numbers, weights and labels of one fit belong together; a second fit starts again."""
     y = np.arange(N) % 3
     batch = EchoCoreset(60, preset="paper", epochs=1).fit(x, y).fit(x[:5_000], y[:5_000])
     rows = batch.snapshot().rows

@@ -44,7 +44,7 @@ def test_samples_that_move_away_from_their_cells(seed: int) -> None:
 
 
 def test_distances_of_another_generation_are_not_compared() -> None:
-    """What lay far off lies at a new centre: the watch begins anew."""
+    """What lay far off lies at a new centre: the watch begins again."""
     x = np.random.default_rng(0).random((600, 2)).astype(np.float32)
     watch = DistanceWatch()
     for side in (8, 2):  # cells four times as wide

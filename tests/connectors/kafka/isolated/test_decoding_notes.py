@@ -132,7 +132,7 @@ def test_what_a_living_process_decodes_is_not_suspected(tmp_path: Path) -> None:
         living.end()
 
 
-def test_file_that_was_removed_before_it_was_locked_is_made_anew(
+def test_file_that_was_removed_before_it_was_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process found it just then, and took it for that of a dead one."""
