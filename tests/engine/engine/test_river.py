@@ -73,7 +73,7 @@ def scaled() -> Array:
 
 def test_a_pipeline_of_river_ends_with_the_engine() -> None:
     """Samples arrive scaled, and with their labels."""
-    pipeline = StandardScaler() | engine()  # type: ignore[operator]  # typed for river's own
+    pipeline = StandardScaler() | engine()
     assert isinstance(pipeline, Pipeline)
     for x, y in SAMPLES:
         pipeline.learn_one(x, y)

@@ -222,7 +222,7 @@ def test_what_there_is_before_the_first_sample() -> None:
     assert [hasattr(engine, name) for name in names] == [False, False, False, True, False]
     with pytest.raises(WarmupError, match="9 of 10 samples"):
         _ = engine.indices_
-    assert "EchoCoreset" in engine._repr_html_()  # type: ignore[attr-defined]  # of the base class
+    assert "EchoCoreset" in engine._repr_html_()
 
 
 def test_a_pipeline_ends_with_the_engine() -> None:
