@@ -163,6 +163,14 @@ def test_words_are_those_of_the_field(document: Path) -> None:
     assert not [word for word in PRIVATE_WORDS if re.search(rf"\b{word}\b", text)]
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_named_targets_of_make_exist(document: Path) -> None:
+    """Each `make target`, in running text and in console blocks."""
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    text = document.read_text(encoding="utf-8")
+    assert set(re.findall(r"(?:`|\$ )make ([a-z][a-z-]*)", text)) <= set(targets)
+
+
 def test_the_readme_is_short() -> None:
     """Somebody who has never seen the project reads all of it."""
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
