@@ -72,7 +72,7 @@ def choose(trial: Trial, data: DataSet, folders: Sequence[Path]) -> Choosing:
     # 1. Under P1 a pool takes its half of the budget.
     pool_size = budget // 2 if trial.protocol == "P1" else budget
     asked = budget - pool_size if has_pool and trial.protocol == "P1" else budget
-    found = _selected(_question(trial, asked), tuple(folders))
+    found = selected(_question(trial, asked), tuple(folders))
     # 2. The pool is drawn of what the selector has left.
     if has_pool:
         rest = np.setdiff1d(np.arange(len(data.y_train)), found.labels)
@@ -95,7 +95,7 @@ def _budget(trial: Trial, data: DataSet, folders: Sequence[Path]) -> int:
         return budget
     name, options = trial.labels_of
     other = replace(trial, selector=name, options=options, labels_of=None)
-    return len(_selected(_question(other, budget), tuple(folders)).labels)
+    return len(selected(_question(other, budget), tuple(folders)).labels)
 
 
 def _question(trial: Trial, budget: int) -> str:
@@ -105,7 +105,7 @@ def _question(trial: Trial, budget: int) -> str:
 
 
 @lru_cache(maxsize=KEPT_SELECTIONS)
-def _selected(question: str, folders: tuple[Path, ...]) -> Choosing:
+def selected(question: str, folders: tuple[Path, ...]) -> Choosing:
     """Return the answer to a question, and what it took."""
     asked: dict[str, Any] = json.loads(question)
     data = loaded(asked["data"], folders)

@@ -37,7 +37,7 @@ def lend(
     monkeypatch.setattr(choosing, "select", select)
     monkeypatch.setattr(choosing, "load", lambda *_: noisy())
     choosing.loaded.cache_clear()
-    choosing._selected.cache_clear()
+    choosing.selected.cache_clear()
 
 
 @pytest.mark.parametrize("part", ["auto", "weights", "roots"])
@@ -91,7 +91,7 @@ def test_a_network_is_trained_as_its_recipe_says(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(choosing, "select", select)
     monkeypatch.setattr(choosing, "load", lambda *_: data)
     choosing.loaded.cache_clear()
-    choosing._selected.cache_clear()
+    choosing.selected.cache_clear()
     results = []
     for recipe, asked, settings in (
         ("ce", {}, PLAIN),

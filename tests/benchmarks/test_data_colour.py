@@ -20,7 +20,7 @@ from echo_stream._common.typing import Array
 from echo_stream.errors import SourceError
 
 Images = tuple[Array, Array]
-_PurePickler: Any = pickle._Pickler  # whose methods have no stubs
+_PurePickler: Any = pickle._Pickler  # whose methods have no stubs  # noqa: SLF001 - written in Python
 
 
 @pytest.fixture

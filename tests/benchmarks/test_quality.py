@@ -63,7 +63,7 @@ def images(n: int = 60) -> DataSet:
 def lend(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the trials find those images under any name."""
     choosing.loaded.cache_clear()
-    choosing._selected.cache_clear()
+    choosing.selected.cache_clear()
     monkeypatch.setattr(choosing, "load", lambda *_: images())
 
 

@@ -24,8 +24,8 @@ from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.connectors.training.current_model import Verdict, make_current, read_current
 from echo_stream.errors import SnapshotError, StateError
 from echo_stream.samples.validation import SampleSchema
+from tests.support.clusters import in_clusters
 from tests.support.commands import answer, run_command
-from tests.support.regenerating import in_clusters
 
 FLIPS = 40  # of each file of a snapshot
 FILES = ("cells.parquet", "coreset.parquet", "edges.parquet", "held_out.parquet", "manifest.json",

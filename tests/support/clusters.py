@@ -1,7 +1,8 @@
-"""Samples in clusters, as arrays and as a command that sends them."""
+"""Samples in clusters, a command that sends them, and engines that have counted such."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,10 @@ from echo_stream._common.typing import Array
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.validation import as_samples
 from tests.support.strategies import identity_generation
+
+N = 6_000
+WARMUP = 500
+SETTINGS: dict[str, Any] = {"budget": 24, "latent": "identity", "warmup": WARMUP, "device": "cpu"}
 
 
 def clustered(n: int) -> Samples:
@@ -45,3 +50,22 @@ def snapshot_of(n: int) -> Snapshot:
         8, rank="center", cells="grid", generation=identity_generation(2, 4), device="cpu"
     )
     return engine.fit(x, [f"c{row % 3}" for row in range(n)]).snapshot()
+
+
+def in_clusters() -> Array:
+    """Return points in twelve clusters, one after the other."""
+    rng = np.random.default_rng(3)
+    centres = rng.normal(0, 4, (12, 3)).repeat(N // 12, axis=0)
+    return (centres + rng.normal(0, 0.3, (N, 3))).astype(np.float32)
+
+
+def streamed(x: Array, **settings: Any) -> EchoCoreset:
+    """Return an engine that has counted x."""
+    return EchoCoreset(**{**SETTINGS, "auto_regenerate": False, **settings}).partial_fit(x)
+
+
+def rows(snapshot: Snapshot) -> list[tuple[Any, ...]]:
+    """Return all that a snapshot says of its rows but whether they are certified."""
+    table = snapshot.rows
+    columns = (table.samples.ids, table.roles, table.rounds, table.cells, table.weights)
+    return list(zip(*(list(column) for column in columns), strict=True))

@@ -25,6 +25,7 @@ from tests.support.adversarial import (
     order_of,
     truth,
 )
+from tests.support.inside import sketch_of
 
 ROUNDING = 1e-9  # relative
 
@@ -136,7 +137,7 @@ class Life:
 
     def check(self) -> None:
         """Check what pools hold, all that they have dropped, and each certified row."""
-        sketch = self.engine.copy()._current.settled_sketch().settled()
+        sketch = sketch_of(self.engine.copy()).settled()
         rows = self.left
         placed = self._placed(sketch, rows)
         slots = sketch.table.find(placed.keys).numpy()
@@ -155,7 +156,7 @@ class Life:
     @property
     def _missed(self) -> set[int]:
         """Rows that were asked to be forgotten, and are still in the sums."""
-        forgotten = self.engine._current.settled_sketch().forgotten
+        forgotten = sketch_of(self.engine).forgotten
         return {row for row in self.counted - self.gone if str(row) in forgotten}
 
     def _empty(self) -> EchoCoreset:
@@ -178,7 +179,7 @@ class Life:
 
     def _cells(self, rows: Array) -> Array:
         """Return the key of each row's cell, of shape (n,)."""
-        return self._placed(self.engine._current.settled_sketch(), rows).keys.numpy()
+        return self._placed(sketch_of(self.engine), rows).keys.numpy()
 
     def _placed(self, sketch: Sketch, rows: Array) -> Embedded:
         """Return rows as a sketch measures them."""

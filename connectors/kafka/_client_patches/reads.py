@@ -29,11 +29,11 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # the client has 
     async def _build_transport(self, *arguments: Any, **named: Any) -> Any:
         """Return a transport that is ready to be used."""
         transport = await super()._build_transport(*arguments, **named)
-        transport._sock = _LargeReads(transport._sock)
+        transport._sock = LargeReads(transport._sock)
         return transport
 
 
-class _LargeReads:
+class LargeReads:
     """A socket that gives as much as there is, however little it is asked for."""
 
     def __init__(self, sock: Any) -> None:

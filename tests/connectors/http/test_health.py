@@ -17,7 +17,7 @@ def monitor() -> RunMonitor:
     """Return the monitor of a run that counts."""
     found = RunMonitor()
     found.reading = Reading({"events/0": 5})
-    found._source_name = "topic events"
+    found._source_name = "topic events"  # noqa: SLF001 - there is no source here
     found.stats.last_poll = found.stats.last_answer = time.monotonic()
     found.phase("running")
     return found
@@ -46,7 +46,7 @@ def test_a_run_that_starts_lives_but_is_not_ready() -> None:
 
 def test_a_loop_that_hangs_is_noticed(monitor: RunMonitor) -> None:
     """No batch, epoch or phase for minutes is a hang."""
-    monitor._beat_s -= LOOP_LIMIT_S + 1
+    monitor._beat_s -= LOOP_LIMIT_S + 1  # noqa: SLF001 - instead of minutes
     assert failing(monitor, "/healthz") == ["loop"]
 
 

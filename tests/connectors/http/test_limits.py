@@ -190,7 +190,8 @@ def test_a_place_is_given_to_who_waits_for_one() -> None:
 def test_event_streams_leave_places() -> None:
     """Half of the places at most are for answers without an end."""
     app = create_app([])
-    HttpServer(app, HttpConfig("127.0.0.1", 0), limits=SHORT)._socket.close()
+    with HttpServer(app, HttpConfig("127.0.0.1", 0), limits=SHORT):
+        pass
     assert app.state.max_listeners == SHORT.connections // 2
 
 
@@ -245,7 +246,7 @@ def test_it_begins_again_after_a_failure(caplog: pytest.LogCaptureFixture) -> No
 
 def test_a_failing_acceptor_is_told(caplog: pytest.LogCaptureFixture) -> None:
     """What goes wrong while connections are looked at ends neither the server nor silence."""
-    monitor, look, calls = RunMonitor(), Acceptor._drop_overdue, iter([True])
+    monitor, look, calls = RunMonitor(), Acceptor._drop_overdue, iter([True])  # noqa: SLF001
 
     def fail(acceptor: Acceptor) -> None:
         if next(calls, False):

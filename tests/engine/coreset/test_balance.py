@@ -16,6 +16,7 @@ from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import ArraySource
 from echo_stream.sketch.size import memory_bound, size_bytes
 from tests.support import naive
+from tests.support.inside import sketch_of
 from tests.support.naive import naive_samples
 from tests.support.strategies import clouds, codebook_generation
 
@@ -106,7 +107,7 @@ def test_streams_merges_and_restarts_end_like_the_batch(order: str, share: float
     shards = [balanced(60, support_share=share, generation=batch.generation_) for _ in range(3)]
     for number, part in enumerate(np.array_split(rows, 30)):
         engine = shards[number % 3].partial_fit(x[part], y[part], ids=part)
-        sketch = engine._current.settled_sketch()
+        sketch = sketch_of(engine)
         assert size_bytes(sketch, sketch.members()) <= memory_bound(sketch)
     shards[0].merge(shards[1])
     merged = EchoCoreset.from_state(shards[0].to_state(), device="cpu")

@@ -23,7 +23,8 @@ from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
 from echo_stream.sketch.drift import Watch
 from echo_stream.sketch.sketch import Sketch
-from tests.support.regenerating import SETTINGS, WARMUP, N, in_clusters, rows, sketch_of, streamed
+from tests.support.clusters import SETTINGS, WARMUP, N, in_clusters, rows, streamed
+from tests.support.inside import sketch_of
 from tests.support.runtime_rig import NEVER, Clock, Diary, Memory, comparable
 
 

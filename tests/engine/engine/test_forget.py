@@ -11,6 +11,7 @@ from echo_stream import EchoCoreset, Generation, Snapshot
 from echo_stream._common.typing import Array
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
+from tests.support.inside import sketch_of, waiting_ids
 from tests.support.strategies import clouds, codebook_generation, identity_generation
 
 N = 5_000
@@ -71,7 +72,7 @@ def test_the_rest_is_what_is_left(
 def test_a_dropped_sample_is_a_miss(x: Array, generation: Generation) -> None:
     """It cannot be told from one never seen: nothing changes but the count of misses."""
     engine = EchoCoreset(20, generation=generation).partial_fit(x)
-    sketch = engine._current.settled_sketch()
+    sketch = sketch_of(engine)
     held = {member.id for member in sketch.members()}
     dropped = next(row for row in range(N // 2) if str(row) not in held)
     before = content(engine.snapshot())
@@ -140,7 +141,7 @@ def test_forgetting_while_warming_up_is_exact(x: Array) -> None:
     assert engine.forget(99) == 0
     engine.partial_fit(x[100:102])
     assert engine.n_seen_ == 101
-    assert engine._current.waiting.peek().ids.tolist()[-2:] == [100, 101]  # type: ignore[union-attr]
+    assert waiting_ids(engine)[-2:] == [100, 101]
     engine = EchoCoreset.from_state(engine.to_state())
     engine.end_warmup()
     assert engine.snapshot().manifest["num_forgotten"] == 1

@@ -10,6 +10,7 @@ from echo_stream._common.typing import Array, Label
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
+from tests.support.inside import sketch_of
 from tests.support.strategies import codebook_generation, identity_generation
 
 N = 8_000
@@ -70,7 +71,7 @@ def test_labels_reach_rows_and_choose_nothing(engine: EchoCoreset, x: Array) -> 
 
 def test_labels_of_samples_that_nobody_holds_are_missed(engine: EchoCoreset) -> None:
     """A sample that was dropped cannot be told from one never seen."""
-    held = {member.id for member in engine._current.settled_sketch().members()}
+    held = {member.id for member in sketch_of(engine).members()}
     dropped = next(row for row in range(N // 2) if str(row) not in held)
     assert engine.label([dropped, "never seen", N - 1], [1, 2, 3]) == 1
     manifest = engine.snapshot().manifest
@@ -95,7 +96,7 @@ def test_a_label_reaches_a_sample_wherever_it_is(
     for going_on in (engine, again):
         going_on.partial_fit(x[2_000:2_100])
     assert comparable(again) == comparable(engine)
-    members = engine._current.settled_sketch().settled().members()
+    members = sketch_of(engine).settled().members()
     labels = {member.id: member.label for member in members}
     assert labels[str(name)] == "late"
     assert list(labels.values()).count("late") == 1
@@ -117,16 +118,16 @@ def test_labels_outlive_repair_and_regeneration(x: Array) -> None:
     """The source that is read again knows nothing of them."""
     generation = codebook_generation(x[:9])
     engine = EchoCoreset(BUDGET, generation=generation, latent="identity").partial_fit(x)
-    first = engine._current.settled_sketch().settled().reservoir.members[:500]
+    first = sketch_of(engine).settled().reservoir.members[:500]
     names = [member.id for member in first]
     assert engine.label(names, ["late"] * len(names)) == len(names)
     source = ArraySource(as_samples(x))
     engine.repair(source)
     engine.regenerate(source)
     engine.regenerate()
-    members = engine._current.settled_sketch().members()
+    members = sketch_of(engine).members()
     assert {m.id for m in members if m.label == "late"} == set(names) & {m.id for m in members}
-    first = engine._current.settled_sketch().reservoir.members[:500]
+    first = sketch_of(engine).reservoir.members[:500]
     assert {member.label for member in first} == {"late"}
 
 
@@ -185,7 +186,7 @@ def test_a_merge_leaves_labels_that_arrived_with_their_samples(
 def test_a_copy_does_not_hear_of_labels(engine: EchoCoreset) -> None:
     """What has been copied, for a snapshot or a checkpoint, never changes."""
     snapshot, copy = engine.snapshot(), engine.clone(include_attributes=True)
-    sketch = engine._current.settled_sketch().copy()
+    sketch = sketch_of(engine).copy()
     engine.label(snapshot.rows.samples.ids.tolist(), [1] * len(snapshot.rows))
     assert set(labels_of(copy).values()) == {None}
     assert {member.label for member in sketch.members()} == {None}

@@ -19,7 +19,8 @@ from echo_stream.samples.validation import as_samples
 from echo_stream.sketch import sketch
 from echo_stream.sketch.size import memory_bound, size_bytes
 from echo_stream.sketch.sketch import Sketch
-from tests.support.regenerating import SETTINGS, N, in_clusters, rows, sketch_of, streamed
+from tests.support.clusters import SETTINGS, N, in_clusters, rows, streamed
+from tests.support.inside import sketch_of
 from tests.support.runtime_rig import comparable
 
 

@@ -42,9 +42,9 @@ def samples() -> Samples:
 class Log(ArraySource):
     """Samples and changes in one order, handed out so many at a time."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, stop: int | None = None) -> None:
         super().__init__(samples())
-        self._log, self._at, self._size = events(), 0, size
+        self._log, self._at, self._size = events()[:stop], 0, size
 
     @property
     def is_exhausted(self) -> bool:
@@ -147,8 +147,7 @@ def test_checkpoints_come_with_samples_that_arrive_though_n_stands_still() -> No
 def test_a_run_goes_on_from_any_event(stop: int) -> None:
     """From the checkpoint, wherever it lies between samples and changes."""
     expected = in_turn("replace", is_warming=False)
-    engine, log = engine_of("replace", is_warming=False), Log(1_000)
-    log._log = log._log[:stop]
+    engine, log = engine_of("replace", is_warming=False), Log(1_000, stop)
     memory = _Kept(Diary())
     Run(log, engine, memory, memory, config=RunConfig(), clock=lambda: 0.0).run()
     again, position = memory.restored()

@@ -14,6 +14,7 @@ from echo_stream._common.typing import Array
 from echo_stream.errors import ConfigError
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
+from tests.support.inside import sketch_of
 from tests.support.strategies import codebook_generation, identity_generation
 
 GENERATION = identity_generation(2, 3)
@@ -80,7 +81,7 @@ def test_a_sample_that_was_dropped_stays_counted() -> None:
     """Nobody knows where it is, so the new one counts beside it."""
     x = cloud(9_000)
     engine = replacing().partial_fit(x)
-    held = {member.id for member in engine._current.settled_sketch().settled().members()}
+    held = {member.id for member in sketch_of(engine).settled().members()}
     dropped = next(row for row in range(9_000) if str(row) not in held)
     engine.partial_fit(x[:1], ids=[dropped])
     assert engine.n_seen_ == 9_001

@@ -12,6 +12,7 @@ from echo_stream.generation.generation import Generation
 from echo_stream.samples import label_log
 from echo_stream.samples.changes import Change, Forget, LateLabel
 from echo_stream.samples.samples import Origin, Samples, as_objects
+from tests.support.inside import sketch_of
 from tests.support.same_coreset import assert_same_sums
 
 CONFIG = EngineConfig(budget=20, preset="paper", support=1, epochs=0)
@@ -69,7 +70,7 @@ def merged(engines: Sequence[EchoCoreset]) -> EchoCoreset:
 
 def held_labels(engine: EchoCoreset) -> dict[str, Label]:
     """Return the labels of all that is held, by id."""
-    members = engine.copy()._current.settled_sketch().settled().members()
+    members = sketch_of(engine.copy()).settled().members()
     return {member.id: member.label for member in members}
 
 
@@ -138,7 +139,7 @@ def test_what_comes_later_in_the_same_log_is_not_meant(
         assert_same_sums(whole.snapshot(), alone.snapshot())
         assert counts(whole) == counts(alone)
         assert held_labels(whole)[gone] == 7
-        found = {m.origin: m.label for m in whole._current.settled_sketch().members()
+        found = {m.origin: m.label for m in sketch_of(whole).members()
                  if m.id == named and m.origin is not None}  # fmt: skip
         assert {place.offset: label for place, label in found.items()} == {
             int(named.split("-")[1]): 5, LENGTH + 3: 7,
@@ -204,7 +205,7 @@ def test_labels_of_others_are_bounded(
         LateLabel(names[1], 5, origin=origin(1, 200)),
     )
     right = counted(generation, parts[1], [first, *many, last])
-    assert len(right._current.settled_sketch().changes.labels) <= 15
+    assert len(sketch_of(right).changes.labels) <= 15
     whole = merged([counted(generation, parts[0]), right])
     labels = held_labels(whole)
     assert (labels[names[0]], labels[names[1]]) == (0, 5)

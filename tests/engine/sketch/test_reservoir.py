@@ -19,6 +19,7 @@ from echo_stream.samples.members import Member
 from echo_stream.sketch.pools.reservoir import Reservoir, reservoir_size
 from echo_stream.sketch.size import memory_bound, size_bytes
 from tests.support import naive
+from tests.support.inside import places_of, sketch_of
 from tests.support.strategies import codebook_generation
 
 # Few ids, so that the same one comes twice.
@@ -97,11 +98,11 @@ def test_reservoir_stays_uniform_when_it_grows(
     """What a smaller one has dropped, a larger one does not favour in those that come later."""
     before = filled(stream[:cut], small)
     is_whole = len(before) < small
-    last = before._entries[-1][0] if len(before) else None
+    last = places_of(before)[-1][0] if len(before) else None
     after = before.successor(before.members, large)
     for sample_id, value in stream[cut:]:
         after.offer([member(sample_id, value)])
-    everything = filled(stream, len(stream) + 1)._entries
+    everything = places_of(filled(stream, len(stream) + 1))
     possible = [m for place, m in everything if is_whole or (last and place <= last)]
     assert content(after) == [(m.id, m.x.tolist()) for m in possible[:large]]
     restored = Reservoir(large, seed=0)
@@ -140,7 +141,7 @@ def test_engine_keeps_payloads_labels_and_bounds(x_stream: Array) -> None:
     reused = x_stream.copy()
     engine.partial_fit(reused, y=np.arange(len(reused)) % 7)
     reused[:] = 9
-    sketch = engine._current.settled_sketch()
+    sketch = sketch_of(engine)
     sketch.settle()
     members = sketch.reservoir.members
     assert len(members) == 2_048

@@ -15,6 +15,7 @@ from echo_stream.samples.samples import Samples
 from echo_stream.samples.validation import as_samples
 from echo_stream.sketch.size import memory_bound, size_bytes
 from echo_stream.sketch.sketch import BLOCK_SIZE, Sketch
+from tests.support.inside import sketch_of
 from tests.support.strategies import identity_generation
 
 N = 12_000
@@ -96,7 +97,7 @@ def test_stream_equals_batch_in_any_order(
 def brute_force(x: Array, generation: Generation) -> Snapshot:
     """Return the batch choice: pools that hold everything drop nothing."""
     everything = EchoCoreset(N, preset="paper", support=N, generation=generation).fit(x)
-    sketch = everything._current.settled_sketch().settled()
+    sketch = sketch_of(everything).settled()
     wanted = Sketch(generation, EngineConfig(budget=100, preset="paper"), sketch.device)
     wanted.table, wanted.pools = sketch.table, sketch.pools
     return take_snapshot(wanted)
@@ -109,7 +110,7 @@ def test_memory_stays_within_the_bound(x: Array, generation: Generation, budget:
     rounds = np.inf
     for start in range(0, N, 500):
         stream.partial_fit(x[start : start + 500])
-        sketch = stream._current.settled_sketch()
+        sketch = sketch_of(stream)
         assert size_bytes(sketch, sketch.members()) <= memory_bound(sketch)
         assert sketch.pools.quotas.of(0).rounds <= rounds
         rounds = sketch.pools.quotas.of(0).rounds

@@ -23,14 +23,14 @@ def test_a_source_asks_its_socket_for_much_at_a_time(
     topic, dim, numbers = make_topic(), 1_000, 500
     send(broker, topic, [np.full(dim, i, np.float32).tobytes() for i in range(numbers)])
     sizes: list[int] = []
-    receive = kafka_reads._LargeReads.recv
+    receive = kafka_reads.LargeReads.recv
 
     def noted(self: Any, size: int) -> bytes:
         received = receive(self, size)
         sizes.append(len(received))
         return received
 
-    monkeypatch.setattr(kafka_reads._LargeReads, "recv", noted)
+    monkeypatch.setattr(kafka_reads.LargeReads, "recv", noted)
     config = KafkaConfig((topic,), broker.bootstrap, CodecConfig("raw", "float32", (dim,)))
     found: list[float] = []
     with closing(KafkaSource(config)) as source:
@@ -46,7 +46,7 @@ def test_the_last_words_of_a_broker_are_read() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
-        reads = kafka_reads._LargeReads(ours)
+        reads = kafka_reads.LargeReads(ours)
         with pytest.raises(BlockingIOError):
             reads.recv(4_096)
         theirs.sendall(b"because")

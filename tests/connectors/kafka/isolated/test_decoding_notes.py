@@ -197,7 +197,7 @@ def killed_at_picture(folder: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     decoder = RecordDecoder(CodecConfig(), notes=folder)
-    decoder._read = kill  # type: ignore[method-assign]  # from outside
+    decoder._read = kill  # type: ignore[method-assign]  # noqa: SLF001 - from outside
     decoder.decode(waiting([PICTURE] * 3), 1_000)
 
 
