@@ -21,7 +21,7 @@ PACKAGE_VENV := build/package
 TESTS := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-quick test-all-pythons coverage lint format docs fuzz kills soak bench kafka package clean
+.PHONY: help venv demo test test-quick test-all-pythons coverage lint format docs fuzz kills soak bench pages kafka package clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,16 +63,17 @@ soak: $(VENV)/.group-test ## run four consumers at full speed for SOAK_MINUTES= 
 bench: $(VENV)/.group-bench ## measure; FASHION_MNIST and EMBEDDINGS name the data's folders
 	$(BIN)/python -m benchmarks.quality run benchmarks/plans/quick.toml \
 		--data $(EMBEDDINGS) --data $(FASHION_MNIST) --out build/quality.jsonl
-	$(BIN)/python -m benchmarks.quality report build/quality.jsonl --out build/benchmarks.md
-	$(BIN)/python -m benchmarks.engine
-	$(BIN)/python -m benchmarks.query
-	$(BIN)/python -m benchmarks.http
-	$(BIN)/python -m benchmarks.kafka --profile 10
-	$(BIN)/python -m benchmarks.losses
-	$(BIN)/python -m benchmarks.neighbours
-	$(BIN)/python -m benchmarks.fidelity $(EMBEDDINGS) $(FASHION_MNIST)
-	$(BIN)/python -m benchmarks.fashion_mnist $(FASHION_MNIST)
-	$(BIN)/python -m benchmarks.regeneration $(EMBEDDINGS) --fashion-mnist $(FASHION_MNIST)
+	$(BIN)/python -m benchmarks.quality report build/quality.jsonl \
+		--records build/records.jsonl --out build/benchmarks
+	$(BIN)/python -m benchmarks.speed.engine
+	$(BIN)/python -m benchmarks.speed.query
+	$(BIN)/python -m benchmarks.speed.http
+	$(BIN)/python -m benchmarks.speed.kafka --profile 10
+	$(BIN)/python -m benchmarks.speed.losses
+	$(BIN)/python -m benchmarks.speed.neighbours
+	$(BIN)/python -m benchmarks.streaming.fidelity $(EMBEDDINGS) $(FASHION_MNIST)
+	$(BIN)/python -m benchmarks.speed.fashion_mnist $(FASHION_MNIST)
+	$(BIN)/python -m benchmarks.streaming.regeneration $(EMBEDDINGS) --fashion-mnist $(FASHION_MNIST)
 
 lint: $(VENV)/.group-lint $(VENV)/.group-test ## check style, format, spelling and types
 	$(BIN)/ruff check .
@@ -86,6 +87,9 @@ format: $(VENV)/.group-lint ## format the code and sort the imports
 
 docs: $(VENV)/.group-docs ## build the documentation in build/site, and check its links
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+pages: $(VENV)/.group-bench ## make docs/benchmarks and the README's table from benchmarks/results
+	$(BIN)/python -m benchmarks.report
 
 kafka: venv ## run a Kafka broker in the foreground, on 127.0.0.1:9092 if that is free
 	.ci/debian-packages

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
 
-from benchmarks.fashion_mnist import anonymous_kib
+from benchmarks.speed.fashion_mnist import anonymous_kib
 
 POLL_SECONDS = 0.01
 KIB_PER_MIB = 1_024

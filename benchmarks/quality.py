@@ -1,12 +1,12 @@
-"""How good selections are, at equal numbers of labels: plans of trials, results, and a report.
+"""How good selections are, at equal numbers of labels: plans of trials, results, and reports.
 
     python -m benchmarks.quality plan benchmarks/plans/quick.toml
     python -m benchmarks.quality run benchmarks/plans/quick.toml --data DIR --out results.jsonl
-    python -m benchmarks.quality report results.jsonl --out docs/benchmarks.md
+    python -m benchmarks.quality report results.jsonl
 
 `run` writes a line of JSON for each trial. Run it again after whatever has stopped it: trials
-that have a line are skipped, those that failed are tried again. `report` makes tables, pictures
-and text of the lines alone, for the groups that have some; of other groups it keeps what stands.
+that have a line are skipped, those that failed are tried again. `report` puts what the lines of
+each group come to into the project's records, and makes all pages of them.
 """
 
 import sys
@@ -20,19 +20,25 @@ import click
 
 from benchmarks.command import NATURAL, call, interrupted_once
 from benchmarks.evaluation.checking import check
-from benchmarks.evaluation.costs import COSTS, costs_section, read_costs
 from benchmarks.evaluation.estimates import by_data, expected_seconds, in_words, seconds_left
-from benchmarks.evaluation.fences import read_sections
 from benchmarks.evaluation.plan import Group, Plan
 from benchmarks.evaluation.plan_files import read_plan
-from benchmarks.evaluation.report import left_out, make_report, update_sections
 from benchmarks.evaluation.results import Line, appending, read_results, unfinished
-from benchmarks.evaluation.section import Written
 from benchmarks.evaluation.trial import Trial
 from benchmarks.evaluation.workers import run_all
-from echo_stream.errors import SourceError
+from benchmarks.report.aggregate import plan_records
+from benchmarks.report.costs import read_costs
+from benchmarks.report.records import merged, read_records, write_records
+from benchmarks.report.writing import (
+    PAGES,
+    README,
+    RECORDS,
+    read_plans,
+    write_pages,
+    write_readme,
+)
+from echo_stream.errors import ConfigError, SourceError
 
-PLANS = Path(__file__).parent / "plans"
 QUICK_STEPS = 100
 INTERRUPTED = 130  # the exit code that shells give for it
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -109,59 +115,59 @@ def run(
     if failures:
         click.echo(f"{_trials(failures)} failed; their lines in {out} say why", err=True)
         sys.exit(1)
-    click.echo(f"all in {out}; `report {out} --out FILE` makes tables of it", err=True)
+    click.echo(f"all in {out}; `report {out}` makes pages of it", err=True)
 
 
 @main.command()
-@click.argument("results", nargs=-1, required=True, type=FILE)
-@click.option("--out", required=True, type=FILE, help="Markdown, continued if it is there.")
+@click.argument("results", nargs=-1, type=FILE)
+@click.option("--records", default=RECORDS, type=FILE, help="Default: the project's.")
+@click.option("--out", default=PAGES, type=FOLDER, help="Of the pages; default: docs/benchmarks.")
 @click.option("--plan", "plans", multiple=True, type=FILE, help="Of your own, beside all of ours.")
-@click.option("--costs", type=FILE, help="JSON of benchmarks.selection, for a section of its own.")
+@click.option("--costs", type=FILE, help="JSON of benchmarks.selection.")
 @click.option("--quick", is_flag=True, help="Of what `run --quick` has written.")
 def report(
     *,
     results: tuple[Path, ...],
+    records: Path,
     out: Path,
     plans: tuple[Path, ...],
     costs: Path | None,
     quick: bool,
 ) -> None:
-    """Put tables and pictures of RESULTS into a report, a section for each group of a plan.
+    """Put what RESULTS come to into the records, and make the pages of them again.
 
-    Groups of which RESULTS has no trial, or fewer than --out has, keep the section that is
-    there: results of many machines and days can come one after another. Pictures go beside it.
+    A group of which RESULTS has no trial, or fewer than the records, stays as it is. A floor
+    against another group needs the results of both.
 
     \b
     Example:
       python -m benchmarks.selection --data DIR > costs.json
       python -m benchmarks.quality report results.jsonl --costs costs.json
-        --out docs/benchmarks.md
     """
     for path in results:
         if not path.exists():
             msg = f"there is no {path}; give files that `run --out` has written"
             raise SourceError(msg)
-    made = {} if costs is None else {COSTS: costs_section(read_costs(costs))}
-    paths = {path.stem: path for path in (*sorted(PLANS.glob("*.toml")), *plans)}
-    written = [
-        Written(_shown(path), _chosen_plan(path, (), is_quick=quick), quick)
-        for path in paths.values()
-    ]
-    lines, before = read_results(results), read_sections(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    sections = update_sections(written, lines, before, out) | made
-    for remark in left_out(written, lines, before):
+    lines = read_results(results)
+    if errors := [line["error"] for line in lines.values() if line["error"] is not None]:
+        click.echo(f"{_trials(len(errors))} failed, such as by: {errors[0]}", err=True)
+    known = {
+        name: replace(plan, groups=tuple(map(_quick, plan.groups))) if quick else plan
+        for name, plan in read_plans(plans).items()
+    }
+    new = [record for name, plan in known.items() for record in plan_records(name, plan, lines)]
+    new += [] if costs is None else read_costs(costs)
+    if not new:
+        msg = "no trial of a plan is done in these results; give others, their --plan, or --quick"
+        raise ConfigError(msg)
+    found, remarks = merged(read_records(records), new)
+    for remark in remarks:
         click.echo(remark, err=True)
-    call = f"python -m benchmarks.quality report RESULTS --out {out.parent.name}/{out.name}"
-    call += " --quick" * quick
-    out.write_text(make_report(written, sections, call), encoding="utf-8")
-    click.echo(f"{len(sections)} sections in {out}, and pictures beside it")
-
-
-def _shown(path: Path) -> Path:
-    """Return the path of a plan as a reader has it: one of ours in the project."""
-    root = PLANS.parents[1]
-    return path.relative_to(root) if path.is_relative_to(root) else path
+    write_records(records, found)
+    names = write_pages(known, found, out)
+    if records == RECORDS:
+        write_readme(known, found, README)
+    click.echo(f"{len(found):,} records in {records}; {len(names)} files in {out}")
 
 
 def _written(

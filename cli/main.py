@@ -97,7 +97,7 @@ def main() -> None:
     Torch's threads spin for a moment while they wait for each other, and then sleep, unless the
     environment says how. By itself OpenMP lets them spin for milliseconds, and beside services on
     the same cores that takes many times as long where samples are small; to sleep at once takes
-    longer alone. `benchmarks.neighbours` measures it.
+    longer alone. `benchmarks.speed.neighbours` measures it.
     """
     keep_freed_memory()
     if not WAITING & os.environ.keys():

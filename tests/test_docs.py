@@ -23,7 +23,7 @@ GUIDES = [ROOT / "README.md"] + [
 ]  # fmt: skip
 OPTIONS_OF_OTHERS = {  # of the benchmarks
     "inside-a-run.md": {"--profile", "--repeats"},
-    "measuring.md": {"--quick"},
+    "measuring.md": {"--quick", "--records"},
     "when-a-stream-drifts.md": {"--stream"},
 }
 PRIVATE_WORDS = ("anew", "twins", "wishes", "stand-ins", "what is held", "hinder", "is told")

@@ -14,8 +14,8 @@ from benchmarks.evaluation.orders import arranged
 from benchmarks.evaluation.recipes import Recipe
 from benchmarks.evaluation.trial import Trial, resolve_budget, resolve_options
 from benchmarks.selectors import Chosen, select, stream_select
+from benchmarks.selectors.chosen import timed
 from benchmarks.selectors.spaces import forget_vectors
-from benchmarks.selectors.timed import timed
 from echo_stream._common.typing import IntArray
 from echo_stream.errors import ConfigError
 

@@ -22,9 +22,9 @@ RESNET_SAMPLE = 3e-4  # forward and backward, and what is measured; assumed, see
 LOGISTIC_SAMPLE = 2e-4
 ALL_PAIRS = {"facility-location": 14.0, "graph-cut": 11.0}  # of 20,000 samples
 PAIRED_ROWS = 20_000
-ANEW_SAMPLE = 0.013  # k-means' of what is kept, for each sample of the budget
+REFRESHED_SAMPLE = 0.013  # k-means' of what is kept, for each sample of the budget
 MEDOIDS_SAMPLE = 0.009  # the same, of all samples
-ANEW_MOST = 40.0  # there are 4,096 codewords at most
+REFRESHED_MOST = 40.0  # there are 4,096 codewords at most
 SELECTION = {
     "echo-paper": 10.0,  # budgets and supports of a seed share an encoder, of 50 seconds
     "echo": 5.0, "k-center": 1.0, "herding": 5.0,
@@ -50,25 +50,26 @@ def selection_seconds(trial: Trial) -> float:
         return float(ALL_PAIRS[trial.selector] * (rows / PAIRED_ROWS) ** 2)
     if trial.selector == "k-medoids":
         return 1.0 + MEDOIDS_SAMPLE * rows_of(trial, trial.budget)
-    anew = ANEW_SAMPLE * rows_of(trial, trial.budget) if trial.options.get("anew") else 0.0
-    return SELECTION.get(trial.selector, 1.0) + min(anew, ANEW_MOST)
+    is_refreshed = trial.options.get("refreshed", False)
+    again = REFRESHED_SAMPLE * rows_of(trial, trial.budget) if is_refreshed else 0.0
+    return SELECTION.get(trial.selector, 1.0) + min(again, REFRESHED_MOST)
 
 
 def rows_of(trial: Trial, budget: Budget) -> float:
     """Return a number of samples, or what a share of the training set comes to."""
     share = share_of(budget)
-    return int(budget) if share is None else share * ROWS.get(name_of(trial), OTHER_ROWS)
+    return int(budget) if share is None else share * ROWS.get(name_of(trial.data), OTHER_ROWS)
 
 
-def name_of(trial: Trial) -> str:
-    """Return the name of a trial's data set, whatever its part or tail."""
-    return trial.data.partition("@")[0].removesuffix("-lt")
+def name_of(data: str) -> str:
+    """Return the name of a data set, whatever its part or tail."""
+    return data.partition("@")[0].removesuffix("-lt")
 
 
 def training_seconds(trial: Trial) -> float:
     """Return the seconds of a trial without its selection."""
     rows = rows_of(trial, trial.budget)
-    model = trial.train.get("model") or model_of(name_of(trial))
+    model = trial.train.get("model") or model_of(name_of(trial.data))
     if model == "logistic":
         return 0.1 + LOGISTIC_SAMPLE * min(rows, 20_000)
     batch = min(BATCH, rows)

@@ -3,8 +3,7 @@
 import os
 import platform
 import subprocess
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -47,31 +46,6 @@ def commit_of(root: Path) -> str | None:
     return told.stdout.strip()
 
 
-def machine_lines(machines: Sequence[Found]) -> list[str]:
-    """Return what trials were measured on, as items of a list.
-
-    Parameters
-    ----------
-    machines : sequence of mapping
-        One a trial. Commits, and packages that only some selectors need, are listed
-        together: they part no machine in two.
-    """
-    counts = Counter(map(machine_in_words, machines))
-    lines = [f"- {count:,} trials on {words}\n" for words, count in counts.items()]
-    return lines + shared_lines(machines)
-
-
-def shared_lines(machines: Sequence[Found]) -> list[str]:
-    """Return the items on other packages, none where none are known, and on commits."""
-    packages = [found["packages"] for found in machines]
-    others = [f"{name} {one[name]}" for name in OTHERS for one in packages if name in one]
-    commits = [found["commit"] for found in machines if "commit" in found]
-    unknown = len(machines) - len(commits)
-    lines = [f"- other packages: {_listed(others)}\n"] if others else []
-    rest = f" ({unknown:,} of {len(machines):,} trials: not known)" if unknown else ""
-    return [*lines, f"- commits: {_listed(commits)}{rest}\n" if commits else "- commit not known\n"]
-
-
 def machine_in_words(found: Found) -> str:
     """Return what tells a machine from others."""
     packages = ", ".join(
@@ -83,9 +57,9 @@ def machine_in_words(found: Found) -> str:
     )
 
 
-def _listed(texts: Iterable[str]) -> str:
-    """Return each text once, as they come."""
-    return ", ".join(dict.fromkeys(texts))
+def others_in_words(found: Found) -> list[str]:
+    """Return the packages of selectors, which tell no machine from another."""
+    return [f"{name} {found['packages'][name]}" for name in OTHERS if name in found["packages"]]
 
 
 def _versions(names: Iterable[str]) -> dict[str, str]:

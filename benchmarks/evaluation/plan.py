@@ -1,17 +1,36 @@
-"""Plans: which trials there are, and how they are shown."""
+"""Plans: which trials there are, what they have to show, and how they are shown."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Self
 
-from benchmarks.evaluation.floors import Floor
-from benchmarks.evaluation.kinds import build
-from benchmarks.evaluation.ranks import Ranking
+from benchmarks.evaluation.plan_values import build
 from benchmarks.evaluation.trial import Budget, Protocol, Trial
 from echo_stream.errors import ConfigError
 
 FULL = "100%"
+ALL_SAMPLES = "all samples"  # the label of a training on the whole set
+
+LABELS = {
+    "balanced": "balanced by class",
+    "cbrs": "CBRS",
+    "clustream-nearest": "CluStream",
+    "echo": "coreset",
+    "el2n": "EL2N",
+    "facility-location": "facility location",
+    "gdumb": "GDumb",
+    "grand": "GraNd",
+    "graph-cut": "graph cut",
+    "k-center": "k-center greedy",
+    "k-medoids": "k-means medoids",
+    "kmeans-nearest": "mini-batch k-means",
+    "least-confidence": "least confidence",
+    "random": "uniform sample",
+    "reservoir": "uniform sample",
+    "sieve-streaming++": "SieveStreaming++",
+}
+"""What tables call a selector that a plan gives no label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +46,9 @@ class Choice:
     def of(cls, entry: object) -> Self:
         """Return what an entry of a plan stands for: a name, or a table."""
         values = entry if isinstance(entry, dict) else {"name": entry}
-        return build(cls, {"label": values.get("name")} | values, "a selector")
+        name = values.get("name")
+        label = LABELS.get(name, name) if isinstance(name, str) else name
+        return build(cls, {"label": label} | values, "a selector")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +72,7 @@ class Group:
     ours : tuple of str
         Labels whose wins and losses are listed.
     metrics : tuple of str
-        What is tabulated, of a result's line.
+        What pages show, of `METRICS`; records have all of them.
     with_full : bool
         Whether a model is trained on everything, too, which the fidelity score needs.
     why : str
@@ -68,7 +89,7 @@ class Group:
     protocol: Protocol = "P1"
     orders: tuple[str | None, ...] = (None,)
     train: dict[str, Any] = field(default_factory=dict)
-    baseline: str = "random"
+    baseline: str = "uniform sample"
     ours: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("accuracy",)
     note: str = ""
@@ -95,7 +116,7 @@ class Group:
 
     def full_trial(self, data: str, recipe: str, seed: int) -> Trial:
         """Return the trial that trains on the whole training set."""
-        everything = Choice("all", "random")
+        everything = Choice(ALL_SAMPLES, "random")
         return self.trial(data, FULL, everything, recipe.partition("+")[0], seed, None)
 
     def trials(self, seed: int) -> Iterable[Trial]:
@@ -123,22 +144,148 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Groups of trials, the floors that they have to reach, and rankings over several.
+class Floor:
+    """A difference that has to be reached, in points.
 
     Attributes
     ----------
-    title, note : str
+    text : str
+        What is asked, in words.
+    group : str
+        Where the trials are, of the same plan.
+    selectors : tuple of str
+        Labels of the group, each of which has to reach it.
+    against : str
+        Label of what they are compared with.
+    at_least : float
+        The floor is met when mean + standard error of the paired difference reaches it.
+    data, budgets, recipes : tuple
+        Cells of the group; () is all of them.
+    metric : str
+    against_group : str or None
+        Where the other's trials are, if in another group.
+    is_everywhere : bool
+        Whether each cell has to meet it, rather than their average.
+    """
+
+    text: str
+    group: str
+    selectors: tuple[str, ...]
+    against: str
+    at_least: float
+    data: tuple[str, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    recipes: tuple[str, ...] = ()
+    metric: str = "accuracy"
+    against_group: str | None = None
+    is_everywhere: bool = False
+
+    def check(self, plan: "Plan") -> None:
+        """Raise a ConfigError unless the plan has what is compared."""
+        group = plan.group(self.group)
+        for label in self.selectors:
+            group.choice(label)
+        plan.group(self.against_group or self.group).choice(self.against)
+        for known, asked in (
+            (group.data, self.data),
+            (group.budgets, self.budgets),
+            (group.recipes, self.recipes),
+        ):
+            if unknown := [value for value in asked if value not in known]:
+                msg = f"floor {self.text!r}: group {group.name} has no {unknown[0]!r}"
+                raise ConfigError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """A mean rank over the cells of several groups: data sets, orders and budgets.
+
+    Attributes
+    ----------
+    name : str
+        What its section of a report is found by.
+    title : str
+        Heading, in Markdown.
+    groups : tuple of str
+        Of the same plan, each of one recipe, which is its own.
+    """
+
+    name: str
+    title: str
+    groups: tuple[str, ...]
+
+    def choices(self, plan: "Plan") -> list[Choice]:
+        """Return the selectors that all of its groups have, under the same label."""
+        first, *others = (plan.group(name).selectors for name in self.groups)
+        return [choice for choice in first if all(choice in other for other in others)]
+
+    def check(self, plan: "Plan") -> None:
+        """Raise a ConfigError unless the plan has what is ranked."""
+        names = [group.name for group in plan.groups] + [other.name for other in plan.rankings]
+        if names.count(self.name) > 1:
+            msg = f"ranking {self.name!r}: a group or ranking has this name; give another"
+            raise ConfigError(msg)
+        if not self.groups:
+            msg = f"ranking {self.name!r} has no groups; give at least one"
+            raise ConfigError(msg)
+        for group in map(plan.group, self.groups):
+            if len(group.recipes) > 1:
+                msg = (
+                    f"ranking {self.name!r}: group {group.name} has {len(group.recipes)} recipes; "
+                    "give groups of one"
+                )
+                raise ConfigError(msg)
+        if len(self.choices(plan)) < 2:
+            msg = f"ranking {self.name!r}: its groups have no two selectors in common"
+            raise ConfigError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Curves of a metric by the number of labels, a panel for each data set and order.
+
+    Attributes
+    ----------
+    name, title : str
+        Of its file, and what it shows.
+    groups : tuple of str
+        Of the same plan.
+    metric : str or None
+        None: the first of each group.
+    """
+
+    name: str
+    title: str
+    groups: tuple[str, ...]
+    metric: str | None = None
+
+    def check(self, plan: "Plan") -> None:
+        """Raise a ConfigError unless the plan has what is drawn."""
+        for name in self.groups:
+            plan.group(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Groups of trials, the floors that they have to reach, rankings over several, and pictures.
+
+    Attributes
+    ----------
+    title, about, note : str
+        Heading, what is compared, in a line, and what to know, in Markdown.
     groups : tuple of Group
     floors : tuple of Floor
     rankings : tuple of Ranking
+    pictures : tuple of Picture
     """
 
     title: str
     groups: tuple[Group, ...]
     floors: tuple[Floor, ...] = ()
+    about: str = ""
     note: str = ""
     rankings: tuple[Ranking, ...] = ()
+    pictures: tuple[Picture, ...] = ()
 
     def trials(self) -> list[Trial]:
         """Return every trial once: all with the first seed, then all with the next.

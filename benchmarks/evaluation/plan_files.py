@@ -4,13 +4,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from benchmarks.evaluation.floors import Floor
-from benchmarks.evaluation.kinds import build, listed
-from benchmarks.evaluation.metrics import METRICS
 from benchmarks.evaluation.orders import ORDERS
-from benchmarks.evaluation.plan import Choice, Group, Plan
-from benchmarks.evaluation.ranks import Ranking
+from benchmarks.evaluation.plan import Choice, Floor, Group, Picture, Plan, Ranking
+from benchmarks.evaluation.plan_values import build, listed
 from benchmarks.evaluation.recipes import Recipe
+from benchmarks.evaluation.results import METRICS
 from benchmarks.evaluation.trial import share_of
 from echo_stream.errors import ConfigError
 
@@ -18,7 +16,7 @@ from echo_stream.errors import ConfigError
 def read_plan(path: Path) -> Plan:
     """Return the plan in a TOML file.
 
-    Settings at the top, `title` and `note` apart, hold for every group that does not give
+    Settings at the top, `title`, `about` and `note` apart, hold for every group that does not give
     its own; `seeds` is a number of seeds, from 0, or a list of them.
 
     Raises
@@ -43,9 +41,9 @@ def read_plan(path: Path) -> Plan:
 
 def _plan(content: dict[str, Any]) -> Plan:
     """Return the plan that a file's content describes."""
-    kinds = ("group", "floor", "rank")
-    groups, floors, rankings = (_tables(content.pop(kind, []), kind) for kind in kinds)
-    title, note = content.pop("title", ""), content.pop("note", "")
+    kinds = ("group", "floor", "rank", "picture")
+    groups, floors, rankings, pictures = (_tables(content.pop(kind, []), kind) for kind in kinds)
+    title, about, note = (content.pop(name, "") for name in ("title", "about", "note"))
     if not groups:
         msg = "there is no [[group]]; give at least one"
         raise ConfigError(msg)
@@ -54,15 +52,19 @@ def _plan(content: dict[str, Any]) -> Plan:
         title,
         tuple(_group(content | entry, train) for entry in groups),
         tuple(build(Floor, _tuples(entry), "a floor") for entry in floors),
+        about,
         note,
         tuple(build(Ranking, _tuples(entry), "a ranking") for entry in rankings),
+        tuple(build(Picture, _tuples(entry), "a picture") for entry in pictures),
     )
-    _refuse_twins([group.name for group in plan.groups], "groups", "the plan")
-    parts: tuple[Floor | Ranking, ...] = (*plan.floors, *plan.rankings)
+    _refuse_duplicates([group.name for group in plan.groups], "groups", "the plan")
+    parts: tuple[Floor | Ranking | Picture, ...] = (*plan.floors, *plan.rankings, *plan.pictures)
     for part in parts:
         part.check(plan)
-    for metric in {floor.metric for floor in plan.floors}:
-        _check_metric(metric, "a floor")
+    for floor in plan.floors:
+        _check_metric(floor.metric, "a floor")
+    for picture in plan.pictures:
+        _check_metric(picture.metric or "accuracy", "a picture")
     return plan
 
 
@@ -99,7 +101,7 @@ def _check_group(group: Group) -> None:
             msg = f"group {group.name}: {name} are none; give at least one"
             raise ConfigError(msg)
     labels = [choice.label for choice in group.selectors]
-    _refuse_twins(labels, "selectors", f"group {group.name}")
+    _refuse_duplicates(labels, "selectors", f"group {group.name}")
     for recipe in group.recipes:
         Recipe.parse(recipe)
     for budget in group.budgets:
@@ -122,7 +124,7 @@ def _check_metric(metric: str, what: str) -> None:
         raise ConfigError(msg)
 
 
-def _refuse_twins(names: list[str], kind: str, where: str) -> None:
+def _refuse_duplicates(names: list[str], kind: str, where: str) -> None:
     """Raise a ConfigError if a name is there twice."""
     for name in names:
         if names.count(name) > 1:

@@ -1,10 +1,10 @@
-"""Results: JSON lines, one a trial, that outlive whatever stops their writing."""
+"""Results: JSON lines, one a trial, that outlive whatever stops them, and their metrics."""
 
 import fcntl
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -14,6 +14,46 @@ from echo_stream.errors import ConfigError, DataError
 
 Line: TypeAlias = dict[str, Any]
 """What a trial has found, see `benchmarks.evaluation.running.run_trial`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number of a line, and how it is shown.
+
+    Attributes
+    ----------
+    words : str
+    unit : str
+    scale : float
+        Makes per cent of shares.
+    is_score : bool
+        Whether more is better; differences and ranks are of scores alone.
+    is_outcome : bool
+        Whether it is a score of the model that comes out: others are not won or lost by.
+    """
+
+    words: str
+    unit: str = "%"
+    scale: float = 100.0
+    is_score: bool = True
+    is_outcome: bool = True
+
+
+METRICS = {
+    "accuracy": Metric("accuracy"),
+    "best_accuracy": Metric("best accuracy along the curve", is_outcome=False),
+    "balanced_accuracy": Metric("balanced accuracy"),
+    "worst_accuracy": Metric("accuracy of the worst class"),
+    "rare_recall": Metric("recall of the rarest class"),
+    "explained": Metric("variance explained", is_outcome=False),
+    "warmup_share": Metric("warm-up", is_score=False),
+    "retained_share": Metric("payloads held", is_score=False),
+    "num_filled": Metric("chosen at random to fill up", "samples", 1.0, is_score=False),
+    "certified_fraction": Metric("certified", is_score=False),
+    "regenerations": Metric("new generations", "", 1.0, is_score=False),
+    "selection_cpu_s": Metric("processor time", "s", 1.0, is_score=False),
+}
+"""Numbers of a line, or of what its selector says of itself, by name."""
 
 
 def read_results(paths: Iterable[Path]) -> dict[str, Line]:

@@ -12,15 +12,16 @@ import numpy as np
 
 from benchmarks.evaluation.choosing import Choosing, choose, loaded
 from benchmarks.evaluation.classifiers import fitted
-from benchmarks.evaluation.coverage import explained_share
 from benchmarks.evaluation.machine import machine
 from benchmarks.evaluation.recipes import Recipe
 from benchmarks.evaluation.results import Line, failed
 from benchmarks.evaluation.trial import Trial
-from echo_stream._common.typing import Array
+from echo_stream._common.typing import Array, IntArray
 
 RARE = 0.5  # a class is rare below this share of the mean size of a class
 DIGITS = 6
+REFERENCE_ROWS = 2_000  # of the training set, the same for every selection
+CHOSEN_ROWS = 10_000  # more are not looked at: the value hardly moves then
 
 
 def attempt(trial: Trial, folders: Sequence[Path], device: str) -> Line:
@@ -131,6 +132,31 @@ def by_class(per_class: dict[str, float], y_train: Array) -> dict[str, Any]:
     }
 
 
+def explained_share(x: Array, chosen: IntArray) -> float:
+    """Return the facility-location value of a selection, scaled.
+
+    Similarity is minus the squared distance. The value is mapped to 1 where each sample is
+    chosen itself, and to 0 where it is as near as to the mean of all: the share of the
+    variance that the nearest chosen samples explain. Measured over 2,000 rows of
+    x (n, ...) that are the same for every selection. O(2,000 |chosen| D).
+
+    Examples
+    --------
+    >>> x = np.array([[0.0], [1.0], [10.0], [11.0]])
+    >>> explained_share(x, np.arange(4)), round(explained_share(x, np.array([0, 2])), 2)
+    (1.0, 0.98)
+    """
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(len(x))[:REFERENCE_ROWS]
+    looked_at = rng.permutation(chosen)[:CHOSEN_ROWS]
+    reference, kept = _flat(x[rows]), _flat(x[looked_at])
+    centre = reference.mean(axis=0)
+    reference, kept = reference - centre, kept - centre  # the smaller, the less is rounded off
+    lengths, kept_lengths = (np.square(part).sum(axis=1) for part in (reference, kept))
+    nearest = (kept_lengths - 2 * reference @ kept.T).min(axis=1) + lengths
+    return float(1 - nearest.mean() / lengths.mean()) if lengths.any() else 1.0
+
+
 def _sizes(found: Choosing) -> dict[str, int]:
     """Return how many samples were chosen as what."""
     return {
@@ -144,3 +170,8 @@ def _sizes(found: Choosing) -> dict[str, int]:
 def _plain(value: object) -> object:
     """Return a number of numpy's as one of Python's."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _flat(x: Array) -> Array:
+    """Return samples as vectors (n, D), float64."""
+    return x.reshape(len(x), -1).astype(np.float64)

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from benchmarks.evaluation.revisions import revisions_of
 from echo_stream.errors import ConfigError
 
 VERSION = 1
@@ -18,6 +18,13 @@ Budget: TypeAlias = int | str
 """A number of samples, or a share of the training set, such as "0.1%"."""
 
 KEY_DIGITS = 16
+
+CODEBOOK = 2  # of cells, and so of all that is chosen in them
+REVISIONS = {
+    "echo": CODEBOOK, "echo-quotas": CODEBOOK,
+    "gdumb": 1, "kmeans-nearest": 1, "clustream-nearest": 1, "sieve-streaming++": 1,
+}  # fmt: skip
+"""How often what a selector chooses has changed: results of an older revision count no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,17 @@ class Trial:
         """Return the trial in words, for people who wait for it."""
         words = [self.data, str(self.budget), self.selector, self.recipe, f"seed {self.seed}"]
         return " ".join(words if self.order is None else [*words, self.order])
+
+
+def revisions_of(names: Collection[str]) -> dict[str, int]:
+    """Return the revisions of those selectors that have been revised.
+
+    Examples
+    --------
+    >>> sorted(revisions_of({"random", "gdumb"}))
+    ['gdumb']
+    """
+    return {name: REVISIONS[name] for name in names if name in REVISIONS}
 
 
 def share_of(text: Budget) -> float | None:

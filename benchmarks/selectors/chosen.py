@@ -1,11 +1,16 @@
-"""What a selector has chosen."""
+"""What a selector has chosen, and what it took, as if each stood alone."""
 
+import time
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from echo_stream._common.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from functools import _lru_cache_wrapper
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,3 +40,35 @@ class Chosen:
     has_proportions: bool = True
     info: dict[str, Any] = field(default_factory=dict)
     spent_before: tuple[float, float] = (0.0, 0.0)
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timed(Generic[T]):
+    """A value, and the seconds that it took, by the clock and in processor time."""
+
+    value: T
+    seconds: float
+    cpu_seconds: float
+
+
+def timed(make: Callable[[], T]) -> Timed[T]:
+    """Return what a function makes, with the time that it takes."""
+    started, cpu_started = time.perf_counter(), time.process_time()
+    value = make()
+    return Timed(value, time.perf_counter() - started, time.process_time() - cpu_started)
+
+
+def paid(
+    cached: "_lru_cache_wrapper[Timed[T]]", *arguments: Hashable, **options: Hashable
+) -> tuple[T, tuple[float, float]]:
+    """Return the value of a cached function, and the seconds that were spent on it before.
+
+    These are 0 where it is made now, which whoever is timed notices anyway.
+    """
+    known = cached.cache_info().hits
+    found = cached(*arguments, **options)
+    is_known = cached.cache_info().hits > known
+    return found.value, (found.seconds, found.cpu_seconds) if is_known else (0.0, 0.0)

@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
-from benchmarks.selectors.nearest_cache import NearestCache
+from benchmarks.selectors.nearest import NearestCache
 from benchmarks.selectors.spaces import learnt_share, stream_vectors
 from echo_stream._common.typing import FloatArray, IntArray
 

@@ -1,22 +1,24 @@
-"""Ours, as a batch build and in one pass over a stream."""
+"""Ours, of all samples at once and in one pass; also with quotas the engine has no setting for."""
 
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks.data import DataSet
-from benchmarks.selectors.chosen import Chosen
+from benchmarks.selectors.chosen import Chosen, Timed, paid, timed
 from benchmarks.selectors.spaces import warmup_size
-from benchmarks.selectors.timed import Timed, paid, timed
 from echo_stream import EchoCoreset
 from echo_stream._common.device import resolve_device
-from echo_stream._common.typing import IntArray
+from echo_stream._common.typing import Array, FloatArray, IntArray
 from echo_stream.config import EngineConfig
+from echo_stream.coreset.dealing import row_weights
 from echo_stream.coreset.rows import Role
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.generation.generation import Generation, train_generation
+from echo_stream.generation.preprocessing import row_chunks
 from echo_stream.samples.samples import Samples
 from echo_stream.training.weights import has_proportions
 
@@ -55,18 +57,18 @@ def echo_in_one_pass(
 ) -> Chosen:
     """Count a stream once, in its order, after a warm-up of a tenth of it.
 
-    Options are parameters of `EchoCoreset`; with *anew*, what is chosen is that on which a
-    run trains: in cells found at the end, among the samples that are kept.
+    Options are parameters of `EchoCoreset`; with *refreshed*, what is chosen is that on which a
+    run trains: in cells trained at the end, among the payloads held.
     """
-    is_anew = options.get("anew", False)
+    is_refreshed = options.get("refreshed", False)
     settings = {"warmup": warmup_size(len(order))} | options
-    settings.pop("anew", None)
+    settings.pop("refreshed", None)
     engine = EchoCoreset(budget, seed=seed, **settings)
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
         engine.partial_fit(data.x_train[rows], data.y_train[rows], ids=rows)
-    whole = engine.snapshot(refreshed=is_anew)
-    snapshot = whole.refreshed if is_anew else whole
+    whole = engine.snapshot(refreshed=is_refreshed)
+    snapshot = whole.refreshed if is_refreshed else whole
     assert snapshot is not None
     return _chosen(snapshot, whole, {"warmup_share": settings["warmup"] / len(order)})
 
@@ -80,7 +82,7 @@ def _built(engine: EchoCoreset, data: DataSet) -> Chosen:
 def _chosen(snapshot: Snapshot, held: Snapshot, info: dict[str, Any]) -> Chosen:
     """Return the rows of a snapshot, whose ids are row numbers.
 
-    The stream's own snapshot says what was held, of which a choice anew keeps a part.
+    The stream's own snapshot says what was held, of which a refreshed choice keeps a part.
     """
     manifest = snapshot.manifest
     core, support = (_row_numbers(snapshot.select(role)) for role in ROLES)
@@ -99,3 +101,50 @@ def _chosen(snapshot: Snapshot, held: Snapshot, info: dict[str, Any]) -> Chosen:
 def _row_numbers(samples: Samples) -> IntArray:
     """Return the row numbers that samples have for ids."""
     return samples.ids.astype(np.int64)
+
+
+SLOTS_PER_CELL = 4  # with as many cells as slots, as by default, each has one by any rule
+
+
+def cell_quotas(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -> Chosen:
+    """Deal slots to cells by a power of their counts, and take the nearest to each centre.
+
+    Each cell has a slot, and of m samples with r slots it has a claim of m^p / (r + 1) to one
+    more. The option `power`, p, is 0 for equal rounds, as the engine deals them, and 1 for
+    slots in proportion to the counts. Cells are those that `EchoCoreset` finds for a quarter
+    of the budget. Weights are as its own.
+    """
+    engine = EchoCoreset(max(budget // SLOTS_PER_CELL, 1), seed=seed).fit(data.x_train)
+    keys, latent = _located(engine.generation_, data.x_train)
+    _, cells, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    centroids = _means(latent, cells)
+    ranks = _ranks(cells, np.square(latent - centroids[cells]).sum(axis=1))
+    claims = counts[cells] ** float(options.get("power", 0.0)) / ranks
+    core = np.lexsort((cells, -counts[cells], -claims, ranks > 1))[:budget]
+    rows = np.bincount(cells[core], minlength=len(counts))
+    weights = row_weights(counts, rows, centroids, np.zeros_like(counts))
+    return Chosen(core, weights=weights[cells[core]], info={"num_cells": len(counts)})
+
+
+def _located(generation: Generation, x: Array) -> tuple[IntArray, FloatArray]:
+    """Return the key of each sample's cell, (n,), and where samples are, (n, d)."""
+    parts = [generation.latent(generation.vectors(part)) for part in row_chunks(x)]
+    keys = [generation.partition.locate(part).keys for part in parts]
+    return torch.cat(keys).cpu().numpy(), torch.cat(parts).cpu().numpy()
+
+
+def _means(latent: FloatArray, cells: IntArray) -> FloatArray:
+    """Return the mean of the points of each cell, (M, d)."""
+    by_cell = np.argsort(cells, kind="stable")
+    starts = np.searchsorted(cells[by_cell], np.arange(cells.max() + 1))
+    totals = np.add.reduceat(latent[by_cell], starts)
+    return np.asarray(totals / np.bincount(cells)[:, None])
+
+
+def _ranks(cells: IntArray, distances: FloatArray) -> IntArray:
+    """Return for each sample how many of its cell are as near or nearer, ties by row."""
+    nearest_first = np.lexsort((distances, cells))
+    starts = np.searchsorted(cells[nearest_first], cells)
+    ranks = np.empty(len(cells), np.int64)
+    ranks[nearest_first] = np.arange(len(cells))
+    return ranks - starts + 1

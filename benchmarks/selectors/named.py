@@ -6,11 +6,10 @@ from typing import Any, TypeAlias, TypeVar
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.clustream import clustream_nearest
-from benchmarks.selectors.echo import echo, echo_in_one_pass, echo_paper
+from benchmarks.selectors.echo import cell_quotas, echo, echo_in_one_pass, echo_paper
 from benchmarks.selectors.greedy import herding, k_center
 from benchmarks.selectors.medoids import k_medoids, reservoir_medoids
 from benchmarks.selectors.nearest import kmeans_nearest
-from benchmarks.selectors.quotas import cell_quotas
 from benchmarks.selectors.reservoirs import cbrs, gdumb, reservoir
 from benchmarks.selectors.sampling import balanced, random
 from benchmarks.selectors.sieve import sieve_streaming

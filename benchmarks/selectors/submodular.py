@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
-from benchmarks.selectors.nearest_cache import nearest_centres
+from benchmarks.selectors.nearest import nearest_centres
 from benchmarks.selectors.sampling import even_shares
 from benchmarks.selectors.spaces import vectors
 from echo_stream._common.typing import Array, FloatArray, IntArray

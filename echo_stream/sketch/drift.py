@@ -22,7 +22,7 @@ from echo_stream.generation.preprocessing import row_chunks
 from echo_stream.samples.members import Member
 
 FAR_SHARE = 0.1  # of the training samples are far, by definition
-LIMIT = 0.2  # twice as many; benchmarks.regeneration prints what that misses
+LIMIT = 0.2  # twice as many; regeneration in benchmarks prints what that misses
 STANDARD_ERRORS = 5.0  # by which the share must exceed what is usual, whatever the limit
 CHUNK_POINTS = 1_024  # points whose distances to all codewords are taken at a time
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.evaluation.coverage import explained_share
+from benchmarks.evaluation.running import explained_share
 
 
 def test_it_is_the_variance_that_the_nearest_explain() -> None:

@@ -3,10 +3,15 @@
 import subprocess
 from pathlib import Path
 
-from benchmarks.evaluation.machine import commit_of, machine, machine_lines
+from benchmarks.evaluation.machine import (
+    commit_of,
+    machine,
+    machine_in_words,
+    others_in_words,
+)
 from tests.benchmarks.made_lines import MACHINE
 
-ON_ABACUS = "trials on 2 cores of Abacus, training on cpu, Python 3.11, torch 2.0\n"
+ON_ABACUS = "2 cores of Abacus, training on cpu, Python 3.11, torch 2.0"
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -40,20 +45,9 @@ def test_a_checkout_has_a_commit(tmp_path: Path) -> None:
     assert commit_of(tmp_path / "untracked") is None
 
 
-def test_commits_part_no_machine_in_two() -> None:
-    """Nor do packages that only some results name; another version of the first ones does."""
+def test_packages_of_selectors_part_no_machine_in_two() -> None:
+    """They are told apart; another version of the others makes another machine."""
     later = MACHINE | {"packages": {"torch": "2.0", "river": "1.0", "scipy": "1.1"}}
-    mixed = [
-        MACHINE,
-        later | {"commit": "3921cbf"},
-        later | {"commit": "86408ac+"},
-        later | {"commit": "3921cbf", "packages": {"torch": "2.0", "river": "1.2"}},
-    ]
-    assert machine_lines(mixed) == [
-        f"- 4 {ON_ABACUS}",
-        "- other packages: river 1.0, river 1.2, scipy 1.1\n",
-        "- commits: 3921cbf, 86408ac+ (1 of 4 trials: not known)\n",
-    ]
-    assert machine_lines([MACHINE] * 3) == [f"- 3 {ON_ABACUS}", "- commit not known\n"]
-    parted = machine_lines([MACHINE, MACHINE | {"packages": {"torch": "2.1"}}])
-    assert [line.startswith("- 1 trials on ") for line in parted] == [True, True, False]
+    assert machine_in_words(later) == machine_in_words(MACHINE) == ON_ABACUS
+    assert others_in_words(later) == ["river 1.0", "scipy 1.1"]
+    assert machine_in_words(MACHINE | {"packages": {"torch": "2.1"}}) != ON_ABACUS

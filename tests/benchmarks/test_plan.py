@@ -9,8 +9,7 @@ import pytest
 from benchmarks.evaluation.estimates import expected_seconds
 from benchmarks.evaluation.orders import BURST, ORDERS, arranged
 from benchmarks.evaluation.plan_files import read_plan
-from benchmarks.evaluation.revisions import REVISIONS
-from benchmarks.evaluation.trial import Trial, resolve_budget, resolve_options
+from benchmarks.evaluation.trial import REVISIONS, Trial, resolve_budget, resolve_options
 from echo_stream.errors import ConfigError
 
 PLANS = sorted((Path(__file__).parents[2] / "benchmarks" / "plans").glob("*.toml"))
@@ -38,7 +37,7 @@ budgets = [77]
 seeds = [3, 4, 5]
 orders = ["shuffled", "sorted"]
 selectors = ["reservoir"]
-baseline = "reservoir"
+baseline = "uniform sample"
 train = {steps = 9}
 with_full = true
 """
@@ -186,10 +185,10 @@ def test_a_file_of_another_kind_is_no_plan(tmp_path: Path) -> None:
         ('"structural"', '"structual"', "got 'structual'"),
         ('"sorted"', '"backwards"', "one of shuffled, sorted, bursts; got 'backwards'"),
         ('labels_of = "ours"', 'labels_of = "hers"', "no selector labelled 'hers'"),
-        ('baseline = "reservoir"', "", "no selector labelled 'random'"),
+        ('baseline = "uniform sample"', 'baseline = "random"', "no selector labelled 'random'"),
         ("with_full = true", 'why = "It is so."', "wins and loses; got 'It is so.' with ours = []"),
-        ("with_full = true", 'why = 3\nours = ["reservoir"]', "why must be text; got 3"),
-        ("with_full = true", 'why = " "\nours = ["reservoir"]', "why is text"),
+        ("with_full = true", 'why = 3\nours = ["uniform sample"]', "why must be text; got 3"),
+        ("with_full = true", 'why = " "\nours = ["uniform sample"]', "why is text"),
         ('title = "Images"\n', "", "missing 1 required positional argument: 'title'"),
         ("[train]", "[train", "is no TOML"),
         ("[train]\nsteps = 7", "train = 3", "train must be a table; got 3"),
@@ -208,7 +207,11 @@ def test_a_file_of_another_kind_is_no_plan(tmp_path: Path) -> None:
         ("seeds = [3, 4, 5]", 'seeds = ["3"]', "each of them, must be a whole number; got '3'"),
         ("budgets = [77]", 'budgets = [77]\nprotocol = "P3"', "one of P1, P2; got 'P3'"),
         ("budgets = [77]", 'budgets = [77]\nmetrics = ["acuracy"]', "rare_recall"),
-        ('label = "ours"', 'label = "random"', "group images has 2 selectors named 'random'"),
+        (
+            'label = "ours"',
+            'label = "uniform sample"',
+            "group images has 2 selectors named 'uniform sample'",
+        ),
         ('name = "streams"', 'name = "images"', "the plan has 2 groups named 'images'"),
     ],
 )

@@ -15,11 +15,14 @@ from click.testing import CliRunner, Result
 
 from benchmarks.data import DataSet
 from benchmarks.evaluation import choosing
+from benchmarks.evaluation.plan_files import read_plan
+from benchmarks.evaluation.results import appending, failed
 from benchmarks.evaluation.running import attempt, run_trial
 from benchmarks.evaluation.trial import Trial
 from benchmarks.quality import main
 from benchmarks.selectors import Chosen
 from echo_stream.errors import ConfigError, SourceError
+from tests.benchmarks import made_lines
 
 PLAN = """
 title = "tiny"
@@ -38,7 +41,7 @@ data = ["digits"]
 budgets = [20]
 orders = ["sorted"]
 selectors = ["reservoir", "echo"]
-baseline = "reservoir"
+baseline = "uniform sample"
 """
 
 
@@ -197,8 +200,8 @@ def test_a_folder_is_no_file(plan: Path, tmp_path: Path) -> None:
     for words in (
         ("run", str(tmp_path), "--out", "r.jsonl"),
         ("run", str(plan), "--out", str(tmp_path)),
-        ("report", str(tmp_path), "--out", "r.md"),
-        ("report", str(plan), "--out", str(tmp_path)),
+        ("report", str(tmp_path), "--out", "pages"),
+        ("report", str(plan), "--records", str(tmp_path)),
     ):
         result = invoke(*words)
         assert result.exit_code == 2
@@ -218,17 +221,33 @@ def test_data_that_is_missing_is_told_before_anything_is_run(plan: Path, tmp_pat
     assert not out.exists()
 
 
-def test_a_quick_run_has_a_report(plan: Path, tmp_path: Path) -> None:
-    """Of its own, with the command that makes it again."""
-    out, report = tmp_path / "results.jsonl", tmp_path / "new" / "report.md"
-    assert invoke("run", str(plan), "--out", str(out), "--quick", "--workers", "1").exit_code == 0
-    made = ["report", str(out), "--out", str(report), "--plan", str(plan)]
-    assert isinstance(invoke(*made).exception, ConfigError)
+def test_results_come_into_the_records_and_make_pages(plan: Path, tmp_path: Path) -> None:
+    """Those of a quick run are told so; others stay when they come again."""
+    results, records, out = (tmp_path / name for name in ("r.jsonl", "new/records.jsonl", "pages"))
+    run = ("run", str(plan), "--out", str(results), "--quick", "--workers", "1")
+    assert invoke(*run).exit_code == 0
+    made = ["report", str(results), "--records", str(records), "--out", str(out)]
+    assert isinstance(invoke(*made, "--quick").exception, ConfigError)  # of no plan of ours
+    made += ["--plan", str(plan)]
+    assert isinstance(invoke(*made).exception, ConfigError)  # of no whole run
+    assert "files in" in invoke(*made, "--quick").output
+    text = (out / "tiny.md").read_text(encoding="utf-8")
+    assert "2 of 2 trials, 1 seeds, logistic regression, cross-entropy" in text
+    before = records.read_text(encoding="utf-8")
     assert invoke(*made, "--quick").exit_code == 0
-    text = report.read_text(encoding="utf-8")
-    assert f"run {plan} --group digits --quick --data DIR" in text
-    assert "2 of 2 trials are done" in text
-    assert "report RESULTS --out new/report.md --quick`" in text
+    assert records.read_text(encoding="utf-8") == before
+
+
+def test_failed_trials_are_told_of_a_report(plan: Path, tmp_path: Path) -> None:
+    """They are in no record."""
+    results = tmp_path / "r.jsonl"
+    trials = read_plan(plan).trials()
+    with appending(results) as found:
+        found.append(failed(trials[0], "oh dear"))
+        found.append(made_lines.line(trials[1], 0.5))
+    made = ("report", str(results), "--plan", str(plan), "--out", str(tmp_path / "pages"))
+    result = invoke(*made, "--records", str(tmp_path / "records.jsonl"))
+    assert "1 trial failed, such as by: oh dear\n" in result.stderr
 
 
 def test_a_plan_is_described_without_its_data(plan: Path) -> None:

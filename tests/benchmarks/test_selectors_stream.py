@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.data import DataSet
 from benchmarks.selectors import stream_select
-from benchmarks.selectors.nearest_cache import NearestCache
+from benchmarks.selectors.nearest import NearestCache
 from benchmarks.selectors.sieve import sieve
 from echo_stream._common.typing import Array, IntArray
 from tests.benchmarks.toy_data import clusters
@@ -246,13 +246,13 @@ def test_ours_learns_from_a_tenth_of_a_stream() -> None:
     assert "labels_seen" not in info
 
 
-def test_what_is_chosen_anew_is_of_all_that_is_held() -> None:
+def test_what_is_refreshed_is_of_all_that_is_held() -> None:
     """Which is more than its own cells keep afterwards."""
     x = np.random.default_rng(0).normal(size=(4_000, 8)).astype(np.float32)
     y, order, shares = np.zeros(4_000, np.int64), np.arange(4_000), []
     data = DataSet("noise", x, y, x, y, "logistic", True)
-    for is_anew in (False, True):
-        info = stream_select("echo", data, order, 20, 0, {"anew": is_anew}).info
+    for is_refreshed in (False, True):
+        info = stream_select("echo", data, order, 20, 0, {"refreshed": is_refreshed}).info
         shares.append(info["retained_share"])
     assert shares[0] == shares[1]
 
@@ -265,12 +265,12 @@ def test_ours_looks_at_labels_only_to_split_the_budget() -> None:
     assert sorted(np.bincount(data.y_train[chosen.core])) == [2, 2, 2, 3]
 
 
-def test_ours_anew_knows_what_came_after_the_warmup() -> None:
+def test_ours_refreshed_knows_what_came_after_the_warmup() -> None:
     """Sorted by class a tenth of the stream is of one class; cells found at the end are of all."""
     data = clusters()
     by_class = np.argsort(data.y_train, kind="stable")
     options: dict[str, Any] = {"auto_regenerate": False}
     plain = stream_select("echo", data, by_class, 4, 0, options).core
-    anew = stream_select("echo", data, by_class, 4, 0, options | {"anew": True}).core
+    refreshed = stream_select("echo", data, by_class, 4, 0, options | {"refreshed": True}).core
     assert len(set(data.y_train[plain].tolist())) < 4
-    assert sorted(data.y_train[anew].tolist()) == [0, 1, 2, 3]
+    assert sorted(data.y_train[refreshed].tolist()) == [0, 1, 2, 3]

@@ -8,7 +8,7 @@ from benchmarks.data import DataSet
 from benchmarks.evaluation.choosing import choose, loaded
 from benchmarks.evaluation.trial import Trial
 from benchmarks.selectors import select
-from benchmarks.selectors.scores import last_layer_gradients, scores
+from benchmarks.selectors.trained import last_layer_gradients, scores
 
 
 def between_and_mislabelled() -> DataSet:

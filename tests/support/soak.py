@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from benchmarks.fashion_mnist import anonymous_kib
+from benchmarks.speed.fashion_mnist import anonymous_kib
 from benchmarks.streams import ClusterStream
 from echo_stream.connectors.kafka.sink import ProduceConfig, produce_samples
 from echo_stream.samples.samples import Samples

@@ -25,10 +25,10 @@ from echo_stream.sketch.pools.quotas import Quota, Quotas
 
 SLACK = 16  # members beyond the quota, for the centre's movement
 # In input space centres move more: with 16 a stream of Fashion-MNIST sorted by class ended
-# 96.8 % equal to the batch on the paper's grid, with 24 it is 99.1 % (benchmarks.fidelity).
+# 96.8 % equal to the batch on the paper's grid, with 24 it is 99.1 % (fidelity in benchmarks).
 SUPPORT_SLACK = 24
 # Growth of a cell at which its references follow the centre. At 2, the paper's grid on
-# Banking77 had 78 % of its rows certified and at 1.5 88 % (benchmarks.fidelity).
+# Banking77 had 78 % of its rows certified and at 1.5 88 % (fidelity in benchmarks).
 EPOCH_GROWTH = 1.5
 LOW_DIMENSIONS = 4  # up to here distances to a centre differ enough for that slack
 
@@ -331,7 +331,7 @@ def slack_for(dim: int) -> int:
     """Return the members that a core pool holds beyond twice its quota.
 
     16, and 32 above four dimensions, where the distances of a cell's samples to its
-    centre are so alike that its movement puts more of them in doubt: benchmarks.fidelity
+    centre are so alike that its movement puts more of them in doubt: fidelity in benchmarks
     prints the certified share, in 64 dimensions.
     """
     return SLACK if dim <= LOW_DIMENSIONS else 2 * SLACK

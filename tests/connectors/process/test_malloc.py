@@ -5,7 +5,7 @@ import platform
 import subprocess
 import sys
 
-from benchmarks.fashion_mnist import anonymous_kib
+from benchmarks.speed.fashion_mnist import anonymous_kib
 from echo_stream.connectors.process.writers import Writers
 
 THREADS = """

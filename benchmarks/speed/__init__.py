@@ -1,0 +1,1 @@
+"""How fast the engine, queries, HTTP and Kafka are, and what they take."""
