@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
+from echo_stream.cli.options.environment import check_variables
 from echo_stream.cli.options.settings import settings_of, use_settings
-from echo_stream.cli.options.variables import check_variables
 from echo_stream.cli.output.logs import use_logs
 from echo_stream.errors import EchoStreamError, SettingName
 
@@ -18,7 +18,7 @@ config_option = click.Option(
     is_eager=True,  # the other options need what it brings
     expose_value=False,
     callback=use_settings,
-    help="TOML file with settings, before or after the command's name.",
+    help="TOML file with settings. May be given before or after the name of the command.",
 )
 
 
@@ -33,7 +33,8 @@ class Command(click.Command):
         """Run the command; errors name options as the user wrote them."""
         if "log_level" in ctx.params:
             is_verbose = ctx.find_root().params.get("verbose", False)
-            use_logs(ctx.params["log_level"], ctx.params["log_format"], is_verbose=is_verbose)
+            level, log_format = ctx.params.pop("log_level"), ctx.params.pop("log_format")
+            use_logs(level, log_format, is_verbose=is_verbose)
         check_variables(ctx.find_root().command)
         try:
             return super().invoke(ctx)

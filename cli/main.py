@@ -59,9 +59,9 @@ SPINS = "2000"  # some 50 microseconds
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="echo-stream")
-@click.option("-v", "--verbose", is_flag=True, help="Log what happens inside, on stderr.")
+@click.option("-v", "--verbose", is_flag=True, help="Log details to stderr.")
 def cli(*, verbose: bool) -> None:
-    """Keep a small, trustworthy training set out of an endless stream.
+    """Keep a coreset, a small representative training set, of an endless stream.
 
     \b
     Example:

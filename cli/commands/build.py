@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @data_argument
-@option("--out", type=click.Path(path_type=Path), help="Write one snapshot to this folder.")
+@option("--out", type=click.Path(path_type=Path), help="Folder to write one snapshot to.")
 @state_option
 @engine_options
 def build(
@@ -28,18 +28,18 @@ def build(
     generation: Path | None,
     device: str,
 ) -> None:
-    """Build the coreset of DATA, a file or a folder.
+    """Build the coreset of a file or a folder.
 
-    DATA is .npz (x, and label or y and id if there), .npy, .parquet, or a folder of .parquet files
-    or of images. A generation is trained, on all samples under --preset paper and else on
-    --warmup of them, unless --generation names a trained one.
+    DATA is .npz (x, and optionally label or y, and id), .npy, .parquet, or a folder of .parquet
+    files or of images. Unless --generation names a trained generation, one is trained: on all
+    samples with --preset paper, otherwise on --warmup of them.
 
     \b
     Example:
       echo-stream build train.npz --budget 600 --preset paper --out coreset
     """
     if out is not None and state is not None:
-        # What is asked for here goes before what is set for all commands.
+        # A flag takes precedence over what is set for all commands.
         if not is_flag("state"):
             state = None
         elif not is_flag("out"):

@@ -7,7 +7,7 @@ import click
 from click.core import ParameterSource
 
 from echo_stream.cli.command import Group
-from echo_stream.cli.options.parameters import ClientOptions, Duration, Interval, Shape, redacted
+from echo_stream.cli.options.parameters import CLIENT_OPTIONS, DURATION, INTERVAL, SHAPE, redacted
 from echo_stream.cli.options.settings import Setting, settings_file, settings_of
 from echo_stream.cli.options.shared import format_option
 from echo_stream.cli.output.output import emit_rows
@@ -15,7 +15,7 @@ from echo_stream.cli.output.output import emit_rows
 
 @click.group(cls=Group)
 def config() -> None:
-    """Show settings, and where they come from.
+    """Show settings and where they come from.
 
     \b
     Example:
@@ -27,9 +27,9 @@ def config() -> None:
 @click.argument("command", nargs=-1)
 @format_option
 def show(*, command: tuple[str, ...], output_format: str) -> None:
-    """Show the settings of COMMAND, or of every command, as a call without flags has them.
+    """Show the settings that COMMAND, or every command, has without flags.
 
-    The origin of a value is a variable of the environment, the settings file, or default.
+    The origin of a value is an environment variable, the settings file, or default.
 
     \b
     Example:
@@ -76,10 +76,10 @@ def _called(command: click.Command, parent: click.Context, name: str) -> click.C
 def _value(option: Setting, ctx: click.Context) -> Any:
     """Return a value as its command gets it, but as it was written where that is no JSON."""
     written, _ = option.consume_value(ctx, {})
-    has_words = isinstance(option.type, Duration | Interval | Shape)
+    has_words = option.type in (DURATION, INTERVAL, SHAPE)
     is_text = has_words and isinstance(written, str | int)
     value = written if is_text else ctx.params[str(option.name)]
-    return redacted(value) if isinstance(option.type, ClientOptions) and value else value
+    return redacted(value) if option.type is CLIENT_OPTIONS and value else value
 
 
 def _origin(option: Setting, ctx: click.Context) -> str:

@@ -17,14 +17,16 @@ QUERY = "SELECT label, count(*) AS n FROM coreset WHERE role = 'core' GROUP BY l
 
 
 @click.command(cls=Command)
-@option("--out", type=click.Path(path_type=Path), default="echo-demo", help="New folder to use.")
-@option("--budget", type=int, default=60, help="Samples in the core.")
+@option(
+    "--out", type=click.Path(path_type=Path), default="echo-demo", help="New folder to write to."
+)
+@option("--budget", type=int, default=60, help="Number of samples in the core.")
 @seed_option
 def demo(*, out: Path, budget: int, seed: int) -> None:
-    """Stream real data into a coreset, query it, train on it, draw it: all in a minute.
+    """Stream real data into a coreset, query it, train on it and draw it, in a minute.
 
-    The data are scikit-learn's bundled handwritten digits. They flow through the engine
-    and runtime of `run`, from memory instead of Kafka.
+    The data are the handwritten digits of scikit-learn. They pass through the same engine and
+    runtime as those of `run`, but from memory instead of Kafka.
 
     \b
     Example:

@@ -1,31 +1,79 @@
-"""`echo-stream dlq`: the dead letters of a state or a topic, messages that were no samples."""
+"""`echo-stream dlq`: the dead letters of a state or a topic, which are the invalid messages."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from echo_stream.cli.command import Group
 from echo_stream.cli.options.client import client_options
-from echo_stream.cli.options.dead_letters import read_letters, topic_option
-from echo_stream.cli.options.parameters import Place
+from echo_stream.cli.options.dead_letters import needed_servers, topic_option
+from echo_stream.cli.options.parameters import PLACE
+from echo_stream.cli.options.settings import is_flag
 from echo_stream.cli.options.shared import (
     format_option,
+    gathered,
     option,
     servers_option,
     state_option,
-    together,
 )
 from echo_stream.cli.output.output import emit, emit_rows, say
 
 if TYPE_CHECKING:
     from echo_stream.connectors.dead_letters.message import DeadLetter
+    from echo_stream.connectors.kafka.client_config import ClientConfig
 
-kept_options = together(state_option, topic_option, servers_option, client_options)
+
+@dataclass(frozen=True, kw_only=True)
+class StoreOptions:
+    """Where dead letters are stored: a state or a topic."""
+
+    state: Path | None
+    dead_letter_topic: str | None
+    bootstrap_servers: str | None
+
+    def read(self, client: "ClientConfig") -> "Iterator[DeadLetter]":
+        """Return the dead letters.
+
+        Where both are set for all commands `run` sends to the topic, so that is meant, unless
+        the state is named by a flag.
+        """
+        topic, state = self.dead_letter_topic, self.state
+        if topic and state and is_flag("dead_letter_topic") and is_flag("state"):
+            msg = "give either --state DIR or --dead-letter-topic NAME"
+            raise click.UsageError(msg)
+        if topic and not (state and is_flag("state")):
+            return self._read_topic(topic, client)
+        if state is None:
+            msg = "give --state DIR or --dead-letter-topic NAME"
+            raise click.UsageError(msg)
+        from echo_stream.connectors.dead_letters.files import num_gone, read_dead_letters  # noqa: PLC0415
+        from echo_stream.connectors.storage.snapshots import check_state  # noqa: PLC0415
+
+        check_state(state)
+        if number := num_gone(state / "dead-letters"):
+            say(f"the oldest {number} were removed, to keep to --dead-letters-total")
+        return read_dead_letters(state / "dead-letters")
+
+    def _read_topic(self, topic: str, client: "ClientConfig") -> "Iterator[DeadLetter]":
+        """Return the dead letters of a topic."""
+        servers = needed_servers(self.bootstrap_servers)
+        from echo_stream.connectors.dead_letters.topic import read_topic  # noqa: PLC0415
+        from echo_stream.connectors.kafka.client import check_servers, check_topic  # noqa: PLC0415
+
+        check_servers(servers)
+        check_topic(topic)
+        return read_topic(topic, servers, client)
+
+
+store_options = gathered("store", StoreOptions, state_option, topic_option, servers_option)
 
 
 @click.group(cls=Group)
 def dlq() -> None:
-    """List, show and replay dead letters, the messages that were no samples.
+    """List, show and replay dead letters, which are invalid messages that a run has stored.
 
     \b
     Example:
@@ -34,39 +82,42 @@ def dlq() -> None:
 
 
 @dlq.command("list")
-@kept_options
+@store_options
+@client_options
 @format_option
-def list_(*, output_format: str, **kept: Any) -> None:
-    """List dead letters, in the order in which they were kept.
+def list_(*, store: StoreOptions, client: "ClientConfig", output_format: str) -> None:
+    """List dead letters in the order in which they were stored.
 
     \b
     Example:
       echo-stream dlq list --state DIR --format table
     """
     rows, illegible = [], []
-    for letter in read_letters(**kept):
+    for letter in store.read(client):
         if letter.sample is None:
             illegible.append(letter.place)
         else:
             rows.append(_row(letter))
     if illegible:
-        say(f"left out, cut by a crash or no dead letter: {', '.join(map(str, illegible))}")
+        say(f"left out, cut by a crash or not a dead letter: {', '.join(map(str, illegible))}")
     emit_rows(rows, output_format)
 
 
 @dlq.command()
-@click.argument("place", type=Place())
-@kept_options
-def show(*, place: int | str, **kept: Any) -> None:
-    """Show the dead letter at a PLACE, as `list` names them; what is no UTF-8 in base64.
+@click.argument("place", type=PLACE)
+@store_options
+@client_options
+def show(*, place: int | str, store: StoreOptions, client: "ClientConfig") -> None:
+    """Show the dead letter at a PLACE that `list` has printed.
 
-    A PLACE is a number, or PARTITION:OFFSET in a topic.
+    A PLACE is a number, or PARTITION:OFFSET in a topic. Bytes that are not UTF-8 are shown in
+    base64.
 
     \b
     Example:
       echo-stream dlq show 1 --state DIR
     """
-    letter = next((letter for letter in read_letters(**kept) if letter.place == place), None)
+    letter = next((letter for letter in store.read(client) if letter.place == place), None)
     if letter is None or letter.sample is None:
         from echo_stream.connectors.dead_letters.replay import no_letter  # noqa: PLC0415
 
@@ -83,32 +134,38 @@ def show(*, place: int | str, **kept: Any) -> None:
 
 
 @dlq.command()
-@click.argument("places", metavar="[PLACE]...", type=Place(), nargs=-1)
-@kept_options
-@option("--topic", help="Topic to send to; created if it does not exist.")
+@click.argument("places", metavar="[PLACE]...", type=PLACE, nargs=-1)
+@store_options
+@client_options
+@option("--topic", help="Topic to send to. It is created if it does not exist.")
 @option("--max-attempts", type=click.IntRange(1), default=3,
-        help="Refuse messages that have been tried more often.")  # fmt: skip
+        help="Do not send messages that were sent more often than this.")  # fmt: skip
 def replay(
-    *, places: tuple[int | str, ...], topic: str | None, max_attempts: int, **kept: Any
+    *,
+    places: tuple[int | str, ...],
+    store: StoreOptions,
+    client: "ClientConfig",
+    topic: str | None,
+    max_attempts: int,
 ) -> None:
-    """Send dead letters to a topic, those of the PLACEs given, or all.
+    """Send dead letters to a topic: those at the given PLACEs, or all.
 
-    Key, value and headers are the original bytes; a header counts the attempts. A message
-    that a crash has left there twice is sent once. One of which only a part was kept is read
-    from its own topic, if it is still there, and else refused. Dead letters stay where they are: to
-    replay again sends them again.
+    Key, value and headers are the original bytes; one more header counts the attempts. A message
+    that a crash has stored twice is sent once. If only a part of a message was stored, it is read
+    from its own topic, and not sent if it is no longer there. Dead letters are not removed, so
+    that a second replay sends them again.
 
     \b
     Example:
       echo-stream dlq replay --state DIR --bootstrap-servers localhost:9092 --topic events
     """
-    letters = read_letters(**kept)
-    servers = kept["bootstrap_servers"]
+    letters = store.read(client)
+    servers = store.bootstrap_servers
     if servers is None or topic is None:
         msg = "give --bootstrap-servers HOST:PORT and --topic NAME"
         raise click.UsageError(msg)
-    if topic == kept["dead_letter_topic"]:
-        msg = f"--topic must be another one than --dead-letter-topic; got {topic!r}"
+    if topic == store.dead_letter_topic:
+        msg = f"--topic must differ from --dead-letter-topic; got {topic!r}"
         raise click.UsageError(msg)
     from echo_stream.connectors.dead_letters.originals import read_originals  # noqa: PLC0415
     from echo_stream.connectors.dead_letters.replay import replayable  # noqa: PLC0415
@@ -117,19 +174,19 @@ def replay(
         produce_messages,
     )
 
-    config = ProduceConfig(topic, servers, client=kept["client"])
+    config = ProduceConfig(topic, servers, client=client)
     chosen = replayable(
         letters,
         places,
         max_attempts=max_attempts,
-        originals=lambda parts: read_originals(parts, servers, kept["client"]),
+        originals=lambda parts: read_originals(parts, servers, client),
     )
     if chosen.num_cut:
-        say(f"{chosen.num_cut} refused: only a part was kept, and the whole is not in its topic")
+        say(f"{chosen.num_cut} not sent: only a part was stored, and the whole is not in its topic")
     if chosen.num_left_out:
-        say(f"{chosen.num_left_out} left out: there twice, cut, or without what can be sent")
+        say(f"{chosen.num_left_out} left out: stored twice, cut, or without anything to send")
     if chosen.num_refused:
-        say(f"{chosen.num_refused} refused: tried more than {max_attempts} times (--max-attempts)")
+        say(f"{chosen.num_refused} not sent: tried more than {max_attempts} times (--max-attempts)")
     sent = produce_messages(chosen.messages, config)
     refused = chosen.num_refused + chosen.num_cut
     emit({"topic": topic, "messages": sent, "refused": refused})

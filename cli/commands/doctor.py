@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from echo_stream.cli.command import Command
 from echo_stream.cli.options.client import client_options
 from echo_stream.cli.options.http import token_file_option
-from echo_stream.cli.options.secrets import SECRETS
 from echo_stream.cli.options.shared import (
     device_option,
     format_option,
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@option("--topic", "topics", multiple=True, help="Topic to look at; may be repeated.")
+@option("--topic", "topics", multiple=True, help="Topic to check. May be given several times.")
 @servers_option
 @client_options
 @state_option
@@ -41,14 +40,14 @@ def doctor(
     bootstrap_servers: str | None,
     client: "ClientConfig",
     state: Path | None,
+    http_token_file: Path | None,
     device: str,
     output_format: str,
-    **_: object,
 ) -> None:
-    """Look at packages, device, broker, topics and state: ok, warn or fail, and what to do.
+    """Check packages, device, broker, topics and state before a run.
 
-    Looks only at what is named, also while a run goes on, and changes nothing. Exits with
-    1 if anything fails.
+    Each check ends in ok, warn or fail, and says what to do. Only what is named is checked.
+    Nothing is changed, and a run may be active meanwhile. The exit code is 1 if a check fails.
 
     \b
     Example:
@@ -57,19 +56,15 @@ def doctor(
     if topics and bootstrap_servers is None:
         msg = "--topic needs --bootstrap-servers HOST:PORT"
         raise click.UsageError(msg)
+    from echo_stream.connectors.inspect.doctor import check_secret_files  # noqa: PLC0415
+
     findings = list(_findings(topics, bootstrap_servers, client, state, device))
-    findings += _of_secrets(ctx.params)
+    passwords = ctx.params["ssl_key_password_file"], ctx.params["sasl_password_file"]
+    files = (http_token_file, *passwords, client.ssl_keyfile)
+    findings += check_secret_files(file for file in files if file is not None)
     emit_rows([each._asdict() for each in findings], output_format)
     if any(each.verdict == "fail" for each in findings):
         ctx.exit(1)
-
-
-def _of_secrets(values: dict[str, Any]) -> "Iterator[Finding]":
-    """Yield what there is of the files of secrets that the options name."""
-    from echo_stream.connectors.inspect.doctor import check_secret_files  # noqa: PLC0415
-
-    paths = [*(values[f"{name}_file"] for name in SECRETS), values["ssl_keyfile"]]
-    yield from check_secret_files(path for path in paths if path is not None)
 
 
 def _findings(

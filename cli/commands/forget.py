@@ -1,4 +1,4 @@
-"""`echo-stream forget`: take a sample out of a state."""
+"""`echo-stream forget`: remove a sample from a state."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ import click
 
 from echo_stream.cli.command import Command
 from echo_stream.cli.options.shared import (
-    allow_local_modules,
     device_option,
     features_option,
+    needed_state,
     state_option,
 )
 from echo_stream.cli.output.output import emit, say
@@ -20,26 +20,22 @@ from echo_stream.cli.output.output import emit, say
 @features_option
 @device_option
 def forget(*, sample_id: str, state: Path | None, features: str | None, device: str) -> None:
-    """Take the samples of ID out of a state, exactly, in a new checkpoint.
+    """Remove the samples with an ID from a state, exactly, in a new checkpoint.
 
-    No consumer may be running on the state. A sample that was counted but is not held
-    cannot be taken out until the source is read again. The result names the snapshots,
-    earlier checkpoints and models that still hold the sample; delete them if they must go.
+    No run may be active over the state. A sample that was counted but is not stored cannot be
+    removed until the source is read again. The result names the snapshots, earlier checkpoints and
+    models that still contain the sample; delete them if necessary.
 
     \b
     Example:
       echo-stream forget user-4711 --state DIR
     """
-    if state is None:
-        msg = "give --state DIR, the folder that holds the sample"
-        raise click.UsageError(msg)
+    folder = needed_state(state)
     from dataclasses import asdict  # noqa: PLC0415
 
     from echo_stream.connectors.app.forgetting import forget_sample  # noqa: PLC0415 - imports torch
 
-    if features is not None:
-        allow_local_modules()
-    report = forget_sample(state, sample_id, features=features, device=device)
+    report = forget_sample(folder, sample_id, features=features, device=device)
     if not report.removed:
-        say(f"no sample {sample_id!r} is held; if it was counted, it still is")
+        say(f"no sample {sample_id!r} is stored; if it was counted, it stays counted")
     emit(asdict(report))

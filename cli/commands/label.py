@@ -1,4 +1,4 @@
-"""`echo-stream label`: labels that came late, into a state or a snapshot."""
+"""`echo-stream label`: late labels, into a state or a snapshot."""
 
 from pathlib import Path
 
@@ -7,7 +7,6 @@ import click
 from echo_stream.cli.command import Command
 from echo_stream.cli.options.settings import is_flag
 from echo_stream.cli.options.shared import (
-    allow_local_modules,
     device_option,
     features_option,
     option,
@@ -21,7 +20,9 @@ from echo_stream.cli.output.output import emit, say
 @click.argument("labels", metavar="FILE", type=click.Path(path_type=Path))
 @state_option
 @snapshot_option
-@option("--out", type=click.Path(path_type=Path), help="Where to write --snapshot with the labels.")
+@option(
+    "--out", type=click.Path(path_type=Path), help="Folder to write --snapshot with the labels to."
+)
 @features_option
 @device_option
 def label(
@@ -33,13 +34,13 @@ def label(
     features: str | None,
     device: str,
 ) -> None:
-    """Set the labels of samples that a state holds, in a new checkpoint and snapshot.
+    """Set the labels of samples in a state, in a new checkpoint and snapshot.
 
-    FILE is CSV with the columns id and label; a label written as a number is one, and of
-    several for one id the last one counts. No consumer may be running on the state. Labels
-    choose nothing: the snapshot has the rows that it would have without them.
+    FILE is CSV with the columns id and label. A label written as a number is a number. If an id
+    occurs several times, its last label counts. No run may be active over the state. Labels do not
+    change which rows the snapshot has.
 
-    With --snapshot the labels go into a copy of that snapshot alone, at --out.
+    With --snapshot the labels are written into a copy of that snapshot, at --out.
 
     \b
     Example:
@@ -55,20 +56,18 @@ def label(
 
     if snapshot is not None and (is_flag("snapshot") or state is None):
         if out is None:
-            msg = "give --out DIR, where to write the snapshot with the labels"
+            msg = "give --out DIR, the folder to write the snapshot with the labels to"
             raise click.UsageError(msg)
         report, where = label_snapshot(state, snapshot, labels, out), {"out": str(out)}
     elif state is None:
-        msg = "give --state DIR, the folder that holds the samples, or --snapshot PATH"
+        msg = "give --state DIR or --snapshot PATH"
         raise click.UsageError(msg)
     elif out is not None and is_flag("out"):
         msg = "--out goes with --snapshot; the labels of a state stay in it"
         raise click.UsageError(msg)
     else:
-        if features is not None:
-            allow_local_modules()
         report = label_samples(state, labels, features=features, device=device)
         where = {"state": str(state)}
     if report.num_label_missed:
-        say(f"{report.num_label_missed} labels are of samples that are not held")
+        say(f"{report.num_label_missed} labels are for samples that are not stored")
     emit({**where, **asdict(report)})

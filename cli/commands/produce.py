@@ -1,4 +1,4 @@
-"""`echo-stream produce`: send a data set to a topic, as a user's producer would."""
+"""`echo-stream produce`: send a data set to a topic."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,14 +18,21 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @data_argument
 @servers_option
-@option("--topic", help="Topic to send to; created if it does not exist.")
-@option("--partitions", type=int, default=1, help="Partitions of a topic that is created.")
-@option("--rate", type=float, help="Messages a second; default: as fast as it goes.")
+@option("--topic", help="Topic to send to. It is created if it does not exist.")
+@option(
+    "--partitions", type=int, default=1, help="Number of partitions of a topic that is created."
+)
+@option("--rate", type=float, help="Messages per second. Default: as fast as possible.")
 @option(
     "--message-format", type=click.Choice(["npy", "raw", "json", "arrow"]),
-    help="How a message holds its sample; default: npy, or arrow for several.",
+    help="Format of messages. Default: npy, or arrow with several samples per message.",
 )  # fmt: skip
-@option("--samples-per-message", type=int, default=1, help="More than one are sent as Arrow.")
+@option(
+    "--samples-per-message",
+    type=int,
+    default=1,
+    help="Number of samples in a message. More than one need Arrow.",
+)
 @client_options
 def produce(
     *,
@@ -38,11 +45,12 @@ def produce(
     samples_per_message: int,
     client: "ClientConfig",
 ) -> None:
-    """Send the samples of DATA to a topic, one message each, or several in an Arrow message.
+    """Send the samples of a file or a folder to a Kafka topic.
 
-    DATA is .npz, .npy, .parquet, or a folder of .parquet files or of images, and checked
-    whole before its first sample is sent. The row number (or the id in DATA) becomes header
-    `id` and the key, the label header `label`; Arrow has columns for them, and no key.
+    DATA is .npz, .npy, .parquet, or a folder of .parquet files or of images. All of it is checked
+    before the first sample is sent. A message holds one sample, or several in Arrow. The id in
+    DATA, or else the row number, becomes the key and the header `id`; the label becomes the header
+    `label`. Arrow has columns for both, and no key.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`echo-stream query`: ask snapshots in SQL."""
+"""`echo-stream query`: query snapshots in SQL."""
 
 import os
 import sys
@@ -19,15 +19,15 @@ from echo_stream.cli.output.output import emit_parquet, emit_rows, say, warn_pro
 @snapshot_option
 @data_format_option
 @option("--timeout", type=click.FloatRange(0, min_open=True), default=30.0,
-        help="Seconds that the query may take.")  # fmt: skip
+        help="Seconds after which the query is stopped.")  # fmt: skip
 def query(
     *, sql: str, state: Path | None, snapshot: str | None, output_format: str, timeout: float
 ) -> None:
-    """Run SQL over a snapshot, or over the history of all in --state.
+    """Query a snapshot, or the history of all snapshots of a state, in SQL.
 
-    Tables: coreset, cells and edges of the snapshot; snapshots, one row each; and
-    coreset_history, cells_history and edges_history, the rows of all snapshots with
-    snapshot_id and snapshot_time.
+    The tables coreset, cells and edges are those of the snapshot. The table snapshots has one row
+    per snapshot of --state. coreset_history, cells_history and edges_history have the rows of all
+    of them, with snapshot_id and snapshot_time.
 
     \b
     Example:

@@ -6,9 +6,8 @@ from pathlib import Path
 import click
 
 from echo_stream.cli.command import Command
-from echo_stream.cli.options.http import http_config, http_options, served
+from echo_stream.cli.options.http import HttpOptions, http_options, served
 from echo_stream.cli.options.shared import (
-    allow_local_modules,
     features_option,
     needed_state,
     state_option,
@@ -26,16 +25,14 @@ DEFAULT_ADDRESS = "127.0.0.1:8080"
 def serve(
     *,
     state: Path | None,
-    http: str | None,
-    http_token_file: Path | None,
+    http: HttpOptions,
     features: str | None,
-    **_: object,
 ) -> None:
-    """Serve the snapshots of a state, and a page that shows them, at 127.0.0.1:8080 or --http.
+    """Serve the snapshots of a state over HTTP, with a web page that shows them.
 
-    A consumer may be running over the state; `run --http` serves the same by itself.
-    --features, as the state was begun with, lets it tell why a sample is in the coreset.
-    SIGTERM and SIGINT end it.
+    The address is 127.0.0.1:8080, or that of --http. A run over the state may be active; `run
+    --http` serves the same itself. If the state was begun with --features, give the same here, to
+    be told why a sample is in the coreset. SIGTERM and SIGINT stop the server.
 
     \b
     Example:
@@ -46,9 +43,7 @@ def serve(
     from echo_stream.connectors.storage.snapshots import check_state  # noqa: PLC0415
 
     check_state(folder)
-    if features is not None:
-        allow_local_modules()
-    config = http_config(http or DEFAULT_ADDRESS, http_token_file)
+    config = http.config(DEFAULT_ADDRESS)
     signals = {signal.SIGTERM, signal.SIGINT}
     # Before any thread is started, so that the threads do not take them either.
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)

@@ -1,12 +1,13 @@
 """`echo-stream snapshots`: list, show, compare, export, plot, verify, pin and prune."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from echo_stream.cli.command import Command, Group
-from echo_stream.cli.options.parameters import Shape
+from echo_stream.cli.command import Group
+from echo_stream.cli.options.parameters import SHAPE
 from echo_stream.cli.options.shared import (
     data_format_option,
     format_option,
@@ -17,22 +18,73 @@ from echo_stream.cli.options.shared import (
 )
 from echo_stream.cli.output.output import emit, emit_parquet, emit_rows
 
+if TYPE_CHECKING:
+    from echo_stream.coreset.snapshot import Snapshot
+
 BY = ("label", "role", "cell", "sample")
 
 
-@click.command(cls=Command)
+@click.group(cls=Group)
+def snapshots() -> None:
+    """List, show, compare, export, plot, verify, pin and prune snapshots.
+
+    \b
+    Example:
+      echo-stream snapshots list --state DIR
+    """
+
+
+@snapshots.command("list")
+@state_option
+@format_option
+def list_(*, state: Path | None, output_format: str) -> None:
+    """List the snapshots of a state, oldest first.
+
+    \b
+    Example:
+      echo-stream snapshots list --state DIR --format table
+    """
+    from echo_stream.connectors.storage.snapshots import describe_snapshots  # noqa: PLC0415
+
+    emit_rows(describe_snapshots(needed_state(state)), output_format)
+
+
+@snapshots.command()
+@state_option
+@snapshot_option
+def show(*, state: Path | None, snapshot: str | None) -> None:
+    """Show the manifest of a snapshot, by default of the newest.
+
+    \b
+    Example:
+      echo-stream snapshots show --state DIR
+    """
+    from echo_stream.connectors.storage.snapshots import (  # noqa: PLC0415
+        open_snapshot,
+        snapshot_manifest,
+    )
+
+    with open_snapshot(state, snapshot) as unit:
+        emit(snapshot_manifest(unit))
+
+
+@snapshots.command()
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B", required=False)
 @state_option
-@option("--by", type=click.Choice(BY), help="Rows by this alone; default: all of them, as JSON.")
+@option(
+    "--by",
+    type=click.Choice(BY),
+    help="Print one row per label, role, cell or sample. Default: everything, as JSON.",
+)
 @data_format_option
 def diff(
     *, before: str, after: str | None, state: Path | None, by: str | None, output_format: str
 ) -> None:
-    """Compare snapshot A with B, by default the newest: ids within --state, or paths.
+    """Compare snapshot A with snapshot B, by default the newest.
 
-    Which samples entered, left and stayed, by label, role and cell, and how far the
-    counts of cells have drifted.
+    A and B are ids of snapshots in --state, or paths. The result has the samples that entered,
+    left and stayed, by label, role and cell, and how far the counts of cells have drifted.
 
     \b
     Example:
@@ -56,154 +108,19 @@ def diff(
         emit_rows(rows, output_format)
 
 
-def _rows(found: dict[str, Any], by: str) -> list[dict[str, Any]]:
-    """Return the part of a difference that is asked for, as rows."""
-    if by == "sample":
-        changes = ("entered", "left")
-        return [{"id": name, "change": change} for change in changes for name in found[change]]
-    rows: list[dict[str, Any]] | None = found[f"by_{by}"]
-    if rows is None:
-        msg = "the snapshots are of two generations, whose cells cannot be compared"
-        raise click.UsageError(msg)
-    return rows
-
-
-@click.command(cls=Command)
-@state_option
-@snapshot_option
-@format_option
-def verify(*, state: Path | None, snapshot: str | None, output_format: str) -> None:
-    """Check every byte of all snapshots, or of one, against their checksums.
-
-    Exit code 4 when one is damaged.
-
-    \b
-    Example:
-      echo-stream snapshots verify --state DIR
-    """
-    from echo_stream.connectors.storage.snapshots import verify_snapshots  # noqa: PLC0415
-    from echo_stream.errors import SnapshotError  # noqa: PLC0415
-
-    rows = verify_snapshots(state, snapshot)
-    emit_rows(rows, output_format)
-    damaged = [row["snapshot"] for row in rows if not row["whole"]]
-    if damaged:
-        msg = f"{len(damaged)} of {len(rows)} snapshots are damaged: {', '.join(damaged)}"
-        raise SnapshotError(msg)
-
-
-@click.command(cls=Command)
-@state_option
-@snapshot_option
-def pin(*, state: Path | None, snapshot: str | None) -> None:
-    """Keep a snapshot, the newest by default, from being pruned.
-
-    \b
-    Example:
-      echo-stream snapshots pin --state DIR
-    """
-    from echo_stream.connectors.storage.retention import pin_snapshot  # noqa: PLC0415
-
-    emit({"snapshot": pin_snapshot(state, snapshot), "pinned": True})
-
-
-@click.command(cls=Command)
-@state_option
-@snapshot_option
-def unpin(*, state: Path | None, snapshot: str | None) -> None:
-    """Let a snapshot, the newest by default, be pruned again.
-
-    \b
-    Example:
-      echo-stream snapshots unpin --state DIR --snapshot ID
-    """
-    from echo_stream.connectors.storage.retention import unpin_snapshot  # noqa: PLC0415
-
-    emit({"snapshot": unpin_snapshot(state, snapshot), "pinned": False})
-
-
-@click.command(cls=Command)
-@state_option
-@option("--keep", type=click.IntRange(1), help="How many of the newest stay.")
-@option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
-def prune(*, state: Path | None, keep: int | None, dry_run: bool) -> None:
-    """Remove all snapshots but the newest, those that are pinned and those being read.
-
-    A consumer may be running: `run --keep-snapshots N` does the same after each snapshot.
-
-    \b
-    Example:
-      echo-stream snapshots prune --state DIR --keep 10 --dry-run
-    """
-    if keep is None:
-        msg = "give --keep N, how many of the newest stay"
-        raise click.UsageError(msg)
-    from dataclasses import asdict  # noqa: PLC0415
-
-    from echo_stream.connectors.storage.retention import prune_snapshots  # noqa: PLC0415
-
-    emit(asdict(prune_snapshots(needed_state(state), keep=keep, dry_run=dry_run)))
-
-
-@click.group(cls=Group)
-def snapshots() -> None:
-    """List, show, compare, export, draw, verify, pin and prune snapshots.
-
-    \b
-    Example:
-      echo-stream snapshots list --state DIR
-    """
-
-
-for command in (diff, pin, prune, unpin, verify):
-    snapshots.add_command(command)
-
-
-@snapshots.command("list")
-@state_option
-@format_option
-def list_(*, state: Path | None, output_format: str) -> None:
-    """List the snapshots of a state, oldest first.
-
-    \b
-    Example:
-      echo-stream snapshots list --state DIR --format table
-    """
-    from echo_stream.connectors.storage.snapshots import describe_snapshots  # noqa: PLC0415
-
-    emit_rows(describe_snapshots(needed_state(state)), output_format)
-
-
-@snapshots.command()
-@state_option
-@snapshot_option
-def show(*, state: Path | None, snapshot: str | None) -> None:
-    """Show the manifest of a snapshot, the newest by default.
-
-    \b
-    Example:
-      echo-stream snapshots show --state DIR
-    """
-    from echo_stream.connectors.storage.snapshots import (  # noqa: PLC0415
-        open_snapshot,
-        snapshot_manifest,
-    )
-
-    with open_snapshot(state, snapshot) as unit:
-        emit(snapshot_manifest(unit))
-
-
 @snapshots.command()
 @click.argument("target", type=click.Path(path_type=Path))
 @state_option
 @snapshot_option
-@option("--image-shape", type=Shape(), help="Of images, where samples are vectors: 28,28.")
+@option("--image-shape", type=SHAPE,
+        help="Shape of images whose samples are vectors, such as 28,28.")  # fmt: skip
 def export(
     *, target: Path, state: Path | None, snapshot: str | None, image_shape: tuple[int, ...] | None
 ) -> None:
     """Write the rows of a snapshot to TARGET: .npz, .parquet, or a new folder of images.
 
-    The images lie in a sub-folder for each label; metadata.csv has ids, roles and weights.
+    The folder has a sub-folder of images for each label, and metadata.csv with ids, roles and
+    weights.
 
     \b
     Example:
@@ -212,7 +129,7 @@ def export(
     from echo_stream.connectors.inspect.export import export_snapshot  # noqa: PLC0415
 
     written = export_snapshot(_read(state, snapshot), target, image_shape=image_shape)
-    emit(_written(written))
+    emit({"written": str(written)})
 
 
 @snapshots.command()
@@ -229,18 +146,100 @@ def plot(*, target: Path, state: Path | None, snapshot: str | None, overwrite: b
     """
     from echo_stream.connectors.inspect.plot import plot_map  # noqa: PLC0415 - imports matplotlib
 
-    emit(_written(plot_map(_read(state, snapshot), target, overwrite=overwrite)))
+    emit({"written": str(plot_map(_read(state, snapshot), target, overwrite=overwrite))})
 
 
-def _read(state: Path | None, snapshot: str | None) -> Any:
+@snapshots.command()
+@state_option
+@snapshot_option
+@format_option
+def verify(*, state: Path | None, snapshot: str | None, output_format: str) -> None:
+    """Check every byte of all snapshots, or of one, against their checksums.
+
+    The exit code is 4 if one is damaged.
+
+    \b
+    Example:
+      echo-stream snapshots verify --state DIR
+    """
+    from echo_stream.connectors.storage.snapshots import verify_snapshots  # noqa: PLC0415
+    from echo_stream.errors import SnapshotError  # noqa: PLC0415
+
+    rows = verify_snapshots(state, snapshot)
+    emit_rows(rows, output_format)
+    damaged = [row["snapshot"] for row in rows if not row["whole"]]
+    if damaged:
+        msg = f"{len(damaged)} of {len(rows)} snapshots are damaged: {', '.join(damaged)}"
+        raise SnapshotError(msg)
+
+
+@snapshots.command()
+@state_option
+@snapshot_option
+def pin(*, state: Path | None, snapshot: str | None) -> None:
+    """Protect a snapshot, by default the newest, from being pruned.
+
+    \b
+    Example:
+      echo-stream snapshots pin --state DIR
+    """
+    from echo_stream.connectors.storage.retention import pin_snapshot  # noqa: PLC0415
+
+    emit({"snapshot": pin_snapshot(state, snapshot), "pinned": True})
+
+
+@snapshots.command()
+@state_option
+@snapshot_option
+def unpin(*, state: Path | None, snapshot: str | None) -> None:
+    """Let a snapshot, by default the newest, be pruned again.
+
+    \b
+    Example:
+      echo-stream snapshots unpin --state DIR --snapshot ID
+    """
+    from echo_stream.connectors.storage.retention import unpin_snapshot  # noqa: PLC0415
+
+    emit({"snapshot": unpin_snapshot(state, snapshot), "pinned": False})
+
+
+@snapshots.command()
+@state_option
+@option("--keep", type=click.IntRange(1), help="Number of the newest snapshots to keep.")
+@option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
+def prune(*, state: Path | None, keep: int | None, dry_run: bool) -> None:
+    """Remove old snapshots, but none that is pinned or being read.
+
+    A run may be active over the state; `run --keep-snapshots N` does the same after each snapshot.
+
+    \b
+    Example:
+      echo-stream snapshots prune --state DIR --keep 10 --dry-run
+    """
+    if keep is None:
+        msg = "give --keep N, the number of the newest snapshots to keep"
+        raise click.UsageError(msg)
+    from echo_stream.connectors.storage.retention import prune_snapshots  # noqa: PLC0415
+
+    emit(asdict(prune_snapshots(needed_state(state), keep=keep, dry_run=dry_run)))
+
+
+def _rows(found: dict[str, Any], by: str) -> list[dict[str, Any]]:
+    """Return the part of a difference that is asked for, as rows."""
+    if by == "sample":
+        changes = ("entered", "left")
+        return [{"id": name, "change": change} for change in changes for name in found[change]]
+    rows: list[dict[str, Any]] | None = found[f"by_{by}"]
+    if rows is None:
+        msg = "the snapshots are of two generations, whose cells cannot be compared"
+        raise click.UsageError(msg)
+    return rows
+
+
+def _read(state: Path | None, snapshot: str | None) -> "Snapshot":
     """Read the snapshot that the options name."""
     from echo_stream.connectors.storage.snapshot_files import read_snapshot  # noqa: PLC0415
     from echo_stream.connectors.storage.snapshots import open_snapshot  # noqa: PLC0415
 
     with open_snapshot(state, snapshot) as unit:
         return read_snapshot(unit)
-
-
-def _written(path: Path) -> dict[str, str]:
-    """Return what to print of a file that has been written."""
-    return {"written": str(path)}

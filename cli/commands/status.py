@@ -1,4 +1,4 @@
-"""`echo-stream status`: how a run goes on, asked from another shell."""
+"""`echo-stream status`: what a run is doing, asked from another shell."""
 
 from pathlib import Path
 from typing import Any
@@ -6,21 +6,23 @@ from typing import Any
 import click
 
 from echo_stream.cli.command import Command
-from echo_stream.cli.options.shared import format_option, option, state_option
+from echo_stream.cli.options.shared import format_option, needed_state, option, state_option
 from echo_stream.cli.output.output import emit, emit_rows, say
 
 
 @click.command(cls=Command)
 @state_option
 @format_option
-@option("--check", is_flag=True, help="Exit with 1 unless a run lives, and was heard of lately.")
+@option(
+    "--check", is_flag=True, help="Exit with code 1 unless a run is active and has reported lately."
+)
 @click.pass_context
 def status(ctx: click.Context, *, state: Path | None, output_format: str, check: bool) -> None:
-    """Show how the run over a state goes on, or how the last one ended.
+    """Show what the run over a state is doing, or how the last one ended.
 
-    `life` is alive, ended, gone (it died without a word; the next run goes on from the
-    newest checkpoint), or never (no run has begun yet). Where a group shares the state,
-    `members` has as much of each of its processes, and `partitions` positions and lag.
+    `life` is alive, ended, gone (the process died; the next run continues from the newest
+    checkpoint), or never (no run has begun yet). If a group shares the state, `members` describes
+    each of its processes, and `partitions` has positions and lag.
 
     \b
     Example:
@@ -31,12 +33,10 @@ def status(ctx: click.Context, *, state: Path | None, output_format: str, check:
         read_state_status,
     )
 
-    if state is None:
-        msg = "give --state DIR"
-        raise click.UsageError(msg)
-    found = read_state_status(state)
+    folder = needed_state(state)
+    found = read_state_status(folder)
     if found["life"] != "alive":
-        say(_no_run(state, found))
+        say(_no_run(folder, found))
     if output_format == "json":
         emit(found)
     elif "group" in found:
@@ -48,7 +48,7 @@ def status(ctx: click.Context, *, state: Path | None, output_format: str, check:
 
 
 def _show_group(found: dict[str, Any]) -> None:
-    """Print how a group goes on: itself, its processes and its partitions."""
+    """Print the status of a group, its processes and its partitions."""
     whole = {name: value for name, value in found.items() if not isinstance(value, (dict, list))}
     emit_rows([whole], "table")
     names = ("member", "life", "phase", "samples", "rate", "lag_records_total", "age_s")
@@ -59,17 +59,18 @@ def _show_group(found: dict[str, Any]) -> None:
 
 
 def _no_run(state: Path, found: dict[str, Any]) -> str:
-    """Return what to say where no run lives."""
+    """Return what to say where no run is active."""
     if found["life"] == "never":
         return f"no run has begun over {state} yet"
     if "group" in found:
-        ended = "died, and those that come next go on" if found["life"] == "gone" else "left"
-        return f"no member of group {found['group']} lives over {state}; the last ones have {ended}"
+        ended = "died; the next ones continue" if found["life"] == "gone" else "left"
+        return f"no member of group {found['group']} is active over {state}; the last ones {ended}"
     if found["life"] == "ended":
         return (
-            f"no run lives over {state}; the last one stopped at {found['updated']}: {found['why']}"
+            f"no run is active over {state}; the last one stopped at {found['updated']}: "
+            f"{found['why']}"
         )
     return (
-        f"no run lives over {state}; the last one (pid {found['pid']} on {found['host']}) died "
-        f"after {found['updated']}, and the next one goes on from its newest checkpoint"
+        f"no run is active over {state}; the last one (pid {found['pid']} on {found['host']}) died "
+        f"after {found['updated']}; the next one continues from the newest checkpoint"
     )

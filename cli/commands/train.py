@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from echo_stream.cli.command import Command
-from echo_stream.cli.options.parameters import Interval
+from echo_stream.cli.options.parameters import INTERVAL
 from echo_stream.cli.options.shared import (
-    allow_local_modules,
-    device_option,
     format_option,
     option,
-    seed_option,
     snapshot_option,
     state_option,
 )
-from echo_stream.cli.options.train import model_options, recipe_config, recipe_options
+from echo_stream.cli.options.train import training_options
 from echo_stream.cli.output.output import emit, emit_rows, progress, say, warn_provisional
 
 if TYPE_CHECKING:
@@ -26,41 +23,30 @@ if TYPE_CHECKING:
 
     from echo_stream.connectors.training.comparison import Subset
     from echo_stream.connectors.training.job import Trained
+    from echo_stream.run.schedule import Every
+    from echo_stream.training.config import TrainConfig
     from echo_stream.training.loop import Progress
 
 
 @click.command(cls=Command)
 @state_option
 @snapshot_option
-@option(
-    "--compare",
-    metavar="KIND[,KIND]",
-    help="Train the recipe on as many labelled samples of --data too: random, balanced.",
-)
-@option("--data", type=click.Path(path_type=Path), help="The snapshot's source, for --compare.")
+@option("--compare", metavar="KIND[,KIND]",
+        help="Also train on as many samples of --data: random, balanced, or both.")  # fmt: skip
+@option("--data", type=click.Path(path_type=Path),
+        help="Data that the snapshot was made of, for --compare.")  # fmt: skip
 @format_option
-@option("--out", type=click.Path(path_type=Path), help="Folder for models; default: the state's.")
-@option(
-    "--train-checkpoint-every",
-    type=Interval(),
-    default="30s",
-    help="Steps, or a time such as 30s, after which an interrupted training can go on; or never.",
-)
-@option(
-    "--warm-start/--no-warm-start",
-    default=False,
-    help="Begin with the weights of the state's current model, where they fit.",
-)
-@option(
-    "--promote/--no-promote",
-    default=False,
-    help="Make it the current model, unless it is worse than the last on held-out samples.",
-)
-@model_options
-@recipe_options
-@device_option
-@seed_option
-def train(
+@option("--out", type=click.Path(path_type=Path),
+        help="Folder to write models to. Default: models in --state.")  # fmt: skip
+@option("--train-checkpoint-every", type=INTERVAL, default="30s",
+        help="How often to write a checkpoint, from which an interrupted training continues: "
+             "steps, a time such as 30s, or never.")  # fmt: skip
+@option("--warm-start/--no-warm-start", default=False,
+        help="Start from the weights of the state's current model, where they fit.")  # fmt: skip
+@option("--promote/--no-promote", default=False,
+        help="Make the model the current one, unless it is worse on held-out samples.")  # fmt: skip
+@training_options
+def train(  # noqa: PLR0913 - one for each option or group of options
     *,
     state: Path | None,
     snapshot: str | None,
@@ -70,9 +56,11 @@ def train(
     warm_start: bool,
     promote: bool,
     output_format: str,
-    **values: Any,
+    train_checkpoint_every: "Every | None",
+    test: Path | None,
+    config: "TrainConfig",
 ) -> None:
-    """Train a model on a snapshot, the newest by default, and score it.
+    """Train a model on a snapshot, by default the newest, and test it.
 
     \b
     Example:
@@ -83,39 +71,36 @@ def train(
         msg = "give --state DIR, or --snapshot PATH with --out DIR"
         raise click.UsageError(msg)
     subsets = _subsets(compare)
-    if subsets and (data is None or values["test"] is None):
-        msg = "--compare needs --data, the source of the snapshot, and --test to score on"
+    if subsets and (data is None or test is None):
+        msg = "--compare needs --data, the source of the snapshot, and --test to test on"
         raise click.UsageError(msg)
     from echo_stream.connectors.storage.snapshots import find_snapshot  # noqa: PLC0415
     from echo_stream.connectors.training.job import train_on_snapshot  # noqa: PLC0415
 
-    allow_local_modules()
-    config = recipe_config(values)
     if config.task == "regression" and config.structure_weight > 0:
-        say("regression has no pairs of equal labels; the structural loss is off")
+        say("the structural loss is off: a regression has no pairs of equal labels")
     unit = find_snapshot(state, snapshot)
     warn_provisional(unit)
-    every = values["train_checkpoint_every"]
     # What a user's model prints is not part of the result.
     with training_bar() as show, contextlib.redirect_stdout(sys.stderr):
         trained = train_on_snapshot(
             unit,
             config,
-            test=values["test"],
+            test=test,
             models=models,
             progress=show("coreset"),
-            on_resume=lambda steps: say(f"going on after step {steps} of an interrupted training"),
-            every=every,
+            on_resume=lambda steps: say(f"continuing an interrupted training after step {steps}"),
+            every=train_checkpoint_every,
             warm_start=warm_start,
             promote=promote,
         )
         rows = []
-        if subsets and data is not None:
+        if subsets and data is not None and test is not None:
             from echo_stream.connectors.training.comparison import compare_subsets  # noqa: PLC0415
 
             rows = compare_subsets(
-                trained, data, subsets, test=values["test"], models=models, progress=show,
-                every=every,
+                trained, data, subsets, test=test, models=models, progress=show,
+                every=train_checkpoint_every,
             )  # fmt: skip
     _tell(trained, rows, output_format)
 

@@ -1,4 +1,4 @@
-"""`echo-stream why`: why a sample is in the coreset, or what beat it."""
+"""`echo-stream why`: why a sample is in the coreset or not."""
 
 from pathlib import Path
 
@@ -6,7 +6,6 @@ import click
 
 from echo_stream.cli.command import Command
 from echo_stream.cli.options.shared import (
-    allow_local_modules,
     device_option,
     features_option,
     needed_state,
@@ -20,16 +19,16 @@ from echo_stream.cli.output.output import emit, say
 @click.argument("sample_id", metavar="ID")
 @state_option
 @option("--data", type=click.Path(path_type=Path),
-        help="Data file with the sample, to see what beats one that is not held.")  # fmt: skip
+        help="Data file with the sample, to explain one that is not stored.")  # fmt: skip
 @features_option
 @device_option
 def why(
     *, sample_id: str, state: Path | None, data: Path | None, features: str | None, device: str
 ) -> None:
-    """Say where the sample of ID stands, by the newest checkpoint of a state.
+    """Explain why a sample is in the coreset or not, by the newest checkpoint of a state.
 
-    Its cell, rank, distance and role; whether that is certified, or what is in doubt;
-    what goes before it; where in Kafka it came from, and since which snapshot it is in.
+    The result has its cell, rank, distance and role; whether they are certified; the samples that
+    precede it; its place in Kafka; and the first snapshot that it is in.
 
     \b
     Example:
@@ -38,8 +37,6 @@ def why(
     folder = needed_state(state)
     from echo_stream.connectors.inspect.why import why_sample  # noqa: PLC0415 - imports torch
 
-    if features is not None:
-        allow_local_modules()
     told = why_sample(folder, sample_id, data=data, features=features, device=device)
     say(told["why"])
     emit(told)

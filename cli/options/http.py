@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from echo_stream.cli.options.secrets import secret
-from echo_stream.cli.options.shared import option, together
+from echo_stream.cli.options.environment import secret
+from echo_stream.cli.options.shared import gathered, option
 from echo_stream.cli.output.output import say
 
 if TYPE_CHECKING:
@@ -19,22 +20,34 @@ if TYPE_CHECKING:
 
 token_file_option = option(
     "--http-token-file", type=click.Path(path_type=Path),
-    help="File with the token that HTTP requests must bear; or set ECHO_STREAM_HTTP_TOKEN.",
+    help="File with the token that HTTP requests must carry. Or set ECHO_STREAM_HTTP_TOKEN.",
 )  # fmt: skip
-http_options = together(
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpOptions:
+    """Where the HTTP app listens, and for whom."""
+
+    http: str | None
+    http_token_file: Path | None
+
+    def config(self, default: str | None = None) -> "HttpConfig | None":
+        """Return the configuration of the app; None where HTTP is off."""
+        address = self.http or default
+        if address is None:
+            return None
+        from echo_stream.connectors.http import HttpConfig  # noqa: PLC0415 - imports FastAPI
+
+        return HttpConfig.parse(address, secret("http_token", self.http_token_file))
+
+
+http_options = gathered(
+    "http", HttpOptions,
     option("--http", metavar="HOST:PORT",
-           help="Serve snapshots, a page and metrics there; beyond loopback only with a token."),
+           help="Serve snapshots, a web page and metrics at this address. An address beyond "
+                "loopback needs a token."),
     token_file_option,
 )  # fmt: skip
-
-
-def http_config(address: str | None, token_file: Path | None) -> "HttpConfig | None":
-    """Return what the options and the variable of the token say; None where HTTP is off."""
-    if address is None:
-        return None
-    from echo_stream.connectors.http import HttpConfig  # noqa: PLC0415 - imports FastAPI
-
-    return HttpConfig.parse(address, secret("http_token", token_file))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from echo_stream.cli.options.parameters import ClientOptions, Interval, Size
+from echo_stream.cli.options.parameters import Parsed
 from echo_stream.errors import ConfigError
 
 _FILE = "echo_stream.config"  # key of the context's shared store: the file that was read
@@ -174,12 +174,8 @@ def _needed(option: Setting) -> tuple[tuple[type, ...], str]:
         return (int,), "a whole number"
     if isinstance(option.type, click.types.FloatParamType):
         return (int, float), "a number"
-    if isinstance(option.type, Interval | Size):
-        is_size = isinstance(option.type, Size)
-        kind = 'bytes, or text such as "512MiB"' if is_size else 'samples, or text such as "30s"'
-        return (int, str), f"a number of {kind}"
-    if isinstance(option.type, ClientOptions):
-        return (dict,), "a table of the client's options"
+    if isinstance(option.type, Parsed):
+        return option.type.types, option.type.needed
     words = "text, or a list of texts" if option.multiple else "text"
     if isinstance(option.type, click.Choice):
         words += f" ({', '.join(map(str, option.type.choices))})"

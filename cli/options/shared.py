@@ -9,11 +9,14 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from echo_stream.cli.options.settings import Setting
+
+if TYPE_CHECKING:
+    from echo_stream.config import EngineConfig
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
@@ -28,6 +31,36 @@ def option(*names: str, **settings: Any) -> Decorator[Any]:
     return click.option(*names, cls=Setting, envvar=variable, show_envvar=True, **settings)
 
 
+def names_of(*options: Decorator[Any]) -> list[str]:
+    """Return the names of the parameters that options add to a command."""
+    params = click.command()(together(*options)(lambda: None)).params
+    return [str(each.name) for each in params]
+
+
+def gathered(name: str, make: Callable[..., Any], *options: Decorator[Any]) -> Decorator[Any]:
+    """Return a decorator that adds options, and gives the command one object made of them.
+
+    Parameters
+    ----------
+    name : str
+        The command's parameter for the object.
+    make : callable
+        Makes it of the values of the options, by name: a function, or a dataclass.
+    options : decorator
+    """
+    names = names_of(*options)
+
+    def decorate(command: Any) -> Any:
+        @wraps(command)
+        def wrapped(**values: Any) -> Any:
+            made = make(**{each: values.pop(each) for each in names})
+            return command(**{name: made}, **values)
+
+        return together(*options)(wrapped)
+
+    return decorate
+
+
 def together(*decorators: Decorator[Any]) -> Decorator[Any]:
     """Return one decorator that applies several, the first outermost."""
 
@@ -39,72 +72,14 @@ def together(*decorators: Decorator[Any]) -> Decorator[Any]:
     return decorate
 
 
-data_argument = click.argument("data", type=click.Path(path_type=Path))
-state_option = option("--state", type=click.Path(path_type=Path), help="The state folder.")
-snapshot_option = option(
-    "--snapshot", metavar="ID|PATH", help="A snapshot's id within --state, or its path."
-)
-device_option = option("--device", default="auto", help="auto, cpu, cuda or cuda:i.")
-seed_option = option("--seed", type=int, default=0, help="Fixes everything random.")
-format_option = option(
-    "--format", "output_format", type=click.Choice(["json", "table"]), default="json",
-    help="JSON for programs, a table for people.",
-)  # fmt: skip
-data_format_option = option(
-    "--format", "output_format", type=click.Choice(["json", "table", "csv", "parquet"]),
-    default="json", help="JSON, CSV or Parquet for programs, a table for people.",
-)  # fmt: skip
-servers_option = option(
-    "--bootstrap-servers", metavar="HOST:PORT[,...]", help="Kafka brokers to connect to first."
-)
+def find_local_modules(_: click.Context, __: click.Parameter, spec: str | None) -> str | None:
+    """Let `module:attribute` name a module in the working folder, as `python -m` would.
 
-features_option = option(
-    "--features", metavar="MODULE:ATTRIBUTE",
-    help="A torch module, or a function of arrays, that makes the vectors in which samples are "
-         "measured; default: samples as they are.",
-)  # fmt: skip
-
-_ENGINE_OPTIONS = {
-    "budget": option("--budget", type=int, default=1_000,
-                     help="Rows of the coreset; under --preset paper those of the core."),
-    "preset": option("--preset", default="default", help="default, or paper: as published."),
-    "cells": option("--cells", help="grid, grid-budget or codebook; default: by preset."),
-    "latent": option("--latent", help="encoder, pca or identity; default: by preset."),
-    "rank": option("--rank", help="center, uniform or mixed; default: by preset."),
-    "support": option("--support", type=int,
-                      help="Support samples per cell, on top of the budget; --preset paper only."),
-    "support_share": option("--support-share", type=float, default=0.0,
-                            help="Share of the budget for support, at most a half; other presets."),
-    "balance": option("--balance", default="none",
-                      help="class: as many rows of each label, as far as there are samples."),
-    "encoder": option("--encoder", default="mlp", help="linear or mlp."),
-    "objective": option(
-        "--objective", default="profile", help="What the encoder keeps: profile or pairwise."
-    ),
-    "latent_dim": option("--latent-dim", type=int, default=2, help="Axes of the latent space."),
-    "epochs": option("--epochs", type=int, default=40, help="Passes of the encoder's training."),
-    "standardise": option("--standardise/--no-standardise", default=False,
-                          help="Centre and scale each feature."),
-    "warmup": option("--warmup", type=int, default=10_000,
-                     help="Samples that the generation is trained on: a stream's first, or a "
-                          "uniform sample of a build's."),
-    "expected_n": option("--expected-n", type=int,
-                         help="Samples a stream is expected to bring; sets the grid's side."),
-    "features": features_option,
-    "auto_regenerate": option("--auto-regenerate/--no-auto-regenerate", default=None,
-                              show_default=False,
-                              help="Train again when a stream has drifted, unless --generation "
-                                   "names what to keep; default: not under --preset paper."),
-    "on_duplicate": option(
-        "--on-duplicate", default="count",
-        help="count, or replace: a sample takes the place of one of its id that is held.",
-    ),
-    "max_text_bytes": option(
-        "--max-text-bytes", type=int, default=300,
-        help="Samples with a longer id, or label that is text, are refused (UTF-8).",
-    ),
-    "seed": seed_option,
-}  # fmt: skip
+    The callback of the options that take one.
+    """
+    if spec is not None and ":" in spec and os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path holds text
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+    return spec
 
 
 def needed_state(state: Path | None) -> Path:
@@ -115,29 +90,90 @@ def needed_state(state: Path | None) -> Path:
     return state
 
 
-def engine_options(command: Any) -> Any:
-    """Add the options of the engine; the command gets them as `engine_config`."""
+data_argument = click.argument("data", type=click.Path(path_type=Path))
+state_option = option("--state", type=click.Path(path_type=Path), help="The state folder.")
+snapshot_option = option(
+    "--snapshot", metavar="ID|PATH", help="Id of a snapshot in --state, or path of a snapshot."
+)
+device_option = option(
+    "--device", default="auto", help="Device to compute on: auto, cpu, cuda or cuda:i."
+)
+seed_option = option("--seed", type=int, default=0, help="Seed of everything random.")
+format_option = option(
+    "--format", "output_format", type=click.Choice(["json", "table"]), default="json",
+    help="Format of the output: json for programs, table for people.",
+)  # fmt: skip
+data_format_option = option(
+    "--format", "output_format", type=click.Choice(["json", "table", "csv", "parquet"]),
+    default="json",
+    help="Format of the output: json, csv or parquet for programs, table for people.",
+)  # fmt: skip
+servers_option = option(
+    "--bootstrap-servers", metavar="HOST:PORT[,...]", help="Kafka brokers to connect to first."
+)
+features_option = option(
+    "--features", metavar="MODULE:ATTRIBUTE", callback=find_local_modules,
+    help="A torch module, or a function of arrays, that computes the vectors between which "
+         "distances are measured. Default: the samples themselves.",
+)  # fmt: skip
 
-    @wraps(command)
-    def wrapped(**values: Any) -> Any:
-        from echo_stream.config import EngineConfig  # noqa: PLC0415 - imports torch
-        from echo_stream.generation.features import resolve_features  # noqa: PLC0415
 
-        config = EngineConfig(**{name: values.pop(name) for name in _ENGINE_OPTIONS})
-        if config.features is not None:
-            allow_local_modules()
-            resolve_features(config.features)  # refused now, not when samples have been read
-        return command(engine_config=config, **values)
+def _engine_config(**values: Any) -> "EngineConfig":
+    """Return the engine's configuration; features that cannot be loaded are refused at once."""
+    from echo_stream.config import EngineConfig  # noqa: PLC0415 - imports numpy
+    from echo_stream.generation.features import resolve_features  # noqa: PLC0415
 
-    return together(
-        *_ENGINE_OPTIONS.values(),
-        option("--generation", type=click.Path(path_type=Path),
-               help="Use a trained generation: its folder, or a snapshot built with --out."),
-        device_option,
-    )(wrapped)  # fmt: skip
+    config = EngineConfig(**values)
+    if config.features is not None:
+        resolve_features(config.features)
+    return config
 
 
-def allow_local_modules() -> None:
-    """Let `module:attribute` name a module in the working folder, as `python -m` would."""
-    if os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path holds text
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+_config_options = gathered(
+    "engine_config", _engine_config,
+    option("--budget", type=int, default=1_000,
+           help="Rows of the coreset. With --preset paper, rows of the core."),
+    option("--preset", default="default",
+           help="Set of defaults: default, or paper for the published algorithm."),
+    option("--cells",
+           help="Kind of cells: grid, grid-budget or codebook. Default: depends on --preset."),
+    option("--latent",
+           help="Kind of latent space: encoder, pca or identity. Default: depends on --preset."),
+    option("--rank",
+           help="Order of the samples in a cell: center, uniform or mixed. Default: depends on "
+                "--preset."),
+    option("--support", type=int,
+           help="Support samples per cell, in addition to --budget. Only with --preset paper."),
+    option("--support-share", type=float, default=0.0,
+           help="Share of --budget for support samples, at most 0.5. Not with --preset paper."),
+    option("--balance", default="none",
+           help="With class, the coreset has as many rows of each label, as far as there are "
+                "samples."),
+    option("--encoder", default="mlp", help="Architecture of the encoder: linear or mlp."),
+    option("--objective", default="profile", help="Objective of the encoder: profile or pairwise."),
+    option("--latent-dim", type=int, default=2, help="Dimensions of the latent space."),
+    option("--epochs", type=int, default=40, help="Epochs for which the encoder is trained."),
+    option("--standardise/--no-standardise", default=False, help="Centre and scale each feature."),
+    option("--warmup", type=int, default=10_000,
+           help="Number of samples to train the generation on: the first ones of a stream, or a "
+                "uniform sample of a data set."),
+    option("--expected-n", type=int,
+           help="Number of samples that the stream is expected to have. It decides how fine the "
+                "grid is."),
+    features_option,
+    option("--auto-regenerate/--no-auto-regenerate", default=None, show_default=False,
+           help="Train a new generation when the stream has drifted, unless --generation is "
+                "given. Default: on, but off with --preset paper."),
+    option("--on-duplicate", default="count",
+           help="What a sample with the id of a stored one does: count, which counts both, or "
+                "replace, which replaces the stored one."),
+    option("--max-text-bytes", type=int, default=300,
+           help="Reject samples whose id or text label is longer (UTF-8)."),
+    seed_option,
+)  # fmt: skip
+engine_options = together(
+    _config_options,
+    option("--generation", type=click.Path(path_type=Path),
+           help="A trained generation to use: its folder, or a snapshot built with --out."),
+    device_option,
+)  # fmt: skip

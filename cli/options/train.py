@@ -1,92 +1,129 @@
 """Options of a training: the model, the recipe, and what it runs on."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from echo_stream.cli.options.parameters import Shape
-from echo_stream.cli.options.shared import option, together
+from echo_stream.cli.options.parameters import SHAPE
+from echo_stream.cli.options.shared import (
+    device_option,
+    find_local_modules,
+    gathered,
+    names_of,
+    option,
+    seed_option,
+    together,
+)
 
 if TYPE_CHECKING:
     from echo_stream.training.config import TrainConfig
 
-model_options = together(
-    option(
-        "--model",
-        default="lenet",
-        help="lenet, resnet18, mlp, logistic or module:factory.",
-    ),
-    option(
-        "--test",
-        type=click.Path(path_type=Path),
-        help="Labelled data to score on, as for build.",
-    ),
-    option(
-        "--input-shape",
-        type=Shape(),
-        help="Shape in which the model takes a sample, such as 1,28,28.",
-    ),
-    option("--train-epochs", type=click.IntRange(1), default=200, help="Passes over the core."),
-    option(
-        "--train-steps", type=click.IntRange(1), help="Optimiser steps, instead of --train-epochs."
-    ),
-)
-
-_RECIPE = {
-    "task": option("--task", type=click.Choice(["classification", "regression"]),
-                   default="classification", help="What labels are; regression has no pairs, so "
-                                                  "the structural loss is off."),
-    "batch_size": option("--batch-size", type=int, default=256, help="Core samples a step."),
-    "optimiser": option("--optimiser", type=click.Choice(["sgd", "adam", "adamw"]), default="sgd",
-                        help="What takes the steps."),
-    "schedule": option("--schedule", type=click.Choice(["cosine", "linear", "constant"]),
-                       default="cosine", help="How the learning rate falls."),
-    "lr": option("--lr", type=float, help="Learning rate; default: 0.1 for sgd, 0.001 for others."),
-    "momentum": option("--momentum", type=float, default=0.9, help="Of sgd."),
-    "weight_decay": option("--weight-decay", type=float, default=5e-4, help="Of the optimiser."),
-    "max_grad_norm": option("--max-grad-norm", type=float, default=5.0,
-                            help="Cut longer gradients to this length; 0: never."),
-    "structure_weight": option("--structure-weight", type=float, default=0.5,
-                               help="The paper's lambda."),
-    "margin": option("--margin", type=float, default=1.0, help="The paper's m."),
-    "support_per_step": option("--support-per-step", type=int, default=64, help="The paper's K."),
-    "psi": option("--psi", type=click.Choice(["concatenate", "mixup"]), default="concatenate",
-                  help="How core and support join."),
-    "mixup_alpha": option("--mixup-alpha", type=float, default=1.0,
-                          help="Shares of a mixture come from Beta(alpha, alpha)."),
-    "gamma": option("--gamma", type=float, default=1.0,
-                    help="Where support lies between its cell's mean (0) and itself (1), or "
-                         "beyond."),
-    "sample_weights": option("--sample-weights", default="auto",
-                             type=click.Choice(["auto", "none", "sqrt", "full"]),
-                             help="What samples weigh: none, all the same; full, how many they "
-                                  "stand for; sqrt, the root of that; auto, from none to full as "
-                                  "a class has more rows, and none under --preset paper and "
-                                  "--balance class."),
-    "augment": option("--augment", type=click.Choice(["crop", "flip"]), multiple=True,
-                      help="Random changes of images; may be repeated."),
-    "train_features": option("--train-features", metavar="MODULE:ATTRIBUTE",
-                             help="What makes the vectors that the model takes; default: samples "
-                                  "as they are."),
-    "mixed_precision": option("--mixed-precision/--no-mixed-precision", default=False,
-                              help="Compute in bfloat16 where that is safe; for a GPU."),
-    "compile": option("--compile/--no-compile", default=False,
-                      help="Let torch compile the model first; for long trainings."),
-    "evaluations": option("--evaluations", type=int, default=20,
-                          help="Points of the learning curve, each of which scores the model."),
-    "threads": option("--threads", type=int, help="CPU threads; default: all."),
-}  # fmt: skip
-
-recipe_options = together(*_RECIPE.values())
+test_option = option(
+    "--test", type=click.Path(path_type=Path),
+    help="Labelled data to test on, in a format that build reads.",
+)  # fmt: skip
 
 
-def recipe_config(values: dict[str, Any]) -> "TrainConfig":
-    """Return the training's settings from the values of `model_options` and `recipe_options`."""
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which model is trained, how long, and what it is tested on."""
+
+    model: str
+    test: Path | None
+    input_shape: tuple[int, ...] | None
+    train_epochs: int
+    train_steps: int | None
+
+
+_MODEL = (
+    option("--model", default="lenet", callback=find_local_modules,
+           help="Model to train: lenet, resnet18, mlp, logistic or module:factory."),
+    option("--input-shape", type=SHAPE,
+           help="Shape in which the model takes a sample, such as 1,28,28."),
+    option("--train-epochs", type=click.IntRange(1), default=200,
+           help="Number of passes over the core."),
+    option("--train-steps", type=click.IntRange(1),
+           help="Number of optimiser steps, instead of --train-epochs."),
+)  # fmt: skip
+_TRAINING = (
+    *_MODEL,
+    option("--task", type=click.Choice(["classification", "regression"]), default="classification",
+           help="What labels are. A regression trains without the structural loss, which needs "
+                "pairs of equal labels."),
+    option("--batch-size", type=int, default=256, help="Core samples per step."),
+    option("--optimiser", type=click.Choice(["sgd", "adam", "adamw"]), default="sgd",
+           help="Optimiser of the model's weights."),
+    option("--schedule", type=click.Choice(["cosine", "linear", "constant"]), default="cosine",
+           help="How the learning rate falls."),
+    option("--lr", type=float, help="Learning rate. Default: 0.1 for sgd, 0.001 for the others."),
+    option("--momentum", type=float, default=0.9, help="Momentum of sgd."),
+    option("--weight-decay", type=float, default=5e-4, help="Weight decay of the optimiser."),
+    option("--max-grad-norm", type=float, default=5.0,
+           help="Clip gradients to this norm. With 0, never."),
+    option("--structure-weight", type=float, default=0.5,
+           help="Weight of the structural loss: the paper's lambda."),
+    option("--margin", type=float, default=1.0,
+           help="Margin of the structural loss: the paper's m."),
+    option("--support-per-step", type=int, default=64,
+           help="Support samples per step: the paper's K."),
+    option("--psi", type=click.Choice(["concatenate", "mixup"]), default="concatenate",
+           help="How core and support samples are combined."),
+    option("--mixup-alpha", type=float, default=1.0,
+           help="Draw the shares of a mixture from Beta(alpha, alpha)."),
+    option("--gamma", type=float, default=1.0,
+           help="Where a support sample is placed: from its cell's mean (0) to itself (1), or "
+                "beyond."),
+    option("--sample-weights", default="auto", type=click.Choice(["auto", "none", "sqrt", "full"]),
+           help="Weights of samples: none, all the same; full, the number of samples that each "
+                "stands for; sqrt, the square root of that; auto, from none to full as classes "
+                "have more rows, and none with --preset paper or --balance class."),
+    option("--augment", type=click.Choice(["crop", "flip"]), multiple=True,
+           help="Change images at random. May be given several times."),
+    option("--train-features", metavar="MODULE:ATTRIBUTE", callback=find_local_modules,
+           help="What computes the vectors that the model takes. Default: the samples themselves."),
+    option("--mixed-precision/--no-mixed-precision", default=False,
+           help="Compute in bfloat16 where that is safe. For a GPU."),
+    option("--compile/--no-compile", default=False,
+           help="Compile the model first. For long trainings."),
+    option("--evaluations", type=int, default=20,
+           help="Points of the learning curve. The model is tested at each."),
+    option("--threads", type=int, help="CPU threads. Default: all."),
+    device_option,
+    seed_option,
+)  # fmt: skip
+
+
+def _train_config(
+    *,
+    train_epochs: int,
+    train_steps: int | None,
+    train_features: str | None,
+    lr: float | None,
+    **others: Any,
+) -> "TrainConfig":
+    """Return the settings of a training."""
     from echo_stream.training.config import DEFAULT_LR, TrainConfig  # noqa: PLC0415
 
-    recipe = {name: values[name] for name in (*_RECIPE, "model", "input_shape", "device", "seed")}
-    recipe["features"] = recipe.pop("train_features")
-    if recipe["lr"] is None:
-        recipe["lr"] = DEFAULT_LR[recipe["optimiser"]]
-    return TrainConfig(epochs=values["train_epochs"], steps=values["train_steps"], **recipe)
+    return TrainConfig(
+        epochs=train_epochs,
+        steps=train_steps,
+        features=train_features,
+        lr=DEFAULT_LR[others["optimiser"]] if lr is None else lr,
+        **others,
+    )
+
+
+model_options = gathered("model", ModelOptions, *_MODEL, test_option)
+training_options = together(gathered("config", _train_config, *_TRAINING), test_option)
+
+
+def check_training(ctx: click.Context) -> None:
+    """Refuse a training that a call of `train` would not begin.
+
+    Raises
+    ------
+    ConfigError
+    """
+    _train_config(**{name: ctx.params[name] for name in names_of(*_TRAINING)})

@@ -21,10 +21,10 @@ _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
 
 log_options = together(
     option("--log-level", type=click.Choice(LEVELS), show_default=False,
-           help="What to log; default: warnings, and a status line a minute where stderr is no "
-                "terminal. The Kafka client's own lines come from warning on, or with debug all."),
+           help="Lowest level to log. Default: warnings, and a status line every minute if stderr "
+                "is not a terminal. The Kafka client logs warnings, and with debug everything."),
     option("--log-format", type=click.Choice(["text", "json"]), default="text",
-           help="Lines for people, or one JSON object a line."),
+           help="Format of the log: text for people, json for programs, one object per line."),
 )  # fmt: skip
 
 

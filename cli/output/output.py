@@ -112,7 +112,7 @@ def emit_parquet(table: "pa.Table") -> None:
     import pyarrow.parquet as pq  # noqa: PLC0415 - slow to import
 
     if sys.stdout.isatty():
-        msg = "--format parquet is no text; send it to a file: > rows.parquet"
+        msg = "--format parquet is not text; send it to a file: > rows.parquet"
         raise click.UsageError(msg)
     content = io.BytesIO()  # Parquet is not written to a pipe
     pq.write_table(table, content)
@@ -150,7 +150,7 @@ def _bar() -> "Progress":
 def _words(err: Exception) -> str:
     """Return what an error says."""
     if isinstance(err, UnicodeEncodeError):
-        return f"{err.object!r} is no UTF-8, and has to be here"
+        return f"{err.object!r} is not UTF-8, which is needed here"
     return err.format_message() if isinstance(err, click.ClickException) else str(err)
 
 

@@ -113,7 +113,7 @@ def test_a_run_that_was_killed_is_gone(data: Path, state: Path) -> None:
     rewrite(state, phase="running", process_started_s=1.0, pid=os.getpid())
     result = run_command("status", "--state", state)
     assert result.json()["life"] == "gone"
-    assert "goes on from its newest checkpoint" in result.stderr
+    assert "continues from the newest checkpoint" in result.stderr
 
 
 @pytest.mark.parametrize(("age_s", "life"), [(1, "alive"), (60, "gone")])

@@ -1,5 +1,6 @@
 """The command line as a whole: help, environment, exit codes, logging, start-up, Ctrl-C."""
 
+import inspect
 import logging
 import os
 import signal
@@ -64,6 +65,35 @@ def test_help_lists_every_command(group: tuple[str, ...]) -> None:
     assert command.commands
     for name in command.commands:
         assert f" {name} " in help_of(*group)
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_help_begins_with_a_sentence(path: tuple[str, ...]) -> None:
+    """It is all that the list of commands shows, and all that fits there."""
+    first, *_ = str(COMMANDS[path].help).split("\n\n")
+    assert first[0].isupper()
+    assert first.endswith(".")
+    assert ". " not in first
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_options_are_explained_in_sentences(path: tuple[str, ...]) -> None:
+    """A table of them can be read by whoever has not seen the project."""
+    for option in COMMANDS[path].params:
+        if isinstance(option, click.Option):
+            words = str(option.help)
+            assert words[0].isupper(), option.opts
+            assert words.endswith("."), option.opts
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_option_has_a_type(path: tuple[str, ...]) -> None:
+    """No command takes its options as a dictionary that nothing checks."""
+    function = COMMANDS[path].callback
+    assert function is not None
+    parameters = inspect.signature(function).parameters.values()
+    assert all(each.annotation is not inspect.Parameter.empty for each in parameters)
+    assert all(each.kind is not inspect.Parameter.VAR_KEYWORD for each in parameters)
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)

@@ -26,10 +26,10 @@ def test_misspelt_variable_is_refused(
     monkeypatch.setenv(f"ECHO_STREAM_{name}", "30")
     words = ["snapshots", "list", "--state", tmp_path]
     if meant is None:
-        assert "in the environment means nothing" in run_command(*words).stderr
+        assert "in the environment is not a setting" in run_command(*words).stderr
         return
     assert refusal(*words, exit_code=2) == (
-        f"Error: ECHO_STREAM_{name} in the environment means nothing; "
+        f"Error: ECHO_STREAM_{name} in the environment is not a setting; "
         f"did you mean ECHO_STREAM_{meant}?"
     )
 
@@ -48,8 +48,8 @@ def test_other_variable_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (result.exit_code, result.json()) == (0, [])
     (line,) = result.stderr.splitlines()
     assert line.endswith(
-        "WARNING echo_stream.cli.options.variables ECHO_STREAM_OWNER in the environment means "
-        "nothing; `echo-stream config show` lists all settings"
+        "WARNING echo_stream.cli.options.environment ECHO_STREAM_OWNER in the environment is "
+        "not a setting; `echo-stream config show` lists all settings"
     )
 
 
@@ -58,7 +58,7 @@ def test_warning_is_a_line_of_the_log(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("ECHO_STREAM_OWNER", "us")
     result = run_command("run", tmp_path / "no.npz", "--state", tmp_path, "--log-format", "json")
     first, *_ = result.stderr.splitlines()
-    assert json.loads(first)["logger"] == "echo_stream.cli.options.variables"
+    assert json.loads(first)["logger"] == "echo_stream.cli.options.environment"
 
 
 @pytest.mark.parametrize(

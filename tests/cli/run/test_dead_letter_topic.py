@@ -61,7 +61,7 @@ def test_poison_of_every_class(
     counts = result.json()["n"], result.json()["rejected"]
     assert (result.exit_code, counts) == (0, (4 * len(POISON), len(POISON)))
     where = f"topic {letters}" if kind == "topic" else state / "dead-letters"
-    assert f"{len(POISON)} messages were no samples; they are in {where}" in result.stderr
+    assert f"{len(POISON)} messages were invalid; they are in {where}" in result.stderr
     kept = [letter.sample for letter in letters_of(broker, kind, state, letters) if letter.sample]
     found = {letter.origin and letter.origin[:3]: (letter.reason, letter.value) for letter in kept}
     assert found == {(topic, 0, place): poison for topic, poison in topics.items()}
@@ -96,9 +96,9 @@ def test_list_show_and_replay(broker: Broker, make_topic: MakeTopic, tmp_path: P
     assert [row["attempts"] for row in answer("dlq", "list", *kept)] == [1, 2]
     result = run_command(*once, "0:1")
     assert result.json() == {"topic": topic, "messages": 0, "refused": 1}
-    assert "1 refused: tried more than 1 times (--max-attempts)" in result.stderr
+    assert "1 not sent: tried more than 1 times (--max-attempts)" in result.stderr
     line = refusal("dlq", "replay", *kept, "--topic", letters, exit_code=2)
-    assert "--topic must be another one than --dead-letter-topic" in line
+    assert "--topic must differ from --dead-letter-topic" in line
 
 
 def test_topic_that_is_read_is_refused(broker: Broker, tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ def test_bad_messages_are_kept_aside(broker: Broker, make_topic: MakeTopic, stat
     ]  # fmt: skip
     result = run_command(*words)
     assert (result.exit_code, result.json()["n"], result.json()["rejected"]) == (0, 3, 3)
-    assert f"3 messages were no samples; they are in {state / 'dead-letters'}" in result.stderr
+    assert f"3 messages were invalid; they are in {state / 'dead-letters'}" in result.stderr
     letters = dead_letters(state)
     assert [letter["value"] and base64.b64decode(letter["value"]) for letter in letters] == bad
     assert [letter["origin"]["offset"] for letter in letters] == [1, 3, 4]

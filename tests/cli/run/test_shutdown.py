@@ -89,7 +89,7 @@ def test_snapshot_is_given_up_when_time_is_short() -> None:
         result = finish(process)
     assert result.exit_code == 0
     last = result.stderr.splitlines()[-1]
-    assert last == "stopped before the last snapshot was done; the next run takes it"
+    assert last == "stopped before the last snapshot was written; the next run writes it"
     report = result.json()
     assert (report["snapshot_abandoned"], report["snapshots"], report["n"]) == (True, [], N)
     assert newest_checkpoint(Path("state"))["n"] == N

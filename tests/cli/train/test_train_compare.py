@@ -53,7 +53,7 @@ def test_a_table_for_people(folder: Path) -> None:
     ("words", "exit_code", "said"),
     [
         (("--compare", "random"), 2, "--compare needs --data"),
-        (("--compare", "random", "--data", "data.npz"), 2, "--test to score on"),
+        (("--compare", "random", "--data", "data.npz"), 2, "--test to test on"),
         (("--compare", "best"), 2, "got 'best'"),
         (
             ("--compare", "random", "--data", "few.npz", "--test", "data.npz"), 1,

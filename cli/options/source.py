@@ -1,0 +1,163 @@
+"""Options of the source of a run: topics or a file, and how messages are read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from echo_stream.cli.options.parameters import DURATION, SHAPE, START
+from echo_stream.cli.options.settings import is_flag
+from echo_stream.cli.options.shared import (
+    find_local_modules,
+    gathered,
+    option,
+    servers_option,
+)
+
+if TYPE_CHECKING:
+    from echo_stream.connectors.codecs import CodecConfig
+    from echo_stream.connectors.codecs.config import Format
+    from echo_stream.connectors.kafka.client_config import ClientConfig
+    from echo_stream.connectors.kafka.config import Start
+    from echo_stream.connectors.kafka.decoding import OnTombstone
+    from echo_stream.run.report import RunStats
+    from echo_stream.samples.source import Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """Which topics a run reads, from where, and which messages it takes."""
+
+    topics: tuple[str, ...]
+    bootstrap_servers: str | None
+    start: "Start"
+    accept_source: bool
+    on_tombstone: "OnTombstone"
+    group: str | None
+    until_end: bool
+    message_format: "Format | Literal['auto']"
+    dtype: str | None
+    shape: tuple[int, ...] | None
+    codec: str | None
+    max_message_bytes: int
+    max_elements: int
+    max_pixels: int
+    max_batch_bytes: int
+    queue_bytes: int
+    queue_records: int
+    broker_timeout: float | None
+
+    def opener(
+        self, data: Path | None, client: "ClientConfig", *, notes: Path, max_text_bytes: int
+    ) -> "Callable[[RunStats], Source]":
+        """Return what opens the source that the options name.
+
+        Parameters
+        ----------
+        data : Path or None
+            A file or folder to read instead of topics.
+        client : ClientConfig
+        notes : Path
+            Folder of the decoding process's notes.
+        max_text_bytes : int
+        """
+        # Topics that are set for all commands give way to DATA, which is asked for here.
+        topics = self.topics if data is None or is_flag("topics") else ()
+        if (data is None) == (not topics):
+            msg = "give either DATA or --topic (with --bootstrap-servers)"
+            raise click.UsageError(msg)
+        if data is not None:
+            from echo_stream.connectors.files.data_files import file_source  # noqa: PLC0415
+
+            return lambda _: file_source(data, max_text_bytes=max_text_bytes)
+        if self.bootstrap_servers is None:
+            msg = "--topic needs --bootstrap-servers HOST:PORT"
+            raise click.UsageError(msg)
+        from echo_stream.connectors.kafka.config import KafkaConfig  # noqa: PLC0415
+        from echo_stream.connectors.kafka.source import KafkaSource  # noqa: PLC0415
+
+        config = KafkaConfig(
+            topics,
+            self.bootstrap_servers,
+            self._codec(max_text_bytes),
+            self.start,
+            until_end=self.until_end,
+            on_tombstone=self.on_tombstone,
+            accept_source=self.accept_source,
+            client=client,
+            max_batch_bytes=self.max_batch_bytes,
+            queue_bytes=self.queue_bytes,
+            queue_records=self.queue_records,
+            broker_timeout=self.broker_timeout,
+            notes=notes,
+        )
+        if self.group is None:
+            return lambda stats: KafkaSource(config, stats)
+        from echo_stream.connectors.kafka.membership import Membership  # noqa: PLC0415
+
+        membership = Membership(self.group)
+        return lambda stats: KafkaSource(config, stats, membership)
+
+    def _codec(self, max_text_bytes: int) -> "CodecConfig":
+        """Return how messages are decoded."""
+        from echo_stream.connectors.codecs import CodecConfig, load_codec  # noqa: PLC0415
+
+        return CodecConfig(
+            self.message_format,
+            self.dtype,
+            self.shape,
+            max_bytes=self.max_message_bytes,
+            max_elements=self.max_elements,
+            max_pixels=self.max_pixels,
+            max_text_bytes=max_text_bytes,
+            codec=None if self.codec is None else load_codec(self.codec),
+        )
+
+
+source_options = gathered(
+    "source", SourceOptions,
+    option("--topic", "topics", multiple=True, help="Topic to read. May be given several times."),
+    servers_option,
+    option("--start", type=START, default="earliest",
+           metavar="earliest|latest|TIME|TOPIC:PARTITION:OFFSET,...",
+           help="Where a new state begins to read. A time is ISO 8601 (UTC) or epoch "
+                "milliseconds."),
+    option("--accept-source", is_flag=True,
+           help="Continue although a topic was created again, the cluster is another one, or "
+                "offsets are gone."),
+    option("--on-tombstone", type=click.Choice(["forget", "ignore"]), default="forget",
+           help="What a message without a value does: forget removes the samples with its key, "
+                "ignore does nothing."),
+    option("--group", metavar="NAME",
+           help="Name of a consumer group. Its processes share the topics and the state."),
+    option("--until-end", is_flag=True, help="Stop where the topics ended when the run began."),
+    option("--message-format", default="auto",
+           type=click.Choice(["auto", "npy", "raw", "json", "arrow", "image"]),
+           help="Format of messages without a content-type header."),
+    option("--dtype",
+           help="Data type, such as float32, of JSON messages and of raw messages without a "
+                "dtype header."),
+    option("--shape", type=SHAPE,
+           help="Shape of the samples in raw messages, such as 28,28. With --dtype: of all "
+                "samples."),
+    option("--codec", metavar="MODULE:FACTORY", callback=find_local_modules,
+           help="Factory of an object whose decode(value, headers, key) reads all messages."),
+    option("--max-message-bytes", type=click.IntRange(1), default=16 * 1024**2,
+           help="Reject messages that are larger, before or after decompression."),
+    option("--max-elements", type=click.IntRange(1), default=16_777_216,
+           help="Reject messages whose samples have more values in total."),
+    option("--max-pixels", type=click.IntRange(1), default=16_777_216,
+           help="Reject images with more pixels."),
+    option("--max-batch-bytes", type=click.IntRange(1), default=64 * 1024**2,
+           help="Reject batches of messages that are larger after decompression, each as one "
+                "dead letter."),
+    option("--queue-bytes", type=click.IntRange(1), default=64 * 1024**2,
+           help="Pause fetching while this many bytes of messages wait to be counted."),
+    option("--queue-records", type=click.IntRange(1), default=50_000,
+           help="Pause fetching while this many messages wait to be counted."),
+    option("--broker-timeout", type=DURATION, default="5m",
+           help="Stop with a checkpoint and exit code 3 when no broker has answered for so long. "
+                "With never, keep waiting."),
+)  # fmt: skip
