@@ -39,7 +39,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """List the pages of measurements, which are generated, in the navigation."""
     docs = Path(config.docs_dir)
-    found = [*sorted(docs.glob("benchmarks.md")), *sorted(docs.glob("benchmarks/*.md"))]
+    found = sorted(docs.glob("benchmarks/*.md"), key=lambda page: (page.stem != "index", page.stem))
     names = [page.relative_to(docs).as_posix() for page in found]
     assert config.nav is not None
     config.nav = [{MEASUREMENTS: names} if entry == MEASUREMENTS else entry for entry in config.nav]
