@@ -54,6 +54,13 @@ def restartable_broker(broker: Broker) -> Iterator[Broker]:
 
 
 @pytest.fixture
+def admin(broker: Broker) -> Iterator[KafkaAdminClient]:
+    """Yield a client that may change topics."""
+    with KafkaAdminClient(bootstrap_servers=broker.bootstrap) as client:
+        yield client
+
+
+@pytest.fixture
 def make_topic(broker: Broker) -> MakeTopic:
     """Return make_topic(partitions=1, configs=None), which creates a topic with its own name."""
 

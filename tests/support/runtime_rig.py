@@ -57,12 +57,6 @@ def warming() -> EchoCoreset:
     return EchoCoreset.from_config(CONFIG, device="cpu")
 
 
-def comparable(engine: EchoCoreset) -> tuple[dict[str, bytes], str]:
-    """Return an engine's whole state in a form that can be compared."""
-    arrays, meta = engine.to_state()
-    return {name: array.tobytes() for name, array in arrays.items()}, json.dumps(meta)
-
-
 class Clock:
     """A clock that stands still until it is moved."""
 

@@ -1,12 +1,10 @@
 """`run --dead-letter-topic`, and `dlq` on it: poison is in the topic before it is passed over."""
 
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from echo_stream._common.typing import Array
 from echo_stream.connectors.dead_letters.files import read_dead_letters
 from echo_stream.connectors.dead_letters.message import DeadLetter
 from echo_stream.connectors.dead_letters.topic import read_topic
@@ -22,16 +20,9 @@ from tests.support.commands import (
     run_command,
     send,
 )
+from tests.support.crashes.native_damage import npy
 from tests.support.kafka.broker import Broker
 from tests.support.kafka.topics import MakeTopic
-
-
-def npy(x: Array) -> bytes:
-    """Return an array as a message in NumPy's format."""
-    file = BytesIO()
-    np.save(file, x)
-    return file.getvalue()
-
 
 POISON = {
     "length": ("schema", b"junk"),

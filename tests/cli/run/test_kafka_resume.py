@@ -1,6 +1,5 @@
 """`echo-stream run` on topics that are not what they were when the state was written."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,13 +30,6 @@ from tests.support.kafka.broker import Broker
 from tests.support.kafka.topics import MakeTopic
 
 pytestmark = pytest.mark.real_kafka
-
-
-@pytest.fixture
-def admin(broker: Broker) -> Iterator[KafkaAdminClient]:
-    """Yield a client that may change topics."""
-    with KafkaAdminClient(bootstrap_servers=broker.bootstrap) as client:
-        yield client
 
 
 @pytest.fixture

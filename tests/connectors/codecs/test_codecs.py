@@ -1,6 +1,5 @@
 """Messages: round trips, declared and guessed formats, and that nothing bad comes through."""
 
-import io
 import json
 from typing import Any, NamedTuple, get_args
 
@@ -20,6 +19,7 @@ from echo_stream.connectors.codecs import (
     encode,
 )
 from echo_stream.errors import ConfigError, DataError
+from tests.support.crashes.native_damage import npy
 
 DTYPES = (
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
@@ -40,13 +40,6 @@ arrays = st.sampled_from(DTYPES).flatmap(
 texts = st.text(max_size=20)
 integers = st.integers(-(2**63), 2**63 - 1)
 labels = st.one_of(st.none(), integers, texts, st.floats(allow_nan=False, allow_infinity=False))
-
-
-def npy_bytes(x: Any) -> bytes:
-    """Return an array as a `.npy` file."""
-    buffer = io.BytesIO()
-    np.save(buffer, x)
-    return buffer.getvalue()
 
 
 class Sample(NamedTuple):
@@ -168,7 +161,7 @@ def test_magic_bytes_tell_npy_and_json() -> None:
     """Without declarations the first bytes decide, also where a raw layout is configured."""
     x = np.ones((2, 3), np.float32)
     config = CodecConfig(dtype="float32", shape=(2, 3))
-    for value in (npy_bytes(x), b' \n{ "x": [[1, 1, 1], [1, 1, 1]]} \n', x.tobytes()):
+    for value in (npy(x), b' \n{ "x": [[1, 1, 1], [1, 1, 1]]} \n', x.tobytes()):
         np.testing.assert_array_equal(only_sample(None, value, [], config).x, x)
 
 
@@ -203,8 +196,8 @@ def test_tombstone() -> None:
         (b"\0" * 7, [("dtype", b"u1"), ("shape", b"2,4")], "schema"),
         (b"\0" * 8, [("dtype", b"object"), ("shape", b"1")], "schema"),
         (b"\0" * 8, [("dtype", b"u1"), ("shape", b"2x4")], "decode"),
-        (npy_bytes(np.float32(1)), [], "schema"),
-        (npy_bytes(np.ones(3))[:-1], [], "decode"),
+        (npy(np.float32(1)), [], "schema"),
+        (npy(np.ones(3))[:-1], [], "decode"),
         (b'{"x": [[1, 2], [3]]}', [], "schema"),
         (b'{"x": [1', [], "decode"),
         (b'{"x": [1, NaN]}', [], "nonfinite"),
@@ -342,7 +335,7 @@ def test_max_bytes() -> None:
     ("value", "headers"),
     [
         (b"\0" * 5, [("dtype", b"u1"), ("shape", b"5")]),
-        (npy_bytes(np.zeros(5)), []),
+        (npy(np.zeros(5)), []),
         (b'{"x": [1, 2, 3, 4, 5]}', []),
         (b'{"x": [[1, 2, 3], [4, 5, 6]]}', []),
         (b'{"x": [' + b"0," * 2_000 + b"0]}", []),
@@ -363,7 +356,7 @@ def test_max_elements(value: bytes, headers: Headers) -> None:
 def test_nonfinite_values(dtype: str, value: float, format: str) -> None:
     """NaN, Inf, and what a float32 cannot hold have a reason of their own."""
     x = np.array([0, value], dtype)
-    content = x.tobytes() if format == "raw" else npy_bytes(x)
+    content = x.tobytes() if format == "raw" else npy(x)
     assert refused(content, [("dtype", dtype.encode()), ("shape", b"2")]).reason == "nonfinite"
 
 

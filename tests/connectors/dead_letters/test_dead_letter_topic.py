@@ -1,7 +1,6 @@
 """Dead letters in a topic: the original and why it is none, acknowledged or said to be not."""
 
 import random
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -38,13 +37,6 @@ SMALL = {"max.message.bytes": "1000"}
 def as_record(message: Message) -> Record:
     """Return a message as a consumer would get it."""
     return Record(Origin("letters", 1, 42, 0), *message)
-
-
-@pytest.fixture
-def admin(broker: Broker) -> Iterator[KafkaAdminClient]:
-    """Yield a client that may change topics."""
-    with KafkaAdminClient(bootstrap_servers=broker.bootstrap) as client:
-        yield client
 
 
 def kept(broker: Broker, topic: str) -> list[RejectedSample | None]:

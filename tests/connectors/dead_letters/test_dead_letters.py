@@ -5,13 +5,11 @@ import fcntl
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import RejectedSample
 from tests.support.bad_messages import letter, messages
+from tests.support.crashes.disks import full_disk
 
 KILLED = 9
 
@@ -167,17 +166,6 @@ def test_folder_in_the_way(tmp_path: Path) -> None:
     letters.write([letter(b"1")])
     with pytest.raises(StateError, match=r"cannot (write|use) .*dead-letters"):
         letters.flush()
-
-
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """Let no file grow beyond a size."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_disk_that_stays_full(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from echo_stream.connectors.inspect.query import MAX_ROWS, query_snapshot, query
 from echo_stream.connectors.inspect.sql_tables import open_tables
 from echo_stream.connectors.storage.snapshot_files import write_snapshot
 from echo_stream.errors import QueryError, SnapshotError
+from tests.support.crashes.damage import overwrite
 from tests.support.strategies import identity_generation
 
 N = 60
@@ -329,11 +330,6 @@ def test_sql_reaches_no_python_variable(unit: Path, name: str) -> None:
     """A name that is no table of the snapshot is no variable of ours either."""
     with pytest.raises(QueryError, match=f"{name} does not exist"):
         query_snapshot(unit, f'SELECT * FROM "{name}"')
-
-
-def overwrite(path: Path) -> None:
-    """Put something else into a file."""
-    path.write_bytes(b"PAR1 but not really PAR1")
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, overwrite])

@@ -16,6 +16,7 @@ from echo_stream.connectors.kafka.decoding import RecordDecoder
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import Batch, RejectedSample
 from echo_stream.samples.validation import as_samples
+from tests.support.crashes.native_damage import npy
 from tests.support.kafka.records import RAW, Record, raw, records, waiting
 
 
@@ -66,13 +67,6 @@ HEADERS: list[tuple[str, bytes | None]] = [
     *(("content-type", b"text/plain"), ("content-type", b"application/json")),
 ]
 ODD = [b"", b"{", b'{"x": [1, 2]}', b'{"x"}   ', b"abcdefgh", b"\x93NUMPY..", b"\xff" * 8, None]
-
-
-def npy(x: np.ndarray[Any, Any]) -> bytes:
-    """Return an array as a `.npy` file."""
-    buffer = io.BytesIO()
-    np.save(buffer, x)
-    return buffer.getvalue()
 
 
 @st.composite

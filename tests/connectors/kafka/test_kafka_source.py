@@ -1,6 +1,5 @@
 """Topics that change while they are read."""
 
-from collections.abc import Iterator
 from contextlib import closing
 
 import numpy as np
@@ -25,13 +24,6 @@ pytestmark = pytest.mark.real_kafka
 VALUE = np.ones(2, np.float32).tobytes()
 KEPT = {"retention.ms": "-1"}  # messages of 1970 would be deleted at once
 CODEC = CodecConfig("raw", "float32", (2,))
-
-
-@pytest.fixture
-def admin(broker: Broker) -> Iterator[KafkaAdminClient]:
-    """Yield a client that may change topics."""
-    with KafkaAdminClient(bootstrap_servers=broker.bootstrap) as client:
-        yield client
 
 
 def opened(broker: Broker, *topics: str, start: object = "earliest") -> KafkaSource:

@@ -25,6 +25,7 @@ from echo_stream.connectors.storage.units import read_manifest
 from echo_stream.errors import SnapshotError, StateError
 from echo_stream.samples.samples import Origin, Samples, as_objects
 from echo_stream.samples.validation import as_samples
+from tests.support.crashes.damage import cut_in_half, overwrite
 
 VECTOR = pa.list_(pa.field("element", pa.float32()))
 CORESET_COLUMNS = {
@@ -318,17 +319,7 @@ def test_an_existing_snapshot_is_kept(tmp_path: Path) -> None:
     assert (unit / "manifest.json").read_bytes() == before
 
 
-def overwrite(path: Path) -> None:
-    """Put something else into a file."""
-    path.write_bytes(b"PAR1 but not really PAR1")
-
-
-def cut(path: Path) -> None:
-    """Leave the first half of a file."""
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-@pytest.mark.parametrize("damage", [Path.unlink, overwrite, cut])
+@pytest.mark.parametrize("damage", [Path.unlink, overwrite, cut_in_half])
 @pytest.mark.parametrize("name", [*(f"{name}.parquet" for name in TABLES), "manifest.json"])
 def test_damaged_snapshot(tmp_path: Path, name: str, damage: Callable[[Path], None]) -> None:
     """Whichever file is damaged, both ways to read tell it in one line."""

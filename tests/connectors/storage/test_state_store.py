@@ -24,6 +24,7 @@ from echo_stream.errors import ConfigError, SnapshotError, StateError
 from echo_stream.samples.samples import Origin, Samples, as_objects
 from echo_stream.samples.source import Skipped
 from echo_stream.samples.validation import as_samples
+from tests.support.crashes.damage import cut_in_half
 
 N = 2_600  # more than two blocks of the sketch
 CONFIG = EngineConfig(budget=8, preset="paper", support=1, epochs=0, warmup=100, seed=5)
@@ -272,11 +273,6 @@ def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-
-
-def cut_in_half(path: Path) -> None:
-    """Leave the first half."""
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ from echo_stream.sketch.drift import Watch
 from echo_stream.sketch.sketch import Sketch
 from tests.support.clusters import SETTINGS, WARMUP, N, in_clusters, rows, streamed
 from tests.support.inside import sketch_of
-from tests.support.runtime_rig import NEVER, Clock, Diary, Memory, comparable
+from tests.support.runtime_rig import NEVER, Clock, Diary, Memory
+from tests.support.same_coreset import comparable
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """What is forgotten has never been, as far as anything that is held can tell."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +10,7 @@ from echo_stream._common.typing import Array
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
 from tests.support.inside import sketch_of, waiting_ids
+from tests.support.same_coreset import comparable
 from tests.support.strategies import clouds, codebook_generation, identity_generation
 
 N = 5_000
@@ -37,12 +36,6 @@ def content(snapshot: Snapshot) -> list[object]:
         rows.weights.tolist(), cells.cells, cells.counts.tolist(), cells.centroids.tolist(),
         edges.left, edges.right, edges.lengths.tolist(), edges.is_bridge.tolist(),
     ]  # fmt: skip
-
-
-def comparable(engine: EchoCoreset) -> tuple[dict[str, bytes], str]:
-    """Return an engine's whole state in a form that can be compared."""
-    arrays, meta = engine.to_state()
-    return {name: array.tobytes() for name, array in arrays.items()}, json.dumps(meta)
 
 
 @given(clouds(), st.integers(1, 30), st.integers(1, 5), st.booleans(), st.data())

@@ -1,7 +1,5 @@
 """Labels that come after their samples."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -11,6 +9,7 @@ from echo_stream.errors import DataError, ShapeError
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
 from tests.support.inside import sketch_of
+from tests.support.same_coreset import comparable
 from tests.support.strategies import codebook_generation, identity_generation
 
 N = 8_000
@@ -46,12 +45,6 @@ def labels_of(engine: EchoCoreset) -> dict[str, Label]:
     samples = engine.snapshot().rows.samples
     assert samples.labels is not None
     return dict(zip(map(str, samples.ids), samples.labels, strict=True))
-
-
-def comparable(engine: EchoCoreset) -> tuple[dict[str, bytes], str]:
-    """Return an engine's whole state in a form that can be compared."""
-    arrays, meta = engine.to_state()
-    return {name: array.tobytes() for name, array in arrays.items()}, json.dumps(meta)
 
 
 def reread(engine: EchoCoreset) -> EchoCoreset:

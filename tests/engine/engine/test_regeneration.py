@@ -21,7 +21,7 @@ from echo_stream.sketch.size import memory_bound, size_bytes
 from echo_stream.sketch.sketch import Sketch
 from tests.support.clusters import SETTINGS, N, in_clusters, rows, streamed
 from tests.support.inside import sketch_of
-from tests.support.runtime_rig import comparable
+from tests.support.same_coreset import comparable
 
 
 @pytest.fixture(scope="module")

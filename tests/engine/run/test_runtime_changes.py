@@ -15,7 +15,8 @@ from echo_stream.samples.changes import Change, Forget, LateLabel, in_order
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import ArraySource, Batch, Skipped
 from echo_stream.samples.validation import as_samples
-from tests.support.runtime_rig import CONFIG, GENERATION, Diary, Memory, N, comparable, points
+from tests.support.runtime_rig import CONFIG, GENERATION, Diary, Memory, N, points
+from tests.support.same_coreset import comparable
 
 
 def events() -> list[int | Change]:

@@ -13,11 +13,11 @@ from tests.support.runtime_rig import (
     Memory,
     N,
     Rig,
-    comparable,
     rig,
     settled,
     warming,
 )
+from tests.support.same_coreset import comparable
 
 BUSY = RunConfig(checkpoint_every=Every(samples=20), snapshot_every=Every(samples=30))
 

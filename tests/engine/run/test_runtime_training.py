@@ -23,13 +23,13 @@ from tests.support.runtime_rig import (
     N,
     Rig,
     Tape,
-    comparable,
     n_of,
     points,
     rig,
     settled,
     warming,
 )
+from tests.support.same_coreset import comparable
 
 
 def test_training_on_the_snapshot_just_written() -> None:

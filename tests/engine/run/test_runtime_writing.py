@@ -19,12 +19,12 @@ from tests.support.runtime_rig import (
     Diary,
     Ear,
     N,
-    comparable,
     points,
     rig,
     settled,
     warming,
 )
+from tests.support.same_coreset import comparable
 
 
 class Slow(Executor):

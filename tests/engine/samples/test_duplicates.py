@@ -1,6 +1,5 @@
 """Samples that take the place of those of their id."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from echo_stream.errors import ConfigError
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
 from tests.support.inside import sketch_of
+from tests.support.same_coreset import comparable
 from tests.support.strategies import codebook_generation, identity_generation
 
 GENERATION = identity_generation(2, 3)
@@ -29,12 +29,6 @@ def replacing(budget: int = 20, **settings: Any) -> EchoCoreset:
     """Return an engine that replaces, with a generation unless settings say otherwise."""
     chosen: dict[str, Any] = {"generation": GENERATION, "on_duplicate": "replace", **settings}
     return EchoCoreset(budget, **chosen)
-
-
-def comparable(engine: EchoCoreset) -> tuple[dict[str, bytes], str]:
-    """Return an engine's whole state in a form that can be compared."""
-    arrays, meta = engine.to_state()
-    return {name: array.tobytes() for name, array in arrays.items()}, json.dumps(meta)
 
 
 def feed(engine: EchoCoreset, x: Array, ids: Sequence[object], cuts: Sequence[int]) -> EchoCoreset:

@@ -1,7 +1,5 @@
 """The stream: any batches, any order, bounded memory, merges, and a state that is whole."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +14,7 @@ from echo_stream.samples.validation import as_samples
 from echo_stream.sketch.size import memory_bound, size_bytes
 from echo_stream.sketch.sketch import BLOCK_SIZE, Sketch
 from tests.support.inside import sketch_of
+from tests.support.same_coreset import comparable
 from tests.support.strategies import identity_generation
 
 N = 12_000
@@ -54,12 +53,6 @@ def in_batches(engine: EchoCoreset, x: Array, size: int, ids: Array | None = Non
 def chosen(snapshot: Snapshot, role: str) -> set[str]:
     """Return the ids of a role."""
     return set(snapshot.rows.samples.ids[snapshot.rows.roles == role])
-
-
-def comparable(engine: EchoCoreset) -> tuple[dict[str, bytes], str]:
-    """Return an engine's whole state in a form that can be compared."""
-    arrays, meta = engine.to_state()
-    return {name: array.tobytes() for name, array in arrays.items()}, json.dumps(meta)
 
 
 @pytest.mark.parametrize("size", [1, 7, 1_000, BLOCK_SIZE, 5_000])

@@ -21,3 +21,13 @@ def damage(path: Path, how: tuple[str, float, int]) -> None:
     changed = whole[:place] + rest.get(kind, flipped)
     # The line break at a manifest's end is not what it says.
     path.write_bytes(changed if changed.strip() != whole.strip() else b"")
+
+
+def cut_in_half(path: Path) -> None:
+    """Leave the first half of a file."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def overwrite(path: Path) -> None:
+    """Put something else into a file."""
+    path.write_bytes(b"PAR1 but not really PAR1")

@@ -52,7 +52,7 @@ def image(format: str, mode: str, **options: Any) -> bytes:
 def npy(x: Any, version: tuple[int, int] = (1, 0)) -> bytes:
     """Return a `.npy` file."""
     content = io.BytesIO()
-    np.lib.format.write_array(content, x, version)
+    np.lib.format.write_array(content, np.asanyarray(x), version)
     return content.getvalue()
 
 
