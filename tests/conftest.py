@@ -25,7 +25,8 @@ torch.set_num_threads(1)
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that use a broker."""
+    """Mark the tests that use a broker; begin with the long ones, so that none is left alone."""
+    items.sort(key=lambda item: "/recovery/" not in item.nodeid)
     for item in items:
         if {"broker", "secure"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("kafka")

@@ -26,7 +26,7 @@ from tests.support.same_coreset import assert_as_the_batch
 
 pytestmark = pytest.mark.real_kafka
 
-KILLS = int(os.environ.get("ECHO_STREAM_KILLS", "25"))
+KILLS = int(os.environ.get("ECHO_STREAM_KILLS", "10"))  # make kills sets more
 N = 2_000 * KILLS
 MEMBERS = 3
 LEAVES_EVERY = 5  # kills, and as often one leaves in order

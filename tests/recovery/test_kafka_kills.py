@@ -26,7 +26,7 @@ from tests.support.same_coreset import assert_as_the_batch, certified
 
 pytestmark = pytest.mark.real_kafka
 
-KILLS = int(os.environ.get("ECHO_STREAM_KILLS", "25"))
+KILLS = int(os.environ.get("ECHO_STREAM_KILLS", "10"))  # make kills sets more
 N = 2_000 * KILLS
 PARTITIONS = 4
 LIFE_S = 1.5  # what a process has between its start and its kill: it tells its status each second
