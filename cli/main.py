@@ -103,7 +103,7 @@ def main() -> None:
     if not WAITING & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = SPINS  # read once, when torch is imported
     code = _exit_code()
-    from echo_stream.connectors.process.writers import is_writing  # noqa: PLC0415 - not for --help
+    from echo_stream.connectors.process.writers import is_writing
 
     if is_writing():
         leave(code)
@@ -135,8 +135,8 @@ def _exit_code() -> int:
 
 def _out_of_memory(err: Exception) -> InfrastructureError:
     """Return the error for memory or a device that does not suffice; others go on."""
-    from echo_stream._common.device import is_infrastructure  # noqa: PLC0415 - imports torch
-    from echo_stream.errors import first_line  # noqa: PLC0415
+    from echo_stream._common.device import is_infrastructure
+    from echo_stream.errors import first_line
 
     if not is_infrastructure(err):
         raise err

@@ -47,8 +47,8 @@ def build(
     if (out is None) == (state is None):
         msg = "give either --out DIR (one snapshot) or --state DIR (snapshot and generation)"
         raise click.UsageError(msg)
-    from echo_stream.connectors.app.batch import build_coreset  # noqa: PLC0415 - imports torch
-    from echo_stream.connectors.files.intake import FirstLook  # noqa: PLC0415
+    from echo_stream.connectors.app.batch import build_coreset
+    from echo_stream.connectors.files.intake import FirstLook
 
     first_look = FirstLook(tell)
     with progress("training the encoder") as show:

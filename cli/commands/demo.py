@@ -32,7 +32,7 @@ def demo(*, out: Path, budget: int, seed: int) -> None:
     Example:
       echo-stream demo --out my-demo
     """
-    from echo_stream.connectors.app import demo as story  # noqa: PLC0415 - imports torch
+    from echo_stream.connectors.app import demo as story
 
     say("1. digits arrive one after another; every 500 a snapshot is written")
     with watched(story.STREAM_SAMPLES) as monitor:

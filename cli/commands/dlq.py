@@ -49,8 +49,8 @@ class StoreOptions:
         if state is None:
             msg = "give --state DIR or --dead-letter-topic NAME"
             raise click.UsageError(msg)
-        from echo_stream.connectors.dead_letters.files import num_gone, read_dead_letters  # noqa: PLC0415
-        from echo_stream.connectors.storage.snapshots import check_state  # noqa: PLC0415
+        from echo_stream.connectors.dead_letters.files import num_gone, read_dead_letters
+        from echo_stream.connectors.storage.snapshots import check_state
 
         check_state(state)
         if number := num_gone(state / "dead-letters"):
@@ -60,8 +60,8 @@ class StoreOptions:
     def _read_topic(self, topic: str, client: "ClientConfig") -> "Iterator[DeadLetter]":
         """Return the dead letters of a topic."""
         servers = needed_servers(self.bootstrap_servers)
-        from echo_stream.connectors.dead_letters.topic import read_topic  # noqa: PLC0415
-        from echo_stream.connectors.kafka.client import check_servers, check_topic  # noqa: PLC0415
+        from echo_stream.connectors.dead_letters.topic import read_topic
+        from echo_stream.connectors.kafka.client import check_servers, check_topic
 
         check_servers(servers)
         check_topic(topic)
@@ -119,7 +119,7 @@ def show(*, place: int | str, store: StoreOptions, client: "ClientConfig") -> No
     """
     letter = next((letter for letter in store.read(client) if letter.place == place), None)
     if letter is None or letter.sample is None:
-        from echo_stream.connectors.dead_letters.replay import no_letter  # noqa: PLC0415
+        from echo_stream.connectors.dead_letters.replay import no_letter
 
         raise no_letter(place)
     message = letter.sample
@@ -167,12 +167,9 @@ def replay(
     if topic == store.dead_letter_topic:
         msg = f"--topic must differ from --dead-letter-topic; got {topic!r}"
         raise click.UsageError(msg)
-    from echo_stream.connectors.dead_letters.originals import read_originals  # noqa: PLC0415
-    from echo_stream.connectors.dead_letters.replay import replayable  # noqa: PLC0415
-    from echo_stream.connectors.kafka.sink import (  # noqa: PLC0415
-        ProduceConfig,
-        produce_messages,
-    )
+    from echo_stream.connectors.dead_letters.originals import read_originals
+    from echo_stream.connectors.dead_letters.replay import replayable
+    from echo_stream.connectors.kafka.sink import ProduceConfig, produce_messages
 
     config = ProduceConfig(topic, servers, client=client)
     chosen = replayable(
@@ -194,7 +191,7 @@ def replay(
 
 def _row(letter: "DeadLetter") -> dict[str, Any]:
     """Return what is known of a dead letter but for its bytes."""
-    from echo_stream.connectors.dead_letters.message import attempts_of  # noqa: PLC0415
+    from echo_stream.connectors.dead_letters.message import attempts_of
 
     message = letter.sample
     assert message is not None, "cut ones are left out"

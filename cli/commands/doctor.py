@@ -56,7 +56,7 @@ def doctor(
     if topics and bootstrap_servers is None:
         msg = "--topic needs --bootstrap-servers HOST:PORT"
         raise click.UsageError(msg)
-    from echo_stream.connectors.inspect.doctor import check_secret_files  # noqa: PLC0415
+    from echo_stream.connectors.inspect.doctor import check_secret_files
 
     findings = list(_findings(topics, bootstrap_servers, client, state, device))
     passwords = ctx.params["ssl_key_password_file"], ctx.params["sasl_password_file"]
@@ -75,7 +75,7 @@ def _findings(
     device: str,
 ) -> "Iterator[Finding]":
     """Yield what each check finds; names that could be none of a broker are refused first."""
-    from echo_stream.connectors.inspect import doctor as checks  # noqa: PLC0415 - imports torch, kafka
+    from echo_stream.connectors.inspect import doctor as checks
 
     yield from checks.check_packages()
     yield from checks.check_device(device)

@@ -1,5 +1,6 @@
 """`echo-stream forget`: remove a sample from a state."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -31,9 +32,7 @@ def forget(*, sample_id: str, state: Path | None, features: str | None, device: 
       echo-stream forget user-4711 --state DIR
     """
     folder = needed_state(state)
-    from dataclasses import asdict  # noqa: PLC0415
-
-    from echo_stream.connectors.app.forgetting import forget_sample  # noqa: PLC0415 - imports torch
+    from echo_stream.connectors.app.forgetting import forget_sample
 
     report = forget_sample(folder, sample_id, features=features, device=device)
     if not report.removed:

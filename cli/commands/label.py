@@ -1,5 +1,6 @@
 """`echo-stream label`: late labels, into a state or a snapshot."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -47,12 +48,7 @@ def label(
       echo-stream label labels.csv --state DIR
       echo-stream label labels.csv --snapshot coreset --out labelled
     """
-    from dataclasses import asdict  # noqa: PLC0415
-
-    from echo_stream.connectors.app.labelling import (  # noqa: PLC0415 - imports torch
-        label_samples,
-        label_snapshot,
-    )
+    from echo_stream.connectors.app.labelling import label_samples, label_snapshot
 
     if snapshot is not None and (is_flag("snapshot") or state is None):
         if out is None:

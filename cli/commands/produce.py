@@ -59,8 +59,8 @@ def produce(
     if bootstrap_servers is None or topic is None:
         msg = "give --bootstrap-servers HOST:PORT and --topic NAME"
         raise click.UsageError(msg)
-    from echo_stream.connectors.files.data_files import file_source  # noqa: PLC0415
-    from echo_stream.connectors.kafka.sink import ProduceConfig, produce_samples  # noqa: PLC0415
+    from echo_stream.connectors.files.data_files import file_source
+    from echo_stream.connectors.kafka.sink import ProduceConfig, produce_samples
 
     config = ProduceConfig(
         topic=topic,

@@ -33,12 +33,8 @@ def query(
     Example:
       echo-stream query --state DIR "SELECT label, count(*) FROM coreset GROUP BY label"
     """
-    from echo_stream.connectors.inspect.query import (  # noqa: PLC0415
-        guarded,
-        query_snapshot,
-        query_table,
-    )
-    from echo_stream.connectors.storage.snapshots import open_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.inspect.query import guarded, query_snapshot, query_table
+    from echo_stream.connectors.storage.snapshots import open_snapshot
 
     ask: Callable[..., Any] = query_table if output_format == "parquet" else query_snapshot
     with open_snapshot(state, snapshot) as unit, guarded(timeout, _end):

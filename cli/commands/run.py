@@ -59,7 +59,7 @@ class ScheduleOptions:
 
     def run_config(self, retraining: RetrainOptions, engine: "EngineConfig") -> "RunConfig":
         """Return the settings of the run."""
-        from echo_stream.run.config import RunConfig  # noqa: PLC0415
+        from echo_stream.run.config import RunConfig
 
         return RunConfig(
             **vars(self),
@@ -118,7 +118,7 @@ class RunCommand(Command):
 @model_options
 @http_options
 @log_options
-def run(  # noqa: PLR0913 - one for each option or group of options
+def run(
     *,
     data: Path | None,
     source: SourceOptions,
@@ -150,9 +150,9 @@ def run(  # noqa: PLR0913 - one for each option or group of options
     open_source = source.opener(
         data, client, notes=folder / "decoding", max_text_bytes=engine_config.max_text_bytes
     )
-    from echo_stream.connectors.app.consumer import consume  # noqa: PLC0415 - imports torch
-    from echo_stream.connectors.files.intake import FirstLook  # noqa: PLC0415
-    from echo_stream.connectors.runner.consumption import Group  # noqa: PLC0415
+    from echo_stream.connectors.app.consumer import consume
+    from echo_stream.connectors.files.intake import FirstLook
+    from echo_stream.connectors.runner.consumption import Group
 
     open_dead_letters = dead_letters.opener(source, client)
     group = None if source.group is None else Group(source.group, source.until_end)
@@ -209,7 +209,7 @@ def run(  # noqa: PLR0913 - one for each option or group of options
 
 def _routers(monitor: "RunMonitor", state: Path, config: "EngineConfig") -> "list[APIRouter]":
     """Return what the HTTP app of a run answers."""
-    from echo_stream.connectors.http import run_routers  # noqa: PLC0415
+    from echo_stream.connectors.http import run_routers
 
     return run_routers(monitor, state, features=config.features)
 

@@ -39,8 +39,8 @@ def serve(
       echo-stream serve --state DIR --http 127.0.0.1:8080
     """
     folder = needed_state(state)
-    from echo_stream.connectors.http import state_routers  # noqa: PLC0415 - imports FastAPI
-    from echo_stream.connectors.storage.snapshots import check_state  # noqa: PLC0415
+    from echo_stream.connectors.http import state_routers
+    from echo_stream.connectors.storage.snapshots import check_state
 
     check_state(folder)
     config = http.config(DEFAULT_ADDRESS)

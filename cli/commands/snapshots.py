@@ -44,7 +44,7 @@ def list_(*, state: Path | None, output_format: str) -> None:
     Example:
       echo-stream snapshots list --state DIR --format table
     """
-    from echo_stream.connectors.storage.snapshots import describe_snapshots  # noqa: PLC0415
+    from echo_stream.connectors.storage.snapshots import describe_snapshots
 
     emit_rows(describe_snapshots(needed_state(state)), output_format)
 
@@ -59,10 +59,7 @@ def show(*, state: Path | None, snapshot: str | None) -> None:
     Example:
       echo-stream snapshots show --state DIR
     """
-    from echo_stream.connectors.storage.snapshots import (  # noqa: PLC0415
-        open_snapshot,
-        snapshot_manifest,
-    )
+    from echo_stream.connectors.storage.snapshots import open_snapshot, snapshot_manifest
 
     with open_snapshot(state, snapshot) as unit:
         emit(snapshot_manifest(unit))
@@ -93,7 +90,7 @@ def diff(
     if by is None and output_format != "json":
         msg = f"--format {output_format} needs --by {', '.join(BY[:-1])} or {BY[-1]}"
         raise click.UsageError(msg)
-    from echo_stream.connectors.storage.snapshot_files import diff_snapshots  # noqa: PLC0415
+    from echo_stream.connectors.storage.snapshot_files import diff_snapshots
 
     found = diff_snapshots(state, before, after)
     if by is None:
@@ -101,7 +98,7 @@ def diff(
         return
     rows = _rows(found, by)
     if output_format == "parquet":
-        import pyarrow as pa  # noqa: PLC0415 - slow to import
+        import pyarrow as pa
 
         emit_parquet(pa.Table.from_pylist(rows))
     else:
@@ -126,7 +123,7 @@ def export(
     Example:
       echo-stream snapshots export coreset.npz --state DIR
     """
-    from echo_stream.connectors.inspect.export import export_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.inspect.export import export_snapshot
 
     written = export_snapshot(_read(state, snapshot), target, image_shape=image_shape)
     emit({"written": str(written)})
@@ -144,7 +141,7 @@ def plot(*, target: Path, state: Path | None, snapshot: str | None, overwrite: b
     Example:
       echo-stream snapshots plot map.png --state DIR
     """
-    from echo_stream.connectors.inspect.plot import plot_map  # noqa: PLC0415 - imports matplotlib
+    from echo_stream.connectors.inspect.plot import plot_map
 
     emit({"written": str(plot_map(_read(state, snapshot), target, overwrite=overwrite))})
 
@@ -162,8 +159,8 @@ def verify(*, state: Path | None, snapshot: str | None, output_format: str) -> N
     Example:
       echo-stream snapshots verify --state DIR
     """
-    from echo_stream.connectors.storage.snapshots import verify_snapshots  # noqa: PLC0415
-    from echo_stream.errors import SnapshotError  # noqa: PLC0415
+    from echo_stream.connectors.storage.snapshots import verify_snapshots
+    from echo_stream.errors import SnapshotError
 
     rows = verify_snapshots(state, snapshot)
     emit_rows(rows, output_format)
@@ -183,7 +180,7 @@ def pin(*, state: Path | None, snapshot: str | None) -> None:
     Example:
       echo-stream snapshots pin --state DIR
     """
-    from echo_stream.connectors.storage.retention import pin_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.storage.retention import pin_snapshot
 
     emit({"snapshot": pin_snapshot(state, snapshot), "pinned": True})
 
@@ -198,7 +195,7 @@ def unpin(*, state: Path | None, snapshot: str | None) -> None:
     Example:
       echo-stream snapshots unpin --state DIR --snapshot ID
     """
-    from echo_stream.connectors.storage.retention import unpin_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.storage.retention import unpin_snapshot
 
     emit({"snapshot": unpin_snapshot(state, snapshot), "pinned": False})
 
@@ -219,7 +216,7 @@ def prune(*, state: Path | None, keep: int | None, dry_run: bool) -> None:
     if keep is None:
         msg = "give --keep N, the number of the newest snapshots to keep"
         raise click.UsageError(msg)
-    from echo_stream.connectors.storage.retention import prune_snapshots  # noqa: PLC0415
+    from echo_stream.connectors.storage.retention import prune_snapshots
 
     emit(asdict(prune_snapshots(needed_state(state), keep=keep, dry_run=dry_run)))
 
@@ -238,8 +235,8 @@ def _rows(found: dict[str, Any], by: str) -> list[dict[str, Any]]:
 
 def _read(state: Path | None, snapshot: str | None) -> "Snapshot":
     """Read the snapshot that the options name."""
-    from echo_stream.connectors.storage.snapshot_files import read_snapshot  # noqa: PLC0415
-    from echo_stream.connectors.storage.snapshots import open_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.storage.snapshot_files import read_snapshot
+    from echo_stream.connectors.storage.snapshots import open_snapshot
 
     with open_snapshot(state, snapshot) as unit:
         return read_snapshot(unit)

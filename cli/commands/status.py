@@ -28,10 +28,7 @@ def status(ctx: click.Context, *, state: Path | None, output_format: str, check:
     Example:
       echo-stream status --state DIR --format table
     """
-    from echo_stream.connectors.group.status import (  # noqa: PLC0415
-        is_all_well,
-        read_state_status,
-    )
+    from echo_stream.connectors.group.status import is_all_well, read_state_status
 
     folder = needed_state(state)
     found = read_state_status(folder)

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 @option("--promote/--no-promote", default=False,
         help="Make the model the current one, unless it is worse on held-out samples.")  # fmt: skip
 @training_options
-def train(  # noqa: PLR0913 - one for each option or group of options
+def train(
     *,
     state: Path | None,
     snapshot: str | None,
@@ -74,8 +74,8 @@ def train(  # noqa: PLR0913 - one for each option or group of options
     if subsets and (data is None or test is None):
         msg = "--compare needs --data, the source of the snapshot, and --test to test on"
         raise click.UsageError(msg)
-    from echo_stream.connectors.storage.snapshots import find_snapshot  # noqa: PLC0415
-    from echo_stream.connectors.training.job import train_on_snapshot  # noqa: PLC0415
+    from echo_stream.connectors.storage.snapshots import find_snapshot
+    from echo_stream.connectors.training.job import train_on_snapshot
 
     if config.task == "regression" and config.structure_weight > 0:
         say("the structural loss is off: a regression has no pairs of equal labels")
@@ -96,7 +96,7 @@ def train(  # noqa: PLR0913 - one for each option or group of options
         )
         rows = []
         if subsets and data is not None and test is not None:
-            from echo_stream.connectors.training.comparison import compare_subsets  # noqa: PLC0415
+            from echo_stream.connectors.training.comparison import compare_subsets
 
             rows = compare_subsets(
                 trained, data, subsets, test=test, models=models, progress=show,

@@ -35,7 +35,7 @@ def why(
       echo-stream why user-4711 --state DIR --data sample.npy
     """
     folder = needed_state(state)
-    from echo_stream.connectors.inspect.why import why_sample  # noqa: PLC0415 - imports torch
+    from echo_stream.connectors.inspect.why import why_sample
 
     told = why_sample(folder, sample_id, data=data, features=features, device=device)
     say(told["why"])

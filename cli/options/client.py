@@ -23,7 +23,7 @@ def _client(
     **others: Any,
 ) -> "ClientConfig":
     """Return what the options and the variables of passwords say."""
-    from echo_stream.connectors.kafka.client_config import ClientConfig  # noqa: PLC0415 - imports kafka
+    from echo_stream.connectors.kafka.client_config import ClientConfig
 
     config = ClientConfig(
         ssl_key_password=secret("ssl_key_password", ssl_key_password_file),

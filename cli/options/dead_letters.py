@@ -33,13 +33,13 @@ class DeadLetterOptions:
 
     def patience(self) -> "Patience":
         """Return how long a failing disk or topic is tried again."""
-        from echo_stream.connectors.process.retrying import Patience  # noqa: PLC0415
+        from echo_stream.connectors.process.retrying import Patience
 
         return Patience(self.retry_timeout)
 
     def limits(self) -> "LetterLimits":
         """Return how much is stored."""
-        from echo_stream.connectors.dead_letters.limits import LetterLimits  # noqa: PLC0415
+        from echo_stream.connectors.dead_letters.limits import LetterLimits
 
         return LetterLimits(self.dead_letter_bytes, self.dead_letters_total)
 
@@ -54,8 +54,8 @@ class DeadLetterOptions:
         if self.dead_letter_topic is None:
             return None
         servers = needed_servers(source.bootstrap_servers)
-        from echo_stream.connectors.dead_letters.topic import DeadLetterTopic  # noqa: PLC0415
-        from echo_stream.connectors.kafka.sink import ProduceConfig  # noqa: PLC0415
+        from echo_stream.connectors.dead_letters.topic import DeadLetterTopic
+        from echo_stream.connectors.kafka.sink import ProduceConfig
 
         if self.dead_letter_topic in source.topics:
             words = f" must be none of the topics that are read; got {self.dead_letter_topic!r}"

@@ -7,11 +7,11 @@ variable is refused: it would be ignored without a word, and make another corese
 import logging
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from echo_stream.cli.options.settings import all_below
 from echo_stream.connectors.storage.durable import open_to
 from echo_stream.errors import ConfigError, SettingName
 
@@ -66,12 +66,13 @@ def check_variables(root: click.Command) -> None:
     ------
     ConfigError
     """
-    known = {*_variables(root), *SECRETS.values()}
+    params = [param for command in all_below(root) for param in command.params]
+    known = {*(str(param.envvar) for param in params if param.envvar), *SECRETS.values()}
     for name in sorted(os.environ):
         bare = name.removeprefix(PREFIX)
         if bare == name or name in known or _OTHERS.fullmatch(bare):
             continue
-        import difflib  # noqa: PLC0415 - needed only to help
+        import difflib
 
         names = sorted(one.removeprefix(PREFIX) for one in known)
         close = difflib.get_close_matches(bare, names, n=1)
@@ -81,10 +82,3 @@ def check_variables(root: click.Command) -> None:
         if difflib.get_close_matches(bare, names, n=1, cutoff=SURE):
             raise ConfigError(msg)
         logger.warning("%s", msg)
-
-
-def _variables(command: click.Command) -> Iterator[str]:
-    """Yield the variables that a command, or one below it, takes options from."""
-    yield from (str(each.envvar) for each in command.params if each.envvar)
-    for child in command.commands.values() if isinstance(command, click.Group) else ():
-        yield from _variables(child)

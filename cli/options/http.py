@@ -36,7 +36,7 @@ class HttpOptions:
         address = self.http or default
         if address is None:
             return None
-        from echo_stream.connectors.http import HttpConfig  # noqa: PLC0415 - imports FastAPI
+        from echo_stream.connectors.http import HttpConfig
 
         return HttpConfig.parse(address, secret("http_token", self.http_token_file))
 
@@ -60,7 +60,7 @@ def served(
     if config is None:
         yield
         return
-    from echo_stream.connectors.http import HttpServer, create_app  # noqa: PLC0415
+    from echo_stream.connectors.http import HttpServer, create_app
 
     with HttpServer(create_app(routers(), token=config.token), config, stats) as server:
         say(f"http://{server.address}")

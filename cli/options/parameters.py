@@ -52,7 +52,7 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in newer cli
 
 def _interval(value: Any) -> "Every | None":
     """Return an interval such as 20000 or 30s; "never" is None."""
-    from echo_stream.run.schedule import Every  # noqa: PLC0415 - imports numpy
+    from echo_stream.run.schedule import Every
 
     if value == "never":
         return None
@@ -92,7 +92,7 @@ def _size(value: Any) -> int:
 
 def _start(value: Any) -> "Start":
     """Return where a new state begins to read."""
-    from echo_stream.connectors.kafka.config import parse_start  # noqa: PLC0415 - imports kafka
+    from echo_stream.connectors.kafka.config import parse_start
 
     return parse_start(str(value)) if isinstance(value, str | int) else value
 
@@ -120,7 +120,7 @@ def _place(value: Any) -> int | str:
 
 def _client_options(value: Any) -> dict[str, Any]:
     """Return options of the Kafka client: NAME=VALUE with commas between, or a table of a file."""
-    from echo_stream.connectors.kafka.client_config import check_options  # noqa: PLC0415 - imports kafka
+    from echo_stream.connectors.kafka.client_config import check_options
 
     if isinstance(value, dict):
         options = value

@@ -50,7 +50,7 @@ class RetrainOptions:
         """Return what tests samples on the current model, if the options ask for it."""
         if not (self.evaluate or self.retrain_on_drift):
             return None
-        from echo_stream.connectors.training.examiner import CurrentModelExaminer  # noqa: PLC0415
+        from echo_stream.connectors.training.examiner import CurrentModelExaminer
 
         return CurrentModelExaminer(state / "models", model.model, on_drift=self.retrain_on_drift)
 
@@ -64,9 +64,9 @@ class RetrainOptions:
         """Return what trains a model on each snapshot that is due for it; None if none ever is."""
         if not (self.retrain_every or self.retrain_on_turnover or self.retrain_on_drift):
             return None
-        from echo_stream.connectors.process.child_limits import Limits  # noqa: PLC0415
-        from echo_stream.connectors.training.trainer import ChildTrainer  # noqa: PLC0415
-        from echo_stream.training.models import check_spec  # noqa: PLC0415
+        from echo_stream.connectors.process.child_limits import Limits
+        from echo_stream.connectors.training.trainer import ChildTrainer
+        from echo_stream.training.models import check_spec
 
         arguments = self._arguments(model)
         # Refused now, not at the first training.
@@ -151,9 +151,9 @@ class HookOptions:
 
     def hooks(self, state: Path, source: "SourceOptions", client: "ClientConfig") -> "Hooks":
         """Return what delivers new snapshots and models."""
-        from echo_stream.connectors.kafka.sink import ProduceConfig  # noqa: PLC0415
-        from echo_stream.connectors.training.hook_actions import command_hook, topic_hook  # noqa: PLC0415
-        from echo_stream.connectors.training.hooks import Hook, Hooks  # noqa: PLC0415
+        from echo_stream.connectors.kafka.sink import ProduceConfig
+        from echo_stream.connectors.training.hook_actions import command_hook, topic_hook
+        from echo_stream.connectors.training.hooks import Hook, Hooks
 
         hooks: list[Hook] = []
         if self.on_snapshot is not None:

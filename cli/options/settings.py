@@ -63,6 +63,13 @@ def settings_of(command: click.Command) -> dict[str, Setting]:
     return {option.key: option for option in command.params if isinstance(option, Setting)}
 
 
+def all_below(command: click.Command) -> Iterator[click.Command]:
+    """Yield a command and, of a group, all commands in it."""
+    yield command
+    for child in command.commands.values() if isinstance(command, click.Group) else ():
+        yield from all_below(child)
+
+
 def settings_file(ctx: click.Context) -> Path | None:
     """Return the file whose settings are in use."""
     path: Path | None = ctx.meta.get(_FILE)
@@ -99,7 +106,7 @@ def _at(found: Mapping[str, Any], ctx: click.Context) -> dict[str, Any]:
 
 def _parsed(path: Path) -> dict[str, Any]:
     """Return what a file holds."""
-    import tomllib  # noqa: PLC0415 - needed only where there is a file
+    import tomllib
 
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -130,7 +137,8 @@ def _default_map(
         Name of the command's table, for errors; empty at the top.
     """
     below = command.commands if isinstance(command, click.Group) else {}
-    _check_names(content, {*_keys(command), *below}, path=path, table=table)
+    keys = {key for each in all_below(command) for key in settings_of(each)}
+    _check_names(content, {*keys, *below}, path=path, table=table)
     given = {**inherited, **{key: content[key] for key in content if key not in below}}
     found: dict[str, Any] = {
         str(option.name): given[key] for key, option in settings_of(command).items() if key in given
@@ -145,19 +153,12 @@ def _default_map(
     return found
 
 
-def _keys(command: click.Command) -> Iterator[str]:
-    """Yield the keys that a command, or one below it, knows."""
-    yield from settings_of(command)
-    for child in command.commands.values() if isinstance(command, click.Group) else ():
-        yield from _keys(child)
-
-
 def _check_names(content: Iterable[str], known: set[str], *, path: Path, table: str) -> None:
     """Refuse a name that means nothing, with the one that may have been meant."""
     for name in content:
         if name in known:
             continue
-        import difflib  # noqa: PLC0415 - needed only to help
+        import difflib
 
         close = difflib.get_close_matches(name.replace("-", "_").lower(), sorted(known), n=1)
         where = f"[{table}] of {path}" if table else str(path)

@@ -120,8 +120,8 @@ features_option = option(
 
 def _engine_config(**values: Any) -> "EngineConfig":
     """Return the engine's configuration; features that cannot be loaded are refused at once."""
-    from echo_stream.config import EngineConfig  # noqa: PLC0415 - imports numpy
-    from echo_stream.generation.features import resolve_features  # noqa: PLC0415
+    from echo_stream.config import EngineConfig
+    from echo_stream.generation.features import resolve_features
 
     config = EngineConfig(**values)
     if config.features is not None:

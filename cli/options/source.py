@@ -69,14 +69,14 @@ class SourceOptions:
             msg = "give either DATA or --topic (with --bootstrap-servers)"
             raise click.UsageError(msg)
         if data is not None:
-            from echo_stream.connectors.files.data_files import file_source  # noqa: PLC0415
+            from echo_stream.connectors.files.data_files import file_source
 
             return lambda _: file_source(data, max_text_bytes=max_text_bytes)
         if self.bootstrap_servers is None:
             msg = "--topic needs --bootstrap-servers HOST:PORT"
             raise click.UsageError(msg)
-        from echo_stream.connectors.kafka.config import KafkaConfig  # noqa: PLC0415
-        from echo_stream.connectors.kafka.source import KafkaSource  # noqa: PLC0415
+        from echo_stream.connectors.kafka.config import KafkaConfig
+        from echo_stream.connectors.kafka.source import KafkaSource
 
         config = KafkaConfig(
             topics,
@@ -95,14 +95,14 @@ class SourceOptions:
         )
         if self.group is None:
             return lambda stats: KafkaSource(config, stats)
-        from echo_stream.connectors.kafka.membership import Membership  # noqa: PLC0415
+        from echo_stream.connectors.kafka.membership import Membership
 
         membership = Membership(self.group)
         return lambda stats: KafkaSource(config, stats, membership)
 
     def _codec(self, max_text_bytes: int) -> "CodecConfig":
         """Return how messages are decoded."""
-        from echo_stream.connectors.codecs import CodecConfig, load_codec  # noqa: PLC0415
+        from echo_stream.connectors.codecs import CodecConfig, load_codec
 
         return CodecConfig(
             self.message_format,

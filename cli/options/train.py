@@ -104,7 +104,7 @@ def _train_config(
     **others: Any,
 ) -> "TrainConfig":
     """Return the settings of a training."""
-    from echo_stream.training.config import DEFAULT_LR, TrainConfig  # noqa: PLC0415
+    from echo_stream.training.config import DEFAULT_LR, TrainConfig
 
     return TrainConfig(
         epochs=train_epochs,

@@ -43,10 +43,7 @@ def tell(words: str, is_warning: bool) -> None:
 
 def warn_provisional(unit: Path) -> None:
     """Say so where a snapshot that is about to be used is of a warm-up that was stopped."""
-    from echo_stream.connectors.storage.snapshots import (  # noqa: PLC0415
-        provisional_words,
-        snapshot_manifest,
-    )
+    from echo_stream.connectors.storage.snapshots import provisional_words, snapshot_manifest
 
     words = provisional_words(snapshot_manifest(unit))
     if words is not None:
@@ -94,8 +91,8 @@ def emit_rows(rows: Sequence[Mapping[str, Any]], output_format: str) -> None:
         writer.writerow([show(name) for name in rows[0]] if rows else ())
         writer.writerows([show(_as_text(value)) for value in row.values()] for row in rows)
         return
-    from rich.console import Console  # noqa: PLC0415 - slow to import, not needed for JSON
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
     table = Table()
     for name in rows[0] if rows else ():
@@ -109,7 +106,7 @@ def emit_rows(rows: Sequence[Mapping[str, Any]], output_format: str) -> None:
 
 def emit_parquet(table: "pa.Table") -> None:
     """Write an Arrow table to stdout as Parquet."""
-    import pyarrow.parquet as pq  # noqa: PLC0415 - slow to import
+    import pyarrow.parquet as pq
 
     if sys.stdout.isatty():
         msg = "--format parquet is not text; send it to a file: > rows.parquet"
@@ -126,7 +123,7 @@ def progress(title: str) -> Iterator[Callable[..., None]]:
 
     Yields show(done, total, title=None), whose title goes before the one at the start.
     """
-    from rich.markup import escape  # noqa: PLC0415 - slow to import
+    from rich.markup import escape
 
     with _bar() as bar:
         task = bar.add_task(escape(printable(title)), total=None)
@@ -140,8 +137,8 @@ def progress(title: str) -> Iterator[Callable[..., None]]:
 
 def _bar() -> "Progress":
     """Return a progress display that draws only on a terminal."""
-    from rich.console import Console  # noqa: PLC0415 - slow to import
-    from rich.progress import Progress  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import Progress
 
     console = Console(stderr=True)
     return Progress(console=console, transient=True, disable=not console.is_terminal)

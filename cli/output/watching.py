@@ -29,10 +29,10 @@ def watched(total: int | None) -> "Iterator[RunMonitor]":
     total : int or None
         Samples after which the run ends, if it is known.
     """
-    from rich.console import Console  # noqa: PLC0415 - slow to import
-    from rich.live import Live  # noqa: PLC0415
+    from rich.console import Console
+    from rich.live import Live
 
-    from echo_stream.connectors.runner.monitor import RunMonitor  # noqa: PLC0415 - imports torch
+    from echo_stream.connectors.runner.monitor import RunMonitor
 
     monitor, console = RunMonitor(), Console(stderr=True)
     if not console.is_terminal:
@@ -69,8 +69,8 @@ def _logged(monitor: "RunMonitor") -> Iterator[None]:
 
 def _line(monitor: "RunMonitor", total: int | None) -> "RenderableType":
     """Return the line of a moment, with a bar where an end is known."""
-    from rich.progress_bar import ProgressBar  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
 
     done, end = monitor.report.samples, total
     if monitor.current_phase == "training":
@@ -99,7 +99,7 @@ def status_line(monitor: "RunMonitor") -> str:
 
 def _numbers(monitor: "RunMonitor") -> dict[str, Any]:
     """Return what the line says, by name; without what is not known yet."""
-    from echo_stream.connectors.runner.status import status_of  # noqa: PLC0415
+    from echo_stream.connectors.runner.status import status_of
 
     status = status_of(monitor)
     found = {name: status[name] for name in ("n", "rate", "rejected")}
