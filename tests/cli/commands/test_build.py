@@ -17,6 +17,7 @@ def ask(snapshot: Path, sql: str) -> Any:
     return row
 
 
+@pytest.mark.slow
 def test_out_is_one_snapshot(tmp_path: Path, data: Path) -> None:
     """The folder is what the result says it is: every sample counted, so many rows."""
     out = tmp_path / "coreset"

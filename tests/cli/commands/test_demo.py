@@ -22,6 +22,7 @@ def result(folder: Path) -> Result:
     return run_command("demo", "--out", folder, "--budget", 30)
 
 
+@pytest.mark.slow
 def test_result_is_json(result: Result, folder: Path) -> None:
     """Stdout is the outcome and nothing else; both models have learned."""
     assert result.exit_code == 0, result.stderr

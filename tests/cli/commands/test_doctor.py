@@ -84,6 +84,7 @@ def test_a_device_that_is_not_there_fails() -> None:
     assert (outcome, "--device cpu" in words) == ("fail", True)
 
 
+@pytest.mark.slow
 def test_too_many_threads_are_a_warning() -> None:
     """Threads that share a core wait for each other."""
     one_core = str(min(os.sched_getaffinity(0)))

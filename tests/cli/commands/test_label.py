@@ -124,6 +124,7 @@ def test_a_state_that_was_built_can_be_labelled(tmp_path: Path) -> None:
     assert answer("train", "--state", state, *QUICK)["snapshot"] == report["snapshot"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lines", "words"), [
     (["id,y", "1,2"], "no column label; the first line must name"),
     (["1,2"], "no column id"),

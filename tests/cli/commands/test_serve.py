@@ -10,6 +10,7 @@ from tests.support.commands import TINY, answer, command_process, finish, refusa
 from tests.support.http_rig import ask, make_state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_until_it_is_told_to_end(tmp_path: Path, number: signal.Signals) -> None:
     """It says where, answers, tells of the run that there was, and ends in order."""
@@ -25,6 +26,7 @@ def test_it_serves_until_it_is_told_to_end(tmp_path: Path, number: signal.Signal
         assert finish(process).exit_code == 0
 
 
+@pytest.mark.slow
 def test_it_tells_why_where_features_measure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

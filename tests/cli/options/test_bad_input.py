@@ -95,6 +95,7 @@ def damage(file: Path) -> None:
     file.write_bytes(stored)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["build", "run"])
 @pytest.mark.parametrize("kind", BAD_FILES)
 def test_bad_file(tmp_path: Path, command: str, kind: str) -> None:
@@ -218,6 +219,7 @@ def test_file_that_has_changed(data: Path, half: Path) -> None:
     assert content(half) == before
 
 
+@pytest.mark.slow
 def test_state_in_use(data: Path, state: Path) -> None:
     """Two processes never write to one state; the lock goes with the process that has it."""
     with silent_broker() as (address, server):
@@ -265,6 +267,7 @@ def test_generation_of_other_samples(tmp_path: Path, data: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["snapshots export new.npz", "snapshots plot new.png", "train"])
 def test_damaged_snapshot(
     tmp_path: Path, half: Path, monkeypatch: pytest.MonkeyPatch, words: str
@@ -279,6 +282,7 @@ def test_damaged_snapshot(
     assert content(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sql", "words"),
     [

@@ -158,6 +158,7 @@ def test_module_runs_as_a_program() -> None:
         assert finish(process).stdout == f"echo-stream, version {__version__}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "spins"),
     [({}, "2000"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "0"), ({"GOMP_SPINCOUNT": "7"}, "7")],
@@ -239,6 +240,7 @@ def test_verbose_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert loud.stdout == quiet.stdout
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_a_run_ends_quietly(tmp_path: Path) -> None:
     """An interrupt while the broker is still being looked for is no crash."""
     with (

@@ -232,6 +232,7 @@ def test_what_is_asked_for_goes_before_what_is_set_for_all(file: Path) -> None:
     assert not Path("never").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "words"),
     [

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from echo_stream.cli.output.watching import status_line
 from echo_stream.connectors.runner.monitor import Reading, RunMonitor
 from echo_stream.run.observer import PartitionProgress
@@ -35,6 +37,7 @@ def on_terminal(*words: object) -> str:
     return shown.decode()
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_a_line(tmp_path: Path) -> None:
     """Phase, samples and rate are there while it runs, and log lines do not break it."""
     data = write_data(tmp_path / "data.npz")

@@ -41,6 +41,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write_data(tmp_path / "data.npz")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "limit", "reason"),
     [

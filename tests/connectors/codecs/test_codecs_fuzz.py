@@ -111,6 +111,7 @@ def little_memory() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_AS, before)
 
 
+@pytest.mark.slow
 @fuzzed
 @formats
 @given(st.none() | junk, st.none() | junk, any_headers, st.booleans())
@@ -123,6 +124,7 @@ def test_random_messages_decode_or_are_refused(
     decodes_or_refuses(key, value, headers, config)
 
 
+@pytest.mark.slow
 @fuzzed
 @formats
 @given(st.data())
@@ -143,6 +145,7 @@ def test_mutated_messages_decode_or_are_refused(format: Any, data: st.DataObject
     decodes_or_refuses(key, bytes(content), [*headers, *extra], config, schema)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", native_damage.MESSAGES)
 def test_damage_kills_no_decoder(format: str, tmp_path: Path) -> None:
     """Several changes at once, where a message says what it holds, in a process that may die."""

@@ -136,6 +136,7 @@ def test_flush_makes_messages_durable(tmp_path: Path, monkeypatch: pytest.Monkey
     assert durable[-1] == 3
 
 
+@pytest.mark.slow
 def test_killed_process_loses_only_what_was_not_flushed(tmp_path: Path) -> None:
     """Messages that were flushed are there, and the next run goes on after them."""
     died = subprocess.run([sys.executable, "-c", DYING_WRITER, tmp_path], check=False)

@@ -183,6 +183,7 @@ def test_a_file_of_before_is_refused(tmp_path: Path) -> None:
             letters.flush()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_power", [True, False], ids=["kill", "power cut"])
 def test_death_at_any_step_loses_none_but_the_oldest(tmp_path: Path, *, has_power: bool) -> None:
     """While letters are appended, compressed and removed; the next process goes on."""

@@ -91,6 +91,7 @@ def make_x(n: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).integers(0, 256, (n, 3, 2)).astype(np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
 @given(
     n=st.integers(1, 23),

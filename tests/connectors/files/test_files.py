@@ -132,6 +132,7 @@ def test_truncated_image_is_damaged(tmp_path: Path) -> None:
             assert str(err).startswith(f"{path}: a.png: damaged")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GOOD)
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())

@@ -16,6 +16,7 @@ from echo_stream.samples.source import Skipped
 from tests.support.crashes.dying_members import CONFIG, NAMES, be_member, partitions, trained
 
 
+@pytest.mark.slow
 def test_a_snapshot_that_waits_too_long_is_the_newest_there_is(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

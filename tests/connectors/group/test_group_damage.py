@@ -56,6 +56,7 @@ def segments(state: Path) -> list[list[Path]]:
     return sorted(found, key=lambda versions: versions[0].stat().st_mtime_ns)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(FILES), how=damages)
 def test_a_damaged_version_falls_back_on_the_one_before(

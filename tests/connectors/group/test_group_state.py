@@ -71,6 +71,7 @@ class Counting:
         self.term.save_checkpoint(self._engine, self.position, SOURCE, Skipped(1, 2, 3))
 
 
+@pytest.mark.slow
 def test_who_begins_forgets_the_dead(members: list[GroupState], whole: EchoCoreset) -> None:
     """What a killed member has said of itself goes, and nothing of those who live."""
     state = members[0].folder
@@ -91,6 +92,7 @@ def test_who_begins_forgets_the_dead(members: list[GroupState], whole: EchoCores
     assert len(list((state / "members").iterdir())) == 2 * len(members)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_members_that_come_and_go_count_everything_once(
     seed: int,
@@ -348,6 +350,7 @@ for moment in range(500):
 """
 
 
+@pytest.mark.slow
 def test_a_compaction_that_dies_anywhere_loses_nothing(
     members: list[GroupState], partitions: dict[str, Samples], whole: EchoCoreset
 ) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from schemathesis import GenerationMode
@@ -20,6 +21,7 @@ BRIEF = settings(
 )
 
 
+@pytest.mark.slow
 def test_no_request_is_a_server_error(tmp_path: Path) -> None:
     """Answers of 500 and more are failures; all others are words for the client."""
     with served_state(make_state(tmp_path)) as url:

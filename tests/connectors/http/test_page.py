@@ -347,6 +347,7 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+@pytest.mark.slow
 def test_the_page_may_ask_nobody_else(images: Path) -> None:
     """Its policy allows its own script and style, and requests to the server alone."""
     with served_state(images) as url:

@@ -35,6 +35,7 @@ def images(dtype: str = "uint8", shape: tuple[int, ...] = (3, 4), **settings: An
     return engine.fit(x, y, [f"id/{row}" for row in range(60)]).snapshot()
 
 
+@pytest.mark.slow
 def test_hugging_face_datasets_read_it(tmp_path: Path) -> None:
     """load_dataset("parquet") has every row, with images as arrays of their shape."""
     snapshot = images()

@@ -37,6 +37,7 @@ print(platform.libc_ver()[0], *found)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cores", "expected"), [(1, 1), (2, 1), (3, 2), (1.5, 1), (64, 3)])
 def test_a_core_is_left_to_the_other_threads(
     monkeypatch: pytest.MonkeyPatch, cores: float, expected: int

@@ -124,6 +124,7 @@ def test_no_state(tmp_path: Path) -> None:
         pin_snapshot(tmp_path, None)
 
 
+@pytest.mark.slow
 def test_reading_while_a_consumer_writes_and_prunes(tmp_path: Path) -> None:
     """A thousand reads while 50 snapshots come and go: no error, and each one whole."""
     state = tmp_path / "state"

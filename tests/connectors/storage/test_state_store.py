@@ -142,6 +142,7 @@ def test_new_state_has_no_checkpoint(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "state").is_dir()
 
 
+@pytest.mark.slow
 def test_second_process_is_refused(tmp_path: Path) -> None:
     """One process writes; another is told so at once, and may when the first has ended."""
     holder = subprocess.Popen(
@@ -322,6 +323,7 @@ def test_all_checkpoints_damaged(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+@pytest.mark.slow
 def test_killed_writer_loses_at_most_one_checkpoint(tmp_path: Path) -> None:
     """Whenever the process dies, what is found is the checkpoint before or the new one."""
     save(tmp_path, 148, 149, 150)

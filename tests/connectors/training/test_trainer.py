@@ -123,6 +123,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         return folder, store.save_snapshot(engine.snapshot(), {"row": 60})
 
 
+@pytest.mark.slow
 def test_result_is_reported(
     make: Callable[..., ChildTrainer],
     heard: Heard,

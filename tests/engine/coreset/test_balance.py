@@ -96,6 +96,7 @@ def test_a_long_tail_gets_equal_shares(share: float) -> None:
     assert snapshot.certified_fraction == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["shuffled", "by class", "along an axis"])
 @pytest.mark.parametrize("share", [0.0, 0.25])
 def test_streams_merges_and_restarts_end_like_the_batch(order: str, share: float) -> None:

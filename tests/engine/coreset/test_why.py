@@ -52,6 +52,7 @@ def rows_of(snapshot: Snapshot) -> dict[tuple[str, str], dict[str, Any]]:
     }
 
 
+@pytest.mark.slow
 def test_chosen_samples_are_told_as_in_the_snapshot(engine: EchoCoreset) -> None:
     """Cell, rank and proof of every row, in both roles; nobody else is said to be chosen."""
     rows = rows_of(engine.snapshot())

@@ -43,6 +43,7 @@ def automatic(x: Array, size: int, **settings: Any) -> EchoCoreset:
     return engine
 
 
+@pytest.mark.slow
 def test_a_sorted_stream_regenerates_whatever_its_batches(clusters: Array) -> None:
     """Each time that N has doubled, at the end of a block: the state is the same bit for bit."""
     whole = automatic(clusters, N)
@@ -64,6 +65,7 @@ def test_a_grid_regenerates_too(clusters: Array, cells: Cells) -> None:
     assert WARMUP <= engine.generation_.expected_n < N
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(cut=st.integers(0, N))
 def test_a_restored_engine_regenerates_bit_for_bit(clusters: Array, cut: int) -> None:
@@ -97,6 +99,7 @@ def test_duplicates_are_no_drift() -> None:
     assert automatic(x, 3_000).snapshot().manifest["regenerations"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("override", [{"preset": "paper", "epochs": 1}, {"auto_regenerate": False}])
 def test_regeneration_by_itself_is_a_setting(clusters: Array, override: dict[str, Any]) -> None:
     """Off under the paper's preset, and where it is switched off."""
@@ -110,6 +113,7 @@ def halved(x: Array) -> Array:
     return x / 2
 
 
+@pytest.mark.slow
 def test_features_are_those_of_the_first_generation(clusters: Array) -> None:
     """Each generation measures samples by what was given to the first, under its name."""
     engine = automatic(clusters, N, features=halved)
@@ -175,6 +179,7 @@ def test_merged_engines_go_on_watching(clusters: Array) -> None:
     assert left.snapshot().manifest["regenerations"] == 1
 
 
+@pytest.mark.slow
 def test_the_runtime_keeps_every_generation_that_it_checkpoints(
     clusters: Array, tmp_path: Path
 ) -> None:

@@ -94,6 +94,7 @@ def test_cells_can_be_emptied_and_filled_again(rank: str, generation: Generation
     assert content(engine.snapshot()) == content(expected.snapshot())
 
 
+@pytest.mark.slow
 def test_slots_of_forgotten_samples_are_filled_and_counted(x: Array) -> None:
     """When too many are gone the next ones held take their places, uncertified."""
     engine = EchoCoreset(40, preset="paper", support=0, generation=identity_generation(2, 2))
@@ -111,6 +112,7 @@ def test_slots_of_forgotten_samples_are_filled_and_counted(x: Array) -> None:
     assert snapshot.rows.weights.sum() == pytest.approx(snapshot.n)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", ["center", "uniform", "mixed"])
 def test_a_restored_engine_goes_on_bit_for_bit(x: Array, rank: str, generation: Generation) -> None:
     """Bounds, ends and hashes of ids are in the state."""

@@ -59,6 +59,7 @@ def standing(old: Sketch) -> list[tuple[Member, int]]:
     return stands
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(
     seed=st.integers(0, 1_000),
@@ -99,6 +100,7 @@ def test_each_sample_that_is_kept_stands_for_others_of_its_cell(
     assert int(after.witnesses.rows()[:, 2].sum()) == (n if after.table.keys.numel() > 1 else 0)
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(
     seed=st.integers(0, 1_000),

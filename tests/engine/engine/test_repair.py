@@ -33,6 +33,7 @@ def source(points: Array, ids: Array | None = None) -> ArraySource:
     return ArraySource(as_samples(points, ids=ids))
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES)
 @given(
     points=streams(),
@@ -69,6 +70,7 @@ def test_a_repaired_stream_is_the_batch(
     assert_no_wrong_certificate(engine.snapshot(), truth(points, engine))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_duplicates_tie_with_the_last_of_a_full_pool(seed: int) -> None:
     """Of more equal samples than a pool holds the first by tie are found, late as they come."""
@@ -90,6 +92,7 @@ def test_duplicates_tie_with_the_last_of_a_full_pool(seed: int) -> None:
     assert set(claims(engine.snapshot())) == truth(points[left], engine, ids=left)
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES)
 @given(
     points=streams(),

@@ -50,6 +50,7 @@ def test_one_by_one_is_the_same_as_partial_fit() -> None:
     assert without_names(one_by_one) == comparable(by_rows())
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(cuts=st.lists(st.integers(0, len(SAMPLES)), max_size=3).map(sorted))
 @pytest.mark.parametrize("kind", [pd.DataFrame, pa.table, dict])

@@ -118,6 +118,7 @@ def test_budget_aware_side_is_the_largest_that_fits() -> None:
         assert side == max(fits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cells", ["grid-budget", "codebook"])
 @pytest.mark.parametrize("latent", ["pca", "identity", "encoder"])
 @pytest.mark.parametrize("share", [0.0, 0.5])

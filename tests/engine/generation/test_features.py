@@ -53,6 +53,7 @@ def x() -> Array:
     return np.random.default_rng(0).integers(0, 256, (N, 8, 8)).astype(np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["default", "paper"])
 @pytest.mark.parametrize(
     ("features", "vectors"),

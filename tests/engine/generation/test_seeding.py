@@ -79,6 +79,7 @@ def test_neither_scale_nor_place_decides(scale: float, shift: float) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-15)
 
 
+@pytest.mark.slow
 def test_of_many_points_a_sample_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """The seed chooses it; what comes of it is about as good."""
     monkeypatch.setattr(seeding, "MAX_CANDIDATES", 300)

@@ -75,6 +75,7 @@ def snapshot(state: Path) -> tuple[Any, ...]:
     return manifest["id"], manifest["n"], manifest["generation"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", [0, 10, 24, 25, 26, 40, N - 1])
 @pytest.mark.parametrize("kind", [RAISES, INFINITE])
 def test_poison_at_any_place(tmp_path: Path, row: int, kind: float) -> None:
@@ -91,6 +92,7 @@ def test_poison_at_any_place(tmp_path: Path, row: int, kind: float) -> None:
     assert snapshot(tmp_path / "whole") == snapshot(tmp_path / "rest")
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     st.dictionaries(st.integers(0, N - 1), st.sampled_from([RAISES, INFINITE]), max_size=12),

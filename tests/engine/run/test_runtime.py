@@ -26,6 +26,7 @@ from tests.support.runtime_rig import (
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.integers(1, 120), st.integers(1, 40), st.integers(0, 60))
 def test_snapshots_at_exact_multiples(step: int, cap: int, start: int) -> None:

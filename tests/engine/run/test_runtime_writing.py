@@ -57,6 +57,7 @@ def threads() -> Iterator[Executor]:
         yield executor
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.integers(1, 120), st.integers(5, 60), st.integers(5, 60))
 def test_same_end_as_when_writing_is_waited_for(cap: int, checkpoint: int, snapshot: int) -> None:

@@ -54,6 +54,7 @@ def test_of_samples_that_are_all_held_the_last_of_each_id_is_left() -> None:
     assert snapshot.cells.centroids.tolist() == other.cells.centroids.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_warming", [False, True])
 @settings(max_examples=4)
 @given(st.lists(st.integers(0, 4_000), max_size=6), st.integers(0, 2))
@@ -92,6 +93,7 @@ def test_a_state_goes_on_exactly() -> None:
     assert comparable(again) == comparable(whole)
 
 
+@pytest.mark.slow
 def test_a_source_that_is_read_again_is_replaced_in_again() -> None:
     """A new generation counts as the stream did; a repair cannot, and changes nothing."""
     x = np.sort(cloud(6_000), axis=0)  # centres move, so that rows are in doubt

@@ -33,6 +33,7 @@ from tests.support.adversarial import (
 from tests.support.strategies import falling_quota, identity_generation
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES)
 @given(
     points=streams(),
@@ -55,6 +56,7 @@ def test_a_certified_row_is_the_batch_choice(
         assert_no_wrong_certificate(engine.snapshot(), expected)
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES)
 @given(
     points=streams(),
@@ -94,6 +96,7 @@ def test_certificates_survive_merging(
     assert_no_wrong_certificate(merged.snapshot(), truth(points, merged))
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES)
 @given(
     points=streams(),
@@ -140,6 +143,7 @@ def test_nothing_enters_a_pool_beyond_what_it_has_dropped(seed: int, budget: int
     assert_no_wrong_certificate(engine.snapshot(), truth(points, engine))
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES // 2)
 @given(
     points=streams(),
@@ -198,6 +202,7 @@ def test_a_shuffled_stream_is_certified_nearly_whole() -> None:
     assert snapshot.certified_fraction > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [1e2, 1e6, 1e12, -1e14, 3e38])
 def test_an_outlier_takes_no_certificate_away_and_leaves_none_that_is_wrong(value: float) -> None:
     """Its sums stay exact beside those of others, and are what they were once it is forgotten."""

@@ -37,6 +37,7 @@ class Case(NamedTuple):
     left: Array
 
 
+@pytest.mark.slow
 def test_no_certificate_is_wrong() -> None:
     """Streams of every kind and order, cut, merged, restored and forgotten: seed by seed."""
     issued, seed, kinds = 0, 0, set()

@@ -12,6 +12,7 @@ LIVES = int(os.environ.get("ECHO_STREAM_FUZZ_LIVES", "25"))
 STEPS = 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [None, "twins"])
 def test_bounds_and_certificates_hold_at_every_step(kind: str | None) -> None:
     """Fed, merged, forgotten, restored, repaired and labelled, in any order."""

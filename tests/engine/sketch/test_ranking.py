@@ -18,6 +18,7 @@ from tests.support.strategies import identity_generation
 pytestmark = pytest.mark.usefixtures("small_blocks")
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(
     points=streams(),

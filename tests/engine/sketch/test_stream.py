@@ -55,6 +55,7 @@ def chosen(snapshot: Snapshot, role: str) -> set[str]:
     return set(snapshot.rows.samples.ids[snapshot.rows.roles == role])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 7, 1_000, BLOCK_SIZE, 5_000])
 def test_batch_sizes_do_not_matter(x: Array, generation: Generation, size: int) -> None:
     """The state is the same, bit for bit, however the stream is cut."""
@@ -65,6 +66,7 @@ def test_batch_sizes_do_not_matter(x: Array, generation: Generation, size: int) 
 
 # Share of equal samples. In a sorted stream, along an axis above all, the centres move
 # towards what has been dropped; only a second pass could mend that.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("order", "share"), [("shuffled", 0.985), ("by cluster", 0.7), ("along an axis", 0.3)]
 )

@@ -15,6 +15,7 @@ def without(engine: EchoCoreset, rows: Array) -> Array:
     return np.delete(np.arange(1_024), gone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [1.01, 0.99])
 @pytest.mark.parametrize("side", [1, 2, 3])
 def test_what_was_left_out_is_asked_for_when_other_cells_are_gone(place: float, side: int) -> None:

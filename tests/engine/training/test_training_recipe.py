@@ -301,6 +301,7 @@ def test_mixed_precision_learns_as_well() -> None:
     assert all(p.dtype == torch.float32 for p in mixed.model.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch compiles with a C++ compiler")
 @pytest.mark.filterwarnings("default")  # torch's compiler warns of itself
 def test_a_compiled_model_learns_the_same() -> None:

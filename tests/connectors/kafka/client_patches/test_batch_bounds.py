@@ -154,6 +154,7 @@ def peak_of_a_child(content: bytes, max_bytes: int, folder: Path) -> tuple[list[
     return found, int(peak)
 
 
+@pytest.mark.slow
 def test_memory_of_batches_beyond_the_bound(tmp_path: Path) -> None:
     """Less than twice the bound, however much more they would be, in each codec."""
     bound = 16 * MEGABYTE
@@ -164,6 +165,7 @@ def test_memory_of_batches_beyond_the_bound(tmp_path: Path) -> None:
     assert peak < 2 * bound
 
 
+@pytest.mark.slow
 def test_memory_of_many_batches_within_the_bound(tmp_path: Path) -> None:
     """That of one poll and of what is taken at a time, of 64 MiB and a batch each."""
     bound = 16 * MEGABYTE
@@ -235,6 +237,7 @@ def test_no_memory_is_made_for_what_a_batch_claims(codec: str, content: bytes, w
         decompressed(CODECS[codec], memoryview(content), 16 * MEGABYTE)
 
 
+@pytest.mark.slow
 def test_a_size_that_is_claimed_and_not_there(tmp_path: Path) -> None:
     """LZ4 reserves nothing for it, nor does it believe it."""
     content = bomb(frame_of_a_size(2**40), "lz4")

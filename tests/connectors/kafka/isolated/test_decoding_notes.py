@@ -163,6 +163,7 @@ def test_half_a_note_suspects_nothing(tmp_path: Path, content: bytes) -> None:
         assert not notes.has_suspects
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("deadly", "code", "words"),
     [

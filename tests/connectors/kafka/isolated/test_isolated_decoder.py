@@ -89,6 +89,7 @@ def test_it_decodes_as_this_process_does(ours: IsolatedDecoder, kind: str) -> No
     assert isinstance(here, LateLabel) == (kind == "late label")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "words"),
     [
