@@ -71,8 +71,9 @@ def test_show_is_the_whole_manifest(state: Path) -> None:
 def test_unknown_id_names_those_there_are(state: Path) -> None:
     """A typing error in an id is told with the ids to choose from."""
     line = refusal("snapshots", "show", "--state", state, "--snapshot", "nope", exit_code=4)
-    for snapshot in answer("snapshots", "list", "--state", state):
-        assert snapshot["id"] in line
+    ids = [snapshot["id"] for snapshot in answer("snapshots", "list", "--state", state)]
+    assert ids
+    assert [each for each in ids if each not in line] == []
 
 
 def test_export_is_a_data_set(state: Path, tmp_path: Path) -> None:
