@@ -27,7 +27,6 @@ from benchmarks.evaluation.results import Line, appending, read_results, unfinis
 from benchmarks.evaluation.trial import Trial
 from benchmarks.evaluation.workers import run_all
 from benchmarks.report.aggregate import plan_records
-from benchmarks.report.costs import read_costs
 from benchmarks.report.records import merged, read_records, write_records
 from benchmarks.report.writing import (
     PAGES,
@@ -123,7 +122,7 @@ def run(
 @click.option("--records", default=RECORDS, type=FILE, help="Default: the project's.")
 @click.option("--out", default=PAGES, type=FOLDER, help="Of the pages; default: docs/benchmarks.")
 @click.option("--plan", "plans", multiple=True, type=FILE, help="Of your own, beside all of ours.")
-@click.option("--costs", type=FILE, help="JSON of benchmarks.selection.")
+@click.option("--costs", type=FILE, help="Records that benchmarks.selection has printed.")
 @click.option("--quick", is_flag=True, help="Of what `run --quick` has written.")
 def report(
     *,
@@ -141,12 +140,12 @@ def report(
 
     \b
     Example:
-      python -m benchmarks.selection --data DIR > costs.json
-      python -m benchmarks.quality report results.jsonl --costs costs.json
+      python -m benchmarks.selection --data DIR > costs.jsonl
+      python -m benchmarks.quality report results.jsonl --costs costs.jsonl
     """
-    for path in results:
+    for path in filter(None, (*results, costs)):
         if not path.exists():
-            msg = f"there is no {path}; give files that `run --out` has written"
+            msg = f"there is no {path}; give files that `run --out` or a benchmark has written"
             raise SourceError(msg)
     lines = read_results(results)
     if errors := [line["error"] for line in lines.values() if line["error"] is not None]:
@@ -156,7 +155,7 @@ def report(
         for name, plan in read_plans(plans).items()
     }
     new = [record for name, plan in known.items() for record in plan_records(name, plan, lines)]
-    new += [] if costs is None else read_costs(costs)
+    new += [] if costs is None else read_records(costs)
     if not new:
         msg = "no trial of a plan is done in these results; give others, their --plan, or --quick"
         raise ConfigError(msg)

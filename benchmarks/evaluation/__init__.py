@@ -1,1 +1,1 @@
-"""How selections are compared: plans, trials, recipes of training, results, and the report."""
+"""How selections are compared: plans, trials, recipes of training, and results."""

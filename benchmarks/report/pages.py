@@ -1,28 +1,28 @@
 """Pages in Markdown: one for each plan, one on costs, an index, and the README's table."""
 
-import json
 import re
 import tomllib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from benchmarks.evaluation.plan import Group, Picture, Plan
+from benchmarks.evaluation.plan import Plan
 from benchmarks.evaluation.results import METRICS
 from benchmarks.report import tables, words
-from benchmarks.report.costs import PLAN as COSTS
 from benchmarks.report.pictures import Panel, panels
 from benchmarks.report.records import Record
 from echo_stream.errors import ConfigError
 
 TEMPLATES = Path(__file__).with_name("templates")
 HIGHLIGHTS = Path(__file__).with_name("highlights.toml")  # the rows of the README's table
+COSTS = "selection"  # the plan of records on what a selection takes
 MARKED = re.compile(r"(<!-- results:begin -->\n).*?(<!-- results:end -->)", re.DOTALL)
 
 Plans = Mapping[str, Plan]
+Kinds = dict[str, list[Record]]
 
 
 def pages(plans: Plans, records: Sequence[Record]) -> dict[str, str]:
@@ -34,19 +34,20 @@ def pages(plans: Plans, records: Sequence[Record]) -> dict[str, str]:
         By name.
     records : sequence of Record
     """
-    of_plan = {name: [r for r in records if r.get("plan") == name] for name in (*plans, COSTS)}
-    shown = {name: plan for name, plan in plans.items() if of_plan[name]}
-    found = {f"{name}.md": _plan_page(name, plan, of_plan[name]) for name, plan in shown.items()}
-    if of_plan[COSTS]:
-        found[f"{COSTS}.md"] = _filled("costs.md", **_costs(of_plan[COSTS]))
+    kinds = {name: _kinds(records, name) for name in (*plans, COSTS)}
+    shown = {name: plan for name, plan in plans.items() if kinds[name]}
+    found = {
+        f"{name}.md": _filled(
+            "plan.md", name=name, plan=plan, kinds=kinds[name], groups=_groups(plan, kinds[name])
+        )
+        for name, plan in shown.items()
+    }
+    if kinds[COSTS]:
+        found[f"{COSTS}.md"] = _filled("costs.md", kinds=kinds[COSTS])
     quoted = [record for record in records if record["kind"] == "quoted"]
     if quoted:
         found["published.md"] = _filled("published.md", rows=quoted)
-    verdicts = {name: _verdicts(own) for name, own in of_plan.items() if own}
-    runs = [r for r in records if r["kind"] == "run" and r["plan"] in shown]
-    found["index.md"] = _filled(
-        "index.md", plans=shown, verdicts=verdicts, quoted=quoted, runs=runs
-    )
+    found["index.md"] = _filled("index.md", plans=shown, kinds=kinds, quoted=quoted)
     return found
 
 
@@ -54,8 +55,8 @@ def pictures(plans: Plans, records: Sequence[Record]) -> dict[str, list[Panel]]:
     """Return the panels of all pictures by file name; those without any are left out."""
     found: dict[str, list[Panel]] = {}
     for name, plan in plans.items():
-        groups = _groups(plan, [r for r in records if r.get("plan") == name])
-        found |= {_file(picture): panels(picture, groups) for picture in plan.pictures}
+        groups = _groups(plan, _kinds(records, name))
+        found |= {f"{picture.name}.png": panels(picture, groups) for picture in plan.pictures}
     return {name: drawn for name, drawn in found.items() if drawn}
 
 
@@ -82,55 +83,20 @@ def with_table(readme: str, table: str) -> str:
     return MARKED.sub(lambda found: f"{found[1]}{table}{found[2]}", readme)
 
 
-def _plan_page(name: str, plan: Plan, records: Sequence[Record]) -> str:
-    """Return the page of a plan."""
-    groups = _groups(plan, records)
-    return _filled(
-        "plan.md",
-        name=name,
-        plan=plan,
-        groups=list(groups.values()),
-        runs={r["group"]: r for r in records if r["kind"] == "run"},
-        floors=[r for r in records if r["kind"] == "floor"],
-        verdicts=_verdicts(records),
-        rankings=[(r, rows) for r in plan.rankings if (rows := _ranks(r.name, records))],
-        pictures=[(p, _file(p)) for p in plan.pictures if panels(p, groups)],
-    )
-
-
-def _groups(plan: Plan, records: Sequence[Record]) -> dict[str, tables.Found]:
-    """Return what is known of a plan's groups by name, in its order."""
-    found = {}
-    for group in plan.groups:
-        own = [record for record in records if record.get("group") == group.name]
-        if own:
-            found[group.name] = tables.Found.of(group, own)
+def _kinds(records: Sequence[Record], plan: str) -> Kinds:
+    """Return the records of a plan by kind."""
+    found: Kinds = defaultdict(list)
+    for record in records:
+        if record.get("plan") == plan:
+            found[record["kind"]].append(record)
     return found
 
 
-def _file(picture: Picture) -> str:
-    """Return the name of a picture's file."""
-    return f"{picture.name}.png"
-
-
-def _ranks(ranking: str, records: Sequence[Record]) -> list[Record]:
-    """Return the records of a ranking."""
-    return [r for r in records if r["kind"] == "rank" and r["ranking"] == ranking]
-
-
-def _verdicts(records: Sequence[Record]) -> Counter[str]:
-    """Return how many floors are met, met by their error or medians alone, and missed."""
-    return Counter(record["verdict"] for record in records if record["kind"] == "floor")
-
-
-def _costs(records: Sequence[Record]) -> dict[str, Any]:
-    """Return the records on costs by kind."""
-    kinds = ("run", "cost-beside", "cost-by-budget", "cost-growth", "cost-missing", "cost-stream")
-    found = {
-        kind.replace("cost-", "").replace("-", "_"): [r for r in records if r["kind"] == kind]
-        for kind in (*kinds, "floor")
-    }
-    return found | {"verdicts": _verdicts(records)}
+def _groups(plan: Plan, kinds: Kinds) -> dict[str, tables.Found]:
+    """Return what is known of a plan's groups by name, in its order."""
+    known = {run["group"] for run in kinds["run"]} if kinds else set()
+    found = {group.name: group for group in plan.groups if group.name in known}
+    return {name: tables.Found.of(group, kinds) for name, group in found.items()}
 
 
 def _highlight(row: Mapping[str, Any], plans: Plans, records: Sequence[Record]) -> dict[str, Any]:
@@ -149,16 +115,6 @@ def _highlight(row: Mapping[str, Any], plans: Plans, records: Sequence[Record]) 
     return {**row, "labels": tables.num_labels(pair[1]), "theirs": theirs, "ours": ours}
 
 
-def _legend(group: Group) -> str:
-    """Return what the labels of selectors with options stand for; nothing without any."""
-    return "; ".join(
-        f"*{choice.label}* is `{choice.name}` with "
-        + ", ".join(f"{name} = {json.dumps(value)}" for name, value in choice.options.items())
-        for choice in group.selectors
-        if choice.options
-    )
-
-
 def _filled(template: str, **values: Any) -> str:
     """Return a template with its values."""
     environment = Environment(
@@ -169,8 +125,9 @@ def _filled(template: str, **values: Any) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # it is Markdown, of our own records
     )
-    environment.globals |= {"tables": tables, "words": words, "metrics": METRICS, "legend": _legend}
-    environment.filters |= {"budget_name": words.budget_name, "metric_name": words.metric_name}
+    environment.globals |= {"tables": tables, "words": words, "metrics": METRICS}
+    names = (words.budget_name, words.metric_name, words.model_name)
+    environment.filters |= {name.__name__: name for name in names}
     environment.tests["endswith"] = str.endswith
     text = environment.get_template(f"{template}.jinja").render(**values)
     return re.sub(r"\n{3,}", "\n\n", text)

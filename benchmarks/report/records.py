@@ -22,7 +22,7 @@ rank
 fidelity
     The paper's integrated fidelity `score` of a `selector` over the budgets of a group.
 cost-…
-    What a selection takes, see `benchmarks.report.costs`.
+    What a selection takes, see `benchmarks.selection.records`.
 quoted
     A row of the paper's Table I.
 """

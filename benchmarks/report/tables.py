@@ -8,7 +8,7 @@ from benchmarks.evaluation.plan import ALL_SAMPLES, Group
 from benchmarks.evaluation.results import METRICS
 from benchmarks.evaluation.trial import Budget
 from benchmarks.report.records import Record
-from benchmarks.report.words import MISSING, MODELS, budget_name, recipe_name, spread
+from benchmarks.report.words import MISSING, budget_name, recipe_name, spread
 
 Row = list[Record | None]
 """Cells of a selector, one a budget."""
@@ -33,10 +33,10 @@ class Found(NamedTuple):
     fidelity: dict[tuple[str, str, str], float]
 
     @classmethod
-    def of(cls, group: Group, records: Sequence[Record]) -> "Found":
-        """Return what the records of a group say."""
-        cells = [record for record in records if record["kind"] == "cell"]
-        scores = [record for record in records if record["kind"] == "fidelity"]
+    def of(cls, group: Group, kinds: Mapping[str, Sequence[Record]]) -> "Found":
+        """Return what the records of a plan, by kind, say of a group."""
+        cells = [record for record in kinds["cell"] if record["group"] == group.name]
+        scores = [record for record in kinds["fidelity"] if record["group"] == group.name]
         keys = ("data", "order", "recipe", "budget", "selector")
         return cls(
             group,
@@ -50,11 +50,6 @@ class Found(NamedTuple):
         known = {key[:2] for key in self.cells if key[4] != ALL_SAMPLES}
         every = product(self.group.data, (order or "at once" for order in self.group.orders))
         return [place for place in every if place in known]
-
-    @property
-    def models(self) -> list[str]:
-        """What was trained, in words."""
-        return list(dict.fromkeys(MODELS[cell["model"]] for cell in self.cells.values()))
 
     @property
     def scores(self) -> list[str]:

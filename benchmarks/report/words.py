@@ -48,6 +48,11 @@ def place_name(data: str, order: str) -> str:
     return data_name(data) if order == "at once" else f"{data_name(data)}, {order}"
 
 
+def model_name(model: str) -> str:
+    """Return a model in words."""
+    return MODELS[model]
+
+
 def recipe_name(recipe: str) -> str:
     """Return a recipe of training in words.
 

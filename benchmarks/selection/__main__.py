@@ -1,6 +1,7 @@
 """Time, memory and use of our selection, beside facility location and graph cut.
 
-Run `python -m benchmarks.selection --data FOLDER`. Prints JSON. Each selection runs in a process
+Run `python -m benchmarks.selection --data FOLDER`. Prints records, for `--costs` of
+`benchmarks.quality report`. Each selection runs in a process
 of its own, which has just used as much memory as similarities take, and given it back: the first
 to touch that of a virtual machine waits longer for it than for the choice. For the library's,
 the similarities of all pairs are the set-up; for ours, all of the build. `choose` is what comes
@@ -25,7 +26,8 @@ from benchmarks.evaluation.machine import machine
 from benchmarks.evaluation.recipes import Recipe
 from benchmarks.evaluation.trial import revisions_of
 from benchmarks.selection.budgets import choice_rows, draws, paper_choices, peer_choices
-from benchmarks.selection.ratios import exponents, ratios
+from benchmarks.selection.ratios import ratios
+from benchmarks.selection.records import cost_records
 from benchmarks.selection.tasks import (
     is_free,
     ours,
@@ -111,13 +113,12 @@ def main(
         "data": name,
         "budget": budget,
         "compared": ratios(compared),
-        "rows": without_core(compared),
-        "exponents": exponents(grown),
-        "growth": without_core(grown),
+        "growth": grown,
         "stream": streamed,
-        "by_budget": without_core(by_budget),
+        "by_budget": by_budget,
     }
-    click.echo(json.dumps(result, indent=2))
+    for record in cost_records(result):
+        click.echo(json.dumps(record, ensure_ascii=False))
 
 
 class Bench:
@@ -173,11 +174,6 @@ class Bench:
         recipe = Recipe.parse("ce" if data.model == "logistic" else "structural")
         metrics = fitted(data, found, recipe, settings, row["seed"], "cpu")
         row |= {"accuracy": metrics["accuracy"], "labels_used": metrics["labels_used"]}
-
-
-def without_core(rows: list[Row]) -> list[Row]:
-    """Return rows without the numbers of the samples chosen."""
-    return [{key: value for key, value in row.items() if key != "core"} for row in rows]
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Tests of the benchmarks' own parts: data sets, selectors."""
+"""Tests of the benchmarks."""

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import time
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.child import Ready, in_child
-from benchmarks.report.costs import read_costs
 from benchmarks.report.pages import pages
 from benchmarks.selection import __main__ as selection
 from benchmarks.selection.budgets import choice_rows
@@ -136,9 +134,7 @@ def test_each_choice_of_a_task_is_a_row() -> None:
     assert [(row["budget"], row["error"]) for row in failed] == [(5, "large"), (10, "large")]
 
 
-def test_the_benchmark_compares_what_it_measures(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_benchmark_compares_what_it_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each method at each size and budget, with a model trained on what it chose."""
     methods = {name: selection.METHODS[name] for name in ("graph-cut", "ours")}
     monkeypatch.setattr(selection, "METHODS", methods)  # the other one compiles for seconds
@@ -146,22 +142,22 @@ def test_the_benchmark_compares_what_it_measures(
     monkeypatch.setattr(selection, "BY_BUDGET", by_budget)
     monkeypatch.setattr(selection, "SHARES", (0.01, 0.5))
     printed = CliRunner().invoke(selection.main, ARGUMENTS.split(), catch_exceptions=False).stdout
-    result = json.loads(printed)
-    assert [(r["n"], r["peer"]) for r in result["compared"]] == [(100, "graph-cut")]
-    assert all(0 < r["accuracy"] < 1 and r["labels_used"] == 10 for r in result["rows"])
-    assert [(r["n"], r["method"]) for r in result["growth"]] == [
-        (n, method) for n in (50, 100) for method in methods
-    ]
-    assert result["stream"]["n"] == 12_000
-    assert [(r["method"], r["n"], r["budget"]) for r in result["by_budget"]] == [
-        (method, 100, budget) for method in (*by_budget, "ours") for budget in (1, 50)
-    ]
-    set_ups = {r["setup_s"] for r in result["by_budget"] if r["method"] == "echo-paper"}
-    assert len(set_ups) == 1
-    assert set_ups.pop() > 0
-    assert not any("core" in r or "error" in r for r in result["rows"] + result["by_budget"])
-    path = tmp_path / "costs.json"
-    path.write_text(printed, encoding="utf-8")
-    page = pages({}, read_costs(path))["selection.md"]
-    for expected in ("| graph-cut | 100 | 1 |", "| random | – |", "| echo-paper | 0."):
+    records = [json.loads(line) for line in printed.splitlines()]
+    found = {
+        kind: [r for r in records if r["kind"] == kind] for kind in {r["kind"] for r in records}
+    }
+    (beside,) = found["cost-beside"]
+    assert (beside["n"], beside["peer"]) == (100, "graph-cut")
+    assert 0 < beside["accuracy"] < 100
+    assert {(r["method"], *r["by_n"]) for r in found["cost-growth"]} == {
+        (method, "50", "100") for method in methods
+    }
+    assert found["cost-stream"][0]["n"] == 12_000
+    set_ups = {r["method"]: r.get("setup_s", 0) for r in found["cost-by-budget"]}
+    assert list(set_ups) == [*by_budget, "ours, set-up and choice", "ours, chosen again"]
+    assert set_ups["echo-paper"] > 0
+    assert all(set(r["choice_s"]) == {"1%", "50%"} for r in found["cost-by-budget"])
+    assert "cost-missing" not in found
+    page = pages({}, records)["selection.md"]
+    for expected in ("| graph-cut | 100 | 1 |", "| random | – |", "| echo-paper | "):
         assert expected in page

@@ -1,18 +1,16 @@
 """Records and the page of what a selection takes."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 from click.testing import CliRunner
 
 from benchmarks.quality import main
-from benchmarks.report.costs import read_costs
 from benchmarks.report.pages import pages
-from benchmarks.report.records import Record, read_records
-from echo_stream.errors import EchoStreamError
-from tests.benchmarks.made_lines import MACHINE
+from benchmarks.report.records import read_records, write_records
+from benchmarks.selection.records import cost_records
+from echo_stream.errors import SourceError
+from tests.benchmarks.evaluation.made_lines import MACHINE
 
 BESIDE = "500 of 20,000 samples"
 
@@ -63,26 +61,19 @@ def made(**compared: Any) -> dict[str, Any]:
     }
 
 
-def records_of(tmp_path: Path, result: dict[str, Any]) -> list[Record]:
-    """Return the records of what `benchmarks.selection` has printed."""
-    path = tmp_path / "costs.json"
-    path.write_text(json.dumps(result), encoding="utf-8")
-    return read_costs(path)
+def page_of(result: dict[str, Any]) -> str:
+    """Return the page of a measurement."""
+    return pages({}, cost_records(result))["selection.md"]
 
 
-def page_of(tmp_path: Path, result: dict[str, Any]) -> str:
-    """Return the page of what `benchmarks.selection` has printed."""
-    return pages({}, records_of(tmp_path, result))["selection.md"]
-
-
-def verdicts(tmp_path: Path, result: dict[str, Any]) -> list[str]:
+def verdicts(result: dict[str, Any]) -> list[str]:
     """Return which floors are met."""
-    return [r["verdict"] for r in records_of(tmp_path, result) if r["kind"] == "floor"]
+    return [r["verdict"] for r in cost_records(result) if r["kind"] == "floor"]
 
 
-def test_a_page_has_ratios_growth_and_floors(tmp_path: Path) -> None:
+def test_a_page_has_ratios_growth_and_floors() -> None:
     """What does not fit is a dash, and said; a floor just missed is missed."""
-    found = page_of(tmp_path, made())
+    found = page_of(made())
     for expected in (
         "- 2 cores of Abacus, training on cpu, Python 3.11, torch 2.0\n",
         "| facility-location | 20,000 | 3 | 60.0 | 6.0 | 10.0 | 99.7 | 100.4 | 0.050 |"
@@ -110,53 +101,42 @@ def test_a_page_has_ratios_growth_and_floors(tmp_path: Path) -> None:
         assert expected in found
 
 
-def test_a_page_tells_its_code(tmp_path: Path) -> None:
+def test_a_page_tells_its_code() -> None:
     """Beside the versions of what the selectors need."""
     packages = {"torch": "2.0", "numba": "0.6"}
     machine = MACHINE | {"commit": "3921cbf", "packages": packages}
-    found = page_of(tmp_path, made() | {"machine": machine})
+    found = page_of(made() | {"machine": machine})
     assert "torch 2.0\n- packages of selectors: numba 0.6\n- commit: 3921cbf\n" in found
 
 
-def test_a_stream_that_failed_is_said(tmp_path: Path) -> None:
+def test_a_stream_that_failed_is_said() -> None:
     """As what else has no numbers."""
-    found = page_of(tmp_path, made() | {"stream": {"n": 2_000, "error": "out of memory"}})
+    found = page_of(made() | {"stream": {"n": 2_000, "error": "out of memory"}})
     assert "Not measured: one pass of 2,000 samples: out of memory." in found
 
 
-def test_floors_are_of_what_they_are_about(tmp_path: Path) -> None:
+def test_floors_are_of_what_they_are_about() -> None:
     """Other numbers of samples, or another budget, have none; each can be missed."""
-    assert verdicts(tmp_path, made(n=10_000)) == []
-    assert verdicts(tmp_path, made() | {"budget": 100}) == []
+    assert verdicts(made(n=10_000)) == []
+    assert verdicts(made() | {"budget": 100}) == []
     missed = made(times_faster_s=4.9, memory_share=0.2, our_gain=-0.5)
-    assert verdicts(tmp_path, missed).count("missed") == 4
+    assert verdicts(missed).count("missed") == 4
 
 
 def test_costs_come_into_the_records_and_stay(tmp_path: Path) -> None:
     """With --costs, alone or beside results; new ones take the place of the old."""
-    costs, records, out = tmp_path / "costs.json", tmp_path / "records.jsonl", tmp_path / "pages"
+    costs, records, out = (tmp_path / name for name in ("costs.jsonl", "records.jsonl", "pages"))
     call = ["report", "--costs", str(costs), "--records", str(records), "--out", str(out)]
     for seeds in (3, 9):
-        costs.write_text(json.dumps(made(seeds=seeds)), encoding="utf-8")
+        write_records(costs, cost_records(made(seeds=seeds)))
         CliRunner().invoke(main, call, catch_exceptions=False)
         text = (out / "selection.md").read_text(encoding="utf-8")
         assert f"| ≥ 5 | 10.0 (9.0 to 11.0) | {seeds} | met |" in text
     assert sum(record["kind"] == "run" for record in read_records(records)) == 1
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (None, "no such file"),
-        ("{", "damaged, or not what its suffix says"),
-        ("[]", r"not what `python -m benchmarks\.selection"),
-        ('{"by_budget": []}', r"not what `python -m benchmarks\.selection"),
-    ],
-)
-def test_what_is_no_measurement_is_refused(tmp_path: Path, content: str | None, words: str) -> None:
-    """In a line that names the file."""
-    path = tmp_path / "costs.json"
-    if content is not None:
-        path.write_text(content, encoding="utf-8")
-    with pytest.raises(EchoStreamError, match=rf"costs\.json: {words}"):
-        read_costs(path)
+def test_costs_that_are_not_there_are_named(tmp_path: Path) -> None:
+    """As files of results are."""
+    result = CliRunner().invoke(main, ["report", "--costs", str(tmp_path / "none.jsonl")])
+    assert isinstance(result.exception, SourceError)
+    assert "none.jsonl; give files" in str(result.exception)

@@ -22,7 +22,7 @@ from benchmarks.evaluation.trial import Trial
 from benchmarks.quality import main
 from benchmarks.selectors import Chosen
 from echo_stream.errors import ConfigError, SourceError
-from tests.benchmarks import made_lines
+from tests.benchmarks.evaluation import made_lines
 
 PLAN = """
 title = "tiny"
@@ -80,7 +80,7 @@ def started(plan: Path, out: Path) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "benchmarks.quality", "run", str(plan), "--out", str(out)]
     return subprocess.Popen(
         [*command, "--workers", "1"],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         stderr=subprocess.PIPE,
         text=True,
     )

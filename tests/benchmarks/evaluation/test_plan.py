@@ -12,7 +12,7 @@ from benchmarks.evaluation.plan_files import read_plan
 from benchmarks.evaluation.trial import REVISIONS, Trial, resolve_budget, resolve_options
 from echo_stream.errors import ConfigError
 
-PLANS = sorted((Path(__file__).parents[2] / "benchmarks" / "plans").glob("*.toml"))
+PLANS = sorted((Path(__file__).parents[3] / "benchmarks" / "plans").glob("*.toml"))
 SMALL = """
 title = "small"
 seeds = 2

@@ -1,4 +1,4 @@
-"""Records of what a selection takes, of the JSON that `python -m benchmarks.selection` prints.
+"""What a selection takes as records, see `benchmarks.report.records`.
 
 cost-beside
     Ours beside a `peer`, of `n` samples: see `benchmarks.selection.ratios.compared`.
@@ -12,9 +12,7 @@ cost-stream
     What one pass over a long stream takes.
 """
 
-import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -23,12 +21,8 @@ from benchmarks.evaluation.machine import machine_in_words, others_in_words
 from benchmarks.report.aggregate import DIGITS, Difference
 from benchmarks.report.records import Record
 from benchmarks.selection.ratios import chosen, exponents, in_all
-from echo_stream.connectors.files.errors import naming
-from echo_stream.errors import SourceError
 
 PLAN, GROUP = "selection", "costs"
-CALL = "python -m benchmarks.selection --data DIR"
-KEYS = {"machine", "data", "budget", "compared", "growth", "stream", "by_budget"}
 PEER, NUM_SAMPLES, BUDGET = "facility-location", 20_000, 500  # of the floors
 FASTER = {  # what is asked, by the ratio that it is asked of
     "times_faster_s": ("times faster, all set-up counted", 5),
@@ -41,22 +35,16 @@ CLOCK_DIGITS = 4
 Result = Mapping[str, Any]
 
 
-def read_costs(path: Path) -> list[Record]:
-    """Return the records of what `benchmarks.selection` has printed into a file.
+def cost_records(result: Result) -> list[Record]:
+    """Return the records of a measurement.
 
-    Raises
-    ------
-    SourceError
-        If there is no such file, or another one.
-    DataError
-        If it is no JSON.
+    Parameters
+    ----------
+    result : mapping
+        `machine`, `revisions`, the name of the `data`, the `budget`, and rows: `compared` with
+        the peers, `growth`, `by_budget`, and that of the `stream`.
     """
-    with naming(path):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not (isinstance(found, dict) and found.keys() >= KEYS):
-            msg = f"not what `{CALL}` prints; write it by that"
-            raise SourceError(msg)
-    parts = (_measured(found), _by_budget(found), _growth(found), _floors(found))
+    parts = (_measured(result), _by_budget(result), _growth(result), _floors(result))
     records = [record for part in parts for record in part]
     place = {"plan": PLAN, "group": GROUP}
     return [{"kind": record["kind"]} | place | _rounded(record) for record in records]

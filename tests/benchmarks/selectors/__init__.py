@@ -1,0 +1,1 @@
+"""Tests of the selectors that a coreset is compared with."""
