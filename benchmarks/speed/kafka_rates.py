@@ -87,7 +87,7 @@ class Watch(RunMonitor):
         if batch.num_samples:
             self.times.append(time.perf_counter())
 
-    def watch(self, source: Source) -> None:
+    def watch(self, source: SampleStream) -> None:
         """Note when reading begins."""
         super().watch(source)
         self._on_begin()

@@ -8,6 +8,7 @@ from pathlib import Path
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.dead_letters.limits import LetterLimits
 from echo_stream.connectors.group.consumer import consume_in_group
+from echo_stream.connectors.kafka.group_source import GroupSource
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.connectors.process.shutdown import Signals
 from echo_stream.connectors.process.tuning import room_for_threads
@@ -35,7 +36,7 @@ from echo_stream.samples.source import Skipped, Source
 
 
 def consume(  # noqa: PLR0913 - everything that a run is between
-    open_source: Callable[[], Source],
+    open_source: Callable[[], Source | GroupSource],
     state: Path,
     engine_config: EngineConfig,
     run_config: RunConfig,
@@ -66,7 +67,7 @@ def consume(  # noqa: PLR0913 - everything that a run is between
     ----------
     open_source : callable
         Opens the source; called when the state has been found usable. Of a group: a
-        `KafkaSource` that is a member.
+        `GroupSource`.
     state : Path
         Created when it does not exist; locked meanwhile, or shared with the other members.
     engine_config : EngineConfig
@@ -136,6 +137,7 @@ def _consume_alone(given: Consumption) -> RunReport:
                 closing(given.open_source()) as source,
                 closing(given.keep_dead_letters()) as dead_letters,
             ):
+                assert not isinstance(source, GroupSource), "it reads for a group"
                 engine = _engine(checkpoint, trained, config, device=device, state=given.state)
                 skipped = _begin(checkpoint, source, engine, store)
                 if engine.schema is not None:

@@ -6,9 +6,8 @@ import time
 from kafka import TopicPartition
 
 from echo_stream.connectors.group.state import GroupState
-from echo_stream.connectors.kafka.membership import Assignment
+from echo_stream.connectors.kafka.group_source import Assignment, GroupSource
 from echo_stream.connectors.kafka.offsets import partition_name
-from echo_stream.connectors.kafka.source import KafkaSource
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.errors import FencedError
 from echo_stream.generation.generation import Generation
@@ -25,7 +24,7 @@ class Claiming:
     Parameters
     ----------
     state : GroupState
-    source : KafkaSource
+    source : GroupSource
     features : str or None
     patience : Patience
         How long to try again while the disk is full.
@@ -37,7 +36,7 @@ class Claiming:
     """
 
     def __init__(
-        self, state: GroupState, source: KafkaSource, features: str | None, patience: Patience
+        self, state: GroupState, source: GroupSource, features: str | None, patience: Patience
     ) -> None:
         self.generation: Generation | None = None
         self._state, self._source, self._features = state, source, features

@@ -15,8 +15,12 @@ from echo_stream.connectors.group.merge import take_group_snapshot
 from echo_stream.connectors.group.report import LentTrainer, Totals
 from echo_stream.connectors.group.state import GroupState
 from echo_stream.connectors.group.term import Term
-from echo_stream.connectors.kafka.membership import Assignment, LostError, RebalancedError
-from echo_stream.connectors.kafka.source import KafkaSource
+from echo_stream.connectors.kafka.group_source import (
+    Assignment,
+    GroupSource,
+    LostError,
+    RebalancedError,
+)
 from echo_stream.connectors.process.shutdown import Signals
 from echo_stream.connectors.process.tuning import room_for_threads
 from echo_stream.connectors.process.writers import Writers
@@ -54,7 +58,7 @@ def consume_in_group(group: Group, given: Consumption) -> RunReport:
             closing(given.open_source()) as source,
             closing(given.keep_dead_letters()) as dead_letters,
         ):
-            assert isinstance(source, KafkaSource), "only topics are shared out"
+            assert isinstance(source, GroupSource), "only topics are shared out"
             signals.report_to(status.last_word)
             monitor.member = (group.name, shared.member)
             record = given.patience.retry(
@@ -89,7 +93,7 @@ class GroupMember:
     def __init__(
         self,
         state: GroupState,
-        source: KafkaSource,
+        source: GroupSource,
         dead_letters: KeptDeadLetters,
         *,
         given: Consumption,

@@ -9,7 +9,8 @@ from kafka import KafkaAdminClient
 
 from echo_stream.connectors.kafka.client import errors_for_people
 from echo_stream.connectors.kafka.client_config import ClientConfig
-from echo_stream.errors import StateError
+from echo_stream.errors import SourceError, StateError
+from echo_stream.samples.source import refuse_other_source
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +146,81 @@ class IdentityClient:
     def _errors(self) -> Any:
         """Return the guard that turns the client's errors into ours."""
         return errors_for_people(self._servers, "ask for the ids of cluster and topics")
+
+
+class LogIdentity:
+    """The identity of the logs that are read, as far as the broker has reported it.
+
+    Parameters
+    ----------
+    client : IdentityClient
+    may_accept : bool
+        Whether the user may accept another log in place of the one that was counted.
+
+    Attributes
+    ----------
+    same_topics : set of str
+        Topics that are known to be those of the state.
+    other_topics : set of str
+        Topics that are known to be others than those of the state.
+    """
+
+    def __init__(self, client: IdentityClient, *, may_accept: bool) -> None:
+        self._client, self._may_accept = client, may_accept
+        self._known = client.ask()
+        warn_of_unknown(self._known)
+        self._checked_at: Mapping[Any, int] = {}
+        self.same_topics = set(self._known.topics)
+        self.other_topics: set[str] = set()
+
+    def checked_at(self, offsets: Mapping[Any, int]) -> None:
+        """Take the identity to be checked up to these offsets."""
+        self._checked_at = dict(offsets)
+
+    def describe(self, offsets: Mapping[Any, int]) -> dict[str, Any]:
+        """Return the ids, which are asked for again if the offsets have moved.
+
+        So offsets in a topic that was recreated meanwhile are never stored under the name of
+        the old one. A broker that is away is asked again the next time.
+
+        Raises
+        ------
+        StateError
+            If a topic has been recreated.
+        """
+        offsets = dict(offsets)  # first: what is read while it asks is news
+        if offsets != self._checked_at:
+            try:
+                now = self._client.ask()
+            except SourceError as err:
+                logger.info("ids of cluster and topics were not checked: %s", err)
+            else:
+                self._known.refuse_changes(now, may_accept=self._may_accept)
+                self._known = now.completed_by(self._known)
+                # A topic that the broker does not know at this moment is asked for again.
+                if now.knows_all_of(self._known):
+                    self._checked_at = offsets
+        return self._known.to_json()
+
+    def recognise(self, description: Mapping[str, Any], *, accept: bool) -> None:
+        """Raise StateError unless a description is of the same topics of the same cluster.
+
+        What the broker does not report, now or then, is taken to be the same. accept says
+        whether other ids are accepted.
+        """
+        stored = Identity.from_json(description) if description["kind"] == "kafka" else None
+        if stored is None or stored.topics.keys() != self._known.topics.keys():
+            refuse_other_source(description, self._known.to_json())
+            return
+        if accept:
+            for change in stored.changes(self._known):
+                logger.warning("%s; going on at the stored offsets, where the log has them", change)
+        else:
+            stored.refuse_changes(self._known, may_accept=self._may_accept)
+            self._known = self._known.completed_by(stored)
+        topics = self._known.topics
+        self.same_topics = {each for each in topics if stored.is_same_topic(self._known, each)}
+        self.other_topics = {each for each in topics if stored.is_other_topic(self._known, each)}
 
 
 def warn_of_unknown(identity: Identity) -> None:

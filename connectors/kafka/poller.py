@@ -42,7 +42,7 @@ class KafkaPoller:
         Makes the consumer; called in the thread.
     queue : RecordQueue
     stats : RunStats
-    held : set of TopicPartition, optional
+    paused : set of TopicPartition, optional
         Partitions that stay paused until `begin` names them; others may add to it.
 
     Raises
@@ -56,10 +56,10 @@ class KafkaPoller:
         make: Callable[[], KafkaConsumer],
         records: RecordQueue,
         stats: RunStats,
-        held: set[TopicPartition] | None = None,
+        paused: set[TopicPartition] | None = None,
     ) -> None:
         self._records, self._stats = records, stats
-        self._held = set() if held is None else held
+        self._kept_paused = set() if paused is None else paused
         self._commands: queue.SimpleQueue[tuple[Command, Future[Any]]] = queue.SimpleQueue()
         self._is_polling = self._is_closed = False
         self._is_paused = False
@@ -89,7 +89,7 @@ class KafkaPoller:
             self._records.clear()
             for partition, offset in positions.items():
                 consumer.seek(partition, offset)
-            self._held.difference_update(positions)
+            self._kept_paused.difference_update(positions)
             consumer.resume(*positions)
             self.positions = dict(positions)
             self._stats.last_answer = time.monotonic()
@@ -194,7 +194,7 @@ class KafkaPoller:
             consumer.pause(*assigned - consumer.paused())
             self._is_paused = True
         elif self._is_paused:
-            consumer.resume(*assigned - self._held)
+            consumer.resume(*assigned - self._kept_paused)
             self._is_paused = False
         self._stats.paused_partitions = len(assigned) if self._is_paused else 0
 

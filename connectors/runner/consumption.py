@@ -9,6 +9,7 @@ from echo_stream.config import EngineConfig
 from echo_stream.connectors.dead_letters.files import DeadLetterFile
 from echo_stream.connectors.dead_letters.limits import LetterLimits
 from echo_stream.connectors.dead_letters.topic import DeadLetterTopic
+from echo_stream.connectors.kafka.group_source import GroupSource
 from echo_stream.connectors.process.retrying import Patience
 from echo_stream.connectors.runner.monitor import RunMonitor
 from echo_stream.connectors.storage.engine_files import read_generation
@@ -41,7 +42,7 @@ class Group(NamedTuple):
 class Consumption:
     """What a consumer is given; `consume` says what each of it is."""
 
-    open_source: Callable[[], Source]
+    open_source: Callable[[], Source | GroupSource]
     state: Path
     engine_config: EngineConfig
     run_config: RunConfig

@@ -14,7 +14,7 @@ from echo_stream.connectors.process.clock import now_s, timestamp
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.run.observer import PartitionProgress, Phase, Watchable
 from echo_stream.run.report import RunReport, RunStats
-from echo_stream.samples.source import Batch, RejectReason, Source
+from echo_stream.samples.source import Batch, RejectReason, SampleStream
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class RunMonitor:
         self.member: tuple[str, str] | None = None
         self.first_look = FirstLook(_log)
         self.prequential: Callable[[], dict[str, Any] | None] = lambda: None
-        self._source: Source | None = None
+        self._source: SampleStream | None = None
         self._source_name = ""
         self._beat_s = self._sampled_s = time.monotonic()
         self._counted: deque[tuple[float, int]] = deque([(self._beat_s, 0)])
@@ -160,7 +160,7 @@ class RunMonitor:
         """Whether a model is being trained beside the stream."""
         return self.report.retrainings > sum(self.trainings.values())
 
-    def watch(self, source: Source) -> None:
+    def watch(self, source: SampleStream) -> None:
         """Watch a source from now on; only ever from the run's own thread."""
         self._source, self._source_name = source, source.name
         self._look()

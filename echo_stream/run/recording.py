@@ -11,7 +11,7 @@ from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import PositionError
 from echo_stream.run.report import RunStats
-from echo_stream.samples.source import RejectedSample, Skipped, Source
+from echo_stream.samples.source import RejectedSample, SampleStream, Skipped
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -136,7 +136,7 @@ class Recorder:
 
     def __init__(
         self,
-        source: Source,
+        source: SampleStream,
         store: Store,
         dead_letters: DeadLetters,
         *,

@@ -22,7 +22,7 @@ from echo_stream.run.retraining import Examiner, Retraining
 from echo_stream.run.schedule import Schedule
 from echo_stream.samples.changes import in_order
 from echo_stream.samples.samples import Samples
-from echo_stream.samples.source import Batch, Skipped, Source
+from echo_stream.samples.source import Batch, SampleStream, Skipped
 from echo_stream.sketch.sketch import BLOCK_SIZE
 
 BATCH_SAMPLES = 4_096  # samples asked of the source at a time
@@ -82,7 +82,7 @@ class Run:
 
     def __init__(  # noqa: PLR0913 - everything that a run is between
         self,
-        source: Source,
+        source: SampleStream,
         engine: EchoCoreset,
         store: Store,
         dead_letters: DeadLetters,

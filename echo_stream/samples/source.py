@@ -115,8 +115,8 @@ class Batch(NamedTuple):
         return 0 if self.samples is None else len(self.samples)
 
 
-class Source(Protocol):
-    """Where samples come from. Positions resume after the last sample handed out."""
+class SampleStream(Protocol):
+    """What a run reads. Positions resume after the last sample handed out."""
 
     @property
     def name(self) -> str:
@@ -126,10 +126,6 @@ class Source(Protocol):
     def is_exhausted(self) -> bool:
         """Return whether no further sample can come."""
 
-    @property
-    def has_fixed_start(self) -> bool:
-        """Return whether it begins at the same sample whenever it is opened."""
-
     def next_batch(self, max_samples: int) -> Batch:
         """Return at most max_samples of the next samples.
 
@@ -138,9 +134,6 @@ class Source(Protocol):
 
     def position(self) -> dict[str, int]:
         """Return where the next sample comes from; `json.dumps` takes it."""
-
-    def seek(self, position: Mapping[str, int]) -> Skipped:
-        """Continue from a position that `position` returned; return what is passed over."""
 
     def commit(self, position: Mapping[str, int]) -> None:
         """Tell the outside that all up to a position is stored durably; any thread may."""
@@ -159,6 +152,17 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of connections and files."""
+
+
+class Source(SampleStream, Protocol):
+    """A stream that can be continued from any position."""
+
+    @property
+    def has_fixed_start(self) -> bool:
+        """Return whether it begins at the same sample whenever it is opened."""
+
+    def seek(self, position: Mapping[str, int]) -> Skipped:
+        """Continue from a position that `position` returned; return what is passed over."""
 
 
 class Rereadable(Source, Protocol):

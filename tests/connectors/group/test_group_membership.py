@@ -9,7 +9,8 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import NewPartitions
 
 from echo_stream.connectors.kafka.config import CLIENT_OPTIONS
-from echo_stream.connectors.kafka.membership import Membership
+from echo_stream.connectors.kafka.group_source import Membership
+from echo_stream.run.report import RunStats
 from tests.support.kafka.broker import Broker
 from tests.support.kafka.topics import MakeTopic
 
@@ -26,7 +27,7 @@ def joined(
     broker: Broker, topic: str, more: Mapping[str, int] | None = None
 ) -> Iterator[tuple[KafkaConsumer, Membership]]:
     """Yield a client that joins a group of its own with its polls."""
-    membership = Membership(topic)
+    membership = Membership(topic, RunStats())
     options = {**CLIENT_OPTIONS, **membership.options(), "metadata_max_age_ms": 200, **(more or {})}
     with closing(KafkaConsumer(bootstrap_servers=broker.bootstrap, **options)) as consumer:
         membership.join(consumer, [topic])

@@ -9,7 +9,7 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.kafka.client_config import ClientConfig
 from echo_stream.connectors.kafka.config import KafkaConfig
-from echo_stream.connectors.kafka.membership import Membership
+from echo_stream.connectors.kafka.group_source import GroupSource
 from echo_stream.connectors.kafka.poller import KafkaPoller
 from echo_stream.connectors.kafka.source import KafkaSource
 from echo_stream.errors import ConfigError, PositionError, StateError
@@ -82,17 +82,17 @@ def test_rebalances_of_a_group_are_counted(broker: Broker, make_topic: MakeTopic
     """What is assigned, and what is handed over when a second member joins."""
     config = KafkaConfig((topic := make_topic(partitions=2),), broker.bootstrap, CODEC)
     stats, other = RunStats(), RunStats()
-    with closing(KafkaSource(config, stats, Membership(topic))) as source:
+    with closing(GroupSource(config, topic, stats)) as source:
         joined(source, 2)
         assert stats.rebalances == {"assigned": 1, "revoked": 0, "lost": 0}
-        with closing(KafkaSource(config, other, Membership(topic))) as second:
+        with closing(GroupSource(config, topic, other)) as second:
             joined(second, 1)
             joined(source, 1)
         assert stats.rebalances == {"assigned": 1, "revoked": 1, "lost": 0}
         assert other.rebalances["assigned"] == 1
 
 
-def joined(source: KafkaSource, number: int) -> None:
+def joined(source: GroupSource, number: int) -> None:
     """Wait until so many partitions are assigned to a member."""
     while (assignment := source.assignment()) is None or len(assignment.partitions) != number:
         source.wait()
