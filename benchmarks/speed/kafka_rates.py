@@ -23,13 +23,14 @@ from echo_stream.connectors.kafka.offsets import partition_name
 from echo_stream.connectors.kafka.poller import POLL_RECORDS, POLL_TIMEOUT_MS
 from echo_stream.connectors.kafka.sink import Message, ProduceConfig, produce_messages
 from echo_stream.connectors.kafka.source import KafkaSource
+from echo_stream.connectors.runner.consumption import Consumption
 from echo_stream.connectors.runner.monitor import RunMonitor
 from echo_stream.connectors.storage.checkpoints import whole_checkpoints
 from echo_stream.connectors.storage.engine_files import write_generation
 from echo_stream.generation.generation import train_generation
 from echo_stream.run.config import RunConfig
 from echo_stream.run.report import RunReport
-from echo_stream.samples.source import Batch, Source
+from echo_stream.samples.source import Batch, SampleStream
 
 PARTITIONS = 4
 TRAINING_SAMPLES = 10_000
@@ -190,13 +191,15 @@ def consumed(
     source = KafkaConfig((topic.name,), topic.servers, codec, until_end=True)
     watch = Watch(on_begin)
     report = consume(
-        lambda: KafkaSource(source, watch.stats),
-        state,
-        EngineConfig(budget),
-        config,
-        generation=generation,
-        device="cpu",
-        monitor=watch,
+        Consumption(
+            lambda: KafkaSource(source, watch.stats),
+            state,
+            EngineConfig(budget),
+            config,
+            generation=generation,
+            device="cpu",
+            monitor=watch,
+        )
     )
     assert report.samples == (topic.messages if generation is None else topic.settled)
     return watch

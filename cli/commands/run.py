@@ -168,7 +168,7 @@ def run(
         monitor.first_look = FirstLook(tell)
         if examiner is not None:
             monitor.prequential = examiner.to_json
-        report = consume(
+        consumption = Consumption(
             lambda: open_source(monitor.stats),
             state=folder,
             engine_config=replace(engine_config, holdout=retraining.holdout),

@@ -1,56 +1,28 @@
 """The long-running consumer: a source, a state folder, and the run between them."""
 
 import time
-from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.dead_letters.limits import LetterLimits
 from echo_stream.connectors.group.consumer import consume_in_group
 from echo_stream.connectors.kafka.group_source import GroupSource
-from echo_stream.connectors.process.retrying import Patience
 from echo_stream.connectors.process.shutdown import Signals
-from echo_stream.connectors.process.tuning import room_for_threads
-from echo_stream.connectors.process.writers import Writers
-from echo_stream.connectors.runner.consumption import (
-    Consumption,
-    Group,
-    OpenDeadLetters,
-    check_new,
-)
+from echo_stream.connectors.runner.consumption import Consumption, check_new
 from echo_stream.connectors.runner.monitor import RunMonitor
 from echo_stream.connectors.runner.status import StatusFile
 from echo_stream.connectors.runner.status_reader import STATUS_FILE
 from echo_stream.connectors.storage.snapshots import newest_manifest
 from echo_stream.connectors.storage.state_store import Checkpoint, StateStore
-from echo_stream.connectors.training.model_files import retraining_of
+from echo_stream.connectors.training.model_files import retrain_trigger
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.generation.generation import Generation
-from echo_stream.run.config import RunConfig
 from echo_stream.run.report import RunReport
-from echo_stream.run.retraining import Examiner
-from echo_stream.run.runtime import Run, Trainer
+from echo_stream.run.retraining import Retraining
 from echo_stream.samples.source import Skipped, Source
 
 
-def consume(  # noqa: PLR0913 - everything that a run is between
-    open_source: Callable[[], Source | GroupSource],
-    state: Path,
-    engine_config: EngineConfig,
-    run_config: RunConfig,
-    *,
-    group: Group | None = None,
-    generation: Path | None = None,
-    device: str = "auto",
-    trainer: Trainer | None = None,
-    examiner: Examiner | None = None,
-    monitor: RunMonitor | None = None,
-    open_dead_letters: OpenDeadLetters | None = None,
-    letter_limits: LetterLimits = LetterLimits(),  # noqa: B008 - immutable
-    patience: Patience = Patience(),  # noqa: B008 - immutable
-) -> RunReport:
+def consume(given: Consumption) -> RunReport:
     """Consume a source into a state folder, from where the state left off.
 
     A member of a consumer group counts the partitions that are assigned to it, into a state
@@ -63,31 +35,6 @@ def consume(  # noqa: PLR0913 - everything that a run is between
     a second one, or one before the run has begun, ends the process at once, which loses
     nothing. SIGUSR1 asks for a snapshot. Checkpoints and snapshots are written in threads.
 
-    Parameters
-    ----------
-    open_source : callable
-        Opens the source; called when the state has been found usable. Of a group: a
-        `GroupSource`.
-    state : Path
-        Created when it does not exist; locked meanwhile, or shared with the other members.
-    engine_config : EngineConfig
-        A group never regenerates by itself: all segments are of one generation.
-    run_config : RunConfig
-    group : Group, optional
-    generation : Path or None
-        A trained generation for a new state. In a group without one, one member trains it.
-    device : str
-    trainer : Trainer, optional
-    examiner : Examiner, optional
-    monitor : RunMonitor, optional
-        Who hears of everything; STATE/status.json is written whether there is one or not.
-    open_dead_letters : callable, optional
-        Opens what keeps the messages that are no samples; by default files in the state.
-    letter_limits : LetterLimits
-        How much these keep.
-    patience : Patience
-        How long to try again while the disk is full.
-
     Raises
     ------
     StateError
@@ -99,31 +46,17 @@ def consume(  # noqa: PLR0913 - everything that a run is between
     InfrastructureError
         If the disk stays full, or the dead-letter topic away. The last checkpoint stands.
     """
-    consumption = Consumption(
-        open_source=open_source,
-        state=state,
-        engine_config=engine_config,
-        run_config=run_config,
-        generation=generation,
-        device=device,
-        trainer=trainer,
-        examiner=examiner,
-        monitor=RunMonitor() if monitor is None else monitor,
-        open_dead_letters=open_dead_letters,
-        letter_limits=letter_limits,
-        patience=patience,
-    )
-    return _consume_alone(consumption) if group is None else consume_in_group(group, consumption)
+    return _consume_alone(given) if given.group is None else consume_in_group(given.group, given)
 
 
 def _consume_alone(given: Consumption) -> RunReport:
     """Consume a source into a state that no other process uses."""
     config, device, monitor = given.engine_config, given.device, given.monitor
     with Signals(given.run_config.shutdown_budget) as signals:
-        trained = given.trained()
+        trained = given.trained_generation()
         keep = given.run_config.keep_snapshots
         with (
-            StateStore(given.state, given.patience, keep_snapshots=keep) as store,
+            StateStore(given.state, given.retries, keep_snapshots=keep) as store,
             StatusFile(given.state / STATUS_FILE, monitor) as status,
         ):
             signals.report_to(status.last_word)
@@ -131,34 +64,20 @@ def _consume_alone(given: Consumption) -> RunReport:
             checkpoint = store.load_checkpoint(config, device=device)
             restored_s = time.monotonic() - began
             _tell(monitor, checkpoint, given.state, restored_s)
-            with (
-                room_for_threads(),  # after the state is read, and before anything is polled
-                Writers() as executor,
-                closing(given.open_source()) as source,
-                closing(given.keep_dead_letters()) as dead_letters,
-            ):
-                assert not isinstance(source, GroupSource), "it reads for a group"
+            with given.runs() as runs:  # after the state is read
+                assert not isinstance(runs.source, GroupSource), "a source of no group"
                 engine = _engine(checkpoint, trained, config, device=device, state=given.state)
-                skipped = _begin(checkpoint, source, engine, store)
-                if engine.schema is not None:
-                    source.expect(engine.schema)
-                run = Run(
-                    source,
+                skipped = _begin(checkpoint, runs.source, engine, store)
+                trigger = retrain_trigger(given.state, given.run_config)
+                run = runs.new(
                     engine,
                     store,
-                    dead_letters,
-                    config=given.run_config,
-                    clock=time.monotonic,
-                    trainer=given.trainer,
-                    examiner=given.examiner,
-                    retraining=retraining_of(given.state, given.run_config),
-                    observer=monitor,
+                    given.run_config,
+                    monitor,
+                    retraining=Retraining(given.trainer, given.examiner, trigger),
                     skipped=skipped,
-                    executor=executor,
-                    stats=monitor.stats,
                 )
                 monitor.report = run.report
-                monitor.watch(source)
                 signals.steer(run)
                 return run.run()
 

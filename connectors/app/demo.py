@@ -11,6 +11,7 @@ from echo_stream.config import EngineConfig, Preset
 from echo_stream.connectors.app.consumer import consume
 from echo_stream.connectors.inspect.plot import plot_map
 from echo_stream.connectors.inspect.query import query_snapshot
+from echo_stream.connectors.runner.consumption import Consumption
 from echo_stream.connectors.runner.monitor import RunMonitor
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.snapshots import find_snapshot
@@ -72,7 +73,11 @@ def stream(
         checkpoint_every=Every(samples=SNAPSHOT_EVERY), snapshot_every=Every(samples=SNAPSHOT_EVERY)
     )
     arriving, _ = _digits(seed)
-    return consume(lambda: ArraySource(arriving), folder, config, schedule, monitor=monitor)
+    return consume(
+        Consumption(
+            lambda: ArraySource(arriving), folder, config, schedule, monitor=monitor or RunMonitor()
+        )
+    )
 
 
 def ask(folder: Path, sql: str) -> list[dict[str, Any]]:

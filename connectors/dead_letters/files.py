@@ -24,7 +24,7 @@ from echo_stream.connectors.dead_letters.segments import (
     make_room,
 )
 from echo_stream.connectors.process.clock import LOG_EVERY_S
-from echo_stream.connectors.process.retrying import Patience, may_pass
+from echo_stream.connectors.process.retrying import RetryPolicy, may_pass
 from echo_stream.connectors.storage.durable import flush, make_folder, opener
 from echo_stream.connectors.storage.state_locks import short_lock
 from echo_stream.errors import InfrastructureError, StateError
@@ -52,7 +52,7 @@ class DeadLetterFile:
     ----------
     folder : Path
         The state's `dead-letters`; created with the first message.
-    patience : Patience
+    retries : RetryPolicy
         How long to try again while the disk is full.
     limits : LetterLimits
     stats : RunStats, optional
@@ -64,13 +64,13 @@ class DeadLetterFile:
     def __init__(
         self,
         folder: Path,
-        patience: Patience = Patience(),  # noqa: B008 - immutable
+        retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - immutable
         limits: LetterLimits = LetterLimits(),  # noqa: B008 - immutable
         stats: RunStats | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._folder = folder
-        self._patience = patience
+        self._retries = retries
         self._limits = limits
         self._stats = stats or RunStats()
         self._pending = bytearray()
@@ -85,7 +85,7 @@ class DeadLetterFile:
             self._stats.dead_letters_cut += size_bytes is not None
             self._pending += _as_line(kept, size_bytes)
             if len(self._pending) > self._most_pending:
-                self._patience.retry(self._append)
+                self._retries.retry(self._append)
 
     def flush(self) -> None:
         """Make everything written durable.
@@ -98,7 +98,7 @@ class DeadLetterFile:
             If it cannot be written to at all, or another process keeps it locked for a minute.
         """
         if self._pending:
-            self._patience.retry(self._append)
+            self._retries.retry(self._append)
 
     def close(self) -> None:
         """Drop what was not flushed."""

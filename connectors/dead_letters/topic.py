@@ -30,7 +30,7 @@ from echo_stream.connectors.kafka.sink import (
     ProduceConfig,
     ensure_topic,
 )
-from echo_stream.connectors.process.retrying import Patience
+from echo_stream.connectors.process.retrying import RetryPolicy
 from echo_stream.errors import InfrastructureError, SourceError
 from echo_stream.run.report import RunStats
 from echo_stream.samples.source import RejectedSample
@@ -55,7 +55,7 @@ class DeadLetterTopic:
     ----------
     config : ProduceConfig
         The topic, created if it does not exist, and how to connect.
-    patience : Patience
+    retries : RetryPolicy
         How long to try again while the topic is away.
     limits : LetterLimits
         What is kept of a message; how long, the topic's own retention says.
@@ -71,12 +71,12 @@ class DeadLetterTopic:
     def __init__(
         self,
         config: ProduceConfig,
-        patience: Patience = Patience(),  # noqa: B008 - immutable
+        retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - immutable
         limits: LetterLimits = LetterLimits(),  # noqa: B008 - immutable
         stats: RunStats | None = None,
     ) -> None:
         self._config = config
-        self._patience = patience
+        self._retries = retries
         self._limits = limits
         self._stats = stats or RunStats()
         self._pending: list[Message] = []
@@ -104,7 +104,7 @@ class DeadLetterTopic:
         InfrastructureError
             If the topic stays away. What was not acknowledged is kept, for the next call.
         """
-        self._patience.retry(self._send)
+        self._retries.retry(self._send)
         self._pending_bytes = 0
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from kafka import TopicPartition
 from echo_stream.connectors.group.state import GroupState
 from echo_stream.connectors.kafka.group_source import Assignment, GroupSource
 from echo_stream.connectors.kafka.offsets import partition_name
-from echo_stream.connectors.process.retrying import Patience
+from echo_stream.connectors.process.retrying import RetryPolicy
 from echo_stream.errors import FencedError
 from echo_stream.generation.generation import Generation
 
@@ -26,7 +26,7 @@ class Claiming:
     state : GroupState
     source : GroupSource
     features : str or None
-    patience : Patience
+    retries : RetryPolicy
         How long to try again while the disk is full.
 
     Attributes
@@ -36,11 +36,11 @@ class Claiming:
     """
 
     def __init__(
-        self, state: GroupState, source: GroupSource, features: str | None, patience: Patience
+        self, state: GroupState, source: GroupSource, features: str | None, retries: RetryPolicy
     ) -> None:
         self.generation: Generation | None = None
         self._state, self._source, self._features = state, source, features
-        self._patience = patience
+        self._retries = retries
         self._waiting: tuple[frozenset[TopicPartition], float] | None = None
         self._refused: Assignment | None = None
 
@@ -53,7 +53,7 @@ class Claiming:
         names = {partition_name(each) for each in assignment.partitions}
         start = {name: first for name, first in self._starts(names).items() if name in names}
         try:
-            claimed = self._patience.retry(
+            claimed = self._retries.retry(
                 lambda: self._state.claim(
                     start,
                     group_generation=assignment.generation,

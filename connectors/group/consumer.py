@@ -5,14 +5,12 @@ hand them over. What a term could not publish in time is counted again by their 
 """
 
 import logging
-import time
-from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import replace
 
 from echo_stream.connectors.group.claiming import Claiming
 from echo_stream.connectors.group.merge import take_group_snapshot
-from echo_stream.connectors.group.report import LentTrainer, Totals
+from echo_stream.connectors.group.report import SharedTrainer, Totals
 from echo_stream.connectors.group.state import GroupState
 from echo_stream.connectors.group.term import Term
 from echo_stream.connectors.kafka.group_source import (
@@ -22,21 +20,15 @@ from echo_stream.connectors.kafka.group_source import (
     RebalancedError,
 )
 from echo_stream.connectors.process.shutdown import Signals
-from echo_stream.connectors.process.tuning import room_for_threads
-from echo_stream.connectors.process.writers import Writers
-from echo_stream.connectors.runner.consumption import (
-    Consumption,
-    Group,
-    KeptDeadLetters,
-    check_new,
-)
+from echo_stream.connectors.runner.consumption import Consumption, Group, Runs, check_new
 from echo_stream.connectors.runner.status import StatusFile
 from echo_stream.connectors.storage.snapshots import newest_manifest
-from echo_stream.connectors.training.model_files import retraining_of
+from echo_stream.connectors.training.model_files import retrain_trigger
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import FencedError
 from echo_stream.run.config import RunConfig
 from echo_stream.run.report import RunReport
+from echo_stream.run.retraining import Retraining, RetrainTrigger
 from echo_stream.run.runtime import Run
 from echo_stream.samples.source import passed_over
 
@@ -45,34 +37,25 @@ logger = logging.getLogger(__name__)
 
 def consume_in_group(group: Group, given: Consumption) -> RunReport:
     """Count the partitions that a group assigns to this process; see `consume`."""
-    config = replace(given.engine_config, auto_regenerate=False)
-    monitor = given.monitor
+    given = replace(given, engine_config=replace(given.engine_config, auto_regenerate=False))
+    config, monitor = given.engine_config, given.monitor
     with Signals(given.run_config.shutdown_budget) as signals:
-        trained = given.trained()
+        trained = given.trained_generation()
         check_new(trained, config)
         with (
             closing(GroupState(given.state, group.name)) as shared,
             StatusFile(shared.status_file, monitor) as status,
-            room_for_threads(),  # before anything is polled
-            Writers() as executor,
-            closing(given.open_source()) as source,
-            closing(given.keep_dead_letters()) as dead_letters,
+            given.runs() as runs,
         ):
+            source = runs.source
             assert isinstance(source, GroupSource), "only topics are shared out"
             signals.report_to(status.last_word)
             monitor.member = (group.name, shared.member)
-            record = given.patience.retry(
+            record = given.retries.retry(
                 lambda: shared.begin(config, source.describe(), source.starts, trained)
             )
             source.recognise(record.source)
-            member = GroupMember(
-                shared,
-                source,
-                dead_letters,
-                given=replace(given, engine_config=config),
-                until_end=group.until_end,
-                executor=executor,
-            )
+            member = GroupMember(shared, source, runs, given, until_end=group.until_end)
             monitor.resumed(monitor.report, {}, newest_manifest(given.state), 0.0)
             signals.steer(member)
             return member.run()
@@ -83,31 +66,28 @@ class GroupMember:
 
     Parameters
     ----------
-    state, source, dead_letters
+    state, source
+    runs : Runs
+        Over the source.
     given : Consumption
     until_end : bool
-    executor : Executor
-        Writes checkpoints and snapshots.
     """
 
     def __init__(
         self,
         state: GroupState,
         source: GroupSource,
-        dead_letters: KeptDeadLetters,
-        *,
+        runs: Runs,
         given: Consumption,
+        *,
         until_end: bool,
-        executor: Executor,
     ) -> None:
-        self._state, self._source, self._dead_letters = state, source, dead_letters
-        self._given = given
+        self._state, self._source, self._runs, self._given = state, source, runs, given
         self._config, self._run_config = given.engine_config, given.run_config
         self._until_end = until_end
         self._trainer = given.trainer
-        self._retraining = retraining_of(state.folder, given.run_config)
-        self._executor = executor
-        self._claiming = Claiming(state, source, self._config.features, given.patience)
+        self._retrain_trigger = retrain_trigger(state.folder, given.run_config)
+        self._claiming = Claiming(state, source, self._config.features, given.retries)
         self._totals = Totals(given.monitor)
         self._run: Run | None = None
         self._finished: Assignment | None = None  # counted to its end
@@ -179,7 +159,7 @@ class GroupMember:
             group_generation=assignment.generation,
             device=self._given.device,
             keep_snapshots=self._run_config.keep_snapshots,
-            patience=self._given.patience,
+            retries=self._given.retries,
         )
         is_whole = False
         try:
@@ -208,24 +188,20 @@ class GroupMember:
         )
         self._source.read_only(term.begins, assignment)
         skipped = passed_over(term.begins, self._source.position())
-        if engine.schema is not None:
-            self._source.expect(engine.schema)
-        self._given.monitor.watch(self._source)
-        self._run = run = Run(
-            self._source,
+        # Snapshots to train on are taken by the first member alone.
+        is_first = self._claiming.has_first(assignment)
+        retraining = Retraining(
+            None if self._trainer is None else SharedTrainer(self._trainer),
+            self._given.examiner,
+            self._retrain_trigger if is_first else RetrainTrigger(),
+        )
+        self._run = run = self._runs.new(
             engine,
             term,
-            self._dead_letters,
-            config=self._term_config(assignment),
-            clock=time.monotonic,
-            trainer=None if self._trainer is None else LentTrainer(self._trainer),
-            examiner=self._given.examiner,
-            # Of others than the first member nobody takes the snapshots to train on.
-            retraining=self._retraining if self._claiming.has_first(assignment) else None,
-            observer=self._totals,
+            self._term_config(assignment),
+            self._totals,
+            retraining=retraining,
             skipped=skipped,
-            executor=self._executor,
-            stats=self._given.monitor.stats,
         )
         if self._stop_asked:
             run.stop()
@@ -259,7 +235,7 @@ class GroupMember:
 
     def _take_snapshot(self) -> None:
         """Take a snapshot between two terms, of what the group has made durable."""
-        snapshot = self._given.patience.retry(
+        snapshot = self._given.retries.retry(
             lambda: take_group_snapshot(
                 self._state,
                 self._config,

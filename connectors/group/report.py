@@ -10,7 +10,8 @@ from echo_stream.connectors.runner.monitor import RunMonitor
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.run.observer import Phase
 from echo_stream.run.report import RunReport
-from echo_stream.run.runtime import Run, Trainer
+from echo_stream.run.retraining import Trainer
+from echo_stream.run.runtime import Run
 from echo_stream.samples.source import Batch
 
 COUNTS = [each.name for each in fields(RunReport) if type(each.default) is int]
@@ -79,8 +80,8 @@ class Totals:
         return replace(report, **counts, snapshots=[*before.snapshots, *report.snapshots])
 
 
-class LentTrainer:
-    """A trainer whose trainings outlast the run that has begun them.
+class SharedTrainer:
+    """A trainer that all runs of a member share: trainings outlast the run that began them.
 
     Parameters
     ----------

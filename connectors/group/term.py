@@ -6,7 +6,7 @@ from typing import Any
 
 from echo_stream.connectors.group.merge import take_group_snapshot
 from echo_stream.connectors.group.state import GroupState
-from echo_stream.connectors.process.retrying import Patience
+from echo_stream.connectors.process.retrying import RetryPolicy
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import FencedError, InfrastructureError, StateError
@@ -32,7 +32,7 @@ class Term:
         Kafka's number of the assignment.
     device : str
     keep_snapshots : int, optional
-    patience : Patience
+    retries : RetryPolicy
         How long to try again while the disk is full.
 
     Attributes
@@ -50,7 +50,7 @@ class Term:
         group_generation: int,
         device: str,
         keep_snapshots: int | None = None,
-        patience: Patience = Patience(),  # noqa: B008 - immutable
+        retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - immutable
     ) -> None:
         self.begins = dict(begins)
         self.num_published = 0
@@ -59,7 +59,7 @@ class Term:
         self._group_generation = group_generation
         self._device = device
         self._keep_snapshots = keep_snapshots
-        self._patience = patience
+        self._retries = retries
         self._published = dict(begins)
 
     def save_checkpoint(
@@ -84,7 +84,7 @@ class Term:
             return None
         if position == self._published:
             return 0
-        self._patience.retry(lambda: self._state.settle_generation(engine.generation_))
+        self._retries.retry(lambda: self._state.settle_generation(engine.generation_))
         covers = {name: [(begin, position[name])] for name, begin in self.begins.items()}
         about = {
             "member": self._state.member,
@@ -92,7 +92,7 @@ class Term:
             "source": dict(source),
         }
         try:
-            size_bytes = self._patience.retry(
+            size_bytes = self._retries.retry(
                 lambda: self._state.segments.write(
                     self._segment,
                     engine,
@@ -118,7 +118,7 @@ class Term:
         """Write a snapshot of all that the group has counted; see `take_group_snapshot`."""
         snapshot: Snapshot | None = None
         while snapshot is None:  # the engine has been published: the first one is under way
-            snapshot = self._patience.retry(
+            snapshot = self._retries.retry(
                 lambda: take_group_snapshot(
                     self._state,
                     engine.config,
@@ -136,7 +136,7 @@ class Term:
         be hidden; the partitions of a process that has ended are free anyway.
         """
         if may_wait:
-            self._patience.retry(lambda: self._state.release(self._segment, self.begins))
+            self._retries.retry(lambda: self._state.release(self._segment, self.begins))
             return
         try:
             self._state.release(self._segment, self.begins)

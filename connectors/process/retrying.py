@@ -1,4 +1,4 @@
-"""Patience with what may come back by itself: a broker that is away, a disk that is full."""
+"""Retries of what may come back by itself: a broker that is away, a disk that is full."""
 
 import errno
 import logging
@@ -23,8 +23,8 @@ PASSING = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to try again.
+class RetryPolicy:
+    """How long to retry while the infrastructure fails.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Patience:
     ...     if (failure := next(tries)) is not None:
     ...         raise failure
     ...     return "sent"
-    >>> Patience(sleep=print).retry(send)
+    >>> RetryPolicy(sleep=print).retry(send)
     0.1
     0.2
     'sent'

@@ -15,7 +15,7 @@ COLLECT_AFTER = (50_000, 10, 10)
 
 
 @contextmanager
-def room_for_threads() -> Iterator[None]:
+def tuned_process() -> Iterator[None]:
     """Let the threads that poll and write go on beside the one that counts, and restore what was.
 
     Torch leaves a core to them: its threads wait for each other in a busy loop, so that one

@@ -8,7 +8,7 @@ from typing import Any
 
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.process.clock import timestamp
-from echo_stream.connectors.process.retrying import Patience
+from echo_stream.connectors.process.retrying import RetryPolicy
 from echo_stream.connectors.storage.checkpoints import (
     FORMAT_VERSION,
     list_checkpoints,
@@ -68,7 +68,7 @@ class StateStore:
     ----------
     folder : Path
         Created when it does not exist.
-    patience : Patience
+    retries : RetryPolicy
         How long to try again while the disk is full.
     keep_snapshots : int, optional
         Snapshots that stay when one is written, besides the pinned; None: all.
@@ -83,12 +83,12 @@ class StateStore:
     def __init__(
         self,
         folder: Path,
-        patience: Patience = Patience(),  # noqa: B008 - immutable
+        retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - immutable
         *,
         keep_snapshots: int | None = None,
     ) -> None:
         self.folder = folder
-        self._patience = patience
+        self._retries = retries
         self._keep_snapshots = keep_snapshots
         self._saved: tuple[Any, ...] | None = None  # what the last checkpoint says of itself
         refuse_group(folder)
@@ -169,10 +169,10 @@ class StateStore:
             "source": dict(source),
             **skipped._asdict(),
         }
-        self._patience.retry(lambda: write_checkpoint(engine, manifest, target))
+        self._retries.retry(lambda: write_checkpoint(engine, manifest, target))
         if not engine.is_warming_up:
             generations = self.folder / "generations"
-            self._patience.retry(lambda: write_generation(engine.generation_, generations))
+            self._retries.retry(lambda: write_generation(engine.generation_, generations))
         for old in list_checkpoints(self.folder)[:-KEPT_CHECKPOINTS]:
             remove_unit(old)
         self._saved = saved
@@ -192,7 +192,7 @@ class StateStore:
     def save_snapshot(self, snapshot: Snapshot, position: Mapping[str, int]) -> str:
         """Write a snapshot and return its id; the same one twice is written once."""
         keep = self._keep_snapshots
-        return self._patience.retry(
+        return self._retries.retry(
             lambda: save_snapshot(self.folder, snapshot, position, keep=keep)
         )
 

@@ -17,7 +17,7 @@ from echo_stream.connectors.storage.units import list_units, read_manifest, veri
 from echo_stream.connectors.training.curve_plot import plot_curve
 from echo_stream.errors import ConfigError, SnapshotError, StateError
 from echo_stream.run.config import RunConfig
-from echo_stream.run.retraining import Retraining
+from echo_stream.run.retraining import RetrainTrigger
 from echo_stream.training.fitted import Fitted
 from echo_stream.training.models import BUILT_IN, build_model
 from echo_stream.training.targets import Targets
@@ -124,9 +124,9 @@ def read_fitted(unit: Path, *, factory: str | None = None) -> Fitted:
 logger = logging.getLogger(__name__)
 
 
-def retraining_of(state: Path, config: RunConfig) -> Retraining:
+def retrain_trigger(state: Path, config: RunConfig) -> RetrainTrigger:
     """Return what decides on trainings of a run over a state, from where the last run left off."""
-    return Retraining(config.retrain_on_turnover, config.retrain_debounce, trained_ids(state))
+    return RetrainTrigger(config.retrain_on_turnover, config.retrain_debounce, trained_ids(state))
 
 
 def trained_ids(state: Path) -> frozenset[str] | None:

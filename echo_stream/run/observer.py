@@ -1,4 +1,4 @@
-"""Who is told how a run goes on, and what a source can say of its partitions."""
+"""How a run reports its progress, and a source that of its partitions."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
@@ -15,26 +15,26 @@ Phase: TypeAlias = Literal[
 
 
 class Observer(Protocol):
-    """Who is told how a run goes on. All of it in the run's own thread, which it must not stop."""
+    """Callbacks of a run, called in its own thread, which they must not block."""
 
     def phase(self, phase: Phase) -> None:
-        """Hear of what the run does from now on."""
+        """Receive the phase that the run has entered."""
 
     def batch(self, report: "RunReport", batch: "Batch") -> None:
-        """Hear of a batch that has been counted; the report is the run's own."""
+        """Receive a batch that has been counted; the report is the run's own."""
 
     def epoch(self, done: int, total: int) -> None:
-        """Hear of an epoch of the encoder's training."""
+        """Receive an epoch of the encoder's training."""
 
     def checkpoint(self, position: Mapping[str, int], seconds: float, n: int) -> None:
-        """Hear of a checkpoint that is durable, the seconds that it took, and its N."""
+        """Receive a checkpoint that is durable, the seconds that it took, and its N."""
 
     def snapshot(self, snapshot: "Snapshot") -> None:
-        """Hear of a snapshot that is durable."""
+        """Receive a snapshot that is durable."""
 
 
-class Silence:
-    """The observer of a run that nobody watches; a base for those who hear only some things."""
+class NullObserver:
+    """An observer that does nothing; a base for those that need only some callbacks."""
 
     def phase(self, phase: Phase) -> None:
         """Do nothing."""

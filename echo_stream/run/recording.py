@@ -45,16 +45,16 @@ class Store(Protocol):
 
 
 class DeadLetters(Protocol):
-    """Where messages go that are no samples. No two calls are made at once."""
+    """Where invalid messages are stored. No two calls are made at once."""
 
     def write(self, rejected: Sequence[RejectedSample]) -> None:
-        """Take messages in."""
+        """Store messages."""
 
     def flush(self) -> None:
-        """Make everything taken in durable."""
+        """Make all messages stored so far durable."""
 
 
-class AtOnce(Executor):
+class InlineExecutor(Executor):
     """Do what is submitted before `submit` returns."""
 
     def submit(
@@ -70,8 +70,8 @@ class AtOnce(Executor):
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """A state of a run that stands still, and what is to become of it.
+class FrozenRun:
+    """The state of a run at one position, and what is to be written of it.
 
     Attributes
     ----------
@@ -118,10 +118,10 @@ class RecordedSnapshot(NamedTuple):
 
 
 class Recorder:
-    """Write moments of a run, at most one checkpoint and one snapshot at a time.
+    """Write states of a run, at most one checkpoint and one snapshot at a time.
 
     A checkpoint is: 1. make dead letters durable, 2. write engine and position as one
-    unit, 3. commit the source. A snapshot is only ever taken of a moment whose checkpoint
+    unit, 3. commit the source. A snapshot is only ever taken of a state whose checkpoint
     is durable, so that no crash can make one of a future that did not happen.
 
     Parameters
@@ -149,9 +149,9 @@ class Recorder:
         self._position = source.position()
         self._letters = threading.Lock()
         self._unflushed = Counter[str]()  # dead letters that are not durable, by reason
-        self._writing: tuple[Moment, Future[float | None]] | None = None
-        self._selecting: tuple[Moment, Future[Snapshot]] | None = None
-        self._next: Moment | None = None  # durable, and waits for its turn to become a snapshot
+        self._writing: tuple[FrozenRun, Future[float | None]] | None = None
+        self._selecting: tuple[FrozenRun, Future[Snapshot]] | None = None
+        self._next: FrozenRun | None = None  # durable, and waits for its turn to become a snapshot
 
     @property
     def is_checkpointing(self) -> bool:
@@ -166,11 +166,11 @@ class Recorder:
 
     @property
     def is_running(self) -> bool:
-        """Whether something is being written at this moment."""
+        """Whether something is being written at this frozen."""
         return not all(future.done() for future in self._under_way())
 
     def reject(self, rejected: Sequence[RejectedSample]) -> None:
-        """Hand messages over to the dead letters; waits while these are being flushed."""
+        """Store messages as dead letters; waits while these are being flushed."""
         with self._letters:
             self._dead_letters.write(rejected)
             self._unflushed.update(message.reason for message in rejected)
@@ -194,8 +194,8 @@ class Recorder:
         started, position = self._clock(), self._source.position()
         _check_monotone(self._position, position)
         self._position = position
-        moment = Moment(engine.copy(), position, skipped, wants_snapshot, wants_training, refreshed)
-        self._writing = moment, self._executor.submit(self._checkpoint, moment)
+        frozen = FrozenRun(engine.copy(), position, skipped, wants_snapshot, wants_training, refreshed)
+        self._writing = frozen, self._executor.submit(self._checkpoint, frozen)
         stall = self._stats.checkpoint_stall_seconds = self._clock() - started
         longest = self._stats.max_checkpoint_stall_seconds
         self._stats.max_checkpoint_stall_seconds = max(stall, longest)
@@ -208,17 +208,17 @@ class Recorder:
         found: list[RecordedCheckpoint | RecordedSnapshot] = []
         while True:
             if self._writing is not None and self._writing[1].done():
-                (moment, written), self._writing = self._writing, None
-                seconds, n = written.result(), moment.engine.n_seen_
+                (frozen, written), self._writing = self._writing, None
+                seconds, n = written.result(), frozen.engine.n_seen_
                 if seconds is not None:
-                    found.append(RecordedCheckpoint(moment.position, seconds, n))
-                self._next = moment if moment.wants_snapshot else self._next
+                    found.append(RecordedCheckpoint(frozen.position, seconds, n))
+                self._next = frozen if frozen.wants_snapshot else self._next
             elif self._selecting is not None and self._selecting[1].done():
-                (moment, selected), self._selecting = self._selecting, None
-                found.append(RecordedSnapshot(selected.result(), moment.wants_training))
+                (frozen, selected), self._selecting = self._selecting, None
+                found.append(RecordedSnapshot(selected.result(), frozen.wants_training))
             elif self._next is not None and self._selecting is None:
-                moment, self._next = self._next, None
-                self._selecting = moment, self._executor.submit(self._snapshot, moment)
+                frozen, self._next = self._next, None
+                self._selecting = frozen, self._executor.submit(self._snapshot, frozen)
             else:
                 return found
 
@@ -230,7 +230,7 @@ class Recorder:
         """Return what is being written, or has been and was not collected yet."""
         return [each[1] for each in (self._writing, self._selecting) if each is not None]
 
-    def _checkpoint(self, moment: Moment) -> float | None:
+    def _checkpoint(self, frozen: FrozenRun) -> float | None:
         """Write a checkpoint, in the three steps of the class's description.
 
         Returns the seconds; None: the store does not write it yet.
@@ -245,23 +245,23 @@ class Recorder:
             # Asked for after the position was taken, so that it is of a log that holds it.
             source = self._source.describe()
             size = self._store.save_checkpoint(
-                moment.engine, moment.position, source, moment.skipped
+                frozen.engine, frozen.position, source, frozen.skipped
             )
         except BaseException:
             self._stats.checkpoint_failures += 1
             raise
         if size is None:
             return None
-        self._source.commit(moment.position)
+        self._source.commit(frozen.position)
         self._stats.checkpoint_bytes = size or self._stats.checkpoint_bytes
         self._stats.checkpoint_seconds = seconds = self._clock() - started
         return seconds
 
-    def _snapshot(self, moment: Moment) -> Snapshot:
+    def _snapshot(self, frozen: FrozenRun) -> Snapshot:
         """Select from a state whose checkpoint is durable, and write what was selected."""
         started = self._clock()
         snapshot = self._store.take_snapshot(
-            moment.engine, moment.position, refreshed=moment.refreshed
+            frozen.engine, frozen.position, refreshed=frozen.refreshed
         )
         self._stats.snapshot_seconds = self._clock() - started
         return snapshot

@@ -1,26 +1,43 @@
-"""When a training is due that no interval asks for: the coreset has turned over, or drift."""
+"""Models that are trained beside the stream: what trains them, and when that is due."""
 
 import math
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.samples.samples import Samples
 
 
+class Trainer(Protocol):
+    """What trains models on snapshots beside the stream, one at a time."""
+
+    def start(self, snapshot_id: str) -> bool:
+        """Begin to train on a snapshot; False if a training is still under way."""
+
+    def poll(self) -> None:
+        """Report a training that has ended. Returns at once."""
+
+    def finish(self, may_wait: Callable[[], bool]) -> None:
+        """Wait for the training under way while may_wait() holds; then end it."""
+
+
 class Examiner(Protocol):
-    """Who looks at samples before they are counted."""
+    """What tests samples for drift before they are counted."""
 
     def examine(self, engine: EchoCoreset, samples: Samples) -> bool:
         """Look at samples that the engine has not counted yet; tell whether they have drifted."""
 
 
-class Retraining:
-    """Trainings that are asked for, put together where several come in short succession.
+class RetrainTrigger:
+    """When a training is due that no interval asks for: the coreset has turned over, or drift.
 
-    The first that asks decides: the training is due `debounce_s` seconds later, and whatever
-    else asks until then has been heard. One that begins for another reason, such as an
-    interval, answers all of them.
+    Requests in short succession are answered by one training.
+
+    The first request decides: the training is due `debounce_s` seconds later, and answers all
+    requests until then. One that begins for another reason, such as an interval, answers them
+    too.
 
     Parameters
     ----------
@@ -33,9 +50,9 @@ class Retraining:
 
     Examples
     --------
-    >>> retraining = Retraining(turnover=0.5, debounce_s=10.0, trained_ids={"a", "b"})
-    >>> retraining.look({"a", "c", "d"}, now=0.0)
-    >>> retraining.is_asked, retraining.is_due(9.0), retraining.is_due(10.0)
+    >>> trigger = RetrainTrigger(turnover=0.5, debounce_s=10.0, trained_ids={"a", "b"})
+    >>> trigger.look({"a", "c", "d"}, now=0.0)
+    >>> trigger.is_asked, trigger.is_due(9.0), trigger.is_due(10.0)
     (True, False, True)
     """
 
@@ -82,9 +99,28 @@ class Retraining:
         return now >= self._due
 
     def answered(self) -> None:
-        """Hear that a snapshot to train on is being taken."""
+        """Note that a snapshot to train on is being taken."""
         self._due = math.inf
 
     def took(self, ids: AbstractSet[str]) -> None:
-        """Hear that a snapshot of these samples is to be trained on."""
+        """Note that a snapshot of these samples is to be trained on."""
         self._trained_ids, self._due = ids, math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Retraining:
+    """How a run trains models on its snapshots.
+
+    Attributes
+    ----------
+    trainer : Trainer or None
+        None: no model is trained.
+    examiner : Examiner or None
+        What asks for a training when samples have drifted.
+    trigger : RetrainTrigger
+        Which trainings are due that no interval asks for.
+    """
+
+    trainer: Trainer | None = None
+    examiner: Examiner | None = None
+    trigger: RetrainTrigger = field(default_factory=RetrainTrigger)

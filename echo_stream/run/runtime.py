@@ -2,23 +2,23 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Protocol
+from dataclasses import dataclass, field
 
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import BadMessagesError, PositionError, SourceError
 from echo_stream.run.bad_messages import Breaker, without_poison
 from echo_stream.run.config import RunConfig
-from echo_stream.run.observer import Observer, Silence
+from echo_stream.run.observer import NullObserver, Observer
 from echo_stream.run.recording import (
-    AtOnce,
     DeadLetters,
+    InlineExecutor,
     RecordedCheckpoint,
     RecordedSnapshot,
     Recorder,
     Store,
 )
 from echo_stream.run.report import RunReport, RunStats
-from echo_stream.run.retraining import Examiner, Retraining
+from echo_stream.run.retraining import Retraining, Trainer
 from echo_stream.run.schedule import Schedule
 from echo_stream.samples.changes import in_order
 from echo_stream.samples.samples import Samples
@@ -32,17 +32,25 @@ LOOK_SECONDS = 0.1  # how often whoever waits for the disk looks whether there i
 OPTIONAL_SHARE = 0.6  # of the shutdown's budget: then the last snapshot is given up
 
 
-class Trainer(Protocol):
-    """What trains models on snapshots beside the stream, one at a time."""
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What a run needs of the process around it.
 
-    def start(self, snapshot_id: str) -> bool:
-        """Begin to train on a snapshot; False if a training is still under way."""
+    Attributes
+    ----------
+    clock : callable
+        Returns seconds that only grow.
+    executor : Executor
+        Writes checkpoints and snapshots; an `InlineExecutor` lets counting wait for them.
+    observer : Observer
+    stats : RunStats
+        Receives how long the parts of the work take.
+    """
 
-    def poll(self) -> None:
-        """Report a training that has ended. Returns at once."""
-
-    def finish(self, may_wait: Callable[[], bool]) -> None:
-        """Wait for the training under way while may_wait() holds; then end it."""
+    clock: Callable[[], float]
+    executor: Executor = field(default_factory=InlineExecutor)
+    observer: Observer = field(default_factory=NullObserver)
+    stats: RunStats = field(default_factory=RunStats)
 
 
 class _StoppedTrainingError(Exception):
@@ -62,65 +70,46 @@ class Run:
     source, engine, store, dead_letters
         The engine has counted exactly what lies before the source's position.
     config : RunConfig
-    clock : callable
-        Returns seconds that only grow.
-    trainer : Trainer, optional
+    environment : Environment
+    retraining : Retraining, optional
         Needed when retrain_every is set.
-    observer : Observer, optional
     skipped : Skipped
         What was skipped before the source's position.
-    executor : Executor, optional
-        Writes checkpoints and snapshots in two threads of its own; without it, counting
-        waits for them.
-    stats : RunStats, optional
-        Told how that goes.
-    examiner : Examiner, optional
-        Looks at samples before they are counted.
-    retraining : Retraining, optional
-        Which trainings are due that no interval asks for.
     """
 
-    def __init__(  # noqa: PLR0913 - everything that a run is between
+    def __init__(
         self,
         source: SampleStream,
         engine: EchoCoreset,
         store: Store,
         dead_letters: DeadLetters,
-        *,
         config: RunConfig,
-        clock: Callable[[], float],
-        trainer: Trainer | None = None,
-        observer: Observer | None = None,
-        skipped: Skipped = Skipped(),  # noqa: B008 - immutable
-        executor: Executor | None = None,
-        stats: RunStats | None = None,
-        examiner: Examiner | None = None,
+        environment: Environment,
+        *,
         retraining: Retraining | None = None,
+        skipped: Skipped = Skipped(),  # noqa: B008 - immutable
     ) -> None:
         self.report = RunReport.of(engine, skipped)
-        self._source = source
-        self._engine = engine
-        self._stats = stats or RunStats()
+        self._source, self._engine, self._config = source, engine, config
+        self._clock, self._observer = environment.clock, environment.observer
+        self._stats = environment.stats
         self._recorder = Recorder(
             source,
             store,
             dead_letters,
-            executor=executor or AtOnce(),
-            clock=clock,
+            executor=environment.executor,
+            clock=self._clock,
             stats=self._stats,
         )
-        self._trainer = trainer
-        self._examiner = examiner
-        self._retraining = retraining or Retraining()
+        retraining = retraining or Retraining()
+        self._trainer, self._examiner = retraining.trainer, retraining.examiner
+        self._retrain_trigger = retraining.trigger
         self._to_train: str | None = None  # a snapshot whose training has not begun
-        self._config = config
-        self._clock = clock
-        self._observer = observer or Silence()
         self._most_samples = SLOW_SAMPLES
         self._stop_asked = False
         self._stop_time = 0.0
         self._snapshot_asked = False
-        n, now = engine.num_arrived, clock()
+        n, now = engine.num_arrived, self._clock()
         self._checkpoint_schedule = Schedule(config.checkpoint_every, n=n, now=now)
         self._snapshot_schedule = Schedule(config.snapshot_every, n=n, now=now)
         self._retrain_schedule = Schedule(config.retrain_every, n=n, now=now)
@@ -244,7 +233,7 @@ class Run:
             for part in in_order(batch.samples, batch.changes):
                 if isinstance(part, Samples):
                     if self._examiner is not None and self._examiner.examine(self._engine, part):
-                        self._retraining.ask(self._clock())
+                        self._retrain_trigger.ask(self._clock())
                     self._engine.update(part, on_epoch=self._epoch)
                 else:
                     self._engine.change(part)
@@ -256,7 +245,7 @@ class Run:
         self._collect()
         n, now = self.report.num_arrived, self._clock()
         wants_snapshot = self._snapshot_asked or self._snapshot_schedule.is_due(n, now)
-        wants_training = self._retrain_schedule.is_due(n, now) or self._retraining.is_due(now)
+        wants_training = self._retrain_schedule.is_due(n, now) or self._retrain_trigger.is_due(now)
         if not self._engine.can_snapshot:
             # There is nothing to select from yet: what is due now waits for its next turn.
             wants_snapshot = wants_training = False
@@ -291,7 +280,7 @@ class Run:
     def _begin(self, *, wants_snapshot: bool, wants_training: bool, is_last: bool = False) -> None:
         """Begin a checkpoint, and the next interval of all that it brings."""
         n, skipped = self.report.num_arrived, self.report.skipped
-        may_train = wants_training or self._retraining.may_take(
+        may_train = wants_training or self._retrain_trigger.may_take(
             is_last=is_last and not self._stop_asked
         )
         self._recorder.begin(
@@ -308,7 +297,7 @@ class Run:
             self._snapshot_schedule.done(n, now)
         if wants_training:
             self._retrain_schedule.done(n, now)
-            self._retraining.answered()
+            self._retrain_trigger.answered()
         self._collect()
 
     def _record_last(self, *, wants_snapshot: bool) -> None:
@@ -364,9 +353,9 @@ class Run:
             return
         ids = frozenset(map(str, recorded.snapshot.rows.samples.ids))
         if not recorded.wants_training:
-            self._retraining.look(ids, self._clock())
-        if recorded.wants_training or self._retraining.is_due(self._clock()):
-            self._retraining.took(ids)
+            self._retrain_trigger.look(ids, self._clock())
+        if recorded.wants_training or self._retrain_trigger.is_due(self._clock()):
+            self._retrain_trigger.took(ids)
             self._to_train = recorded.snapshot.id
 
     def _retrain(self, trainer: Trainer) -> None:
@@ -379,7 +368,7 @@ class Run:
         """Wait for the training under way and the one that is due, or end what there is."""
         assert self._trainer is not None
         self._trainer.finish(may_wait)
-        if self._retraining.is_asked and self.report.snapshots:
+        if self._retrain_trigger.is_asked and self.report.snapshots:
             self._to_train = self.report.snapshots[-1]  # nothing will follow that could wait
         if self._to_train is not None and may_wait():
             self._retrain(self._trainer)

@@ -14,7 +14,7 @@ from echo_stream import EchoCoreset
 from echo_stream.connectors.dead_letters.files import DeadLetterFile
 from echo_stream.connectors.inspect.export import export_npz
 from echo_stream.connectors.inspect.query import query_snapshot
-from echo_stream.connectors.process.retrying import Patience
+from echo_stream.connectors.process.retrying import RetryPolicy
 from echo_stream.connectors.storage.snapshot_files import read_snapshot, write_snapshot
 from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.connectors.storage.units import list_units, read_manifest
@@ -66,7 +66,7 @@ def test_infinite_label_is_checkpointed_or_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [0, 100, 5_000])
 def test_checkpoint_on_a_full_disk(tmp_path: Path, size: int) -> None:
     """One clear line, no half-written checkpoint, and the next one works."""
-    with StateStore(tmp_path, Patience(0)) as store:
+    with StateStore(tmp_path, RetryPolicy(0)) as store:
         with full_disk(size), pytest.raises(InfrastructureError, match="cannot write"):
             store.save_checkpoint(make_engine(2_000), {}, {})
         assert list_units(tmp_path / "checkpoints") == []

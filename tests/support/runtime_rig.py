@@ -12,10 +12,11 @@ from echo_stream import EchoCoreset, EngineConfig, Snapshot
 from echo_stream._common.typing import Array
 from echo_stream.connectors.storage.state_store import selected
 from echo_stream.run.config import RunConfig
-from echo_stream.run.observer import Silence
+from echo_stream.run.observer import NullObserver
+from echo_stream.run.recording import InlineExecutor
 from echo_stream.run.report import RunReport, RunStats
-from echo_stream.run.retraining import Retraining
-from echo_stream.run.runtime import Run
+from echo_stream.run.retraining import Retraining, RetrainTrigger
+from echo_stream.run.runtime import Environment, Run
 from echo_stream.samples.source import ArraySource, Batch, RejectedSample, Skipped
 from echo_stream.samples.validation import as_samples
 from tests.support.strategies import identity_generation
@@ -198,7 +199,7 @@ class Memory:
         return EchoCoreset.from_state(state, device="cpu"), position
 
 
-class Ear(Silence):
+class Ear(NullObserver):
     """An observer that writes down what it hears, and does something at a batch."""
 
     def __init__(self, at: int = 0, do: Callable[[], object] | None = None) -> None:
@@ -288,7 +289,7 @@ def rig(  # noqa: PLR0913 - all that a run is between
     position: Mapping[str, int] | None = None,
     executor: Executor | None = None,
     clock: Clock | None = None,
-    retraining: Retraining | None = None,
+    trigger: RetrainTrigger | None = None,
     **tape: Any,
 ) -> Rig:
     """Return a run over the tape, at the start unless a position is given."""
@@ -305,12 +306,8 @@ def rig(  # noqa: PLR0913 - all that a run is between
         engine,
         memory,
         memory,
-        config=config,
-        clock=clock,
-        trainer=coach,
-        observer=ear,
-        executor=executor,
-        retraining=retraining,
-        stats=stats,
+        config,
+        Environment(clock, executor or InlineExecutor(), ear, stats),
+        retraining=Retraining(coach, trigger=trigger or RetrainTrigger()),
     )
     return Rig(run, source, memory, ear, engine, stats)

@@ -19,7 +19,8 @@ from echo_stream.connectors.dead_letters.topic import DeadLetterTopic, read_topi
 from echo_stream.connectors.kafka.client_config import ClientConfig
 from echo_stream.connectors.kafka.records import Record
 from echo_stream.connectors.kafka.sink import Message, ProduceConfig, produce_messages
-from echo_stream.connectors.process.retrying import Patience
+from echo_stream.connectors.process.retrying import RetryPolicy
+from echo_stream.connectors.runner.consumption import Consumption
 from echo_stream.errors import InfrastructureError, SourceError
 from echo_stream.run.config import RunConfig
 from echo_stream.run.report import RunStats
@@ -46,7 +47,7 @@ def kept(broker: Broker, topic: str) -> list[RejectedSample | None]:
 
 def opened(broker: Broker, topic: str, timeout_s: float = 20) -> DeadLetterTopic:
     """Open a topic for dead letters."""
-    return DeadLetterTopic(ProduceConfig(topic, broker.bootstrap), Patience(timeout_s))
+    return DeadLetterTopic(ProduceConfig(topic, broker.bootstrap), RetryPolicy(timeout_s))
 
 
 @settings(max_examples=60)
@@ -251,11 +252,12 @@ def test_checkpoint_does_not_pass_what_is_not_acknowledged(
         return ArraySource(samples)
 
     with pytest.raises(InfrastructureError, match="othing has been skipped"):
-        consume(source, tmp_path, engine, config, open_dead_letters=without_topic)
+        consume(Consumption(source, tmp_path, engine, config, open_dead_letters=without_topic))
     assert newest_checkpoint(tmp_path)["position"]["row"] <= 40
-    report = consume(
+    given = Consumption(
         source, tmp_path, engine, config, open_dead_letters=lambda _: opened(broker, topic)
     )
+    report = consume(given)
     assert (report.n, report.rejected) == (59, 1)
     (sent,) = kept(broker, topic)
     assert sent is not None

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from echo_stream.connectors.dead_letters.files import LOCK_FILE, DeadLetterFile, read_dead_letters
 from echo_stream.connectors.dead_letters.segments import FIRST_FILE
-from echo_stream.connectors.process.retrying import Patience
+from echo_stream.connectors.process.retrying import RetryPolicy
 from echo_stream.connectors.storage import state_locks
 from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.samples.samples import Origin
@@ -171,7 +171,7 @@ def test_folder_in_the_way(tmp_path: Path) -> None:
 
 def test_disk_that_stays_full(tmp_path: Path) -> None:
     """A flush that fails says so; when there is space again, each message is there once."""
-    letters = DeadLetterFile(tmp_path, Patience(0))
+    letters = DeadLetterFile(tmp_path, RetryPolicy(0))
     letters.write([letter(b"1")])
     with full_disk(50), pytest.raises(InfrastructureError, match="File too large; nothing has be"):
         letters.flush()
@@ -190,7 +190,7 @@ def test_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
         if len(pauses) == 3:
             space.close()
 
-    letters = DeadLetterFile(tmp_path, Patience(20, clock=lambda: sum(pauses), sleep=pause))
+    letters = DeadLetterFile(tmp_path, RetryPolicy(20, clock=lambda: sum(pauses), sleep=pause))
     with space:
         space.enter_context(full_disk(50))
         letters.write([letter(b"1"), letter(b"2")])
@@ -202,7 +202,7 @@ def test_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
 
 def test_processes_that_share_a_state_cut_no_line_of_another(tmp_path: Path) -> None:
     """Neither while the disk is full for one of them, nor where one has died in the midst."""
-    ours, theirs = (DeadLetterFile(tmp_path, Patience(0)) for _ in range(2))
+    ours, theirs = (DeadLetterFile(tmp_path, RetryPolicy(0)) for _ in range(2))
     with closing(ours), closing(theirs):
         for letters, value in ((ours, b"1"), (theirs, b"2")):  # both have it open
             letters.write([letter(value)])

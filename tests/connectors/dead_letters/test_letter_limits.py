@@ -17,7 +17,7 @@ from echo_stream.connectors.dead_letters.segments import (
     MAX_UNPACKED_BYTES,
     letter_segments,
 )
-from echo_stream.connectors.process.retrying import Patience
+from echo_stream.connectors.process.retrying import RetryPolicy
 from echo_stream.errors import ConfigError, StateError
 from echo_stream.run.report import RunStats
 from echo_stream.samples.samples import Origin
@@ -210,7 +210,7 @@ def test_death_at_any_step_loses_none_but_the_oldest(tmp_path: Path, *, has_powe
 
 def write_until(folder: Path, begin: int, end: int) -> None:
     """Write letters of some offsets."""
-    with closing(DeadLetterFile(folder, Patience(0), SMALL)) as letters:
+    with closing(DeadLetterFile(folder, RetryPolicy(0), SMALL)) as letters:
         for offset in range(begin, end, BATCH):
             letters.write([letter(each) for each in range(offset, min(offset + BATCH, end))])
             letters.flush()

@@ -9,7 +9,7 @@ import pytest
 from echo_stream import EchoCoreset
 from echo_stream.connectors.group.state import GroupState
 from echo_stream.connectors.group.term import Term
-from echo_stream.connectors.process.retrying import Patience
+from echo_stream.connectors.process.retrying import RetryPolicy
 from echo_stream.errors import InfrastructureError
 from tests.support.commands import TOPIC, refusal
 from tests.support.crashes.disks import full, resize, small_disk
@@ -37,8 +37,8 @@ def test_partitions_that_cannot_be_given_up(
         begin(state, whole.generation_)
         claimed = state.claim(dict.fromkeys(NAMES, 0), group_generation=1)
         assert claimed is not None
-        patience = Patience(0.1)
-        term = Term(state, *claimed, group_generation=1, device="cpu", patience=patience)
+        retries = RetryPolicy(0.1)
+        term = Term(state, *claimed, group_generation=1, device="cpu", retries=retries)
         with full(disk):
             with caplog.at_level(logging.WARNING):
                 term.end(may_wait=False)

@@ -23,7 +23,7 @@ from echo_stream.connectors.storage.snapshots import find_snapshot, snapshot_man
 from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.errors import FencedError, StateError
 from echo_stream.generation.generation import Generation
-from echo_stream.run.recording import AtOnce, RecordedCheckpoint, Recorder
+from echo_stream.run.recording import InlineExecutor, RecordedCheckpoint, Recorder
 from echo_stream.run.report import RunStats
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import ArraySource, Skipped
@@ -391,7 +391,7 @@ def test_a_warm_up_is_no_checkpoint(tmp_path: Path, partitions: dict[str, Sample
         stats = RunStats()
         recorder = Recorder(
             Remembering(partitions[NAMES[0]][:10]), term, Unread(),
-            executor=AtOnce(), clock=lambda: 0.0, stats=stats,
+            executor=InlineExecutor(), clock=lambda: 0.0, stats=stats,
         )  # fmt: skip
         engine = EchoCoreset.from_config(CONFIG)
         engine.update(partitions[NAMES[0]][:10])

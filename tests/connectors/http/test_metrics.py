@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from echo_stream import EngineConfig
 from echo_stream.connectors.app.consumer import consume
 from echo_stream.connectors.http.metrics import RunCollector
+from echo_stream.connectors.runner.consumption import Consumption
 from echo_stream.connectors.runner.monitor import PHASES, Reading, RunMonitor
 from echo_stream.run.config import RunConfig
 from echo_stream.run.observer import PartitionProgress
@@ -140,7 +141,11 @@ def test_a_run_fills_them(tmp_path: Path) -> None:
     monitor = RunMonitor()
     x = np.random.default_rng(1).random((300, 3)).astype(np.float32)
     config = EngineConfig(budget=20, warmup=100, epochs=0)
-    consume(lambda: ArraySource(as_samples(x)), tmp_path, config, RunConfig(), monitor=monitor)
+    consume(
+        Consumption(
+            lambda: ArraySource(as_samples(x)), tmp_path, config, RunConfig(), monitor=monitor
+        )
+    )
     found = scrape(monitor)
     assert value(found, "echo_stream_records_applied_total") == 300
     assert value(found, "echo_stream_samples") == 300

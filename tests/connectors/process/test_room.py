@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from echo_stream.connectors.process import tuning as room
-from echo_stream.connectors.process.tuning import COLLECT_AFTER, SWITCH_SECONDS, room_for_threads
+from echo_stream.connectors.process.tuning import COLLECT_AFTER, SWITCH_SECONDS, tuned_process
 
 PAGES = """
 import platform, resource, threading
@@ -52,7 +52,7 @@ def test_a_core_is_left_to_the_other_threads(
     )
     torch.set_num_threads(3)
     try:
-        with pytest.raises(KeyError), room_for_threads():
+        with pytest.raises(KeyError), tuned_process():
             assert torch.get_num_threads() == expected
             assert sys.getswitchinterval() == pytest.approx(SWITCH_SECONDS, rel=0.01)
             assert gc.get_freeze_count() > frozen
@@ -71,7 +71,7 @@ def test_a_shorter_interval_is_kept() -> None:
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-4)
     try:
-        with room_for_threads():
+        with tuned_process():
             assert sys.getswitchinterval() == pytest.approx(1e-4, rel=0.02)
     finally:
         sys.setswitchinterval(interval)

@@ -229,13 +229,13 @@ def test_finish_ends_a_child(
 def test_finish_waits_while_it_may(
     make: Callable[..., ChildTrainer], heard: Heard, tmp_path: Path
 ) -> None:
-    """Patience that ends in the middle ends the child as well."""
-    trainer, patience = make("waits"), iter([True, True, False])
+    """RetryPolicy that ends in the middle ends the child as well."""
+    trainer, retries = make("waits"), iter([True, True, False])
     trainer.start("s")
     wait_until_told(tmp_path)
-    trainer.finish(lambda: next(patience))
+    trainer.finish(lambda: next(retries))
     assert heard.failed == ["the training under way was ended with the run"]
-    assert list(patience) == []
+    assert list(retries) == []
 
 
 def test_stubborn_child_is_killed(

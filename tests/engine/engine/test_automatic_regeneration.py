@@ -17,7 +17,7 @@ from echo_stream.connectors.storage.engine_files import read_generation
 from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.generation.generation import train_generation
 from echo_stream.run.config import RunConfig
-from echo_stream.run.runtime import Run
+from echo_stream.run.runtime import Environment, Run
 from echo_stream.run.schedule import Every
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
@@ -193,13 +193,13 @@ def test_the_runtime_keeps_every_generation_that_it_checkpoints(
             engine = found.engine if found else EchoCoreset.from_config(config, device="cpu")
             source = ArraySource(as_samples(clusters))
             source.seek(found.position if found else {"row": 0})
-            Run(source, engine, store, Memory(Diary()), config=every, clock=Clock()).run()
+            Run(source, engine, store, Memory(Diary()), every, Environment(Clock())).run()
             generations.add(engine.generation_.id)
     undisturbed = EchoCoreset.from_config(config, device="cpu")
     memory = Memory(Diary())
     Run(
         ArraySource(as_samples(clusters), description={"kind": "array", "n": 100}),
-        undisturbed, memory, memory, config=NEVER, clock=Clock(),
+        undisturbed, memory, memory, NEVER, Environment(Clock()),
     ).run()  # fmt: skip
     assert comparable(engine) == comparable(undisturbed)
     assert engine.snapshot().manifest["regenerations"] == 3

@@ -17,6 +17,7 @@ from echo_stream.config import EngineConfig
 from echo_stream.connectors.app.consumer import consume
 from echo_stream.connectors.dead_letters.files import read_dead_letters
 from echo_stream.connectors.kafka.records import Record
+from echo_stream.connectors.runner.consumption import Consumption
 from echo_stream.connectors.storage.snapshots import newest_manifest
 from echo_stream.errors import BadMessagesError, FeatureError, InfrastructureError
 from echo_stream.generation.features import BLOCK_ROWS, failures
@@ -64,7 +65,7 @@ def run(
         features=f"{features.__module__}:{features.__name__}",
         auto_regenerate=False,
     )
-    consume(lambda: Slow(samples, cap), state, engine, RunConfig(**config))
+    consume(Consumption(lambda: Slow(samples, cap), state, engine, RunConfig(**config)))
     return [letter.sample for letter in read_dead_letters(state / "dead-letters") if letter.sample]
 
 

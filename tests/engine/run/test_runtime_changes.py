@@ -9,7 +9,7 @@ import pytest
 from echo_stream import EchoCoreset, Snapshot
 from echo_stream.run.config import RunConfig
 from echo_stream.run.report import CHANGE_COUNTS, RunReport
-from echo_stream.run.runtime import Run
+from echo_stream.run.runtime import Environment, Run
 from echo_stream.run.schedule import Every
 from echo_stream.samples.changes import Change, Forget, LateLabel, in_order
 from echo_stream.samples.samples import Samples
@@ -86,7 +86,7 @@ def engine_of(on_duplicate: str, *, is_warming: bool) -> EchoCoreset:
 def consume(engine: EchoCoreset, size: int, config: RunConfig) -> tuple[RunReport, Memory]:
     """Let an engine consume the log; return the report, and what was written."""
     memory = _Kept(Diary())
-    run = Run(Log(size), engine, memory, memory, config=config, clock=lambda: 0.0)
+    run = Run(Log(size), engine, memory, memory, config, Environment(lambda: 0.0))
     return run.run(), memory
 
 
@@ -150,11 +150,11 @@ def test_a_run_goes_on_from_any_event(stop: int) -> None:
     expected = in_turn("replace", is_warming=False)
     engine, log = engine_of("replace", is_warming=False), Log(1_000, stop)
     memory = _Kept(Diary())
-    Run(log, engine, memory, memory, config=RunConfig(), clock=lambda: 0.0).run()
+    Run(log, engine, memory, memory, RunConfig(), Environment(lambda: 0.0)).run()
     again, position = memory.restored()
     rest = Log(7)
     rest.seek(position)
-    Run(rest, again, memory, memory, config=RunConfig(), clock=lambda: 0.0).run()
+    Run(rest, again, memory, memory, RunConfig(), Environment(lambda: 0.0)).run()
     assert comparable(again) == comparable(expected)
 
 

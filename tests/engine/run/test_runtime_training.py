@@ -5,8 +5,8 @@ import pytest
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream.errors import SourceError
 from echo_stream.run.config import RunConfig
-from echo_stream.run.retraining import Retraining
-from echo_stream.run.runtime import Run
+from echo_stream.run.retraining import RetrainTrigger
+from echo_stream.run.runtime import Environment, Run
 from echo_stream.run.schedule import Every
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
@@ -133,10 +133,10 @@ def test_turnover_trains_on_the_refreshed_coreset() -> None:
     config = RunConfig(
         snapshot_every=Every(samples=60), retrain_on_turnover=0.5, retrain_refreshed=True
     )
-    at_once = rig(config, coach=Coach(Diary()), retraining=Retraining(0.5))
+    at_once = rig(config, coach=Coach(Diary()), trigger=RetrainTrigger(0.5))
     at_once.run.run()
     assert refreshed(at_once) == at_once.counts == [60, N]
-    late = rig(config, coach=Coach(Diary()), retraining=Retraining(0.5, 1e9))
+    late = rig(config, coach=Coach(Diary()), trigger=RetrainTrigger(0.5, 1e9))
     late.run.run()
     assert (late.counts, refreshed(late)) == ([60, N], [N])
 
@@ -148,7 +148,7 @@ def test_a_stop_takes_no_time_for_the_refreshed_coreset() -> None:
         RunConfig(retrain_on_turnover=0.5, retrain_refreshed=True),
         coach=Coach(Diary()),
         ear=ear,
-        retraining=Retraining(0.5, 1e9),
+        trigger=RetrainTrigger(0.5, 1e9),
     )
     ear.do = stopped.run.stop
     stopped.run.run()
@@ -176,7 +176,7 @@ def test_nobody_need_watch() -> None:
     diary = Diary()
     memory = Memory(diary)
     source = Tape(diary, Clock())
-    run = Run(source, warming(), memory, memory, config=NEVER, clock=Clock())
+    run = Run(source, warming(), memory, memory, NEVER, Environment(Clock()))
     assert run.run().n == N
 
 
@@ -200,7 +200,7 @@ def test_stop_during_training_loses_nothing(warmup: int, held_back: int) -> None
     def run_over(engine: EchoCoreset, row: int, memory: Memory, observer: Ear) -> Run:
         source = ArraySource(as_samples(points()))
         source.seek({"row": row})
-        return Run(source, engine, memory, memory, config=NEVER, clock=Clock(), observer=observer)
+        return Run(source, engine, memory, memory, NEVER, Environment(Clock(), observer=observer))
 
     whole, memory, ear = Memory(Diary()), Memory(Diary()), StopAtEpoch()
     run_over(EchoCoreset.from_config(config, device="cpu"), 0, whole, Ear()).run()

@@ -29,7 +29,7 @@ from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.snapshots import find_snapshot
 from echo_stream.generation.generation import Generation
 from echo_stream.run.config import RunConfig
-from echo_stream.run.runtime import Run
+from echo_stream.run.runtime import Environment, Run
 from echo_stream.run.schedule import Every
 from echo_stream.samples.samples import Origin, Samples, as_objects
 from echo_stream.samples.source import ArraySource, Batch, RejectedSample
@@ -141,7 +141,7 @@ def be_member(
         segment = Term(state, *claimed, group_generation=term, device="cpu", keep_snapshots=2)
         source = Partitions(segment.begins, size=size, num_batches=num_versions)
         engine = EchoCoreset.from_config(CONFIG, generation=generation)
-        Run(source, engine, segment, dead_letters, config=AT_ONCE, clock=count().__next__).run()
+        Run(source, engine, segment, dead_letters, AT_ONCE, Environment(count().__next__)).run()
         compact(state, CONFIG, device="cpu", above=above)
         segment.end()
 
