@@ -26,6 +26,8 @@ LAYERS = (
     "echo_stream.cli",
 )  # fmt: skip
 ENGINE = LAYERS[: LAYERS.index("echo_stream.run") + 1]
+CLIENT_PATCHES = "echo_stream.connectors.kafka._client_patches"
+PUBLIC = ("._replace", "._asdict", "._fields", "._exit")  # of named tuples, and of os
 MOST_MODULES = 15
 MOST_ENTRIES = 12
 
@@ -105,6 +107,30 @@ def test_tests_import_no_tests() -> None:
     files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
     pattern = re.compile(r"(?:from|import) tests\.(?:\w+\.)*(?:test_\w+|conftest)\b")
     assert not [(path.name, found) for path in files for found in pattern.findall(path.read_text())]
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        name
+        for name in MODULES
+        if (layer(name) or "").startswith(("echo_stream.connectors", "echo_stream.cli"))
+        and not name.startswith(f"{CLIENT_PATCHES}.")
+    ],
+)
+def test_private_names_of_the_kafka_client_stay_in_one_package(module: str) -> None:
+    """Elsewhere objects have none but their own, and no internal module is imported."""
+    internal = {"consumer.fetcher", "coordinator.base", "coordinator.consumer", "net", "record"}
+    assert not [name for name in imports(module) if is_below(name, "kafka", internal)]
+    nodes = ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8")))
+    accessed = {ast.unparse(each) for each in nodes if isinstance(each, ast.Attribute)}
+    foreign = {name for name in accessed if re.search(r"(?<!^self)(?<!^cls)\._[a-z]\w*$", name)}
+    assert {name for name in foreign if not name.endswith(PUBLIC)} == set()
+
+
+def is_below(module: str, package: str, names: set[str]) -> bool:
+    """Tell whether a module is one of those named in a package, or in one of these."""
+    return any(f"{module}.".startswith(f"{package}.{name}.") for name in names)
 
 
 def test_packages_are_small_enough_to_be_read() -> None:

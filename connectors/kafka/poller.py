@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
+from echo_stream.connectors.kafka._client_patches.metadata import known_partitions
 from echo_stream.connectors.kafka.offsets import partition_name
 from echo_stream.connectors.kafka.queue import RecordQueue
 from echo_stream.run.report import RunStats
@@ -211,12 +212,7 @@ class KafkaPoller:
         self._stats.ends = {**self._stats.ends, **found}
         # After the records before them have been put: who finds the queue empty has had them.
         self.positions = {partition: consumer.position(partition) for partition in assigned}
-        self.available = frozenset(
-            TopicPartition(topic, number)
-            for topic in {partition.topic for partition in assigned}
-            # Not what the consumer would ask a broker for: nothing is asked for here.
-            for number in consumer._cluster.available_partitions_for_topic(topic) or ()
-        )
+        self.available = known_partitions(consumer, {each.topic for each in assigned})
 
     def _meet(self, err: KafkaError) -> None:
         """Try again after an error that may pass; what will not is for who takes records."""

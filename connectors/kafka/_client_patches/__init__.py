@@ -1,1 +1,5 @@
-"""What reaches into kafka-python: private names, with the version pinned in pyproject.toml."""
+"""What depends on private names of kafka-python, whose exact version pyproject.toml pins.
+
+`tests/connectors/kafka/client_patches/test_private_names.py` lists these names. No other module
+uses any.
+"""

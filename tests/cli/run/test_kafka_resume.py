@@ -94,7 +94,9 @@ def test_recreated_topic_is_refused(
     result = run_command(*words, "--accept-source")
     accepted = result.json()
     assert (accepted["samples"], accepted["n"]) == (counted, 10 + counted)
-    assert f"WARNING echo_stream.connectors.kafka.source the id of topic {topic} " in result.stderr
+    assert (
+        f"WARNING echo_stream.connectors.kafka.identity the id of topic {topic} " in result.stderr
+    )
     assert accepted["gaps"] == gaps
     # It is the state's topic from now on.
     again = answer(*words)
