@@ -93,11 +93,11 @@ def list_(*, store: StoreOptions, client: "ClientConfig", output_format: str) ->
       echo-stream dlq list --state DIR --format table
     """
     rows, illegible = [], []
-    for letter in store.read(client):
-        if letter.sample is None:
-            illegible.append(letter.place)
+    for dead_letter in store.read(client):
+        if dead_letter.sample is None:
+            illegible.append(dead_letter.place)
         else:
-            rows.append(_row(letter))
+            rows.append(_row(dead_letter))
     if illegible:
         say(f"left out, cut by a crash or not a dead letter: {', '.join(map(str, illegible))}")
     emit_rows(rows, output_format)
@@ -117,15 +117,15 @@ def show(*, place: int | str, store: StoreOptions, client: "ClientConfig") -> No
     Example:
       echo-stream dlq show 1 --state DIR
     """
-    letter = next((letter for letter in store.read(client) if letter.place == place), None)
-    if letter is None or letter.sample is None:
-        from echo_stream.connectors.dead_letters.replay import no_letter
+    dead_letter = next((dead_letter for dead_letter in store.read(client) if dead_letter.place == place), None)
+    if dead_letter is None or dead_letter.sample is None:
+        from echo_stream.connectors.dead_letters.replay import no_dead_letter  # noqa: PLC0415
 
-        raise no_letter(place)
-    message = letter.sample
+        raise no_dead_letter(place)
+    message = dead_letter.sample
     emit(
         {
-            **_row(letter),
+            **_row(dead_letter),
             "key": _as_text(message.key),
             "value": _as_text(message.value),
             "headers": [[name, _as_text(value)] for name, value in message.headers],
@@ -159,7 +159,7 @@ def replay(
     Example:
       echo-stream dlq replay --state DIR --bootstrap-servers localhost:9092 --topic events
     """
-    letters = store.read(client)
+    dead_letters = store.read(client)
     servers = store.bootstrap_servers
     if servers is None or topic is None:
         msg = "give --bootstrap-servers HOST:PORT and --topic NAME"
@@ -173,7 +173,7 @@ def replay(
 
     config = ProduceConfig(topic, servers, client=client)
     chosen = replayable(
-        letters,
+        dead_letters,
         places,
         max_attempts=max_attempts,
         originals=lambda parts: read_originals(parts, servers, client),
@@ -189,15 +189,15 @@ def replay(
     emit({"topic": topic, "messages": sent, "refused": refused})
 
 
-def _row(letter: "DeadLetter") -> dict[str, Any]:
+def _row(dead_letter: "DeadLetter") -> dict[str, Any]:
     """Return what is known of a dead letter but for its bytes."""
     from echo_stream.connectors.dead_letters.message import attempts_of
 
-    message = letter.sample
+    message = dead_letter.sample
     assert message is not None, "cut ones are left out"
     origin = message.origin
     return {
-        "place": letter.place,
+        "place": dead_letter.place,
         "reason": message.reason,
         "topic": origin and origin.topic,
         "partition": origin and origin.partition,
@@ -205,8 +205,10 @@ def _row(letter: "DeadLetter") -> dict[str, Any]:
         "last_offset": message.last_offset,
         "num_messages": message.num_messages,
         "timestamp": origin and origin.timestamp,
-        "size_bytes": len(message.value or b"") if letter.size_bytes is None else letter.size_bytes,
-        "truncated": letter.is_truncated,
+        "size_bytes": len(message.value or b"")
+        if dead_letter.size_bytes is None
+        else dead_letter.size_bytes,
+        "truncated": dead_letter.is_truncated,
         "attempts": attempts_of(message.headers),
         "exception": message.exception,
         "message": message.message,

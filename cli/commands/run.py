@@ -180,7 +180,7 @@ def run(
             examiner=examiner,
             monitor=monitor,
             open_dead_letters=open_dead_letters,
-            letter_limits=dead_letters.limits(),
+            dead_letter_limits=dead_letters.limits(),
             patience=dead_letters.patience(),
         )
         told.finish(STOPPED_HOOKS_S if report.end_reason == "stopped" else None)

@@ -11,7 +11,7 @@ from echo_stream.errors import ConfigError, SettingName
 
 if TYPE_CHECKING:
     from echo_stream.cli.options.source import SourceOptions
-    from echo_stream.connectors.dead_letters.limits import LetterLimits
+    from echo_stream.connectors.dead_letters.limits import DeadLetterLimits
     from echo_stream.connectors.kafka.client_config import ClientConfig
     from echo_stream.connectors.process.retrying import Patience
     from echo_stream.connectors.runner.consumption import OpenDeadLetters
@@ -37,11 +37,11 @@ class DeadLetterOptions:
 
         return Patience(self.retry_timeout)
 
-    def limits(self) -> "LetterLimits":
+    def limits(self) -> "DeadLetterLimits":
         """Return how much is stored."""
-        from echo_stream.connectors.dead_letters.limits import LetterLimits
+        from echo_stream.connectors.dead_letters.limits import DeadLetterLimits  # noqa: PLC0415
 
-        return LetterLimits(self.dead_letter_bytes, self.dead_letters_total)
+        return DeadLetterLimits(self.dead_letter_bytes, self.dead_letters_total)
 
     def opener(self, source: "SourceOptions", client: "ClientConfig") -> "OpenDeadLetters | None":
         """Return what opens the dead-letter topic; None for the folder in the state.

@@ -12,19 +12,19 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from echo_stream.connectors.dead_letters.limits import LetterLimits
+from echo_stream.connectors.dead_letters.limits import DeadLetterLimits
 from echo_stream.connectors.dead_letters.message import DeadLetter
 from echo_stream.connectors.dead_letters.segments import (
     DAMAGE,
-    LetterSegment,
+    DeadLetterSegment,
     active_segment,
     begin_next,
     compress_old,
-    letter_segments,
+    dead_letter_segments,
     make_room,
 )
 from echo_stream.connectors.process.clock import LOG_EVERY_S
-from echo_stream.connectors.process.retrying import RetryPolicy, may_pass
+from echo_stream.connectors.process.retrying import RetryPolicy, is_transient
 from echo_stream.connectors.storage.durable import flush, make_folder, opener
 from echo_stream.connectors.storage.state_locks import short_lock
 from echo_stream.errors import InfrastructureError, StateError
@@ -35,7 +35,7 @@ from echo_stream.samples.source import RejectedSample
 logger = logging.getLogger(__name__)
 
 LOCK_FILE = "lock"
-ROOM_SEGMENTS = 4  # one that is full, what waited when it was nearly so, and a large letter
+ROOM_SEGMENTS = 4  # one that is full, what waited when it was nearly so, and a large dead letter
 PENDING_BYTES = 8 * 1024**2  # written at the latest when so many wait
 
 
@@ -54,7 +54,7 @@ class DeadLetterFile:
         The state's `dead-letters`; created with the first message.
     retries : RetryPolicy
         How long to try again while the disk is full.
-    limits : LetterLimits
+    limits : DeadLetterLimits
     stats : RunStats, optional
         Told what is cut, and what has gone.
     clock : callable
@@ -65,7 +65,7 @@ class DeadLetterFile:
         self,
         folder: Path,
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - immutable
-        limits: LetterLimits = LetterLimits(),  # noqa: B008 - immutable
+        limits: DeadLetterLimits = DeadLetterLimits(),  # noqa: B008 - immutable
         stats: RunStats | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
@@ -125,10 +125,10 @@ class DeadLetterFile:
                     compress_old(self._folder)  # that a crash has left
         except OSError as err:
             msg = f"cannot write {path}: {err.strerror}; nothing has been skipped"
-            raise (InfrastructureError if may_pass(err) else StateError)(msg) from err
+            raise (InfrastructureError if is_transient(err) else StateError)(msg) from err
 
     def _tell_gone(self, num_gone: int) -> None:
-        """Count letters that have gone, and log them, at most once a minute."""
+        """Count dead letters that have gone, and log them, at most once a minute."""
         self._stats.dead_letters_gone += num_gone
         self._untold_gone += num_gone
         if self._untold_gone and self._clock() >= self._told_s + LOG_EVERY_S:
@@ -138,7 +138,7 @@ class DeadLetterFile:
             )  # fmt: skip
             self._untold_gone, self._told_s = 0, self._clock()
 
-    def _write(self, active: LetterSegment) -> None:
+    def _write(self, active: DeadLetterSegment) -> None:
         """Append all that waits, or nothing; end a line that a crash has cut."""
         with FileIO(active.path, "a+", opener=opener) as file:
             end = file.seek(0, os.SEEK_END)
@@ -157,7 +157,7 @@ class DeadLetterFile:
 
 def num_gone(folder: Path) -> int:
     """Return how many of the oldest dead letters of a state have gone."""
-    found = letter_segments(folder)
+    found = dead_letter_segments(folder)
     return found[0].first - 1 if found else 0
 
 
@@ -177,7 +177,7 @@ def read_dead_letters(folder: Path) -> Iterator[DeadLetter]:
         Its place is its number since the state began, from 1; its sample is None where the
         line is cut, by a crash or by a run that is still writing it, or damaged.
     """
-    for segment in letter_segments(folder):
+    for segment in dead_letter_segments(folder):
         try:
             for number, line in enumerate(segment.lines(), segment.first):
                 if line is None or line.strip():
@@ -189,9 +189,9 @@ def read_dead_letters(folder: Path) -> Iterator[DeadLetter]:
             logger.warning("dead letters skipped: %s is damaged: %s", segment.path, err)
 
 
-def _read_again(folder: Path, segment: LetterSegment) -> Iterator[DeadLetter]:
+def _read_again(folder: Path, segment: DeadLetterSegment) -> Iterator[DeadLetter]:
     """Yield the dead letters of a file that has another name by now, if it is there."""
-    for found in letter_segments(folder):
+    for found in dead_letter_segments(folder):
         if found.first == segment.first:
             for number, line in enumerate(found.lines(), found.first):
                 if line is None or line.strip():

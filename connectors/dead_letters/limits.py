@@ -9,12 +9,12 @@ from echo_stream.samples.source import RejectedSample
 MAX_PAYLOAD_BYTES = 16 * 1024**2
 MAX_SEGMENT_BYTES = 16 * 1024**2
 MAX_WORDS = 2_000  # characters of what was wrong
-LEAST_PAYLOADS = 64  # in all letters together, so that a segment has room for a few
-SEGMENTS = 16  # of which the letters of a state are made, at the least
+LEAST_PAYLOADS = 64  # in all dead letters together, so that a segment has room for a few
+SEGMENTS = 16  # of which the dead letters of a state are made, at the least
 
 
 @dataclass(frozen=True, slots=True)
-class LetterLimits:
+class DeadLetterLimits:
     """Bounds on dead letters.
 
     Attributes
@@ -48,28 +48,28 @@ class LetterLimits:
 
     @property
     def segment_bytes(self) -> int:
-        """Bytes of a file of letters from which on the next one is begun."""
+        """Bytes of a file of dead letters from which on the next one is begun."""
         return min(self.total_bytes // SEGMENTS, MAX_SEGMENT_BYTES)
 
-    def cut(self, letter: RejectedSample) -> tuple[RejectedSample, int | None]:
+    def cut(self, dead_letter: RejectedSample) -> tuple[RejectedSample, int | None]:
         """Return what is kept of a message, and the bytes of its whole value; None: all is kept.
 
         Examples
         --------
         >>> whole = RejectedSample("decode", "no sample", b"k", b"v" * 5, (), None)
-        >>> part, size_bytes = LetterLimits(4, 2**16).cut(whole)
+        >>> part, size_bytes = DeadLetterLimits(4, 2**16).cut(whole)
         >>> part.value, size_bytes
         (b'vvvv', 5)
         """
-        most, size_bytes = self.payload_bytes, len(letter.value or b"")
-        headers = [[name, (value or b"").hex()] for name, value in letter.headers]
+        most, size_bytes = self.payload_bytes, len(dead_letter.value or b"")
+        headers = [[name, (value or b"").hex()] for name, value in dead_letter.headers]
         kept = replace(
-            letter,
-            message=letter.message[:MAX_WORDS],
-            key=letter.key and letter.key[:most],
-            value=letter.value and letter.value[:most],
+            dead_letter,
+            message=dead_letter.message[:MAX_WORDS],
+            key=dead_letter.key and dead_letter.key[:most],
+            value=dead_letter.value and dead_letter.value[:most],
             # Half as long as it is written: names may take more than they are long.
-            headers=letter.headers if len(json.dumps(headers)) <= 2 * most else (),
+            headers=dead_letter.headers if len(json.dumps(headers)) <= 2 * most else (),
         )
-        was = letter.key, letter.value, letter.headers
+        was = dead_letter.key, dead_letter.value, dead_letter.headers
         return kept, None if was == (kept.key, kept.value, kept.headers) else size_bytes

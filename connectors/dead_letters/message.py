@@ -46,24 +46,24 @@ class DeadLetter(NamedTuple):
     size_bytes: int | None = None
 
 
-def to_message(letter: RejectedSample, size_bytes: int | None = None) -> Message:
+def to_message(dead_letter: RejectedSample, size_bytes: int | None = None) -> Message:
     """Return a dead letter as a message: key, value and headers as they arrived, and ours.
 
-    size_bytes is that of the whole value, where the letter is a part of what arrived.
+    size_bytes is that of the whole value, where the dead letter is a part of what arrived.
 
     The client sends no header without a value, and no message without key and value: an
     empty one is in its place then, and the header `nulls` says where.
     """
-    originals = [header for header in letter.headers if not header[0].startswith(PREFIX)]
+    originals = [header for header in dead_letter.headers if not header[0].startswith(PREFIX)]
     nulls = [str(row) for row, (_, value) in enumerate(originals) if value is None]
-    value = letter.value
-    if value is None and letter.key is None:
+    value = dead_letter.value
+    if value is None and dead_letter.key is None:
         value, nulls = b"", ["value", *nulls]
     headers = [(name, content or b"") for name, content in originals]
-    said = {**_said(letter), **({NULLS: ",".join(nulls)} if nulls else {})}
+    said = {**_said(dead_letter), **({NULLS: ",".join(nulls)} if nulls else {})}
     said |= {} if size_bytes is None else {TRUNCATED: str(size_bytes)}
     headers += [(name, text.encode()) for name, text in said.items()]
-    return letter.key, value, headers
+    return dead_letter.key, value, headers
 
 
 def smaller(message: Message) -> Message | None:
@@ -135,18 +135,21 @@ def _sample(record: Record, said: dict[str, str]) -> RejectedSample:
     )
 
 
-def _said(letter: RejectedSample) -> dict[str, str]:
+def _said(dead_letter: RejectedSample) -> dict[str, str]:
     """Return what our headers say of a dead letter."""
-    origin = {} if letter.origin is None else letter.origin._asdict()
-    batch = {"last_offset": str(letter.last_offset), "num_messages": str(letter.num_messages)}
+    origin = {} if dead_letter.origin is None else dead_letter.origin._asdict()
+    batch = {
+        "last_offset": str(dead_letter.last_offset),
+        "num_messages": str(dead_letter.num_messages),
+    }
     said = {
-        "reason": letter.reason,
-        "exception": letter.exception,
-        "message": letter.message,
+        "reason": dead_letter.reason,
+        "exception": dead_letter.exception,
+        "message": dead_letter.message,
         **{name: str(value) for name, value in origin.items()},
-        "stage": STAGES.get(letter.reason, "decode"),
-        **(batch if letter.last_offset is not None else {}),
-        "attempts": str(attempts_of(letter.headers)),
+        "stage": STAGES.get(dead_letter.reason, "decode"),
+        **(batch if dead_letter.last_offset is not None else {}),
+        "attempts": str(attempts_of(dead_letter.headers)),
         "engine": f"echo-stream {__version__}",
     }
     return {f"{PREFIX}{name}": text for name, text in said.items()}

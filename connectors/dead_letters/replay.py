@@ -35,7 +35,7 @@ class Replay:
 
 
 def replayable(
-    letters: Iterable[DeadLetter],
+    dead_letters: Iterable[DeadLetter],
     places: Collection[int | str],
     *,
     max_attempts: int,
@@ -61,23 +61,27 @@ def replayable(
     ConfigError
         If one of the places holds no dead letter.
     """
-    chosen = {letter.place: letter for letter in letters if not places or letter.place in places}
+    chosen = {
+        dead_letter.place: dead_letter
+        for dead_letter in dead_letters
+        if not places or dead_letter.place in places
+    }
     for place in places:
         if place not in chosen or chosen[place].sample is None:
-            raise no_letter(place)
+            raise no_dead_letter(place)
     parts = [each.sample for each in chosen.values() if each.is_truncated and each.sample]
     whole = originals(parts) if parts else {}
     replay, seen = Replay(), set[Origin]()
-    for letter in chosen.values():
-        sample = letter.sample
+    for dead_letter in chosen.values():
+        sample = dead_letter.sample
         if sample is None or sample.origin in seen:
             replay.num_left_out += 1
             continue
         attempts = attempts_of(sample.headers)
-        if letter.is_truncated and sample.origin not in whole:
+        if dead_letter.is_truncated and sample.origin not in whole:
             replay.num_cut += 1
             continue
-        if letter.is_truncated and sample.origin is not None:
+        if dead_letter.is_truncated and sample.origin is not None:
             sample = whole[sample.origin]
             attempts = max(attempts, attempts_of(sample.headers))
         if sample.key is None and sample.value is None:
@@ -91,7 +95,7 @@ def replayable(
     return replay
 
 
-def no_letter(place: int | str) -> ConfigError:
+def no_dead_letter(place: int | str) -> ConfigError:
     """Return the error for a place that holds no dead letter."""
     where = f"place {place}" if isinstance(place, int) else place
     return ConfigError(

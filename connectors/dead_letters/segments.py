@@ -2,7 +2,7 @@
 
 The newest file, `<number>.jsonl`, is appended to; all before it are compressed, as
 `<number>.jsonl.gz`, and never change. Numbers begin at 1 and go on, so that of the oldest
-file tells how many letters have gone.
+file tells how many dead letters have gone.
 """
 
 import gzip
@@ -27,13 +27,13 @@ MAX_LINES = 1_000_000
 COPIED_BYTES = 1024**2  # at a time
 
 
-class LetterSegment(NamedTuple):
-    """A file of letters.
+class DeadLetterSegment(NamedTuple):
+    """A file of dead letters.
 
     Attributes
     ----------
     first : int
-        Number of its first letter.
+        Number of its first dead letter.
     path : Path
     """
 
@@ -46,7 +46,7 @@ class LetterSegment(NamedTuple):
         return self.path.stat().st_size
 
     def lines(self) -> Iterator[bytes | None]:
-        """Yield the lines; None for one that is longer than any letter.
+        """Yield the lines; None for one that is longer than any dead letter.
 
         Raises
         ------
@@ -61,7 +61,7 @@ class LetterSegment(NamedTuple):
             while piece := file.readline(MAX_LINE_BYTES):
                 num_lines, unpacked = num_lines + 1, unpacked + len(piece)
                 if is_packed and (unpacked > MAX_UNPACKED_BYTES or num_lines > MAX_LINES):
-                    msg = "it unpacks to more than a file of letters holds"
+                    msg = "it unpacks to more than a file of dead letters holds"
                     raise OSError(msg)
                 was_whole, is_whole = is_whole, piece.endswith(b"\n")
                 is_long = not is_whole and len(piece) == MAX_LINE_BYTES
@@ -72,8 +72,8 @@ class LetterSegment(NamedTuple):
 DAMAGE = (EOFError, OSError, zlib.error)
 
 
-def letter_segments(folder: Path) -> list[LetterSegment]:
-    """Return the files of letters, oldest first; of one that is being compressed, the whole one.
+def dead_letter_segments(folder: Path) -> list[DeadLetterSegment]:
+    """Return the files of dead letters, oldest first; of one being compressed, the whole one.
 
     Raises
     ------
@@ -90,16 +90,16 @@ def letter_segments(folder: Path) -> list[LetterSegment]:
             number = path.name.removesuffix(suffix)
             if number.isdecimal() and number.isascii():
                 found[int(number)] = path
-    return [LetterSegment(number, found[number]) for number in sorted(found)]
+    return [DeadLetterSegment(number, found[number]) for number in sorted(found)]
 
 
-def active_segment(folder: Path) -> LetterSegment:
+def active_segment(folder: Path) -> DeadLetterSegment:
     """Return the file to append to, which may not be there yet. Only for who holds the lock."""
-    found = letter_segments(folder)
-    return found[-1] if found else LetterSegment(1, folder / FIRST_FILE)
+    found = dead_letter_segments(folder)
+    return found[-1] if found else DeadLetterSegment(1, folder / FIRST_FILE)
 
 
-def begin_next(folder: Path, active: LetterSegment) -> LetterSegment:
+def begin_next(folder: Path, active: DeadLetterSegment) -> DeadLetterSegment:
     """Begin the file after one that ends with a whole line, and compress those before it.
 
     Durable at each step: the next file is there first, so that the one before is never taken
@@ -108,7 +108,7 @@ def begin_next(folder: Path, active: LetterSegment) -> LetterSegment:
     with active.path.open("rb") as file:
         num_lines = sum(piece.count(b"\n") for piece in iter(lambda: file.read(COPIED_BYTES), b""))
     number = active.first + num_lines
-    following = LetterSegment(number, folder / f"{number:0{NUMBER_DIGITS}d}{PLAIN}")
+    following = DeadLetterSegment(number, folder / f"{number:0{NUMBER_DIGITS}d}{PLAIN}")
     with open(following.path, "ab", opener=opener):
         pass
     flush(folder)
@@ -140,8 +140,8 @@ def _pack(plain: IO[bytes], raw: IO[bytes]) -> None:
 
 
 def make_room(folder: Path, most_bytes: int) -> int:
-    """Remove the oldest files but the newest while all take more; return the letters gone."""
-    found = letter_segments(folder)
+    """Remove the oldest files but the newest while all take more; return the dead letters gone."""
+    found = dead_letter_segments(folder)
     total, num_gone = sum(segment.size_bytes for segment in found), 0
     while len(found) > 1 and total > most_bytes:
         oldest = found.pop(0)

@@ -13,7 +13,7 @@ from kafka.errors import (
     RecordListTooLargeError,
 )
 
-from echo_stream.connectors.dead_letters.limits import LetterLimits
+from echo_stream.connectors.dead_letters.limits import DeadLetterLimits
 from echo_stream.connectors.dead_letters.message import (
     DeadLetter,
     from_record,
@@ -57,7 +57,7 @@ class DeadLetterTopic:
         The topic, created if it does not exist, and how to connect.
     retries : RetryPolicy
         How long to try again while the topic is away.
-    limits : LetterLimits
+    limits : DeadLetterLimits
         What is kept of a message; how long, the topic's own retention says.
     stats : RunStats, optional
         Told what is cut.
@@ -72,7 +72,7 @@ class DeadLetterTopic:
         self,
         config: ProduceConfig,
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - immutable
-        limits: LetterLimits = LetterLimits(),  # noqa: B008 - immutable
+        limits: DeadLetterLimits = DeadLetterLimits(),  # noqa: B008 - immutable
         stats: RunStats | None = None,
     ) -> None:
         self._config = config
@@ -88,8 +88,8 @@ class DeadLetterTopic:
 
     def write(self, rejected: Sequence[RejectedSample]) -> None:
         """Take messages in. Acknowledged after `flush`."""
-        for letter in rejected:
-            kept, size_bytes = self._limits.cut(letter)
+        for dead_letter in rejected:
+            kept, size_bytes = self._limits.cut(dead_letter)
             self._stats.dead_letters_cut += size_bytes is not None
             self._pending.append(message := to_message(kept, size_bytes))
             self._pending_bytes += len(message[0] or b"") + len(message[1] or b"")

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class Claiming:
-    """Claims partitions for a member, once their former holders have handed them over.
+    """Claims partitions for a member, once their former owners have handed them over.
 
     Where the group has no generation yet, only one member claims anything: the one that
     was assigned the first partition that holds messages. The others wait for its generation.
@@ -79,7 +79,7 @@ class Claiming:
         return recorded if names <= recorded.keys() else self._source.beginnings()
 
     def _has_waited(self, assignment: Assignment) -> bool:
-        """Tell whether former holders have had their time."""
+        """Tell whether former owners have had their time."""
         now = time.monotonic()
         if self._waiting is None or self._waiting[0] != assignment.partitions:
             logger.info("assigned %d partitions of the group", len(assignment.partitions))

@@ -1,9 +1,9 @@
-"""Who may count a partition: claims, of which the newest holds.
+"""Who may count a partition: claims, of which the newest is valid.
 
 A claim is a file of its own, created exclusively and never changed:
 `claims/<topic>/<partition>/<epoch>.json`. It names the segment that the partition's
-samples go into from an offset on. Whoever takes a partition over writes the next epoch, and
-from then on nothing more can be published under the one before.
+samples go into from an offset on. A member that takes a partition over writes
+the next epoch, and from then on nothing more can be published under the one before.
 """
 
 import os
@@ -11,7 +11,7 @@ import uuid
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from echo_stream.connectors.process.retrying import may_pass
+from echo_stream.connectors.process.retrying import is_transient
 from echo_stream.connectors.storage.durable import flush, make_folder
 from echo_stream.connectors.storage.units import TEMPORARY_PREFIX, read_manifest, write_manifest
 from echo_stream.errors import FencedError, InfrastructureError, StateError
@@ -21,14 +21,14 @@ EPOCH_DIGITS = 12
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One term of a partition.
+    """The right of one member to count a partition, as a lease with an epoch.
 
     Attributes
     ----------
     epoch : int
         Grows by one with each claim of the partition; the first is 1.
     segment : str or None
-        What its samples are counted into; None: its holder has given it up.
+        What its samples are counted into; None: its owner has given it up.
     member : str
         The process that wrote it.
     group_generation : int
@@ -45,7 +45,7 @@ class Claim:
 
 
 class Claims:
-    """The claims of a state. Only for who holds the group's lock.
+    """The claims of a state. Only under the group's lock.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Claims:
         self._folder = folder
 
     def newest(self, partition: str) -> Claim | None:
-        """Return the claim of a "topic/partition" that holds; None before the first. O(1).
+        """Return the claim of a "topic/partition" that is valid; None before the first. O(1).
 
         Raises
         ------
@@ -69,8 +69,8 @@ class Claims:
             return None
         path = epochs[-1]
         try:
-            told = read_manifest(path.parent, manifest_name=path.name)
-            return Claim(**{field.name: told[field.name] for field in fields(Claim)})
+            manifest = read_manifest(path.parent, manifest_name=path.name)
+            return Claim(**{field.name: manifest[field.name] for field in fields(Claim)})
         except (StateError, KeyError) as err:
             msg = f"{err}; stop all members and remove it"
             raise StateError(msg) from err
@@ -84,7 +84,7 @@ class Claims:
         group_generation: int,
         begin: int,
     ) -> None:
-        """Write the next claim of a partition; remove those before it, and what the dead have left.
+        """Write the next claim of a partition; remove those before it, and unfinished files.
 
         Raises
         ------
@@ -93,7 +93,7 @@ class Claims:
         InfrastructureError
             If the disk is full.
         StateError
-            If it refuses otherwise.
+            If it cannot be written for another reason.
         """
         before = self._epochs(partition)
         leftovers = list((self._folder / partition).glob(f"{TEMPORARY_PREFIX}*"))
@@ -109,7 +109,7 @@ class Claims:
             raise FencedError(msg) from err
         except OSError as err:
             msg = f"cannot write {target}: {err.strerror}"
-            raise (InfrastructureError if may_pass(err) else StateError)(msg) from err
+            raise (InfrastructureError if is_transient(err) else StateError)(msg) from err
 
     def _epochs(self, partition: str) -> list[Path]:
         """Return the claims of a partition, oldest first."""

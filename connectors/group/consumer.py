@@ -1,7 +1,7 @@
-"""One member of a consumer group that shares a state: terms, one after the other.
+"""One member of a consumer group that shares a state.
 
-A term lasts as long as an assignment: claim the partitions, count them into a segment,
-hand them over. What a term could not publish in time is counted again by their next owner.
+For each assignment it claims the partitions, counts them into a segment, and hands them over.
+The next owner counts again what was not published in time.
 """
 
 import logging
@@ -11,8 +11,8 @@ from dataclasses import replace
 from echo_stream.connectors.group.claiming import Claiming
 from echo_stream.connectors.group.merge import take_group_snapshot
 from echo_stream.connectors.group.report import SharedTrainer, Totals
+from echo_stream.connectors.group.segment_store import SegmentStore
 from echo_stream.connectors.group.state import GroupState
-from echo_stream.connectors.group.term import Term
 from echo_stream.connectors.kafka.group_source import (
     Assignment,
     GroupSource,
@@ -62,7 +62,7 @@ def consume_in_group(group: Group, given: Consumption) -> RunReport:
 
 
 class GroupMember:
-    """Takes turns: wait for an assignment, count it, hand it over.
+    """Waits for an assignment, counts it and hands it over, again and again.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class GroupMember:
         is_whole = False
         try:
             while not self._is_over():
-                self._take_turn()
+                self._step()
             self._source.close()
             self._take_last_snapshot()
             is_whole = True
@@ -134,8 +134,8 @@ class GroupMember:
         counted = self._state.ends()
         return all(counted.get(name, 0) >= end for name, end in self._source.ends().items())
 
-    def _take_turn(self) -> None:
-        """Begin a term if there is one to begin; else wait a little."""
+    def _step(self) -> None:
+        """Count an assignment if there is a new one; else wait a little."""
         assignment = self._source.assignment()
         if assignment is None or not assignment.partitions or assignment == self._finished:
             if self._snapshot_asked:
@@ -150,9 +150,9 @@ class GroupMember:
         self._count(assignment, *claimed)
 
     def _count(self, assignment: Assignment, segment: str, begins: dict[str, int]) -> None:
-        """Count partitions for as long as they are ours."""
+        """Count partitions until the assignment changes."""
         logger.info("counting %s into segment %s", ", ".join(begins), segment)
-        term = Term(
+        store = SegmentStore(
             self._state,
             segment,
             begins,
@@ -163,7 +163,7 @@ class GroupMember:
         )
         is_whole = False
         try:
-            run = self._begin(assignment, term)
+            run = self._begin(assignment, store)
             run.run()
             is_whole = True
             if self._source.is_exhausted:
@@ -174,20 +174,20 @@ class GroupMember:
         except (FencedError, LostError) as err:
             logger.warning("%s", err)
         finally:
-            self._totals.add(self._run, term)
+            self._totals.add(self._run, store.num_published)
             if self._run is not None:
                 self._snapshot_asked |= self._run.is_snapshot_asked
             self._run = None
-            term.end(may_wait=is_whole)
+            store.end(may_wait=is_whole)
 
-    def _begin(self, assignment: Assignment, term: Term) -> Run:
-        """Return a run over the partitions of a term."""
+    def _begin(self, assignment: Assignment, store: SegmentStore) -> Run:
+        """Return a run over the partitions of an assignment."""
         generation = self._claiming.generation
         engine = EchoCoreset.from_config(
             self._config, generation=generation, device=self._given.device
         )
-        self._source.read_only(term.begins, assignment)
-        skipped = passed_over(term.begins, self._source.position())
+        self._source.read_only(store.begins, assignment)
+        skipped = passed_over(store.begins, self._source.position())
         # Snapshots to train on are taken by the first member alone.
         is_first = self._claiming.has_first(assignment)
         retraining = Retraining(
@@ -197,8 +197,8 @@ class GroupMember:
         )
         self._run = run = self._runs.new(
             engine,
-            term,
-            self._term_config(assignment),
+            store,
+            self._config_for(assignment),
             self._totals,
             retraining=retraining,
             skipped=skipped,
@@ -210,8 +210,8 @@ class GroupMember:
             run.ask_snapshot()
         return run
 
-    def _term_config(self, assignment: Assignment) -> RunConfig:
-        """Return how a term behaves: a warm-up ends with it, and one member takes snapshots."""
+    def _config_for(self, assignment: Assignment) -> RunConfig:
+        """Return the settings of its run: a warm-up ends it, and one member takes snapshots."""
         config = replace(self._run_config, last_snapshot=False)
         left = self._samples_left()
         if self._claiming.generation is None:
@@ -234,7 +234,7 @@ class GroupMember:
             self._take_snapshot()
 
     def _take_snapshot(self) -> None:
-        """Take a snapshot between two terms, of what the group has made durable."""
+        """Take a snapshot between two runs, of what the group has made durable."""
         snapshot = self._given.retries.retry(
             lambda: take_group_snapshot(
                 self._state,

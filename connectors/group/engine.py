@@ -1,4 +1,4 @@
-"""The engine of a whole group: to look at while members run, or to change while none does."""
+"""The engine of a whole group: read while members run, or changed while none does."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -21,7 +21,7 @@ OnSnapshot: TypeAlias = Callable[[Snapshot], object]
 def read_group(
     folder: Path, record: GroupRecord, *, features: str | None, device: str
 ) -> tuple[EchoCoreset, dict[str, Any]] | None:
-    """Return the merge of all segments, to look at, and what it is made of; None: of nothing.
+    """Return the merge of all segments, read-only, and what was merged; None if there is none.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def group_engine(
     device: str,
     on_snapshot: OnSnapshot | None = None,
 ) -> Iterator[EchoCoreset]:
-    """Lend the merge of all segments, and put what it is then in their place, in one step.
+    """Yield the merge of all segments, and replace them in one step by what it then is.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def group_engine(
         state.release_all()
         merged = merge_group(state, config, device=device)
         if merged.engine is None:
-            msg = f"{folder} has no segment yet, so it holds no sample"
+            msg = f"{folder} has no segment yet, so it holds no samples"
             raise StateError(msg)
         yield merged.engine
         merged.engine.settle_changes()  # no other part is left that they could have to reach

@@ -34,9 +34,9 @@ class Merged(NamedTuple):
     engine : EchoCoreset or None
         None where nothing has been counted.
     segments : list of Segment
-        Of which it is the merge.
+        What was merged.
     position : dict of str to int
-        Where each partition goes on.
+        Next offset of each partition.
     skipped : Skipped
     """
 
@@ -77,8 +77,8 @@ def take_group_snapshot(
     """Write a snapshot of all segments, and return it; None where nothing was counted.
 
     Old segments are merged into one first, where there are many. The same snapshot is
-    written once, whoever takes it. One is taken at a time: another one waits for limit_s, in
-    seconds, and is the newest there is then, or None.
+    written once by the whole group. One is taken at a time: a second call waits for limit_s
+    seconds, and returns the newest there is then, or None.
 
     Raises
     ------
@@ -106,8 +106,8 @@ def compact(
     """Merge segments that do not change any more into one, if there are more than some.
 
     The new segment names those that it replaces and takes their place in one step; they are
-    removed afterwards, by the next one to come here if this process dies. Only for one
-    process at a time: `take_group_snapshot` sees to that.
+    removed afterwards, by the next call if this process dies. Only for one process at a time,
+    which `take_group_snapshot` ensures.
 
     Returns
     -------
@@ -125,12 +125,12 @@ def compact(
 
 
 def replace_segments(state: GroupState, old: Sequence[Segment], engine: EchoCoreset) -> None:
-    """Put one segment in the place of others, of an engine that has counted all they cover.
+    """Replace segments by one, of an engine that has counted all that they cover.
 
     Raises
     ------
     FencedError
-        If they are not what they were.
+        If they have changed.
     """
     state.segments.write(
         state.new_segment(),
@@ -147,7 +147,7 @@ def replace_segments(state: GroupState, old: Sequence[Segment], engine: EchoCore
 
 @contextmanager
 def _replacing(state: GroupState, old: Sequence[Segment]) -> Iterator[None]:
-    """Hold the lock while segments are replaced, if they are still what they were."""
+    """Hold the lock while segments are replaced, if they have not changed."""
     with state.locked():
         now = state.segments.read()
         if any(segment not in now for segment in old):
@@ -159,7 +159,7 @@ def _replacing(state: GroupState, old: Sequence[Segment]) -> Iterator[None]:
 def _merged(
     state: GroupView, segments: Sequence[Segment], config: EngineConfig, *, device: str
 ) -> Merged:
-    """Merge segments that are one whole."""
+    """Merge segments that cover each offset once."""
     covered = union(segment.covers for segment in segments)
     position = {**state.record().start, **{name: each[-1][1] for name, each in covered.items()}}
     engine = _engine(segments, config, device=device) if segments else None
@@ -167,7 +167,7 @@ def _merged(
 
 
 def _engine(segments: Sequence[Segment], config: EngineConfig, *, device: str) -> EchoCoreset:
-    """Return the merge of segments, of which one at a time is read."""
+    """Return the merge of segments, which are read one at a time."""
     engine = segments[0].load(config, device=device)
     for segment in segments[1:]:
         engine.merge(segment.load(config, device=device))

@@ -34,7 +34,7 @@ def union(parts: Iterable[Ranges]) -> dict[str, list[Range]]:
 
 
 def ends_of(covered: Ranges, start: Mapping[str, int]) -> dict[str, int]:
-    """Return where each partition goes on: one range must lead there from its start.
+    """Return the next offset of each partition: one range must lead there from its start.
 
     Raises
     ------

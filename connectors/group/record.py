@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from echo_stream.config import EngineConfig
-from echo_stream.connectors.process.retrying import may_pass
+from echo_stream.connectors.process.retrying import is_transient
 from echo_stream.connectors.storage.durable import flush
 from echo_stream.connectors.storage.state_store import GROUP_MANIFEST
 from echo_stream.connectors.storage.units import TEMPORARY_PREFIX, read_manifest, write_manifest
@@ -61,14 +61,14 @@ class GroupRecord:
         )
 
     def write(self, state: Path) -> None:
-        """Write the record, whole and durably. Only for who holds the group's lock.
+        """Write the record, whole and durably. Only under the group's lock.
 
         Raises
         ------
         InfrastructureError
             If the disk is full.
         StateError
-            If it refuses otherwise.
+            If it cannot be written for another reason.
         """
         manifest = {
             "format_version": FORMAT_VERSION,
@@ -86,7 +86,7 @@ class GroupRecord:
             flush(state)
         except OSError as err:
             msg = f"cannot write {state / GROUP_MANIFEST}: {err.strerror}"
-            raise (InfrastructureError if may_pass(err) else StateError)(msg) from err
+            raise (InfrastructureError if is_transient(err) else StateError)(msg) from err
         finally:
             temporary.unlink(missing_ok=True)
 

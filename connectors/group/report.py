@@ -1,11 +1,10 @@
-"""What a member of a group has done over all its terms."""
+"""What a member of a group has done in all of its runs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 
 from echo_stream.connectors.group.merge import total_skipped
 from echo_stream.connectors.group.state import GroupState
-from echo_stream.connectors.group.term import Term
 from echo_stream.connectors.runner.monitor import RunMonitor
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.run.observer import Phase
@@ -18,12 +17,12 @@ COUNTS = [each.name for each in fields(RunReport) if type(each.default) is int]
 
 
 class Totals:
-    """The observer of each term's run, and the sum of their reports.
+    """The observer of each run of a member, and the sum of their reports.
 
     Parameters
     ----------
     monitor : RunMonitor
-        Told of all terms as of one run.
+        Receives all runs as one.
     """
 
     def __init__(self, monitor: RunMonitor) -> None:
@@ -35,10 +34,10 @@ class Totals:
         """Samples of this process that are durable."""
         return self._before.samples
 
-    def add(self, run: Run | None, term: Term) -> None:
-        """Add a term that has ended: of its samples those that it has published."""
+    def add(self, run: Run | None, num_published: int) -> None:
+        """Add a run that has ended: of its samples those that it has published."""
         if run is not None:
-            self._before = self._sum(replace(run.report, samples=term.num_published))
+            self._before = self._sum(replace(run.report, samples=num_published))
 
     def report(self, state: GroupState, reason: str) -> RunReport:
         """Return what this process has done; n and what was skipped are the whole group's."""
@@ -52,7 +51,7 @@ class Totals:
         self._monitor.phase(phase)
 
     def batch(self, report: RunReport, batch: Batch) -> None:
-        """Pass on a batch, with the report of all terms."""
+        """Pass on a batch, with the report of all runs."""
         self._monitor.batch(self._sum(report), batch)
 
     def epoch(self, done: int, total: int) -> None:
@@ -60,7 +59,7 @@ class Totals:
         self._monitor.epoch(done, total)
 
     def checkpoint(self, position: Mapping[str, int], seconds: float, n: int) -> None:
-        """Pass on a checkpoint, with the samples of all terms."""
+        """Pass on a checkpoint, with the samples of all runs."""
         self._monitor.checkpoint(position, seconds, self._before.n + n)
 
     def snapshot(self, snapshot: Snapshot) -> None:
@@ -68,13 +67,13 @@ class Totals:
         self._monitor.snapshot(snapshot)
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
-        """Add a snapshot that was taken between two terms, or after the last."""
+        """Add a snapshot that was taken between two runs, or after the last."""
         self.snapshot(snapshot)
         if snapshot.id not in self._before.snapshots[-1:]:
             self._before.snapshots.append(snapshot.id)
 
     def _sum(self, report: RunReport) -> RunReport:
-        """Return a term's report with those before it."""
+        """Return a run's report with those before it."""
         before = self._before
         counts = {name: getattr(before, name) + getattr(report, name) for name in COUNTS}
         return replace(report, **counts, snapshots=[*before.snapshots, *report.snapshots])

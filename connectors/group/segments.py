@@ -37,7 +37,7 @@ SEQUENCE_DIGITS = 12
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The newest whole version of a segment.
+    """The newest undamaged version of a segment.
 
     Attributes
     ----------
@@ -65,12 +65,12 @@ class Segment:
 
     @classmethod
     def read(cls, unit: Path, *, is_quick: bool = False) -> "Segment":
-        """Return a version whose files are whole; quickly, one whose manifest is.
+        """Return a version whose files are undamaged; quickly, only its manifest is checked.
 
         Raises
         ------
         StateError
-            If one is not.
+            If it is damaged.
         """
         manifest = read_manifest(unit) if is_quick else verify_unit(unit)
         name = unit.parent.name
@@ -102,7 +102,7 @@ class SegmentFolder:
     folder : Path
         The state's `segments`.
     is_quick : bool
-        Look at manifests only, never at all bytes.
+        Check manifests only, not all files.
     """
 
     def __init__(self, folder: Path, *, is_quick: bool = False) -> None:
@@ -111,10 +111,10 @@ class SegmentFolder:
         self._known: dict[Path, Segment] = {}
 
     def read(self) -> list[Segment]:
-        """Return the segments that count, in order of id. Only for who holds the lock.
+        """Return the valid segments, in order of id. Only under the lock.
 
-        Those that another one replaces do not count, whole or not: whoever was removing them
-        may have died. Each file's checksum is looked at once.
+        Those that another one replaces are left out, damaged or not: the process that was
+        removing them may have died. Each file's checksum is checked once.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class SegmentFolder:
         covers : mapping
             Ranges of each "topic/partition".
         about : mapping
-            What else the manifest is to say: who wrote it, and the source.
+            Further entries of the manifest: who wrote it, and the source.
         skipped : Skipped
             Within the ranges.
         replaces : iterable of str
@@ -193,9 +193,9 @@ class SegmentFolder:
             raise FencedError(msg) from err
 
     def tidy(self, live: Collection[str]) -> None:
-        """Remove segments that were replaced, and what dead writers have left.
+        """Remove segments that were replaced, and unfinished files of writers that died.
 
-        Only for who holds the lock.
+        Only under the lock.
 
         Parameters
         ----------
@@ -210,7 +210,7 @@ class SegmentFolder:
                 shutil.rmtree(folder)
 
     def _newest(self, name: str) -> Segment | None:
-        """Return the newest version of a segment that is whole; None: none is."""
+        """Return the newest undamaged version of a segment; None if there is none."""
         versions = _versions(self._folder / name)
         for unit in reversed(versions):
             try:

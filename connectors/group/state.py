@@ -1,8 +1,8 @@
 """A state that the members of a consumer group share: who counts what, from where.
 
-Whatever changes the state (a claim, the publication of a segment, a compaction) happens
-under one short lock. What it decides by is on disk: the newest claim of each partition, and
-the ranges that the segments cover. So a process that was stopped and comes back late
+Every change of the state (a claim, the publication of a segment, a compaction) happens
+under one short lock. It is decided by what is on disk: the newest claim of each partition, and
+the ranges that the segments cover. So a process that was stopped and resumes late
 finds that its claims are not the newest, and can publish nothing.
 """
 
@@ -20,7 +20,7 @@ from echo_stream.connectors.group.claims import Claim
 from echo_stream.connectors.group.record import GroupRecord
 from echo_stream.connectors.group.view import GroupView
 from echo_stream.connectors.storage.engine_files import read_generation, write_generation
-from echo_stream.connectors.storage.state_locks import hold, is_held, lock_state
+from echo_stream.connectors.storage.state_locks import hold_lock, is_locked, lock_state
 from echo_stream.connectors.storage.state_store import check_fingerprint
 from echo_stream.connectors.storage.units import list_units, temporary_of
 from echo_stream.errors import EchoStreamError, FencedError, StateError
@@ -59,18 +59,18 @@ class GroupState(GroupView):
         try:
             self._refuse_others()
             with self.locked():
-                self._alive = hold(self._member_lock(self.member))
+                self._alive = hold_lock(self._member_lock(self.member))
         except EchoStreamError:
             self._lock.close()
             raise
 
     @property
     def status_file(self) -> Path:
-        """Where this member says how it goes on."""
+        """The status file of this member."""
         return self.folder / "members" / f"{self.member}.json"
 
     def close(self) -> None:
-        """Leave the state to the others."""
+        """Remove this member from the state."""
         self.status_file.unlink(missing_ok=True)
         self._member_lock(self.member).unlink(missing_ok=True)
         self._alive.close()
@@ -83,7 +83,7 @@ class GroupState(GroupView):
         start: Callable[[], Mapping[str, int]],
         generation: Generation | None,
     ) -> GroupRecord:
-        """Agree with the other members; the first one decides. The dead have no say any more.
+        """Agree with the other members on what the first one has recorded; remove those that died.
 
         Parameters
         ----------
@@ -91,7 +91,7 @@ class GroupState(GroupView):
         source : mapping
             What identifies the source.
         start : callable
-            Returns the first offset of each partition; only asked where nobody has been.
+            Returns the first offset of each partition; only called by the first member.
         generation : Generation or None
             A trained one to begin with.
 
@@ -108,7 +108,7 @@ class GroupState(GroupView):
             check_fingerprint(known.config, config, self.folder)
             if generation is not None:
                 self._settle(generation)
-            self._forget_the_dead()
+            self._remove_dead_members()
             return self.record()
 
     def generation(self, features: str | None) -> Generation | None:
@@ -119,7 +119,7 @@ class GroupState(GroupView):
         return read_generation(self.folder / "generations" / name, features=features)
 
     def settle_generation(self, generation: Generation) -> None:
-        """Let the group go on with a generation, unless it has another one already.
+        """Record a generation for the group, unless it has another one already.
 
         Raises
         ------
@@ -145,7 +145,7 @@ class GroupState(GroupView):
         group_generation : int
             Kafka's number of the assignment.
         by_force : bool
-            Do not wait until a living member has handed its partitions over.
+            Do not wait until a running member has handed its partitions over.
 
         Returns
         -------
@@ -155,7 +155,7 @@ class GroupState(GroupView):
         Raises
         ------
         FencedError
-            If a living member has claimed one for a later assignment.
+            If a running member has claimed one for a later assignment.
         """
         with self.locked():
             if any(self._must_wait(name, group_generation, by_force=by_force) for name in start):
@@ -176,7 +176,7 @@ class GroupState(GroupView):
             return segment, begins
 
     def release(self, segment: str, partitions: Collection[str]) -> None:
-        """Give up the claims of a segment that still hold, so that nobody waits for them."""
+        """Give up the valid claims of a segment, so that no member waits for them."""
         with self.locked():
             for name in partitions:
                 claim = self.claims.newest(name)
@@ -192,7 +192,7 @@ class GroupState(GroupView):
                     self._give_up(name, claim)
 
     def check_claims(self, segment: str, partitions: Collection[str]) -> None:
-        """Raise FencedError unless all claims of a segment still hold. Only under the lock."""
+        """Raise FencedError unless all claims of a segment are still valid. Only under the lock."""
         for name in partitions:
             claim = self.claims.newest(name)
             if claim is None or claim.segment != segment:
@@ -206,12 +206,12 @@ class GroupState(GroupView):
 
     @contextmanager
     def publishing(self, segment: str, partitions: Collection[str]) -> Iterator[None]:
-        """Hold the lock while a version of a segment takes its place, if its claims hold.
+        """Hold the lock while a version of a segment is published, if its claims are valid.
 
         Raises
         ------
         FencedError
-            If one does not.
+            If one is not.
         """
         with self.locked():
             self.check_claims(segment, partitions)
@@ -223,20 +223,20 @@ class GroupState(GroupView):
         return {claim.segment for claim in newest if claim is not None and claim.segment}
 
     def others_alive(self) -> bool:
-        """Tell whether another member is running; forget those that are not."""
+        """Tell whether another member is running; remove those that are not."""
         with self.locked():
-            return self._forget_the_dead()
+            return self._remove_dead_members()
 
     def new_segment(self) -> str:
         """Return an id that no segment has had."""
         self._num_segments += 1
         return f"{self.member}-{self._num_segments:06d}"
 
-    def _forget_the_dead(self) -> bool:
-        """Remove what the dead have said; tell whether another one lives. Only under the lock."""
+    def _remove_dead_members(self) -> bool:
+        """Remove members that died; tell whether another one is alive. Only under the lock."""
         own = self._member_lock(self.member)
         others = [path for path in own.parent.glob("*.lock") if path != own]
-        dead = [path for path in others if not is_held(path)]
+        dead = [path for path in others if not is_locked(path)]
         for path in dead:
             status = path.with_suffix(".json")
             for left in (temporary_of(status), status, path):
@@ -244,11 +244,11 @@ class GroupState(GroupView):
         return len(dead) < len(others)
 
     def _must_wait(self, name: str, group_generation: int, *, by_force: bool) -> bool:
-        """Tell whether a partition's holder is still to hand it over."""
+        """Tell whether a partition's owner is still to hand it over."""
         claim = self.claims.newest(name)
         if claim is None or claim.segment is None or claim.member == self.member:
             return False
-        if not is_held(self._member_lock(claim.member)):
+        if not is_locked(self._member_lock(claim.member)):
             return False
         if claim.group_generation > group_generation:
             msg = (
@@ -259,7 +259,7 @@ class GroupState(GroupView):
         return not by_force
 
     def _give_up(self, name: str, claim: Claim) -> None:
-        """Write that nobody counts a partition."""
+        """Record that no member counts a partition."""
         begin = self._ends()[name]
         self.claims.write(
             name,
@@ -297,5 +297,5 @@ class GroupState(GroupView):
             raise StateError(msg)
 
     def _member_lock(self, member: str) -> Path:
-        """Return the lock that shows that a member lives."""
+        """Return the lock that shows that a member is alive."""
         return self.folder / "members" / f"{member}.lock"

@@ -1,4 +1,4 @@
-"""How a group goes on as a whole: its members, and each partition's position, holder and lag."""
+"""The status of a group: its members, and each partition's position, owner and lag."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from echo_stream.connectors.storage.snapshots import check_state, newest_manifes
 
 
 def read_state_status(state: Path) -> dict[str, Any]:
-    """Return how the run over a state goes on, or the group that shares it.
+    """Return the status of the run over a state, or of the group that shares it.
 
     Returns
     -------
@@ -20,7 +20,7 @@ def read_state_status(state: Path) -> dict[str, Any]:
         What `read_status` says. Of a group: "life", "group", "generation", "n", "segments" and
         "snapshot" with "coreset_size" and "certified_fraction", of what is durable;
         "partitions", by "topic/partition", each with its durable "position", the "member"
-        that counts it, and that one's "lag_records" and "lag_seconds", where it lives;
+        that counts it, and that one's "lag_records" and "lag_seconds", where it is alive;
         "lag_records_total"; and "members", what `read_members` says.
 
     Raises
@@ -28,7 +28,7 @@ def read_state_status(state: Path) -> dict[str, Any]:
     SnapshotError
         If there is no state folder.
     StateError
-        If a file cannot be read, or the segments are no whole.
+        If a file cannot be read, or the segments do not fit together.
     """
     check_state(state)
     record = GroupRecord.read(state)
@@ -36,17 +36,17 @@ def read_state_status(state: Path) -> dict[str, Any]:
 
 
 def is_all_well(status: dict[str, Any]) -> bool:
-    """Tell whether the run of a status lives and still writes; of a group, all of its members."""
+    """Tell whether the run of a status is alive and still writes; of a group, all members."""
     members = status.get("members")
     return is_well(status) if members is None else bool(members) and all(map(is_well, members))
 
 
 def _of_the_group(state: Path, record: GroupRecord) -> dict[str, Any]:
-    """Return how a group goes on. O(manifests of segments + partitions)."""
+    """Return the status of a group. O(manifests of segments + partitions)."""
     members, view = read_members(state), GroupView(state, is_quick=True)
-    segments, position, holders = view.current(), view.ends(), view.holders()
+    segments, position, owners = view.current(), view.ends(), view.owners()
     partitions = {
-        name: _partition(name, offset, holders.get(name), members)
+        name: _partition(name, offset, owners.get(name), members)
         for name, offset in sorted(position.items())
     }
     snapshot = newest_manifest(state)
@@ -66,7 +66,7 @@ def _of_the_group(state: Path, record: GroupRecord) -> dict[str, Any]:
 
 
 def _life(members: Sequence[dict[str, Any]], *, is_begun: bool) -> Life:
-    """Tell whether any member lives; if not, whether one has died, or all have left."""
+    """Tell whether any member is alive; if not, whether one has died, or all have left."""
     lives = {member["life"] for member in members}
     if "alive" in lives:
         return "alive"
@@ -78,14 +78,14 @@ def _life(members: Sequence[dict[str, Any]], *, is_begun: bool) -> Life:
 def _partition(
     name: str, position: int, claim: Claim | None, members: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return how a partition goes on; lags are null where nobody who lives counts it."""
-    holder = None if claim is None or claim.segment is None else claim.member
-    counting = next((each for each in members if each["member"] == holder), {})
+    """Return the status of a partition; lags are null where no running member counts it."""
+    owner = None if claim is None or claim.segment is None else claim.member
+    counting = next((each for each in members if each["member"] == owner), {})
     if counting.get("life") != "alive":
         counting = {}
     return {
         "position": position,
-        "member": holder,
+        "member": owner,
         "lag_records": counting.get("lag_records", {}).get(name),
         "lag_seconds": counting.get("lag_seconds", {}).get(name),
     }

@@ -1,4 +1,4 @@
-"""What the members of a group have agreed on and counted, to be looked at by anybody."""
+"""Read access to what the members of a group have agreed on and counted."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ class GroupView:
     ----------
     folder : Path
     is_quick : bool
-        Believe segments whose manifests are whole.
+        Check only the manifests of segments.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class GroupView:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep everybody else from changing the state within the block; keep it short."""
+        """Lock the state against changes by others within the block; keep it short."""
         with short_lock(self.folder / "group.lock"):
             yield
 
@@ -53,28 +53,28 @@ class GroupView:
         return found
 
     def ends(self) -> dict[str, int]:
-        """Return the offset that each partition goes on at.
+        """Return the next offset of each partition.
 
         Raises
         ------
         StateError
-            If the segments overlap, or leave a gap. Segments that are damaged are such.
+            If the segments overlap, leave a gap, or are damaged.
         """
         with self.locked():
             return self._ends()
 
     def current(self) -> list[Segment]:
-        """Return the segments that count, checked to be one whole."""
+        """Return the valid segments, checked to cover each offset once."""
         with self.locked():
             self._ends()
             return self.segments.read()
 
-    def holders(self) -> dict[str, Claim | None]:
-        """Return the newest claim of each partition; None where nobody has claimed it."""
+    def owners(self) -> dict[str, Claim | None]:
+        """Return the newest claim of each partition; None where it was never claimed."""
         with self.locked():
             return {name: self.claims.newest(name) for name in self.record().start}
 
     def _ends(self) -> dict[str, int]:
-        """Return where each partition goes on."""
+        """Return the next offset of each partition."""
         covered = union(segment.covers for segment in self.segments.read())
         return ends_of(covered, self.record().start)

@@ -82,8 +82,8 @@ class RunCollector(Collector):
         yield _counter("records_applied", "Samples counted.", report.samples)
         reasons = {(reason,): count for reason, count in monitor.rejected.items()}
         yield _counters("records_rejected", "Messages that were no samples.", ["reason"], reasons)
-        letters = {(reason,): count for reason, count in monitor.stats.dead_letters.items()}
-        yield _counters("dead_letters", "Durable dead letters.", ["reason"], letters)
+        dead_letters = {(reason,): count for reason, count in monitor.stats.dead_letters.items()}
+        yield _counters("dead_letters", "Durable dead letters.", ["reason"], dead_letters)
         stats = monitor.stats
         yield _counter("dead_letters_cut", "Of which only a part is kept.", stats.dead_letters_cut)
         yield _counter(

@@ -1,4 +1,4 @@
-"""What every Kafka client of ours shares: time-outs, errors for people, quiet logs."""
+"""What all Kafka clients share: time-outs, errors in one line, and their causes."""
 
 import difflib
 import errno
@@ -150,7 +150,7 @@ def errors_for_people(servers: str, doing: str) -> Iterator[None]:
 
 @contextmanager
 def _listening(warnings: _LastWarnings) -> Iterator[None]:
-    """Hear the client's warnings; threads may do so at once."""
+    """Collect the client's warnings; several threads may do so at once."""
     logger = logging.getLogger("kafka")
     logger.addHandler(warnings)
     try:

@@ -97,11 +97,11 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # the client
         return Assignment(frozenset(consumer.assignment()), metadata.generation_id, changes)
 
     def begin(self, assignment: Assignment) -> None:
-        """Begin a term: from now on `check` tells whether the assignment still holds."""
+        """Begin to read an assignment: `check` raises once it has changed."""
         self._begun = (assignment.changes, self._losses)
 
     def check(self) -> None:
-        """Raise an error if the assignment of this term has changed.
+        """Raise an error if the assignment has changed.
 
         Raises
         ------

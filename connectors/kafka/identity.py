@@ -1,4 +1,4 @@
-"""Which log a topic's name stands for: the cluster's id and the topic's."""
+"""The identity of topics: the ids of the cluster and of each topic."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ NO_ID = "00000000-0000-0000-0000-000000000000"  # what a broker before topic ids
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What tells a topic from another one of the same name.
+    """What distinguishes topics from others of the same names.
 
     Attributes
     ----------
@@ -89,14 +89,14 @@ class Identity:
         remedy = "--accept-source to go on with the new one, or another --state"
         if changes := self.changes(other):
             msg = (
-                f"the log is another one than the state has counted: {'; '.join(changes)}; "
+                f"the topic is not the one that the state has counted: {'; '.join(changes)}; "
                 f"give {remedy if may_accept else 'another --state'}"
             )
             raise StateError(msg)
 
 
 class IdentityClient:
-    """Ask a broker for the ids of its cluster and of topics, as often as wanted.
+    """Ask a broker for the ids of its cluster and of topics.
 
     Parameters
     ----------
@@ -224,11 +224,11 @@ class LogIdentity:
 
 
 def warn_of_unknown(identity: Identity) -> None:
-    """Say which topics cannot be told from others of their names."""
+    """Warn of topics without an id, which cannot be told from others of the same name."""
     unknown = [name for name, found in identity.topics.items() if found is None]
     if unknown:
         logger.warning(
-            "the broker reports no id of topic %s: were it recreated, nobody would notice",
+            "the broker reports no id of topic %s: a recreated topic would go unnoticed",
             ", ".join(unknown),
         )
 

@@ -1,4 +1,4 @@
-"""Positions committed to the consumer group: a mirror for lag monitors, and no more."""
+"""Positions committed to the consumer group, which only lag monitors read."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from echo_stream.connectors.kafka.poller import KafkaPoller
 
 logger = logging.getLogger(__name__)
 
-LAST_COMMIT_MS = 2_000  # the mirror is a courtesy: closing waits no longer for it
+LAST_COMMIT_MS = 2_000  # closing waits no longer: only lag monitors need it
 
 
 class Mirror:
@@ -48,7 +48,7 @@ class Mirror:
         self._poller.post(mirror)
 
     def finish(self, consumer: KafkaConsumer) -> None:
-        """Commit again, and wait, where the last commit is still under way.
+        """Commit again, and wait, if the last commit is still under way.
 
         The client sends nothing more once it is closed; what is under way would be lost.
         """
@@ -61,6 +61,6 @@ class Mirror:
 
 
 def _log_failure(_offsets: object, result: object) -> None:
-    """Log a commit that failed; the next one mends it."""
+    """Log a commit that failed; the next one repeats it."""
     if isinstance(result, Exception):
         logger.info("mirroring offsets failed: %s", result)

@@ -1,4 +1,4 @@
-"""Book-keeping of offsets: which record is next, what was passed over, what is gone."""
+"""Offsets: which record is next, which were skipped, and which are not in the log any more."""
 
 import logging
 from collections import Counter
@@ -48,7 +48,7 @@ class Offsets:
     def fresh(self, partition: TopicPartition, offsets: list[int]) -> Sequence[int]:
         """Return the places of those offsets that have not come before. O(n).
 
-        The others are counted as replayed, and must be passed by nobody.
+        The others are counted as replayed; the caller must not move past them.
         """
         first, n = self._arriving[partition], len(offsets)
         # Nearly always there is none between the first and the last, nor one twice.
@@ -76,7 +76,7 @@ class Offsets:
         self.following[partition] = last + 1
 
     def pass_to(self, partition: TopicPartition, offset: int) -> None:
-        """Move past offsets that hold no record, which count as a gap. O(1)."""
+        """Skip offsets that hold no record, and count them as a gap. O(1)."""
         self._gaps += max(offset - self.following[partition], 0)
         self.following[partition] = max(offset, self.following[partition])
 
@@ -182,7 +182,7 @@ class _Lost(NamedTuple):
 
 
 def _warn(lost: Sequence[_Lost]) -> None:
-    """Say where reading does not go on at the offset that was counted up to."""
+    """Warn of offsets at which reading cannot go on."""
     for each in lost:
         logger.warning("%s; going on %s", each, each.remedy)
 

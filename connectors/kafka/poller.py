@@ -60,7 +60,7 @@ class KafkaPoller:
         paused: set[TopicPartition] | None = None,
     ) -> None:
         self._records, self._stats = records, stats
-        self._kept_paused = set() if paused is None else paused
+        self._held_back = set() if paused is None else paused
         self._commands: queue.SimpleQueue[tuple[Command, Future[Any]]] = queue.SimpleQueue()
         self._is_polling = self._is_closed = False
         self._is_paused = False
@@ -68,7 +68,7 @@ class KafkaPoller:
         self.positions: dict[TopicPartition, int] = {}
         self.available: frozenset[TopicPartition] = frozenset()  # of the topics that are read
         made: Future[None] = Future()
-        # A daemon: whoever ends the process at once does not wait for a broker.
+        # A daemon: the end of the process does not wait for a broker.
         self._thread = threading.Thread(
             target=self._run, args=(make, made), name="echo-stream-poller", daemon=True
         )
@@ -80,7 +80,7 @@ class KafkaPoller:
         return self._put(command).result()
 
     def post(self, command: Callable[[KafkaConsumer], object]) -> None:
-        """Let a command that reports its own errors run soon."""
+        """Queue a command that reports its own errors."""
         self._put(command)
 
     def begin(self, positions: dict[TopicPartition, int]) -> None:
@@ -90,7 +90,7 @@ class KafkaPoller:
             self._records.clear()
             for partition, offset in positions.items():
                 consumer.seek(partition, offset)
-            self._kept_paused.difference_update(positions)
+            self._held_back.difference_update(positions)
             consumer.resume(*positions)
             self.positions = dict(positions)
             self._stats.last_answer = time.monotonic()
@@ -109,7 +109,7 @@ class KafkaPoller:
         self.call(assign)
 
     def silent_seconds(self) -> float:
-        """Return for how long no broker has given a sign."""
+        """Return for how many seconds no broker has answered."""
         return time.monotonic() - self._stats.last_answer
 
     def close(self, last: Command) -> None:
@@ -141,7 +141,7 @@ class KafkaPoller:
         return result
 
     def _run(self, make: Callable[[], KafkaConsumer], made: "Future[None]") -> None:
-        """Make the consumer, and serve until told to end."""
+        """Make the consumer, and serve until `_End` is raised."""
         try:
             consumer = make()
         except Exception as err:
@@ -179,7 +179,7 @@ class KafkaPoller:
                 self._records.put(polled)
             self._look_around(consumer)
         except KafkaError as err:
-            self._meet(err)
+            self._handle(err)
         except Exception as err:
             self._fail(err)
         before, now = self._stats.last_poll, time.monotonic()
@@ -195,12 +195,12 @@ class KafkaPoller:
             consumer.pause(*assigned - consumer.paused())
             self._is_paused = True
         elif self._is_paused:
-            consumer.resume(*assigned - self._kept_paused)
+            consumer.resume(*assigned - self._held_back)
             self._is_paused = False
         self._stats.paused_partitions = len(assigned) if self._is_paused else 0
 
     def _look_around(self, consumer: KafkaConsumer) -> None:
-        """Note positions and ends; ask a broker that has sent nothing for a while."""
+        """Note positions and ends; probe a broker that has sent nothing for a while."""
         assigned = sorted(consumer.assignment())
         ends = {partition: consumer.highwater(partition) for partition in assigned}
         now = time.monotonic()
@@ -210,12 +210,12 @@ class KafkaPoller:
             self._stats.last_answer = time.monotonic()
         found = {partition_name(each): end for each, end in ends.items() if end is not None}
         self._stats.ends = {**self._stats.ends, **found}
-        # After the records before them have been put: who finds the queue empty has had them.
+        # After the records before them have been put: where the queue is empty they were taken.
         self.positions = {partition: consumer.position(partition) for partition in assigned}
         self.available = known_partitions(consumer, {each.topic for each in assigned})
 
-    def _meet(self, err: KafkaError) -> None:
-        """Try again after an error that may pass; what will not is for who takes records."""
+    def _handle(self, err: KafkaError) -> None:
+        """Retry after a retriable error; raise others where records are taken."""
         if not err.retriable:
             self._fail(err)
             return
@@ -223,7 +223,7 @@ class KafkaPoller:
         time.sleep(RETRY_SECONDS)
 
     def _fail(self, err: Exception) -> None:
-        """Poll no more, and let the one who takes records know why."""
+        """Stop polling, and raise the error where records are taken."""
         self._is_polling = False
         self._records.fail(err)
 

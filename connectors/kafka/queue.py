@@ -1,4 +1,4 @@
-"""Records that wait: polled and not yet counted, in a bounded queue, or not yet decoded."""
+"""Records that were polled and not yet counted, in a bounded queue, or not yet decoded."""
 
 import threading
 from collections import deque
@@ -18,14 +18,14 @@ Polled = Mapping[TopicPartition, Sequence[Chunk]]
 class RecordQueue:
     """Chunks of records, first in, first out; one thread puts, another one takes.
 
-    Nothing that was polled is refused: whoever puts asks `is_full` before it polls, so the
-    queue outgrows its bounds by one poll at most. Whoever takes unpacks.
+    Nothing that was polled is refused: the producer checks `is_full` before it polls, so the
+    queue exceeds its bounds by one poll at most. The consumer unpacks batches.
 
     Parameters
     ----------
     max_records, max_bytes : int
     stats : RunStats
-        Told what waits.
+        Receives the size of the queue.
     """
 
     def __init__(self, max_records: int, max_bytes: int, stats: RunStats) -> None:
@@ -105,14 +105,14 @@ class RecordQueue:
         return taken
 
     def clear(self) -> None:
-        """Drop everything, an error too."""
+        """Drop everything, errors included."""
         with self._changed:
             self._chunks.clear()
             self._error = None
             self._count(-self._records, -self._bytes)
 
     def _count(self, records: int, size: int) -> None:
-        """Note what has come or gone."""
+        """Update the counts of records and bytes."""
         stats = self._stats
         self._records += records
         self._bytes += size
@@ -122,7 +122,7 @@ class RecordQueue:
 
 
 class WaitingRecords:
-    """Records of several partitions, in order; those that came before are left out.
+    """Records of several partitions, in order, without those that came before.
 
     Parameters
     ----------
@@ -136,11 +136,11 @@ class WaitingRecords:
         self._at = 0  # of the first chunk's records so many have been taken
 
     def __bool__(self) -> bool:
-        """Tell whether any waits."""
+        """Tell whether there are any."""
         return bool(self._chunks)
 
     def extend(self, chunks: Iterable[tuple[TopicPartition, Records]]) -> None:
-        """Let records wait that have been polled. O(records)."""
+        """Append records that have been polled. O(records)."""
         for partition, records in chunks:
             places = self._offsets.fresh(partition, records.offsets)
             if places:
@@ -148,7 +148,7 @@ class WaitingRecords:
                 self._chunks.append((partition, records if is_all else records.picked(places)))
 
     def next(self, max_records: int) -> Records:
-        """Return the next records, of one partition and at most so many; they go on waiting."""
+        """Return the next records, of one partition and at most so many, without removing them."""
         if not self._chunks:
             return Records()
         records = self._chunks[0][1]

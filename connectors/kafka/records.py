@@ -1,7 +1,7 @@
 """Messages side by side: columns of origins, keys, values and headers.
 
-Most are decoded by the column, and nobody ever looks at one alone: an object for each would
-cost more than all that the client does.
+Most are decoded by the column, not one by one: an object for each would cost more than all
+that the client does.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ class Record(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """Why the records of a batch cannot be had.
+    """Why the records of a batch cannot be read.
 
     Attributes
     ----------
@@ -139,7 +139,7 @@ class Records(Sequence[Record]):
         return self.content_bytes + headers + RECORD_BYTES * len(self)
 
     def unpacked(self) -> Self:
-        """Return these records: they are no batch any more."""
+        """Return these records, which are unpacked already."""
         return self
 
     @property
@@ -172,7 +172,7 @@ class Records(Sequence[Record]):
 def lost(
     tp: TopicPartition, first: int, last: int, number: int, timestamp: int, why: Exception
 ) -> Records:
-    """Return what stands for the records of a batch, from a first to a last offset.
+    """Return a placeholder for the records of a batch, from a first to a last offset.
 
     Examples
     --------

@@ -16,10 +16,10 @@ Result = TypeVar("Result")
 TIMEOUT_S = 20.0  # within the half minute that a supervisor usually grants for an end
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
-PASSING = frozenset(
+TRANSIENT_ERRORS = frozenset(
     (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EAGAIN, errno.ETIMEDOUT)
 )
-"""Errors of a disk that go away when somebody frees space."""
+"""Errors of a disk that go away once there is space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class RetryPolicy:
     sleep: Callable[[float], object] = time.sleep
 
     def retry(self, action: Callable[[], Result]) -> Result:
-        """Do something, again and again with longer pauses while the infrastructure fails.
+        """Do something, with retries and longer and longer pauses while the infrastructure fails.
 
         Raises
         ------
@@ -70,6 +70,6 @@ class RetryPolicy:
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
-def may_pass(err: OSError) -> bool:
+def is_transient(err: OSError) -> bool:
     """Tell whether an error of a disk may go away by itself."""
-    return err.errno in PASSING
+    return err.errno in TRANSIENT_ERRORS

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.dead_letters.files import DeadLetterFile
-from echo_stream.connectors.dead_letters.limits import LetterLimits
+from echo_stream.connectors.dead_letters.limits import DeadLetterLimits
 from echo_stream.connectors.dead_letters.topic import DeadLetterTopic
 from echo_stream.connectors.kafka.group_source import GroupSource
 from echo_stream.connectors.process.retrying import RetryPolicy
@@ -67,7 +67,7 @@ class Consumption:
         Observes the run; STATE/status.json says what it knows.
     open_dead_letters : callable or None
         Opens what stores invalid messages; None: files in the state.
-    letter_limits : LetterLimits
+    dead_letter_limits : DeadLetterLimits
         How many of them these files keep.
     retries : RetryPolicy
         How long to try again while the disk is full.
@@ -84,7 +84,7 @@ class Consumption:
     examiner: Examiner | None = None
     monitor: RunMonitor = field(default_factory=RunMonitor)
     open_dead_letters: OpenDeadLetters | None = None
-    letter_limits: LetterLimits = field(default_factory=LetterLimits)
+    dead_letter_limits: DeadLetterLimits = field(default_factory=DeadLetterLimits)
     retries: RetryPolicy = field(default_factory=RetryPolicy)
 
     def trained_generation(self) -> Generation | None:
@@ -109,7 +109,9 @@ class Consumption:
         stats = self.monitor.stats
         if self.open_dead_letters is not None:
             return self.open_dead_letters(stats)
-        return DeadLetterFile(self.state / "dead-letters", self.retries, self.letter_limits, stats)
+        return DeadLetterFile(
+            self.state / "dead-letters", self.retries, self.dead_letter_limits, stats
+        )
 
 
 class Runs:

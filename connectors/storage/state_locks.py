@@ -1,4 +1,4 @@
-"""Locks of a state folder. Each goes with the process that holds it, however that ends."""
+"""Locks of a state folder. Each is released when the process that holds it ends."""
 
 import fcntl
 import time
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from echo_stream.connectors.process.retrying import may_pass
+from echo_stream.connectors.process.retrying import is_transient
 from echo_stream.connectors.storage.durable import make_folder, opener
 from echo_stream.errors import InfrastructureError, StateError
 
@@ -33,8 +33,8 @@ def lock_state(folder: Path, *, shared: bool = False) -> IO[str]:
     return handle
 
 
-def hold(path: Path) -> IO[str]:
-    """Take a lock that nobody else wants, to show that this process lives.
+def hold_lock(path: Path) -> IO[str]:
+    """Take a lock of this process alone, to show that it is alive.
 
     Raises
     ------
@@ -46,8 +46,8 @@ def hold(path: Path) -> IO[str]:
     return handle
 
 
-def is_held(path: Path) -> bool:
-    """Tell whether a living process holds a lock."""
+def is_locked(path: Path) -> bool:
+    """Tell whether a running process holds a lock."""
     try:
         with path.open("r", encoding="utf-8") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -90,7 +90,7 @@ def take_lock(handle: IO[Any], path: Path) -> None:
 
 @contextmanager
 def long_lock(path: Path, *, limit_s: float) -> Iterator[bool]:
-    """Hold a lock that is kept for long within a block, and yield whether it was to be had.
+    """Hold a lock within a block, and yield whether it could be taken.
 
     Parameters
     ----------
@@ -144,4 +144,4 @@ def _open(path: Path, folder: Path) -> IO[str]:
         return open(path, "a", encoding="utf-8", opener=opener)
     except OSError as err:
         msg = f"cannot use {folder} as a state: {err.strerror}"
-        raise (InfrastructureError if may_pass(err) else StateError)(msg) from err
+        raise (InfrastructureError if is_transient(err) else StateError)(msg) from err

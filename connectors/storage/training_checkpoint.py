@@ -23,7 +23,7 @@ from echo_stream._common.typing import State
 from echo_stream._common.version import __version__
 from echo_stream.connectors.storage.durable import make_folder, opener
 from echo_stream.connectors.storage.engine_files import read_tensors, tensors_writer
-from echo_stream.connectors.storage.state_locks import is_held
+from echo_stream.connectors.storage.state_locks import is_locked
 from echo_stream.connectors.storage.units import (
     TEMPORARY_PREFIX,
     list_units,
@@ -174,7 +174,7 @@ def _remove_abandoned(models: Path) -> None:
         # One that goes meanwhile has been removed by its owner, or by another training.
         with suppress(FileNotFoundError):
             age = time.time() - max(path.stat().st_mtime for path in folder.iterdir())
-            if age > ABANDONED_AFTER_S and not is_held(folder / LOCK_FILE):
+            if age > ABANDONED_AFTER_S and not is_locked(folder / LOCK_FILE):
                 shutil.rmtree(folder)
 
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from echo_stream.connectors.process.retrying import may_pass
+from echo_stream.connectors.process.retrying import is_transient
 from echo_stream.connectors.storage.durable import close_to_others, flush, make_folder, opener
 from echo_stream.errors import InfrastructureError, StateError
 
@@ -75,7 +75,7 @@ def write_unit(
             flush(target.parent)
     except OSError as err:
         msg = f"cannot write {target}: {err.strerror or err}; free space or give another folder"
-        raise (InfrastructureError if may_pass(err) else StateError)(msg) from err
+        raise (InfrastructureError if is_transient(err) else StateError)(msg) from err
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

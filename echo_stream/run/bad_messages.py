@@ -39,7 +39,7 @@ def without_poison(engine: EchoCoreset, batch: Batch) -> Batch:
         _rejected(samples, failure, place, batch) for place, failure in sorted(failed.items())
     ]
     is_good = np.array([place not in failed for place in places])
-    rejected = sorted([*batch.rejected, *poison], key=lambda letter: letter.place)
+    rejected = sorted([*batch.rejected, *poison], key=lambda dead_letter: dead_letter.place)
     num_messages = batch.num_messages
     if num_messages is None:
         num_messages = len(samples) + len(batch.rejected)
@@ -60,7 +60,7 @@ def _places(samples: Samples, batch: Batch) -> Sequence[int]:
     if batch.records and samples.origins is not None:
         numbers = {record.origin[:3]: place for place, record in enumerate(batch.records)}
         return [numbers[origin[:3]] for origin in samples.origins]
-    taken = {letter.place for letter in batch.rejected}
+    taken = {dead_letter.place for dead_letter in batch.rejected}
     free = (place for place in range(len(samples) + len(taken)) if place not in taken)
     return [place for place, _ in zip(free, range(len(samples)), strict=False)]
 
@@ -68,7 +68,7 @@ def _places(samples: Samples, batch: Batch) -> Sequence[int]:
 def _rejected(samples: Samples, failure: Failure, place: int, batch: Batch) -> RejectedSample:
     """Return a sample that fails as the message it came in, or as one that holds it."""
     error = failure.error
-    letter = RejectedSample(
+    dead_letter = RejectedSample(
         reason="feature",
         message=str(error),
         key=None,
@@ -81,9 +81,9 @@ def _rejected(samples: Samples, failure: Failure, place: int, batch: Batch) -> R
     if batch.records and samples.origins is not None:
         record = batch.records[place]
         whole = {"key": record.key, "value": record.value, "headers": tuple(record.headers)}
-        return replace(letter, **whole, origin=samples.origins[failure.row])
+        return replace(dead_letter, **whole, origin=samples.origins[failure.row])
     origin = None if samples.origins is None else samples.origins[failure.row]
-    return replace(letter, **_written(samples, failure.row), origin=origin)
+    return replace(dead_letter, **_written(samples, failure.row), origin=origin)
 
 
 def _written(samples: Samples, row: int) -> Mapping[str, Any]:

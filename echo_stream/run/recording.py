@@ -147,7 +147,7 @@ class Recorder:
         self._source, self._store, self._dead_letters = source, store, dead_letters
         self._executor, self._clock, self._stats = executor, clock, stats
         self._position = source.position()
-        self._letters = threading.Lock()
+        self._dead_letter_lock = threading.Lock()
         self._unflushed = Counter[str]()  # dead letters that are not durable, by reason
         self._writing: tuple[FrozenRun, Future[float | None]] | None = None
         self._selecting: tuple[FrozenRun, Future[Snapshot]] | None = None
@@ -171,7 +171,7 @@ class Recorder:
 
     def reject(self, rejected: Sequence[RejectedSample]) -> None:
         """Store messages as dead letters; waits while these are being flushed."""
-        with self._letters:
+        with self._dead_letter_lock:
             self._dead_letters.write(rejected)
             self._unflushed.update(message.reason for message in rejected)
 
@@ -237,7 +237,7 @@ class Recorder:
         """
         started = self._clock()
         try:
-            with self._letters:
+            with self._dead_letter_lock:
                 self._dead_letters.flush()
                 for reason, count in self._unflushed.items():
                     self._stats.dead_letters[reason] += count

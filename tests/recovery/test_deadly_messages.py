@@ -58,9 +58,11 @@ def consume(nursery: Nursery, *words: object) -> tuple[list[Ended], Any]:
 
 def set_aside(state: Path) -> dict[bytes, str]:
     """Return what became dead letters, and why; one can be there twice after a crash."""
-    letters = [letter.sample for letter in read_dead_letters(state / "dead-letters")]
-    assert all(letter and letter.reason == "decode" for letter in letters)
-    return {letter.value or b"": letter.message for letter in letters if letter}
+    dead_letters = [dead_letter.sample for dead_letter in read_dead_letters(state / "dead-letters")]
+    assert all(dead_letter and dead_letter.reason == "decode" for dead_letter in dead_letters)
+    return {
+        dead_letter.value or b"": dead_letter.message for dead_letter in dead_letters if dead_letter
+    }
 
 
 @pytest.mark.parametrize("is_member", [False, True])

@@ -107,10 +107,12 @@ def assert_steps(found: Sequence[tuple[int, int]]) -> None:
     assert set(found) == {(before, before), (N, before), (N, N)}
 
 
-def num_twice(letters: Sequence[DeadLetter]) -> int:
+def num_twice(dead_letters: Sequence[DeadLetter]) -> int:
     """Return how many dead letters are there twice; each poison is there."""
-    kept = [letter.sample for letter in letters if letter.sample]
-    by_origin = {letter.origin and letter.origin[:3]: letter.value for letter in kept}
+    kept = [dead_letter.sample for dead_letter in dead_letters if dead_letter.sample]
+    by_origin = {
+        dead_letter.origin and dead_letter.origin[:3]: dead_letter.value for dead_letter in kept
+    }
     assert Counter(by_origin.values()) == Counter(POISON)
     return len(kept) - len(by_origin)
 
@@ -145,10 +147,10 @@ def test_deaths_over_four_partitions(
     samples = clustered(N)
     batch = EchoCoreset.from_config(CONFIG).fit_samples(samples)
     generation = write_generation(batch.generation_, tmp_path / "trained")
-    stream, letters = Stream(broker, make_topic, PARTITIONS, tmp_path), make_topic()
+    stream, dead_letters = Stream(broker, make_topic, PARTITIONS, tmp_path), make_topic()
 
     def words(state: Path) -> list[object]:
-        more = ["--generation", generation, "--dead-letter-topic", letters, "--state", state]
+        more = ["--generation", generation, "--dead-letter-topic", dead_letters, "--state", state]
         return stream.words(*more)
 
     stream.begin(nursery, samples, words)
@@ -157,8 +159,8 @@ def test_deaths_over_four_partitions(
         found.append(counts(state))
         nursery.succeed(*words(state))
         assert assert_as_the_batch(state, samples, batch).n == N, f"death {len(found)}"
-        twice.add(num_twice(list(read_topic(letters, broker.bootstrap, ClientConfig()))))
-        letters = make_topic()
+        twice.add(num_twice(list(read_topic(dead_letters, broker.bootstrap, ClientConfig()))))
+        dead_letters = make_topic()
     assert_steps(found)
     # As many as had arrived when their sender died: none, the first, the first two...
     assert twice == set(range(len(POISON) + 1))

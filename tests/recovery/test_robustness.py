@@ -172,10 +172,10 @@ def test_name_that_is_too_long(tmp_path: Path) -> None:
 
 def test_dead_letters_may_be_closed_twice(tmp_path: Path) -> None:
     """To close what is closed does nothing."""
-    letters = DeadLetterFile(tmp_path)
-    letters.write([])
-    letters.close()
-    letters.close()
+    dead_letters = DeadLetterFile(tmp_path)
+    dead_letters.write([])
+    dead_letters.close()
+    dead_letters.close()
 
 
 def test_interval_of_many_digits() -> None:

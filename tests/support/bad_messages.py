@@ -46,6 +46,6 @@ messages = st.builds(
 )
 
 
-def letter(value: bytes, offset: int = 0) -> RejectedSample:
+def dead_letter(value: bytes, offset: int = 0) -> RejectedSample:
     """Return a message that could not be decoded."""
     return RejectedSample("decode", "no sample", b"k", value, (), Origin("t", 0, offset, 5))

@@ -152,7 +152,7 @@ class Memory:
     checkpoints: list[tuple[Any, dict[str, int]]] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
-    letters: list[str] = field(default_factory=list)
+    dead_letters: list[str] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
 
     def save_checkpoint(
@@ -188,7 +188,7 @@ class Memory:
     def flush(self) -> None:
         """Make what was taken in durable."""
         self.diary.note("flush")
-        self.letters += self.taken
+        self.dead_letters += self.taken
         self.taken = []
 
     def restored(self) -> tuple[EchoCoreset, dict[str, int]]:

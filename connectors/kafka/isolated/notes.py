@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from echo_stream.connectors.process.retrying import may_pass
+from echo_stream.connectors.process.retrying import is_transient
 from echo_stream.connectors.storage.durable import make_folder
-from echo_stream.connectors.storage.state_locks import free_lock, hold
+from echo_stream.connectors.storage.state_locks import free_lock, hold_lock
 from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.samples.samples import Origin
 
@@ -128,13 +128,13 @@ class DecodingNotes:
             os.pwrite(self._handle, line, 0)
         except OSError as err:
             msg = f"cannot write to {self._folder}: {err.strerror}"
-            raise (InfrastructureError if may_pass(err) else StateError)(msg) from err
+            raise (InfrastructureError if is_transient(err) else StateError)(msg) from err
 
     def _open(self) -> None:
         """Create the file, and lock it."""
         make_folder(self._folder)
         path = self._folder / f"{uuid.uuid4().hex}.note"
-        self._lock = hold(path)
+        self._lock = hold_lock(path)
         # Before it was locked, others could take it for that of a dead process, and remove it.
         if not _is_there(path, self._lock):
             self._lock.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from echo_stream.connectors.dead_letters.files import DeadLetterFile
-from echo_stream.connectors.dead_letters.limits import LetterLimits
+from echo_stream.connectors.dead_letters.limits import DeadLetterLimits
 from echo_stream.connectors.dead_letters.segments import FIRST_FILE
 from echo_stream.connectors.kafka.sink import ProduceConfig, produce_messages
 from echo_stream.samples.samples import Origin
@@ -28,10 +28,10 @@ AGAIN = [("__echo.errors.attempts", b"2")]
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     """Return a state with two dead letters, of two runs."""
-    for letter in (TEXT, BYTES):
-        with closing(DeadLetterFile(tmp_path / "dead-letters")) as letters:
-            letters.write([letter])
-            letters.flush()
+    for dead_letter in (TEXT, BYTES):
+        with closing(DeadLetterFile(tmp_path / "dead-letters")) as dead_letters:
+            dead_letters.write([dead_letter])
+            dead_letters.flush()
     return tmp_path
 
 
@@ -113,11 +113,11 @@ def test_replay_needs_a_topic_and_lines_that_there_are(state: Path) -> None:
 
 def test_what_was_cut_is_told(tmp_path: Path) -> None:
     """With the size of the whole, and how many letters have gone."""
-    limits = LetterLimits(1024, 64 * 1024)
-    with closing(DeadLetterFile(tmp_path / "dead-letters", limits=limits)) as letters:
+    limits = DeadLetterLimits(1024, 64 * 1024)
+    with closing(DeadLetterFile(tmp_path / "dead-letters", limits=limits)) as dead_letters:
         for row in range(70):
-            letters.write([replace(BYTES, value=random.Random(row).randbytes(5_000))])
-            letters.flush()
+            dead_letters.write([replace(BYTES, value=random.Random(row).randbytes(5_000))])
+            dead_letters.flush()
     result = run_command("dlq", "list", "--state", tmp_path)
     first, *_, last = result.json()
     assert (last["place"], last["size_bytes"], last["truncated"]) == (70, 5_000, True)
@@ -135,10 +135,10 @@ def test_replay_of_what_was_cut(broker: Broker, make_topic: MakeTopic, tmp_path:
         "decode", "", b"k", b"x" * 3_000, (), Origin(source, 0, 0, record.timestamp)
     )
     gone = replace(there, origin=Origin(source, 0, 1, record.timestamp))
-    folder, limits = tmp_path / "dead-letters", LetterLimits(1024, 64 * 1024)
-    with closing(DeadLetterFile(folder, limits=limits)) as letters:
-        letters.write([there, gone])
-        letters.flush()
+    folder, limits = tmp_path / "dead-letters", DeadLetterLimits(1024, 64 * 1024)
+    with closing(DeadLetterFile(folder, limits=limits)) as dead_letters:
+        dead_letters.write([there, gone])
+        dead_letters.flush()
     on = ["--state", tmp_path, "--bootstrap-servers", broker.bootstrap, "--topic", target]
     result = run_command("dlq", "replay", *on)
     assert result.json() == {"topic": target, "messages": 1, "refused": 1}

@@ -67,8 +67,8 @@ def test_limits_are_options(
     layout = ("--dtype", "float32", "--shape", 4, "--max-bad-share", 1)
     assert run(broker, topic, tmp_path / "good", *layout, option, limit + 1)["n"] == 1
     assert run(broker, topic, tmp_path / "bad", *layout, option, limit)["rejected"] == 1
-    (letter,) = answer("dlq", "list", "--state", tmp_path / "bad")
-    assert words in letter["message"]
+    (dead_letter,) = answer("dlq", "list", "--state", tmp_path / "bad")
+    assert words in dead_letter["message"]
 
 
 def test_dtype_and_shape_of_others_than_the_state_are_refused(
@@ -109,8 +109,8 @@ def test_avro_example_of_the_documentation(
     state = tmp_path / "state"
     report = run(broker, topic, state, "--codec", "readings:ReadingCodec")
     assert (report["n"], report["rejected"]) == (30, 1)
-    (letter,) = answer("dlq", "list", "--state", state)
-    assert (letter["reason"], letter["message"][:12]) == ("decode", "codec failed")
+    (dead_letter,) = answer("dlq", "list", "--state", state)
+    assert (dead_letter["reason"], dead_letter["message"][:12]) == ("decode", "codec failed")
     labels = "SELECT DISTINCT label, id[1] AS first FROM coreset ORDER BY label"
     found = answer("query", "--state", state, labels)
     assert found == [{"label": "odd", "first": "r"}, {"label": None, "first": "r"}]

@@ -357,6 +357,9 @@ def test_other_samples_in_mid_stream(broker: Broker, make_topic: MakeTopic, stat
         report = answer(*words)
         assert (report["samples"], report["rejected"]) == (2 if first else 1, 2)
     lines = (state / "dead-letters" / "000000000001.jsonl").read_text().splitlines()
-    letters = [json.loads(line) for line in lines if line]
-    assert [letter["reason"] for letter in letters] == ["schema"] * 4
-    assert [base64.b64decode(letter["value"]) for letter in letters] == [wide, double[0]] * 2
+    dead_letters = [json.loads(line) for line in lines if line]
+    assert [dead_letter["reason"] for dead_letter in dead_letters] == ["schema"] * 4
+    assert [base64.b64decode(dead_letter["value"]) for dead_letter in dead_letters] == [
+        wide,
+        double[0],
+    ] * 2

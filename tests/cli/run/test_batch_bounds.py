@@ -45,10 +45,12 @@ def test_batches_of_every_codec_are_passed_over(
     words = ["run", *on(broker, topic), *RAW, *BOUNDS, "--until-end", "--state", state, *TINY]
     report = answer(*words, "--bad-window", 25, "--max-bad-share", 0.2)
     assert (report["n"], report["rejected"], report["gaps"]) == (21, 12, 0)
-    letters = answer("dlq", "list", "--state", state)
-    assert [letter["offset"] for letter in letters] == [5, 13, 21, 29]
-    assert [letter["last_offset"] for letter in letters] == [7, 15, 23, 31]
-    assert {(letter["reason"], letter["num_messages"]) for letter in letters} == {("batch", 3)}
+    dead_letters = answer("dlq", "list", "--state", state)
+    assert [dead_letter["offset"] for dead_letter in dead_letters] == [5, 13, 21, 29]
+    assert [dead_letter["last_offset"] for dead_letter in dead_letters] == [7, 15, 23, 31]
+    assert {
+        (dead_letter["reason"], dead_letter["num_messages"]) for dead_letter in dead_letters
+    } == {("batch", 3)}
     report = answer(*words)
     assert (report["n"], report["rejected"], report["samples"]) == (21, 0, 0)
 
@@ -62,7 +64,7 @@ def test_a_larger_bound_lets_them_in(broker: Broker, make_topic: MakeTopic, tmp_
             producer.send(topic, value)
     state = tmp_path / "state"
     answer("run", *on(broker, topic), *RAW, "--until-end", "--state", state, *TINY)
-    letters = answer("dlq", "list", "--state", state)
-    assert [(letter["reason"], letter["offset"]) for letter in letters] == [
+    dead_letters = answer("dlq", "list", "--state", state)
+    assert [(dead_letter["reason"], dead_letter["offset"]) for dead_letter in dead_letters] == [
         ("schema", offset) for offset in range(3)
     ]

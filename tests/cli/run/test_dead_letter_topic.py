@@ -44,22 +44,22 @@ def test_poison_of_every_class(
     topics = {make_topic(): poison for poison in POISON.values()}
     for topic, (_, value) in topics.items():
         send(broker, topic, [GOOD] * place + [value] + [GOOD] * (4 - place))
-    state, letters = tmp_path / "state", make_topic()
+    state, dead_letters = tmp_path / "state", make_topic()
     words = ["run", *on(broker, *topics), *READ, "--state", state]
     words += ["--features", "tests.support.bad_messages:picky"]
-    words += ["--dead-letter-topic", letters] if kind == "topic" else []
+    words += ["--dead-letter-topic", dead_letters] if kind == "topic" else []
     result = run_command(*words)
     counts = result.json()["n"], result.json()["rejected"]
     assert (result.exit_code, counts) == (0, (4 * len(POISON), len(POISON)))
-    where = f"topic {letters}" if kind == "topic" else state / "dead-letters"
+    where = f"topic {dead_letters}" if kind == "topic" else state / "dead-letters"
     assert f"{len(POISON)} messages were invalid; they are in {where}" in result.stderr
-    kept = [letter.sample for letter in letters_of(broker, kind, state, letters) if letter.sample]
-    found = {letter.origin and letter.origin[:3]: (letter.reason, letter.value) for letter in kept}
+    kept = [dead_letter.sample for dead_letter in letters_of(broker, kind, state, dead_letters) if dead_letter.sample]
+    found = {dead_letter.origin and dead_letter.origin[:3]: (dead_letter.reason, dead_letter.value) for dead_letter in kept}
     assert found == {(topic, 0, place): poison for topic, poison in topics.items()}
     assert newest_checkpoint(state)["position"] == {f"{topic}/0": 5 for topic in topics}
     # The next run begins behind them.
     assert answer(*words)["rejected"] == 0
-    assert len(letters_of(broker, kind, state, letters)) == len(POISON)
+    assert len(letters_of(broker, kind, state, dead_letters)) == len(POISON)
 
 
 def letters_of(broker: Broker, kind: str, state: Path, topic: str) -> list[DeadLetter]:
@@ -72,8 +72,8 @@ def letters_of(broker: Broker, kind: str, state: Path, topic: str) -> list[DeadL
 
 def test_list_show_and_replay(broker: Broker, make_topic: MakeTopic, tmp_path: Path) -> None:
     """As of a state; a message that fails again and again is refused in the end."""
-    topic, letters = make_topic(), make_topic()
-    kept = ["--bootstrap-servers", broker.bootstrap, "--dead-letter-topic", letters]
+    topic, dead_letters = make_topic(), make_topic()
+    kept = ["--bootstrap-servers", broker.bootstrap, "--dead-letter-topic", dead_letters]
     send(broker, topic, [GOOD, b"junk"])
     words = ["run", *on(broker, topic), *READ, "--state", tmp_path / "s", *kept[2:]]
     assert answer(*words)["rejected"] == 1
@@ -88,7 +88,7 @@ def test_list_show_and_replay(broker: Broker, make_topic: MakeTopic, tmp_path: P
     result = run_command(*once, "0:1")
     assert result.json() == {"topic": topic, "messages": 0, "refused": 1}
     assert "1 not sent: tried more than 1 times (--max-attempts)" in result.stderr
-    line = refusal("dlq", "replay", *kept, "--topic", letters, exit_code=2)
+    line = refusal("dlq", "replay", *kept, "--topic", dead_letters, exit_code=2)
     assert "--topic must differ from --dead-letter-topic" in line
 
 
@@ -102,15 +102,15 @@ def test_topic_that_is_read_is_refused(broker: Broker, tmp_path: Path) -> None:
 
 def test_state_or_topic(broker: Broker, make_topic: MakeTopic, tmp_path: Path) -> None:
     """Both flags are one too many; a topic that is set for all commands goes before a state."""
-    letters = make_topic()
-    both = ["--state", tmp_path, "--dead-letter-topic", letters]
+    dead_letters = make_topic()
+    both = ["--state", tmp_path, "--dead-letter-topic", dead_letters]
     assert "give either --state DIR or" in refusal("dlq", "list", *both, exit_code=2)
-    line = refusal("dlq", "list", "--dead-letter-topic", letters, exit_code=2)
+    line = refusal("dlq", "list", "--dead-letter-topic", dead_letters, exit_code=2)
     assert "--dead-letter-topic needs --bootstrap-servers" in line
     settings = tmp_path / "echo.toml"
     settings.write_text(
         f'state = "{tmp_path}/none"\nbootstrap_servers = "{broker.bootstrap}"\n'
-        f'dead_letter_topic = "{letters}"\n'
+        f'dead_letter_topic = "{dead_letters}"\n'
     )
     assert answer("dlq", "list", "--config", settings) == []
     named = ["dlq", "list", "--config", settings, "--state", tmp_path / "none"]

@@ -185,7 +185,7 @@ def test_a_group_never_goes_on_with_another_log(
     send(broker, topic, VALUES[:num_messages])
     for more in ([], ["--accept-source"]):
         line = refusal(*shared, *more, exit_code=4)
-        assert "the log is another one than the state has counted" in line
+        assert "the topic is not the one that the state has counted" in line
         assert line.endswith("; give another --state")
     assert answer("status", "--state", shared[shared.index("--state") + 1])["n"] == 10
 

@@ -244,13 +244,13 @@ def test_bad_messages_are_kept_aside(broker: Broker, make_topic: MakeTopic, stat
     result = run_command(*words)
     assert (result.exit_code, result.json()["n"], result.json()["rejected"]) == (0, 3, 3)
     assert f"3 messages were invalid; they are in {state / 'dead-letters'}" in result.stderr
-    letters = dead_letters(state)
-    assert [letter["value"] and base64.b64decode(letter["value"]) for letter in letters] == bad
-    assert [letter["origin"]["offset"] for letter in letters] == [1, 3, 4]
-    assert [letter["reason"] for letter in letters] == ["schema", "decode", "nonfinite"]
+    stored = dead_letters(state)
+    assert [dead_letter["value"] and base64.b64decode(dead_letter["value"]) for dead_letter in stored] == bad
+    assert [dead_letter["origin"]["offset"] for dead_letter in stored] == [1, 3, 4]
+    assert [dead_letter["reason"] for dead_letter in stored] == ["schema", "decode", "nonfinite"]
     # The next run begins behind them.
     assert answer(*words)["rejected"] == 0
-    assert dead_letters(state) == letters
+    assert dead_letters(state) == stored
 
 
 def test_too_many_bad_messages_stop_the_run(

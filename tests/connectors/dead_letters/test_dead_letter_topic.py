@@ -11,7 +11,7 @@ from kafka import KafkaAdminClient
 
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.app.consumer import consume
-from echo_stream.connectors.dead_letters.limits import LetterLimits
+from echo_stream.connectors.dead_letters.limits import DeadLetterLimits
 from echo_stream.connectors.dead_letters.message import PREFIX, from_record, smaller, to_message
 from echo_stream.connectors.dead_letters.originals import read_originals
 from echo_stream.connectors.dead_letters.replay import replayable
@@ -27,7 +27,7 @@ from echo_stream.run.report import RunStats
 from echo_stream.run.schedule import Every
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import ArraySource, RejectedSample
-from tests.support.bad_messages import RAISES, letter, messages, samples_with
+from tests.support.bad_messages import RAISES, dead_letter, messages, samples_with
 from tests.support.commands import newest_checkpoint
 from tests.support.kafka.broker import Broker
 from tests.support.kafka.topics import MakeTopic, received
@@ -37,7 +37,7 @@ SMALL = {"max.message.bytes": "1000"}
 
 def as_record(message: Message) -> Record:
     """Return a message as a consumer would get it."""
-    return Record(Origin("letters", 1, 42, 0), *message)
+    return Record(Origin("dead letters", 1, 42, 0), *message)
 
 
 def kept(broker: Broker, topic: str) -> list[RejectedSample | None]:
@@ -110,9 +110,9 @@ def test_original_with_headers_that_say_why(broker: Broker, make_topic: MakeTopi
         "nonfinite", "x is NaN", b"k", b"\xff\n", (("id", b"7"),), Origin("t", 1, 42, 5),
         exception="DecodeError",
     )  # fmt: skip
-    with closing(opened(broker, topic)) as letters:
-        letters.write([bad])
-        letters.flush()
+    with closing(opened(broker, topic)) as dead_letters:
+        dead_letters.write([bad])
+        dead_letters.flush()
     (record,) = received(broker, topic)
     headers = dict(record.headers)
     engine = headers.pop(f"{PREFIX}engine")
@@ -136,11 +136,11 @@ def test_original_with_headers_that_say_why(broker: Broker, make_topic: MakeTopi
 def test_every_partition_is_read_to_its_end(broker: Broker, make_topic: MakeTopic) -> None:
     """Each dead letter once, partition by partition."""
     topic = make_topic(3)
-    bad = [letter(str(row).encode(), row) for row in range(50)]
-    with closing(opened(broker, topic)) as letters:
+    bad = [dead_letter(str(row).encode(), row) for row in range(50)]
+    with closing(opened(broker, topic)) as dead_letters:
         for row in range(0, 50, 7):
-            letters.write(bad[row : row + 7])
-            letters.flush()
+            dead_letters.write(bad[row : row + 7])
+            dead_letters.flush()
     found = [each.place for each in read_topic(topic, broker.bootstrap, ClientConfig())]
     places = [tuple(map(int, str(place).split(":"))) for place in found]
     assert places == sorted(set(places))
@@ -158,9 +158,9 @@ def test_too_large_for_the_topic(broker: Broker, make_topic: MakeTopic) -> None:
     huge = RejectedSample(
         "decode", "no", random.Random(1).randbytes(2_000), b"x", (("id", b"y" * 2_000),), None
     )
-    with closing(opened(broker, topic)) as letters:
-        letters.write([letter(b"1"), large, letter(b"2"), huge, letter(b"3")])
-        letters.flush()
+    with closing(opened(broker, topic)) as dead_letters:
+        dead_letters.write([dead_letter(b"1"), large, dead_letter(b"2"), huge, dead_letter(b"3")])
+        dead_letters.flush()
     found = list(read_topic(topic, broker.bootstrap, ClientConfig()))
     whole = [each.sample.value for each in found if each.sample and not each.is_truncated]
     assert sorted(value or b"" for value in whole) == [b"1", b"2", b"3"]
@@ -175,9 +175,11 @@ def test_parts_are_sent_of_what_is_too_large(broker: Broker, make_topic: MakeTop
     """As much as the limit says, with the size of the whole."""
     topic, stats = make_topic(), RunStats()
     config = ProduceConfig(topic, broker.bootstrap)
-    with closing(DeadLetterTopic(config, limits=LetterLimits(10, 2**16), stats=stats)) as letters:
-        letters.write([letter(b"x" * 11), letter(b"y" * 10)])
-        letters.flush()
+    with closing(
+        DeadLetterTopic(config, limits=DeadLetterLimits(10, 2**16), stats=stats)
+    ) as dead_letters:
+        dead_letters.write([dead_letter(b"x" * 11), dead_letter(b"y" * 10)])
+        dead_letters.flush()
     found = list(read_topic(topic, broker.bootstrap, ClientConfig()))
     assert [(each.sample and each.sample.value, each.size_bytes) for each in found] == [
         (b"x" * 10, 11), (b"y" * 10, None),
@@ -211,17 +213,17 @@ def test_the_whole_is_read_from_its_topic(broker: Broker, make_topic: MakeTopic)
 def test_topic_that_is_away(broker: Broker, make_topic: MakeTopic, admin: KafkaAdminClient) -> None:
     """The flush says so and keeps what was not acknowledged; later all of it is there."""
     topic = make_topic()
-    with closing(opened(broker, topic, timeout_s=1)) as letters:
+    with closing(opened(broker, topic, timeout_s=1)) as dead_letters:
         admin.delete_topics([topic])
-        letters.write([letter(b"1")])
+        dead_letters.write([dead_letter(b"1")])
         words = rf"cannot send 1 dead letters to topic {topic} .* [Nn]othing has been skipped"
         with pytest.raises(InfrastructureError, match=words):
-            letters.flush()
-        letters.write([letter(b"2")])
+            dead_letters.flush()
+        dead_letters.write([dead_letter(b"2")])
         admin.create_topics(
             {topic: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True
         )
-        letters.flush()
+        dead_letters.flush()
     found = [sample.value for sample in kept(broker, topic) if sample is not None]
     assert sorted(value or b"" for value in found) == [b"1", b"2"]
 
@@ -244,9 +246,9 @@ def test_checkpoint_does_not_pass_what_is_not_acknowledged(
     config = RunConfig(checkpoint_every=Every(samples=10))
 
     def without_topic(_: RunStats) -> DeadLetterTopic:
-        letters = opened(broker, topic, timeout_s=1)
+        dead_letters = opened(broker, topic, timeout_s=1)
         admin.delete_topics([topic])
-        return letters
+        return dead_letters
 
     def source() -> ArraySource:
         return ArraySource(samples)

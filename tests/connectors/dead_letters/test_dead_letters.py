@@ -24,7 +24,7 @@ from echo_stream.connectors.storage import state_locks
 from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import RejectedSample
-from tests.support.bad_messages import letter, messages
+from tests.support.bad_messages import dead_letter, messages
 from tests.support.crashes.disks import full_disk
 
 KILLED = 9
@@ -47,9 +47,9 @@ os._exit({KILLED})
 
 def write(folder: Path, *rejected: RejectedSample) -> Path:
     """Write messages in a run of its own, and return the file."""
-    with closing(DeadLetterFile(folder)) as letters:
-        letters.write(rejected)
-        letters.flush()
+    with closing(DeadLetterFile(folder)) as dead_letters:
+        dead_letters.write(rejected)
+        dead_letters.flush()
     return folder / FIRST_FILE
 
 
@@ -71,7 +71,7 @@ def test_messages_come_back_whole(batches: list[list[RejectedSample]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for batch in batches:
             write(Path(folder), *batch)
-        found = [letter.sample for letter in read_dead_letters(Path(folder))]
+        found = [dead_letter.sample for dead_letter in read_dead_letters(Path(folder))]
     assert found == [message for batch in batches for message in batch]
 
 
@@ -104,15 +104,15 @@ def test_line_says_where_a_message_came_from(tmp_path: Path) -> None:
 
 def test_no_file_without_messages(tmp_path: Path) -> None:
     """A run in which nothing was refused leaves no trace."""
-    with closing(DeadLetterFile(tmp_path / "dead-letters")) as letters:
-        letters.flush()
+    with closing(DeadLetterFile(tmp_path / "dead-letters")) as dead_letters:
+        dead_letters.flush()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_later_runs_append(tmp_path: Path) -> None:
     """What is there is kept."""
-    write(tmp_path / "dead-letters", letter(b"1"), letter(b"2"))
-    assert values(write(tmp_path / "dead-letters", letter(b"3"))) == [b"1", b"2", b"3"]
+    write(tmp_path / "dead-letters", dead_letter(b"1"), dead_letter(b"2"))
+    assert values(write(tmp_path / "dead-letters", dead_letter(b"3"))) == [b"1", b"2", b"3"]
 
 
 def test_flush_makes_messages_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,13 +126,13 @@ def test_flush_makes_messages_durable(tmp_path: Path, monkeypatch: pytest.Monkey
             durable.append(path.read_bytes().count(b"\n"))
 
     monkeypatch.setattr(os, "fsync", spy)
-    with closing(DeadLetterFile(tmp_path)) as letters:
-        letters.write([letter(b"1"), letter(b"2")])
+    with closing(DeadLetterFile(tmp_path)) as dead_letters:
+        dead_letters.write([dead_letter(b"1"), dead_letter(b"2")])
         assert durable == []
-        letters.flush()
+        dead_letters.flush()
         assert durable[-1] == 2
-        letters.write([letter(b"3")])
-        letters.flush()
+        dead_letters.write([dead_letter(b"3")])
+        dead_letters.flush()
     assert durable[-1] == 3
 
 
@@ -142,42 +142,42 @@ def test_killed_process_loses_only_what_was_not_flushed(tmp_path: Path) -> None:
     died = subprocess.run([sys.executable, "-c", DYING_WRITER, tmp_path], check=False)
     assert died.returncode == KILLED
     assert values(tmp_path / FIRST_FILE) == [b"flushed"]
-    assert values(write(tmp_path, letter(b"next"))) == [b"flushed", b"next"]
+    assert values(write(tmp_path, dead_letter(b"next"))) == [b"flushed", b"next"]
 
 
 @pytest.mark.parametrize("size", range(1, 120, 7))
 def test_cut_line_does_not_spoil_the_next(tmp_path: Path, size: int) -> None:
     """Where a crash has cut the last line, only that message is illegible."""
-    path = write(tmp_path, letter(b"1"))
+    path = write(tmp_path, dead_letter(b"1"))
     whole = path.read_bytes()
     path.write_bytes(whole + whole[:size])
-    write(tmp_path, letter(b"2"))
+    write(tmp_path, dead_letter(b"2"))
     first, cut, *rest = [line for line in path.read_text().split("\n") if line]
     assert cut == whole.decode()[:size]
     assert json.loads(first)["value"] == "MQ=="
     assert [json.loads(line)["value"] for line in rest] == ["Mg=="]
     found = [(place, sample) for place, sample, *_ in read_dead_letters(tmp_path)]
-    assert found == [(1, letter(b"1")), (2, None), (3, letter(b"2"))]
+    assert found == [(1, dead_letter(b"1")), (2, None), (3, dead_letter(b"2"))]
 
 
 def test_folder_in_the_way(tmp_path: Path) -> None:
     """A message that cannot be kept ends the run before it is passed over."""
     (tmp_path / "dead-letters").write_text("mine")
-    letters = DeadLetterFile(tmp_path / "dead-letters")
-    letters.write([letter(b"1")])
+    dead_letters = DeadLetterFile(tmp_path / "dead-letters")
+    dead_letters.write([dead_letter(b"1")])
     with pytest.raises(StateError, match=r"cannot (write|use) .*dead-letters"):
-        letters.flush()
+        dead_letters.flush()
 
 
 def test_disk_that_stays_full(tmp_path: Path) -> None:
     """A flush that fails says so; when there is space again, each message is there once."""
-    letters = DeadLetterFile(tmp_path, RetryPolicy(0))
-    letters.write([letter(b"1")])
+    dead_letters = DeadLetterFile(tmp_path, RetryPolicy(0))
+    dead_letters.write([dead_letter(b"1")])
     with full_disk(50), pytest.raises(InfrastructureError, match="File too large; nothing has be"):
-        letters.flush()
-    letters.write([letter(b"2")])
-    letters.flush()
-    letters.close()
+        dead_letters.flush()
+    dead_letters.write([dead_letter(b"2")])
+    dead_letters.flush()
+    dead_letters.close()
     assert values(tmp_path / FIRST_FILE) == [b"1", b"2"]
 
 
@@ -190,12 +190,12 @@ def test_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
         if len(pauses) == 3:
             space.close()
 
-    letters = DeadLetterFile(tmp_path, RetryPolicy(20, clock=lambda: sum(pauses), sleep=pause))
+    dead_letters = DeadLetterFile(tmp_path, RetryPolicy(20, clock=lambda: sum(pauses), sleep=pause))
     with space:
         space.enter_context(full_disk(50))
-        letters.write([letter(b"1"), letter(b"2")])
-        letters.flush()
-        letters.close()
+        dead_letters.write([dead_letter(b"1"), dead_letter(b"2")])
+        dead_letters.flush()
+        dead_letters.close()
     assert pauses == [0.1, 0.2, 0.4]
     assert values(tmp_path / FIRST_FILE) == [b"1", b"2"]
 
@@ -204,18 +204,18 @@ def test_processes_that_share_a_state_cut_no_line_of_another(tmp_path: Path) -> 
     """Neither while the disk is full for one of them, nor where one has died in the midst."""
     ours, theirs = (DeadLetterFile(tmp_path, RetryPolicy(0)) for _ in range(2))
     with closing(ours), closing(theirs):
-        for letters, value in ((ours, b"1"), (theirs, b"2")):  # both have it open
-            letters.write([letter(value)])
-            letters.flush()
-        ours.write([letter(b"long" * 1_000)])
+        for dead_letters, value in ((ours, b"1"), (theirs, b"2")):  # both have it open
+            dead_letters.write([dead_letter(value)])
+            dead_letters.flush()
+        ours.write([dead_letter(b"long" * 1_000)])
         with full_disk(1_000), pytest.raises(InfrastructureError):
             ours.flush()
-        theirs.write([letter(b"3")])
+        theirs.write([dead_letter(b"3")])
         theirs.flush()
         ours.flush()
         path = tmp_path / FIRST_FILE
         path.write_bytes(path.read_bytes() + b'{"reason": "de')
-        theirs.write([letter(b"4")])
+        theirs.write([dead_letter(b"4")])
         theirs.flush()
     found = [
         None if sample is None else sample.value for _, sample, *_ in read_dead_letters(tmp_path)
@@ -226,24 +226,24 @@ def test_processes_that_share_a_state_cut_no_line_of_another(tmp_path: Path) -> 
 def test_nobody_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that hangs while it appends is named by its file; nothing that waits is dropped."""
     monkeypatch.setattr(state_locks, "WAIT_LIMIT_S", 0.1)
-    path = write(tmp_path, letter(b"1"))
-    letters = DeadLetterFile(tmp_path)
-    letters.write([letter(b"2")])
-    with closing(letters), (tmp_path / LOCK_FILE).open("ab") as other:
+    path = write(tmp_path, dead_letter(b"1"))
+    dead_letters = DeadLetterFile(tmp_path)
+    dead_letters.write([dead_letter(b"2")])
+    with closing(dead_letters), (tmp_path / LOCK_FILE).open("ab") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(StateError, match=r"/lock has been locked for 0.1 s; look"):
-            letters.flush()
+            dead_letters.flush()
         fcntl.flock(other, fcntl.LOCK_UN)
-        letters.flush()
+        dead_letters.flush()
     assert values(path) == [b"1", b"2"]
 
 
 def test_who_appends_waits_for_others(tmp_path: Path) -> None:
     """What another has begun is ended, or taken back, before anything is put behind it."""
-    path = write(tmp_path, letter(b"1"))
+    path = write(tmp_path, dead_letter(b"1"))
     with (tmp_path / LOCK_FILE).open("ab") as other, ThreadPoolExecutor(1) as thread:
         fcntl.flock(other, fcntl.LOCK_EX)
-        begun = thread.submit(write, tmp_path, letter(b"2"))
+        begun = thread.submit(write, tmp_path, dead_letter(b"2"))
         with pytest.raises(TimeoutError):
             begun.result(timeout=0.3)
         assert values(path) == [b"1"]

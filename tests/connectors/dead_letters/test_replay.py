@@ -12,7 +12,7 @@ from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import RejectedSample
 
 
-def letter(
+def dead_letter(
     value: bytes | None, offset: int | None = None, key: bytes | None = None
 ) -> RejectedSample:
     """Return a message that was no sample."""
@@ -26,27 +26,27 @@ def nothing(parts: Sequence[RejectedSample]) -> dict[Origin, RejectedSample]:
 
 
 def replay(
-    letters: Sequence[tuple[int, RejectedSample | None]], *places: int, max_attempts: int = 3
+    dead_letters: Sequence[tuple[int, RejectedSample | None]], *places: int, max_attempts: int = 3
 ) -> Replay:
     """Return what can be sent again."""
-    kept = [DeadLetter(*letter) for letter in letters]
+    kept = [DeadLetter(*dead_letter) for dead_letter in dead_letters]
     return replayable(kept, places, max_attempts=max_attempts, originals=nothing)
 
 
 def test_messages_are_sent_as_they_came() -> None:
     """Key, value and headers, in their order; a tombstone too, and no header is lost."""
-    letters = [(1, letter(b"a", 1, b"k")), (3, letter(None, 2, b"k"))]
+    dead_letters = [(1, dead_letter(b"a", 1, b"k")), (3, dead_letter(None, 2, b"k"))]
     headers = [("h", b""), (ATTEMPTS, b"2")]
-    assert replay(letters) == Replay([(b"k", b"a", headers), (b"k", None, headers)])
+    assert replay(dead_letters) == Replay([(b"k", b"a", headers), (b"k", None, headers)])
 
 
 def test_what_is_not_sent_is_counted() -> None:
     """The same place twice, half a line, and what Kafka takes from nobody."""
-    letters = [
-        (1, letter(b"a", 1)), (2, letter(b"a", 1)), (3, None), (4, letter(None, 2)),
-        (5, letter(b"b")), (6, letter(b"b")),
+    dead_letters = [
+        (1, dead_letter(b"a", 1)), (2, dead_letter(b"a", 1)), (3, None), (4, dead_letter(None, 2)),
+        (5, dead_letter(b"b")), (6, dead_letter(b"b")),
     ]  # fmt: skip
-    found = replay(letters)
+    found = replay(dead_letters)
     # Without a place nobody can tell whether two are one.
     assert [value for _, value, _ in found.messages] == [b"a", b"b", b"b"]
     assert (found.num_left_out, found.num_refused) == (3, 0)
@@ -54,17 +54,22 @@ def test_what_is_not_sent_is_counted() -> None:
 
 def test_lines_are_chosen() -> None:
     """Only those, in the order of the file; one that holds no message is refused."""
-    letters = [(1, letter(b"a")), (2, letter(b"b")), (3, letter(b"c")), (4, None)]
-    assert [value for _, value, _ in replay(letters, 3, 1).messages] == [b"a", b"c"]
+    dead_letters = [
+        (1, dead_letter(b"a")),
+        (2, dead_letter(b"b")),
+        (3, dead_letter(b"c")),
+        (4, None),
+    ]
+    assert [value for _, value, _ in replay(dead_letters, 3, 1).messages] == [b"a", b"c"]
     for line in (4, 5):
         with pytest.raises(ConfigError, match=f"place {line} holds no dead letter"):
-            replay(letters, 1, line)
+            replay(dead_letters, 1, line)
 
 
 def test_attempts_are_counted_and_limited() -> None:
     """Each replay is one more, whatever header claims what; then it is over."""
     tried = [(ATTEMPTS, None), (ATTEMPTS, b"x"), ("__echo.errors.reason", b"decode")]
-    first = replace(letter(b"a"), headers=tuple(tried))
+    first = replace(dead_letter(b"a"), headers=tuple(tried))
     (message,) = replay([(1, first)]).messages
     assert message == (None, b"a", [(ATTEMPTS, b"2")])
     third, fourth = (replace(first, headers=((ATTEMPTS, n),)) for n in (b"3", b"4"))
@@ -75,12 +80,12 @@ def test_attempts_are_counted_and_limited() -> None:
 
 def test_a_part_is_not_sent() -> None:
     """The whole message goes in its place, or none."""
-    part, other = letter(b"a", 1), letter(b"b", 2)
+    part, other = dead_letter(b"a", 1), dead_letter(b"b", 2)
     kept = [
         DeadLetter("0:1", part, is_truncated=True),
         DeadLetter("0:2", other, is_truncated=True),
-        DeadLetter("0:3", letter(b""), is_truncated=True),
-        DeadLetter("0:4", letter(b"")),
+        DeadLetter("0:3", dead_letter(b""), is_truncated=True),
+        DeadLetter("0:4", dead_letter(b"")),
     ]
     whole = {Origin("t", 0, 1, 5): replace(part, value=b"abc", headers=((ATTEMPTS, b"2"),))}
     found = replayable(kept, (), max_attempts=3, originals=lambda _: whole)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from echo_stream import EchoCoreset
+from echo_stream.connectors.group.segment_store import SegmentStore
 from echo_stream.connectors.group.state import GroupState
-from echo_stream.connectors.group.term import Term
 from echo_stream.connectors.process.retrying import RetryPolicy
 from echo_stream.errors import InfrastructureError
 from tests.support.commands import TOPIC, refusal
@@ -38,7 +38,7 @@ def test_partitions_that_cannot_be_given_up(
         claimed = state.claim(dict.fromkeys(NAMES, 0), group_generation=1)
         assert claimed is not None
         retries = RetryPolicy(0.1)
-        term = Term(state, *claimed, group_generation=1, device="cpu", retries=retries)
+        term = SegmentStore(state, *claimed, group_generation=1, device="cpu", retries=retries)
         with full(disk):
             with caplog.at_level(logging.WARNING):
                 term.end(may_wait=False)

@@ -127,9 +127,11 @@ def test_a_disk_that_is_full_for_a_while(
         resize(tmp_path / "disk", "size=64m")
         for member in members:
             member.finish()
-        letters = [each.sample for each in read_dead_letters(stage.state / "dead-letters")]
-        assert None not in letters
-        by_origin = {letter.origin: letter.value for letter in letters if letter}
+        dead_letters = [each.sample for each in read_dead_letters(stage.state / "dead-letters")]
+        assert None not in dead_letters
+        by_origin = {
+            dead_letter.origin: dead_letter.value for dead_letter in dead_letters if dead_letter
+        }
         assert assert_as_the_batch(stage.state, samples, batch).n == N
     assert sorted(value or b"" for value in by_origin.values()) == sorted(poison)
 

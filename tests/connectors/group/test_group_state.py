@@ -17,8 +17,8 @@ from echo_stream.connectors.app.forgetting import forget_sample
 from echo_stream.connectors.app.labelling import label_samples
 from echo_stream.connectors.group.merge import compact, merge_group, take_group_snapshot
 from echo_stream.connectors.group.offset_ranges import ends_of, union
+from echo_stream.connectors.group.segment_store import SegmentStore
 from echo_stream.connectors.group.state import GroupState
-from echo_stream.connectors.group.term import Term
 from echo_stream.connectors.storage.snapshots import find_snapshot, snapshot_manifest
 from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.errors import FencedError, StateError
@@ -42,18 +42,22 @@ def members(tmp_path: Path, whole: EchoCoreset) -> Iterator[list[GroupState]]:
         yield opened
 
 
-def take(state: GroupState, names: list[str], generation: int, *, by_force: bool = False) -> Term:
+def take(
+    state: GroupState, names: list[str], generation: int, *, by_force: bool = False
+) -> SegmentStore:
     """Take partitions over."""
     start = dict.fromkeys(names, 0)
     claimed = state.claim(start, group_generation=generation, by_force=by_force)
     assert claimed is not None, "a living member has them"
-    return Term(state, *claimed, group_generation=generation, device="cpu")
+    return SegmentStore(state, *claimed, group_generation=generation, device="cpu")
 
 
 class Counting:
     """A member's term, with the engine that has counted in it."""
 
-    def __init__(self, term: Term, partitions: dict[str, Samples], generation: Generation) -> None:
+    def __init__(
+        self, term: SegmentStore, partitions: dict[str, Samples], generation: Generation
+    ) -> None:
         self.term = term
         self.position = dict(term.begins)
         self._partitions = partitions

@@ -221,10 +221,12 @@ def test_long_text_is_a_dead_letter(name: str, value: bytes) -> None:
     assert batch.samples is not None
     assert batch.samples.ids.tolist() == ["b" * 8]
     assert not batch.changes
-    (letter,) = batch.rejected
-    assert letter.reason == "decode"
-    assert letter.message.startswith(f"the {name} ")
-    assert "bytes in UTF-8, and may have 8; shorten it, or raise max_text_bytes" in letter.message
+    (dead_letter,) = batch.rejected
+    assert dead_letter.reason == "decode"
+    assert dead_letter.message.startswith(f"the {name} ")
+    assert (
+        "bytes in UTF-8, and may have 8; shorten it, or raise max_text_bytes" in dead_letter.message
+    )
 
 
 def test_long_key_is_a_dead_letter() -> None:
@@ -234,5 +236,5 @@ def test_long_key_is_a_dead_letter() -> None:
     batch = together(given, config)
     assert batch.samples is not None
     assert batch.samples.ids.tolist() == ["a" * 8]
-    assert [letter.place for letter in batch.rejected] == [0, 1]
+    assert [dead_letter.place for dead_letter in batch.rejected] == [0, 1]
     assert not batch.changes

@@ -99,7 +99,7 @@ def test_run_stops_with_a_checkpoint() -> None:
     n = -(-34 // CAP) * CAP
     assert stopped.memory.diary.entries == ["flush", f"checkpoint {n}", "commit"]
     assert stopped.source.committed == {"row": n}
-    assert stopped.memory.letters == [str(row) for row in bad if row < n]
+    assert stopped.memory.dead_letters == [str(row) for row in bad if row < n]
 
 
 def test_next_run_goes_on_behind_the_bad_messages() -> None:
@@ -125,7 +125,7 @@ def test_nothing_but_bad_messages() -> None:
     junk.source.junk = 3
     with pytest.raises(BadMessagesError, match="3 of the last 3 messages"):
         junk.run.run()
-    assert junk.memory.letters == ["-1", "-2", "-3"]
+    assert junk.memory.dead_letters == ["-1", "-2", "-3"]
 
 
 def test_bad_messages_after_good_ones_of_an_earlier_run() -> None:

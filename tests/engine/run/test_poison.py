@@ -66,7 +66,11 @@ def run(
         auto_regenerate=False,
     )
     consume(Consumption(lambda: Slow(samples, cap), state, engine, RunConfig(**config)))
-    return [letter.sample for letter in read_dead_letters(state / "dead-letters") if letter.sample]
+    return [
+        dead_letter.sample
+        for dead_letter in read_dead_letters(state / "dead-letters")
+        if dead_letter.sample
+    ]
 
 
 def snapshot(state: Path) -> tuple[Any, ...]:
@@ -82,13 +86,13 @@ def snapshot(state: Path) -> tuple[Any, ...]:
 def test_poison_at_any_place(tmp_path: Path, row: int, kind: float) -> None:
     """In the warm-up, at its end and after it; all else is counted as if it had not been there."""
     samples = samples_with({row: kind})
-    (letter,) = run(tmp_path / "whole", samples)
-    assert (letter.reason, letter.key) == ("feature", str(row).encode())
+    (dead_letter,) = run(tmp_path / "whole", samples)
+    assert (dead_letter.reason, dead_letter.key) == ("feature", str(row).encode())
     words = "no such pixel" if kind == RAISES else "values that are not finite"
-    assert words in letter.message
-    assert letter.exception == ("ValueError" if kind == RAISES else "FeatureError")
-    np.testing.assert_array_equal(np.load(io.BytesIO(letter.value or b"")), samples.x[row])
-    assert dict(letter.headers)["label"] == f"class {row % 3}".encode()
+    assert words in dead_letter.message
+    assert dead_letter.exception == ("ValueError" if kind == RAISES else "FeatureError")
+    np.testing.assert_array_equal(np.load(io.BytesIO(dead_letter.value or b"")), samples.x[row])
+    assert dict(dead_letter.headers)["label"] == f"class {row % 3}".encode()
     assert run(tmp_path / "rest", samples[np.delete(np.arange(N), row)]) == []
     assert snapshot(tmp_path / "whole") == snapshot(tmp_path / "rest")
 
@@ -106,8 +110,8 @@ def test_batch_sizes_do_not_matter(
     found = []
     for cap in caps:
         state = tmp_path_factory.mktemp("poison") / "state"
-        letters = run(state, samples_with(poison), cap=cap, max_bad_share=1)
-        assert [int(letter.key or b"") for letter in letters] == sorted(poison)
+        dead_letters = run(state, samples_with(poison), cap=cap, max_bad_share=1)
+        assert [int(dead_letter.key or b"") for dead_letter in dead_letters] == sorted(poison)
         found.append(snapshot(state))
     assert found[0] == found[1]
 
@@ -146,7 +150,9 @@ def test_message_of_many_samples_is_kept_aside_whole() -> None:
     left = without_poison(engine, batch)
     assert left.samples is not None
     assert left.samples.ids.tolist() == [0, 4]
-    assert [(letter.value, letter.place, letter.reason) for letter in left.rejected] == [
+    assert [
+        (dead_letter.value, dead_letter.place, dead_letter.reason) for dead_letter in left.rejected
+    ] == [
         (b"1", 1, "decode"),
         (b"2", 2, "feature"),
     ]

@@ -239,10 +239,10 @@ def test_no_refused_message_is_passed_over() -> None:
         except CrashError:
             _, position = strict.memory.checkpoints[-1] if moment > 1 else (None, {"row": 0})
             passed = [str(row) for row in bad if row < position["row"]]
-            assert strict.memory.letters[: len(passed)] == passed
+            assert strict.memory.dead_letters[: len(passed)] == passed
             continue
         break
-    assert strict.memory.letters == [str(row) for row in bad]
+    assert strict.memory.dead_letters == [str(row) for row in bad]
     assert strict.run.report.rejected == len(bad)
     assert moment > 3 * N / 5
 

@@ -48,7 +48,7 @@ def assert_same_end(resumed: Rig, undisturbed: Rig, *, may_lack: int = 0) -> Non
     assert set(written) <= set(expected)
     assert len(written) >= len(expected) - may_lack
     assert written[-1] == expected[-1]
-    assert set(resumed.memory.letters) == {"5", "55"}
+    assert set(resumed.memory.dead_letters) == {"5", "55"}
 
 
 @pytest.mark.parametrize("error", [SourceError("gone"), CrashError()])

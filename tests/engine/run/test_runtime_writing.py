@@ -75,7 +75,7 @@ def test_same_end_as_when_writing_is_waited_for(cap: int, checkpoint: int, snaps
     assert beside.memory.checkpoints[-1][1] == {"row": N}
     assert [n for _, n in beside.memory.checkpoints] == [n for _, n in at_once.memory.checkpoints]
     assert list(beside.memory.snapshots) == list(at_once.memory.snapshots)
-    assert beside.memory.letters == at_once.memory.letters == [str(row) for row in bad]
+    assert beside.memory.dead_letters == at_once.memory.dead_letters == [str(row) for row in bad]
 
 
 def test_what_is_written_stands_still_while_counting_goes_on() -> None:
@@ -191,7 +191,7 @@ def test_diary_of_threads_has_the_steps_in_order(threads: Executor) -> None:
     report = ordered.run.run()
     steps = [entry.split()[0] for entry in diary.entries if not entry.startswith("snapshot")]
     assert steps == ["flush", "checkpoint", "commit"] * report.checkpoints
-    assert len(ordered.memory.letters) == N
+    assert len(ordered.memory.dead_letters) == N
     counts = ordered.stats.dead_letters
     assert {reason: count for reason, count in counts.items() if count} == {"decode": N}
 

@@ -23,8 +23,8 @@ from echo_stream import EchoCoreset, EngineConfig
 from echo_stream._common.typing import BoolArray, IntArray
 from echo_stream.connectors.dead_letters.files import DeadLetterFile, read_dead_letters
 from echo_stream.connectors.group.merge import compact, merge_group
+from echo_stream.connectors.group.segment_store import SegmentStore
 from echo_stream.connectors.group.state import GroupState
-from echo_stream.connectors.group.term import Term
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.snapshots import find_snapshot
 from echo_stream.generation.generation import Generation
@@ -138,7 +138,9 @@ def be_member(
         state.begin(CONFIG, SOURCE, lambda: start, generation)
         claimed = state.claim(start, group_generation=term, by_force=True)
         assert claimed is not None
-        segment = Term(state, *claimed, group_generation=term, device="cpu", keep_snapshots=2)
+        segment = SegmentStore(
+            state, *claimed, group_generation=term, device="cpu", keep_snapshots=2
+        )
         source = Partitions(segment.begins, size=size, num_batches=num_versions)
         engine = EchoCoreset.from_config(CONFIG, generation=generation)
         Run(source, engine, segment, dead_letters, AT_ONCE, Environment(count().__next__)).run()
@@ -160,7 +162,9 @@ def told(folder: Path) -> dict[str, Any]:
     if engine is None:
         return {"position": position}
     snapshot, written = engine.snapshot(), read_snapshot(find_snapshot(folder, None))
-    letters = [letter.sample for letter in read_dead_letters(folder / "dead-letters")]
+    dead_letters = [
+        dead_letter.sample for dead_letter in read_dead_letters(folder / "dead-letters")
+    ]
     return {
         "position": position,
         "n": snapshot.n,
@@ -170,7 +174,9 @@ def told(folder: Path) -> dict[str, Any]:
         "weights": snapshot.rows.weights.tolist(),
         "certified": snapshot.rows.certified.tolist(),
         "written": [written.n, written.rows.samples.ids.tolist(), written.rows.weights.tolist()],
-        "dead letters": sorted({(letter.value or b"").decode() for letter in letters if letter}),
+        "dead letters": sorted(
+            {(dead_letter.value or b"").decode() for dead_letter in dead_letters if dead_letter}
+        ),
     }
 
 

@@ -72,20 +72,15 @@ def test_every_private_name_in_use_is_listed() -> None:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 own.add(node.name)
             if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-                own |= {each.attr for each in ast.walk(node) if is_set_on_self(each)}
+                own |= {
+                    each.attr
+                    for each in ast.walk(node)
+                    if isinstance(each, ast.Attribute) and ast.unparse(each.value) == "self"
+                }
             if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
                 accessed.add(node.attr)
     private = {name for name in accessed - own if not name.startswith("__")} - {"_fields"}
     assert private <= set().union(*PRIVATE.values())
-
-
-def is_set_on_self(node: ast.AST) -> bool:
-    """Tell whether a node sets an attribute of self."""
-    return (
-        isinstance(node, ast.Attribute)
-        and isinstance(node.ctx, ast.Store)
-        and ast.unparse(node.value) == "self"
-    )
 
 
 def test_the_exact_version_is_pinned() -> None:

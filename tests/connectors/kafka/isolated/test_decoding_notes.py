@@ -21,7 +21,7 @@ from echo_stream.connectors.kafka.isolated.notes import DecodingNotes
 from echo_stream.connectors.kafka.offsets import Offsets
 from echo_stream.connectors.kafka.queue import WaitingRecords
 from echo_stream.connectors.kafka.records import Record, Records
-from echo_stream.connectors.storage.state_locks import hold
+from echo_stream.connectors.storage.state_locks import hold_lock
 from echo_stream.errors import ConfigError
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import Batch
@@ -142,7 +142,7 @@ def test_file_that_was_removed_before_it_was_locked_is_made_again(
         path.touch()
         with closing(DecodingNotes(tmp_path)) as another:
             another.look()
-        lock = hold(path)
+        lock = hold_lock(path)
         path.unlink()
         return lock
 
@@ -183,9 +183,9 @@ def test_deadly_message_is_set_aside_by_the_next_process(
         messages = waiting(values)
         first, rest = decoder.decode(messages, 1_000), decoder.decode(messages, 1_000)
         decoder.notes.passed({"events/0": 4})
-    (letter,) = first.rejected
-    assert (letter.message, letter.reason, letter.value) == (words, "decode", deadly)
-    assert (letter.origin, letter.place) == (origin(2), 2)
+    (dead_letter,) = first.rejected
+    assert (dead_letter.message, dead_letter.reason, dead_letter.value) == (words, "decode", deadly)
+    assert (dead_letter.origin, dead_letter.place) == (origin(2), 2)
     assert (first.num_samples, rest.num_samples, list(rest.rejected)) == (2, 1, [])
     assert not list(tmp_path.iterdir())
 

@@ -1,4 +1,4 @@
-"""One term of a member: the segment that it counts its partitions into, until they change."""
+"""Where a member stores what it counts of its assignment: in a segment of its own."""
 
 import logging
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from echo_stream.samples.source import Skipped
 logger = logging.getLogger(__name__)
 
 
-class Term:
-    """The store of a run that counts partitions of a group.
+class SegmentStore:
+    """The store of a run that counts the partitions of an assignment.
 
     Its checkpoints are versions of a segment of its own, and none is published once a
-    partition has been taken over. While the engine warms up none is written: a warm-up
-    is read again by whoever trains the generation next.
+    partition has been taken over. None is written during a warm-up: the member that trains
+    the generation next reads the warm-up again.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Term:
     Attributes
     ----------
     num_published : int
-        Samples of this term that are durable.
+        Samples of this segment that are durable.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Term:
         except FencedError:
             raise
         except StateError:
-            # Whoever has taken over may have cleared away what was half written.
+            # The new owner may have removed what was half written.
             with self._state.locked():
                 self._state.check_claims(self._segment, self.begins)
             raise

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from echo_stream.connectors.dead_letters.files import DeadLetterFile, num_gone, read_dead_letters
-from echo_stream.connectors.dead_letters.limits import LetterLimits
+from echo_stream.connectors.dead_letters.limits import DeadLetterLimits
 from echo_stream.connectors.dead_letters.segments import (
     MAX_LINES,
     MAX_UNPACKED_BYTES,
-    letter_segments,
+    dead_letter_segments,
 )
 from echo_stream.connectors.process.retrying import RetryPolicy
 from echo_stream.errors import ConfigError, StateError
@@ -25,14 +25,14 @@ from echo_stream.samples.source import RejectedSample
 from tests.support.crashes.failpoints import Failpoints
 from tests.support.crashes.power_cut import Ledger, cut_power
 
-SMALL = LetterLimits(1024, 64 * 1024)
+SMALL = DeadLetterLimits(1024, 64 * 1024)
 LETTERS = 90  # some twice as many as are kept
 BATCH = 3
-SPAN = 6  # letters of a process that dies: enough to begin a file, and to remove one
+SPAN = 6  # dead letters of a process that dies: enough to begin a file, and to remove one
 MOST_STEPS = 600
 
 
-def letter(offset: int, size: int = 700) -> RejectedSample:
+def dead_letter(offset: int, size: int = 700) -> RejectedSample:
     """Return a message of bytes that do not compress."""
     value = random.Random(offset).randbytes(size)
     return RejectedSample("decode", "no sample", b"k", value, (), Origin("t", 0, offset, 5))
@@ -49,7 +49,7 @@ def offsets(folder: Path) -> list[int]:
     for each in read_dead_letters(folder):
         if each.sample is not None:
             assert each.sample.origin is not None
-            assert each.sample == letter(each.sample.origin.offset)
+            assert each.sample == dead_letter(each.sample.origin.offset)
             found.append(each.sample.origin.offset)
     return found
 
@@ -57,10 +57,10 @@ def offsets(folder: Path) -> list[int]:
 def test_the_oldest_go(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """All files keep to the limit at any time; numbers stay, and what has gone is counted."""
     stats, sizes = RunStats(), []
-    with closing(DeadLetterFile(tmp_path, limits=SMALL, stats=stats)) as letters:
+    with closing(DeadLetterFile(tmp_path, limits=SMALL, stats=stats)) as dead_letters:
         for offset in range(LETTERS):
-            letters.write([letter(offset)])
-            letters.flush()
+            dead_letters.write([dead_letter(offset)])
+            dead_letters.flush()
             sizes.append(size_of(tmp_path))
     assert SMALL.total_bytes / 2 < max(sizes) <= SMALL.total_bytes
     found = offsets(tmp_path)
@@ -78,13 +78,13 @@ def test_what_has_gone_is_told_once_a_minute(
     now_s, stats = [0.0], RunStats()
     with closing(
         DeadLetterFile(tmp_path, limits=SMALL, stats=stats, clock=lambda: now_s[0])
-    ) as letters:
+    ) as dead_letters:
         for offset in range(2 * LETTERS):
-            letters.write([letter(offset)])
-            letters.flush()
+            dead_letters.write([dead_letter(offset)])
+            dead_letters.flush()
         now_s[0] = 60.0
-        letters.write([letter(0)])
-        letters.flush()
+        dead_letters.write([dead_letter(0)])
+        dead_letters.flush()
     told = [int(line.split()[6].rstrip(",")) for line in caplog.messages]
     assert len(told) == 2
     assert sum(told) == stats.dead_letters_gone
@@ -96,26 +96,26 @@ def test_what_is_large_is_cut(tmp_path: Path) -> None:
         "decode", "w" * 9_000, b"k" * 5_000, b"v" * 6_000, (("h", b"x" * 5_000),), None
     )
     stats, named = RunStats(), [("n" * 9_000, None)]
-    with closing(DeadLetterFile(tmp_path, limits=SMALL, stats=stats)) as letters:
-        letters.write(
-            [large, letter(1), RejectedSample("decode", "", None, None, tuple(named), None)]
+    with closing(DeadLetterFile(tmp_path, limits=SMALL, stats=stats)) as dead_letters:
+        dead_letters.write(
+            [large, dead_letter(1), RejectedSample("decode", "", None, None, tuple(named), None)]
         )
-        letters.flush()
+        dead_letters.flush()
     cut, whole, nameless = read_dead_letters(tmp_path)
     assert cut.sample is not None
     assert (cut.is_truncated, cut.size_bytes) == (True, 6_000)
     assert (cut.sample.key, cut.sample.value) == (b"k" * 1024, b"v" * 1024)
     assert (cut.sample.headers, len(cut.sample.message)) == ((), 2_000)
-    assert (whole.sample, whole.is_truncated) == (letter(1), False)
+    assert (whole.sample, whole.is_truncated) == (dead_letter(1), False)
     assert (nameless.is_truncated, nameless.size_bytes) == (True, 0)
     assert stats.dead_letters_cut == 2
 
 
 def test_a_batch_of_large_letters_keeps_to_the_limit(tmp_path: Path) -> None:
     """What one batch brings is written as it comes, never all at once."""
-    with closing(DeadLetterFile(tmp_path, limits=SMALL)) as letters:
-        letters.write([letter(offset, 100_000) for offset in range(200)])
-        letters.flush()
+    with closing(DeadLetterFile(tmp_path, limits=SMALL)) as dead_letters:
+        dead_letters.write([dead_letter(offset, 100_000) for offset in range(200)])
+        dead_letters.flush()
     assert size_of(tmp_path) <= SMALL.total_bytes
     assert all(each.is_truncated for each in read_dead_letters(tmp_path))
 
@@ -124,34 +124,34 @@ def test_a_batch_of_large_letters_keeps_to_the_limit(tmp_path: Path) -> None:
 def test_limits_that_hold_nothing(limits: tuple[int, int]) -> None:
     """They are refused before anything is lost."""
     with pytest.raises(ConfigError, match="must be"):
-        LetterLimits(*limits)
+        DeadLetterLimits(*limits)
 
 
 def filled(folder: Path) -> Path:
-    """Write letters, and return the oldest file."""
-    with closing(DeadLetterFile(folder, limits=SMALL)) as letters:
+    """Write dead letters, and return the oldest file."""
+    with closing(DeadLetterFile(folder, limits=SMALL)) as dead_letters:
         for offset in range(30):
-            letters.write([letter(offset)])
-            letters.flush()
-    return letter_segments(folder)[0].path
+            dead_letters.write([dead_letter(offset)])
+            dead_letters.flush()
+    return dead_letter_segments(folder)[0].path
 
 
 def test_a_damaged_file_hides_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It is named, and no letter of it is wrong."""
+    """It is named, and no dead letter of it is wrong."""
     path = filled(tmp_path)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
-    next_first = letter_segments(tmp_path)[1].first
+    next_first = dead_letter_segments(tmp_path)[1].first
     found = offsets(tmp_path)
     assert set(range(next_first - 1, 30)) <= set(found)
     assert f"{path} is damaged" in caplog.text
 
 
 def test_a_flipped_bit_of_the_newest_file_is_told(tmp_path: Path) -> None:
-    """The letter is illegible, and never another one."""
+    """The dead letter is illegible, and never another one."""
     filled(tmp_path)
-    path, rng = letter_segments(tmp_path)[-1].path, random.Random(1)
+    path, rng = dead_letter_segments(tmp_path)[-1].path, random.Random(1)
     whole = path.read_bytes()
     for _ in range(100):
         content = bytearray(whole)
@@ -173,20 +173,20 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, caplog: pytest.LogCaptureFixture
 
 
 def test_a_file_of_before_is_refused(tmp_path: Path) -> None:
-    """Neither read nor written beside, since its letters would be forgotten."""
+    """Neither read nor written beside, since its dead letters would be forgotten."""
     (tmp_path / "dead-letters.jsonl").write_text("{}\n")
     with pytest.raises(StateError, match="move it away"):
         list(read_dead_letters(tmp_path))
-    with closing(DeadLetterFile(tmp_path)) as letters:
-        letters.write([letter(1)])
+    with closing(DeadLetterFile(tmp_path)) as dead_letters:
+        dead_letters.write([dead_letter(1)])
         with pytest.raises(StateError, match="move it away"):
-            letters.flush()
+            dead_letters.flush()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("has_power", [True, False], ids=["kill", "power cut"])
 def test_death_at_any_step_loses_none_but_the_oldest(tmp_path: Path, *, has_power: bool) -> None:
-    """While letters are appended, compressed and removed; the next process goes on."""
+    """While dead letters are appended, compressed and removed; the next process goes on."""
     begun = tmp_path / "begun"
     write_until(begun, 0, LETTERS - SPAN)
     steps = 0
@@ -209,15 +209,17 @@ def test_death_at_any_step_loses_none_but_the_oldest(tmp_path: Path, *, has_powe
 
 
 def write_until(folder: Path, begin: int, end: int) -> None:
-    """Write letters of some offsets."""
-    with closing(DeadLetterFile(folder, RetryPolicy(0), SMALL)) as letters:
+    """Write dead letters of some offsets."""
+    with closing(DeadLetterFile(folder, RetryPolicy(0), SMALL)) as dead_letters:
         for offset in range(begin, end, BATCH):
-            letters.write([letter(each) for each in range(offset, min(offset + BATCH, end))])
-            letters.flush()
+            dead_letters.write(
+                [dead_letter(each) for each in range(offset, min(offset + BATCH, end))]
+            )
+            dead_letters.flush()
 
 
 def died(folder: Path, before: int, ledger: Path, *, has_power: bool) -> int:
-    """Let a process write letters that dies before an operation; return the first not flushed."""
+    """Let a process write and die before an operation; return the first that is not flushed."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
