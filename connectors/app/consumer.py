@@ -59,11 +59,11 @@ def _consume_alone(given: Consumption) -> RunReport:
             StateStore(given.state, given.retries, keep_snapshots=keep) as store,
             StatusFile(given.state / STATUS_FILE, monitor) as status,
         ):
-            signals.report_to(status.last_word)
+            signals.report_to(status.write_last)
             began = time.monotonic()
             checkpoint = store.load_checkpoint(config, device=device)
             restored_s = time.monotonic() - began
-            _tell(monitor, checkpoint, given.state, restored_s)
+            _report_state(monitor, checkpoint, given.state, restored_s)
             with given.runs() as runs:  # after the state is read
                 assert not isinstance(runs.source, GroupSource), "a source of no group"
                 engine = _engine(checkpoint, trained, config, device=device, state=given.state)
@@ -78,14 +78,14 @@ def _consume_alone(given: Consumption) -> RunReport:
                     skipped=skipped,
                 )
                 monitor.report = run.report
-                signals.steer(run)
+                signals.control(run)
                 return run.run()
 
 
-def _tell(
+def _report_state(
     monitor: RunMonitor, checkpoint: Checkpoint | None, state: Path, restored_s: float
 ) -> None:
-    """Let the monitor know what a state holds, also of a run that is refused afterwards."""
+    """Report what a state holds, also if the run is refused afterwards."""
     if checkpoint is None:
         monitor.resumed(RunReport(), {}, newest_manifest(state), restored_s)
         return

@@ -49,7 +49,7 @@ def stored_engine(
             given = replace(stored, features=features)
             checkpoint = store.load_checkpoint(given, device=device)
         if checkpoint is None:
-            msg = f"{state} has no checkpoint yet, so it holds no sample"
+            msg = f"{state} has no checkpoint yet, so it holds no samples"
             raise StateError(msg)
         yield checkpoint.engine
         store.save_checkpoint(

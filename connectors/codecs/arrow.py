@@ -51,7 +51,7 @@ def read_arrow(value: bytes, config: CodecConfig) -> Decoded:
     DecodeError
         It is damaged or over a limit.
     DataError
-        Its columns are no samples, or a row is none; the message names it.
+        Its columns or a row are not those of samples; the message names them.
 
     References
     ----------

@@ -57,7 +57,7 @@ class CodecConfig:
     format: Format | Literal["auto"] = "auto"
     dtype: str | None = None
     shape: tuple[int, ...] | None = None
-    max_bytes: int = 16 * 1024**2  # 16 MiB; brokers take 1 MiB unless told otherwise
+    max_bytes: int = 16 * 1024**2  # 16 MiB; brokers accept 1 MiB by default
     max_elements: int = 16_777_216  # 64 MiB of float32
     max_pixels: int = MAX_PIXELS
     max_text_bytes: int = MAX_TEXT_BYTES

@@ -51,8 +51,7 @@ def read_message(
     Raises
     ------
     DecodeError
-        The message holds nothing that can be used, or one sample of many cannot. No other
-        exception comes out of one.
+        The message is invalid, or one sample of many is. No other exception is raised.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""What a message holds once it is decoded, and the error of one that holds nothing."""
+"""What a message holds once it is decoded, and the error of an invalid one."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ _MAX_CHARACTERS = 1_000
 
 
 class DecodeError(DataError):
-    r"""Report a message that holds nothing that can be used.
+    r"""Report an invalid message.
 
     Its text may quote the message, and is one line of printable characters, at most a thousand.
 
@@ -94,7 +94,7 @@ class Sample(NamedTuple):
 
 
 class Codec(Protocol):
-    """What reads messages of a format that is not ours."""
+    """What reads messages of a format of the user's."""
 
     def decode(self, value: bytes, headers: Headers, key: bytes | None) -> Sequence[Sample]:
         """Return the samples of a message, at least one.
@@ -109,7 +109,7 @@ class Codec(Protocol):
         Raises
         ------
         Exception
-            Any: the message is no sample then, and becomes a dead letter.
+            Any: the message is invalid then, and becomes a dead letter.
         """
 
 

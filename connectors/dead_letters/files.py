@@ -1,4 +1,4 @@
-"""Messages that are no samples, kept in the state folder as JSON lines."""
+"""Invalid messages, stored in the state folder as JSON lines."""
 
 import base64
 import json
@@ -46,7 +46,7 @@ class DeadLetterFile:
     crash a message can be there twice; its topic, partition and offset tell. Processes that
     share a state share the files: an append leaves whole lines or nothing, and where a process
     has died in the midst of one, the next append ends its line. All files together keep to
-    their limit: the oldest go before anything is written that would not fit.
+    their limit: the oldest are removed before anything is written that would not fit.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class DeadLetterFile:
         How long to try again while the disk is full.
     limits : DeadLetterLimits
     stats : RunStats, optional
-        Told what is cut, and what has gone.
+        Counts what is cut, and what has been removed.
     clock : callable
         Returns seconds.
     """
@@ -75,11 +75,11 @@ class DeadLetterFile:
         self._stats = stats or RunStats()
         self._pending = bytearray()
         self._clock = clock
-        self._untold_gone, self._told_s = 0, -math.inf
+        self._unlogged_gone, self._logged_s = 0, -math.inf
         self._most_pending = min(PENDING_BYTES, limits.segment_bytes)
 
     def write(self, rejected: Sequence[RejectedSample]) -> None:
-        """Take messages in. Durable after `flush`."""
+        """Store messages. Durable after `flush`."""
         for message in rejected:
             kept, size_bytes = self._limits.cut(message)
             self._stats.dead_letters_cut += size_bytes is not None
@@ -107,7 +107,7 @@ class DeadLetterFile:
     def _append(self) -> None:
         """Write what waits, and make it durable.
 
-        1. Let the oldest files go, if what waits would not fit, a compressed copy included.
+        1. Remove the oldest files, if what waits would not fit, a compressed copy included.
         2. Append to the newest. 3. Begin another one when it is full.
         """
         path = self._folder
@@ -115,7 +115,7 @@ class DeadLetterFile:
             make_folder(self._folder)
             with short_lock(self._folder / LOCK_FILE):
                 most = self._limits.total_bytes - ROOM_SEGMENTS * self._limits.segment_bytes
-                self._tell_gone(make_room(self._folder, most - len(self._pending)))
+                self._log_gone(make_room(self._folder, most - len(self._pending)))
                 active = active_segment(self._folder)
                 path = active.path
                 self._write(active)
@@ -127,16 +127,16 @@ class DeadLetterFile:
             msg = f"cannot write {path}: {err.strerror}; nothing has been skipped"
             raise (InfrastructureError if is_transient(err) else StateError)(msg) from err
 
-    def _tell_gone(self, num_gone: int) -> None:
-        """Count dead letters that have gone, and log them, at most once a minute."""
+    def _log_gone(self, num_gone: int) -> None:
+        """Count removed dead letters, and log them, at most once a minute."""
         self._stats.dead_letters_gone += num_gone
-        self._untold_gone += num_gone
-        if self._untold_gone and self._clock() >= self._told_s + LOG_EVERY_S:
+        self._unlogged_gone += num_gone
+        if self._unlogged_gone and self._clock() >= self._logged_s + LOG_EVERY_S:
             logger.warning(
-                "dead letters are gone, the oldest %d, so that %s keeps to its size",
-                self._untold_gone, self._folder,
+                "the oldest %d dead letters were removed, so that %s keeps to its size",
+                self._unlogged_gone, self._folder,
             )  # fmt: skip
-            self._untold_gone, self._told_s = 0, self._clock()
+            self._unlogged_gone, self._logged_s = 0, self._clock()
 
     def _write(self, active: DeadLetterSegment) -> None:
         """Append all that waits, or nothing; end a line that a crash has cut."""
@@ -156,13 +156,13 @@ class DeadLetterFile:
 
 
 def num_gone(folder: Path) -> int:
-    """Return how many of the oldest dead letters of a state have gone."""
+    """Return how many of the oldest dead letters of a state have been removed."""
     found = dead_letter_segments(folder)
     return found[0].first - 1 if found else 0
 
 
 def read_dead_letters(folder: Path) -> Iterator[DeadLetter]:
-    """Yield the dead letters that there are, oldest first; blank lines are passed over.
+    """Yield the dead letters that there are, oldest first; blank lines are skipped.
 
     A file that is damaged is named in the log, and read as far as it can be.
 

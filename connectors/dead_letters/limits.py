@@ -1,4 +1,4 @@
-"""How much of the messages that are no samples is kept."""
+"""How much of invalid messages is stored."""
 
 import json
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ class DeadLetterLimits:
     payload_bytes : int
         Of a value, of a key, and of all headers together, each; what is longer is cut.
     total_bytes : int
-        Of the folder that they are kept in; the oldest go.
+        Of the folder that they are kept in; the oldest are removed.
     """
 
     payload_bytes: int = 512 * 1024  # below what a broker takes by default, with room for the rest

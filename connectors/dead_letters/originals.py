@@ -1,4 +1,4 @@
-"""Messages as they arrived, where a dead letter has kept only a part of one: from their topics."""
+"""The original messages of dead letters that were cut, read from their topics."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping

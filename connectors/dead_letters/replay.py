@@ -23,7 +23,7 @@ class Replay:
     num_left_out : int
         There twice, cut by a crash, or with neither key nor value.
     num_cut : int
-        Of which only a part was kept, and the whole is not to be had.
+        Of which only a part was kept, and the original is not available.
     num_refused : int
         Tried too often already.
     """
@@ -54,7 +54,7 @@ def replayable(
     max_attempts : int
     originals : callable
         Returns the whole messages of which only parts were kept, by their place in Kafka, as
-        far as they are to be had.
+        far as they are available.
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 The newest file, `<number>.jsonl`, is appended to; all before it are compressed, as
 `<number>.jsonl.gz`, and never change. Numbers begin at 1 and go on, so that of the oldest
-file tells how many dead letters have gone.
+file tells how many dead letters have been removed.
 """
 
 import gzip
@@ -94,7 +94,7 @@ def dead_letter_segments(folder: Path) -> list[DeadLetterSegment]:
 
 
 def active_segment(folder: Path) -> DeadLetterSegment:
-    """Return the file to append to, which may not be there yet. Only for who holds the lock."""
+    """Return the file to append to, which may not be there yet. Only under the lock."""
     found = dead_letter_segments(folder)
     return found[-1] if found else DeadLetterSegment(1, folder / FIRST_FILE)
 
@@ -140,7 +140,7 @@ def _pack(plain: IO[bytes], raw: IO[bytes]) -> None:
 
 
 def make_room(folder: Path, most_bytes: int) -> int:
-    """Remove the oldest files but the newest while all take more; return the dead letters gone."""
+    """Remove the oldest files while all take more; return how many dead letters that were."""
     found = dead_letter_segments(folder)
     total, num_gone = sum(segment.size_bytes for segment in found), 0
     while len(found) > 1 and total > most_bytes:

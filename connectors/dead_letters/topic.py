@@ -60,7 +60,7 @@ class DeadLetterTopic:
     limits : DeadLetterLimits
         What is kept of a message; how long, the topic's own retention says.
     stats : RunStats, optional
-        Told what is cut.
+        Counts what is cut.
 
     Raises
     ------
@@ -87,7 +87,7 @@ class DeadLetterTopic:
             self._producer = self._connect()
 
     def write(self, rejected: Sequence[RejectedSample]) -> None:
-        """Take messages in. Acknowledged after `flush`."""
+        """Store messages. Acknowledged after `flush`."""
         for dead_letter in rejected:
             kept, size_bytes = self._limits.cut(dead_letter)
             self._stats.dead_letters_cut += size_bytes is not None
@@ -97,7 +97,7 @@ class DeadLetterTopic:
                 self.flush()
 
     def flush(self) -> None:
-        """Return when all that was taken in is acknowledged.
+        """Return when all messages are acknowledged.
 
         Raises
         ------
@@ -123,7 +123,7 @@ class DeadLetterTopic:
                 while self._pending:
                     self._send_first()
         except SourceError as err:
-            msg = f"{err} Nothing has been skipped: mend it and start again"
+            msg = f"{err} Nothing has been skipped: fix it and start again"
             raise InfrastructureError(msg) from err
 
     def _sent_together(self) -> list[Message]:

@@ -56,7 +56,7 @@ def file_source(
     SourceError
         The file is not there or may not be read.
     DataError
-        It is damaged, of another kind, or no samples can be in it.
+        It is damaged, of another kind, or cannot hold samples.
     """
     path = Path(path)
     with naming(path):

@@ -12,8 +12,8 @@ from echo_stream.errors import DataError, EchoStreamError, SourceError, first_li
 def naming(path: Path | str) -> Iterator[None]:
     """Turn every failure to read into an error that begins with the file's name, once.
 
-    Whoever opens or reads a file adds its name here, and nowhere else; around what does so
-    already it adds nothing.
+    Code that opens or reads a file adds its name here, and nowhere else; a name that an error
+    begins with already is not added again.
 
     Examples
     --------

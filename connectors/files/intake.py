@@ -1,4 +1,4 @@
-"""What is taken of data as features, label and id, what is left out, and what looks wrong."""
+"""What is used of data as features, label and id, what is ignored, and what looks wrong."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ class Intake:
 
 
 class FirstLook:
-    """Tell once, in a line each, what is taken and left out, and what looks wrong.
+    """Report once, in a line each, what is used and ignored, and what looks wrong.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class FirstLook:
         self._tell = tell
         self._name = ""
         self._intake: Intake | None = None
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._num_samples = self._num_labelled = self._num_label_like = 0
         self._warnings: dict[str, str] = {}
 
@@ -80,9 +80,9 @@ class FirstLook:
                     feature, "the feature {} looks like a label; rename it to label, or leave it "
                     "out of the data",
                 )  # fmt: skip
-        fresh = {key: why for key, why in intake.left_out.items() if key not in self._told}
+        fresh = {key: why for key, why in intake.left_out.items() if key not in self._reported}
         if fresh:
-            self._told |= fresh.keys()
+            self._reported |= fresh.keys()
             self._tell(f"{name}: left out {_listed(fresh)}", False)
             for key in fresh:
                 self._warn_of_label(
@@ -176,6 +176,6 @@ def _listed(left_out: dict[str, str]) -> str:
 
 
 def _word(name: str) -> str:
-    """Return a name as it fits into a line: nobody knows who has made it up."""
+    """Return a name that fits into a line: it may come from anywhere."""
     short = name if len(name) <= _MAX_CHARACTERS else f"{name[:_MAX_CHARACTERS]}…"
     return short if short.isprintable() else ascii(short)

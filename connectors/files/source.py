@@ -207,7 +207,7 @@ class FileSource:
         self.rewind()
 
     def commit(self, position: Mapping[str, int]) -> None:
-        """Do nothing: nobody outside waits for the position."""
+        """Do nothing: files keep no positions."""
 
     def expect(self, schema: SampleSchema) -> None:
         """Raise ShapeError unless the samples have the schema."""

@@ -62,7 +62,7 @@ class Claiming:
             )
         except FencedError as err:
             if self._refused != assignment:
-                logger.warning("%s; waiting for the group to assign again", err)
+                logger.warning("%s; waiting for the next assignment of the group", err)
             self._refused = assignment
             return None
         if claimed is not None:
@@ -74,7 +74,7 @@ class Claiming:
         return min(map(_named, self._state.record().start)) in assignment.partitions
 
     def _starts(self, names: set[str]) -> dict[str, int]:
-        """Return the starts of partitions, those that nobody has recorded from the broker."""
+        """Return the starts of partitions, from the broker where none is recorded."""
         recorded = dict(self._state.record().start)
         return recorded if names <= recorded.keys() else self._source.beginnings()
 

@@ -49,7 +49,7 @@ def consume_in_group(group: Group, given: Consumption) -> RunReport:
         ):
             source = runs.source
             assert isinstance(source, GroupSource), "only topics are shared out"
-            signals.report_to(status.last_word)
+            signals.report_to(status.write_last)
             monitor.member = (group.name, shared.member)
             record = given.retries.retry(
                 lambda: shared.begin(config, source.describe(), source.starts, trained)
@@ -57,7 +57,7 @@ def consume_in_group(group: Group, given: Consumption) -> RunReport:
             source.recognise(record.source)
             member = GroupMember(shared, source, runs, given, until_end=group.until_end)
             monitor.resumed(monitor.report, {}, newest_manifest(given.state), 0.0)
-            signals.steer(member)
+            signals.control(member)
             return member.run()
 
 

@@ -16,14 +16,14 @@ from echo_stream.connectors.http.snapshot_views import SnapshotViews
 from echo_stream.connectors.storage.snapshots import describe
 
 LOOK_EVERY_S = 0.25
-BEAT_EVERY_S = 15.0  # proxies cut connections that say nothing
+BEAT_EVERY_S = 15.0  # proxies cut silent connections
 MAX_TIMEOUT_S = 86_400
 MAX_LISTENERS = 32
 """Listeners at a time; each one looks at the folder four times a second."""
 
 
 def events_router(views: SnapshotViews) -> APIRouter:
-    """Return `/events`, which tells of the newest snapshot, then of each new one."""
+    """Return `/events`, which reports the newest snapshot, then each new one."""
     router = APIRouter(prefix=PREFIX, tags=["snapshots"])
     listening: set[object] = set()  # only ever changed in the thread of the event loop
 
@@ -49,17 +49,17 @@ def events_router(views: SnapshotViews) -> APIRouter:
         limit = request.app.state.max_listeners
         if len(listening) >= limit:
             raise HTTPException(429, f"{limit} clients listen already")
-        return _Listening(_told(request, views, last_event_id, timeout), listening)
+        return _Listening(_events(request, views, last_event_id, timeout), listening)
 
     return router
 
 
 class _Listening(StreamingResponse):
-    """An answer whose listener gives its place back, also one that left before it began."""
+    """A response that frees its place when it ends, also if the client left before it began."""
 
-    def __init__(self, told: AsyncIterator[str], listening: set[object]) -> None:
+    def __init__(self, events: AsyncIterator[str], listening: set[object]) -> None:
         headers = {"Cache-Control": "no-store"}
-        super().__init__(told, headers=headers, media_type="text/event-stream")
+        super().__init__(events, headers=headers, media_type="text/event-stream")
         self._listening = listening
         listening.add(self)
 
@@ -71,7 +71,7 @@ class _Listening(StreamingResponse):
             self._listening.discard(self)
 
 
-async def _told(
+async def _events(
     request: Request, views: SnapshotViews, last: str | None, timeout_s: float | None
 ) -> AsyncIterator[str]:
     """Yield events until the client leaves, its time is over, or the server ends."""

@@ -1,4 +1,4 @@
-"""Who may ask: whoever knows the token, or, where there is none, whoever is on this machine."""
+"""Access to the server: by token, or, where none is set, from this machine alone."""
 
 import hmac
 import re

@@ -81,7 +81,7 @@ class RunCollector(Collector):
         yield _counter("bytes_consumed", "Bytes of keys and values read.", size_bytes)
         yield _counter("records_applied", "Samples counted.", report.samples)
         reasons = {(reason,): count for reason, count in monitor.rejected.items()}
-        yield _counters("records_rejected", "Messages that were no samples.", ["reason"], reasons)
+        yield _counters("records_rejected", "Invalid messages.", ["reason"], reasons)
         dead_letters = {(reason,): count for reason, count in monitor.stats.dead_letters.items()}
         yield _counters("dead_letters", "Durable dead letters.", ["reason"], dead_letters)
         stats = monitor.stats

@@ -1,4 +1,4 @@
-"""The page at `/`: one file, which asks nobody but us."""
+"""The page at `/`: one file, which loads nothing from elsewhere."""
 
 import base64
 import hashlib

@@ -44,7 +44,7 @@ class HttpConfig:
     token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse to be open to all, or to whoever guesses."""
+        """Refuse an address open to all without a token, and a token that can be guessed."""
         if self.token is None and not is_loopback(self.host):
             raise ConfigError(
                 SettingName("http"),
@@ -75,8 +75,8 @@ class HttpConfig:
 class HttpServer:
     """Serve an app inside a `with` block. Listens from the beginning, in a thread.
 
-    What fails in that thread is logged and counted; the server is then restarted, and whatever
-    goes on beside it never hears of it.
+    What fails in that thread is logged and counted, and the server is restarted; the run is not
+    affected.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ class HttpServer:
         self._socket.close()
 
     def _serve(self) -> None:
-        """Serve until told to end, whatever happens."""
+        """Serve until the end, and restart after a failure."""
         while not self._ending.is_set():
             try:
                 asyncio.run(self._answer())
@@ -143,7 +143,7 @@ class HttpServer:
                 self._ending.wait(RESTART_S)
 
     async def _answer(self) -> None:
-        """Answer requests until told to end, or something fails."""
+        """Answer requests until the end, or until something fails."""
         asyncio.get_running_loop().set_exception_handler(self._failed)
         # Our own logging stands: uvicorn's has lines that each client can bring about. The
         # parser is h11 whatever is installed, and nothing speaks WebSocket: our limits on time

@@ -166,7 +166,7 @@ class SnapshotViews:
         return self._manifests
 
     def _keep(self, view: SnapshotView) -> SnapshotView:
-        """Keep a snapshot, and let go of those that nobody has asked for longest."""
+        """Keep a snapshot, and drop those that were not asked for longest."""
         self._views[view.id] = view
         while len(self._views) > 1 and self._size_bytes() > self._max_bytes:
             self._views.popitem(last=False)

@@ -59,7 +59,7 @@ def query_snapshot(
     -----
     SQL cannot write, and reads neither files of its own choice nor the network. A single
     call of a function within it, such as of `repeat`, ends only by itself, and may take more
-    memory than the database's limit: whoever runs SQL of others wants `query_guard.guarded`.
+    memory than the database's limit: for SQL of other people use `query_guard.guarded`.
     """
     with _database(unit, state, sql, timeout_s) as run:
         cursor = run.connection.execute(sql)

@@ -72,10 +72,10 @@ def why_sample(
         raise StateError(msg)
     engine, manifest = found
     x = None if data is None or engine.schema is None else _x_of(data, sample_id, engine.schema)
-    told = engine.why(sample_id, x)
+    explanation = engine.why(sample_id, x)
     names = ("sequence", "segments", "time", "n")
     checkpoint = {name: manifest[name] for name in names if name in manifest}
-    return {**told, "checkpoint": checkpoint, "entered": _entries(state, sample_id)}
+    return {**explanation, "checkpoint": checkpoint, "entered": _entries(state, sample_id)}
 
 
 def _x_of(data: Path, sample_id: str, schema: SampleSchema) -> Array:

@@ -179,7 +179,7 @@ class ClientConfig:
             )
 
     def _check_tls(self) -> None:
-        """Refuse certificates that nobody would use, or that cannot be used."""
+        """Refuse certificates without a protocol that uses them, or that cannot be used."""
         if self.ssl_cafile is self.ssl_certfile is self.ssl_keyfile is None:
             return
         if not self.security_protocol.endswith("SSL"):

@@ -152,7 +152,7 @@ class KafkaConfig:
         Messages that may wait to be counted; fetching pauses while so much waits.
     max_batch_bytes : int
         What a batch of records may take, decompressed and with 256 bytes for each of them. A
-        larger one is no samples, as a whole.
+        larger one is rejected as a whole.
     broker_timeout : float or None
         Seconds without any answer of a broker, after which reading fails; None: never.
     notes : Path or None

@@ -1,4 +1,4 @@
-"""Records of Kafka, as samples and as messages that are none."""
+"""Decode records of Kafka into samples, and reject invalid messages."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from echo_stream._common.typing import Array, Label
+from echo_stream._common.typing import Label
 from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, read_message
 from echo_stream.connectors.codecs.blocks import Block, Blocks
 from echo_stream.connectors.codecs.fields import id_of, ids_in_keys, label_in
@@ -37,14 +37,12 @@ class _Run:
     ----------
     block : Block or None
         None: each is decoded by itself.
-    place : int
-        Records of the batch that came before.
     """
 
-    __slots__ = ("block", "named", "place", "records")
+    __slots__ = ("block", "named", "records")
 
-    def __init__(self, block: Block | None, place: int) -> None:
-        self.block, self.place = block, place
+    def __init__(self, block: Block | None) -> None:
+        self.block = block
         self.records = Records()
         self.named: list[Named] = []  # headers of each
 
@@ -64,8 +62,7 @@ class RecordDecoder:
     Attributes
     ----------
     schema : SampleSchema or None
-        What every sample must have; the first one decides where nobody has before, and
-        the codec does not say.
+        Of every sample; where neither `expect` nor the codec has set it, that of the first one.
 
     Notes
     -----
@@ -114,45 +111,48 @@ class RecordDecoder:
     def decode(self, waiting: WaitingRecords, max_samples: int) -> Batch:
         """Take records until they have brought max_samples, or no more wait.
 
+        1. Take the next records of one partition. A batch that cannot be unpacked is rejected.
+        2. Split them into parts that lie in one block each; others are alone.
+        3. Collect parts of the same block into a run, and decode it when another one begins.
+
         A message is never split: where the last one holds many samples, they can be more.
         """
         found = _Found()
-        run = _Run(None, 0)
-        while waiting and not found.is_cut and found.num_samples + len(run.records) < max_samples:
-            missing = max_samples - found.num_samples - len(run.records)
-            following, is_noted = waiting.next(missing), False
-            if following.lost is not None:
-                self._take_run(run, found)
-                found.reject_batch(following.origins[0], following.lost)
-                found.records.extend(following)
+        while waiting and (missing := found.missing(max_samples)) > 0:
+            records = waiting.next(missing)
+            if records.lost is None:
+                self._collect(records, waiting, found, max_samples)
+            else:
+                self._end_run(found)
+                found.reject_batch(records, records.lost)
                 waiting.take(1)
-                run = _Run(None, len(found.records))
-                continue
-            for block, records, named in self._parts(following):
-                missing = max_samples - found.num_samples - len(run.records)
-                if missing <= 0 or found.is_cut:
-                    break
-                if block is None and not is_noted and self._is_native(records):
-                    self._note(following.origins)
-                    is_noted = True
-                if block is not run.block:
-                    self._take_run(run, found)
-                    run = _Run(block, len(found.records))
-                taken = records if len(records) <= missing else records[:missing]
-                waiting.take(len(taken))
-                run.records.extend(taken)
-                run.named += named[:missing]
-                found.records.extend(taken)
-                if block is None:  # how many samples it brings is known only now
-                    self._take_run(run, found)
-                    run = _Run(None, len(found.records))
-        self._take_run(run, found)
+        self._end_run(found)
         if self.notes is not None:
             self.notes.end()
         return found.as_batch()
 
+    def _collect(
+        self, records: Records, waiting: WaitingRecords, found: "_Found", max_samples: int
+    ) -> None:
+        """Add records to runs, part by part, and take those that were added."""
+        is_noted = False
+        for block, part, named in self._parts(records):
+            missing = found.missing(max_samples)
+            if missing <= 0:
+                return
+            if block is None and not is_noted and self._is_native(part):
+                self._note(records.origins)
+                is_noted = True
+            if block is not found.run.block:
+                self._end_run(found, block)
+            taken = part if len(part) <= missing else part[:missing]
+            waiting.take(len(taken))
+            found.extend_run(taken, named[:missing])
+            if block is None:  # how many samples it brings is known only now
+                self._end_run(found)
+
     def close(self) -> None:
-        """Let go of the note, and of the process for suspected messages."""
+        """Remove the note, and end the process for suspected messages."""
         self._isolated.close()
         if self.notes is not None:
             self.notes.close()
@@ -201,15 +201,27 @@ class RecordDecoder:
         if start < len(records):
             yield last, records[start:], named[start:]
 
-    def _take_run(self, run: _Run, found: "_Found") -> None:
-        """Decode messages of one block together, but for those that are no samples."""
+    def _end_run(self, found: "_Found", following: Block | None = None) -> None:
+        """Decode the records of a run, and begin one of the following block."""
+        run = found.run
         if run.block is None:
-            self._take_each(run, range(len(run.records)), found)
-            return
-        x = run.block.read(run.records.values)
+            self._decode_each(range(len(run.records)), found)
+        else:
+            self._decode_block(run.block, found)
+        found.run = _Run(following)
+
+    def _decode_block(self, block: Block, found: "_Found") -> None:
+        """Decode the records of a run together, but for those that are invalid.
+
+        1. Read all values as one array. 2. Take ids and labels from keys and headers.
+        3. Decode invalid ones by themselves, which finds what is wrong with each.
+        4. Add the others.
+        """
+        run = found.run
+        x = block.read(run.records.values)
         schema = SampleSchema.of(x)
         if self.schema not in (None, schema):
-            self._take_each(run, range(len(run.records)), found)
+            self._decode_each(range(len(run.records)), found)
             return
         ids, labels, illegible = _fields_of(run)
         is_good = finite_rows(x)
@@ -217,39 +229,47 @@ class RecordDecoder:
         is_good[self._too_long(ids, labels)] = False
         origins = run.records.origins
         if not is_good.all():
-            self._take_each(run, np.flatnonzero(~is_good).tolist(), found)
+            self._decode_each(np.flatnonzero(~is_good).tolist(), found)
             x, origins = x[is_good], list(compress(origins, is_good))
             ids, labels = list(compress(ids, is_good)), list(compress(labels, is_good))
         if origins:
             self.schema = schema
-            found.add(_side_by_side(x, origins, ids, labels))
+            found.add(Samples(x, as_objects(ids), as_objects(labels), as_objects(origins)))
 
-    def _take_each(self, run: _Run, places: Iterable[int], found: "_Found") -> None:
-        """Decode some messages of a run one by one."""
+    def _decode_each(self, places: Iterable[int], found: "_Found") -> None:
+        """Decode some records of a run one by one, and reject those that are invalid."""
         for place in places:
-            record = run.records[place]
-            origin = record.origin
+            record = found.run.records[place]
             if record.value is None and not self._forgets:
                 found.num_tombstones += 1
                 continue
             try:
-                decoded = self._read(record)
-                if not isinstance(decoded, Decoded):
-                    self._check_texts([decoded.id], [getattr(decoded, "label", None)])
-                    stands = origin if self._is_shared else None
-                    found.changes.append(decoded._replace(place=found.num_samples, origin=stands))
-                    continue
-                if self.schema is None:
-                    self.schema = SampleSchema.of(decoded.x)
-                self.schema.check(decoded.x)
-                samples = _samples(decoded, origin)
-                self._check_texts(samples.ids.tolist(), decoded.labels)
+                self._decode_one(record, found)
             except (DecodeError, ShapeError) as err:
                 found.is_cut |= isinstance(err, DeadlyMessageError)
-                found.rejected.append(_rejected(record, err, run.place + place))
-            else:
-                self.intake.leave_out(decoded.left_out)
-                found.add(samples)
+                found.reject(record, err, place)
+
+    def _decode_one(self, record: Record, found: "_Found") -> None:
+        """Add the samples of a record, or the change that it asks for.
+
+        Raises
+        ------
+        DecodeError, ShapeError
+            If it is invalid.
+        """
+        decoded = self._read(record)
+        if not isinstance(decoded, Decoded):
+            self._check_texts([decoded.id], [getattr(decoded, "label", None)])
+            origin = record.origin if self._is_shared else None
+            found.changes.append(decoded._replace(place=found.num_samples, origin=origin))
+            return
+        if self.schema is None:
+            self.schema = SampleSchema.of(decoded.x)
+        self.schema.check(decoded.x)
+        samples = _samples(decoded, record.origin)
+        self._check_texts(samples.ids.tolist(), decoded.labels)
+        self.intake.leave_out(decoded.left_out)
+        found.add(samples)
 
     def _too_long(self, ids: Sequence[str], labels: Sequence[Label]) -> list[int]:
         """Return the places of ids or labels that have more bytes than allowed."""
@@ -270,34 +290,63 @@ class RecordDecoder:
 class _Found:
     """What records have brought so far; it is cut behind one that may have taken minutes."""
 
+    run: _Run = field(default_factory=lambda: _Run(None))  # not decoded yet
     parts: list[Samples] = field(default_factory=list)
     rejected: list[RejectedSample] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     num_tombstones: int = 0
     num_samples: int = 0
     is_cut: bool = False
-    records: Records = field(default_factory=Records)
+    records: Records = field(default_factory=Records)  # those of the run are the last ones
+
+    def missing(self, max_samples: int) -> int:
+        """Return how many samples may be added, where each record of the run brings one."""
+        return 0 if self.is_cut else max_samples - self.num_samples - len(self.run.records)
+
+    def extend_run(self, records: Records, named: Sequence[Named]) -> None:
+        """Add records and their headers to the run."""
+        self.run.records.extend(records)
+        self.run.named += named
+        self.records.extend(records)
 
     def add(self, samples: Samples) -> None:
         """Take in the next samples."""
         self.parts.append(samples)
         self.num_samples += len(samples)
 
-    def reject_batch(self, last: Origin, lost: Lost) -> None:
-        """Take in what stands for a batch whose last record is at an origin."""
-        message = RejectedSample(
-            reason="batch",
-            message=lost.message,
-            key=None,
-            value=None,
-            headers=(),
-            origin=last._replace(offset=lost.first),
-            place=len(self.records),
-            exception=lost.exception,
-            last_offset=last.offset,
-            num_messages=lost.number,
+    def reject(self, record: Record, err: DecodeError | ShapeError, place: int) -> None:
+        """Reject the record at a place of the run."""
+        self.rejected.append(
+            RejectedSample(
+                reason=err.reason if isinstance(err, DecodeError) else "schema",
+                message=str(err),
+                key=record.key,
+                value=record.value,
+                headers=tuple(record.headers),
+                origin=record.origin,
+                place=len(self.records) - len(self.run.records) + place,
+                exception=err.exception if isinstance(err, DecodeError) else type(err).__name__,
+            )
         )
-        self.rejected.append(message)
+
+    def reject_batch(self, records: Records, lost: Lost) -> None:
+        """Reject a batch, for which there is one record, at its last offset."""
+        last = records.origins[0]
+        self.rejected.append(
+            RejectedSample(
+                reason="batch",
+                message=lost.message,
+                key=None,
+                value=None,
+                headers=(),
+                origin=last._replace(offset=lost.first),
+                place=len(self.records),
+                exception=lost.exception,
+                last_offset=last.offset,
+                num_messages=lost.number,
+            )
+        )
+        self.records.extend(records)
 
     def as_batch(self) -> Batch:
         """Return all of it; which offsets were skipped is not known here."""
@@ -326,13 +375,6 @@ def _fields_of(run: _Run) -> tuple[list[str], list[Label], list[int]]:
     return _named(ids, run.records.origins), labels, illegible
 
 
-def _side_by_side(
-    x: Array, origins: Sequence[Origin], ids: Sequence[str], labels: Sequence[Label]
-) -> Samples:
-    """Return messages of one sample each, which lie in one array."""
-    return Samples(x, as_objects(ids), as_objects(labels), as_objects(origins))
-
-
 def _samples(decoded: Decoded, origin: Origin) -> Samples:
     """Return what a message holds as samples that know where they come from."""
     name = _name(origin)
@@ -355,17 +397,3 @@ def _named(ids: list[str | None], origins: Sequence[Origin]) -> list[str]:
 def _name(origin: Origin) -> str:
     """Return what to call a sample without an id: by its place in its log."""
     return f"{origin.topic}-{origin.partition}-{origin.offset}"
-
-
-def _rejected(record: Record, err: DecodeError | ShapeError, place: int) -> RejectedSample:
-    """Return a record that is no sample, as it arrived."""
-    return RejectedSample(
-        reason=err.reason if isinstance(err, DecodeError) else "schema",
-        message=str(err),
-        key=record.key,
-        value=record.value,
-        headers=tuple(record.headers),
-        origin=record.origin,
-        place=place,
-        exception=err.exception if isinstance(err, DecodeError) else type(err).__name__,
-    )

@@ -205,4 +205,4 @@ def ensure_topic(config: ProduceConfig) -> None:
         try:
             admin.create_topics({config.topic: topic}, wait_for_metadata=True)
         except TopicAlreadyExistsError:
-            return  # somebody was quicker
+            return  # another process was faster

@@ -1,4 +1,4 @@
-"""Signals that steer a run, and the time that it has left once it is told to stop."""
+"""Signals that control a run, and the time that it has left after a request to stop."""
 
 import logging
 import os
@@ -14,8 +14,8 @@ LAST_WORD_S = 1.0  # on a disk that hangs there is none
 SIGNAL_EXIT_BASE = 128  # exit code of a process that a signal has ended, as shells count
 
 
-class Steered(Protocol):
-    """What signals steer. Both are called in a signal handler."""
+class Stoppable(Protocol):
+    """What signals control. Both methods are called in a signal handler."""
 
     def stop(self) -> None:
         """End soon."""
@@ -25,7 +25,7 @@ class Steered(Protocol):
 
 
 class Signals:
-    """Let signals steer a run, also while it is still being set up.
+    """Let signals control a run, also while it is still being set up.
 
     SIGTERM and SIGINT stop the run. A second one, or one before the run has begun, ends
     the process at once, and so does a shutdown that outlasts its budget, with exit code 0:
@@ -40,12 +40,12 @@ class Signals:
 
     def __init__(self, budget_s: float | None) -> None:
         self._budget_s = budget_s
-        self._run: Steered | None = None
+        self._run: Stoppable | None = None
         self._is_snapshot_asked = False
         self._last_word: Callable[[str], None] | None = None
         self._before: dict[int, Any] = {}
         self._stopped, self._ended = threading.Event(), threading.Event()
-        # Begun now: a signal handler can interrupt anything, and had better start no thread.
+        # Begun now: a signal handler can interrupt anything, and should start no thread.
         self._watchdog = threading.Thread(target=self._watch, name="echo-stream-shutdown")
         self._watchdog.daemon = True
 
@@ -68,14 +68,14 @@ class Signals:
         self._stopped.set()
         self._watchdog.join()
 
-    def steer(self, run: Steered) -> None:
-        """Steer a run from now on; it hears of what has been asked for so far."""
+    def control(self, run: Stoppable) -> None:
+        """Control a run from now on, with what has been asked for so far."""
         self._run = run
         if self._is_snapshot_asked:
             run.ask_snapshot()
 
     def report_to(self, last_word: Callable[[str], None]) -> None:
-        """Let someone hear why the process is about to be cut off; he has a second for it."""
+        """Call last_word with the reason before the process is cut off; it may take a second."""
         self._last_word = last_word
 
     def _watch(self) -> None:

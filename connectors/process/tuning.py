@@ -1,4 +1,4 @@
-"""How many cores and threads there are, and what a run changes of its own process."""
+"""How many cores there are, and how a run tunes its own process."""
 
 import gc
 import os
@@ -16,7 +16,7 @@ COLLECT_AFTER = (50_000, 10, 10)
 
 @contextmanager
 def tuned_process() -> Iterator[None]:
-    """Let the threads that poll and write go on beside the one that counts, and restore what was.
+    """Tune the process for threads that poll and write beside the one that counts.
 
     Torch leaves a core to them: its threads wait for each other in a busy loop, so that one
     of them without a core made counting several times as slow. No number depends on how many

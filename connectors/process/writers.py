@@ -11,14 +11,14 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 NUM_THREADS = 2  # one for a checkpoint, one for a snapshot
-_jobs = weakref.WeakSet[Future[Any]]()  # a thread holds the one that it is at
+_jobs = weakref.WeakSet[Future[Any]]()  # a thread keeps the one that it runs
 
 
 class Writers(Executor):
-    """Two threads that nobody waits for at the end of a `with` block.
+    """Two threads that the end of a `with` block does not wait for.
 
     A run leaves nothing behind but a snapshot that it has given up. The interpreter would
-    wait for that; whoever ends the process asks `is_writing` before.
+    wait for that; before the process ends, `is_writing` tells whether there is one.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Writers(Executor):
     def submit(
         self, fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
     ) -> "Future[Result]":
-        """Let a thread do something."""
+        """Queue a call for a thread."""
         job = self._threads.submit(_do, fn, *args, **kwargs)
         _jobs.add(job)
         return job
@@ -38,7 +38,7 @@ class Writers(Executor):
 
 
 def _do(fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
-    """Write something, and give the memory of the copies back that this took."""
+    """Write something, and return the memory that this took to the system."""
     try:
         return fn(*args, **kwargs)
     finally:

@@ -1,4 +1,4 @@
-"""How a run goes on, for status files, metrics, health checks and the terminal."""
+"""The progress of a run, for status files, metrics, health checks and the terminal."""
 
 import logging
 import time
@@ -28,12 +28,12 @@ DURATION_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How far the source was at a moment.
+    """How far the source was read at one time.
 
     Attributes
     ----------
     position : mapping of str to int
-        What comes next, of each partition.
+        Next offset of each partition.
     partitions : mapping of str to PartitionProgress
         Empty where the source cannot tell.
     """
@@ -65,7 +65,7 @@ class Reading:
 
 
 class RunMonitor:
-    """The observer of a run: keeps what others ask for, and may be read from any thread.
+    """The observer of a run: keeps its progress, and may be read from any thread.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class RunMonitor:
     reading : Reading
         The newest one, replaced as a whole.
     rejected : dict of str to int
-        Messages of this run that were no samples, by reason; all reasons are there.
+        Invalid messages of this run, by reason; all reasons are there.
     snapshot_manifest : mapping
         Of the newest snapshot; empty before there is one.
     checkpoint_position : mapping
@@ -99,7 +99,7 @@ class RunMonitor:
     member : tuple of (str, str) or None
         Group and name of this process, where it is in one.
     first_look : FirstLook
-        Tells what is taken of the data, and what looks wrong; by default to the log.
+        Reports what is taken of the data, and what looks wrong; by default to the log.
     prequential : callable
         Returns the scores of the current model over time; None where there are none.
     """
@@ -173,22 +173,22 @@ class RunMonitor:
         snapshot_manifest: Mapping[str, Any],
         seconds: float,
     ) -> None:
-        """Hear of what the state held at the start, and of the seconds that reading it took."""
+        """Take in what the state held at the start, and the seconds that reading it took."""
         self.report, self.restore_seconds = report, seconds
         self.checkpoint_position, self.snapshot_manifest = dict(position), snapshot_manifest
 
     def ended(self, why: str) -> None:
-        """Hear why the run has ended; the first word stands."""
+        """Note why the run has ended; the first reason is kept."""
         self.why = self.why or why
         self._source = None
         self.phase("stopped")
 
     def training_ended(self, outcome: str) -> None:
-        """Hear that a model has been trained, or that it failed."""
+        """Count a model that has been trained, or a training that failed."""
         self.trainings[outcome] += 1
 
     def beat_age_s(self) -> float:
-        """Return the seconds since the run was last heard of."""
+        """Return the seconds since the last sign of the run."""
         return time.monotonic() - self._beat_s
 
     def rate(self) -> float:
@@ -199,7 +199,7 @@ class RunMonitor:
         return (self.report.samples - first) / max(now - first_s, SAMPLE_S)
 
     def phase(self, phase: Phase) -> None:
-        """Hear of what the run does from now on."""
+        """Note the phase that the run has entered."""
         if phase != self._phase:
             logger.info("the run is %s", phase, extra={"phase": phase, "n": self.report.n})
         if phase == "stopping":

@@ -1,4 +1,4 @@
-"""STATE/status.json: how the run over a state goes on, for whoever cannot ask it."""
+"""STATE/status.json: the status of the run over a state, for other processes."""
 
 import json
 import logging
@@ -103,7 +103,7 @@ class StatusFile:
     Parameters
     ----------
     path : Path
-        In a folder that exists; only for who holds its lock.
+        In a folder that exists; only under its lock.
     monitor : RunMonitor
     """
 
@@ -122,9 +122,9 @@ class StatusFile:
 
     def __exit__(self, _: object, err: BaseException | None, __: object) -> None:
         """Write for the last time."""
-        self.last_word(_why(err) or self._monitor.report.end_reason or "finished")
+        self.write_last(_why(err) or self._monitor.report.end_reason or "finished")
 
-    def last_word(self, why: str) -> None:
+    def write_last(self, why: str) -> None:
         """Write for the last time, where the process is ended inside the block."""
         self._over.set()
         self._thread.join()
@@ -148,7 +148,7 @@ class StatusFile:
             if not self._is_refused:
                 logger.warning("cannot write %s: %s; the run goes on", self._path, err.strerror)
             self._is_refused = True
-            with suppress(OSError):  # of the same disk, of which has just been told
+            with suppress(OSError):  # of the same disk, which has just been logged
                 temporary.unlink(missing_ok=True)
         else:
             self._is_refused = False

@@ -1,4 +1,4 @@
-"""Read the status of a run from another process, and tell whether it still lives."""
+"""Read the status of a run from another process, and tell whether it is alive."""
 
 import json
 import socket
@@ -18,11 +18,11 @@ STALE_S = 15.0  # a run writes every second; one that has not for so long hangs,
 REQUIRED = ("phase", "host", "pid", "process_started_s", "updated_s", "checkpoint_time_s")
 
 Life: TypeAlias = Literal["alive", "ended", "gone", "never"]
-"""Of a run: going on, ended in order, died without a word, or none so far."""
+"""Of a run: running, ended in order, crashed, or none so far."""
 
 
 def read_status(state: Path) -> dict[str, Any]:
-    """Return what the newest run over a state has said of itself, and whether it lives.
+    """Return the status of the newest run over a state, and whether it is alive.
 
     Returns
     -------
@@ -43,9 +43,9 @@ def read_status(state: Path) -> dict[str, Any]:
 
 
 def read_members(state: Path) -> list[dict[str, Any]]:
-    """Return likewise what each process of a group has said that shares a state, in any order.
+    """Return the status of each member of a group that shares a state, in any order.
 
-    Its name is its "member". A process that has left in order is not among them.
+    Its name is its "member". Members that have left in order are not among them.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def read_members(state: Path) -> list[dict[str, Any]]:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return what a status file holds, and what its age tells; None where there is none."""
+    """Return what a status file holds, and its age; None if there is no file."""
     status = _parsed(path)
     if status is None:
         return None
@@ -76,7 +76,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def is_well(status: dict[str, Any]) -> bool:
-    """Tell whether the run of a status lives, and still writes."""
+    """Tell whether the run of a status is alive, and still writes."""
     return status["life"] == "alive" and bool(status["age_s"] < STALE_S)
 
 
@@ -90,7 +90,7 @@ def _parsed(path: Path) -> dict[str, Any] | None:
         msg = f"cannot read {path}: {err.strerror}"
         raise StateError(msg) from err
     except ValueError as err:
-        msg = f"{path} is damaged: it is not JSON ({err}); the next run writes it again"
+        msg = f"{path} is damaged: it is not JSON ({err}); the next run replaces it"
         raise StateError(msg) from err
     version = status.get("format_version") if isinstance(status, dict) else None
     if version != FORMAT_VERSION:
@@ -98,13 +98,13 @@ def _parsed(path: Path) -> dict[str, Any] | None:
         raise StateError(msg)
     missing = [name for name in REQUIRED if name not in status]
     if missing:
-        msg = f"{path} is damaged: it has no {missing[0]}; the next run writes it again"
+        msg = f"{path} is damaged: it has no {missing[0]}; the next run replaces it"
         raise StateError(msg)
     return dict(status)
 
 
 def _life(status: dict[str, Any], now: float) -> Life:
-    """Tell whether the run that wrote a status lives."""
+    """Tell whether the run that wrote a status is alive."""
     if status["phase"] == "stopped":
         return "ended"
     if status["host"] != socket.gethostname():
@@ -113,7 +113,7 @@ def _life(status: dict[str, Any], now: float) -> Life:
 
 
 def _is_process(pid: int, started_s: float) -> bool:
-    """Tell whether a process lives, and is not another one with the same number."""
+    """Tell whether a process is alive, and not another one with the same number."""
     try:
         process = psutil.Process(pid)
         is_zombie = process.status() == psutil.STATUS_ZOMBIE

@@ -21,7 +21,7 @@ FORMAT_VERSION = 1
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints of a state, oldest first; what somebody has put beside is none."""
+    """Return the checkpoints of a state, oldest first, without other files."""
     units = list_units(folder / "checkpoints")
     return [unit for unit in units if unit.name.isdecimal() and unit.name.isascii()]
 

@@ -26,7 +26,7 @@ OPEN_MODE = stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP
 def make_folder(folder: Path) -> None:
     """Create a folder, and those above it that are missing, for the owner alone, durably.
 
-    One that is there already keeps its mode: somebody may have opened it on purpose.
+    One that is there already keeps its mode, which may have been set on purpose.
     """
     if folder.is_dir():
         return
@@ -38,7 +38,7 @@ def make_folder(folder: Path) -> None:
 
 
 def close_to_others(path: Path) -> None:
-    """Let the owner alone read and write a file; in a private folder nobody else has, before."""
+    """Open a file that only its owner may read and write."""
     path.chmod(FILE_MODE)
 
 
@@ -51,7 +51,7 @@ def opener(path: str, flags: int) -> int:
 
 
 def open_to(path: Path) -> str | None:
-    """Return who may read or write the file of a secret that should not; None if nobody.
+    """Return who may read or write the file of a secret that should not; None if it is private.
 
     Raises
     ------

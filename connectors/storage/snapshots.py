@@ -1,4 +1,4 @@
-"""Which snapshots a state folder holds, for whoever reads while the consumer writes."""
+"""The snapshots of a state folder, read while a consumer writes others."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
@@ -269,7 +269,7 @@ def find_snapshot(folder: Path | None, name: str | None) -> Path:
 
 @contextmanager
 def open_snapshot(folder: Path | None, name: str | None) -> Iterator[Path]:
-    """Yield a snapshot that nobody prunes until the block ends; parameters as `find_snapshot`.
+    """Yield a snapshot that is not pruned until the block ends; parameters as `find_snapshot`.
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 It lies beside the models, in a folder named after all that the training depends on: the
 same command finds it again, and another one does not. Each state is a unit of its own;
-a lock tells whether somebody is at work on it.
+a lock tells whether it is in use.
 """
 
 import fcntl
@@ -43,8 +43,8 @@ STATE_FILE = "state.safetensors"
 LOCK_FILE = "lock"
 DIGEST_BYTES = 8
 SEQUENCE_DIGITS = 12
-HALF_WRITTEN_AFTER_S = 600.0  # nobody writes a model for so long
-ABANDONED_AFTER_S = 7 * 86_400.0  # then nobody is expected to take a training up again
+HALF_WRITTEN_AFTER_S = 600.0  # no model takes so long to write
+ABANDONED_AFTER_S = 7 * 86_400.0  # then a training is not expected to be resumed
 
 
 class CheckpointedTraining:

@@ -1,8 +1,8 @@
-"""Readers keep a unit where it is while they read it; what nobody reads can be removed.
+"""Readers lock a unit while they read it; a unit without readers can be removed.
 
 A reader holds a shared lock (flock) on the unit's folder; who removes units takes the
 exclusive one, without waiting, and leaves a unit alone that it cannot have. Locks end
-with their process, so a reader that was killed holds up nobody.
+with their process, so a reader that was killed blocks nothing.
 """
 
 import fcntl
@@ -37,9 +37,9 @@ def held(unit: Path) -> Iterator[None]:
 
 
 def remove_unit(unit: Path, *, is_kept: Callable[[Path], bool] | None = None) -> bool:
-    """Remove a unit, unless somebody reads it; tell whether it is gone.
+    """Remove a unit, unless it is being read; tell whether it is gone.
 
-    It takes a temporary name first, so that nobody ever finds a part of it.
+    It is renamed first, so that no reader finds a part of it.
 
     Parameters
     ----------
@@ -92,5 +92,5 @@ def _is_still(unit: Path, handle: int) -> bool:
 
 
 def _gone(unit: Path) -> StateError:
-    """Return the error for a unit that somebody has removed."""
+    """Return the error for a unit that has been removed."""
     return StateError(f"{unit} has been removed; `echo-stream snapshots list` shows what is there")

@@ -53,7 +53,7 @@ def compare_subsets(
     models : Path
         Where states of trainings under way are kept.
     progress : callable
-        Returns what is told of the training on a subset, by its name.
+        Returns the progress callback of the training on a subset, by its name.
     every : Every or None
         As in `train_on_snapshot`.
 

@@ -20,7 +20,7 @@ CURRENT_FILE = "current.json"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a new model takes the place of the current one, and why.
+    """Whether a new model replaces the current one, and why.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ def make_current(models: Path, name: str, verdict: Verdict) -> None:
     Raises
     ------
     StateError
-        If the disk refuses.
+        If the file cannot be written.
     """
     content = {"model": name, "time": timestamp(), **verdict.to_json()}
     path = models / CURRENT_FILE
@@ -103,9 +103,8 @@ def judge(
 ) -> Verdict:
     """Compare a new model with the current one on held-out samples.
 
-    Without a held-out sample that has a label, or where the current model cannot be asked,
-    the new one becomes current: nothing speaks against it. One whose training has diverged
-    never does.
+    Without a labelled held-out sample, or where the current model cannot be evaluated, the new
+    one becomes current. One whose training has diverged never does.
     """
     known = held_out.labelled()
     unit = current_unit(models)
@@ -125,7 +124,7 @@ def judge(
     try:
         before = read_fitted(unit, factory=new.spec).score(known)
     except (StateError, ConfigError, DataError) as err:
-        reason = f"the current model cannot be asked: {err}"
+        reason = f"the current model cannot be evaluated: {err}"
         return Verdict(True, reason, score, None, len(known), unit.name)
     return _compared(score, before, len(known), unit.name, task)
 

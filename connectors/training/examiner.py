@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 
 
 class CurrentModelExaminer:
-    """Test samples on a state's current model, and tell when the stream drifts.
+    """Test samples on a state's current model, and detect drift of the stream.
 
-    Where a sample has a label and there is a model, its error is looked at; of other samples
-    the distance to the centre of their cell.
+    Drift is detected by the error of the model on labelled samples, and by the distance of other
+    samples to the centre of their cell.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class CurrentModelExaminer:
     spec : str
         The model's name, or factory, that the user has given: no other is imported.
     on_drift : bool
-        Whether to look for drift.
+        Whether to detect drift.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class CurrentModelExaminer:
         self.reload()
 
     def reload(self) -> None:
-        """Take up the model that is current now. One that cannot be read is left out, and said."""
+        """Load the model that is current now. One that cannot be read is skipped with a warning."""
         try:
             unit = current_unit(self._models)
             found = None if unit is None else read_fitted(unit, factory=self._spec)
@@ -87,7 +87,7 @@ class CurrentModelExaminer:
         try:
             predictions = model.predict(samples.x)
         except Exception as err:
-            logger.warning("model %s fails, and is not tested any more: %s", model.id, err)
+            logger.warning("model %s fails, and is no longer tested: %s", model.id, err)
             self._model = None
             return False
         task = model.targets.task

@@ -16,11 +16,11 @@ from echo_stream.connectors.training.hooks import Event
 from echo_stream.errors import ConfigError, InfrastructureError
 
 LOOK_SECONDS = 0.1
-TAIL_BYTES = 4_096  # of what a command has said, to find its last line in
+TAIL_BYTES = 4_096  # of a command's output, to find its last line in
 
 
 def command_hook(command: str, timeout_s: float | None) -> Callable[[Event, threading.Event], None]:
-    """Return what runs a command, without a shell, with the path of the snapshot or model.
+    """Return a hook that runs a command, without a shell, with the path of the snapshot or model.
 
     The path is the last argument; `ECHO_STREAM_HOOK_ID` and `ECHO_STREAM_HOOK_KIND` are in
     its environment, and for a model `ECHO_STREAM_HOOK_CURRENT`: 1 if it is the current one.
@@ -42,7 +42,7 @@ def command_hook(command: str, timeout_s: float | None) -> Callable[[Event, thre
 
 
 def topic_hook(config: ProduceConfig) -> Callable[[Event, threading.Event], None]:
-    """Return what sends a manifest as JSON, its id as the key, its kind as a header."""
+    """Return a hook that sends a manifest as JSON, its id as the key, its kind as a header."""
 
     def send(event: Event, _: threading.Event) -> None:
         value = json.dumps(event.manifest).encode()
@@ -54,12 +54,12 @@ def topic_hook(config: ProduceConfig) -> Callable[[Event, threading.Event], None
 
 def _run(words: list[str], event: Event, timeout_s: float | None, give_up: threading.Event) -> None:
     """Run a command to its end, or raise InfrastructureError."""
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         try:
             child = subprocess.Popen(
                 [*words, str(event.unit.resolve())],
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 env=os.environ | _environment(event),
                 start_new_session=True,  # its children too can be ended
@@ -72,7 +72,7 @@ def _run(words: list[str], event: Event, timeout_s: float | None, give_up: threa
             msg = f"{words[0]} was killed {killed}"
             raise InfrastructureError(msg)
         if child.returncode != 0:
-            msg = f"{words[0]} ended with exit code {child.returncode}: {_last_line(said)}"
+            msg = f"{words[0]} ended with exit code {child.returncode}: {_last_line(output)}"
             raise InfrastructureError(msg)
 
 
@@ -90,12 +90,12 @@ def _wait(
     return None
 
 
-def _last_line(said: IO[bytes]) -> str:
-    """Return the last line of what a command has said."""
-    said.seek(0, os.SEEK_END)
-    said.seek(max(said.tell() - TAIL_BYTES, 0))
-    lines = said.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+def _last_line(output: IO[bytes]) -> str:
+    """Return the last line of a command's output."""
+    output.seek(0, os.SEEK_END)
+    output.seek(max(output.tell() - TAIL_BYTES, 0))
+    lines = output.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it printed nothing"
 
 
 def _environment(event: Event) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""What is told of each new snapshot and model: a command of the user's, or a topic.
+"""Hooks: deliver each new snapshot and model to a command of the user's, or to a topic.
 
-At least once each, in the order of their ids: what has been delivered is written down in
-`STATE/hooks`, whatever is not is tried again, after a restart too.
+At least once each, in the order of their ids: what has been delivered is recorded in
+`STATE/hooks`; the rest is tried again, after a restart too.
 """
 
 import json
@@ -25,13 +25,13 @@ logger = logging.getLogger(__name__)
 Kind: TypeAlias = Literal["snapshot", "model"]
 MANIFESTS: dict[Kind, str] = {"snapshot": MANIFEST, "model": METRICS_FILE}
 
-LOOK_SECONDS = 1.0  # between two looks for what is new, if nobody wakes us
+LOOK_SECONDS = 1.0  # between two looks for what is new, unless woken
 FIRST_WAIT_S = 1.0  # after a failure; doubled by each
 LONGEST_WAIT_S = 300.0
 
 
 class Event(NamedTuple):
-    """A snapshot or model that there is since.
+    """A new snapshot or model.
 
     Attributes
     ----------
@@ -48,16 +48,16 @@ class Event(NamedTuple):
 
 
 class Hook(NamedTuple):
-    """Who is to be told of what.
+    """What is delivered, and how.
 
     Attributes
     ----------
     name : str
-        Of its ledger.
+        Of its ledger file.
     kind : {"snapshot", "model"}
     deliver : callable
-        Given an event and a threading.Event that asks it to give up. Raises an
-        EchoStreamError where it is to be tried again.
+        Called with an event and a threading.Event that asks it to give up. Raises an
+        EchoStreamError if it is to be tried again.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Hook(NamedTuple):
 class Hooks:
     """Deliver events of a state in a thread of its own, inside a `with` block.
 
-    Of a state that was there before, a new hook hears only what is new.
+    A new hook of an old state gets only what is new.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Hooks:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        """End; after an error at once. What was not delivered is, by the next run."""
+        """End; after an error at once. The next run delivers what is left."""
         self.finish(None if kind is None else 0.0)
 
     def finish(self, seconds: float | None) -> None:
@@ -110,7 +110,7 @@ class Hooks:
             self._deliver()
             self._woken.wait(LOOK_SECONDS)
         for queue in self._queues:
-            queue.forgive()
+            queue.retry_now()
         self._deliver()
 
     def _deliver(self) -> None:
@@ -123,7 +123,7 @@ class Hooks:
 
 
 class _Queue:
-    """What one hook has heard, and what it has still to hear."""
+    """What was delivered to one hook, and what is still to be delivered."""
 
     def __init__(self, state: Path, hook: Hook) -> None:
         self.name = hook.name
@@ -133,25 +133,25 @@ class _Queue:
         self._waits: dict[str, tuple[float, float]] = {}  # of what failed: wait, and until when
 
     def begin(self) -> None:
-        """Write down what there is already, if this hook is new."""
+        """Record what there is already as delivered, if this hook is new."""
         with self._locked() as is_mine:
             if is_mine and not self._ledger.exists():
                 self._write({unit.name for unit in self._all()})
 
-    def forgive(self) -> None:
-        """Let what failed be tried again now."""
+    def retry_now(self) -> None:
+        """Try again now what failed before."""
         self._waits.clear()
 
     def deliver(self, give_up: threading.Event) -> None:
         """Deliver what is due, oldest first; a failure holds up no other event."""
         with self._locked() as is_mine:
-            heard = self._read() if is_mine else set()
+            delivered = self._read() if is_mine else set()
             for unit in self._all() if is_mine else ():
-                if unit.name in heard or give_up.is_set() or not self._is_due(unit.name):
+                if unit.name in delivered or give_up.is_set() or not self._is_due(unit.name):
                     continue
                 if self._is_delivered(unit, give_up):
-                    heard.add(unit.name)
-                    self._write(heard)
+                    delivered.add(unit.name)
+                    self._write(delivered)
 
     def _is_due(self, name: str) -> bool:
         """Tell whether a failure is long enough ago."""
@@ -163,35 +163,37 @@ class _Queue:
             with held(unit):
                 manifest = read_manifest(unit, manifest_name=MANIFESTS[self._hook.kind])
                 if self._hook.kind == "model" and manifest.get("verdict") is None:
-                    return True  # somebody has trained it by hand
+                    return True  # it was trained by hand
                 self._hook.deliver(Event(self._hook.kind, unit, manifest), give_up)
         except EchoStreamError as err:
             if not unit.exists():
-                logger.warning("hook %s: %s was pruned before it was told", self.name, unit.name)
+                logger.warning(
+                    "hook %s: %s was pruned before it was delivered", self.name, unit.name
+                )
                 return True
-            self._put_off(unit.name, str(err))
+            self._postpone(unit.name, str(err))
             return False
         logger.info("hook %s: %s is delivered", self.name, unit.name)
         self._waits.pop(unit.name, None)
         return True
 
-    def _put_off(self, name: str, why: str) -> None:
-        """Let what failed wait, longer each time."""
+    def _postpone(self, name: str, why: str) -> None:
+        """Delay the next try of what failed, longer each time."""
         before = self._waits[name][0] if name in self._waits else FIRST_WAIT_S / 2
         wait = min(2 * before, LONGEST_WAIT_S)
         self._waits[name] = wait, time.monotonic() + wait
         logger.warning("hook %s: %s: %s; next try in %g s", self.name, name, why, wait)
 
     def _all(self) -> list[Path]:
-        """Return what there is to hear of."""
+        """Return all snapshots or models."""
         return list_units(self._units, manifest_name=MANIFESTS[self._hook.kind])
 
     def _locked(self) -> AbstractContextManager[bool]:
-        """Hold the ledger, if no other member of a group is at it."""
+        """Lock the ledger, unless another member of a group uses it."""
         return free_lock(self._ledger.with_suffix(".lock"))
 
     def _read(self) -> set[str]:
-        """Return the ids that were heard of."""
+        """Return the ids that were delivered."""
         try:
             return set(json.loads(self._ledger.read_text(encoding="utf-8"))["delivered"])
         except FileNotFoundError:
@@ -200,14 +202,14 @@ class _Queue:
             msg = f"{self._ledger} is damaged: {err}; remove it, and only what is new is delivered"
             raise StateError(msg) from err
 
-    def _write(self, heard: set[str]) -> None:
-        """Write down what was heard of, of what there is still, atomically and durably."""
+    def _write(self, delivered: set[str]) -> None:
+        """Record what was delivered, of what is not pruned, atomically and durably."""
         there = {unit.name for unit in self._all()}
         temporary = self._ledger.with_suffix(".new")
         try:
             make_folder(self._ledger.parent)
             with open(temporary, "w", encoding="utf-8", opener=opener) as file:
-                json.dump({"delivered": sorted(heard & there)}, file)
+                json.dump({"delivered": sorted(delivered & there)}, file)
             flush(temporary)
             temporary.replace(self._ledger)
             flush(self._ledger.parent)

@@ -17,7 +17,7 @@ from echo_stream.connectors.storage.unit_locks import held
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
-KILL_AFTER_SECONDS = 5.0  # what a child that is told to end may take to do so
+KILL_AFTER_SECONDS = 5.0  # for a child to end after it was asked to
 
 
 class ChildTrainer:
@@ -35,9 +35,9 @@ class ChildTrainer:
     on_trained : callable
         Called with the child's result, as JSON, when it has ended well.
     on_failed : callable
-        Called with one line, when it has not.
+        Called with one line, when it has failed.
     limits : Limits
-        Of each training; one that takes more is killed, and said to have failed.
+        Of each training; one that takes more is killed, and reported as failed.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class ChildTrainer:
         self._reading = ExitStack()
         self._on_trained = on_trained
         self._on_failed = on_failed
-        self._waiting: str | None = None  # a snapshot that has been told to wait
+        self._waiting: str | None = None  # a snapshot whose training has been postponed
         self._child: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
         self._errors: IO[bytes] | None = None
@@ -75,10 +75,10 @@ class ChildTrainer:
             self._waiting = snapshot_id
             return False
         unit = self._snapshots / snapshot_id
-        if unit.is_dir():  # else the child says what is wrong
+        if unit.is_dir():  # else the child reports what is wrong
             self._reading.enter_context(held(unit))
         # Files, not pipes: a child that writes much is never held up by a parent that is busy.
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the child runs
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._child = subprocess.Popen(
             [*self._command, "--snapshot", snapshot_id],
@@ -110,19 +110,19 @@ class ChildTrainer:
             self._child.kill()
             self._child.wait()
         self._on_failed("the training under way was ended with the run")
-        self._forget()
+        self._release()
 
     def _report(self, code: int) -> None:
-        """Tell how the child has ended."""
+        """Report how the child has ended."""
         assert self._output is not None
         assert self._errors is not None
         output, errors = _content(self._output), _content(self._errors)
         killed = None if self._guard is None else self._guard.reason
-        self._forget()
+        self._release()
         if killed is not None:
             self._on_failed(f"the training was killed {killed}")
             return
-        last = errors.strip().splitlines()[-1:] or ["it said nothing"]
+        last = errors.strip().splitlines()[-1:] or ["it printed nothing"]
         if code != 0:
             self._on_failed(f"the training ended with exit code {code}: {last[0]}")
             return
@@ -133,8 +133,8 @@ class ChildTrainer:
         else:
             self._on_trained(result)
 
-    def _forget(self) -> None:
-        """Let go of the snapshot, the guard and the files of a child that has ended."""
+    def _release(self) -> None:
+        """Release the snapshot, the guard and the files of a child that has ended."""
         if self._guard is not None:
             self._guard.end()
         self._reading.close()

@@ -17,10 +17,10 @@ from echo_stream.samples.samples import Samples, label_of
 from echo_stream.samples.source import Batch, RejectedSample, RejectReason
 
 
-def without_poison(engine: EchoCoreset, batch: Batch) -> Batch:
-    """Return a batch without the samples of which the engine's features fail.
+def split_off_failures(engine: EchoCoreset, batch: Batch) -> Batch:
+    """Split off the samples for which the engine's features fail, and reject their messages.
 
-    They are among its rejected ones, as the messages they came in. A message is rejected
+    A message is rejected
     whole: where it holds many samples, the others go with the one that fails.
 
     Raises
@@ -35,11 +35,11 @@ def without_poison(engine: EchoCoreset, batch: Batch) -> Batch:
     places = _places(samples, batch)
     # Of the samples of one message the first that fails speaks for all.
     failed = {places[failure.row]: failure for failure in reversed(failures)}
-    poison = [
+    failing = [
         _rejected(samples, failure, place, batch) for place, failure in sorted(failed.items())
     ]
     is_good = np.array([place not in failed for place in places])
-    rejected = sorted([*batch.rejected, *poison], key=lambda dead_letter: dead_letter.place)
+    rejected = sorted([*batch.rejected, *failing], key=lambda dead_letter: dead_letter.place)
     num_messages = batch.num_messages
     if num_messages is None:
         num_messages = len(samples) + len(batch.rejected)
@@ -106,8 +106,7 @@ def _npy(x: Array) -> bytes:
 class Breaker:
     """Stop a run when more than a share of its last messages are invalid.
 
-    It goes by message, and by nothing else: where it stops does not depend on how the
-    messages are cut into batches.
+    It depends on the messages alone, not on how they are cut into batches.
 
     Parameters
     ----------
@@ -130,8 +129,8 @@ class Breaker:
     Traceback (most recent call last):
     ...
     echo_stream.errors.BadMessagesError: 3 of the last 4 messages are invalid (decode: 3), \
-more than max_bad_share allows, 0.5; the last one (decode): no JSON; all are in the dead letters: \
-correct what sends them or how they are read, or raise max_bad_share
+more than max_bad_share allows, 0.5; the last one (decode): no JSON; all are stored as dead \
+letters: fix their producer or the decoding options, or raise max_bad_share
     """
 
     def __init__(self, max_share: float, window: int) -> None:
@@ -200,6 +199,6 @@ correct what sends them or how they are read, or raise max_bad_share
             msg,
             SettingName("max_bad_share"),
             f" allows, {self._max_share}; the last one ({commonest}): {self._words[commonest]}; "
-            "all are in the dead letters: correct what sends them or how they are read, or raise ",
+            "all are stored as dead letters: fix their producer or the decoding options, or raise ",
             SettingName("max_bad_share"),
         )

@@ -18,7 +18,7 @@ class RunConfig:
         Stop when so many samples have been counted by this run.
     max_bad_share : float
         Stop with an error when more than this share of the last `bad_window` messages were
-        no samples, or all of a stream that is shorter; 1: never.
+        invalid, or all of a stream that is shorter; 1: never.
     bad_window : int
     keep_snapshots : int or None
         Snapshots that stay when one is written, besides the pinned; None: all.

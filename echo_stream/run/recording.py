@@ -166,7 +166,7 @@ class Recorder:
 
     @property
     def is_running(self) -> bool:
-        """Whether something is being written at this frozen."""
+        """Whether something is being written now."""
         return not all(future.done() for future in self._under_way())
 
     def reject(self, rejected: Sequence[RejectedSample]) -> None:
@@ -259,12 +259,7 @@ class Recorder:
 
     def _snapshot(self, frozen: FrozenRun) -> Snapshot:
         """Select from a state whose checkpoint is durable, and write what was selected."""
-        started = self._clock()
-        snapshot = self._store.take_snapshot(
-            frozen.engine, frozen.position, refreshed=frozen.refreshed
-        )
-        self._stats.snapshot_seconds = self._clock() - started
-        return snapshot
+        return self._store.take_snapshot(frozen.engine, frozen.position, refreshed=frozen.refreshed)
 
 
 def _check_monotone(before: Mapping[str, int], after: Mapping[str, int]) -> None:

@@ -128,7 +128,7 @@ class RunStats:
         How often a consumer group has `assigned` partitions to this process, `revoked` some,
         or taken some as `lost`.
     ends : mapping of str to int
-        Next offset of each "topic/partition" in its log, as far as the broker has told.
+        Next offset of each "topic/partition" in its log, as far as the broker has reported it.
     update_seconds : float
         What embedding and counting the last batch took; waiting for its messages is no part.
     checkpoint_seconds, checkpoint_bytes : float, int
@@ -137,13 +137,11 @@ class RunStats:
         What the last checkpoint has held the run up for, and the most that one has.
     checkpoint_failures : int
     dead_letters : dict of str to int
-        Messages that were no samples and are durable as dead letters, by reason.
+        Invalid messages that are durable as dead letters, by reason.
     dead_letters_cut : int
         Of which only a part is kept, since they are larger than that.
     dead_letters_gone : int
         The oldest ones, that this process has removed to keep to their limit.
-    snapshot_seconds : float
-        What the last snapshot took to select and to write.
     """
 
     queue_records: int = 0
@@ -170,4 +168,3 @@ class RunStats:
     )
     dead_letters_cut: int = 0
     dead_letters_gone: int = 0
-    snapshot_seconds: float = 0.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import BadMessagesError, PositionError, SourceError
-from echo_stream.run.bad_messages import Breaker, without_poison
+from echo_stream.run.bad_messages import Breaker, split_off_failures
 from echo_stream.run.config import RunConfig
 from echo_stream.run.observer import NullObserver, Observer
 from echo_stream.run.recording import (
@@ -28,7 +28,7 @@ from echo_stream.sketch.sketch import BLOCK_SIZE
 BATCH_SAMPLES = 4_096  # samples asked of the source at a time
 SLOW_SAMPLES = BLOCK_SIZE  # asked at first, and while BATCH_SAMPLES would take longer than
 SLOW_SECONDS = 2.0  # this: what is due, and a stop, waits for the end of a batch
-LOOK_SECONDS = 0.1  # how often whoever waits for the disk looks whether there is time left
+LOOK_SECONDS = 0.1  # how often a wait for the disk checks whether there is time left
 OPTIONAL_SHARE = 0.6  # of the shutdown's budget: then the last snapshot is given up
 
 
@@ -132,8 +132,8 @@ class Run:
     def run(self) -> RunReport:
         """Consume until the source ends, enough has been counted, or a stop is asked for.
 
-        Ends with a checkpoint and a snapshot. When the source fails, or too much of it is
-        no samples, a checkpoint is written before the error goes on.
+        Ends with a checkpoint and a snapshot. When the source fails, or too many of its
+        messages are invalid, a checkpoint is written before the error goes on.
         """
         is_whole = False
         try:
@@ -214,7 +214,7 @@ class Run:
             limits.append(self._engine.warmup_missing)
         limit = int(min(self._most_samples, self._samples_left(), *limits))
         found, began = self._source.next_batch(limit), self._clock()
-        batch = without_poison(self._engine, found)
+        batch = split_off_failures(self._engine, found)
         if batch.rejected:
             self._recorder.reject(batch.rejected)
         self._apply(batch)
@@ -344,10 +344,10 @@ class Run:
             if snapshot_id not in self.report.snapshots[-1:]:
                 self.report.snapshots.append(snapshot_id)
             self.report.snapshot_provisional = recorded.snapshot.manifest["provisional"]
-            self._look(recorded)
+            self._consider_training(recorded)
             self._observer.snapshot(recorded.snapshot)
 
-    def _look(self, recorded: RecordedSnapshot) -> None:
+    def _consider_training(self, recorded: RecordedSnapshot) -> None:
         """Let a snapshot be trained on if that was asked for, or ask for it if it is due."""
         if recorded.snapshot.manifest["provisional"]:
             return

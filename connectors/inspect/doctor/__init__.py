@@ -1,4 +1,4 @@
-"""What would hinder a run here, found before it begins, each with what to do about it."""
+"""Checks before a run: what would fail here, each with what to do about it."""
 
 from echo_stream.connectors.inspect.doctor.broker import check_broker
 from echo_stream.connectors.inspect.doctor.finding import Finding, Verdict

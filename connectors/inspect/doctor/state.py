@@ -1,4 +1,4 @@
-"""The state folder: who may read it, who holds it, what is in it, and what disk it is on."""
+"""The state folder: its permissions, its lock, what is in it, and the disk it is on."""
 
 import fcntl
 import os
@@ -83,10 +83,10 @@ def _access(folder: Path) -> Finding:
 
 
 def _lock(folder: Path) -> Finding:
-    """Look whether somebody writes. Holds the lock for a moment, if it is free."""
+    """Check whether the state is in use. Takes the lock for a moment, if it is free."""
     path = folder / "lock"
     if not path.exists():
-        return Finding("lock", "ok", "nobody has used the state yet")
+        return Finding("lock", "ok", "the state has not been used yet")
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -99,7 +99,7 @@ def _lock(folder: Path) -> Finding:
 
 
 def _holder(folder: Path) -> str:
-    """Return who holds the lock, as far as the status file knows."""
+    """Return what holds the lock, as far as the status file says."""
     try:
         status = read_status(folder)
     except StateError:
@@ -112,21 +112,23 @@ def _holder(folder: Path) -> str:
 def _members(folder: Path) -> Finding:
     """Look who shares the state of a group."""
     try:
-        lives = [member["life"] for member in read_members(folder)]
+        states = [member["life"] for member in read_members(folder)]
     except StateError as err:
         return Finding("lock", "warn", str(err), "end that member and start it again")
-    return Finding("lock", "ok", f"shared by a group, of which {lives.count('alive')} live")
+    return Finding(
+        "lock", "ok", f"shared by a group, of which {states.count('alive')} members are alive"
+    )
 
 
 def _segments(folder: Path) -> Finding:
-    """Verify the segments of a group, and that they are one whole. O(bytes)."""
+    """Verify the segments of a group, and that they fit together. O(bytes)."""
     try:
         segments = GroupView(folder).current()
     except StateError as err:
         advice = "restore the folder from a backup, or give another --state"
         return Finding("checkpoint", "fail", str(err), advice)
     n = sum(segment.n for segment in segments)
-    found = f"{len(segments)} segments are whole and go together, with {n} samples"
+    found = f"{len(segments)} segments are undamaged and fit together, with {n} samples"
     return Finding("checkpoint", "ok", found if segments else "no segment yet")
 
 
@@ -139,10 +141,10 @@ def _checkpoints(folder: Path) -> Finding:
         except StateError as err:
             damaged.append(str(err))
             continue
-        found = f"{unit.name} of {manifest['time']} is whole, with {manifest['n']} samples"
+        found = f"{unit.name} of {manifest['time']} is undamaged, with {manifest['n']} samples"
         if not damaged:
             return Finding("checkpoint", "ok", found)
-        advice = "a run goes on from it and reads the rest again; look after the disk"
+        advice = "a run goes on from it and reads the rest again; check the disk"
         return Finding("checkpoint", "warn", f"{found}; newer: {'; '.join(damaged)}", advice)
     if not units:
         return Finding("checkpoint", "ok", "none yet")

@@ -51,7 +51,7 @@ def test_all_is_well_here(state: Path) -> None:
     assert {check for check, each in found.items() if each["verdict"] == "fail"} == set()
     for check in ("kafka-python", "crc32c", "compression", "device", "threads", "state", "lock"):
         assert found[check]["verdict"] == "ok", found[check]
-    assert "is whole, with 300 samples" in found["checkpoint"]["found"]
+    assert "is undamaged, with 300 samples" in found["checkpoint"]["found"]
     assert content(state) == before
 
 

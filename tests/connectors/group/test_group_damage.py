@@ -100,8 +100,8 @@ def test_a_segment_without_a_whole_version_is_refused(
 def test_the_doctor_looks_at_segments(state: Path) -> None:
     """All of them are verified, and it is told whether they go together."""
     found = doctor_findings("--state", state)
-    assert found["lock"]["found"] == "shared by a group, of which 0 live"
-    whole = f"2 segments are whole and go together, with {6 * (CYCLE - 1)} samples"
+    assert found["lock"]["found"] == "shared by a group, of which 0 members are alive"
+    whole = f"2 segments are undamaged and fit together, with {6 * (CYCLE - 1)} samples"
     assert doctor_verdict(found, "checkpoint") == ("ok", f"{whole}; ")
     (segments(state)[0][-1] / FILES[0]).write_bytes(b"")
     kind, said = doctor_verdict(doctor_findings("--state", state), "checkpoint")

@@ -100,7 +100,7 @@ def test_current_model_that_is_damaged_gives_way(tmp_path: Path) -> None:
     newest = trained(unit, BAD)
     assert newest.verdict is not None
     assert newest.verdict.is_current
-    assert "cannot be asked" in newest.verdict.reason
+    assert "cannot be evaluated" in newest.verdict.reason
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"model": "../elsewhere"}', '{"model": 3}'])

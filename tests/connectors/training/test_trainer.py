@@ -161,7 +161,7 @@ def test_killed_child_is_reported(make: Callable[..., ChildTrainer], heard: Hear
     trainer = make("killed")
     trainer.start("s")
     trainer.finish(lambda: True)
-    assert heard.failed == ["the training ended with exit code -9: it said nothing"]
+    assert heard.failed == ["the training ended with exit code -9: it printed nothing"]
 
 
 def test_child_that_says_much(make: Callable[..., ChildTrainer], heard: Heard) -> None:
@@ -177,7 +177,7 @@ def test_child_that_says_nothing(make: Callable[..., ChildTrainer], heard: Heard
     trainer = make("silent")
     trainer.start("s")
     trainer.finish(lambda: True)
-    assert heard.failed == ["the training ended with exit code 3: it said nothing"]
+    assert heard.failed == ["the training ended with exit code 3: it printed nothing"]
 
 
 def test_poll_reports_once(make: Callable[..., ChildTrainer], heard: Heard) -> None:

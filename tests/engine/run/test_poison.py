@@ -21,7 +21,7 @@ from echo_stream.connectors.runner.consumption import Consumption
 from echo_stream.connectors.storage.snapshots import newest_manifest
 from echo_stream.errors import BadMessagesError, FeatureError, InfrastructureError
 from echo_stream.generation.features import BLOCK_ROWS, failures
-from echo_stream.run.bad_messages import without_poison
+from echo_stream.run.bad_messages import split_off_failures
 from echo_stream.run.config import RunConfig
 from echo_stream.samples.changes import Forget
 from echo_stream.samples.samples import Origin, Samples, as_objects
@@ -147,7 +147,7 @@ def test_message_of_many_samples_is_kept_aside_whole() -> None:
     changes = [Forget("a", 1), Forget("b", 4), Forget("c", 5)]
     batch = Batch(samples, [bad], Skipped(), 4, changes, records)
     engine = EchoCoreset(5, features=picky)
-    left = without_poison(engine, batch)
+    left = split_off_failures(engine, batch)
     assert left.samples is not None
     assert left.samples.ids.tolist() == [0, 4]
     assert [

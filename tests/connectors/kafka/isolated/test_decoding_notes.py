@@ -146,7 +146,7 @@ def test_file_that_was_removed_before_it_was_locked_is_made_again(
         path.unlink()
         return lock
 
-    monkeypatch.setattr(decoding_notes, "hold", hold_late)
+    monkeypatch.setattr(decoding_notes, "hold_lock", hold_late)
     with closing(DecodingNotes(tmp_path)) as notes:
         notes.begin(origin(0), origin(9))
         (path,) = tmp_path.iterdir()
