@@ -167,9 +167,12 @@ def replay(
     if topic == store.dead_letter_topic:
         msg = f"--topic must differ from --dead-letter-topic; got {topic!r}"
         raise click.UsageError(msg)
-    from echo_stream.connectors.dead_letters.originals import read_originals
-    from echo_stream.connectors.dead_letters.replay import replayable
-    from echo_stream.connectors.kafka.sink import ProduceConfig, produce_messages
+    from echo_stream.connectors.dead_letters.replay import replayable  # noqa: PLC0415
+    from echo_stream.connectors.dead_letters.topic import read_originals  # noqa: PLC0415
+    from echo_stream.connectors.kafka.sink import (  # noqa: PLC0415
+        ProduceConfig,
+        produce_messages,
+    )
 
     config = ProduceConfig(topic, servers, client=client)
     chosen = replayable(

@@ -1,13 +1,13 @@
-"""The app, and who may ask it."""
+"""The HTTP app, and its answers to errors."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
+from starlette.responses import JSONResponse
 
 from echo_stream._common.version import __version__
 from echo_stream.connectors.http.api import api_router
-from echo_stream.connectors.http.errors import answer_errors
 from echo_stream.connectors.http.events import MAX_LISTENERS, events_router
 from echo_stream.connectors.http.guard import Guard
 from echo_stream.connectors.http.health import health_router, state_status_router
@@ -16,6 +16,14 @@ from echo_stream.connectors.http.page import PAGE_PATH, page_router
 from echo_stream.connectors.http.payloads import payload_router
 from echo_stream.connectors.http.snapshot_views import SnapshotViews
 from echo_stream.connectors.runner.monitor import RunMonitor
+from echo_stream.errors import (
+    ConfigError,
+    DataError,
+    EchoStreamError,
+    InfrastructureError,
+    SnapshotError,
+    SourceError,
+)
 
 
 def create_app(
@@ -85,3 +93,22 @@ def _snapshot_routers(state: Path, features: str | None) -> list[APIRouter]:
         events_router(views),
         page_router(),
     ]
+
+
+CODES: tuple[tuple[type[EchoStreamError], int], ...] = (
+    (SnapshotError, 404),
+    (ConfigError, 422),
+    (DataError, 422),
+    (InfrastructureError, 503),
+    (SourceError, 503),
+    (EchoStreamError, 409),  # the state warms up, or cannot be read
+)
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Let an app answer what we raise on purpose with a code and a line."""
+
+    @app.exception_handler(EchoStreamError)
+    def refused(_: Request, err: EchoStreamError) -> JSONResponse:
+        code = next(code for kind, code in CODES if isinstance(err, kind))
+        return JSONResponse({"detail": str(err)}, code)

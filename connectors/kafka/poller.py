@@ -4,12 +4,13 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
+from kafka.structs import OffsetAndMetadata
 
 from echo_stream.connectors.kafka._client_patches.metadata import known_partitions
 from echo_stream.connectors.kafka.offsets import partition_name
@@ -27,6 +28,7 @@ POLL_RECORDS = 4_096
 PROBE_AFTER_S = 2.0  # without a record: then the broker is asked whether it is there
 PROBE_TIMEOUT_MS = 2_000
 RETRY_SECONDS = 1.0  # after an error that may pass
+LAST_COMMIT_MS = 2_000  # closing waits no longer: only lag monitors need it
 CLOSE_SECONDS = 30.0  # for the thread to come back from the client
 
 
@@ -235,3 +237,55 @@ class _End(Exception):
 def _end(_: KafkaConsumer) -> None:
     """End the thread."""
     raise _End
+
+
+class OffsetCommitter:
+    """Commit positions to the consumer group, for lag monitors alone.
+
+    A failure is only logged: positions are stored in checkpoints.
+
+    Parameters
+    ----------
+    poller : KafkaPoller
+        Its thread makes the calls.
+    """
+
+    def __init__(self, poller: KafkaPoller) -> None:
+        self._poller = poller
+        self._offsets: dict[TopicPartition, OffsetAndMetadata] = {}
+        self._commit: Any = None  # the client's future of that
+
+    def commit(self, position: Mapping[str, int], partitions: Iterable[TopicPartition]) -> None:
+        """Commit the offsets of those partitions that a position names, soon."""
+        offsets = {
+            each: OffsetAndMetadata(position[partition_name(each)], "", -1)
+            for each in partitions
+            if partition_name(each) in position
+        }
+
+        def commit(consumer: KafkaConsumer) -> None:
+            self._offsets = offsets
+            try:
+                self._commit = consumer.commit_async(offsets, callback=_log_failure)
+            except KafkaError as err:
+                _log_failure(offsets, err)
+
+        self._poller.post(commit)
+
+    def finish(self, consumer: KafkaConsumer) -> None:
+        """Commit again, and wait, if the last commit is still under way.
+
+        The client sends nothing more once it is closed; what is under way would be lost.
+        """
+        if self._commit is None or self._commit.is_done:
+            return
+        try:
+            consumer.commit(self._offsets, timeout_ms=LAST_COMMIT_MS)
+        except KafkaError as err:
+            _log_failure(self._offsets, err)
+
+
+def _log_failure(_offsets: object, result: object) -> None:
+    """Log a commit that failed; the next one repeats it."""
+    if isinstance(result, Exception):
+        logger.info("committing offsets to the group failed: %s", result)

@@ -1,7 +1,7 @@
 """What all sources of topics share: a thread polls messages, and they come out as samples.
 
-Offsets are numbers that the caller keeps (in its checkpoints); what is committed to Kafka is a
-mirror for lag monitors.
+Offsets are numbers that the caller keeps (in its checkpoints); what is committed to Kafka is for
+lag monitors alone.
 """
 
 from abc import ABC, abstractmethod
@@ -19,14 +19,13 @@ from echo_stream.connectors.kafka.config import CLIENT_OPTIONS, KafkaConfig
 from echo_stream.connectors.kafka.decoding import RecordDecoder
 from echo_stream.connectors.kafka.identity import IdentityClient, LogIdentity
 from echo_stream.connectors.kafka.logs import Limits, Logs
-from echo_stream.connectors.kafka.mirror import Mirror
 from echo_stream.connectors.kafka.offsets import (
     Offsets,
     ReadRecords,
     partition_name,
     resume_offsets,
 )
-from echo_stream.connectors.kafka.poller import KafkaPoller
+from echo_stream.connectors.kafka.poller import KafkaPoller, OffsetCommitter
 from echo_stream.connectors.kafka.queue import RecordQueue, WaitingRecords
 from echo_stream.connectors.kafka.records import Records
 from echo_stream.errors import SourceError
@@ -92,7 +91,7 @@ class TopicSource(ABC):
             )
         with ExitStack() as opened:
             opened.callback(self._close_poller)
-            self._mirror = Mirror(self._poller)
+            self._committer = OffsetCommitter(self._poller)
             self._logs = Logs(self._poller, self._topics, config.bootstrap_servers, self._errors)
             self._partitions = self._logs.partitions()
             self._poller.call(self._join)
@@ -174,8 +173,8 @@ class TopicSource(ABC):
         return self._stats.ends.get(partition_name(partition), self._ends[partition])
 
     def commit(self, position: Mapping[str, int]) -> None:
-        """Mirror a position to the group, for lag monitors, soon. A failure is only logged."""
-        self._mirror.commit(position, self._partitions)
+        """Commit a position to the group, for lag monitors. A failure is only logged."""
+        self._committer.commit(position, self._partitions)
         if self._decoder.notes is not None:
             self._decoder.notes.passed(position)
 
@@ -200,7 +199,7 @@ class TopicSource(ABC):
     def _close_poller(self) -> None:
         """End the thread that polls."""
         with self._errors("close the client"):
-            self._poller.close(self._mirror.finish)
+            self._poller.close(self._committer.finish)
 
     def _errors(self, doing: str) -> Any:
         """Return the guard that turns the client's errors into ours."""

@@ -13,9 +13,8 @@ from echo_stream.config import EngineConfig
 from echo_stream.connectors.app.consumer import consume
 from echo_stream.connectors.dead_letters.limits import DeadLetterLimits
 from echo_stream.connectors.dead_letters.message import PREFIX, from_record, smaller, to_message
-from echo_stream.connectors.dead_letters.originals import read_originals
 from echo_stream.connectors.dead_letters.replay import replayable
-from echo_stream.connectors.dead_letters.topic import DeadLetterTopic, read_topic
+from echo_stream.connectors.dead_letters.topic import DeadLetterTopic, read_originals, read_topic
 from echo_stream.connectors.kafka.client_config import ClientConfig
 from echo_stream.connectors.kafka.records import Record
 from echo_stream.connectors.kafka.sink import Message, ProduceConfig, produce_messages

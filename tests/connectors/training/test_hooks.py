@@ -17,8 +17,7 @@ from kafka import KafkaConsumer
 from echo_stream.connectors.kafka.sink import ProduceConfig
 from echo_stream.connectors.storage.units import write_unit
 from echo_stream.connectors.training import hooks as hooks_module
-from echo_stream.connectors.training.hook_actions import command_hook, topic_hook
-from echo_stream.connectors.training.hooks import Event, Hook, Hooks
+from echo_stream.connectors.training.hooks import Event, Hook, Hooks, command_hook, topic_hook
 from echo_stream.errors import ConfigError, InfrastructureError
 from tests.support.kafka.broker import Broker
 from tests.support.kafka.topics import MakeTopic
