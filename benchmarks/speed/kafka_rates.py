@@ -25,7 +25,7 @@ from echo_stream.connectors.kafka.sink import Message, ProduceConfig, produce_me
 from echo_stream.connectors.kafka.source import KafkaSource
 from echo_stream.connectors.runner.consumption import Consumption
 from echo_stream.connectors.runner.monitor import RunMonitor
-from echo_stream.connectors.storage.checkpoints import whole_checkpoints
+from echo_stream.connectors.storage.checkpoints import undamaged_checkpoints
 from echo_stream.connectors.storage.engine_files import write_generation
 from echo_stream.generation.generation import train_generation
 from echo_stream.run.config import RunConfig
@@ -145,7 +145,7 @@ def polled(topic: Topic, state: Path) -> float:
     In a process of its own: a run sets the collector and malloc of its process for itself.
     """
     gc.freeze()  # with a process to itself it would not have the modules that are imported here
-    position = next(whole_checkpoints(state))[1]["position"]
+    position = next(undamaged_checkpoints(state))[1]["position"]
     options = ClientConfig().for_client(KafkaConsumer, topic.servers, **CLIENT_OPTIONS)
     del options["kafka_client"]  # ours, which reads sockets in larger pieces
     consumer = KafkaConsumer(**options)

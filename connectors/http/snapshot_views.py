@@ -17,8 +17,8 @@ from echo_stream._common.typing import Array
 from echo_stream.connectors.storage.snapshot_files import read_tables
 from echo_stream.connectors.storage.snapshots import (
     Listing,
-    look_through,
     open_snapshot,
+    read_listing,
     snapshot_manifest,
 )
 from echo_stream.connectors.storage.units import TEMPORARY_PREFIX
@@ -158,7 +158,7 @@ class SnapshotViews:
         """Return the manifests that there are now."""
         names = _names(self.state / "snapshots")
         if names != self._names:
-            self._listing = look_through(self.state) if names else NOTHING
+            self._listing = read_listing(self.state) if names else NOTHING
             self._manifests = {unit.name: manifest for unit, manifest in self._listing.whole}
             self._names = names
             for gone in self._views.keys() - self._manifests.keys():

@@ -14,7 +14,7 @@ from echo_stream.connectors.storage.snapshots import (
     is_pinned,
     read_manifests,
 )
-from echo_stream.connectors.storage.unit_locks import held
+from echo_stream.connectors.storage.unit_locks import read_lock
 from echo_stream.connectors.storage.units import check_files
 from echo_stream.errors import SnapshotError, StateError, first_line
 
@@ -95,7 +95,7 @@ def _history(state: Path, names: Sequence[str], stack: ExitStack) -> list[Found]
     found = []
     for unit, manifest in read_manifests(state):
         try:
-            stack.enter_context(held(unit))
+            stack.enter_context(read_lock(unit))
             check_files(unit, manifest, names)
         except StateError as err:
             if unit.exists():  # else it has been pruned just now

@@ -1,1 +1,1 @@
-"""State folders: units that exist whole or not at all, locks, checkpoints and snapshots."""
+"""State folders: atomic units of files, locks, checkpoints and snapshots."""

@@ -1,4 +1,4 @@
-"""Which checkpoints a state folder holds, for its consumer and for who looks in from outside."""
+"""The checkpoints of a state folder, read by its consumer or beside it."""
 
 import logging
 from collections.abc import Generator
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from echo_stream.connectors.storage.engine_files import read_engine, stored_config
-from echo_stream.connectors.storage.unit_locks import held
+from echo_stream.connectors.storage.unit_locks import read_lock
 from echo_stream.connectors.storage.units import list_units, verify_unit
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import StateError
@@ -26,27 +26,27 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return [unit for unit in units if unit.name.isdecimal() and unit.name.isascii()]
 
 
-def whole_checkpoints(folder: Path) -> Generator[tuple[Path, dict[str, Any]], None, None]:
-    """Yield the checkpoints that are whole, with their manifests, newest first.
+def undamaged_checkpoints(folder: Path) -> Generator[tuple[Path, dict[str, Any]], None, None]:
+    """Yield the undamaged checkpoints with their manifests, newest first.
 
-    Each stays where it is until the next one is asked for, or the iterator is closed.
+    Each is locked for reading until the next one is asked for, or the iterator is closed.
 
     Raises
     ------
     StateError
         At the end, if there are some but all are damaged.
     """
-    units, num_whole = list_checkpoints(folder), 0
+    units, num_undamaged = list_checkpoints(folder), 0
     for unit in reversed(units):
         try:
-            with held(unit):
+            with read_lock(unit):
                 manifest = verify_unit(unit)
                 check_format(manifest, FORMAT_VERSION, f"checkpoint {unit.name}")
-                num_whole += 1
+                num_undamaged += 1
                 yield unit, manifest
         except StateError as err:
             logger.warning("checkpoint skipped: %s", err)
-    if units and not num_whole:
+    if units and not num_undamaged:
         msg = f"all {len(units)} checkpoints in {folder} are damaged; use another state"
         raise StateError(msg)
 
@@ -54,7 +54,7 @@ def whole_checkpoints(folder: Path) -> Generator[tuple[Path, dict[str, Any]], No
 def read_newest(
     folder: Path, *, features: str | None = None, device: str = "auto"
 ) -> tuple[EchoCoreset, dict[str, Any]] | None:
-    """Return the engine of the newest checkpoint and its manifest, to look at; None: no one.
+    """Return the engine of the newest checkpoint and its manifest; None if there is none.
 
     No lock of the state is needed: a consumer may be running, also in this process.
 
@@ -72,7 +72,7 @@ def read_newest(
     ConfigError
         If the features are not those of the state.
     """
-    with closing(whole_checkpoints(folder)) as checkpoints:
+    with closing(undamaged_checkpoints(folder)) as checkpoints:
         found = next(checkpoints, None)
         if found is None:
             return None

@@ -1,4 +1,4 @@
-"""Files and folders that outlast a power cut, and are for their owner alone."""
+"""Files and folders that survive a power cut, and are private to their owner."""
 
 import os
 import stat
@@ -38,7 +38,7 @@ def make_folder(folder: Path) -> None:
 
 
 def close_to_others(path: Path) -> None:
-    """Open a file that only its owner may read and write."""
+    """Let only its owner read and write a file."""
     path.chmod(FILE_MODE)
 
 

@@ -24,7 +24,7 @@ class PruneReport:
         Ids.
     pinned, in_use : list of str
         Those of `kept` that are older than the newest, and why they are kept; what is in
-        use goes the next time.
+        use is removed the next time.
     freed_bytes : int
         Size of the files removed.
     dry_run : bool
@@ -47,7 +47,7 @@ def pin_snapshot(folder: Path | None, name: str | None) -> str:
     ConfigError, SnapshotError
         As `find_snapshot` does.
     StateError
-        If the disk refuses.
+        If the file cannot be written.
     """
     with open_snapshot(folder, name) as unit:
         snapshot_id = str(snapshot_manifest(unit)["id"])
@@ -70,7 +70,7 @@ def unpin_snapshot(folder: Path | None, name: str | None) -> str:
 
 
 def prune_snapshots(folder: Path, *, keep: int, dry_run: bool = False) -> PruneReport:
-    """Remove the snapshots of a state but the newest, the pinned and those that are read.
+    """Remove the snapshots of a state but the newest, the pinned and those being read.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def prune_snapshots(folder: Path, *, keep: int, dry_run: bool = False) -> PruneR
     SnapshotError
         If there is no state.
     StateError
-        If the disk refuses.
+        If the file cannot be written.
 
     Notes
     -----
@@ -113,5 +113,5 @@ def prune_snapshots(folder: Path, *, keep: int, dry_run: bool = False) -> PruneR
 
 
 def _refused(unit: Path, verb: str, err: OSError) -> StateError:
-    """Return the error for a pin that the disk refuses."""
+    """Return the error for a pin that cannot be written."""
     return StateError(f"cannot {verb} {unit}: {err.strerror}; change its permissions")

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from echo_stream.connectors.storage.unit_locks import held
+from echo_stream.connectors.storage.unit_locks import read_lock
 from echo_stream.connectors.storage.units import (
     MANIFEST,
     check_files,
@@ -29,16 +29,16 @@ REQUIRED = ("id", "time", "n", "num_cells", "num_distinct", "certified_fraction"
 
 
 class Listing(NamedTuple):
-    """What snapshots a state holds.
+    """The snapshots of a state.
 
     Attributes
     ----------
     whole : list of (Path, dict)
-        Those whose manifests are whole, with these, oldest first.
+        Those with an undamaged manifest, and it, oldest first.
     damaged : dict of str to SnapshotError
         What is wrong with the others, by name.
     doubt : SnapshotError or None
-        Why the last whole one may not be the newest: a damaged one that may be newer.
+        Why the last undamaged one may not be the newest: a damaged one that may be newer.
     """
 
     whole: list[tuple[Path, dict[str, Any]]]
@@ -46,14 +46,14 @@ class Listing(NamedTuple):
     doubt: SnapshotError | None
 
     def newest(self) -> Path | None:
-        """Return the newest snapshot; None where there is none. Raises what is in doubt."""
+        """Return the newest snapshot; None if there is none. Raises `doubt` if it is set."""
         if self.doubt is not None:
             raise self.doubt
         return self.whole[-1][0] if self.whole else None
 
 
 MARKS = ("lock", "checkpoints", "segments", "snapshots", "dead-letters")
-"""Of these each state has one; a copy has no lock."""
+"""Each state has one of these; a copy has no lock."""
 
 PIN = "pinned"  # a file beside a snapshot's own, which keeps it from being pruned
 
@@ -96,11 +96,11 @@ def list_snapshots(folder: Path) -> list[Path]:
 
 def read_manifests(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     """Return the snapshots of a state folder with their manifests, as `list_snapshots` does."""
-    return look_through(folder).whole
+    return read_listing(folder).whole
 
 
-def look_through(folder: Path) -> Listing:
-    """Return what snapshots a state folder holds, and name the damaged in the log.
+def read_listing(folder: Path) -> Listing:
+    """Return the snapshots of a state folder, and log the damaged ones.
 
     Raises
     ------
@@ -125,12 +125,12 @@ def look_through(folder: Path) -> Listing:
 def _doubt(
     parent: Path, newest: Path | None, damaged: Mapping[str, SnapshotError]
 ) -> SnapshotError | None:
-    """Return why the newest snapshot that is whole may not be the newest, if that is so."""
+    """Return why the newest undamaged snapshot may not be the newest, if that is so."""
     if newest is None:
         return next(iter(damaged.values()), None)
     for name, err in damaged.items():
         if _may_be_newer(parent / name, newest):
-            return SnapshotError(f"{err}; the newest that is whole is --snapshot {newest.name}")
+            return SnapshotError(f"{err}; the newest undamaged one is --snapshot {newest.name}")
     return None
 
 
@@ -143,11 +143,11 @@ def _may_be_newer(damaged: Path, newest: Path) -> bool:
 def each_snapshot(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the snapshots of a state with their manifests, oldest first.
 
-    Each stays where it is until the next one is asked for.
+    Each is locked for reading until the next one is asked for.
     """
     for unit, manifest in read_manifests(folder):
         try:
-            with held(unit):
+            with read_lock(unit):
                 yield unit, manifest
         except StateError:
             if unit.exists():  # else it has been pruned just now
@@ -169,7 +169,7 @@ def describe(unit: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def provisional_words(manifest: Mapping[str, Any]) -> str | None:
-    """Return what to warn of before a snapshot is used; None where it is none of a warm-up."""
+    """Return what to warn of before a snapshot is used; None if it is not of a warm-up."""
     if not manifest["provisional"]:
         return None
     n, warmup = manifest["n"], manifest["config"]["warmup"]
@@ -208,9 +208,9 @@ def snapshot_manifest(unit: Path) -> dict[str, Any]:
 
 
 def checked_manifest(unit: Path, names: Iterable[str] | None = None) -> dict[str, Any]:
-    """Return the manifest of a snapshot whose files are whole; see `check_files`.
+    """Return the manifest of a snapshot whose files are undamaged; see `check_files`.
 
-    All who read a file of a snapshot ask here first.
+    Call it before reading a file of a snapshot.
 
     Parameters
     ----------
@@ -253,7 +253,7 @@ def find_snapshot(folder: Path | None, name: str | None) -> Path:
         msg = "no snapshot was named; give --state DIR, or --snapshot PATH"
         raise ConfigError(msg)
     if name is None:
-        newest = look_through(folder).newest()
+        newest = read_listing(folder).newest()
         if newest is None:
             msg = f"{folder} holds no snapshot yet; `run` writes one once its warm-up is over"
             raise SnapshotError(msg)
@@ -281,15 +281,14 @@ def open_snapshot(folder: Path | None, name: str | None) -> Iterator[Path]:
 
 
 def _held_snapshot(folder: Path | None, name: str | None, stack: ExitStack) -> Path:
-    """Return a snapshot that stays until the stack is closed.
+    """Return a snapshot, locked for reading until the stack is closed.
 
-    The newest, while it was looked for, can have become one of the older ones, and have
-    been pruned: then there is a newer one.
+    The newest can have been pruned before it was locked: then there is a newer one.
     """
     while True:
         unit = find_snapshot(folder, name)
         try:
-            stack.enter_context(held(unit))
+            stack.enter_context(read_lock(unit))
         except StateError as err:
             is_newest_gone = name is None and not unit.exists()
             if not is_newest_gone:
@@ -311,7 +310,7 @@ def verify_snapshots(folder: Path | None, name: str | None) -> list[dict[str, An
     Returns
     -------
     list of dict
-        For each, in order of id: "snapshot", "whole", and "problem", None where it is whole.
+        For each, in order of id: "snapshot", "whole", and "problem", None where it is undamaged.
 
     Raises
     ------
@@ -325,7 +324,7 @@ def verify_snapshots(folder: Path | None, name: str | None) -> list[dict[str, An
     verified = []
     for unit in _units(folder, name):
         try:
-            with held(unit):
+            with read_lock(unit):
                 verified.append(_verified(unit))
         except StateError as err:
             if name is not None or unit.exists():
@@ -334,7 +333,7 @@ def verify_snapshots(folder: Path | None, name: str | None) -> list[dict[str, An
 
 
 def _units(folder: Path | None, name: str | None) -> list[Path]:
-    """Return the snapshots that are meant, damaged or not."""
+    """Return the snapshots of these arguments, damaged or not."""
     if folder is not None:
         check_state(folder)
         units = list_units(folder / "snapshots")
@@ -345,7 +344,7 @@ def _units(folder: Path | None, name: str | None) -> list[Path]:
 
 
 def _verified(unit: Path) -> dict[str, Any]:
-    """Return what is found of one snapshot."""
+    """Return the result for one snapshot."""
     problem = None
     try:
         snapshot_manifest(unit)

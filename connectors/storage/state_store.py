@@ -12,7 +12,7 @@ from echo_stream.connectors.process.retrying import RetryPolicy
 from echo_stream.connectors.storage.checkpoints import (
     FORMAT_VERSION,
     list_checkpoints,
-    whole_checkpoints,
+    undamaged_checkpoints,
 )
 from echo_stream.connectors.storage.engine_files import (
     read_engine,
@@ -51,7 +51,7 @@ FINGERPRINT = (
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A restored moment: the engine, and the source position up to which it has counted."""
+    """A restored checkpoint: the engine, and the source position up to which it has counted."""
 
     engine: EchoCoreset
     position: Mapping[str, int]
@@ -90,7 +90,7 @@ class StateStore:
         self.folder = folder
         self._retries = retries
         self._keep_snapshots = keep_snapshots
-        self._saved: tuple[Any, ...] | None = None  # what the last checkpoint says of itself
+        self._saved: tuple[Any, ...] | None = None  # what identifies the last checkpoint
         refuse_group(folder)
         self._lock = lock_state(folder)
         for name in ("checkpoints", "generations", "snapshots"):
@@ -107,16 +107,16 @@ class StateStore:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         self._lock.close()
 
     def stored_config(self) -> EngineConfig | None:
-        """Return the configuration of the newest checkpoint that is whole, if there is one."""
-        found = next(whole_checkpoints(self.folder), None)
+        """Return the configuration of the newest undamaged checkpoint, if there is one."""
+        found = next(undamaged_checkpoints(self.folder), None)
         return None if found is None else stored_config(found[1])
 
     def load_checkpoint(self, config: EngineConfig, *, device: str) -> Checkpoint | None:
-        """Return the newest checkpoint that is whole, or None where there never was one.
+        """Return the newest undamaged checkpoint, or None where there never was one.
 
         Raises
         ------
@@ -124,7 +124,7 @@ class StateStore:
             If the state is of another configuration, naming what differs, or every
             checkpoint is damaged.
         """
-        found = next(whole_checkpoints(self.folder), None)
+        found = next(undamaged_checkpoints(self.folder), None)
         if found is None:
             return None
         unit, manifest = found
@@ -141,7 +141,7 @@ class StateStore:
         source: Mapping[str, Any],
         skipped: Skipped = Skipped(),  # noqa: B008 - immutable
     ) -> int:
-        """Write engine and position as one atomic unit, and drop the oldest checkpoints.
+        """Write engine and position as one atomic unit, and remove the oldest checkpoints.
 
         Returns the size of the new one in bytes; 0 where this store's last one is the same.
         """
@@ -217,7 +217,7 @@ def save_snapshot(
 ) -> str:
     """Write a snapshot into a state folder, and keep as many; None: all.
 
-    Only for who holds a lock against others.
+    Only under a lock of the state.
     """
     target = folder / "snapshots" / snapshot.id
     remove_broken(target)

@@ -1,6 +1,6 @@
-"""Files that commands write for people: whole or not at all, never over another one.
+"""Files that commands write for users: atomically, durably, and never over another one.
 
-What has been written outlasts a power cut.
+What has been written survives a power cut.
 """
 
 import os
@@ -24,11 +24,11 @@ def new_folder(target: Path) -> Iterator[Path]:
     Raises
     ------
     ConfigError
-        If target is in the way, or cannot be written.
+        If target already exists, or cannot be written.
     """
     _check_target(target)
     if target.exists():
-        raise _in_the_way(target)
+        raise _exists(target)
     temporary = target.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
         temporary.mkdir()
@@ -50,14 +50,14 @@ def new_file(target: Path, suffix: str, *, overwrite: bool = False) -> Iterator[
     Raises
     ------
     ConfigError
-        If target has another suffix, is in the way, or cannot be written.
+        If target has another suffix, already exists, or cannot be written.
     """
     if target.suffix != suffix:
         msg = f"{target} is no {suffix} file; give a name that ends in {suffix}"
         raise ConfigError(msg)
     _check_target(target)
     if target.exists() and not (overwrite and target.is_file()):
-        raise _in_the_way(target)
+        raise _exists(target)
     temporary = target.with_name(f".tmp-{uuid.uuid4().hex}{suffix}")
     try:
         with temporary.open("xb") as file:
@@ -90,6 +90,6 @@ def _check_target(target: Path) -> None:
         raise ConfigError(msg)
 
 
-def _in_the_way(target: Path) -> ConfigError:
+def _exists(target: Path) -> ConfigError:
     """Return the error for a target that is taken."""
     return ConfigError(f"{target} already exists; remove it or give another path")

@@ -1,7 +1,7 @@
 """Readers lock a unit while they read it; a unit without readers can be removed.
 
-A reader holds a shared lock (flock) on the unit's folder; who removes units takes the
-exclusive one, without waiting, and leaves a unit alone that it cannot have. Locks end
+A reader holds a shared lock (flock) on the unit's folder; code that removes units takes
+the exclusive one, without waiting, and skips a unit that it cannot lock. Locks end
 with their process, so a reader that was killed blocks nothing.
 """
 
@@ -18,7 +18,7 @@ from echo_stream.errors import StateError
 
 
 @contextmanager
-def held(unit: Path) -> Iterator[None]:
+def read_lock(unit: Path) -> Iterator[None]:
     """Keep a unit from being removed until the block ends.
 
     Raises
@@ -45,12 +45,12 @@ def remove_unit(unit: Path, *, is_kept: Callable[[Path], bool] | None = None) ->
     ----------
     unit : Path
     is_kept : callable, optional
-        Asked when no reader can come any more; if it says so, the unit stays.
+        Called when no reader can come any more; if it returns True, the unit stays.
 
     Raises
     ------
     StateError
-        If the disk refuses.
+        If it cannot be removed.
     """
     try:
         handle = _opened(unit)

@@ -1,4 +1,4 @@
-"""Folders that exist whole or not at all.
+"""Folders that are written atomically.
 
 A unit (a checkpoint, a snapshot, a generation, a model) is a folder of files with a
 manifest that names each file's size and SHA-256. It is written under a temporary
@@ -46,7 +46,7 @@ def write_unit(
     files : mapping of str to callable
         What writes each file, given the path to write to.
     manifest : mapping
-        What the unit says of itself, as JSON; the key "files" is added.
+        Any description of the unit, as JSON; the key "files" is added.
     manifest_name : str
     publishing : context manager, optional
         Entered for the renaming alone; what it raises before leaves nothing behind.
@@ -90,7 +90,7 @@ def write_manifest(path: Path, manifest: Mapping[str, Any], names: Sequence[str]
 
 
 def read_manifest(unit: Path, *, manifest_name: str = MANIFEST) -> dict[str, Any]:
-    """Return what a unit says of itself.
+    """Return the manifest of a unit.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def read_manifest(unit: Path, *, manifest_name: str = MANIFEST) -> dict[str, Any
 
 
 def verify_unit(unit: Path, *, manifest_name: str = MANIFEST) -> dict[str, Any]:
-    """Check every byte of a unit against its manifest now, and return the manifest.
+    """Check every byte of a unit against its manifest, and return the manifest.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def check_files(
     """Check files of a unit against its manifest before they are read.
 
     The bytes of a file are read for it once in a process, until its inode, size or times are
-    others: files of a unit never change, so whatever writes to one is seen, and what a disk
+    others: files of a unit never change, so a write to one is detected, and what a disk
     loses in one that has been read before is not.
 
     Raises
@@ -152,7 +152,7 @@ def check_files(
 
 
 def list_units(parent: Path, *, manifest_name: str = MANIFEST) -> list[Path]:
-    """Return the units in a folder, in order of name; half-written ones are none."""
+    """Return the units in a folder, in order of name; half-written ones are skipped."""
     if not parent.is_dir():
         return []
     return sorted(
@@ -163,18 +163,18 @@ def list_units(parent: Path, *, manifest_name: str = MANIFEST) -> list[Path]:
 
 
 def remove_broken(target: Path, *, manifest_name: str = MANIFEST) -> None:
-    """Remove what is in the place of a unit and is none. Only for who holds the lock."""
+    """Remove a folder in the place of a unit that is none. Only under the lock."""
     if target.is_dir() and not (target / manifest_name).is_file():
         shutil.rmtree(target)
 
 
 def temporary_of(path: Path) -> Path:
-    """Return under which name a file is written that has one writer, and is replaced whole."""
+    """Return the temporary name of a file that one writer replaces atomically."""
     return path.with_name(f"{TEMPORARY_PREFIX}{path.name}")
 
 
 def remove_leftovers(parent: Path) -> None:
-    """Remove what writers that died have left. Only for who holds the lock."""
+    """Remove unfinished files of writers that died. Only under the lock."""
     for path in parent.glob(f"{TEMPORARY_PREFIX}*") if parent.is_dir() else ():
         shutil.rmtree(path, ignore_errors=True)
 

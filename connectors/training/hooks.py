@@ -21,7 +21,7 @@ from typing import IO, Any, Literal, NamedTuple, Self, TypeAlias
 from echo_stream.connectors.kafka.sink import ProduceConfig, produce_messages
 from echo_stream.connectors.storage.durable import flush, make_folder, opener
 from echo_stream.connectors.storage.state_locks import free_lock
-from echo_stream.connectors.storage.unit_locks import held
+from echo_stream.connectors.storage.unit_locks import read_lock
 from echo_stream.connectors.storage.units import MANIFEST, list_units, read_manifest
 from echo_stream.connectors.training.model_files import METRICS_FILE
 from echo_stream.errors import ConfigError, EchoStreamError, InfrastructureError, StateError
@@ -166,7 +166,7 @@ class _Queue:
     def _is_delivered(self, unit: Path, give_up: threading.Event) -> bool:
         """Deliver one event; tell whether it need not be tried again."""
         try:
-            with held(unit):
+            with read_lock(unit):
                 manifest = read_manifest(unit, manifest_name=MANIFESTS[self._hook.kind])
                 if self._hook.kind == "model" and manifest.get("verdict") is None:
                     return True  # it was trained by hand

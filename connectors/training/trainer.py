@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from echo_stream.connectors.process.child_limits import Guard, Limits
-from echo_stream.connectors.storage.unit_locks import held
+from echo_stream.connectors.storage.unit_locks import read_lock
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class ChildTrainer:
             return False
         unit = self._snapshots / snapshot_id
         if unit.is_dir():  # else the child reports what is wrong
-            self._reading.enter_context(held(unit))
+            self._reading.enter_context(read_lock(unit))
         # Files, not pipes: a child that writes much is never held up by a parent that is busy.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the child runs
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115

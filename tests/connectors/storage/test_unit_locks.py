@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from echo_stream.connectors.storage.unit_locks import held, remove_unit
+from echo_stream.connectors.storage.unit_locks import read_lock, remove_unit
 from echo_stream.connectors.storage.units import list_units, remove_leftovers, write_unit
 from echo_stream.errors import StateError
 
@@ -14,9 +14,9 @@ from echo_stream.errors import StateError
 READER = """
 import sys, time
 from pathlib import Path
-from echo_stream.connectors.storage.unit_locks import held
+from echo_stream.connectors.storage.unit_locks import read_lock
 
-with held(Path(sys.argv[1])):
+with read_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -38,8 +38,8 @@ def test_unit_that_nobody_reads_is_removed(unit: Path) -> None:
 
 def test_unit_that_is_read_stays(unit: Path) -> None:
     """Several may read it at once; the last one to end frees it."""
-    with held(unit):
-        with held(unit):
+    with read_lock(unit):
+        with read_lock(unit):
             assert not remove_unit(unit)
         assert not remove_unit(unit)
         assert [path.name for path in list_units(unit.parent)] == ["unit"]
@@ -69,14 +69,14 @@ def test_unit_that_is_not_there(tmp_path: Path) -> None:
     """There is nothing to hold, in a file's place neither."""
     (tmp_path / "file").write_text("mine")
     for name in ("nothing", "file"):
-        with pytest.raises(StateError, match=f"cannot read .*{name}: "), held(tmp_path / name):
+        with pytest.raises(StateError, match=f"cannot read .*{name}: "), read_lock(tmp_path / name):
             pass
 
 
 def test_other_unit_of_the_same_name(unit: Path) -> None:
     """Whoever opened the old one hears that it has gone, and does not read the new one."""
     doomed = unit.with_name(".tmp-unit-1")
-    with held(unit):
+    with read_lock(unit):
         unit.rename(doomed)
         write_unit(unit, {}, {"n": 2})
         assert remove_unit(unit)
