@@ -74,7 +74,7 @@ def _called(command: click.Command, parent: click.Context, name: str) -> click.C
 
 
 def _value(option: Setting, ctx: click.Context) -> Any:
-    """Return a value as its command gets it, but as it was written where that is no JSON."""
+    """Return a value as its command gets it, but as it was written where that is not JSON."""
     written, _ = option.consume_value(ctx, {})
     has_words = option.type in (DURATION, INTERVAL, SHAPE)
     is_text = has_words and isinstance(written, str | int)

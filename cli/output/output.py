@@ -99,7 +99,7 @@ def emit_rows(rows: Sequence[Mapping[str, Any]], output_format: str) -> None:
         table.add_column(printable(name), overflow="fold")
     for row in rows:
         table.add_row(*(printable(_as_text(value)) for value in row.values()))
-    # What goes into a pipe or a file is never cut; brackets and colons are no markup of ours.
+    # What goes into a pipe or a file is never cut; brackets and colons are not our markup.
     width = None if sys.stdout.isatty() else PIPE_WIDTH
     Console(width=width, markup=False, emoji=False).print(table)
 

@@ -150,7 +150,7 @@ def read_labels(path: Path) -> list[tuple[str, Label]]:
     SourceError
         If there is no such file, or it may not be read.
     DataError
-        If it is no such CSV, naming the line.
+        If it is not such a CSV, naming the line.
     """
     with naming(path), path.open(encoding="utf-8-sig", newline="") as file:
         return list(_pairs(csv.DictReader(file, strict=True)))

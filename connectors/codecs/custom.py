@@ -69,7 +69,7 @@ def _side_by_side(samples: Sequence[Sample], config: CodecConfig) -> Decoded:
     try:
         arrays = [np.asarray(sample.x) for sample in samples]
     except Exception as err:  # x may be anything
-        msg = f"codec returned an x that is no array ({first_line(err)}); use numbers"
+        msg = f"codec returned an x that is not an array ({first_line(err)}); use numbers"
         raise ShapeError(msg) from err
     kinds = sorted({f"shape {x.shape} and dtype {x.dtype}" for x in arrays})
     if len(kinds) > 1:

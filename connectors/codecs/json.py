@@ -36,7 +36,7 @@ def read_fields(value: bytes, max_elements: int) -> dict[str, Any]:
         msg = f"illegible JSON ({first_line(err)})"
         raise DataError(msg) from err
     if not isinstance(fields, dict):
-        msg = "JSON is no object with a field x"
+        msg = "JSON is not an object with a field x"
         raise DataError(msg)
     return fields
 

@@ -124,7 +124,7 @@ def _printable(text: str) -> str:
 def legible(what: str) -> Iterator[None]:
     """Turn whatever a library raises of bytes that it cannot read into a DecodeError.
 
-    Errors of our own go through, and so does what is no `Exception`.
+    Errors of our own go through, and so does what is not an `Exception`.
 
     Examples
     --------

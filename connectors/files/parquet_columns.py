@@ -152,7 +152,7 @@ def ids_of(column: pa.Array, name: str, row: int) -> Array:
 
 
 def _feature_names(schema: pa.Schema) -> list[str]:
-    """Return the columns of numbers that are no label, no id and no index of pandas."""
+    """Return the columns of numbers that are not a label, an id or an index of pandas."""
     # A RangeIndex is described by a dict, and no column.
     index = (schema.pandas_metadata or {}).get("index_columns", [])
     others = {*LABELS, "id", *(name for name in index if isinstance(name, str))}

@@ -37,7 +37,7 @@ def export_snapshot(
         return export_parquet(snapshot, target)
     if not target.suffix:
         return export_images(snapshot, target, image_shape=image_shape)
-    msg = f"{target} is no .npz or .parquet file and, with a suffix, no folder of images"
+    msg = f"{target} is not a .npz or .parquet file and, with a suffix, not a folder of images"
     raise ConfigError(msg)
 
 
@@ -50,7 +50,7 @@ def export_npz(snapshot: Snapshot, target: Path) -> Path:
     Raises
     ------
     ConfigError
-        If target exists or is no .npz.
+        If target exists or is not a .npz.
     """
     rows = snapshot.rows
     columns: dict[str, Array] = {
@@ -80,7 +80,7 @@ def export_parquet(snapshot: Snapshot, target: Path) -> Path:
     Raises
     ------
     ConfigError
-        If target exists or is no .parquet.
+        If target exists or is not a .parquet.
     """
     schema = SampleSchema.from_json(snapshot.manifest["schema"])
     table = coreset_table(snapshot.rows, schema).replace_schema_metadata(None)
@@ -122,11 +122,11 @@ def export_images(
     ConfigError
         If target exists or cannot be written, or the shape is wrong.
     DataError
-        If the samples are no images.
+        If the samples are not images.
 
     Notes
     -----
-    No label or id leads out of target: what is no plain letter, digit, - or . is escaped
+    No label or id leads out of target: what is not a plain letter, digit, - or . is escaped
     as in an address (%2F), as are . and _ at the beginning. metadata.csv has them as they are,
     with role and weight; a sample that is core and support is one image and two lines.
     """

@@ -49,7 +49,7 @@ def _pixels(x: Array) -> Array:
     if x.dtype.kind == "f" and x.min() >= 0 and x.max() <= 1:
         return np.round(x * 255).astype(np.uint8)
     msg = (
-        f"samples are no images: values must be uint8, or floats from 0 to 1; got {x.dtype} "
+        f"samples are not images: values must be uint8, or floats from 0 to 1; got {x.dtype} "
         f"from {x.min():g} to {x.max():g}"
     )
     raise DataError(msg)

@@ -116,8 +116,8 @@ class _Run:
         self._timer.start()
         try:
             yield
-        # SQL that is no UTF-8, a value that Python has no room for, or what Arrow makes of an
-        # interrupt is no duckdb.Error.
+        # SQL that is not UTF-8, a value that Python has no room for, or what Arrow makes of an
+        # interrupt is not a duckdb.Error.
         except (duckdb.Error, OSError, RuntimeError, OverflowError, ValueError) as err:
             if isinstance(err, QueryError):
                 raise
@@ -150,7 +150,7 @@ def _database(unit: Path, state: Path | None, sql: str, timeout_s: float) -> Ite
         connection = open_tables(unit, state, sql, stack)
         run = _Run(connection, timeout_s)
         stack.enter_context(run.limited())
-        sql.encode()  # fails in words where text is no UTF-8, which the parser does not
+        sql.encode()  # fails in words where text is not UTF-8, which the parser does not
         _check(connection.extract_statements(sql))
         yield run
 

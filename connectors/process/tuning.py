@@ -28,7 +28,7 @@ def tuned_process() -> Iterator[None]:
 
     The collector of cycles is spared what is there already: with the modules of torch alone
     a collection would hold the run up for a quarter of a second, now and then. It also comes
-    after more new objects: thousands of records that wait are no cycles, and going through
+    after more new objects: thousands of records that wait are not cycles, and going through
     them again and again took much of a run's time. What is let go of is freed all the
     same, unless it is a cycle.
     """

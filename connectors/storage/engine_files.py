@@ -118,7 +118,7 @@ def tensors_writer(arrays: Mapping[str, Array]) -> FileWriter:
     def write(path: Path) -> None:
         try:
             save_file(contiguous, path)
-        except SafetensorError as err:  # a full disk is no OSError there
+        except SafetensorError as err:  # a full disk is not an OSError there
             found = re.search(r"\(os error (\d+)\)", str(err))
             number = int(found[1]) if found else 0
             raise OSError(number, os.strerror(number) if found else str(err)) from err

@@ -66,14 +66,14 @@ def check_state(folder: Path) -> None:
     if not is_state(folder):
         if (folder / CORESET_FILE).exists():
             msg = (
-                f"{folder} is a snapshot, and no state; give it as `--snapshot {folder}` to a "
+                f"{folder} is a snapshot, not a state; give it as `--snapshot {folder}` to a "
                 "command that takes one (`label` with `--out` too), or make a state with "
                 "`echo-stream run --state` or `build --state`"
             )
             raise SnapshotError(msg)
         msg = (
-            f"{folder} is no state: it has neither checkpoints nor snapshots; give the folder that "
-            "`echo-stream run --state` or `build --state` writes to"
+            f"{folder} is not a state: it has neither checkpoints nor snapshots; give the folder "
+            "that `echo-stream run --state` or `build --state` writes to"
         )
         raise SnapshotError(msg)
 
@@ -202,7 +202,7 @@ def snapshot_manifest(unit: Path) -> dict[str, Any]:
         raise SnapshotError(msg)
     missing = [name for name in REQUIRED if name not in manifest]
     if missing:
-        msg = f"{unit} is no snapshot: its manifest has no {missing[0]}"
+        msg = f"{unit} is not a snapshot: its manifest has no {missing[0]}"
         raise SnapshotError(msg)
     return manifest
 

@@ -53,7 +53,7 @@ def new_file(target: Path, suffix: str, *, overwrite: bool = False) -> Iterator[
         If target has another suffix, already exists, or cannot be written.
     """
     if target.suffix != suffix:
-        msg = f"{target} is no {suffix} file; give a name that ends in {suffix}"
+        msg = f"{target} is not a {suffix} file; give a name that ends in {suffix}"
         raise ConfigError(msg)
     _check_target(target)
     if target.exists() and not (overwrite and target.is_file()):

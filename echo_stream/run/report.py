@@ -130,7 +130,7 @@ class RunStats:
     ends : mapping of str to int
         Next offset of each "topic/partition" in its log, as far as the broker has reported it.
     update_seconds : float
-        What embedding and counting the last batch took; waiting for its messages is no part.
+        What embedding and counting the last batch took; waiting for its messages is not included.
     checkpoint_seconds, checkpoint_bytes : float, int
         What the last checkpoint took to write beside the run, and its size.
     checkpoint_stall_seconds, max_checkpoint_stall_seconds : float

@@ -29,7 +29,7 @@ def check_state_folder(folder: Path) -> Iterator[Finding]:
     if not folder.exists():
         yield _new(folder)
     elif not folder.is_dir():
-        yield Finding("state", "fail", f"{folder} is no folder", "give another --state")
+        yield Finding("state", "fail", f"{folder} is not a folder", "give another --state")
         return
     else:
         yield _access(folder)
@@ -73,7 +73,7 @@ def _access(folder: Path) -> Finding:
         advice = f"chown -R {psutil.Process().username()} {folder}, or give another --state"
         return Finding("state", "fail", f"{folder} cannot be read and written by us", advice)
     if any(folder.iterdir()) and not is_state(folder):
-        found = f"{folder} is no state, and holds something else"
+        found = f"{folder} is not a state, and holds something else"
         return Finding("state", "warn", found, "give a folder of its own, or that of the state")
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):

@@ -35,7 +35,7 @@ def old_records(batch: LegacyRecordBatch, tp: TopicPartition, max_bytes: int) ->
     Raises
     ------
     ValueError, struct.error, Exception
-        If it is no such batch, or more than max_bytes, as `decompressed` does.
+        If it is not such a batch, or more than max_bytes, as `decompressed` does.
     """
     (outer,) = _messages(memoryview(batch._buffer), max_bytes)
     found, moved = [outer], 0

@@ -20,7 +20,7 @@ def main() -> None:
     """Answer until there are no requests any more."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # its death is expected
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a codec prints is no answer
+    os.dup2(2, 1)  # what a codec prints is not an answer
     requests = sys.stdin.buffer
     config = from_setup(requests.readline())
     answers.write(READY)

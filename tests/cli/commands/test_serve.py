@@ -68,7 +68,7 @@ def test_a_folder_of_something_else_is_no_state(words: list[str], tmp_path: Path
     """A mistyped name ends in a sentence, not in an empty list; nothing is written there."""
     (tmp_path / "notes.txt").touch()
     line = refusal(*words, "--state", tmp_path, exit_code=4)
-    assert f"{tmp_path} is no state: it has neither checkpoints nor snapshots" in line
+    assert f"{tmp_path} is not a state: it has neither checkpoints nor snapshots" in line
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -76,5 +76,5 @@ def test_a_snapshot_is_no_state(tmp_path: Path) -> None:
     """It says what it is, and how to give it."""
     (tmp_path / "coreset.parquet").touch()
     line = refusal("snapshots", "list", "--state", tmp_path, exit_code=4)
-    assert f"{tmp_path} is a snapshot, and no state; give it as `--snapshot {tmp_path}`" in line
+    assert f"{tmp_path} is a snapshot, not a state; give it as `--snapshot {tmp_path}`" in line
     assert "`build --state`" in line

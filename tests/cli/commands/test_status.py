@@ -99,7 +99,7 @@ def test_a_run_that_is_refused_says_what_the_state_holds(
 def test_a_state_without_a_run_says_so(state: Path) -> None:
     """One that was restored from a backup is no error; an empty or missing folder is."""
     state.mkdir()
-    assert "is no state" in refusal("status", "--state", state, exit_code=4)
+    assert "is not a state" in refusal("status", "--state", state, exit_code=4)
     (state / "checkpoints").mkdir()
     result = run_command("status", "--state", state)
     assert (result.exit_code, result.json()) == (0, {"life": "never"})

@@ -198,7 +198,7 @@ def test_json_numbers_beyond_float32_are_not_finite(x: str) -> None:
 @pytest.mark.parametrize("value", [b"[1, 2]", b"3"])
 def test_json_must_be_an_object(value: bytes) -> None:
     """Other JSON is refused."""
-    with pytest.raises(DataError, match="JSON is no object with a field x"):
+    with pytest.raises(DataError, match="JSON is not an object with a field x"):
         read_fields(value, MANY)
 
 

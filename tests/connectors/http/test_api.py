@@ -139,7 +139,7 @@ def test_a_sample_comes_with_its_payload(url: str, newest: Snapshot) -> None:
     assert one["rows"][0]["id"] == sample_id
     refused = ask(f"{url}/sample.png?id={quote(sample_id)}&image_shape=2,2")
     assert refused.code == 422  # these are no images, and the answer says so
-    assert "samples are no images" in refused.json()["detail"]
+    assert "samples are not images" in refused.json()["detail"]
     assert ask(f"{url}/sample?id=nobody").code == 404
 
 

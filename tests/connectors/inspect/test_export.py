@@ -107,7 +107,7 @@ def test_target_in_the_way_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["coreset", "coreset.npy", "coreset.NPZ", "coreset.npz.gz"])
 def test_other_suffix(tmp_path: Path, name: str) -> None:
     """A file is named for what it is."""
-    with pytest.raises(ConfigError, match=rf"{name} is no \.npz file; give a name that ends in"):
+    with pytest.raises(ConfigError, match=rf"{name} is not a \.npz file; give a name that ends in"):
         export_npz(make_snapshot(), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 

@@ -113,6 +113,6 @@ def test_target_in_the_way_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["map", "map.jpg", "map.svg"])
 def test_other_suffix(tmp_path: Path, name: str) -> None:
     """A picture is named for what it is."""
-    with pytest.raises(ConfigError, match=rf"{name} is no \.png file"):
+    with pytest.raises(ConfigError, match=rf"{name} is not a \.png file"):
         plot_map(make_snapshot(cloud(2)), tmp_path / name)
     assert list(tmp_path.iterdir()) == []

@@ -495,7 +495,7 @@ def test_no_snapshot(tmp_path: Path) -> None:
     """No state, a state without one, and nothing named: each says what to do."""
     with pytest.raises(SnapshotError, match=r"there is no state at .*nothing; create one with"):
         find_snapshot(tmp_path / "nothing", None)
-    with pytest.raises(SnapshotError, match="is no state: it has neither checkpoints nor"):
+    with pytest.raises(SnapshotError, match="is not a state: it has neither checkpoints nor"):
         find_snapshot(tmp_path, None)
     (tmp_path / "snapshots").mkdir()
     with pytest.raises(SnapshotError, match="holds no snapshot yet; `"):
