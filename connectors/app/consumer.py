@@ -30,7 +30,7 @@ def consume(given: Consumption) -> RunReport:
     they count each message once; the coreset is that of all of them. The last snapshot is left
     to the members that go on, if there are any.
 
-    SIGTERM and SIGINT end the run after the batch at hand, with a checkpoint and, if there
+    SIGTERM and SIGINT end the run after the current batch, with a checkpoint and, if there
     is time, a snapshot, and the process with exit code 0 when the budget for that is spent;
     a second one, or one before the run has begun, ends the process at once, which loses
     nothing. SIGUSR1 asks for a snapshot. Checkpoints and snapshots are written in threads.

@@ -1,4 +1,4 @@
-"""From the bytes of a message to its samples, and what is wrong with it."""
+"""Decode the bytes of a message into samples, or say what is wrong with it."""
 
 from typing import Any
 

@@ -17,7 +17,7 @@ from echo_stream.samples.samples import as_objects
 from echo_stream.samples.validation import SampleSchema
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-"""Files of a folder that are images; others are passed over."""
+"""Files of a folder that are images; others are skipped."""
 
 MAX_IMAGES = 10_000_000
 """In a folder: their names are held in memory."""
@@ -36,7 +36,7 @@ class ImageReader:
     ----------
     folder : Path
         Images, or sub-folders of images, whose names are the labels. Hidden files and
-        links that lead out of the folder are passed over; linked folders are not entered.
+        links that lead out of the folder are skipped; linked folders are not entered.
 
     Attributes
     ----------
@@ -138,5 +138,5 @@ def _image_names(folder: Path) -> Generator[str, None, None]:
 
 
 def _raise(err: OSError) -> None:
-    """Let a folder that may not be listed be an error, which `os.walk` would pass over."""
+    """Raise for a folder that may not be listed, which `os.walk` would skip."""
     raise err

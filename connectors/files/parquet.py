@@ -39,7 +39,7 @@ class ParquetReader:
     ----------
     path : Path
         A file, or a folder whose ``*.parquet`` files, in the order of their names, are one
-        data set. Names that begin with ``_`` or ``.`` are passed over, as Spark's are.
+        data set. Names that begin with ``_`` or ``.`` are skipped, as Spark does.
 
     Raises
     ------

@@ -109,7 +109,7 @@ class FileSource:
         self._chunk_rows = min(max(rows, 1), self.num_samples)
         self._row = 0
         self._chunks: Generator[Chunk, None, None] | None = None
-        self._unread: Samples | None = None  # of the chunk at hand, from the row on
+        self._unread: Samples | None = None  # of the current chunk, from the row on
 
     @property
     def name(self) -> str:
@@ -200,7 +200,7 @@ class FileSource:
             yield samples
 
     def check(self) -> None:
-        """Read everything once and begin again, to learn now of what could not be read later."""
+        """Read everything once and begin again, to find now what could not be read later."""
         self.rewind()
         for _ in self.batches():
             pass
@@ -230,7 +230,7 @@ class FileSource:
         refuse_other_source(description, self.describe())
 
     def close(self) -> None:
-        """Let go of files; the next batch opens them again."""
+        """Close files; the next batch opens them again."""
         if self._chunks is not None:
             self._chunks.close()
         self._chunks = self._unread = None

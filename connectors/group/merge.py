@@ -175,6 +175,6 @@ def _engine(segments: Sequence[Segment], config: EngineConfig, *, device: str) -
 
 
 def total_skipped(segments: Iterable[Segment]) -> Skipped:
-    """Return what was passed over in all segments."""
+    """Return what was skipped in all segments."""
     each = [segment.skipped for segment in segments]
     return Skipped(*(sum(counts) for counts in zip(Skipped(), *each, strict=True)))

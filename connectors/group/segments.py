@@ -50,7 +50,7 @@ class Segment:
     replaces : tuple of str
         Segments that have been merged into it.
     skipped : Skipped
-        What was passed over within the ranges.
+        What was skipped within the ranges.
     time : str
         When the version was written.
     """

@@ -22,7 +22,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 
 SnapshotName = Annotated[str, Query(description="Id of a snapshot, or `newest`.", max_length=200)]
 SampleId = Annotated[str, Query(alias="id", description="Id of a sample.", max_length=10_000)]
-Offset = Annotated[int, Query(ge=0, le=MAX_ROW, description="Rows to pass over.")]
+Offset = Annotated[int, Query(ge=0, le=MAX_ROW, description="Rows to skip.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_ROWS, description="Rows of a page.")]
 
 

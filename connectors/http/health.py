@@ -38,7 +38,7 @@ def health_router(monitor: RunMonitor) -> APIRouter:
 
 
 def liveness(monitor: RunMonitor) -> dict[str, bool]:
-    """Return what has to move, and whether it does."""
+    """Return the checks of liveness, and whether they pass."""
     return {
         "loop": monitor.beat_age_s() < LOOP_LIMIT_S,
         "poller": _age_s(monitor.stats.last_poll) < POLL_LIMIT_S,
@@ -46,7 +46,7 @@ def liveness(monitor: RunMonitor) -> dict[str, bool]:
 
 
 def readiness(monitor: RunMonitor) -> dict[str, bool]:
-    """Return what has to be so that the run counts, and whether it is."""
+    """Return the checks of readiness, and whether they pass."""
     return {
         "state_loaded": bool(monitor.source_name),
         "assigned": bool(monitor.reading.position),
@@ -61,7 +61,7 @@ def _age_s(moment: float) -> float:
 
 
 def _answer(checks: dict[str, bool]) -> JSONResponse:
-    """Return the answer of some checks."""
+    """Return the response to some checks."""
     is_well = all(checks.values())
     return JSONResponse({"ok": is_well, "checks": checks}, 200 if is_well else UNAVAILABLE)
 

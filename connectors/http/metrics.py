@@ -1,4 +1,4 @@
-"""`/metrics`: a run's numbers in the words of Prometheus.
+"""`/metrics`: metrics of a run in the format of Prometheus.
 
 Names have base units, counters end in `_total`, and label sets are there from the start.
 """

@@ -54,7 +54,7 @@ def page_of(
         If the payloads of so many rows are too many values.
     """
     key = (part, offset, limit, tuple(sorted((chosen or {}).items())))
-    kept = None if has_payloads else view.pages.get(key)  # another thread may let go of it
+    kept = None if has_payloads else view.pages.get(key)  # another thread may drop it
     if kept is not None:
         return kept
     rows, total = _rows(view, part, offset, limit, chosen or {})

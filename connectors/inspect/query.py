@@ -112,7 +112,7 @@ class _Run:
 
     @contextmanager
     def limited(self) -> Iterator[None]:
-        """Interrupt the query when its time is over, and put errors into words."""
+        """Interrupt the query when its time is over, and turn errors into QueryError."""
         self._timer.start()
         try:
             yield

@@ -50,7 +50,7 @@ def open_tables(unit: Path, state: Path | None, sql: str, stack: ExitStack) -> A
     sql : str
         Only the tables that it names are opened; all of them if it names none.
     stack : ExitStack
-        Closes the database, and lets go of the snapshots of the history.
+        Closes the database, and unlocks the snapshots of the history.
 
     Returns
     -------

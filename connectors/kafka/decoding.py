@@ -382,7 +382,9 @@ def _samples(decoded: Decoded, origin: Origin) -> Samples:
         id or (f"{name}-{row}" if decoded.is_batch else name) for row, id in enumerate(decoded.ids)
     ]
     return Samples(
-        x=decoded.x if decoded.x.flags.writeable else decoded.x.copy(),  # let go of the message
+        x=decoded.x
+        if decoded.x.flags.writeable
+        else decoded.x.copy(),  # so that the message can be freed
         ids=as_objects(ids),
         labels=as_objects(decoded.labels),
         origins=as_objects([origin] * len(ids)),

@@ -64,7 +64,7 @@ class TopicSource(ABC):
     Notes
     -----
     The client gets no deserialisers: kafka-python 3.0 hangs for ever after one raises.
-    Invalid messages come out as `RejectedSample`; positions pass over them.
+    Invalid messages come out as `RejectedSample`; positions move past them.
     """
 
     may_go_back: ClassVar[bool]  # to an offset before the one that was counted up to

@@ -17,7 +17,7 @@ def keep_freed_memory() -> None:
 
     By itself glibc gives each thread an arena of its own, up to eight a core. What a thread
     frees is kept in the arena that it came from, and nobody else can use it: batches are
-    fetched by one thread, let go of by another one, and written as checkpoints by two more, so
+    fetched by one thread, freed by another one, and written as checkpoints by two more, so
     that memory grew with the number of samples, long after the state had its size.
     With one arena the threads wait for each other no more than for the interpreter.
 

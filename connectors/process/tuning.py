@@ -10,7 +10,7 @@ import psutil
 import torch
 
 SWITCH_SECONDS = 0.0005  # Python's own is ten times that
-# Objects made and not let go of until one collection of cycles; Python's own are (700, 10, 10).
+# Objects made and not freed until one collection of cycles; Python's own are (700, 10, 10).
 COLLECT_AFTER = (50_000, 10, 10)
 
 
@@ -22,14 +22,14 @@ def tuned_process() -> Iterator[None]:
     of them without a core made counting several times as slow. No number depends on how many
     there are.
 
-    Each operation of torch lets go of the interpreter, and gets it back when the thread
+    Each operation of torch releases the interpreter's lock, and gets it back when the thread
     that polls has been asked for it for `SWITCH_SECONDS`: often, and with Python's default of
     5 ms it waits longer than it works.
 
     The collector of cycles is spared what is there already: with the modules of torch alone
     a collection would hold the run up for a quarter of a second, now and then. It also comes
     after more new objects: thousands of records that wait are not cycles, and going through
-    them again and again took much of a run's time. What is let go of is freed all the
+    them again and again took much of a run's time. What has no references is freed all the
     same, unless it is a cycle.
     """
     threads, interval, thresholds = (

@@ -194,7 +194,9 @@ class Recorder:
         started, position = self._clock(), self._source.position()
         _check_monotone(self._position, position)
         self._position = position
-        frozen = FrozenRun(engine.copy(), position, skipped, wants_snapshot, wants_training, refreshed)
+        frozen = FrozenRun(
+            engine.copy(), position, skipped, wants_snapshot, wants_training, refreshed
+        )
         self._writing = frozen, self._executor.submit(self._checkpoint, frozen)
         stall = self._stats.checkpoint_stall_seconds = self._clock() - started
         longest = self._stats.max_checkpoint_stall_seconds

@@ -85,7 +85,7 @@ class RunReport:
 
     @property
     def skipped(self) -> Skipped:
-        """What has been passed over since the stream began."""
+        """What has been skipped since the stream began."""
         return Skipped(self.gaps, self.replayed, self.tombstones)
 
     def note(self, engine: EchoCoreset, batch: Batch) -> None:

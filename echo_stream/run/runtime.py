@@ -116,12 +116,12 @@ class Run:
         self._breaker = Breaker(config.max_bad_share, config.bad_window)
 
     def stop(self) -> None:
-        """Ask the run to end after the batch at hand. Safe in a signal handler."""
+        """Ask the run to end after the current batch. Safe in a signal handler."""
         self._stop_time = self._clock()
         self._stop_asked = True
 
     def ask_snapshot(self) -> None:
-        """Ask for a snapshot after the batch at hand. Safe in a signal handler."""
+        """Ask for a snapshot after the current batch. Safe in a signal handler."""
         self._snapshot_asked = True
 
     @property

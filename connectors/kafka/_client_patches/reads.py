@@ -1,6 +1,6 @@
 """A Kafka client that reads its sockets in large pieces, and to their last word.
 
-kafka-python asks for 4 KiB at a time. Each time it lets go of the interpreter, and where
+kafka-python asks for 4 KiB at a time. Each time it releases the interpreter's lock, and where
 another thread counts it waits for it up to half a millisecond: for messages of 3 KiB that
 was what a run waited for most.
 

@@ -94,7 +94,7 @@ class PackedBatch:
         _check_memory(size + number * RECORD_BYTES, self._max_bytes)
 
     def _lose(self, why: Exception) -> Records:
-        """Return what stands for all records, and let go of their bytes."""
+        """Return a placeholder for all records, and drop their bytes."""
         batch = self._batch
         batch._buffer = bytearray()
         first = max(batch.base_offset, self._first)
@@ -315,7 +315,7 @@ def _named(tp: TopicPartition, batch: DefaultRecordBatch) -> str:
 
 
 def _check_offsets(offsets: list[int], first: int, last: int) -> None:
-    """Refuse offsets that do not ascend within those of the batch: others would be passed over."""
+    """Refuse offsets that do not ascend within those of the batch: others would be skipped."""
     if offsets == list(range(first, first + len(offsets))) and first + len(offsets) - 1 <= last:
         return
     if offsets != sorted(set(offsets)) or not first <= offsets[0] <= offsets[-1] <= last:
