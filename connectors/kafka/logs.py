@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Literal
 
 from kafka import KafkaConsumer, TopicPartition
@@ -48,7 +49,9 @@ class Logs:
         found = []
         for topic in self._topics:
             with self._errors("look up the topic"):
-                numbers = self._numbers(topic)
+                numbers = self._poller.call(
+                    partial(KafkaConsumer.partitions_for_topic, topic=topic)
+                )
             if not numbers:
                 raise self._unknown(topic)
             found += [TopicPartition(topic, number) for number in sorted(numbers)]
@@ -98,10 +101,6 @@ class Logs:
             partition: end if found[partition] is None else found[partition].offset
             for partition, end in ends.items()
         }
-
-    def _numbers(self, topic: str) -> set[int]:
-        """Return the numbers of a topic's partitions; none if there is no such topic."""
-        return set(self._poller.call(lambda consumer: consumer.partitions_for_topic(topic)) or ())
 
     def _unknown(self, topic: str) -> SourceError:
         """Return the error for a topic that does not exist."""

@@ -162,7 +162,8 @@ begins at 5 and ends before 9, and a group never counts an offset twice; give an
         msg = f"{back[0]}, and a group never counts an offset twice; give another --state"
         raise PositionError(msg)
     if accept:
-        _warn(lost)
+        for each in lost:
+            logger.warning("%s; going on %s", each, each.remedy)
     elif lost:
         raise _refusal(lost)
     return following
@@ -179,12 +180,6 @@ class _Lost(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name} is counted up to offset {self.offset}, but {self.log}"
-
-
-def _warn(lost: Sequence[_Lost]) -> None:
-    """Warn of offsets at which reading cannot go on."""
-    for each in lost:
-        logger.warning("%s; going on %s", each, each.remedy)
 
 
 def _refusal(lost: Sequence[_Lost]) -> PositionError:

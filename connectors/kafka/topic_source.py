@@ -164,13 +164,10 @@ class TopicSource(ABC):
     def progress(self) -> dict[str, PartitionProgress]:
         """Return how far each partition has been read, and where the broker says it ends."""
         return {
-            partition_name(each): self._read.progress(each, self._end(each))
+            name: self._read.progress(each, self._stats.ends.get(name, self._ends[each]))
             for each in self._offsets.following
+            for name in (partition_name(each),)
         }
-
-    def _end(self, partition: TopicPartition) -> int:
-        """Return the end of a partition as the last answer of the broker had it."""
-        return self._stats.ends.get(partition_name(partition), self._ends[partition])
 
     def commit(self, position: Mapping[str, int]) -> None:
         """Commit a position to the group, for lag monitors. A failure is only logged."""

@@ -358,7 +358,7 @@ def held_out_files(samples: Samples | None) -> dict[str, FileWriter]:
         "x": payload_column(samples.x),
     }
     table = with_schema(pa.table(columns), SampleSchema.of(samples.x))
-    return {HELD_OUT_FILE: lambda path: pq.write_table(table, path, compression="zstd")}
+    return {HELD_OUT_FILE: _parquet_writer(table)}
 
 
 def read_held_out(unit: Path, manifest: Mapping[str, Any]) -> Samples | None:

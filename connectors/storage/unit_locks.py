@@ -30,7 +30,8 @@ def read_lock(unit: Path) -> Iterator[None]:
     try:
         fcntl.flock(handle, fcntl.LOCK_SH)
         if not _is_still(unit, handle):
-            raise _gone(unit)
+            msg = f"{unit} has been removed; `echo-stream snapshots list` shows what is there"
+            raise StateError(msg)
         yield
     finally:
         os.close(handle)
@@ -89,8 +90,3 @@ def _is_still(unit: Path, handle: int) -> bool:
         return os.path.samestat(unit.stat(), os.fstat(handle))
     except FileNotFoundError:
         return False
-
-
-def _gone(unit: Path) -> StateError:
-    """Return the error for a unit that has been removed."""
-    return StateError(f"{unit} has been removed; `echo-stream snapshots list` shows what is there")

@@ -88,7 +88,11 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
         result = train(
             core, support, tested, config, progress=progress, keeper=keeper, before=before
         )
-        verdict = _verdict(result, _held_out(snapshot, core), models) if promote else None
+        held_out = core[:0] if snapshot.held_out is None else labelled(snapshot.held_out)
+        diverged = result.metrics["diverged"]
+        verdict = (
+            judge(_fitted(result), held_out, models, has_diverged=diverged) if promote else None
+        )
         stored = None if verdict is None else verdict.to_json()
         origin = {**chosen.manifest, "id": snapshot.id, "is_refreshed": chosen is not snapshot}
         folder = write_model(result, models, snapshot=origin, verdict=stored)
@@ -122,22 +126,12 @@ def _current(models: Path, config: TrainConfig) -> Fitted | None:
     return read_fitted(unit, factory=spec) if spec == config.model else None
 
 
-def _verdict(result: TrainResult, held_out: LabelledSet, models: Path) -> Verdict:
-    """Return whether a model that has just been trained is to be the current one."""
-    return judge(_fitted(result), held_out, models, has_diverged=result.metrics["diverged"])
-
-
 def _fitted(result: TrainResult) -> Fitted:
     """Return a model that has just been trained, to be asked."""
     config = result.metrics["config"]
     return Fitted(
         "new", result.model, result.targets, result.input_shape, config["model"], config["features"]
     )
-
-
-def _held_out(snapshot: Snapshot, core: LabelledSet) -> LabelledSet:
-    """Return the samples of a snapshot that were kept apart; none where there are none."""
-    return core[:0] if snapshot.held_out is None else labelled(snapshot.held_out)
 
 
 def labelled(samples: Samples) -> LabelledSet:

@@ -12,7 +12,6 @@ from echo_stream._common.typing import Array
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import BadMessagesError, SettingName
 from echo_stream.generation.features import Failure
-from echo_stream.samples.changes import Change
 from echo_stream.samples.samples import Samples, label_of
 from echo_stream.samples.source import Batch, RejectedSample, RejectReason
 
@@ -44,15 +43,12 @@ def split_off_failures(engine: EchoCoreset, batch: Batch) -> Batch:
     if num_messages is None:
         num_messages = len(samples) + len(batch.rejected)
     good = samples[np.flatnonzero(is_good)] if is_good.any() else None
-    changes = [_moved(change, is_good) for change in batch.changes]
+    changes = [  # with as many samples before each as are left of them
+        change._replace(place=int(is_good[: change.place].sum())) for change in batch.changes
+    ]
     return batch._replace(
         samples=good, rejected=rejected, num_messages=num_messages, changes=changes
     )
-
-
-def _moved(change: Change, is_good: Array) -> Change:
-    """Return a change with as many samples before it as are left of them."""
-    return change._replace(place=int(is_good[: change.place].sum()))
 
 
 def _places(samples: Samples, batch: Batch) -> Sequence[int]:

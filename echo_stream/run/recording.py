@@ -220,7 +220,13 @@ class Recorder:
                 found.append(RecordedSnapshot(selected.result(), frozen.wants_training))
             elif self._next is not None and self._selecting is None:
                 frozen, self._next = self._next, None
-                self._selecting = frozen, self._executor.submit(self._snapshot, frozen)
+                taken = self._executor.submit(
+                    self._store.take_snapshot,
+                    frozen.engine,
+                    frozen.position,
+                    refreshed=frozen.refreshed,
+                )
+                self._selecting = frozen, taken
             else:
                 return found
 
@@ -258,10 +264,6 @@ class Recorder:
         self._stats.checkpoint_bytes = size or self._stats.checkpoint_bytes
         self._stats.checkpoint_seconds = seconds = self._clock() - started
         return seconds
-
-    def _snapshot(self, frozen: FrozenRun) -> Snapshot:
-        """Select from a state whose checkpoint is durable, and write what was selected."""
-        return self._store.take_snapshot(frozen.engine, frozen.position, refreshed=frozen.refreshed)
 
 
 def _check_monotone(before: Mapping[str, int], after: Mapping[str, int]) -> None:

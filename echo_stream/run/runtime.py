@@ -142,7 +142,9 @@ class Run:
         finally:
             if not is_whole:
                 self.report.end_reason = "error"
-                self._let_finish()
+                # Wait, while there is time, for what is being written.
+                while self._recorder.is_running and self._has_time():
+                    self._recorder.wait(LOOK_SECONDS)
             if self._trainer is not None:
                 self._finish_training(lambda: is_whole and not self._stop_asked)
         return self.report
@@ -308,11 +310,6 @@ class Run:
         if wants_snapshot:
             self._await(self._is_recording, may_go_on=self._has_time)
             self.report.snapshot_abandoned = self._recorder.is_selecting
-
-    def _let_finish(self) -> None:
-        """Wait, as long as there is time, for what is being written while an error goes on."""
-        while self._recorder.is_running and self._has_time():
-            self._recorder.wait(LOOK_SECONDS)
 
     def _await(
         self, is_so: Callable[[], bool], *, may_go_on: Callable[[], bool] = lambda: True
