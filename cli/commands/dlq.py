@@ -117,9 +117,11 @@ def show(*, place: int | str, store: StoreOptions, client: "ClientConfig") -> No
     Example:
       echo-stream dlq show 1 --state DIR
     """
-    dead_letter = next((dead_letter for dead_letter in store.read(client) if dead_letter.place == place), None)
+    dead_letter = next(
+        (dead_letter for dead_letter in store.read(client) if dead_letter.place == place), None
+    )
     if dead_letter is None or dead_letter.sample is None:
-        from echo_stream.connectors.dead_letters.replay import no_dead_letter  # noqa: PLC0415
+        from echo_stream.connectors.dead_letters.replay import no_dead_letter
 
         raise no_dead_letter(place)
     message = dead_letter.sample
@@ -167,12 +169,9 @@ def replay(
     if topic == store.dead_letter_topic:
         msg = f"--topic must differ from --dead-letter-topic; got {topic!r}"
         raise click.UsageError(msg)
-    from echo_stream.connectors.dead_letters.replay import replayable  # noqa: PLC0415
-    from echo_stream.connectors.dead_letters.topic import read_originals  # noqa: PLC0415
-    from echo_stream.connectors.kafka.sink import (  # noqa: PLC0415
-        ProduceConfig,
-        produce_messages,
-    )
+    from echo_stream.connectors.dead_letters.replay import replayable
+    from echo_stream.connectors.dead_letters.topic import read_originals
+    from echo_stream.connectors.kafka.sink import ProduceConfig, produce_messages
 
     config = ProduceConfig(topic, servers, client=client)
     chosen = replayable(

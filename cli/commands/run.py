@@ -152,7 +152,7 @@ def run(
     )
     from echo_stream.connectors.app.consumer import consume
     from echo_stream.connectors.files.intake import FirstLook
-    from echo_stream.connectors.runner.consumption import Group
+    from echo_stream.connectors.runner.consumption import Consumption, Group
 
     open_dead_letters = dead_letters.opener(source, client)
     group = None if source.group is None else Group(source.group, source.until_end)
@@ -168,7 +168,7 @@ def run(
         monitor.first_look = FirstLook(tell)
         if examiner is not None:
             monitor.prequential = examiner.to_json
-        consumption = Consumption(
+        given = Consumption(
             lambda: open_source(monitor.stats),
             state=folder,
             engine_config=replace(engine_config, holdout=retraining.holdout),
@@ -181,8 +181,9 @@ def run(
             monitor=monitor,
             open_dead_letters=open_dead_letters,
             dead_letter_limits=dead_letters.limits(),
-            patience=dead_letters.patience(),
+            retries=dead_letters.retries(),
         )
+        report = consume(given)
         told.finish(STOPPED_HOOKS_S if report.end_reason == "stopped" else None)
     _say_how_it_ended(report, engine_config.warmup, is_member=group is not None)
     if report.rejected:

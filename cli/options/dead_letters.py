@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from echo_stream.cli.options.source import SourceOptions
     from echo_stream.connectors.dead_letters.limits import DeadLetterLimits
     from echo_stream.connectors.kafka.client_config import ClientConfig
-    from echo_stream.connectors.process.retrying import Patience
+    from echo_stream.connectors.process.retrying import RetryPolicy
     from echo_stream.connectors.runner.consumption import OpenDeadLetters
 
 topic_option = option(
@@ -31,15 +31,15 @@ class DeadLetterOptions:
     dead_letters_total: int
     retry_timeout: float
 
-    def patience(self) -> "Patience":
+    def retries(self) -> "RetryPolicy":
         """Return how long a failing disk or topic is tried again."""
-        from echo_stream.connectors.process.retrying import Patience
+        from echo_stream.connectors.process.retrying import RetryPolicy
 
-        return Patience(self.retry_timeout)
+        return RetryPolicy(self.retry_timeout)
 
     def limits(self) -> "DeadLetterLimits":
         """Return how much is stored."""
-        from echo_stream.connectors.dead_letters.limits import DeadLetterLimits  # noqa: PLC0415
+        from echo_stream.connectors.dead_letters.limits import DeadLetterLimits
 
         return DeadLetterLimits(self.dead_letter_bytes, self.dead_letters_total)
 
@@ -61,7 +61,7 @@ class DeadLetterOptions:
             words = f" must be none of the topics that are read; got {self.dead_letter_topic!r}"
             raise ConfigError(SettingName("dead_letter_topic"), words)
         config = ProduceConfig(self.dead_letter_topic, servers, client=client)
-        return lambda stats: DeadLetterTopic(config, self.patience(), self.limits(), stats)
+        return lambda stats: DeadLetterTopic(config, self.retries(), self.limits(), stats)
 
 
 dead_letter_options = gathered(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from echo_stream.connectors.runner.monitor import RunMonitor
     from echo_stream.connectors.training.examiner import CurrentModelExaminer
     from echo_stream.connectors.training.hooks import Hooks
-    from echo_stream.run.runtime import Trainer
+    from echo_stream.run.retraining import Trainer
     from echo_stream.run.schedule import Every
 
 
@@ -152,8 +152,12 @@ class HookOptions:
     def hooks(self, state: Path, source: "SourceOptions", client: "ClientConfig") -> "Hooks":
         """Return what delivers new snapshots and models."""
         from echo_stream.connectors.kafka.sink import ProduceConfig
-        from echo_stream.connectors.training.hook_actions import command_hook, topic_hook
-        from echo_stream.connectors.training.hooks import Hook, Hooks
+        from echo_stream.connectors.training.hooks import (
+            Hook,
+            Hooks,
+            command_hook,
+            topic_hook,
+        )
 
         hooks: list[Hook] = []
         if self.on_snapshot is not None:

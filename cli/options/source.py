@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from echo_stream.connectors.kafka.client_config import ClientConfig
     from echo_stream.connectors.kafka.config import Start
     from echo_stream.connectors.kafka.decoding import OnTombstone
+    from echo_stream.connectors.kafka.group_source import GroupSource
     from echo_stream.run.report import RunStats
     from echo_stream.samples.source import Source
 
@@ -51,7 +52,7 @@ class SourceOptions:
 
     def opener(
         self, data: Path | None, client: "ClientConfig", *, notes: Path, max_text_bytes: int
-    ) -> "Callable[[RunStats], Source]":
+    ) -> "Callable[[RunStats], Source | GroupSource]":
         """Return what opens the source that the options name.
 
         Parameters
@@ -76,7 +77,6 @@ class SourceOptions:
             msg = "--topic needs --bootstrap-servers HOST:PORT"
             raise click.UsageError(msg)
         from echo_stream.connectors.kafka.config import KafkaConfig
-        from echo_stream.connectors.kafka.source import KafkaSource
 
         config = KafkaConfig(
             topics,
@@ -93,12 +93,14 @@ class SourceOptions:
             broker_timeout=self.broker_timeout,
             notes=notes,
         )
-        if self.group is None:
-            return lambda stats: KafkaSource(config, stats)
-        from echo_stream.connectors.kafka.membership import Membership
+        group = self.group
+        if group is None:
+            from echo_stream.connectors.kafka.source import KafkaSource
 
-        membership = Membership(self.group)
-        return lambda stats: KafkaSource(config, stats, membership)
+            return lambda stats: KafkaSource(config, stats)
+        from echo_stream.connectors.kafka.group_source import GroupSource
+
+        return lambda stats: GroupSource(config, group, stats)
 
     def _codec(self, max_text_bytes: int) -> "CodecConfig":
         """Return how messages are decoded."""

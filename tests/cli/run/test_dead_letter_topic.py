@@ -53,8 +53,15 @@ def test_poison_of_every_class(
     assert (result.exit_code, counts) == (0, (4 * len(POISON), len(POISON)))
     where = f"topic {dead_letters}" if kind == "topic" else state / "dead-letters"
     assert f"{len(POISON)} messages were invalid; they are in {where}" in result.stderr
-    kept = [dead_letter.sample for dead_letter in letters_of(broker, kind, state, dead_letters) if dead_letter.sample]
-    found = {dead_letter.origin and dead_letter.origin[:3]: (dead_letter.reason, dead_letter.value) for dead_letter in kept}
+    kept = [
+        dead_letter.sample
+        for dead_letter in letters_of(broker, kind, state, dead_letters)
+        if dead_letter.sample
+    ]
+    found = {
+        dead_letter.origin and dead_letter.origin[:3]: (dead_letter.reason, dead_letter.value)
+        for dead_letter in kept
+    }
     assert found == {(topic, 0, place): poison for topic, poison in topics.items()}
     assert newest_checkpoint(state)["position"] == {f"{topic}/0": 5 for topic in topics}
     # The next run begins behind them.

@@ -245,7 +245,9 @@ def test_bad_messages_are_kept_aside(broker: Broker, make_topic: MakeTopic, stat
     assert (result.exit_code, result.json()["n"], result.json()["rejected"]) == (0, 3, 3)
     assert f"3 messages were invalid; they are in {state / 'dead-letters'}" in result.stderr
     stored = dead_letters(state)
-    assert [dead_letter["value"] and base64.b64decode(dead_letter["value"]) for dead_letter in stored] == bad
+    assert [
+        dead_letter["value"] and base64.b64decode(dead_letter["value"]) for dead_letter in stored
+    ] == bad
     assert [dead_letter["origin"]["offset"] for dead_letter in stored] == [1, 3, 4]
     assert [dead_letter["reason"] for dead_letter in stored] == ["schema", "decode", "nonfinite"]
     # The next run begins behind them.
