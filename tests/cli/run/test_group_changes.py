@@ -103,7 +103,7 @@ def test_changes_reach_samples_in_the_segments_of_others(
 def check_status(topic: str, state: Path, n: int, ends: list[int]) -> None:
     """Check what `status` tells of a group of which all members have left."""
     status = run_command("status", "--state", state)
-    assert f"no member of group {topic} lives" in status.stderr
+    assert f"no member of group {topic} is active" in status.stderr
     found = status.json()
     assert (found["life"], found["n"], found["members"]) == ("ended", n, [])
     assert [each["position"] for each in found["partitions"].values()] == ends
