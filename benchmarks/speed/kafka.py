@@ -8,25 +8,30 @@ its own; the longest gaps between batches with checkpoints and without; and with
 """
 
 import contextlib
+import cProfile
 import json
 import multiprocessing
 import os
 import platform
+import pstats
 import statistics
 import tempfile
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
 import torch
 
 from benchmarks.command import call
-from benchmarks.speed.kafka_profile import profiles
-from benchmarks.speed.kafka_rates import Topic, polled, ran, settled
-from benchmarks.speed.kafka_stall import stalls
+from benchmarks.speed.kafka_rates import Topic, consumed_on, polled, ran, settled
+from echo_stream.run.config import RunConfig
 from echo_stream.run.runtime import BATCH_SAMPLES
+from echo_stream.run.schedule import Every
 from tests.support.kafka.broker import choose_broker
 
 SETTLED = 200_000  # messages counted before anything is measured
@@ -115,6 +120,83 @@ def compared(topic: Topic, state: Path, budget: int, repeats: int) -> dict[str, 
         "messages": topic.messages,
         **found,
         "share": round(statistics.median(shares), 3),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def profiles(topic: Topic, state: Path, budget: int, lines: int) -> dict[str, list[str]]:
+    """Return the dearest functions of the thread that counts and of the one that polls.
+
+    Each is profiled in a run of its own, which is slower for it. Seconds are of the
+    function itself, waiting for the other thread included.
+    """
+    profile = cProfile.Profile()
+    consumed_on(topic, state, budget, RunConfig(last_snapshot=False), on_begin=profile.enable)
+    profile.disable()
+    return {
+        "counts": dearest(profile, lines),
+        "polls": dearest(polling_profile(topic, state, budget), lines),
+    }
+
+
+def polling_profile(topic: Topic, state: Path, budget: int) -> cProfile.Profile:
+    """Profile the thread that polls, and no other."""
+    profile = cProfile.Profile()
+
+    def begin(_frame: FrameType, _event: str, _arg: object) -> None:
+        """Hand a thread that has just begun over to the profiler, if it is the one."""
+        if threading.current_thread().name == "echo-stream-poller":
+            profile.enable()
+
+    threading.setprofile(begin)
+    try:
+        ran(topic, state, budget)
+    finally:
+        threading.setprofile(None)
+    return profile
+
+
+def dearest(profile: cProfile.Profile, lines: int) -> list[str]:
+    """Return what functions spend themselves, dearest first: seconds, calls, place."""
+    stats = pstats.Stats(profile)
+    spent = sorted(
+        ((each[2], each[1], where) for where, each in stats.stats.items()),  # type: ignore[attr-defined]
+        reverse=True,
+    )
+    return [
+        f"{seconds:.3f} s, {calls} calls: {'/'.join(Path(file).parts[-2:])}:{line} {name}"
+        for seconds, calls, (file, line, name) in spent[:lines]
+    ]
+
+
+EVERY_S = 1.0
+
+
+def stalls(topic: Topic, state: Path, budget: int, repeats: int) -> dict[str, Any]:
+    """Return milliseconds between batches, of runs with checkpoints each second and without.
+
+    `freeze` is the longest that copying the state took on the run's own thread.
+    """
+    gaps: dict[str, list[float]] = {"with": [], "without": []}
+    typical, freezes, number = [], [], 0
+    for _ in range(repeats):
+        for name, every in (("with", Every(seconds=EVERY_S)), ("without", None)):
+            config = RunConfig(checkpoint_every=every, last_snapshot=False)
+            watch = consumed_on(topic, state, budget, config)
+            between = [1_000 * (later - earlier) for earlier, later in pairwise(watch.times)]
+            gaps[name].append(max(between))
+            if every is not None:
+                number += watch.report.checkpoints - 1
+                freezes.append(1_000 * watch.stats.max_checkpoint_stall_seconds)
+            else:
+                typical.append(statistics.median(between))
+    return {
+        "messages": topic.messages,
+        "checkpoints": number,
+        "freeze_ms": round(statistics.median(freezes), 1),
+        "freeze_max_ms": round(max(freezes), 1),
+        "longest_gap_ms": {name: round(statistics.median(each)) for name, each in gaps.items()},
+        "usual_gap_ms": round(statistics.median(typical)),
         "load": round(os.getloadavg()[0], 2),
     }
 

@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from benchmarks.data import cifar, files, load, svhn
-from benchmarks.data.cifar_versions import VERSIONS
+from benchmarks.data.cifar import VERSIONS
 from echo_stream._common.typing import Array
 from echo_stream.errors import SourceError
 
