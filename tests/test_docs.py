@@ -4,6 +4,7 @@ import pkgutil
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import click
@@ -146,6 +147,31 @@ def test_named_files_and_names_exist(document: Path) -> None:
             assert (ROOT / span).exists(), span
         if named := re.fullmatch(r"(echo_stream(?:\.\w+)+)(?:\(.*\))?", span):
             assert pkgutil.resolve_name(named[1]) is not None
+
+
+@cache
+def source() -> str:
+    """Return all code of the package, texts that go over several lines joined."""
+    folders = ("echo_stream", "connectors", "cli")
+    paths = (path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    return re.sub(r'"\n\s+f?"', "", "".join(path.read_text(encoding="utf-8") for path in paths))
+
+
+@pytest.mark.parametrize("document", PAGES, ids=name)
+def test_named_fields_exist(document: Path) -> None:
+    """Fields, columns and settings, all that have an underscore; metrics have their own test."""
+    named = {each for span in spans(document) for each in re.findall(r"^[a-z]+(?:_[a-z]+)+$", span)}
+    ours = {each for each in named if not each.startswith("echo_stream_")}
+    assert not [each for each in ours if not re.search(rf"\b(num_)?{each}\b", source())]
+
+
+def test_messages_of_refusals_are_quoted_as_they_are() -> None:
+    """What the page about resuming tells to look for is what a refusal says."""
+    page = (ROOT / "docs/how-to/resume-after-a-crash.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+) \|", page.split("| the line says |")[1], re.M)[1:]
+    assert len(rows) > 5
+    for part in (part for row in rows for part in re.split(r" ?…,?(?: but)? ?|, or ", row)):
+        assert part in source(), part
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
