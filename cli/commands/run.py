@@ -1,7 +1,7 @@
 """`echo-stream run`: the long-running consumer."""
 
 import signal
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,8 @@ import click
 from echo_stream.cli.command import Command
 from echo_stream.cli.options.client import client_options
 from echo_stream.cli.options.dead_letters import DeadLetterOptions, dead_letter_options
-from echo_stream.cli.options.http import HttpOptions, http_options, served
-from echo_stream.cli.options.parameters import DURATION, INTERVAL
+from echo_stream.cli.options.http import http_options, served
+from echo_stream.cli.options.parameters import DURATION, INTERVAL, SHARE
 from echo_stream.cli.options.retrain import (
     HookOptions,
     RetrainOptions,
@@ -26,7 +26,7 @@ from echo_stream.cli.options.shared import (
     option,
     state_option,
 )
-from echo_stream.cli.options.source import SourceOptions, source_options
+from echo_stream.cli.options.source import SourceOptions, codec_options, source_options
 from echo_stream.cli.options.train import ModelOptions, model_options
 from echo_stream.cli.output.logs import log_options
 from echo_stream.cli.output.output import emit, say, tell
@@ -36,42 +36,25 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from echo_stream.config import EngineConfig
+    from echo_stream.connectors.codecs import CodecConfig
+    from echo_stream.connectors.http import HttpConfig
     from echo_stream.connectors.kafka.client_config import ClientConfig
     from echo_stream.connectors.runner.monitor import RunMonitor
     from echo_stream.run.config import RunConfig
     from echo_stream.run.report import RunReport
-    from echo_stream.run.schedule import Every
 
 STOPPED_HOOKS_S = 5.0  # what hooks may still take after a stop; the next run does the rest
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScheduleOptions:
-    """When a run writes, and when it stops."""
+def _run_config(*, retrain_debounce: float | None, **others: Any) -> "RunConfig":
+    """Return when the run writes, trains and stops."""
+    from echo_stream.run.config import RunConfig
 
-    max_samples: int | None
-    checkpoint_every: "Every | None"
-    snapshot_every: "Every | None"
-    keep_snapshots: int | None
-    max_bad_share: float
-    bad_window: int
-    shutdown_budget: float | None
-
-    def run_config(self, retraining: RetrainOptions, engine: "EngineConfig") -> "RunConfig":
-        """Return the settings of the run."""
-        from echo_stream.run.config import RunConfig
-
-        return RunConfig(
-            **vars(self),
-            retrain_every=retraining.retrain_every,
-            retrain_on_turnover=retraining.retrain_on_turnover,
-            retrain_debounce=retraining.retrain_debounce or 0.0,
-            retrain_refreshed=retraining.trains_on_refreshed(engine),
-        )
+    return RunConfig(retrain_debounce=retrain_debounce or 0.0, **others)
 
 
-schedule_options = gathered(
-    "schedule", ScheduleOptions,
+run_config_options = gathered(
+    "run_config", _run_config,
     option("--max-samples", type=click.IntRange(1), help="Stop after this many samples."),
     option("--checkpoint-every", type=INTERVAL, default="30s",
            help="How often to write a checkpoint: samples such as 20000, a time such as 30s, or "
@@ -90,6 +73,14 @@ schedule_options = gathered(
     option("--shutdown-budget", type=DURATION, default="25s",
            help="Time from SIGTERM or SIGINT to the end of the process. If it is too short, the "
                 "last snapshot is not written."),
+    option("--retrain-every", type=INTERVAL, default="never",
+           help="How often to train --model on a new snapshot, in a process of its own: samples, "
+                "a time, or never."),
+    option("--retrain-on-turnover", type=SHARE, metavar="PERCENT",
+           help="Train when this share of a snapshot is new since the last training, such as 20%."),
+    option("--retrain-debounce", type=DURATION, default="1m",
+           help="How long to wait before a training for turnover or drift, so that one training "
+                "serves all reasons of that time."),
 )  # fmt: skip
 
 
@@ -108,31 +99,33 @@ class RunCommand(Command):
 @click.command(cls=RunCommand)
 @click.argument("data", type=click.Path(path_type=Path), required=False)
 @source_options
+@codec_options
 @client_options
 @state_option
 @engine_options
-@schedule_options
+@run_config_options
 @dead_letter_options
 @retrain_options
 @hook_options
 @model_options
-@http_options
+@http_options()
 @log_options
 def run(
     *,
     data: Path | None,
     source: SourceOptions,
+    codec: "CodecConfig",
     client: "ClientConfig",
     state: Path | None,
     engine_config: "EngineConfig",
     generation: Path | None,
     device: str,
-    schedule: ScheduleOptions,
+    run_config: "RunConfig",
     dead_letters: DeadLetterOptions,
     retraining: RetrainOptions,
     hooks: HookOptions,
     model: ModelOptions,
-    http: HttpOptions,
+    http: "HttpConfig | None",
 ) -> None:
     """Read Kafka topics and keep a coreset of them in a state folder.
 
@@ -147,9 +140,8 @@ def run(
       echo-stream run --bootstrap-servers localhost:9092 --topic events --state DIR --budget 300
     """
     folder = needed_state(state)
-    open_source = source.opener(
-        data, client, notes=folder / "decoding", max_text_bytes=engine_config.max_text_bytes
-    )
+    codec = replace(codec, max_text_bytes=engine_config.max_text_bytes)
+    open_source = source.opener(data, codec, client, folder / "decoding")
     from echo_stream.connectors.app.consumer import consume
     from echo_stream.connectors.files.intake import FirstLook
     from echo_stream.connectors.runner.consumption import Consumption, Group
@@ -158,12 +150,11 @@ def run(
     group = None if source.group is None else Group(source.group, source.until_end)
     if group is not None:
         _refuse_in_group(data, engine_config)
-    http_config = http.config()
     examiner = retraining.examiner(folder, model)
     with (
         hooks.hooks(folder, source, client) as told,
-        watched(schedule.max_samples) as monitor,
-        served(http_config, lambda: _routers(monitor, folder, engine_config), monitor.http),
+        watched(run_config.max_samples) as monitor,
+        served(http, lambda: _routers(monitor, folder, engine_config), monitor.http),
     ):
         monitor.first_look = FirstLook(tell)
         if examiner is not None:
@@ -172,11 +163,13 @@ def run(
             lambda: open_source(monitor.stats),
             state=folder,
             engine_config=replace(engine_config, holdout=retraining.holdout),
-            run_config=schedule.run_config(retraining, engine_config),
+            run_config=replace(
+                run_config, retrain_refreshed=retraining.is_refreshed(engine_config.preset)
+            ),
             group=group,
             generation=generation,
             device=device,
-            trainer=retraining.trainer(folder, model, monitor, examiner),
+            trainer=retraining.trainer(folder, model, run_config, monitor, examiner),
             examiner=examiner,
             monitor=monitor,
             open_dead_letters=open_dead_letters,

@@ -2,11 +2,12 @@
 
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from echo_stream.cli.command import Command
-from echo_stream.cli.options.http import HttpOptions, http_options, served
+from echo_stream.cli.options.http import http_options, served
 from echo_stream.cli.options.shared import (
     features_option,
     needed_state,
@@ -14,25 +15,26 @@ from echo_stream.cli.options.shared import (
 )
 from echo_stream.cli.output.logs import log_options
 
-DEFAULT_ADDRESS = "127.0.0.1:8080"
+if TYPE_CHECKING:
+    from echo_stream.connectors.http import HttpConfig
 
 
 @click.command(cls=Command)
 @state_option
-@http_options
+@http_options("127.0.0.1:8080")
 @features_option
 @log_options
 def serve(
     *,
     state: Path | None,
-    http: HttpOptions,
+    http: "HttpConfig",
     features: str | None,
 ) -> None:
     """Serve the snapshots of a state over HTTP, with a web page that shows them.
 
-    The address is 127.0.0.1:8080, or that of --http. A run over the state may be active; `run
-    --http` serves the same itself. If the state was begun with --features, give the same here, to
-    be told why a sample is in the coreset. SIGTERM and SIGINT stop the server.
+    A run over the state may be active; `run --http` serves the same itself. If the state was begun
+    with --features, give the same here, to be told why a sample is in the coreset. SIGTERM and
+    SIGINT stop the server.
 
     \b
     Example:
@@ -43,12 +45,11 @@ def serve(
     from echo_stream.connectors.storage.snapshots import check_state
 
     check_state(folder)
-    config = http.config(DEFAULT_ADDRESS)
     signals = {signal.SIGTERM, signal.SIGINT}
     # Before any thread is started, so that the threads do not take them either.
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
-        with served(config, lambda: state_routers(folder, features=features)):
+        with served(http, lambda: state_routers(folder, features=features)):
             signal.sigwait(signals)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from echo_stream.cli.options.environment import secret
-from echo_stream.cli.options.shared import gathered, option
+from echo_stream.cli.options.shared import Decorator, gathered, option
 from echo_stream.cli.output.output import say
 
 if TYPE_CHECKING:
@@ -24,30 +23,24 @@ token_file_option = option(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class HttpOptions:
-    """Where the HTTP app listens, and for whom."""
-
-    http: str | None
-    http_token_file: Path | None
-
-    def config(self, default: str | None = None) -> "HttpConfig | None":
-        """Return the configuration of the app; None where HTTP is off."""
-        address = self.http or default
-        if address is None:
-            return None
-        from echo_stream.connectors.http import HttpConfig
-
-        return HttpConfig.parse(address, secret("http_token", self.http_token_file))
+def http_options(default: str | None = None) -> Decorator[Any]:
+    """Return the decorator that gives a command the configuration of its HTTP app, or None."""
+    return gathered(
+        "http", _http_config,
+        option("--http", metavar="HOST:PORT", default=default,
+               help="Serve snapshots, a web page and metrics at this address. An address beyond "
+                    "loopback needs a token."),
+        token_file_option,
+    )  # fmt: skip
 
 
-http_options = gathered(
-    "http", HttpOptions,
-    option("--http", metavar="HOST:PORT",
-           help="Serve snapshots, a web page and metrics at this address. An address beyond "
-                "loopback needs a token."),
-    token_file_option,
-)  # fmt: skip
+def _http_config(*, http: str | None, http_token_file: Path | None) -> "HttpConfig | None":
+    """Return the configuration of the app; None where HTTP is off."""
+    if http is None:
+        return None
+    from echo_stream.connectors.http import HttpConfig
+
+    return HttpConfig.parse(http, secret("http_token", http_token_file))
 
 
 @contextmanager

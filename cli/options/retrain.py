@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echo_stream.cli.command import name_settings
-from echo_stream.cli.options.parameters import DURATION, INTERVAL, SHARE, SIZE
+from echo_stream.cli.options.parameters import DURATION, SIZE
 from echo_stream.cli.options.settings import settings_file
 from echo_stream.cli.options.shared import gathered, option
 from echo_stream.cli.options.train import ModelOptions, check_training
@@ -16,23 +16,19 @@ from echo_stream.errors import ConfigError
 
 if TYPE_CHECKING:
     from echo_stream.cli.options.source import SourceOptions
-    from echo_stream.config import EngineConfig
     from echo_stream.connectors.kafka.client_config import ClientConfig
     from echo_stream.connectors.runner.monitor import RunMonitor
     from echo_stream.connectors.training.examiner import CurrentModelExaminer
     from echo_stream.connectors.training.hooks import Hooks
+    from echo_stream.run.config import RunConfig
     from echo_stream.run.retraining import Trainer
-    from echo_stream.run.schedule import Every
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetrainOptions:
-    """When a run trains a model on its newest snapshot, and what that may take."""
+    """How a run trains models on its snapshots, and how it tests them."""
 
-    retrain_every: "Every | None"
-    retrain_on_turnover: float | None
     retrain_on_drift: bool
-    retrain_debounce: float | None
     retrain_refreshed: bool | None
     retrain_timeout: float | None
     retrain_memory: int | None
@@ -41,10 +37,9 @@ class RetrainOptions:
     holdout: float
     evaluate: bool
 
-    def trains_on_refreshed(self, config: "EngineConfig") -> bool:
-        """Tell whether models are trained on the coreset in new cells."""
-        asked = self.retrain_refreshed
-        return config.preset != "paper" if asked is None else asked
+    def is_refreshed(self, preset: str) -> bool:
+        """Tell whether models are trained on the refreshed coreset."""
+        return preset != "paper" if self.retrain_refreshed is None else self.retrain_refreshed
 
     def examiner(self, state: Path, model: ModelOptions) -> "CurrentModelExaminer | None":
         """Return what tests samples on the current model, if the options ask for it."""
@@ -58,11 +53,12 @@ class RetrainOptions:
         self,
         state: Path,
         model: ModelOptions,
+        config: "RunConfig",
         monitor: "RunMonitor",
         examiner: "CurrentModelExaminer | None",
     ) -> "Trainer | None":
         """Return what trains a model on each snapshot that is due for it; None if none ever is."""
-        if not (self.retrain_every or self.retrain_on_turnover or self.retrain_on_drift):
+        if not (config.retrain_every or config.retrain_on_turnover or self.retrain_on_drift):
             return None
         from echo_stream.connectors.process.child_limits import Limits
         from echo_stream.connectors.training.trainer import ChildTrainer
@@ -110,17 +106,9 @@ class RetrainOptions:
 
 retrain_options = gathered(
     "retraining", RetrainOptions,
-    option("--retrain-every", type=INTERVAL, default="never",
-           help="How often to train --model on a new snapshot, in a process of its own: samples, "
-                "a time, or never."),
-    option("--retrain-on-turnover", type=SHARE, metavar="PERCENT",
-           help="Train when this share of a snapshot is new since the last training, such as 20%."),
     option("--retrain-on-drift", is_flag=True,
            help="Train when the errors of the current model rise. Without labels, when distances "
                 "rise."),
-    option("--retrain-debounce", type=DURATION, default="1m",
-           help="How long to wait before a training for turnover or drift, so that one training "
-                "serves all reasons of that time."),
     option("--retrain-refreshed/--no-retrain-refreshed", default=None, show_default=False,
            help="Train on the refreshed coreset, whose cells are trained on stored samples for "
                 "each training. The cells of the stream stay. Default: on, but off with --preset "

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -38,20 +38,13 @@ class SourceOptions:
     on_tombstone: "OnTombstone"
     group: str | None
     until_end: bool
-    message_format: "Format | Literal['auto']"
-    dtype: str | None
-    shape: tuple[int, ...] | None
-    codec: str | None
-    max_message_bytes: int
-    max_elements: int
-    max_pixels: int
     max_batch_bytes: int
     queue_bytes: int
     queue_records: int
     broker_timeout: float | None
 
     def opener(
-        self, data: Path | None, client: "ClientConfig", *, notes: Path, max_text_bytes: int
+        self, data: Path | None, codec: "CodecConfig", client: "ClientConfig", notes: Path
     ) -> "Callable[[RunStats], Source | GroupSource]":
         """Return what opens the source that the options name.
 
@@ -59,10 +52,10 @@ class SourceOptions:
         ----------
         data : Path or None
             A file or folder to read instead of topics.
+        codec : CodecConfig
         client : ClientConfig
         notes : Path
             Folder of the decoding process's notes.
-        max_text_bytes : int
         """
         # Topics that are set for all commands give way to DATA, which is asked for here.
         topics = self.topics if data is None or is_flag("topics") else ()
@@ -72,7 +65,7 @@ class SourceOptions:
         if data is not None:
             from echo_stream.connectors.files.data_files import file_source
 
-            return lambda _: file_source(data, max_text_bytes=max_text_bytes)
+            return lambda _: file_source(data, max_text_bytes=codec.max_text_bytes)
         if self.bootstrap_servers is None:
             msg = "--topic needs --bootstrap-servers HOST:PORT"
             raise click.UsageError(msg)
@@ -81,7 +74,7 @@ class SourceOptions:
         config = KafkaConfig(
             topics,
             self.bootstrap_servers,
-            self._codec(max_text_bytes),
+            codec,
             self.start,
             until_end=self.until_end,
             on_tombstone=self.on_tombstone,
@@ -102,21 +95,6 @@ class SourceOptions:
 
         return lambda stats: GroupSource(config, group, stats)
 
-    def _codec(self, max_text_bytes: int) -> "CodecConfig":
-        """Return how messages are decoded."""
-        from echo_stream.connectors.codecs import CodecConfig, load_codec
-
-        return CodecConfig(
-            self.message_format,
-            self.dtype,
-            self.shape,
-            max_bytes=self.max_message_bytes,
-            max_elements=self.max_elements,
-            max_pixels=self.max_pixels,
-            max_text_bytes=max_text_bytes,
-            codec=None if self.codec is None else load_codec(self.codec),
-        )
-
 
 source_options = gathered(
     "source", SourceOptions,
@@ -135,6 +113,35 @@ source_options = gathered(
     option("--group", metavar="NAME",
            help="Name of a consumer group. Its processes share the topics and the state."),
     option("--until-end", is_flag=True, help="Stop where the topics ended when the run began."),
+    option("--max-batch-bytes", type=click.IntRange(1), default=64 * 1024**2,
+           help="Reject batches of messages that are larger after decompression, each as one "
+                "dead letter."),
+    option("--queue-bytes", type=click.IntRange(1), default=64 * 1024**2,
+           help="Pause fetching while this many bytes of messages wait to be counted."),
+    option("--queue-records", type=click.IntRange(1), default=50_000,
+           help="Pause fetching while this many messages wait to be counted."),
+    option("--broker-timeout", type=DURATION, default="5m",
+           help="Stop with a checkpoint and exit code 3 when no broker has answered for so long. "
+                "With never, keep waiting."),
+)  # fmt: skip
+
+
+def _codec(
+    *,
+    message_format: "Format | Literal['auto']",
+    max_message_bytes: int,
+    codec: str | None,
+    **others: Any,
+) -> "CodecConfig":
+    """Return how messages are decoded."""
+    from echo_stream.connectors.codecs import CodecConfig, load_codec
+
+    loaded = None if codec is None else load_codec(codec)
+    return CodecConfig(message_format, max_bytes=max_message_bytes, codec=loaded, **others)
+
+
+codec_options = gathered(
+    "codec", _codec,
     option("--message-format", default="auto",
            type=click.Choice(["auto", "npy", "raw", "json", "arrow", "image"]),
            help="Format of messages without a content-type header."),
@@ -152,14 +159,4 @@ source_options = gathered(
            help="Reject messages whose samples have more values in total."),
     option("--max-pixels", type=click.IntRange(1), default=16_777_216,
            help="Reject images with more pixels."),
-    option("--max-batch-bytes", type=click.IntRange(1), default=64 * 1024**2,
-           help="Reject batches of messages that are larger after decompression, each as one "
-                "dead letter."),
-    option("--queue-bytes", type=click.IntRange(1), default=64 * 1024**2,
-           help="Pause fetching while this many bytes of messages wait to be counted."),
-    option("--queue-records", type=click.IntRange(1), default=50_000,
-           help="Pause fetching while this many messages wait to be counted."),
-    option("--broker-timeout", type=DURATION, default="5m",
-           help="Stop with a checkpoint and exit code 3 when no broker has answered for so long. "
-                "With never, keep waiting."),
 )  # fmt: skip
