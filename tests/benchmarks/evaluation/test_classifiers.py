@@ -81,6 +81,7 @@ PLAIN: dict[str, Any] = {"structure_weight": 0.0, "sample_weights": "none", "max
 STRUCTURAL: dict[str, Any] = PLAIN | {"structure_weight": 0.5}
 
 
+@pytest.mark.slow
 def test_a_network_is_trained_as_its_recipe_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """Like one that is trained by itself with these settings; and no two recipes are alike."""
     data, weights = replace(noisy(), model="mlp"), np.geomspace(1, 1e3, 40)

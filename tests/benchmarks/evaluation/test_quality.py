@@ -91,6 +91,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(plan: Path, tmp_path: Path) -> None:
     """What has a line is not run again; in the end each trial has one, and no worker is left."""
     out = tmp_path / "results.jsonl"

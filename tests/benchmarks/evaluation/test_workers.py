@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 import torch
 from threadpoolctl import threadpool_info
 
@@ -17,6 +18,7 @@ def threads_after_choosing() -> tuple[int, set[int]]:
     return torch.get_num_threads(), {library["num_threads"] for library in threadpool_info()}
 
 
+@pytest.mark.slow
 def test_a_process_has_one_thread_whatever_it_loads() -> None:
     """Numba, which comes with a selector, would give torch a thread for each core."""
     before = dict(os.environ)

@@ -65,6 +65,7 @@ def test_trainer_that_fails_hurts_nobody(
     assert not list((tmp_path / "state").glob("models/*/metrics.json"))
 
 
+@pytest.mark.slow
 def test_model_is_kept_fresh_judged_and_tested(data: Path, tmp_path: Path) -> None:
     """All of it together: a hook hears of models, and the second run tests the current one."""
     hook = tmp_path / "hook.py"
@@ -96,6 +97,7 @@ STREAM = ("--latent", "identity", "--budget", 12, "--warmup", 50)
 OFTEN = ("--retrain-every", 2_500, "--model", "mlp", "--train-steps", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flag", "is_refreshed"), [((), True), (("--no-retrain-refreshed",), False)]
 )
@@ -157,6 +159,7 @@ def test_wrong_options_are_refused_at_once(
     assert not Path("state").exists()
 
 
+@pytest.mark.slow
 def test_settings_may_come_from_a_file(data: Path, tmp_path: Path) -> None:
     """As for every option of run."""
     (tmp_path / "echo.toml").write_text(
@@ -168,6 +171,7 @@ def test_settings_may_come_from_a_file(data: Path, tmp_path: Path) -> None:
     assert report["retrainings"] == 1
 
 
+@pytest.mark.slow
 def test_a_regression_is_kept_fresh_too(data: Path, tmp_path: Path) -> None:
     """What it is comes from the settings of train; what is said of it names no accuracy."""
     (tmp_path / "echo.toml").write_text('[train]\ntask = "regression"\n')

@@ -49,6 +49,7 @@ def test_file_that_has_been_read_brings_nothing_new(data: Path, state: Path) -> 
     assert second["snapshots"] == first["snapshots"] == units(state / "snapshots")
 
 
+@pytest.mark.slow
 def test_parts_make_the_coreset_of_the_whole(tmp_path: Path, data: Path, state: Path) -> None:
     """Stopped and resumed, a stream ends in the very snapshot of a build."""
     built = answer("build", data, "--out", tmp_path / "built", *TINY)
@@ -101,6 +102,7 @@ def test_warm_up_outlives_a_restart(data: Path, state: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_provisional_snapshot_changes_nothing(tmp_path: Path, data: Path, state: Path) -> None:
     """A warm-up that was stopped ends in the snapshot of one that was not."""
     words = ["run", data, *TINY, "--warmup", 150]
@@ -137,6 +139,7 @@ def test_generation_of_another_state_is_refused(tmp_path: Path, data: Path, stat
     assert content(state) == before
 
 
+@pytest.mark.slow
 def test_retraining_beside_the_stream(data: Path, state: Path) -> None:
     """A child trains on a snapshot meanwhile, and then on the newest that has become due."""
     result = run_command(
@@ -152,6 +155,7 @@ def test_retraining_beside_the_stream(data: Path, state: Path) -> None:
     assert [model["test_samples"] for model in models] == [N, N]
 
 
+@pytest.mark.slow
 def test_retraining_that_fails_is_only_told(data: Path, state: Path) -> None:
     """The stream goes on when its model cannot be trained."""
     result = run_command(

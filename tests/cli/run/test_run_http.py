@@ -87,6 +87,7 @@ def test_other_addresses_need_a_token(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "not both" in refusal(*words, "--http-token-file", secret, exit_code=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o622, 0o600, 0o440])
 def test_a_token_that_others_can_read_is_told(mode: int, tmp_path: Path) -> None:
     """It is taken, as the owner may want it so, and the line says what to do."""

@@ -81,6 +81,7 @@ def hung(words: list[object], budget: str) -> Iterator["subprocess.Popen[str]"]:
     Path("slow").unlink()
 
 
+@pytest.mark.slow
 def test_snapshot_is_given_up_when_time_is_short() -> None:
     """The checkpoint is there, the exit code is 0, and the next run takes the snapshot."""
     words = hanging_run(N, "snapshots")
@@ -96,6 +97,7 @@ def test_snapshot_is_given_up_when_time_is_short() -> None:
     assert len(answer(*words)["snapshots"]) == 1
 
 
+@pytest.mark.slow
 def test_snapshot_that_is_given_up_does_not_hold_up_an_error() -> None:
     """A source that fails while a run stops ends the process all the same, with its exit code."""
     words = [*hanging_run(MANY, "errors"), "--snapshot-every", "1ms", "--checkpoint-every", 100]
@@ -107,6 +109,7 @@ def test_snapshot_that_is_given_up_does_not_hold_up_an_error() -> None:
     assert 100 < newest_checkpoint(Path("state"))["n"] < MANY
 
 
+@pytest.mark.slow
 def test_shutdown_is_cut_off_at_the_end_of_its_budget() -> None:
     """It ends well all the same: what was not checkpointed is counted again."""
     words = hanging_run(MANY)
@@ -122,6 +125,7 @@ def test_shutdown_is_cut_off_at_the_end_of_its_budget() -> None:
     assert answer(*words)["n"] == MANY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("second", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_second_signal_ends_the_process_at_once(second: signal.Signals, exit_code: int) -> None:
     """With the exit code of a process that it has ended, and nothing lost."""
@@ -135,6 +139,7 @@ def test_second_signal_ends_the_process_at_once(second: signal.Signals, exit_cod
     assert answer(*words)["n"] == MANY
 
 
+@pytest.mark.slow
 def test_sigusr1_while_a_run_is_set_up_does_not_end_it() -> None:
     """Whoever asks every process for a snapshot may meet one that has just been started."""
     asks = (

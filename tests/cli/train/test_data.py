@@ -44,6 +44,7 @@ def write(request: pytest.FixtureRequest) -> Callable[[Path], Path]:
     return chosen
 
 
+@pytest.mark.slow
 def test_build_makes_the_same_coreset(tmp_path: Path, write: Callable[[Path], Path]) -> None:
     """The snapshot of every kind of data is that of the archive, bit for bit."""
     words = ("--out", tmp_path / "expected", *TINY)
@@ -52,6 +53,7 @@ def test_build_makes_the_same_coreset(tmp_path: Path, write: Callable[[Path], Pa
     assert (built["id"], built["n"]) == (expected["id"], N)
 
 
+@pytest.mark.slow
 def test_run_goes_on_where_it_left_off(tmp_path: Path, write: Callable[[Path], Path]) -> None:
     """Stopped and resumed, the stream ends in the snapshot of a build."""
     data, state = write(tmp_path), tmp_path / "state"

@@ -27,6 +27,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_data(tmp_path / "data.npz")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["spread", "Mean"])
 def test_build_and_run_measure_by_features(name: str) -> None:
     """A generation that was built with them serves a stream, which goes on with them."""

@@ -62,6 +62,7 @@ def killed(killed_once: Path, tmp_path: Path) -> Path:
     return shutil.copytree(killed_once, tmp_path / "killed")
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_weights(state: Path, killed: Path) -> None:
     """SIGKILL in the middle costs nothing: weights, losses and counts are the same."""
     assert list(killed.glob("[!.]*")) == []
