@@ -68,7 +68,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(state: Path, killed: Path
     assert list(killed.glob("[!.]*")) == []
     words = ("train", "--state", state, *RECIPE)
     resumed = run_command(*words, *OFTEN, "--out", killed)
-    assert "of an interrupted training" in resumed.stderr
+    assert "an interrupted training" in resumed.stderr
     undisturbed = answer(*words, "--out", killed.parent / "whole")
     assert trained(resumed.json()) == trained(undisturbed)
     assert states(killed) == []
