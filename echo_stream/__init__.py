@@ -1,7 +1,7 @@
-"""Keep a small, trustworthy training set out of an endless stream.
+"""Keep a small, representative training set of an endless stream.
 
-The names below are resolved when they are first used: importing torch takes over a
-second, and `echo-stream --help` must not.
+The public names are imported on first use: importing torch takes over a second, and
+`echo-stream --help` must not.
 """
 
 import importlib
@@ -38,7 +38,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for."""
+    """Import a public name on first use."""
     if name not in _MODULES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

@@ -52,10 +52,10 @@ class EngineConfig:
         Share of the budget that goes to support, 0 to 1/2, under `default`: round r of
         support gives a slot to each cell, for its r-th farthest sample not in the core.
     balance : "none" or "class"
-        Whether the budget is split by class: the label a sample comes with is then a part of
-        its cell, samples without one are a class of their own, and each class gets as many
-        slots as the others, or all its samples. It needs a codebook. Default: none, and
-        labels choose nothing.
+        Whether the budget is split by class: the label that a sample arrives with is then part
+        of its cell, samples without a label form a class, and each class gets as many slots
+        as the others, or all its samples. It needs a codebook. Default: none, and labels do
+        not affect the selection.
     encoder : "linear" or "mlp"
         D -> d, or D -> 128 -> d with ReLU.
     objective : "profile" or "pairwise"
@@ -68,23 +68,25 @@ class EngineConfig:
     standardise : bool
         Whether each feature is centred and scaled by its training mean and deviation.
     warmup : int
-        Samples of a stream that are held back to train the generation on.
+        Samples of a stream that are buffered to train the generation on.
     expected_n : int or None
-        Samples that a stream is expected to bring: sets the grid's resolution.
+        Expected number of samples of the stream: sets the grid's resolution.
     features : str or None
-        Name of what makes the vectors that are measured; None: samples as they are.
+        Name of the function that maps samples to the vectors that are measured; None: samples
+        are measured as they are.
     auto_regenerate : bool
-        Whether a stream that trained its own generation trains another from kept samples
-        when it has drifted from its warm-up. Default: yes, and no under `paper`.
+        Whether a stream that trained its own generation trains another from retained samples
+        when it drifts away from the warm-up. Default: yes; no under `paper`.
     on_duplicate : "count" or "replace"
-        What a sample does to those of the same id that are held: it counts beside them, or
-        they are taken out first, exactly. One that was counted but is not held stays counted.
+        What happens when a sample arrives whose id is retained already: it is counted as
+        another sample, or it replaces the retained ones, which are subtracted exactly. A
+        sample that was counted and dropped stays counted.
     holdout : float
-        Share of a stream's ids, 0 to 1/2, chosen by hash, whose samples are kept apart to test
+        Share of a stream's ids, 0 to 1/2, chosen by hash, whose samples are held out to test
         models on: they are never counted, and never in the coreset.
     max_text_bytes : int
-        Bytes in UTF-8 that an id, or a label that is text, has at most. Samples of longer ones
-        are refused: the bound on memory is the larger, the longer they may be.
+        Maximum length of an id, or of a label that is text, in bytes of UTF-8. Samples with
+        longer ones are refused: the bound on memory grows with it.
     seed : int
         Fixes the encoder's initial weights, its batches and the reservoir.
 
@@ -225,7 +227,7 @@ _CHOICES = {
 
 
 def _check_share(name: str, value: object) -> None:
-    """Refuse what is no share, or more than a half."""
+    """Refuse a value that is not a number from 0 to 1/2."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise ConfigError(SettingName(name), f" must be a number; got {value!r}")
     if not 0 <= value <= MAX_SHARE:
@@ -233,13 +235,13 @@ def _check_share(name: str, value: object) -> None:
 
 
 def _check_bool(name: str, value: object) -> None:
-    """Refuse what is no truth value; a word such as "no" would count as true."""
+    """Refuse a value that is not a boolean; a word such as "no" would count as true."""
     if not isinstance(value, bool):
         raise ConfigError(SettingName(name), f" must be True or False; got {value!r}")
 
 
 def _check_at_least(name: str, value: object, lowest: int) -> None:
-    """Refuse a number that is no integer or too small."""
+    """Refuse a value that is not an integer, or too small."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise ConfigError(SettingName(name), f" must be an integer; got {value!r}")
     if value < lowest:
@@ -247,6 +249,6 @@ def _check_at_least(name: str, value: object, lowest: int) -> None:
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Refuse a word that is not one of the choices."""
+    """Refuse a value that is not one of the choices."""
     if value not in choices:
         raise ConfigError(SettingName(name), f" must be one of {', '.join(choices)}; got {value!r}")

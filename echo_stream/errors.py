@@ -55,7 +55,7 @@ class DataError(EchoStreamError, ValueError):
 
 
 class DataTypeError(DataError, TypeError):
-    """Report samples that are no array of numbers: sparse, text, objects, complex numbers."""
+    """Report samples that are not an array of numbers: sparse, text, objects, complex numbers."""
 
 
 class ShapeError(DataError):
@@ -63,11 +63,11 @@ class ShapeError(DataError):
 
 
 class FeatureError(DataError):
-    """Report samples of which the user's features fail, or give what is no vector each."""
+    """Report samples for which the user's features fail, or do not return one vector each."""
 
 
 class SourceError(EchoStreamError, OSError):
-    """Report a file, broker or topic that is not there or does not answer."""
+    """Report a file, broker or topic that is missing or does not answer."""
 
 
 class InfrastructureError(EchoStreamError, OSError):
@@ -75,7 +75,7 @@ class InfrastructureError(EchoStreamError, OSError):
 
 
 class BadMessagesError(EchoStreamError):
-    """Report a stream of which too much is no samples."""
+    """Report a stream with too many invalid messages."""
 
 
 class StateError(EchoStreamError):
@@ -83,11 +83,11 @@ class StateError(EchoStreamError):
 
 
 class FencedError(StateError):
-    """Report that a process would write of partitions that another one has taken over."""
+    """Report that another process has taken over the partitions of this one."""
 
 
 class PositionError(StateError):
-    """Report a position that its source does not have any more, or one that went back."""
+    """Report a position that its source no longer has, or one that went back."""
 
 
 class SnapshotError(StateError):
@@ -110,5 +110,5 @@ class TrainingError(EchoStreamError, RuntimeError):
 
 
 def first_line(err: BaseException) -> str:
-    """Return what an exception says, in one line, to be quoted in another message."""
+    """Return the first line of an exception's message, to quote it in another message."""
     return (str(err).strip().splitlines() or [type(err).__name__])[0]

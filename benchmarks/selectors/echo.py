@@ -14,7 +14,7 @@ from echo_stream import EchoCoreset
 from echo_stream._common.device import resolve_device
 from echo_stream._common.typing import Array, FloatArray, IntArray
 from echo_stream.config import EngineConfig
-from echo_stream.coreset.dealing import row_weights
+from echo_stream.coreset.allocation import row_weights
 from echo_stream.coreset.rows import Role
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.generation.generation import Generation, train_generation

@@ -10,7 +10,7 @@ import torch
 from echo_stream._common.hashes import hash_ids
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray
 from echo_stream.config import EngineConfig
-from echo_stream.coreset.dealing import deal_slots, order_cells
+from echo_stream.coreset.allocation import allocate_slots, order_cells
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.generation.generation import Generation
 from echo_stream.generation.preprocessing import row_chunks
@@ -32,7 +32,9 @@ def batch_choice(generation: Generation, config: EngineConfig, x: Array) -> set[
     np.add.at(sums, positions, latent)
     degrees = _degrees(generation, occupied, witnesses, sums / counts[:, None])
     order = order_cells(degrees, counts)
-    taken = np.bincount(deal_slots(counts, order, config.core_slots)[0], minlength=len(occupied))
+    taken = np.bincount(
+        allocate_slots(counts, order, config.core_slots)[0], minlength=len(occupied)
+    )
     rows_of = np.split(np.argsort(positions, kind="stable"), np.cumsum(counts)[:-1])
     chosen: set[Row] = set()
     for key, rows, number in zip(occupied.tolist(), rows_of, taken.tolist(), strict=True):
@@ -60,8 +62,8 @@ def _located(generation: Generation, x: Array) -> tuple[FloatArray, IntArray, Wi
     for part in row_chunks(x):
         latent = generation.latent(generation.preprocess(part))
         located = generation.partition.locate(latent)
-        if located.runners_up is not None:
-            witnesses.update(located.keys, located.runners_up)
+        if located.second_nearest is not None:
+            witnesses.update(located.keys, located.second_nearest)
         latents.append(latent)
         keys.append(located.keys)
     return torch.cat(latents).numpy(), torch.cat(keys).numpy(), witnesses

@@ -21,11 +21,11 @@ from benchmarks.data import DataSet, load
 from benchmarks.evaluation.classifiers import logistic_labels
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream._common.typing import Array
+from echo_stream.engine.drift import Drift, DriftDetector
 from echo_stream.generation.generation import train_generation
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
-from echo_stream.sketch.drift import Drift, Watch
 from echo_stream.sketch.sketch import BLOCK_SIZE, Sketch
 
 BUDGET = 77
@@ -207,21 +207,21 @@ def power(dim: int, share: float, radii: float, seeds: int) -> dict[str, Any]:
 
 def looked(x: Array, budget: int, seed: int, looks: tuple[int, ...]) -> list[Drift]:
     """Return what the detector finds each time that N has doubled."""
-    sketch, watch = watched(x, budget, seed)
+    sketch, detector = watched(x, budget, seed)
     found, samples = [], as_samples(x)
     for n in looks:
         sketch.update(samples[sketch.n : n])
-        seen = (sketch.n, sketch.reservoir.members, sketch.generation.partition)
-        found.append(watch.drift(*seen))
-        watch = watch.looked(*seen)
+        found.append(detector.drift(sketch))
+        detector = detector.after_check(sketch)
     return found
 
 
-def watched(x: Array, budget: int, seed: int) -> tuple[Sketch, Watch]:
-    """Return an empty sketch of a generation trained on the warm-up, and its watch."""
+def watched(x: Array, budget: int, seed: int) -> tuple[Sketch, DriftDetector]:
+    """Return an empty sketch of a generation trained on the warm-up, and its detector."""
     config, device = EngineConfig(budget=budget, seed=seed), torch.device("cpu")
     generation = train_generation(x[:WARMUP], config, expected_n=WARMUP, device=device)
-    return Sketch(generation, config, device), Watch.begin(generation, x[:WARMUP], seed=seed)
+    detector = DriftDetector.fit(generation, x[:WARMUP], seed=seed)
+    return Sketch(generation, config, device), detector
 
 
 if __name__ == "__main__":

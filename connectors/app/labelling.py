@@ -21,7 +21,7 @@ from echo_stream.connectors.storage.units import check_free
 from echo_stream.coreset.building import with_labels
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.errors import DataError
-from echo_stream.sketch.late_labels import late_labels
+from echo_stream.sketch.late_labels import checked_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def label_snapshot(state: Path | None, name: str, labels: Path, out: Path) -> La
 def _labelled(unit: Path, pairs: Sequence[tuple[str, Label]]) -> tuple[Snapshot, int]:
     """Return a snapshot with labels, and how many of them are of samples that it has."""
     names, labels = [name for name, _ in pairs], [label for _, label in pairs]
-    return with_labels(read_snapshot(unit), late_labels(names, labels))
+    return with_labels(read_snapshot(unit), checked_labels(names, labels))
 
 
 COLUMNS = ("id", "label")

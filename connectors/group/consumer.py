@@ -30,7 +30,7 @@ from echo_stream.run.config import RunConfig
 from echo_stream.run.report import RunReport
 from echo_stream.run.retraining import Retraining, RetrainTrigger
 from echo_stream.run.runtime import Run
-from echo_stream.samples.source import passed_over
+from echo_stream.samples.source import skipped_between
 
 logger = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ class GroupMember:
             self._config, generation=generation, device=self._given.device
         )
         self._source.read_only(store.begins, assignment)
-        skipped = passed_over(store.begins, self._source.position())
+        skipped = skipped_between(store.begins, self._source.position())
         # Snapshots to train on are taken by the first member alone.
         is_first = self._claiming.has_first(assignment)
         retraining = Retraining(

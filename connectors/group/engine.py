@@ -63,7 +63,7 @@ def group_engine(
             msg = f"{folder} has no segment yet, so it holds no samples"
             raise StateError(msg)
         yield merged.engine
-        merged.engine.settle_changes()  # no other part is left that they could have to reach
+        merged.engine.expire_changes()  # no other part is left that they could have to reach
         replace_segments(state, merged.segments, merged.engine)
         if on_snapshot is not None and merged.engine.can_snapshot:
             snapshot = selected(merged.engine, refreshed=False)

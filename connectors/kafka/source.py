@@ -12,7 +12,7 @@ from echo_stream.connectors.kafka.offsets import partition_name
 from echo_stream.connectors.kafka.topic_source import TopicSource
 from echo_stream.errors import SourceError
 from echo_stream.run.report import RunStats
-from echo_stream.samples.source import Batch, Skipped, passed_over
+from echo_stream.samples.source import Batch, Skipped, skipped_between
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class KafkaSource(TopicSource):
             for name, offset in position.items()
             if name.rpartition("/")[0] not in self._identity.other_topics
         }
-        return passed_over(counted, self.position())
+        return skipped_between(counted, self.position())
 
     def next_batch(self, max_samples: int) -> Batch:
         """Do what `TopicSource.next_batch` does, of partitions that were added meanwhile too."""

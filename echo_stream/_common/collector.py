@@ -1,4 +1,4 @@
-"""Python's collector of cycles, and when it may run."""
+"""Pause Python's garbage collector of reference cycles."""
 
 import gc
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def paused_collector() -> Iterator[None]:
-    """Keep the collector of cycles from running for a while, if it runs at all.
+    """Pause the garbage collector within the block, if it is enabled.
 
-    For work that makes thousands of objects that stay, and no cycles: every few hundred of
-    them the collector would look at them again, and now and then at all there are, those of
-    torch and the like included. What is let go of meanwhile is freed all the same.
+    For work that creates thousands of long-lived objects and no cycles: the collector would
+    traverse them every few hundred allocations, and sometimes all objects of the process.
+    Reference counting still frees objects meanwhile.
 
     Examples
     --------

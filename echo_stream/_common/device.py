@@ -1,4 +1,4 @@
-"""The device that tensors live on, and how to get the same numbers from it twice."""
+"""Choose the device of tensors, and make its results reproducible."""
 
 import sys
 import threading
@@ -32,7 +32,7 @@ def resolve_device(name: str) -> torch.device:
     Raises
     ------
     ConfigError
-        When the name is unknown, or the GPU asked for is not there.
+        When the name is unknown, or there is no such GPU.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def single_threaded() -> Iterator[None]:
 
 
 def is_infrastructure(err: BaseException) -> bool:
-    """Tell whether an error is of memory, device, disk or network, and of no sample."""
+    """Tell whether memory, a device, a disk or the network failed, not a sample."""
     if isinstance(err, MemoryError | OSError | torch.OutOfMemoryError | torch.AcceleratorError):
         return True
     return isinstance(err, RuntimeError) and any(word in str(err) for word in _WORDS)

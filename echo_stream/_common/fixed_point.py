@@ -6,9 +6,9 @@ adds such values without rounding while the sum stays below 2**53 u, about
 5 * 10**8 samples: the same bits in any order, batching or merge tree. The same
 argument makes a matrix product exact when its weights are short enough.
 
-What lies beyond eight times 2**e is measured as if it lay there. An outlier of 1e30 would
-otherwise take the bits below it out of its cell's sums, for good: taken out again, it would leave
-sums that look exact and are not.
+Values beyond eight times 2**e are clipped to it. An outlier of 1e30 would otherwise push the bits
+below it out of its cell's sums: subtracting it again would leave sums that look exact and are
+not.
 """
 
 import math
@@ -22,8 +22,8 @@ EXACT_BITS = 53  # integers up to 2**53 are exact in float64
 HEADROOM_BITS = 3  # values up to eight times the training data's largest are as they are
 MIN_WEIGHT_BITS = 8
 LIMIT = 2.0 ** (MANTISSA_BITS + HEADROOM_BITS)  # units; larger values are cut to it
-# Values added between two looks at a sum: together they are at most 1/32 of its range.
-LOOK_EVERY = 2**22
+# Values added between two checks of a sum: together they are at most 1/32 of its range.
+CHECK_EVERY = 2**22
 
 
 def unit_for(largest: float, dtype: torch.dtype = torch.float64) -> float:
@@ -84,7 +84,7 @@ def weight_bits(num_inputs: int) -> int:
 def is_exact(sums: torch.Tensor, unit: float) -> bool:
     """Tell whether every sum is in the range in which float64 adds exactly.
 
-    That ends at 2**53 units, less what `LOOK_EVERY` more values can add: sums that are looked
-    at so often are told before any bit is lost, whatever is subtracted from them later.
+    The range ends at 2**53 units, less what `CHECK_EVERY` more values can add: sums that are
+    checked so often are reported before any bit is lost, whatever is subtracted later.
     """
-    return largest_magnitude(sums) < (2.0**EXACT_BITS - LOOK_EVERY * LIMIT) * unit
+    return largest_magnitude(sums) < (2.0**EXACT_BITS - CHECK_EVERY * LIMIT) * unit

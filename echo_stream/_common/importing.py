@@ -1,4 +1,4 @@
-"""A user's own code, by the name `module:attribute`."""
+"""Import a user's own code by the name `module:attribute`."""
 
 import importlib
 from typing import Any

@@ -10,8 +10,8 @@ import numpy as np
 
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray, Label
 from echo_stream._common.version import __version__
+from echo_stream.coreset.allocation import order_cells, row_weights
 from echo_stream.coreset.choosing import Choice, choose
-from echo_stream.coreset.dealing import order_cells, row_weights
 from echo_stream.coreset.maps import Map, map_of
 from echo_stream.coreset.rows import CellRows, CoresetRows, EdgeRows
 from echo_stream.coreset.selection import bound_of, explain
@@ -45,7 +45,7 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
     The sketch is left as it is. O(M d log M + pools), and the graph's O(M^2 d) when it
     has more than one component.
     """
-    sketch = sketch.settled()
+    sketch = sketch.flushed()
     statistics, graph, choice = select(sketch)
     centroids = statistics.centroids
     on_map = map_of(statistics)
@@ -68,9 +68,9 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
 
 
 def with_refreshed(snapshot: Snapshot, sketch: Sketch) -> Snapshot:
-    """Return a snapshot that also holds what a sketch of other cells selects.
+    """Return a snapshot that also has the coreset of a sketch with new cells.
 
-    Its manifest has what is different there as "refreshed", and its id is that of both.
+    The manifest has the differences as "refreshed", and the id covers both.
     """
     refreshed = take_snapshot(sketch)
     differs = {k: v for k, v in refreshed.manifest.items() if v != snapshot.manifest.get(k)}
@@ -78,26 +78,26 @@ def with_refreshed(snapshot: Snapshot, sketch: Sketch) -> Snapshot:
 
 
 def as_provisional(snapshot: Snapshot) -> Snapshot:
-    """Return a snapshot of a warm-up that goes on, marked as such."""
+    """Return a snapshot taken during a warm-up, marked as provisional."""
     return _named(snapshot, {"provisional": True})
 
 
 def with_labels(snapshot: Snapshot, labels: Sequence[tuple[str, Label]]) -> tuple[Snapshot, int]:
-    """Return a snapshot of the same rows with labels that came late, and how many were met.
+    """Return a snapshot of the same rows with late labels, and how many labels matched a row.
 
-    Of several labels for one id the last one counts. Those of ids without a row are missed.
+    Of several labels for one id the last one counts.
     """
     latest = dict(labels)
     refreshed, held_out = snapshot.refreshed, snapshot.held_out
     parts = [snapshot.rows.samples, *([] if refreshed is None else [refreshed.rows.samples])]
     parts += [] if held_out is None else [held_out]
     known = {str(name) for part in parts for name in part.ids.tolist()}
-    num_met = sum(name in known for name, _ in labels)
+    num_matched = sum(name in known for name, _ in labels)
     counted = snapshot.manifest
     changed: dict[str, Any] = {
         "labels": _labels_by_role(_labelled(snapshot.rows, latest)),
-        "num_labelled": counted["num_labelled"] + num_met,
-        "num_label_missed": counted["num_label_missed"] + len(labels) - num_met,
+        "num_labelled": counted["num_labelled"] + num_matched,
+        "num_label_missed": counted["num_label_missed"] + len(labels) - num_matched,
     }
     if refreshed is not None:
         refreshed = replace(refreshed, rows=_labelled(refreshed.rows, latest))
@@ -108,7 +108,7 @@ def with_labels(snapshot: Snapshot, labels: Sequence[tuple[str, Label]]) -> tupl
         held_out=None if held_out is None else _with_latest(held_out, latest),
         refreshed=refreshed,
     )
-    return _named(relabelled, changed), num_met
+    return _named(relabelled, changed), num_matched
 
 
 def _labelled(rows: CoresetRows, latest: Mapping[str, Label]) -> CoresetRows:
@@ -130,14 +130,14 @@ def _labels_by_role(rows: CoresetRows) -> dict[str, Any]:
 
 
 def _named(snapshot: Snapshot, changed: Mapping[str, Any]) -> Snapshot:
-    """Return a snapshot with something else in its manifest, and the id that goes with it."""
+    """Return a snapshot with a changed manifest, and the id that follows from it."""
     manifest = {**snapshot.manifest, **changed}
     manifest["id"] = f"{snapshot.n:012d}-{_digest(manifest, snapshot.rows)}"
     return replace(snapshot, manifest=manifest)
 
 
 def select(sketch: Sketch) -> Selection:
-    """Return what a settled sketch selects, and from what."""
+    """Return the selection of a flushed sketch, and what it was made from."""
     statistics = sketch.statistics()
     graph = sketch.graph.draw(statistics, sketch.witnesses)
     order = order_cells(graph.degrees, statistics.counts)
@@ -145,8 +145,8 @@ def select(sketch: Sketch) -> Selection:
 
 
 def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
-    """Return what is proven and what is in doubt in one cell; see `EchoCoreset.explain`."""
-    sketch = sketch.settled()
+    """Return which samples of a cell are certified, and why others are not."""
+    sketch = sketch.flushed()
     statistics, _, choice = select(sketch)
     cells = [sketch.cell(key) for key in statistics.keys.tolist()]
     index = tuple(cell) if isinstance(cell, (tuple, list)) else (cell,)
@@ -156,26 +156,26 @@ def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
     position = cells.index(index)
     pools = sketch.pools
     slot, count = int(statistics.slots[position]), int(statistics.counts[position])
-    core = [pick for pick in choice.core if pick.cell == position]
+    core = [row for row in choice.core if row.cell == position]
     held = len(united(*(side.pools[slot] for side in (pools.nearest, pools.hashed) if side)))
     doubt = doubt_of(sketch, statistics)
     bound = dropped_bound(sketch, pools.nearest, statistics, position, statistics.latent_sums)
-    told = {
+    explained = {
         "cell": list(index),
         "count": count,
         "approximate": sketch.is_approximate,
         "core": explain(core, bound, held=held, dropped=count - held, doubt=doubt),
     }
     if pools.support is not None:
-        support = [pick for pick in choice.support if pick.cell == position]
+        support = [row for row in choice.support if row.cell == position]
         bound = dropped_bound(sketch, pools.support, statistics, position, statistics.input_sums)
         held = len(pools.support.pools[slot])
-        told["support"] = explain(support, bound, held=held, dropped=count - held, doubt=doubt)
-    return told
+        explained["support"] = explain(support, bound, held=held, dropped=count - held, doubt=doubt)
+    return explained
 
 
 def doubt_of(sketch: Sketch, statistics: CellStatistics) -> str | None:
-    """Return why nothing is proven of any cell; None where something can be."""
+    """Return why no cell can be certified; None where cells can."""
     if sketch.is_approximate:
         return "counts are estimates since the generation was trained again; read the source again"
     if not statistics.is_exact:
@@ -201,21 +201,21 @@ def _rows(
     choice: Choice,
     on_map: Map,
 ) -> CoresetRows:
-    """Put chosen samples and what is known of them into columns."""
+    """Return selected samples and what is known of them as columns."""
     roles = ["core"] * len(choice.core) + ["support"] * len(choice.support)
-    picks = choice.core + choice.support
-    positions = np.array([pick.cell for pick in picks], dtype=np.int64)
-    members = [pick.member for pick in picks]
+    rows = choice.core + choice.support
+    positions = np.array([row.cell for row in rows], dtype=np.int64)
+    members = [row.member for row in rows]
     z = latents(members, sketch.generation.encoder.dim)
     return CoresetRows(
         samples=samples_from(members, sketch.generation.schema),
         roles=np.array(roles, dtype=object),
-        rounds=np.array([pick.rank for pick in picks], dtype=np.int64),
+        rounds=np.array([row.rank for row in rows], dtype=np.int64),
         cells=[sketch.cell(key) for key in statistics.keys[positions].tolist()],
         degrees=graph.degrees[positions],
         cell_counts=statistics.counts[positions],
         weights=_weights(statistics, positions, members, len(choice.core)),
-        certified=np.array([pick.is_certified for pick in picks], dtype=object),
+        certified=np.array([row.is_certified for row in rows], dtype=object),
         latents=z,
         maps=on_map.places(z),
     )
@@ -234,14 +234,14 @@ def _means(sketch: Sketch, statistics: CellStatistics) -> Array:
 
 
 def _no_means(statistics: CellStatistics) -> Array:
-    """Return the means of a snapshot that keeps none."""
+    """Return the empty means of a snapshot that stores none."""
     return np.zeros((len(statistics.keys), 0), dtype=np.float32)
 
 
 def _weights(
     statistics: CellStatistics, positions: IntArray, members: list[Member], num_core: int
 ) -> FloatArray:
-    """Return the weight of each row; what is core has none in its row of support."""
+    """Return the weight of each row; a sample of the core has none in its row of support."""
     in_core = copies(members[:num_core])
     are_others = [not cross_off(member, in_core) for member in members[num_core:]]
     is_first = np.array([True] * num_core + are_others, dtype=bool)
@@ -251,7 +251,7 @@ def _weights(
 
 
 def _manifest(sketch: Sketch, rows: CoresetRows, cells: CellRows, choice: Choice) -> dict[str, Any]:
-    """Return what is known of the snapshot as a whole."""
+    """Return the manifest."""
     held = sketch.members()
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
@@ -268,13 +268,13 @@ def _manifest(sketch: Sketch, rows: CoresetRows, cells: CellRows, choice: Choice
         "num_cells": len(cells.cells),
         "num_retained": len(held) + len(sketch.tail),
         "labels": _labels_by_role(rows),
-        "labels_stream": sketch.labels.to_json(),
+        "labels_stream": sketch.label_counts.to_json(),
         "labels_reservoir": label_counts(sketch.reservoir.labels(sketch.config.budget)),
         "num_substituted": choice.num_substituted,
         **sketch.forgotten.counts(),
         **sketch.changes.counts(),
         "num_distinct": int(np.count_nonzero(rows.weights)),
-        # A slot without a row counts as one that is not proven.
+        # A slot without a row counts as not certified.
         "certified_fraction": float(rows.certified.astype(bool).sum() / max(choice.num_slots, 1)),
         "sums_are_exact": sketch.table.is_exact,
         "state_bytes": size_bytes(sketch, held),
@@ -285,7 +285,7 @@ def _manifest(sketch: Sketch, rows: CoresetRows, cells: CellRows, choice: Choice
 
 
 def _digest(manifest: dict[str, Any], rows: CoresetRows) -> str:
-    """Return a digest of what was selected, from what and how: the same twice, the same id."""
+    """Return a digest of the selection and the manifest: equal content, equal id."""
     chosen = [rows.samples.ids.tolist(), rows.roles.tolist(), rows.cells, rows.weights.tolist()]
     content = json.dumps([manifest, chosen], sort_keys=True).encode()
     return hashlib.blake2b(content, digest_size=ID_DIGEST_BYTES).hexdigest()

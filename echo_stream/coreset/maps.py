@@ -1,4 +1,4 @@
-"""Where samples and cells lie in pictures."""
+"""Project samples and cells to two dimensions for pictures."""
 
 from typing import NamedTuple
 

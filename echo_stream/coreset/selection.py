@@ -1,4 +1,4 @@
-"""Which members of each cell come first: their order, as core and as support."""
+"""Rank the members of each cell, as core and as support, with their certificates."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from echo_stream._common.typing import FloatArray
 from echo_stream.samples.members import Member, copies, cross_off
 from echo_stream.sketch.cells import CellStatistics
 from echo_stream.sketch.pools.bounded_pool import BoundedPool
-from echo_stream.sketch.pools.certificates import MARGIN, Standing, drop_bound, is_certified
+from echo_stream.sketch.pools.certificates import MARGIN, RankKey, drop_bound, is_certified
 from echo_stream.sketch.pools.distance_pools import DistancePools
 from echo_stream.sketch.pools.pools import Pools
 from echo_stream.sketch.pools.ranks import distance_of, in_order, rank_keys
@@ -23,8 +23,8 @@ VALUES = 2**18  # of points whose keys are computed at a time, unless one cell h
 class Ranking:
     """Rank the members that a cell's pool holds, by distance and tie.
 
-    Keys are computed for cells that follow, too: to ask cell by cell, ascending, is cheapest.
-    They are computed for members that can be among so many as are asked for, or twice as many.
+    Keys are computed for following cells too: ascending access, cell by cell, is cheapest.
+    They are computed only for members that can be among the first `number`, or twice as many.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Ranking:
 
     def first(self, cell: int, number: int) -> list[tuple[float, Member]]:
         """Return (key, member) of the first members of a cell, at most so many."""
-        if number > self._number:  # cells are dealt one more or one less than others
+        if number > self._number:  # cells are allocated one more or one less than others
             self._cells, self._number = range(0), max(number, 2 * self._number)
         if cell not in self._cells:
             self._look_ahead(cell)
@@ -73,11 +73,11 @@ class Ranking:
         self._keys = np.split(keys, np.cumsum(lengths)[:-1])
 
     def _candidates(self, slots: Sequence[int], centres: FloatArray) -> Iterator[list[Member]]:
-        """Yield the members of each cell that can be among the first at its centre.
+        """Yield the members of each cell that can rank among the first.
 
-        Pools are in order of distance to a reference. Where a centre is off it by s, no
-        member's distance to it is off by more: what is over 2 s behind the last of the first
-        by the reference is behind them all. Centres have shape (n, k).
+        Pools are ordered by distance to a reference. Where the centre is at distance s from the
+        reference, distances differ by at most s: a member that is more than 2 s behind the last
+        of the first, by the reference, is behind all of them. Centres have shape (n, k).
         """
         references = rows_on_host(self.pools.references, slots).astype(np.float64)
         moved, lengths = (
@@ -88,7 +88,7 @@ class Ranking:
             yield self._within(self.pools.pools[slot], distance)
 
     def _within(self, pool: BoundedPool, behind: float) -> list[Member]:
-        """Return the members that are no farther behind the last of the first."""
+        """Return the members that are at most `behind` farther than the last of the first."""
         if len(pool) <= self._number:
             return list(pool)
         last = math.sqrt(abs(pool.key_at(self._number - 1)))
@@ -97,8 +97,8 @@ class Ranking:
         return pool.up_to((last * (1 + MARGIN) + behind) ** 2)
 
 
-class Pick(NamedTuple):
-    """A chosen sample: position of its cell, 1-based rank and distance in it, the proof."""
+class SelectedRow(NamedTuple):
+    """A selected sample: position of its cell, 1-based rank and distance in it, certificate."""
 
     cell: int
     rank: int
@@ -107,8 +107,8 @@ class Pick(NamedTuple):
     is_certified: bool
 
 
-class Picker:
-    """Picks the best members of a cell's pools, with what is proven of each.
+class RowSelector:
+    """Select the best members of a cell's pools, and say which are certified.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class Picker:
 
     Notes
     -----
-    See `echo_stream.coreset.selection.Ranking`: to ask cell by cell, ascending, is cheapest.
+    Ascending access, cell by cell, is cheapest; see `Ranking`.
     """
 
     def __init__(self, pools: Pools, statistics: CellStatistics) -> None:
@@ -131,14 +131,14 @@ class Picker:
             )
         )
 
-    def core(self, cell: int, number: int) -> list[Pick]:
+    def core(self, cell: int, number: int) -> list[SelectedRow]:
         """Return the first core members of a cell, by the rank rule that its pools follow.
 
         `center`: nearest the centroid first (eq. 5-6). `uniform`: smallest hash first, which
         is proven as it stands. `mixed`: the nearest, then the others by hash, proven if the
         nearest is.
         """
-        statistics, first = self._statistics, list[Pick]()
+        statistics, first = self._statistics, list[SelectedRow]()
         by_distance = number if self._hashed is None else min(number, 1)
         if self._nearest is None:
             by_distance = 0
@@ -146,77 +146,79 @@ class Picker:
             first = _first(self._nearest, cell, by_distance)
         if self._hashed is None:
             return first
-        # Where all that could be nearest are forgotten, nobody knows who is.
-        is_known = len(first) == by_distance and all(pick.is_certified for pick in first)
+        # Where all candidates for the nearest were forgotten, the nearest is unknown.
+        is_known = len(first) == by_distance and all(row.is_certified for row in first)
         is_proven = statistics.is_exact and is_known
-        taken = copies(pick.member for pick in first)
+        taken = copies(row.member for row in first)
         held = self._hashed.pools[int(statistics.slots[cell])]
         others = (member for member in held if not cross_off(member, taken))
         centre = statistics.latent_sums[cell] / int(statistics.counts[cell])
         rest = [
-            Pick(cell, rank, math.dist(member.latent, centre), member, is_proven)
+            SelectedRow(cell, rank, math.dist(member.latent, centre), member, is_proven)
             for rank, member in enumerate(islice(others, number - len(first)), start=len(first) + 1)
         ]
         return first + rest
 
-    def farthest(self, cell: int, number: int) -> list[Pick]:
+    def farthest(self, cell: int, number: int) -> list[SelectedRow]:
         """Return the first members of a cell that are farthest from its mean (eq. 8)."""
         assert self._farthest is not None
         return _first(self._farthest, cell, number)
 
-    def support(self, cell: int, number: int, core: list[Pick], dealt: int) -> list[Pick]:
+    def support(
+        self, cell: int, number: int, core: list[SelectedRow], allocated: int
+    ) -> list[SelectedRow]:
         """Return the members of a cell farthest from its mean that are not in the core.
 
         A rank is proven where the order of the farthest is, and the cell's core, too: all the
-        slots that it was dealt, since what should fill one and is not held may be farthest.
+        slots that it was allocated, since what should fill one and is not retained may be farthest.
         """
-        taken = copies(pick.member for pick in core)
-        is_core_proven = len(core) == dealt and all(pick.is_certified for pick in core)
+        taken = copies(row.member for row in core)
+        is_core_proven = len(core) == allocated and all(row.is_certified for row in core)
         ranked = self.farthest(cell, number + len(core))
-        others = [pick for pick in ranked if not cross_off(pick.member, taken)][:number]
+        others = [row for row in ranked if not cross_off(row.member, taken)][:number]
         return [
-            pick._replace(rank=rank, is_certified=pick.is_certified and is_core_proven)
-            for rank, pick in enumerate(others, start=1)
+            row._replace(rank=rank, is_certified=row.is_certified and is_core_proven)
+            for rank, row in enumerate(others, start=1)
         ]
 
 
-def _first(ranking: Ranking, cell: int, number: int) -> list[Pick]:
-    """Return the first members of a cell's pool, in order, with what is proven of each."""
+def _first(ranking: Ranking, cell: int, number: int) -> list[SelectedRow]:
+    """Return the first members of a cell's pool, in order, with their certificates."""
     pools, statistics = ranking.pools, ranking.statistics
     count, slot = int(statistics.counts[cell]), int(statistics.slots[cell])
     drops, assured = pools.drops(slot), pools.assured[slot]
     centre = ranking.sums[cell] / count
 
-    def pick(rank: int, key: float, member: Member) -> Pick:
-        distance, standing = distance_of(key, count), Standing(key, member.tie, count)
-        is_first = is_certified(distance, standing, drops, centre, farthest=pools.farthest)
+    def row(rank: int, key: float, member: Member) -> SelectedRow:
+        distance, rank_key = distance_of(key, count), RankKey(key, member.tie, count)
+        is_first = is_certified(distance, rank_key, drops, centre, farthest=pools.farthest)
         is_proven = statistics.is_exact and rank <= assured and is_first
-        return Pick(cell, rank, distance, member, bool(is_proven))
+        return SelectedRow(cell, rank, distance, member, bool(is_proven))
 
-    return [pick(rank, *entry) for rank, entry in enumerate(ranking.first(cell, number), start=1)]
+    return [row(rank, *entry) for rank, entry in enumerate(ranking.first(cell, number), start=1)]
 
 
 MOVED = "the centre has moved: samples that were dropped may lie as near, or as far"
 
 
 def explain(
-    picks: list[Pick], bound: float | None, *, held: int, dropped: int, doubt: str | None
+    rows: list[SelectedRow], bound: float | None, *, held: int, dropped: int, doubt: str | None
 ) -> dict[str, Any]:
-    """Return which of a cell's first members are proven, which in doubt, and why.
+    """Return which of a cell's first members are certified, which are in doubt, and why.
 
-    bound is on the distance of what was dropped; doubt says why nothing at all is proven.
+    bound is on the distance of dropped samples; doubt says why no member can be certified.
     """
-    is_doubtful = not all(pick.is_certified for pick in picks)
+    is_doubtful = not all(row.is_certified for row in rows)
     return {
         "held": held,
         "dropped": dropped,
         "bound": None if bound is None else max(bound, 0.0),
         "why": (doubt or MOVED) if is_doubtful else None,
-        "certified": [pick.member.id for pick in picks if pick.is_certified],
+        "certified": [row.member.id for row in rows if row.is_certified],
         "in_doubt": [
-            {"id": pick.member.id, "rank": pick.rank, "distance": pick.distance}
-            for pick in picks
-            if not pick.is_certified
+            {"id": row.member.id, "rank": row.rank, "distance": row.distance}
+            for row in rows
+            if not row.is_certified
         ],
     }
 

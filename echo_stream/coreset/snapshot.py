@@ -28,10 +28,10 @@ class Snapshot:
         Id, generation, configuration, N, counts by role and label: all that is known
         of the snapshot as a whole, as JSON.
     held_out : Samples or None
-        Samples that were kept apart, of ids that are never in a coreset; None without any.
+        Samples held out from the coreset, to test models on; None without any.
     refreshed : Snapshot or None
-        The coreset of the same moment in cells that were trained for it, on kept samples: to
-        train models on. None unless it was asked for.
+        The coreset of the same moment in cells that were trained for it, on retained samples: to
+        train models on. None unless it was requested.
     """
 
     rows: CoresetRows
@@ -62,7 +62,7 @@ class Snapshot:
         return self.rows.samples[np.flatnonzero(self.rows.roles == role)]
 
     def diff(self, after: "Snapshot") -> dict[str, Any]:
-        """Say what came and went from this snapshot to a later one.
+        """Compare this snapshot with a later one.
 
         Parameters
         ----------
@@ -163,7 +163,7 @@ def compare(before: Snapshot, after: Snapshot) -> dict[str, Any]:
 
 
 def _rows(snapshot: Snapshot) -> list[Row]:
-    """Return what is compared of a snapshot's rows."""
+    """Return the compared values of a snapshot's rows."""
     rows = snapshot.rows
     labels = [None] * len(rows) if rows.samples.labels is None else rows.samples.labels.tolist()
     names = [str(name) for name in rows.samples.ids.tolist()]

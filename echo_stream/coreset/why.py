@@ -1,4 +1,4 @@
-"""Why a sample is in the coreset, or is not: where it stands in its cell, and what beat it."""
+"""Explain why a sample is in the coreset or not: its rank in its cell, and what ranks before it."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -9,14 +9,14 @@ import numpy as np
 
 from echo_stream._common.typing import FloatArray
 from echo_stream.coreset.building import Selection, doubt_of, dropped_bound, select
-from echo_stream.coreset.selection import MOVED, Pick, Picker
+from echo_stream.coreset.selection import MOVED, RowSelector, SelectedRow
 from echo_stream.samples.members import Member, copies, cross_off
 from echo_stream.samples.samples import Samples
 from echo_stream.sketch.pools.distance_pools import DistancePools
 from echo_stream.sketch.pools.ranks import distance_of, rank_members
 from echo_stream.sketch.sketch import Sketch
 
-NAMED_BEATERS = 10  # of the samples that go before another, how many are named
+NAMED_BEATERS = 10  # of the samples that rank before another, how many are named
 
 Order = list[tuple[Member, float]]
 """Members of a cell from the first rank on, with their distances."""
@@ -25,17 +25,19 @@ Order = list[tuple[Member, float]]
 def why_sample(sketch: Sketch, sample_id: str, sample: Samples | None) -> dict[str, Any]:
     """Return what is known of a sample; see `EchoCoreset.why`.
 
-    sample, of one row and the generation's schema, is placed where none of the id is held.
+    sample, of one row and the generation's schema, is placed where none of the id is retained.
     """
-    sketch = sketch.settled()
+    sketch = sketch.flushed()
     cells = _Cells(sketch, select(sketch))
     held = {member.tie: member for member in sketch.members() if member.id == sample_id}
     if held:
         places = [cells.place(member) for member in held.values()]
         words = "; ".join(_words(place) for place in places)
         return {"id": sample_id, "retained": True, "why": words, "samples": places}
-    gone = "it was forgotten on request" if sample_id in sketch.forgotten else None
-    words = f"not retained: {gone or 'it was dropped as others went before it, or never counted'}"
+    reason = "it was dropped because others ranked before it, or never counted"
+    if sample_id in sketch.forgotten:
+        reason = "it was forgotten on request"
+    words = f"not retained: {reason}"
     if sample is None:
         return {"id": sample_id, "retained": False, "why": words, "samples": []}
     embedded = sketch.embedder.embed(sample)
@@ -53,7 +55,7 @@ class _Cells:
     selection: Selection
 
     def place(self, member: Member) -> dict[str, Any]:
-        """Return where a member stands in its cell, held or not."""
+        """Return the rank of a member in its cell, whether it is retained or not."""
         sketch, statistics = self.sketch, self.selection.statistics
         key = int(sketch.embedder.placed([member]).keys[0])
         position = int(np.searchsorted(statistics.keys, key))
@@ -73,57 +75,61 @@ class _Cells:
         return place
 
     def _core(self, position: int, member: Member) -> dict[str, Any]:
-        """Return where a member stands among those that may be core."""
+        """Return the rank of a member among candidates for the core."""
         pools, statistics = self.sketch.pools, self.selection.statistics
         slot, choice = int(statistics.slots[position]), self.selection.choice
         number = max(len(side.pools[slot]) for side in (pools.nearest, pools.hashed) if side)
-        picks = Picker(pools, statistics).core(position, number)
-        chosen = [pick for pick in choice.core if pick.cell == position]
-        standing = self._standing(self._core_order(position, member), member, picks, chosen)
-        is_near = pools.nearest is not None and (pools.hashed is None or standing["rank"] == 1)
+        rows = RowSelector(pools, statistics).core(position, number)
+        chosen = [row for row in choice.core if row.cell == position]
+        entry = self._entry(self._core_order(position, member), member, rows, chosen)
+        is_near = pools.nearest is not None and (pools.hashed is None or entry["rank"] == 1)
         bound = self._bound(pools.nearest, position, statistics.latent_sums)
-        return standing | {"by": "distance" if is_near else "hash", "bound": bound}
+        return entry | {"by": "distance" if is_near else "hash", "bound": bound}
 
     def _support(self, position: int, member: Member) -> dict[str, Any] | None:
-        """Return where a member stands among those that may be support; None: it may not."""
+        """Return the rank of a member among candidates for support; None if it is none."""
         pools, statistics = self.sketch.pools, self.selection.statistics
         if pools.support is None:
             return None
-        core = [pick for pick in self.selection.choice.core if pick.cell == position]
+        core = [row for row in self.selection.choice.core if row.cell == position]
         sums = statistics.input_sums
         held = pools.support.pools[int(statistics.slots[position])]
         order = self._by_distance(pools.support, position, _joined(held, member), sums)
         if self.sketch.config.support_size:
-            picks = Picker(pools, statistics).farthest(position, len(held))
+            rows = RowSelector(pools, statistics).farthest(position, len(held))
         else:
             # What is core takes no slot of support.
-            taken = copies(pick.member for pick in core)
+            taken = copies(row.member for row in core)
             if member.tie in taken:
                 return None
             order = [entry for entry in order if not cross_off(entry[0], taken)]
-            dealt = int(self.selection.choice.dealt[position])
-            picks = Picker(pools, statistics).support(position, len(order), core, dealt)
-        chosen = [pick for pick in self.selection.choice.support if pick.cell == position]
-        standing = self._standing(order, member, picks, chosen)
+            allocated = int(self.selection.choice.allocated[position])
+            rows = RowSelector(pools, statistics).support(position, len(order), core, allocated)
+        chosen = [row for row in self.selection.choice.support if row.cell == position]
+        entry = self._entry(order, member, rows, chosen)
         bound = self._bound(pools.support, position, sums)
-        return standing | {"by": "distance", "bound": bound}
+        return entry | {"by": "distance", "bound": bound}
 
     def _bound(self, pools: DistancePools | None, position: int, sums: FloatArray) -> float | None:
         """Return the bound on the distance of all that a pool has dropped, if there is one."""
         bound = dropped_bound(self.sketch, pools, self.selection.statistics, position, sums)
         return None if bound is None else max(bound, 0.0)
 
-    def _standing(
-        self, order: Order, member: Member, picks: Sequence[Pick], chosen: Sequence[Pick]
+    def _entry(
+        self,
+        order: Order,
+        member: Member,
+        rows: Sequence[SelectedRow],
+        chosen: Sequence[SelectedRow],
     ) -> dict[str, Any]:
         """Return what is known of a member's rank.
 
-        order has the member among those held; picks are those held, chosen those of them
-        that fill the cell's slots, both with what is proven.
+        order has the member among those retained; rows are the retained ones, chosen those of
+        them that fill the cell's slots.
         """
         place = next(place for place, (other, _) in enumerate(order) if other.tie == member.tie)
-        held = {pick.member.tie: pick.is_certified for pick in picks}
-        taken = {pick.member.tie: pick.is_certified for pick in chosen}
+        held = {row.member.tie: row.is_certified for row in rows}
+        taken = {row.member.tie: row.is_certified for row in chosen}
         is_certified = taken.get(member.tie, held.get(member.tie))
         doubt = doubt_of(self.sketch, self.selection.statistics) or MOVED
         return {
@@ -187,11 +193,11 @@ def _words(place: dict[str, Any], *, would_be: bool = False) -> str:
     core, support, cell = place["core"], place["support"], place["cell"]
     if core is None:
         return f"cell {cell} is empty, where it would be the first"
-    for role, standing in (("core", core), ("support", support)):
-        if standing is not None and standing["chosen"]:
-            return f"chosen as {role}: {_rank(standing, cell)}"
+    for role, entry in (("core", core), ("support", support)):
+        if entry is not None and entry["chosen"]:
+            return f"chosen as {role}: {_rank(entry, cell)}"
     if would_be:
-        # Where it would have been chosen the slots of its cell are not yet beaten to.
+        # Were it counted, it would rank among the slots of its cell.
         is_first = core["rank"] <= core["slots"]
         verdict = "it would be chosen as core" if is_first else "it would not be core"
         return f"{verdict}: {_rank(core, cell)}{_beaten(core)}"
@@ -200,17 +206,17 @@ def _words(place: dict[str, Any], *, would_be: bool = False) -> str:
     return f"kept but not chosen: {_rank(core, cell)}{_beaten(core)}"
 
 
-def _rank(standing: dict[str, Any], cell: list[int]) -> str:
+def _rank(entry: dict[str, Any], cell: list[int]) -> str:
     """Return rank and slots in words."""
     # What was dropped can lie before one whose rank is not proven.
-    at_least = "" if standing["certified"] else " or later"
-    slots = standing["slots"]
-    return f"rank {standing['rank']}{at_least} by {standing['by']} in cell {cell}, which has " + (
+    at_least = "" if entry["certified"] else " or later"
+    slots = entry["slots"]
+    return f"rank {entry['rank']}{at_least} by {entry['by']} in cell {cell}, which has " + (
         f"{slots} slot{'' if slots == 1 else 's'}"
     )
 
 
-def _beaten(standing: dict[str, Any]) -> str:
-    """Return in words what goes before."""
-    names = [other["id"] for other in standing["beaten_by"] if other["chosen"]]
+def _beaten(entry: dict[str, Any]) -> str:
+    """Return in words what ranks before."""
+    names = [other["id"] for other in entry["beaten_by"] if other["chosen"]]
     return f", taken by {', '.join(names)}" if names else ""

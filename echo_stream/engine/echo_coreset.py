@@ -29,7 +29,7 @@ from echo_stream.config import (
 from echo_stream.coreset.building import as_provisional, explain_cell, take_snapshot, with_refreshed
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.coreset.why import why_sample
-from echo_stream.engine.progress import Progress
+from echo_stream.engine.accumulator import Accumulator
 from echo_stream.engine.regeneration import regenerated
 from echo_stream.engine.repair import RepairReport, repair
 from echo_stream.engine.state import pack_engine, unpack_engine
@@ -52,49 +52,50 @@ from echo_stream.samples.tabular import (
     take_rows,
 )
 from echo_stream.samples.validation import MAX_TEXT_BYTES, SampleSchema, as_samples, check_texts
-from echo_stream.sketch.late_labels import late_labels
+from echo_stream.sketch.late_labels import checked_labels
 from echo_stream.sketch.size import memory_bound
 
 
 class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
-    """A small set of samples that stands for everything counted.
+    """A small weighted set of samples that represents all samples counted.
 
-    An estimator and sampler of scikit-learn's kind, and a learner of river's.
+    It has the interfaces of scikit-learn's estimators, imbalanced-learn's samplers and river's
+    learners.
 
     Parameters
     ----------
     budget : int
         Rows of the coreset, B; under `preset="paper"` those of the core.
     preset, cells, latent, rank, support, support_share, balance
-        What is selected, and how; see `EngineConfig`.
+        Settings of the selection; see `EngineConfig`.
     encoder, objective, latent_dim, epochs, standardise, warmup, expected_n, auto_regenerate, seed
-        What is trained, and how; see `EngineConfig`.
+        Settings of the training; see `EngineConfig`.
     on_duplicate, holdout
-        What becomes of samples of an id that is retained already, and which samples are kept
-        apart to test models on; see `EngineConfig`.
+        Whether samples with a known id replace earlier ones, and the share of samples that is
+        held out to test models on; see `EngineConfig`.
     features : torch.nn.Module, callable or str, optional
-        Makes the vectors in which everything is measured; payloads are kept as they
-        arrive. A module gets float32 tensors (n, ...), uint8 divided by 255; any other
-        callable gets payloads as an array (n, ...). Either returns (n, D'). Text names
-        one, as `module:attribute`.
+        Maps payloads to the vectors that are measured; payloads are kept as they arrive. A
+        module gets float32 tensors (n, ...), uint8 divided by 255; any other callable gets
+        payloads as an array (n, ...). Either returns (n, D'). A string `module:attribute`
+        names one.
     generation : Generation, optional
         A trained generation to use instead of training one.
     max_text_bytes : int
-        Bytes in UTF-8 that an id, or a label that is text, has at most.
+        Maximum length of an id, or of a label that is text, in bytes of UTF-8.
     device : str
         `auto` (a GPU when there is one), `cpu`, `cuda` or `cuda:i`.
 
     Attributes
     ----------
     generation_ : Generation
-        What was trained, or given.
+        The generation that was trained, or given.
     n_seen_ : int
         Samples counted, N.
     indices_, sample_indices_ : ndarray of shape (n,), int64
         Row numbers of the coreset's rows: core in order of selection, then support.
         Counted over all calls since the last `fit`.
     weights_ : ndarray of shape (n,), float64
-        Samples that each row stands for; they sum to N.
+        Samples that each row represents; they sum to N.
     support_indices_ : ndarray, int64
         Row numbers of the support.
     n_features_in_ : int
@@ -104,10 +105,10 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
 
     Notes
     -----
-    Parameters are checked when samples arrive. Those that change later take effect with
-    the next `fit`.
+    Parameters are checked when samples arrive. Later changes take effect with the next
+    `fit`.
 
-    The result depends on the samples and the seed, not on how calls cut them into
+    The result depends on the samples and the seed, not on how calls split them into
     batches. Source: the ECHO paper, sections III and IV.
 
     Examples
@@ -175,8 +176,8 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         self.seed = seed
         self.generation = generation
         self.device = device
-        # Begun by the first samples, with the parameters as they are then.
-        self._progress: Progress | None = None
+        # Created by the first samples, with the parameters as they are then.
+        self._accumulator: Accumulator | None = None
 
     @classmethod
     def from_config(
@@ -184,7 +185,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
     ) -> Self:
         """Return an engine with the settings of config; an unknown device is refused now.
 
-        Features are those that config names; only a config of the user's own may name any.
+        Imports the features that config names: never pass the config of a state from elsewhere.
         """
         resolve_device(device)
         return cls(**config.to_json(), generation=generation, device=device)
@@ -192,7 +193,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
     def fit(
         self, X: object, y: object = None, ids: object = None, *, on_epoch: OnEpoch | None = None
     ) -> Self:
-        """Build the coreset of a whole data set, forgetting all before it.
+        """Build the coreset of a whole data set, discarding earlier samples.
 
         Unless one was given, a generation is trained: on all samples under
         `preset="paper"`, else on a uniform sample of `warmup` of them.
@@ -232,41 +233,41 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         return self
 
     def fit_samples(self, samples: Samples, *, on_epoch: OnEpoch | None = None) -> Self:
-        """Do what `fit` does, for those who already have `Samples`."""
+        """Build the coreset of checked samples, as `fit` does."""
         return self.fit_source(ArraySource(samples), on_epoch=on_epoch)
 
     def fit_source(self, source: Rereadable | Array, *, on_epoch: OnEpoch | None = None) -> Self:
-        """Do what `fit` does with a source, of which no more than a batch is ever held.
+        """Build the coreset of a source in bounded memory, as `fit` does.
 
-        Three readings: for the training, the bounded pass of a stream, and the repair of
-        what that has left in doubt.
+        The source is read three times: for the training, for one pass as a stream, and for the
+        repair of cells that the pass leaves uncertified.
         """
         source = as_source(source)
         if source.num_samples == 0:
             msg = "there are no samples to build a coreset of; give at least one"
             raise DataError(msg)
-        progress = self._begin()
-        progress.fit(source, on_epoch)
-        self._progress = progress
+        accumulator = self._begin()
+        accumulator.fit(source, on_epoch)
+        self._accumulator = accumulator
         return self
 
     def fit_resample(self, X: Any, y: Any = None) -> tuple[Any, Any]:
-        """Do what `fit` does, and return the samples and labels of the coreset's rows.
+        """Build the coreset, and return the samples and labels of its rows.
 
         Returns
         -------
         X, y : of the kind of the arguments
-            Rows `sample_indices_`: core, then support. Under `preset="paper"` a sample
-            can be both, and is there twice. `weights_` says what each row stands for.
+            Rows `sample_indices_`: core, then support. Under `preset="paper"` a sample can be
+            in both, and appears twice. `weights_` has the weight of each row.
         """
         rows = self.fit(X, y).sample_indices_
         return take_rows(X, rows), take_rows(y, rows)
 
     def partial_fit(self, X: object, y: object = None, ids: object = None) -> Self:
-        """Count some more samples of a stream.
+        """Count more samples of a stream.
 
-        The first `warmup` samples are held back, a generation is trained on them, and
-        then they are counted; with a generation given there is no warm-up. Parameters
+        The first `warmup` samples are buffered, a generation is trained on them, and then they
+        are counted; if a generation was given, there is no warm-up. Parameters
         and errors are those of `fit`; n may be 0.
         """
         check_feature_names(self, X, is_first=self.n_seen_ == 0)
@@ -292,64 +293,64 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         ShapeError
             If a feature is missing or unknown, naming it.
         DataError
-            If a feature is no finite number.
+            If a feature is not a finite number.
         """
         names = self._names_of(x)
         self._learn(row_of(x, names.tolist()), None if y is None else [y], names)
 
     def learn_many(self, X: Any, y: object = None) -> None:
-        """Count the rows of a data frame or of a mapping of columns, else as `learn_one`."""
+        """Count the rows of a data frame or of a mapping of columns, as `learn_one` does."""
         columns = columns_of(X)
         names = self._names_of(columns)
         self._learn(matrix_of(columns, names.tolist()), y, names)
 
     def update(self, samples: Samples, *, on_epoch: OnEpoch | None = None) -> None:
-        """Count checked samples: `partial_fit` for those who already have `Samples`.
+        """Count checked samples, as `partial_fit` does.
 
         Raises
         ------
         ShapeError
             If shape or dtype differ from the samples before; nothing has been counted then.
         """
-        self._progress = self._current
-        self._progress.update(samples, on_epoch)
+        self._accumulator = self._current
+        self._accumulator.update(samples, on_epoch)
 
     def failures(self, samples: Samples) -> list[Failure]:
-        """Return those of some checked samples of which the features fail; nothing is counted.
+        """Return the samples for which the features fail, without counting any.
 
         Raises
         ------
         InfrastructureError
-            If memory or a device is what failed.
+            If memory or a device failed.
 
         Notes
         -----
-        Features are made once more than for counting. Without features: O(1).
+        Features are computed once more than for counting. Without features: O(1).
         """
         return self._current.failures(samples)
 
     def end_warmup(self, *, on_epoch: OnEpoch | None = None) -> None:
-        """Train the generation on what has been held back, and count it.
+        """Train the generation on the buffered samples, and count them.
 
-        Called by itself when `warmup` samples have arrived, and by whoever knows that
-        the input has ended. Does nothing when no sample waits.
+        The engine calls it when `warmup` samples have arrived; call it when the input ends
+        earlier. Does nothing when no sample is buffered.
         """
         self._current.end_warmup(on_epoch)
 
     def merge(self, other: "EchoCoreset") -> None:
-        """Absorb an engine of the same generation and settings, which is left unchanged.
+        """Add an engine of the same generation and settings, which is left unchanged.
 
-        `a.merge(b)` and `b.merge(a)` end with the same counts and the same rows, proven or not.
-        Of three engines or more that are merged in other groups, counts and centroids are the
-        same, and no certificate is wrong; the rows in doubt, and how many there are, can differ.
+        `a.merge(b)` and `b.merge(a)` give the same counts and the same rows. If three or more
+        engines are merged in another order, counts and centroids are the same and all
+        certificates hold, but rows without a certificate can differ.
 
-        Of an id that both hold, and to which a label came late, all samples get the larger of
-        those labels, numbers before text.
+        If both retain samples of an id that was labelled late, all of them get the larger
+        label; numbers are smaller than text.
 
         Raises
         ------
         ConfigError
-            If generations or settings differ, naming what differs, or it is this engine, or none.
+            If generations or settings differ, or other is this engine or no engine.
         WarmupError
             If one of the two is still warming up.
         """
@@ -357,28 +358,27 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
             msg = f"only an EchoCoreset can be merged; got {type(other).__name__}"
             raise ConfigError(msg)
         if other is self:
-            msg = "an engine cannot absorb itself; give another one"
+            msg = "an engine cannot be merged with itself; give another one"
             raise ConfigError(msg)
-        self._progress = self._current
-        self._progress.merge(other._current)
+        self._accumulator = self._current
+        self._accumulator.merge(other._current)
 
     def repair(self, source: Rereadable | Array) -> RepairReport:
-        """Read the source again, and make exact what the stream has left in doubt.
+        """Read the source again, and certify the rows that the stream left in doubt.
 
         Parameters
         ----------
         source : Rereadable, or array of shape (n, ...)
-            Holds what was counted, from its first sample on, in any order; what comes
-            after as many samples is not read. The rows of an array are named by their
-            numbers; `ArraySource` names them otherwise.
+            Has the samples that were counted, in any order; no more samples are read than were
+            counted. The ids of an array are its row numbers; `ArraySource` takes other ids.
 
         Returns
         -------
         RepairReport
             The pools of cells with an uncertified row are filled again, and all rows are
-            certified. If the source holds other samples in any cell (their number and sums
-            are compared), nothing is changed, and the report has the differences. Samples
-            of forgotten ids that were still in the sums are taken out.
+            certified. If the source has other samples in any cell (numbers and sums are
+            compared), nothing is changed, and the report lists the differences. Samples of
+            forgotten ids that were still in the sums are subtracted.
 
         Raises
         ------
@@ -389,48 +389,47 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
 
         Notes
         -----
-        O(N D). Where sums are no longer exact nothing can be certified, or is read.
+        O(N D). Where sums are no longer exact, nothing can be certified, and nothing is read.
         """
         self._current.refuse_rereading()
-        return repair(self._current.settled_sketch(), as_source(source))
+        return repair(self._current.trained_sketch(), as_source(source))
 
     def memory_bound(self) -> int:
-        """Return the most bytes that the state can reach, whatever arrives.
+        """Return an upper bound on the bytes of the state, whatever arrives.
 
-        On Python's heap, and as files: payloads, the longest ids and labels that
-        `max_text_bytes` allows, the objects around them, sums, pools and their bounds, links,
-        what is held out, and the memory that blocks are worked on in. The configuration alone
-        decides, but for ids that are forgotten, of which a hash is kept for ever (some 200
-        bytes each, 500 in a group), and for labels that came late in a group, of which the log
-        is counted whole once it has one. Not in it: what a warm-up holds back, `warmup`
-        samples; copies, of which there is one while a checkpoint is written; and the libraries.
-        The manifest of a snapshot has it beside the bytes in use.
+        It covers Python's heap and the files: payloads, ids and labels of `max_text_bytes`,
+        the objects around them, sums, pools and their bounds, links, held-out samples, and
+        working memory. It follows from the configuration, except that a hash is kept forever
+        of each forgotten id (some 200 bytes, 500 in a group) and that a group has a log of late
+        labels once there is one. It does not cover the `warmup` samples that a warm-up
+        buffers, the copy that exists while a checkpoint is written, and the libraries. The
+        manifest of a snapshot has it beside the bytes in use.
 
         Raises
         ------
         WarmupError
             While the engine warms up: the number of cells is not known yet.
         """
-        return memory_bound(self._current.settled_sketch())
+        return memory_bound(self._current.trained_sketch())
 
     def regenerate(
         self, source: Rereadable | Array | None = None, *, on_epoch: OnEpoch | None = None
     ) -> None:
-        """Train a new generation on kept samples, and go on with it.
+        """Train a new generation on retained samples, and continue with it.
 
         Parameters
         ----------
         source : Rereadable, optional
             The data that was counted, from its first sample: it is counted again, exactly.
-            Without it counts and sums are estimated from what is held, unless that is
-            everything; nothing is certified then, and manifests say `approximate`.
+            Without it, counts and sums are estimated from the retained samples unless these
+            are all; nothing is certified then, and manifests say `approximate`.
         on_epoch : callable, optional
             Called with (epochs done, epochs) while the encoder is trained.
 
         Raises
         ------
         SourceError
-            If the source brings fewer samples, or others; the engine is unchanged then.
+            If the source has fewer samples, or others; the engine is unchanged then.
         WarmupError
             While the engine warms up, or before it has seen a sample.
         """
@@ -442,28 +441,26 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         Parameters
         ----------
         refreshed : bool
-            Whether `Snapshot.refreshed` is to hold what is chosen in cells that `regenerate`
-            would train now. The engine goes on with its own.
+            Whether `Snapshot.refreshed` is to have the coreset in the cells that `regenerate`
+            would train now. The engine keeps its own cells.
 
         Raises
         ------
         WarmupError
             While the engine warms up, or before it has seen a sample.
         """
-        sketch = self._current.settled_sketch()
+        sketch = self._current.trained_sketch()
         if sketch.n == 0:
             msg = "no sample has been counted yet; there is nothing to select from"
             raise WarmupError(msg)
         snapshot = replace(take_snapshot(sketch), held_out=self._current.held_out.samples())
-        return (
-            with_refreshed(snapshot, regenerated(sketch, goes_on=False)) if refreshed else snapshot
-        )
+        return with_refreshed(snapshot, regenerated(sketch)) if refreshed else snapshot
 
     def provisional_snapshot(self) -> Snapshot:
-        """Return the snapshot that there would be if the warm-up ended now; it goes on.
+        """Return a snapshot during the warm-up, without ending it.
 
-        A generation is trained on the samples that have arrived, for this snapshot alone; its
-        manifest says `provisional`.
+        A generation is trained on the samples so far, for this snapshot alone; its manifest
+        says `provisional`.
 
         Raises
         ------
@@ -475,7 +472,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         return as_provisional(ended.snapshot())
 
     def explain(self, cell: Cell) -> dict[str, Any]:
-        """Say what is proven of a cell's samples, what is in doubt, and why.
+        """Explain which of a cell's samples are certified, which are in doubt, and why.
 
         Parameters
         ----------
@@ -485,54 +482,54 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         Returns
         -------
         dict
-            For "core" and "support": ids that are certified; those in doubt, with rank and
-            distance; the bound on the distance of everything dropped; how many samples
-            pools hold and have dropped; and why some are in doubt, if any are.
+            For "core" and "support": certified ids; ids in doubt, with rank and distance; the
+            bound on the distance of dropped samples; how many samples the pools hold and have
+            dropped; and why some are in doubt, if any are.
 
         Raises
         ------
         ConfigError
             If the cell is not occupied.
         """
-        return explain_cell(self._current.settled_sketch(), cell)
+        return explain_cell(self._current.trained_sketch(), cell)
 
     def why(self, sample_id: object, x: object = None) -> dict[str, Any]:
-        """Say why a sample is in the coreset, or what beat it.
+        """Explain why a sample is in the coreset, or what ranks before it.
 
         Parameters
         ----------
         sample_id : int or str
         x : array, optional
-            The sample itself, of the shape and dtype of those counted. Where none of the id
-            is held, it is placed in the cells of now, as if it were.
+            The sample itself, of the shape and dtype of those counted. If no sample of the id
+            is retained, it is placed in the current cells as if it were.
 
         Returns
         -------
         dict
-            "id"; "retained", whether a payload is held; "why", in words; and "samples", one
-            for each sample of the id that is held (or for x): "cell", "cell_count", "label",
-            "origin" (where in Kafka it came from), "in_reservoir", and where it stands as
-            "core" and as "support" (None where it cannot be that).
+            "id"; "retained", whether a payload is retained; "why", in words; and "samples", one
+            for each retained sample of the id (or for x): "cell", "cell_count", "label",
+            "origin" (its place in Kafka), "in_reservoir", and its rank as "core" and as
+            "support" (None where it is no candidate).
 
-            A standing has "rank" and "distance" in the cell, "by" what rule ("distance" or
-            "hash"), the cell's "slots", whether it is "chosen", whether a pool has "held" it,
-            whether its rank is "certified" (None for x) or what is in "doubt", the "bound" on
-            the distance of everything dropped, and "beaten_by": the first ten that go before
-            it, with their distances and whether they are chosen.
+            Each of these two has "rank" and "distance" in the cell, the rule that it is ranked
+            "by" ("distance" or "hash"), the cell's "slots", whether it is "chosen", whether a
+            pool has "held" it, whether its rank is "certified" (None for x) or the "doubt",
+            the "bound" on the distance of dropped samples, and "beaten_by": the first ten
+            samples that rank before it, with distances and whether they are chosen.
 
         Raises
         ------
         ShapeError
-            If x is not like the samples counted.
+            If x has another shape or dtype than the samples counted.
         WarmupError
             While the engine warms up.
 
         Notes
         -----
-        O(retained), and the graph. The rank of what is not certified is the least it can
-        be: dropped samples may go before it. That of x is among the samples of now.
+        O(retained), and the graph. The rank of an uncertified sample is a lower bound: dropped
+        samples may rank before it. The rank of x is among the current samples.
         """
-        sketch, sample = self._current.settled_sketch(), None
+        sketch, sample = self._current.trained_sketch(), None
         if x is not None:
             sample = as_samples(np.asarray(x)[None], ids=[str(sample_id)])
             sketch.generation.schema.check(sample.x)
@@ -541,11 +538,11 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
     def coreset(self) -> Samples:
         """Return the rows of the coreset: core, then support.
 
-        While the engine warms up: at most `budget` of the samples held back, those
-        with the smallest hash of their id.
+        While the engine warms up: at most `budget` of the buffered samples, those with the
+        smallest hash of their id.
         """
-        progress = self._current
-        return progress.preview() if progress.is_warming_up else self.snapshot().rows.samples
+        accumulator = self._current
+        return accumulator.preview() if accumulator.is_warming_up else self.snapshot().rows.samples
 
     @property
     def indices_(self) -> IntArray:
@@ -554,7 +551,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
 
     @property
     def sample_indices_(self) -> IntArray:
-        """The same as `indices_`, under the name that samplers give it."""
+        """The same as `indices_`, under the name that samplers of imbalanced-learn use."""
         return self.indices_
 
     @property
@@ -564,11 +561,11 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
 
     @property
     def weights_(self) -> FloatArray:
-        """Samples that each row of the coreset stands for."""
+        """Samples that each row of the coreset represents."""
         return self.snapshot().rows.weights
 
     def forget(self, sample_id: object) -> int:
-        """Take the samples of an id out of counts, sums, witnesses and pools, exactly.
+        """Remove the samples of an id from counts, sums, witnesses and pools, exactly.
 
         Parameters
         ----------
@@ -577,95 +574,95 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         Returns
         -------
         int
-            How many were taken out. 0: none is held. A sample that was dropped cannot be
-            told from one never seen; it stays in the sums, and the snapshot's manifest
-            counts the id as missed, until the source is read again. So it does where sums
-            are estimates since a generation was trained again: only payloads go then.
+            How many were removed; 0 if none is retained. A sample that was dropped cannot be
+            distinguished from one never seen; it stays in the sums, and the snapshot's
+            manifest counts the id as missed, until the source is read again. The same holds
+            where sums are estimates after a regeneration: only payloads are removed then.
 
         Notes
         -----
-        O(retained). The id's hash is kept: later readings of the source skip it, and take
-        out what has been sent again under it.
+        O(retained). The id's hash is kept: later readings of the source skip the id, and remove
+        samples that were sent again under it.
         """
-        self._progress = self._current
-        return self._progress.forget(str(sample_id))
+        self._accumulator = self._current
+        return self._accumulator.forget(str(sample_id))
 
     def label(self, ids: Any, labels: Any) -> int:
-        """Set the labels of samples that came before, wherever they are held.
+        """Set the labels of earlier samples, wherever they are retained.
 
         Parameters
         ----------
         ids : int, str, or array of shape (n,)
         labels : int, float, str, or array of shape (n,)
-            None of them unknown. Of several for one id the last one counts.
+            Known labels. Of several for one id the last one counts.
 
         Returns
         -------
         int
-            For how many of the ids a sample is held. The others are counted as missed, in
-            the manifests of snapshots.
+            How many of the ids have a retained sample. Manifests of snapshots count the others
+            as missed.
 
         Raises
         ------
         DataError, ShapeError
-            If ids or labels cannot be used; nothing has been labelled then.
+            If ids or labels are invalid; no sample has been labelled then.
 
         Notes
         -----
-        O(retained + n pool). Labels never choose: the coreset has the same rows, with the
-        same weights and certificates. Samples keep them through regeneration and repair.
+        O(retained + n pool). The coreset keeps the same rows, weights and certificates. Samples
+        keep their labels through regeneration and repair.
         """
-        pairs = late_labels(ids, labels)
-        self._progress = self._current
-        check_texts("label", [label for _, label in pairs], self._progress.config.max_text_bytes)
-        return sum([self._progress.label(LateLabel(*pair)) for pair in pairs])
+        pairs = checked_labels(ids, labels)
+        self._accumulator = self._current
+        check_texts("label", [label for _, label in pairs], self._accumulator.config.max_text_bytes)
+        return sum([self._accumulator.label(LateLabel(*pair)) for pair in pairs])
 
     def holds(self, sample_id: object) -> bool:
-        """Tell whether a sample of an id is held. O(retained) once, then O(1)."""
+        """Tell whether a sample of an id is retained. O(retained) once, then O(1)."""
         return self._current.holds(str(sample_id))
 
     def change(self, change: Change) -> None:
-        """Do what a stream asks for: set a label, or forget an id; misses are counted."""
-        self._progress = self._current
+        """Apply a change from a stream: set a label, or forget an id; misses are counted."""
+        self._accumulator = self._current
         if isinstance(change, LateLabel):
-            self._progress.label(change)
+            self._accumulator.label(change)
         else:
-            self._progress.forget(change.id, change.origin)
+            self._accumulator.forget(change.id, change.origin)
 
-    def settle_changes(self) -> None:
-        """Let labels and wishes to forget reach nothing that comes from now on.
+    def expire_changes(self) -> None:
+        """Stop applying earlier labels and requests to forget to samples that arrive later.
 
-        For the merge of all parts of a stream, before others go on with it.
+        Call it after merging all parts of a stream.
         """
-        self._progress = self._current
-        self._progress.settle_changes()
+        self._accumulator = self._current
+        self._accumulator.expire_changes()
 
     def change_counts(self) -> dict[str, int]:
-        """Return how many samples were labelled late, forgotten and replaced, or missed.
+        """Return how many samples were labelled late, forgotten, replaced or missed.
 
-        Named as in a snapshot's manifest.
+        The names are those of a snapshot's manifest.
         """
         return self._current.change_counts()
 
     @property
     def config(self) -> EngineConfig:
-        """The settings that samples are counted with, checked and with the preset resolved."""
+        """The settings of the engine, checked and with the preset resolved."""
         return self._current.config
 
     @property
     def n_seen_(self) -> int:
-        """Samples counted, N; those held back by the warm-up included."""
-        return 0 if self._progress is None else self._progress.n
+        """Samples counted, N; those buffered by the warm-up included."""
+        return 0 if self._accumulator is None else self._accumulator.n
 
     @property
     def num_arrived(self) -> int:
-        """Samples that have arrived: those counted, taken out again, or held out."""
-        return 0 if self._progress is None else self._progress.num_arrived
+        """Samples that have arrived: counted, removed, or held out."""
+        return 0 if self._accumulator is None else self._accumulator.num_arrived
 
     @property
     def num_held_out(self) -> int:
-        """Samples that have been held out, which count nowhere else."""
-        return 0 if self._progress is None else self._progress.held_out.num_taken
+        """Samples that have been held out; they are not counted."""
+        return 0 if self._accumulator is None else self._accumulator.held_out.num_taken
 
     @property
     def schema(self) -> SampleSchema | None:
@@ -684,43 +681,43 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
 
     @property
     def is_warming_up(self) -> bool:
-        """Whether samples are still held back for the generation's training."""
+        """Whether samples are still buffered for the generation's training."""
         return self._current.is_warming_up
 
     @property
     def scales(self) -> Finding | None:
-        """Features of very different scales, if the generation was trained here on such."""
-        return None if self._progress is None else self._progress.scales
+        """Features of very different scales, if the generation was trained on such."""
+        return None if self._accumulator is None else self._accumulator.scales
 
     @property
     def generation_(self) -> Generation:
         """The generation that was trained, or given."""
-        return self._current.settled_sketch().generation
+        return self._current.trained_sketch().generation
 
     def clone(
         self, new_params: Mapping[str, Any] | None = None, *, include_attributes: bool = False
     ) -> Self:
-        """Return a copy with some parameters changed, as river's pipelines ask for one.
+        """Return a copy with some parameters changed, as river's pipelines need.
 
         Parameters
         ----------
         new_params : mapping, optional
             Parameters by name.
         include_attributes : bool
-            Whether the copy has counted what this engine has; else it has counted nothing.
+            Whether the copy keeps the samples counted; else it is empty.
         """
         copied = deepcopy(self) if include_attributes else clone(self)
         copied.set_params(**(new_params or {}))
         return copied
 
     def copy(self) -> Self:
-        """Return an engine that has counted the same, and goes its own way from here.
+        """Return an independent copy.
 
         Payloads, which never change, are shared. O(retained), a fraction of `to_state`.
         """
         copied = type(self)(**self.get_params(deep=False))
-        if self._progress is not None:
-            copied._restore(self._progress.copy(), self._feature_names)
+        if self._accumulator is not None:
+            copied._restore(self._accumulator.copy(), self._feature_names)
         return copied
 
     def to_state(self) -> State:
@@ -736,7 +733,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         config: EngineConfig | None = None,
         features: object = None,
     ) -> Self:
-        """Restore an engine that goes on exactly as the one that wrote the state.
+        """Restore an engine that continues exactly as the one that wrote the state.
 
         Parameters
         ----------
@@ -744,10 +741,10 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
             From `to_state`.
         device : str
         config : EngineConfig, optional
-            Settings to go on with, where those that do not shape the sketch are to
-            change; by default the stored ones.
+            Settings to continue with, by default the stored ones. Settings that shape the
+            sketch cannot change.
         features : module, callable or str, optional
-            What the state's samples are measured by, by default what config names. Code
+            Features that the state was built with, by default those that config names. Code
             that only a state names is never imported.
 
         Raises
@@ -755,27 +752,27 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         StateError
             If the state is of another format version.
         ConfigError
-            If the features are missing, or others, or if config differs from the stored one
-            in a setting that shapes the sketch, as the budget does.
+            If the features are missing or different, or if config changes a setting that
+            shapes the sketch, such as the budget.
         """
         if features is None and config is not None:
             features = config.features
-        progress, names = unpack_engine(
+        accumulator, names = unpack_engine(
             state, device=resolve_device(device), config=config, features=features
         )
-        generation = None if progress.sketch is None else progress.sketch.generation
-        engine = cls.from_config(progress.config, generation=generation, device=device)
+        generation = None if accumulator.sketch is None else accumulator.sketch.generation
+        engine = cls.from_config(accumulator.config, generation=generation, device=device)
         engine.features = features
-        engine._restore(progress, names)
+        engine._restore(accumulator, names)
         return engine
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy or a pickle takes: the parameters, and the state if there is one."""
-        begun = None if self._progress is None else self.to_state()
+        """Return the parameters, and the state if there is one, for a copy or a pickle."""
+        begun = None if self._accumulator is None else self.to_state()
         return {"parameters": self.get_params(deep=False), "begun": begun}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Become the engine that `__getstate__` described."""
+        """Restore the engine that `__getstate__` described."""
         EchoCoreset.__init__(self, **state["parameters"])
         if state["begun"] is not None:
             features, generation = self.features, self.generation
@@ -787,7 +784,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
     @property
     def n_features_in_(self) -> int:
         """Values of a sample, D, once there has been one."""
-        schema = None if self._progress is None else self._progress.schema
+        schema = None if self._accumulator is None else self._accumulator.schema
         if schema is None:
             msg = "no sample has arrived yet, so the number of features is not known"
             raise AttributeError(msg)
@@ -803,12 +800,12 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         return True
 
     @property
-    def _current(self) -> Progress:
-        """What has been counted; before the first sample, what the parameters would begin."""
-        return self._begin() if self._progress is None else self._progress
+    def _current(self) -> Accumulator:
+        """The accumulator; before the first sample a new one with the current parameters."""
+        return self._begin() if self._accumulator is None else self._accumulator
 
-    def _begin(self) -> Progress:
-        """Return the beginning that the parameters ask for."""
+    def _begin(self) -> Accumulator:
+        """Return a new accumulator with the current parameters."""
         given = {field.name: getattr(self, field.name) for field in fields(EngineConfig)}
         # A grid search may draw its numbers from a numpy array; JSON knows none of numpy's.
         settings = {
@@ -817,11 +814,11 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         }
         settings["features"] = feature_name(self.features)
         config, device = EngineConfig(**settings), resolve_device(self.device)
-        return Progress.begin(config, device, self.generation, self.features)
+        return Accumulator.begin(config, device, self.generation, self.features)
 
-    def _restore(self, progress: Progress, names: Array | None) -> None:
-        """Go on from a progress that has been read back."""
-        self._progress = progress
+    def _restore(self, accumulator: Accumulator, names: Array | None) -> None:
+        """Continue with an accumulator that has been restored."""
+        self._accumulator = accumulator
         if names is not None:
             self.feature_names_in_ = names
 
@@ -835,7 +832,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         return feature_names(x) if self._feature_names is None else self._feature_names
 
     def _warn_of_scales(self) -> None:
-        """Warn where the largest features alone decide what is near."""
+        """Warn where features of the largest scale alone decide distances."""
         if self.scales is not None:
             names = tuple(map(str, getattr(self, "feature_names_in_", ())))
             msg = f"{self.scales.words(names)}; set standardise=True"
@@ -843,6 +840,8 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
 
     def _learn(self, x: FloatArray, y: object, names: Array) -> None:
         """Count rows whose features have names."""
-        progress = self._current
-        self.update(as_samples(cast_to(x, progress.schema), y, first_row=progress.num_arrived))
+        accumulator = self._current
+        self.update(
+            as_samples(cast_to(x, accumulator.schema), y, first_row=accumulator.num_arrived)
+        )
         self.feature_names_in_ = names

@@ -1,4 +1,4 @@
-"""Samples of a stream that are kept apart to test models on, and are never in the coreset."""
+"""Hold out samples of a stream to test models on; they are never in the coreset."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,27 +14,27 @@ from echo_stream.samples.label_log import LabelLog
 from echo_stream.samples.members import members_of, samples_from
 from echo_stream.samples.samples import Origin, Samples
 from echo_stream.samples.validation import SampleSchema
-from echo_stream.sketch.merging import late_labels, to_forget
+from echo_stream.sketch.merging import labels_reaching, to_forget
 from echo_stream.sketch.pools.reservoir import Reservoir
 from echo_stream.sketch.state import columns_to_json, samples_from_json
 
-SALT = 0x686F6C64  # so that who is held out has nothing to do with who is in the reservoir
+SALT = 0x686F6C64  # so that held-out ids are independent of those in the reservoir
 HASHES = 2**64
 
 
 class HeldOut:
     """A share of the ids, chosen by their hash, and a bounded uniform sample of theirs.
 
-    Whose turn it is does not depend on the order of arrival, on restarts or on who reads:
-    an id is held out for ever, or never. Of those the ones with the smallest hashes are
-    held, so that two parts of a stream merge.
+    Which ids are held out does not depend on the order of arrival, on restarts or on the
+    process: an id is always held out, or never. Of these the samples with the smallest hashes
+    are retained, so that two parts of a stream can be merged.
 
     Parameters
     ----------
     config : EngineConfig
         Its `holdout`, `seed` and `on_duplicate`.
     size : int
-        Samples held at most.
+        Samples retained at most.
 
     Attributes
     ----------
@@ -54,19 +54,19 @@ class HeldOut:
         self._share, self._seed = config.holdout, config.seed
         self._replaces = config.on_duplicate == "replace"
         self._pool = Reservoir(size, config.seed)
-        self._forgotten, self._labels = Forgotten(), LabelLog()  # for the parts of others
+        self._forgotten, self._label_log = Forgotten(), LabelLog()  # for the parts of others
 
     def __len__(self) -> int:
-        """Return the number of samples held."""
+        """Return the number of samples retained."""
         return len(self._pool)
 
     def __contains__(self, sample_id: str) -> bool:
-        """Tell whether a sample of an id is held."""
+        """Tell whether a sample of an id is retained."""
         return bool(self._pool.of(sample_id))
 
     @property
     def schema(self) -> SampleSchema | None:
-        """Shape and dtype of what is held; None where nothing is."""
+        """Shape and dtype of what is retained; None where nothing is."""
         members = self._pool.members
         return SampleSchema.of(members[0].x[None]) if members else None
 
@@ -75,7 +75,7 @@ class HeldOut:
         return bool(self._share) and bool(self._chosen([sample_id])[0])
 
     def take(self, samples: Samples) -> Samples:
-        """Take out what is to be held out, and return the rest. O(n + taken log size)."""
+        """Hold out samples of chosen ids, and return the rest. O(n + taken log size)."""
         if not self._share or not len(samples):
             return samples
         chosen = self._chosen(samples.ids)
@@ -90,64 +90,66 @@ class HeldOut:
         return samples[np.flatnonzero(~chosen)]
 
     def forget(self, sample_id: str, origin: Origin | None = None) -> int:
-        """Take out the samples of an id and return their number; origin: see `Forgotten`."""
+        """Remove the samples of an id and return their number; origin: see `Forgotten`."""
         gone = self._pool.of(sample_id)
         self._pool.forget(sample_id)
-        self._labels.drop(sample_id)
+        self._label_log.drop(sample_id)
         if origin is not None:
             self._forgotten.add(sample_id, gone, origin)
         return len(gone)
 
     def label(self, late: LateLabel) -> bool:
-        """Give the samples of an id another label; return whether any is held."""
+        """Set the label of the samples of an id; return whether any is retained."""
         found = self._pool.of(late.id)
         for member in found:
             self._pool.swap(member.relabelled(late.label))
         if late.origin is None:
-            self._labels.drop(late.id)
+            self._label_log.drop(late.id)
         else:
-            self._labels.note(late.id, late.label, late.origin, is_met=bool(found))
+            self._label_log.note(late.id, late.label, late.origin, is_matched=bool(found))
         return bool(found)
 
     def merge(self, other: "HeldOut") -> int:
-        """Absorb what another part of the stream has held out; other is left unchanged.
+        """Add what another part of the stream has held out; other is left unchanged.
 
-        Returns how many late labels have met their samples by that.
+        Returns how many late labels matched samples of the other part.
         """
         other = other.copy()
-        num_met = self._meet(other) + other._meet(self)
+        num_matched = self._apply_changes_of(other) + other._apply_changes_of(self)
         self.num_taken += other.num_taken
         self._pool.merge(other._pool)
         self._forgotten.merge(other._forgotten)
-        self._labels.merge(other._labels)
-        return num_met
+        self._label_log.merge(other._label_log)
+        return num_matched
 
-    def settle_changes(self) -> None:
-        """Let what was asked so far reach nothing that comes from now on."""
-        self._forgotten.settle()
-        self._labels = LabelLog()
+    def expire_changes(self) -> None:
+        """Stop applying earlier labels and requests to forget to samples that arrive later."""
+        self._forgotten.expire()
+        self._label_log = LabelLog()
 
-    def _meet(self, other: "HeldOut") -> int:
-        """Do what another part asks for; return how many of its labels were missed there."""
+    def _apply_changes_of(self, other: "HeldOut") -> int:
+        """Apply the changes of another part; return how many of its missed labels matched."""
         self._pool.take_out(to_forget(self._pool.members, other._forgotten))
-        num_met = 0
-        for member, late, is_news in late_labels(self._pool.members, self._labels, other._labels):
-            num_met += other._labels.met(member.id, member.origin)
-            if is_news:
+        num_matched = 0
+        for member, late, is_newer in labels_reaching(
+            self._pool.members, self._label_log, other._label_log
+        ):
+            num_matched += other._label_log.mark_matched(member.id, member.origin)
+            if is_newer:
                 self._pool.swap(member.relabelled(late.label))
-        return num_met
+        return num_matched
 
     def copy(self) -> "HeldOut":
         """Return an independent copy that shares the samples, which never change."""
         copy = object.__new__(HeldOut)
         copy.num_taken, copy._share, copy._seed = self.num_taken, self._share, self._seed
         copy._replaces, copy._pool = self._replaces, self._pool.copy()
-        copy._forgotten, copy._labels = Forgotten(), self._labels.copy()
+        copy._forgotten, copy._label_log = Forgotten(), self._label_log.copy()
         copy._forgotten.merge(self._forgotten)
         return copy
 
     def samples(self) -> Samples | None:
-        """Return what is held, in order of hash; None where nothing is."""
+        """Return what is retained, in order of hash; None where nothing is."""
         schema = self.schema
         return None if schema is None else samples_from(self._pool.members, schema)
 
@@ -159,17 +161,16 @@ class HeldOut:
             "limit": self._pool.limit_to_json(),
             "columns": None if samples is None else columns_to_json(samples),
             "forgotten": self._forgotten.to_json(),
-            "late_labels": self._labels.to_json(),
+            "late_labels": self._label_log.to_json(),
         }
         return {} if samples is None else {"x": samples.x}, meta
 
     def restore(self, state: State) -> None:
-        """Take over what `to_state` returned, being empty."""
+        """Restore what `to_state` returned; the object must be empty."""
         arrays, meta = state
         self.num_taken = meta["num_taken"]
-        # States of before there were groups that hold out have neither.
-        self._forgotten.restore(meta.get("forgotten", []))
-        self._labels.restore(meta.get("late_labels", []))
+        self._forgotten.restore(meta["forgotten"])
+        self._label_log.restore(meta["late_labels"])
         columns = meta["columns"]
         held = None if columns is None else samples_from_json(arrays["x"], columns)
         self._pool.restore(members_of(held), meta["limit"])

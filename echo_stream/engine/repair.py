@@ -1,4 +1,4 @@
-"""A second reading of the source, which settles what the first one left in doubt."""
+"""Read the source again, to certify the rows that the stream left in doubt."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -9,16 +9,16 @@ import torch
 
 from echo_stream._common.hashes import hash_ids
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray
+from echo_stream.coreset.allocation import order_cells
 from echo_stream.coreset.choosing import choose
-from echo_stream.coreset.dealing import order_cells
 from echo_stream.errors import ConfigError
-from echo_stream.samples.members import Member, copies, cross_off, own
+from echo_stream.samples.members import Member, copies, cross_off, detached
 from echo_stream.samples.source import Rereadable, read_again
 from echo_stream.sketch.cells import CellStatistics, CellTable
 from echo_stream.sketch.embedding import Embedded
 from echo_stream.sketch.late_labels import LateLabels
 from echo_stream.sketch.pools.bounded_pool import BoundedPool
-from echo_stream.sketch.pools.certificates import Standing
+from echo_stream.sketch.pools.certificates import RankKey
 from echo_stream.sketch.pools.distance_pools import TINY
 from echo_stream.sketch.pools.hash_pools import HashPools
 from echo_stream.sketch.pools.ranks import rank_keys
@@ -29,18 +29,18 @@ SAME = 1e-4  # relative deviation of sums of features that are made again
 
 @dataclass(frozen=True, slots=True)
 class RepairReport:
-    """What a repair has found and done.
+    """The result of a repair.
 
     Attributes
     ----------
     num_cells : int
         Cells whose pools were filled again.
     num_forgotten : int
-        Samples of forgotten ids that were still in the sums, and have been taken out.
+        Samples of forgotten ids that were still in the sums, and have been removed.
     differences : list of (cell, int, int)
-        Cells of which the source does not hold what was counted: the cell, samples
-        counted, samples found; where the numbers are equal, the samples are others. Where
-        there are any, nothing has been changed.
+        Cells for which the source has other samples than were counted: the cell, samples
+        counted, samples found; the two numbers can be equal. If there are any, nothing has
+        been changed.
     """
 
     num_cells: int = 0
@@ -49,7 +49,7 @@ class RepairReport:
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the source holds what was counted."""
+        """Whether the source has the samples that were counted."""
         return not self.differences
 
 
@@ -61,11 +61,11 @@ def repair(sketch: Sketch, source: Rereadable) -> RepairReport:
     """
     if sketch.is_approximate:
         msg = (
-            "counts are estimates since a generation was trained on kept samples; "
+            "counts are estimates since a generation was trained on retained samples; "
             "call regenerate(source), which counts everything again"
         )
         raise ConfigError(msg)
-    sketch.settle()
+    sketch.flush()
     num_forgotten = 0
     if len(sketch.forgotten):
         pending, differences = _read_forgotten(sketch, source)
@@ -99,9 +99,9 @@ def _read_forgotten(
 
 
 def _take_out(sketch: Sketch, pending: list[Member]) -> int:
-    """Take samples out that were read again: those that are held first, then the others."""
+    """Remove samples that were read again: the retained ones first, then the others."""
     names = sorted({member.id for member in pending})
-    held = copies(member for name in names for member in sketch.held.of(name))
+    held = copies(member for name in names for member in sketch.index.of(name))
     num_held = sum(sketch.forget(name) for name in names)
     dropped = [member for member in pending if not cross_off(member, held)]
     for member in sketch.take_out(dropped):
@@ -110,7 +110,7 @@ def _take_out(sketch: Sketch, pending: list[Member]) -> int:
 
 
 class _Recount:
-    """Counts and sums of what is read again, to be compared with those of the sketch."""
+    """Counts and sums of the second reading, to compare with those of the sketch."""
 
     def __init__(self, sketch: Sketch) -> None:
         self._table = CellTable(sketch.generation, sketch.device)
@@ -123,7 +123,7 @@ class _Recount:
         self._table.update(keys[index], latent[index], vectors[index])
 
     def differences(self, sketch: Sketch) -> list[tuple[Cell, int, int]]:
-        """Return the cells that hold other samples: with both numbers, which may be equal."""
+        """Return the cells with other samples, and both numbers, which may be equal."""
         mine, theirs = self._table.statistics(), sketch.table.statistics()
         differences: list[tuple[Cell, int, int]] = []
         for key in np.union1d(mine.keys, theirs.keys).tolist():
@@ -165,7 +165,7 @@ def _is_same(
 
 
 class _Cells:
-    """The cells in doubt, and pools that collect what belongs into theirs."""
+    """The cells in doubt, and new pools for them."""
 
     def __init__(self, sketch: Sketch, positions: IntArray) -> None:
         statistics, pools = sketch.table.statistics(), sketch.pools
@@ -188,21 +188,21 @@ class _Cells:
         if self._hashed is not None and pools.hashed is not None:
             self._hashed.extend(len(positions))
             self._hashed.capacities = pools.hashed.capacities[self._slots]
-        # By slot: which of the cells in doubt it is. What has no slot is looked up as the last.
+        # By slot: the number of the cell in doubt, or -1. The last entry is for no slot.
         numbers = np.full(len(sketch.table) + 1, -1, dtype=np.int64)
         numbers[self._slots] = np.arange(len(positions))
         self._numbers = torch.from_numpy(numbers).to(sketch.device)
 
     @classmethod
     def in_doubt(cls, sketch: Sketch) -> "_Cells":
-        """Return the cells of which a chosen sample is not certified, or not held."""
+        """Return the cells with a selected sample that is not certified, or not retained."""
         statistics = sketch.table.statistics()
         if not len(statistics.keys):  # all was forgotten
             return cls(sketch, np.zeros(0, dtype=np.int64))
         graph = sketch.graph.draw(statistics, sketch.witnesses)
         order = order_cells(graph.degrees, statistics.counts)
         choice = choose(sketch.pools, statistics, order, sketch.config)
-        # Beyond exact sums nothing can be proven, by any number of readings.
+        # Where sums are not exact, no reading can certify anything.
         cells = sorted(choice.cells_in_doubt) if statistics.is_exact else []
         return cls(sketch, np.array(cells, dtype=np.int64))
 
@@ -217,22 +217,22 @@ class _Cells:
         return recount.differences(sketch)
 
     def install(self, sketch: Sketch) -> None:
-        """Put what has been collected in the place of the sketch's pools."""
-        # What is held already stays the object that it is: its payload is held once.
+        """Replace the sketch's pools by those that have been filled."""
+        # A sample that is retained already stays the same object: its payload is stored once.
         held = {member.tie: member for member in sketch.members()}
         for number, slot in enumerate(self._slots.tolist()):
             for name, ranked in self._ranked.items():
                 last = ranked.last(number)
                 members = [held.setdefault(m.tie, m) for m in ranked.pools[number]]
-                sketch.pools.ordered[name].settle(slot, members, ranked.centres[number], last)
+                sketch.pools.ordered[name].refill(slot, members, ranked.centres[number], last)
             if self._hashed is not None and sketch.pools.hashed is not None:
                 members = [held.setdefault(m.tie, m) for m in self._hashed.pools[number]]
-                sketch.pools.hashed.settle(slot, members)
+                sketch.pools.hashed.refill(slot, members)
             sketch.pools.epoch_counts[slot] = self._counts[number]
         sketch.release_index()
 
     def _offer(self, sketch: Sketch, block: Embedded, is_kept: torch.Tensor) -> None:
-        """Offer the kept rows of a block that are of cells in doubt to the pools of these."""
+        """Offer the kept rows of a block to the pools of the cells in doubt."""
         numbers_of = self._numbers[sketch.table.find(block.keys)]
         rows = torch.nonzero(is_kept & (numbers_of >= 0)).squeeze(1)
         cells = numbers_of[rows]
@@ -243,7 +243,7 @@ class _Cells:
         for name, ranked in self._ranked.items():
             passed |= ranked.passes(cells, points[name])
         chosen, numbers = rows[passed].cpu().numpy(), cells[passed].cpu().numpy()
-        members = self._late.on(sketch.embedder.members_of(block, chosen))
+        members = self._late.apply(sketch.embedder.members_of(block, chosen))
         for name, ranked in self._ranked.items():
             ranked.offer(numbers, members, points[name][passed].cpu().numpy())
         if self._hashed is not None:
@@ -264,7 +264,7 @@ def _forgotten_rows(sketch: Sketch, block: Embedded) -> Array:
 
 
 class RankedPools:
-    """Members in the very order that ranks them, where count and sum of the cell are known.
+    """Members in their final order, where count and sum of the cell are known.
 
     Parameters
     ----------
@@ -316,10 +316,10 @@ class RankedPools:
         for cell in np.unique(cells).tolist():
             self._limits[cell] = self._limit(cell)
 
-    def last(self, cell: int) -> Standing:
-        """Return where the last member of a cell stands: all others stand behind it."""
+    def last(self, cell: int) -> RankKey:
+        """Return the rank key of the last member of a cell: all others rank after it."""
         key, member = self.pools[cell].last()
-        return Standing(key, own(member.tie), int(self._counts[cell]))
+        return RankKey(key, detached(member.tie), int(self._counts[cell]))
 
     def _limit(self, cell: int) -> float:
         """Return the squared distance beyond which nothing can enter a cell's pool."""

@@ -1,4 +1,4 @@
-"""For how many of the samples that were counted each one stands that is held."""
+"""Stratified weights: how many counted samples each retained sample represents."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
@@ -13,23 +13,23 @@ from echo_stream.sketch.sketch import Sketch
 Item = TypeVar("Item")
 
 
-def stand_ins(sketch: Sketch, members: Sequence[Member]) -> tuple[list[Member], IntArray]:
-    """Return the members that stand for any sample, and for how many: they sum to N.
+def stratified_weights(sketch: Sketch, members: Sequence[Member]) -> tuple[list[Member], IntArray]:
+    """Return the members with a weight, and the weights, which sum to N.
 
     Parameters
     ----------
     sketch : Sketch
-        Settled.
+        Flushed.
     members : sequence of Member
-        All that it holds.
+        All retained samples.
 
     Notes
     -----
-    A stratified estimate, with the cells for strata, whose counts are known. The samples
-    nearest a cell's centre and farthest from its mean stand for themselves. Whatever else of
-    the cell is held is so by its hash: a uniform sample of the rest, which shares that out.
-    That takes pools which have seen every sample of their cell. Where counts are estimates
-    already they have not: there the reservoir alone stands, in equal shares. O(retained D).
+    A stratified estimate: the cells are strata with known counts. Samples retained for their
+    distance, nearest a cell's centre or farthest from its mean, have weight 1. The others are
+    retained for their hash: they are a uniform sample of the rest of the cell, and share its
+    count. This needs pools that have seen every sample of their cell. Where counts are
+    estimates already, only the reservoir has weights, in equal shares. O(retained D).
     """
     if sketch.is_approximate:
         kept = sketch.reservoir.members
@@ -42,11 +42,11 @@ def stand_ins(sketch: Sketch, members: Sequence[Member]) -> tuple[list[Member], 
     )
     times = np.zeros(len(members), dtype=np.int64)
     rows = np.flatnonzero(slots >= 0)
-    times[rows] = _dealt(_counts(sketch), slots[rows], _are_chosen(sketch, members)[rows])
-    # Of cells of which nothing is held.
+    times[rows] = _allocated(_counts(sketch), slots[rows], _are_chosen(sketch, members)[rows])
+    # The counts of cells without a retained sample.
     times += shares(sketch.n - int(times.sum()), len(members))
-    standing = np.flatnonzero(times)
-    return [members[row] for row in standing.tolist()], times[standing]
+    weighted = np.flatnonzero(times)
+    return [members[row] for row in weighted.tolist()], times[weighted]
 
 
 def shares(n: int, number: int) -> IntArray:
@@ -76,16 +76,17 @@ def _counts(sketch: Sketch) -> IntArray:
 
 
 def _are_chosen(sketch: Sketch, members: Sequence[Member]) -> Array:
-    """Tell which members are held for their distance, and so are no uniform sample."""
+    """Tell which members are retained for their distance, and so are not a uniform sample."""
     ordered = sketch.pools.ordered.values()
     chosen = {member.tie for side in ordered for pool in side.pools for member in pool}
     return np.array([member.tie in chosen for member in members], dtype=bool)
 
 
-def _dealt(counts: IntArray, slots: IntArray, are_chosen: Array) -> IntArray:
-    """Return for how many samples of its slot each member stands.
+def _allocated(counts: IntArray, slots: IntArray, are_chosen: Array) -> IntArray:
+    """Return the weight of each member in its slot.
 
-    Where all are chosen, or an estimated count is less than what is held, all share it.
+    Where all are retained for their distance, or an estimated count is below the number of
+    retained samples, all share the count.
     """
     held = np.bincount(slots, minlength=len(counts))
     chosen = np.bincount(slots[are_chosen], minlength=len(counts))

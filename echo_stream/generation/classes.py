@@ -16,7 +16,7 @@ from echo_stream.generation.partition import MAX_CELLS
 from echo_stream.samples.samples import Samples, label_of
 
 MAX_CLASSES = MAX_CELLS // CODEWORDS_OF_CLASS
-NAMED = 2**30  # from here on the numbers of labels that are no small whole numbers
+NAMED = 2**30  # from here on the numbers of labels that are not small whole numbers
 
 
 def class_number(label: Label) -> int:
@@ -55,7 +55,7 @@ def class_numbers(samples: Samples) -> IntArray:
 def class_cell(key: int, num_codewords: int) -> Cell:
     """Return the index of a class's cell: the label, and the number of the codeword.
 
-    -1 stands for no label; 2^30 and a hash for a label that is no small whole number.
+    -1 stands for no label; 2^30 and a hash for a label that is not a small whole number.
 
     Examples
     --------
@@ -67,12 +67,12 @@ def class_cell(key: int, num_codewords: int) -> Cell:
 
 
 def check_number(classes: AbstractSet[int]) -> None:
-    """Refuse more classes than there may be.
+    """Refuse too many classes.
 
     Raises
     ------
     DataError
-        Saying how many there may be.
+        If there are more than `MAX_CLASSES`.
     """
     if len(classes) > MAX_CLASSES:
         msg = (

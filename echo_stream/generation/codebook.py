@@ -40,7 +40,7 @@ class Codebook:
     --------
     >>> book = Codebook(torch.tensor([[0.0], [1.0], [4.0]], dtype=torch.float64))
     >>> located = book.locate(torch.tensor([[0.9], [3.0]], dtype=torch.float64))
-    >>> located.keys.tolist(), located.runners_up.tolist()
+    >>> located.keys.tolist(), located.second_nearest.tolist()
     ([1, 2], [0, 1])
     """
 
@@ -82,7 +82,7 @@ class Codebook:
         return (key,)
 
     def face_pairs(self, _keys: IntArray, _among: IntArray) -> IntArray:
-        """Return no pairs: which cells are adjacent is told by witnesses."""
+        """Return no pairs: witnesses decide which cells are adjacent."""
         return np.zeros((0, 2), dtype=np.int64)
 
     def centres(self, keys: IntArray) -> FloatArray:

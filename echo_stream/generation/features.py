@@ -1,7 +1,7 @@
-"""The user's features: the vectors in which everything is measured.
+"""The user's features: functions that map payloads to the vectors that are measured.
 
-Raw pixels and raw text say little about meaning. Payloads are kept as they arrived;
-distances, centres and cells are those of what the features make of them.
+Distances between raw pixels or raw text say little about meaning. Payloads are kept as they
+arrived; distances, centres and cells are those of their features.
 """
 
 import copy
@@ -29,7 +29,7 @@ FeatureFunction: TypeAlias = Callable[[Array], Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """A function that makes vectors of payloads, with an example to know it by.
+    """A function that maps payloads to vectors, with an example to recognise it by.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Features:
     probe : ndarray of shape (1, ...)
         Median of some of the payloads that the generation was trained on.
     expected : ndarray of shape (1, D'), float32
-        What the function made of it.
+        The function's result for it.
     device : torch.device
 
     Notes
@@ -67,7 +67,7 @@ class Features:
     def fit(cls, given: object, x: Array, device: torch.device) -> Self:
         """Return the features that were given, with an example like payloads x (n, ...).
 
-        It is their median, which is nobody's sample, so that none outlives its forgetting.
+        The example is their median, which is not a sample, so that no forgotten sample remains.
         """
         name, function = resolve_features(given)
         probe = np.median(np.array(x[:BLOCK_ROWS]), axis=0)[None].astype(x.dtype)
@@ -80,17 +80,17 @@ class Features:
         Raises
         ------
         ConfigError
-            If none are given, or others.
+            If none are given, or different ones.
         """
         if given is None:
-            msg = f"the generation measures samples by features {name!r}; give them as features"
+            msg = f"the generation was trained with features {name!r}; give them as features"
             raise ConfigError(msg)
         _, function = resolve_features(given)
         made = call_features(name, function, probe, CPU)
         if made.shape != expected.shape or not np.allclose(
             made, expected, rtol=0, atol=TOLERANCE * float(np.abs(expected).max())
         ):
-            msg = f"the features given are not {name!r}, which the generation was trained with"
+            msg = f"the given features are not {name!r}, which the generation was trained with"
             raise ConfigError(msg)
         return cls(name, function, probe, expected)
 
@@ -146,7 +146,7 @@ def resolve_features(given: object) -> tuple[str, FeatureFunction]:
 
 
 def private_features(given: str) -> FeatureFunction:
-    """Return features for a user beside others: a module is copied, since calls move it.
+    """Return features for use by another thread: a module is copied, since calls move it.
 
     Raises as `resolve_features` does.
     """
@@ -169,14 +169,14 @@ def feature_name(given: object) -> str | None:
 
 
 def call_features(name: str, function: FeatureFunction, x: Array, device: torch.device) -> Array:
-    """Return what the function makes of payloads x (n, ...), checked: (n, D'), float32.
+    """Return the function's result for payloads x (n, ...), checked: (n, D'), float32.
 
     Raises
     ------
     FeatureError
         If it fails, or does not return one finite vector a sample.
     InfrastructureError
-        If it was memory, a device or a disk that failed.
+        If memory, a device or a disk failed.
     """
     try:
         if isinstance(function, nn.Module):
@@ -187,7 +187,9 @@ def call_features(name: str, function: FeatureFunction, x: Array, device: torch.
         vectors = np.asarray(host, dtype=np.float32)
     except Exception as err:  # the user's code may raise anything
         if is_infrastructure(err):
-            msg = f"features {name!r} cannot be made here: {said(err)}; nothing has been skipped"
+            msg = (
+                f"features {name!r} cannot be computed here: {said(err)}; nothing has been skipped"
+            )
             raise InfrastructureError(msg) from err
         msg = f"features {name!r} failed for samples of shape {x.shape[1:]}: {said(err)}"
         raise FeatureError(msg) from err
@@ -218,7 +220,7 @@ def _forward(module: nn.Module, x: Array, device: torch.device) -> torch.Tensor:
 
 
 class Failure(NamedTuple):
-    """A sample of which the features fail.
+    """A sample for which the features fail.
 
     Attributes
     ----------
@@ -231,11 +233,11 @@ class Failure(NamedTuple):
 
 
 def failures(features: object, x: Array, device: torch.device) -> list[Failure]:
-    """Return the payloads x (n, ...) of which features fail, ascending.
+    """Return the payloads x (n, ...) for which features fail, ascending.
 
-    A block that fails is halved until each offender stands alone, so what is found does not
-    depend on how a stream is cut into batches, as far as the features treat each sample
-    by itself.
+    A failing block is halved until each failing sample is isolated, so the result does not
+    depend on how a stream is split into batches, as long as the features treat each sample
+    independently.
 
     Parameters
     ----------
@@ -247,21 +249,21 @@ def failures(features: object, x: Array, device: torch.device) -> list[Failure]:
     Raises
     ------
     InfrastructureError
-        If it was memory, a device or a disk that failed: no sample is to blame for that.
+        If memory, a device or a disk failed, not a sample.
 
     Notes
     -----
-    One call for each 1,024 samples, and 2 log2(1,024) more for each offender at most.
+    One call for each 1,024 samples, and at most 2 log2(1,024) more for each failing sample.
     """
     found: list[Failure] = []
     for start in range(0, len(x), BLOCK_ROWS):
         block = x[start : start + BLOCK_ROWS]
-        found += [Failure(start + row, err) for row, err in _offenders(features, block, device)]
+        found += [Failure(start + row, err) for row, err in _failing(features, block, device)]
     return found
 
 
-def _offenders(features: object, x: Array, device: torch.device) -> Iterator[Failure]:
-    """Yield what fails of one block, by halving it."""
+def _failing(features: object, x: Array, device: torch.device) -> Iterator[Failure]:
+    """Yield the failing samples of one block, by halving it."""
     try:
         _call(features, x, device)
     except FeatureError as err:
@@ -269,19 +271,13 @@ def _offenders(features: object, x: Array, device: torch.device) -> Iterator[Fai
             yield Failure(0, err)
             return
         half = len(x) // 2
-        yield from _offenders(features, x[:half], device)
-        for row, error in _offenders(features, x[half:], device):
+        yield from _failing(features, x[:half], device)
+        for row, error in _failing(features, x[half:], device):
             yield Failure(half + row, error)
 
 
-def refuse_failing(features: object, x: Array, device: torch.device) -> None:
-    """Raise FeatureError where features fail of payloads x (n, ...), whichever it is."""
-    for start in range(0, len(x), BLOCK_ROWS):
-        _call(features, x[start : start + BLOCK_ROWS], device)
-
-
 def _call(features: object, x: Array, device: torch.device) -> None:
-    """Make the features of a block, only to see whether they fail."""
+    """Compute the features of a block to check that they do not fail."""
     if isinstance(features, Features):
         features(x)
     else:

@@ -35,15 +35,15 @@ OnEpoch: TypeAlias = Callable[[int, int], None]
 """Called with (epochs done, epochs) while the encoder is trained."""
 
 
-class Covered(NamedTuple):
-    """Samples that stand for all that has been counted.
+class WeightedPayloads(NamedTuple):
+    """Payloads with weights, as a sample of everything counted.
 
     Attributes
     ----------
     x : ndarray of shape (n, ...)
         Payloads.
     times : ndarray of shape (n,), int64
-        For how many each stands, itself included.
+        Weight of each payload.
     """
 
     x: Array
@@ -72,7 +72,7 @@ class Generation:
     expected_n : int
         The N that fixed the partition's resolution.
     features : Features or None
-        What makes the vectors that are measured; None: the payload itself.
+        Maps payloads to the vectors that are measured; None: the payload itself.
     """
 
     schema: SampleSchema
@@ -91,7 +91,7 @@ class Generation:
 
     @property
     def id(self) -> str:
-        """Digest of everything trained: equal ids mean equal treatment."""
+        """Digest of everything trained: equal ids mean equal results."""
         arrays, meta = self.to_state()
         digest = hashlib.blake2b(json.dumps(meta, sort_keys=True).encode(), digest_size=8)
         for name in sorted(arrays):
@@ -175,14 +175,14 @@ class Generation:
         ----------
         state : tuple
         features : module, callable or str, optional
-            What the generation was trained with: code is never taken from a state.
+            Features that the generation was trained with: code is never taken from a state.
 
         Raises
         ------
         StateError
             If the state is of another format version.
         ConfigError
-            If the features are missing, or others.
+            If the features are missing or different.
         """
         arrays, meta = state
         check_format(meta, FORMAT_VERSION, "generation")
@@ -212,7 +212,7 @@ def train_generation(
     device: torch.device,
     features: object = None,
     on_epoch: OnEpoch | None = None,
-    covered: Covered | None = None,
+    weighted: WeightedPayloads | None = None,
 ) -> Generation:
     """Train a generation on payloads x of shape (n, ...), n >= 1.
 
@@ -229,18 +229,18 @@ def train_generation(
         Makes the vectors that are measured; see `EchoCoreset`.
     on_epoch : callable, optional
         Called with (epochs done, epochs).
-    covered : Covered, optional
-        Of what codewords are means, if not of x; a grid has none.
+    weighted : WeightedPayloads, optional
+        Payloads to train codewords on, if not x; a grid has no codewords.
     """
     refuse_too_fine(config, expected_n)
     is_grid = config.cells != "codebook"
     if is_grid:
-        covered = None
+        weighted = None
     schema, featured = SampleSchema.of(x), None
     if features is not None:
         featured = Features.fit(features, x, device)
         x = featured(x)
-        covered = covered and covered._replace(x=featured(covered.x))
+        weighted = weighted and weighted._replace(x=featured(weighted.x))
     preprocess = fit_preprocessing(x, standardise=config.standardise, device=device)
     encoder = _train_latent(x, preprocess, config, on_epoch)
     embedding = torch.cat([encoder(preprocess(part)) for part in row_chunks(x)])
@@ -248,9 +248,9 @@ def train_generation(
     latent = _rescale(embedding, span)
     latent_unit = unit_for(float(latent.abs().max()))
     points, times = round_to_unit(latent, latent_unit), None
-    if covered is not None:
-        embedded = torch.cat([encoder(preprocess(part)) for part in row_chunks(covered.x)])
-        points, times = round_to_unit(embedded, latent_unit), covered.times
+    if weighted is not None:
+        embedded = torch.cat([encoder(preprocess(part)) for part in row_chunks(weighted.x)])
+        points, times = round_to_unit(embedded, latent_unit), weighted.times
     return Generation(
         schema=schema,
         preprocess=preprocess,
@@ -301,7 +301,8 @@ def check_features(generation: Generation, config: EngineConfig) -> None:
     has = None if generation.features is None else generation.features.name
     if config.features is not None and config.features != has:
         msg = (
-            f"generation {generation.id} measures by features {has}, not {config.features}; leave "
+            f"generation {generation.id} was trained with features {has}, not "
+            f"{config.features}; leave "
         )
         raise ConfigError(
             msg,
@@ -319,7 +320,7 @@ def refuse_too_fine(config: EngineConfig, expected_n: int) -> None:
 def _train_latent(
     x: Array, preprocess: Preprocessing, config: EngineConfig, on_epoch: OnEpoch | None
 ) -> Encoder:
-    """Return what maps vectors to the latent space."""
+    """Return the encoder."""
     if config.latent == "identity":
         return identity(x[0].size)
     if config.latent == "pca":
@@ -339,7 +340,7 @@ def _train_latent(
 def _train_partition(
     latent: torch.Tensor, times: IntArray | None, config: EngineConfig, expected_n: int
 ) -> Partition:
-    """Return the partition of the latent space that the training points call for."""
+    """Return the partition of the latent space, fitted to the training points."""
     if config.cells == "codebook":
         most = CODEWORDS_OF_CLASS if config.balance == "class" else MAX_CODEWORDS
         slots = min(config.core_slots, most)
@@ -354,7 +355,7 @@ def _train_partition(
 def _restored_features(
     arrays: dict[str, Array], meta: dict[str, Any], given: object
 ) -> Features | None:
-    """Return the features of a stored generation, which has to be given what makes them."""
+    """Return the features of a stored generation, whose function the caller must give."""
     if "features" in meta:
         return Features.restore(given, meta["features"], arrays["probe"], arrays["probe_features"])
     if given is not None:
@@ -371,7 +372,7 @@ def _restored_partition(described: dict[str, Any], tensors: dict[str, torch.Tens
 
 
 def check_format(meta: dict[str, Any], version: int, what: str) -> None:
-    """Raise StateError unless a stored description has the format version that we read."""
+    """Raise StateError unless a stored description has the supported format version."""
     if meta.get("format_version") != version:
         msg = (
             f"the {what} has format version {meta.get('format_version')}; this version of "

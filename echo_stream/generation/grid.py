@@ -39,7 +39,7 @@ class Grid:
     dim: int
 
     def __post_init__(self) -> None:
-        """Refuse a grid whose number of cells is no bound."""
+        """Refuse a grid with too many cells."""
         if self.max_cells > MAX_CELLS:
             msg = (
                 f"a grid of {self.side} cells a side in {self.dim} dimensions has "

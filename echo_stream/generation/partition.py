@@ -1,4 +1,4 @@
-"""What a partition of the latent space into cells must be able to do.
+"""The interface of a partition of the latent space into cells.
 
 A partition numbers its cells 0 .. max_cells - 1 (a *key*). Keys order cells as
 their indices do, so a tie broken by key is a tie broken by cell index.
@@ -6,10 +6,12 @@ their indices do, so a tie broken by key is a tie broken by cell index.
 
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray
 
+CHUNK_POINTS = 1_024  # points whose distances to all codewords are taken at a time
 MAX_CELLS = 65_536  # more cells than this would not be bounded memory in any useful sense
 
 
@@ -20,12 +22,12 @@ class Located(NamedTuple):
     ----------
     keys : tensor of shape (n,), int64
         Key of each point's cell.
-    runners_up : tensor of shape (n,), int64, or None
-        Key of the next nearest cell, where points bear witness that two are adjacent.
+    second_nearest : tensor of shape (n,), int64, or None
+        Key of the second nearest cell, where points are witnesses that two are adjacent.
     """
 
     keys: torch.Tensor
-    runners_up: torch.Tensor | None = None
+    second_nearest: torch.Tensor | None = None
 
 
 class Partition(Protocol):
@@ -55,14 +57,14 @@ class Partition(Protocol):
     def unseen_distances(self, latent: torch.Tensor, *, seed: int) -> FloatArray:
         """Return squared distances to their centres of some of the training points (n, d).
 
-        As if they had not been trained on: as those that samples which come later have.
+        As if they had not been trained on, like samples that arrive later.
         """
 
     def face_pairs(self, keys: IntArray, among: IntArray) -> IntArray:
         """Return pairs of keys whose cells share a face, one of them in keys, both in among.
 
         Of shape (E, 2), int64: each pair once, smaller key first, in order. among ascends
-        and holds all keys. None where adjacency is told by witnesses.
+        and holds all keys. None where witnesses decide adjacency.
         """
 
     def to(self, device: torch.device) -> "Partition":
@@ -73,3 +75,12 @@ class Partition(Protocol):
 
     def to_arrays(self) -> dict[str, Array]:
         """Return the arrays."""
+
+
+def centre_distances(partition: Partition, latent: torch.Tensor) -> FloatArray:
+    """Return the squared distance of points (n, d), on the host, to the centre of their cell."""
+    parts = []
+    for points in torch.split(latent, CHUNK_POINTS):
+        centres = partition.centres(partition.locate(points).keys.numpy())
+        parts.append(np.square(points.numpy() - centres).sum(axis=1))
+    return np.concatenate(parts)

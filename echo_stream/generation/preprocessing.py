@@ -1,4 +1,4 @@
-"""From payloads to the vectors in which everything is measured."""
+"""Map payloads to the vectors that are measured."""
 
 import math
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from echo_stream.samples.tensors import UINT8_MAX
 
 CHUNK_ROWS = 4_096  # rows converted at a time: training makes no second copy of its data
 USUAL_SHARE = 0.99  # of the training samples: the others may be outliers
-FEWEST_TO_TELL = 100  # samples, below which nobody can say what is usual
+FEWEST_TO_TELL = 100  # samples, below which outliers cannot be recognised
 OUTLIER_FACTOR = 2**12  # times what is usual; half of a value's bits are left for the others
 # Binary exponent of the largest value, beyond which all are divided by a power of two. Squares
 # of 2^63 are beyond float32, and an encoder's initial weights are made for values of about 1.
@@ -126,7 +126,7 @@ def _row_maxima(preprocess: Preprocessing, x: Array) -> Array:
 
 
 def _are_usual(values: Array) -> Array:
-    """Tell which of values of shape (n,), none of them negative, are no outliers."""
+    """Tell which of the values of shape (n,), none of them negative, are not outliers."""
     positive = values[values > 0]
     if len(positive) < FEWEST_TO_TELL:
         return np.ones(len(values), dtype=bool)

@@ -1,7 +1,7 @@
-"""The points at which k-means begins.
+"""Choose the initial centres of k-means.
 
-Where it begins decides how it ends: k-means++ draws its points at random, and puts two of them
-into one group and none into another, which Lloyd's iterations do not undo.
+k-means++ draws them at random, and can put two of them into one group and none into another,
+which Lloyd's iterations do not repair.
 """
 
 import heapq

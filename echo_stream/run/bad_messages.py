@@ -1,4 +1,4 @@
-"""Invalid messages of a run: those that features fail on, and when there are too many."""
+"""Handle invalid messages of a run: split off failures of features, and stop at too many."""
 
 import io
 from collections import Counter, deque
@@ -19,35 +19,34 @@ from echo_stream.samples.source import Batch, RejectedSample, RejectReason
 def split_off_failures(engine: EchoCoreset, batch: Batch) -> Batch:
     """Split off the samples for which the engine's features fail, and reject their messages.
 
-    A message is rejected
-    whole: where it holds many samples, the others go with the one that fails.
+    A message is rejected as a whole: if it has several samples, all of them are.
 
     Raises
     ------
     InfrastructureError
-        If memory or a device is what failed.
+        If memory or a device failed.
     """
     samples = batch.samples
     failures = [] if samples is None else engine.failures(samples)
     if samples is None or not failures:
         return batch
     places = _places(samples, batch)
-    # Of the samples of one message the first that fails speaks for all.
+    # The first failing sample of a message gives the reason.
     failed = {places[failure.row]: failure for failure in reversed(failures)}
     failing = [
         _rejected(samples, failure, place, batch) for place, failure in sorted(failed.items())
     ]
-    is_good = np.array([place not in failed for place in places])
+    is_valid = np.array([place not in failed for place in places])
     rejected = sorted([*batch.rejected, *failing], key=lambda dead_letter: dead_letter.place)
     num_messages = batch.num_messages
     if num_messages is None:
         num_messages = len(samples) + len(batch.rejected)
-    good = samples[np.flatnonzero(is_good)] if is_good.any() else None
+    valid = samples[np.flatnonzero(is_valid)] if is_valid.any() else None
     changes = [  # with as many samples before each as are left of them
-        change._replace(place=int(is_good[: change.place].sum())) for change in batch.changes
+        change._replace(place=int(is_valid[: change.place].sum())) for change in batch.changes
     ]
     return batch._replace(
-        samples=good, rejected=rejected, num_messages=num_messages, changes=changes
+        samples=valid, rejected=rejected, num_messages=num_messages, changes=changes
     )
 
 
@@ -62,7 +61,7 @@ def _places(samples: Samples, batch: Batch) -> Sequence[int]:
 
 
 def _rejected(samples: Samples, failure: Failure, place: int, batch: Batch) -> RejectedSample:
-    """Return a sample that fails as the message it came in, or as one that holds it."""
+    """Return a failing sample as the message it arrived in, or as a message made of it."""
     error = failure.error
     dead_letter = RejectedSample(
         reason="feature",
@@ -83,7 +82,7 @@ def _rejected(samples: Samples, failure: Failure, place: int, batch: Batch) -> R
 
 
 def _written(samples: Samples, row: int) -> Mapping[str, Any]:
-    """Return key, value and headers of a message that holds a sample which came in none."""
+    """Return key, value and headers of a message made of a sample that arrived in none."""
     sample_id = str(samples.ids[row]).encode()
     label = None if samples.labels is None else label_of(samples.labels[row])
     headers = [("content-type", b"application/x-npy"), ("id", sample_id)]
@@ -107,13 +106,13 @@ class Breaker:
     Parameters
     ----------
     max_share : float
-        From 0 (the first bad message in a full window is too many) to 1 (never stop).
+        From 0 (stop at the first invalid message in a full window) to 1 (never stop).
     window : int
-        Messages that are looked at, the last ones. Nothing is said before there are so many.
+        Number of last messages that are checked. No error before there are so many.
 
     Notes
     -----
-    O(1) for each bad message, and nothing for good ones; memory is O(window).
+    O(1) for each invalid message, and nothing for valid ones; memory is O(window).
 
     Examples
     --------
@@ -137,50 +136,50 @@ letters: fix their producer or the decoding options, or raise max_bad_share
         self._words: dict[RejectReason, str] = {}  # what was wrong last, for each reason
 
     def update(self, num_messages: int, rejected: Iterable[RejectedSample]) -> None:
-        """Take in the next messages, and those of them that are bad, in order.
+        """Count the next messages, and the invalid ones of them, in order.
 
         Raises
         ------
         BadMessagesError
-            If after any of the messages too many of the last ones were bad.
+            If after any of the messages too many of the last ones were invalid.
         """
         start = self._n
         for message in rejected:
-            self._pass_good(max(self._n, start + message.place))
+            self._skip_valid(max(self._n, start + message.place))
             self._bad.append((self._n, message.reason))
             self._words[message.reason] = message.message
             self._n += 1
             self._drop_old()
             if self._n >= self._window:
-                self._judge(self._window)
-        self._pass_good(start + num_messages)
+                self._check(self._window)
+        self._skip_valid(start + num_messages)
 
     def end(self) -> None:
-        """Judge a stream that has ended before the window was full: only if all of it is bad.
+        """Check a stream that has ended before the window was full: only if all is invalid.
 
         Raises
         ------
         BadMessagesError
-            If there was not one good message.
+            If there was no valid message.
         """
         if 0 < self._n == len(self._bad):
-            self._judge(self._n)
+            self._check(self._n)
 
-    def _pass_good(self, n: int) -> None:
-        """Move on to the n-th message; all up to it are good."""
-        # Good ones only make the share smaller, but they can be what makes the window full.
+    def _skip_valid(self, n: int) -> None:
+        """Advance to the n-th message; all up to it are valid."""
+        # Valid ones only lower the share, but they can fill the window.
         if self._n < self._window <= n:
-            self._judge(self._window)
+            self._check(self._window)
         self._n = n
         self._drop_old()
 
     def _drop_old(self) -> None:
-        """Drop what lies before the window."""
+        """Drop messages before the window."""
         while self._bad and self._bad[0][0] < self._n - self._window:
             self._bad.popleft()
 
-    def _judge(self, num_messages: int) -> None:
-        """Raise if too many of the last messages are bad."""
+    def _check(self, num_messages: int) -> None:
+        """Raise if too many of the last messages are invalid."""
         # Not compared with a product: 0.29 of 100 is less than 29.
         if len(self._bad) / num_messages <= self._max_share:
             return

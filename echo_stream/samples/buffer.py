@@ -1,4 +1,4 @@
-"""Samples that wait: a warm-up's, or those of a block that is not full yet."""
+"""A buffer of samples: those of a warm-up, or of a block that is not full yet."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from echo_stream.samples.samples import Samples
 
 
 class SampleBuffer:
-    """Samples of one schema in order of arrival, copied on the way in.
+    """Samples of one schema in order of arrival, copied when they are appended.
 
-    Those of an id are found by an index, which is made when it is first asked for. What
-    is done to them is noted, and done to all at once when they are looked at.
+    An index by id is built on first use. Removals and labels are recorded, and applied to all
+    samples at once when they are read.
 
     Examples
     --------
@@ -29,25 +29,25 @@ class SampleBuffer:
         self._parts: list[Samples] = [] if samples is None else [samples]
         self._starts = [0] if self._parts else []  # row of each part's first sample
         self._num_rows = 0 if samples is None else len(samples)
-        self._rows: dict[str, list[int]] | None = None  # of each id that waits
+        self._rows: dict[str, list[int]] | None = None  # the index, once it is built
         self._gone: set[int] = set()
         self._late: dict[int, Label] = {}
 
     def __len__(self) -> int:
-        """Return the number of samples that wait."""
+        """Return the number of samples."""
         return self._num_rows - len(self._gone)
 
     def __contains__(self, sample_id: str) -> bool:
-        """Tell whether a sample of an id waits. O(1) but for those that came since the last."""
+        """Tell whether there is a sample of an id. O(1) once the index is built."""
         return sample_id in self._index()
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the payloads that wait."""
+        """Bytes of the payloads."""
         return sum(part.x.nbytes for part in self._parts)
 
     def append(self, samples: Samples) -> None:
-        """Take a copy of samples. O(samples), whatever waits already."""
+        """Append a copy of samples. O(samples)."""
         if len(samples):
             self._parts.append(samples[np.arange(len(samples))])
             self._starts.append(self._num_rows)
@@ -56,23 +56,23 @@ class SampleBuffer:
             self._num_rows += len(samples)
 
     def first(self) -> Samples | None:
-        """Return a batch of what waits, to look at its schema. O(1)."""
+        """Return the first batch, whose schema is that of all; None without samples. O(1)."""
         return self._parts[0] if self._parts else None
 
     def peek(self) -> Samples | None:
-        """Return all that waits, as one batch; None if nothing does."""
+        """Return all samples as one batch; None without any."""
         if not self._parts:
             return None
         whole = Samples.concatenate(self._parts).relabelled(self._late)
         if self._gone:
             whole = whole[np.setdiff1d(np.arange(len(whole)), list(self._gone))]
-            self._rows = None  # by numbers of before
+            self._rows = None  # row numbers have changed
         self._parts, self._starts, self._num_rows = [whole], [0], len(whole)
         self._gone, self._late = set(), {}
         return whole
 
     def remove(self, sample_id: str) -> Samples | None:
-        """Take out the samples of an id and return them; None if there are none."""
+        """Remove the samples of an id and return them; None if there are none."""
         rows = self._index().pop(sample_id, None)
         if rows is None:
             return None
@@ -86,7 +86,7 @@ class SampleBuffer:
         return removed.relabelled(late)
 
     def label(self, sample_id: str, label: Label) -> bool:
-        """Give the samples of an id another label; return whether there are any."""
+        """Set the label of the samples of an id; return whether there are any."""
         rows = self._index().get(sample_id, ())
         self._late.update(dict.fromkeys(rows, label))
         return len(rows) > 0
@@ -99,10 +99,10 @@ class SampleBuffer:
         return samples
 
     def cut(self, samples: Samples, size: int) -> tuple[list[Samples], "SampleBuffer"]:
-        """Return what waits and samples as full blocks, and a buffer with the rest.
+        """Return the buffered and the given samples as full blocks, and a buffer with the rest.
 
-        Fewer than a block wait. Where the samples fill none, they are appended here, and this
-        is the rest; else this is left as it is. O(samples + size).
+        The buffer must be shorter than a block. If the samples do not fill one, they are
+        appended, and this buffer is returned; else it is left unchanged. O(samples + size).
         """
         missing = size - len(self)
         if len(samples) < missing:
@@ -122,14 +122,14 @@ class SampleBuffer:
         return SampleBuffer(self.peek())
 
     def _clear(self) -> None:
-        """Be empty."""
+        """Remove all samples."""
         self._parts, self._starts, self._num_rows = [], [], 0
         self._rows, self._gone, self._late = None, set(), {}
 
     def _index(self) -> dict[str, list[int]]:
-        """Return the rows of each id that waits."""
+        """Return the index: the rows of each id."""
         if self._rows is None:
-            self.peek()  # so that nothing is gone
+            self.peek()  # applies removals
             self._rows = {}
             for part in self._parts:
                 _add_rows(self._rows, part.ids.tolist(), 0)
@@ -143,6 +143,6 @@ class SampleBuffer:
 
 
 def _add_rows(rows: dict[str, list[int]], ids: Sequence[object], first_row: int) -> None:
-    """Put ids into an index of their rows, which are numbered from first_row."""
+    """Add ids to an index of their rows, which are numbered from first_row."""
     for row, sample_id in enumerate(ids, first_row):
         rows.setdefault(str(sample_id), []).append(row)

@@ -1,4 +1,4 @@
-"""What a stream brings beside samples: late labels, and ids to forget."""
+"""Changes to earlier samples of a stream: late labels, and ids to forget."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,7 @@ from echo_stream.samples.samples import Origin, Samples
 
 
 class LateLabel(NamedTuple):
-    """A label that comes after its sample.
+    """A label that arrives after its sample.
 
     Attributes
     ----------
@@ -19,7 +19,7 @@ class LateLabel(NamedTuple):
     place : int
         Samples of the same batch that came before it.
     origin : Origin or None
-        Where it stands, if its sample may be in the part of another engine.
+        Its place in Kafka, if another engine may have counted its sample.
     """
 
     id: str
@@ -29,7 +29,7 @@ class LateLabel(NamedTuple):
 
 
 class Forget(NamedTuple):
-    """A wish that the samples of an id be taken out.
+    """A request to remove all samples of an id.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Forget(NamedTuple):
     place : int
         Samples of the same batch that came before it.
     origin : Origin or None
-        Where it stands, if its sample may be in the part of another engine.
+        Its place in Kafka, if another engine may have counted its sample.
     """
 
     id: str
@@ -46,76 +46,79 @@ class Forget(NamedTuple):
 
 
 Change: TypeAlias = LateLabel | Forget
-"""What is done to samples that came before it in the stream."""
+"""A change to samples that came before it in the stream."""
 
 
 @dataclass(slots=True)
 class Changes:
-    """What changes have come since the stream began: how many, and labels for other engines.
+    """Numbers of changes since the stream began, and labels for the samples of other engines.
 
     Attributes
     ----------
     num_labelled, num_label_missed : int
-        Late labels of ids of which a sample was held, and of others.
+        Late labels of ids with a retained sample, and of others.
     num_replaced : int
-        Samples taken out since another of their id came.
-    labels : LabelLog
-        Labels whose samples may be in the parts of other engines.
+        Samples replaced by a later one with the same id.
+    label_log : LabelLog
+        Labels whose samples other engines may have counted.
     """
 
     num_labelled: int = 0
     num_label_missed: int = 0
     num_replaced: int = 0
-    labels: LabelLog = field(default_factory=LabelLog)
+    label_log: LabelLog = field(default_factory=LabelLog)
 
     @property
     def size_bytes(self) -> int:
         """Bytes of the labels."""
-        return self.labels.size_bytes
+        return self.label_log.size_bytes
 
     def merge(self, other: "Changes") -> None:
         """Add the changes of other, which is left unchanged."""
         self.num_labelled += other.num_labelled
         self.num_label_missed += other.num_label_missed
         self.num_replaced += other.num_replaced
-        self.labels.merge(other.labels)
+        self.label_log.merge(other.label_log)
 
     def copy(self) -> "Changes":
         """Return an independent copy."""
-        return replace(self, labels=self.labels.copy())
+        return replace(self, label_log=self.label_log.copy())
 
-    def note_label(self, late: LateLabel, *, is_met: bool) -> None:
-        """Take in a late label, and whether a sample of its id was held."""
-        self.count_label(is_met=is_met)
+    def note_label(self, late: LateLabel, *, is_matched: bool) -> None:
+        """Record a late label, and whether a sample of its id was retained."""
+        self.count_label(is_matched=is_matched)
         if late.origin is None:
-            self.labels.drop(late.id)
+            self.label_log.drop(late.id)
         else:
-            self.labels.note(late.id, late.label, late.origin, is_met=is_met)
+            self.label_log.note(late.id, late.label, late.origin, is_matched=is_matched)
 
-    def count_label(self, *, is_met: bool) -> None:
-        """Count a late label, by whether a sample of its id was held."""
-        self.num_labelled += is_met
-        self.num_label_missed += not is_met
+    def count_label(self, *, is_matched: bool) -> None:
+        """Count a late label, by whether a sample of its id was retained."""
+        self.num_labelled += is_matched
+        self.num_label_missed += not is_matched
 
-    def note_met(self, sample_id: str, origin: Origin | None) -> None:
-        """Count labels that this engine has missed, and that reach a sample of another one."""
-        num_missed = self.labels.met(sample_id, origin)
+    def count_matched(self, sample_id: str, origin: Origin | None) -> None:
+        """Count labels that this engine had missed, and that match a sample of another one."""
+        num_missed = self.label_log.mark_matched(sample_id, origin)
         self.num_labelled += num_missed
         self.num_label_missed -= num_missed
 
     def counts(self) -> dict[str, int]:
-        """Return how many there have been, named as in a snapshot's manifest."""
+        """Return the numbers, named as in a snapshot's manifest."""
         return {name: getattr(self, name) for name in COUNTS}
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as a JSON object."""
-        return {**self.counts(), **({"labels": self.labels.to_json()} if self.labels else {})}
+        return {
+            **self.counts(),
+            **({"label_log": self.label_log.to_json()} if self.label_log else {}),
+        }
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """Return the changes that `to_json` wrote."""
         changes = cls(**{name: stored[name] for name in COUNTS if name in stored})
-        changes.labels.restore(stored.get("labels", []))
+        changes.label_log.restore(stored.get("label_log", []))
         return changes
 
 

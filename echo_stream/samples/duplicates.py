@@ -1,4 +1,4 @@
-"""Samples that take the place of those of their id that are held."""
+"""Replace retained samples by later ones with the same id."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -6,50 +6,50 @@ from typing import Protocol
 from echo_stream.samples.samples import Samples
 
 
-class Keeper(Protocol):
-    """What holds samples, by the ids of which others are replaced."""
+class SampleStore(Protocol):
+    """A store whose samples can be replaced by id."""
 
     @property
     def room(self) -> int:
-        """Return how many samples can be taken in before what is held may change by itself."""
+        """Return how many samples can be appended before the retained ones may change."""
 
     def __contains__(self, sample_id: str) -> bool:
-        """Tell whether a sample of an id is held."""
+        """Tell whether a sample of an id is retained."""
 
     def append(self, samples: Samples) -> None:
-        """Count samples of which none has the id of another, or of one that is held."""
+        """Append samples whose ids are distinct, and not retained."""
 
     def replace(self, sample_id: str) -> None:
-        """Take out the samples of an id, since another comes."""
+        """Remove the samples of an id, since another arrives."""
 
 
-def append_replacing(keeper: Keeper, samples: Samples) -> int:
-    """Count samples in their order, each after those of its id that are held are taken out.
+def append_replacing(store: SampleStore, samples: Samples) -> int:
+    """Append samples in order, each after removing the retained ones with its id.
 
     Returns
     -------
     int
-        How many were taken in: all, unless there was no more room.
+        How many were appended: all, unless there was no more room.
 
     Notes
     -----
-    Whatever batches the samples come in, the same are replaced. O(samples), and what each
-    replacement costs.
+    The result does not depend on how samples are split into batches. O(samples), and the cost
+    of each replacement.
     """
     names = [str(name) for name in samples.ids.tolist()]
     start = 0
-    while start < len(names) and keeper.room > 0:
-        stop = min(start + keeper.room, len(names))
-        end = start + _num_new(names[start:stop], keeper.__contains__)
-        keeper.append(samples[start:end])
+    while start < len(names) and store.room > 0:
+        stop = min(start + store.room, len(names))
+        end = start + _num_new(names[start:stop], store.__contains__)
+        store.append(samples[start:end])
         if end < stop:
-            keeper.replace(names[end])
+            store.replace(names[end])
         start = end
     return start
 
 
 def _num_new(names: Sequence[str], is_held: Callable[[str], bool]) -> int:
-    """Return how many ids come before the first that is held or has come already."""
+    """Return how many ids precede the first one that is retained or repeated."""
     seen: set[str] = set()
     for row, name in enumerate(names):
         if name in seen or is_held(name):

@@ -1,4 +1,4 @@
-"""The ids that were asked to be forgotten, as hashes: the names themselves are gone."""
+"""Forgotten ids, stored as hashes: the ids themselves are not kept."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,22 +8,22 @@ from echo_stream.samples.members import Member
 from echo_stream.samples.samples import Origin, log_of
 
 ENTRY_BYTES = 200  # of an id: its hash, a list, and their place in a table
-DIGEST_BYTES = 48  # of each of its samples that has been taken out
-REACH_BYTES = 300  # of each log in which it was asked for, and of the table of these
+DIGEST_BYTES = 48  # of each of its samples that has been removed
+REACH_BYTES = 300  # of each log with a request, and of the table of these
 
 
 class Forgotten:
-    """Which samples of each forgotten id have been taken out of the sums, as digests.
+    """The samples of each forgotten id that have been removed from the sums, as digests.
 
-    None means that the call missed: a sample that no pool holds cannot be told from one
-    never seen. It is still in the sums, until the source is read again.
+    An id without digests was missed: a sample that no pool holds cannot be distinguished from
+    one never seen. It is still in the sums, until the source is read again.
 
     Attributes
     ----------
     num_removed : int
-        Samples taken out.
+        Samples removed.
     num_missed : int
-        Ids of which none could be.
+        Ids without a retained sample.
 
     Examples
     --------
@@ -48,16 +48,16 @@ class Forgotten:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the hashes and digests, of where wishes stood, and of the objects. O(ids)."""
+        """Bytes of hashes, digests, places of requests, and the objects around them. O(ids)."""
         reaches = len(self._reach) + sum(map(len, self._reach.values()))
         return ENTRY_BYTES * len(self) + DIGEST_BYTES * self.num_removed + REACH_BYTES * reaches
 
     def add(
         self, sample_id: object, removed: Sequence[Member], origin: Origin | None = None
     ) -> None:
-        """Note which samples of an id have been taken out, perhaps none.
+        """Record which samples of an id have been removed, perhaps none.
 
-        Where the wish stands in a log, samples after it there are not meant; see `reaches`.
+        A request with an origin does not apply to later samples of its log; see `reaches`.
         """
         name = id_digest(sample_id)
         reach = None if origin is None else {log_of(origin): origin.offset}
@@ -65,9 +65,9 @@ class Forgotten:
         self._add(name, [int(member.tie[2]) for member in removed])
 
     def reaches(self, member: Member) -> bool:
-        """Tell whether a sample that another engine has counted is to be taken out.
+        """Tell whether a sample that another engine has counted is to be removed.
 
-        All samples of a forgotten id are, but those that come after the wish in its own log.
+        All samples of a forgotten id are, except those after the request in its own log.
         """
         name, origin = id_digest(member.id), member.origin
         if name not in self._removed:
@@ -77,28 +77,28 @@ class Forgotten:
             return True
         return any(log != log_of(origin) or origin.offset < end for log, end in reach.items())
 
-    def settle(self) -> None:
-        """Reach no sample of others that comes from now on: all there are have been reached."""
+    def expire(self) -> None:
+        """Apply no request to samples of others that arrive later."""
         self._reach = {name: {} for name in self._removed}
 
     def note(self, removed: Sequence[Member]) -> None:
-        """Note samples of ids that are forgotten already, which have been taken out now."""
+        """Record removed samples of ids that are forgotten already."""
         for member in removed:
             self._add(id_digest(member.id), [int(member.tie[2])])
 
     def pending(self, members: Sequence[Member]) -> list[Member]:
-        """Return those of forgotten ids, all read again, that are still in the sums."""
+        """Return the samples of forgotten ids, read again, that are still in the sums."""
         removed = {name: list(digests) for name, digests in self._removed.items()}
         return [member for member in members if not _crossed_off(member, removed)]
 
     def merge(self, other: "Forgotten") -> None:
-        """Take over what other has forgotten; other is left unchanged."""
+        """Add what other has forgotten; other is left unchanged."""
         for name, digests in other._removed.items():
             self._extend_reach(name, other._reach.get(name))
             self._add(name, digests)
 
     def same_ids(self) -> "Forgotten":
-        """Return the same ids with no sample taken out yet, for a source that is read again."""
+        """Return the same ids without removed samples, for a source that is read again."""
         again = Forgotten()
         for name in self._removed:
             again._extend_reach(name, self._reach.get(name))
@@ -112,7 +112,7 @@ class Forgotten:
     def to_json(self) -> list[list[Any]]:
         """Return rows of hash (hexadecimal) and digests (as text), in order of hash.
 
-        Where a wish stood in logs, with its last offset in each.
+        A request with places in logs also has the last offset in each.
         """
         return [
             [name.hex(), [str(digest) for digest in sorted(digests)], *self._reach_of(name)]
@@ -120,7 +120,7 @@ class Forgotten:
         ]
 
     def restore(self, rows: list[list[Any]]) -> None:
-        """Take over what `to_json` returned, being empty."""
+        """Restore what `to_json` returned; the object must be empty."""
         for hexadecimal, digests, *reach in rows:
             name = bytes.fromhex(hexadecimal)
             self._extend_reach(name, reach[0] if reach else None)
@@ -132,7 +132,7 @@ class Forgotten:
         return [] if reach is None else [dict(sorted(reach.items()))]
 
     def _extend_reach(self, name: bytes, reach: dict[str, int] | None) -> None:
-        """Let a hash reach as far as another wish does; None: everywhere."""
+        """Extend the reach of a hash to that of another request; None: everywhere."""
         known = self._reach.get(name)
         if reach is None or (name in self._removed and known is None):
             self._reach.pop(name, None)
@@ -143,7 +143,7 @@ class Forgotten:
         }
 
     def _add(self, name: bytes, digests: Sequence[int]) -> None:
-        """Note digests of samples that have been taken out for a hash, perhaps none."""
+        """Record digests of removed samples for a hash, perhaps none."""
         known = self._removed.get(name)
         self.num_missed += (not digests) if known is None else -(not known and bool(digests))
         self.num_removed += len(digests)
@@ -151,7 +151,7 @@ class Forgotten:
 
 
 def _crossed_off(member: Member, removed: dict[bytes, list[int]]) -> bool:
-    """Cross a sample off those that have been taken out; False if it is none of them."""
+    """Cross a sample off the removed ones; False if it is not among them."""
     digests = removed[id_digest(member.id)]
     digest = int(member.tie[2])
     if digest not in digests:

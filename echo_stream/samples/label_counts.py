@@ -1,4 +1,4 @@
-"""How many samples there are of each label: of some, and of a whole stream in bounded memory."""
+"""Count samples by label: of a batch, and of a whole stream in bounded memory."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from echo_stream._common.typing import Array, Label
 from echo_stream.samples.samples import Samples, label_of
 
 UNKNOWN = "null"  # the name of no label, as in JSON
-MAX_LABELS = 1_000  # of a stream; a regression's numbers are no classes
+MAX_LABELS = 1_000  # of a stream; the numbers of a regression are not classes
 MAX_CHARACTERS = 65_536  # of their names together
 
 
@@ -40,10 +40,10 @@ def _occurrences(values: list[object]) -> list[tuple[object, int]]:
 
 
 class LabelCounts:
-    """How many samples of a stream came with each label, whatever became of them later.
+    """Numbers of samples of a stream by the label that they arrived with.
 
-    With more than a thousand labels, or names of more than 65,536 characters together, it
-    knows nothing any more: so whether it does depends on no order, as do the counts.
+    With more than a thousand labels, or names of more than 65,536 characters together, all
+    counts are dropped: so the result does not depend on the order of arrival.
 
     Examples
     --------
@@ -59,7 +59,7 @@ class LabelCounts:
         self._characters = 0
 
     def update(self, samples: Samples) -> None:
-        """Count samples by the labels that they arrived with. O(n); O(1) where too many came."""
+        """Count samples by the labels that they arrived with. O(n); O(1) after too many labels."""
         if self._counts is None or not len(samples):
             return
         sent = samples.labels if samples.sent_labels is None else samples.sent_labels
@@ -77,7 +77,7 @@ class LabelCounts:
         return copy
 
     def to_json(self) -> dict[str, int] | None:
-        """Return the counts by label, in order of labels; None where they are not known."""
+        """Return the counts by label, in order of labels; None where they were dropped."""
         return None if self._counts is None else dict(sorted(self._counts.items()))
 
     @classmethod
@@ -88,7 +88,7 @@ class LabelCounts:
         return restored
 
     def _add(self, counts: dict[str, int] | None) -> None:
-        """Add counts, or let go of all where there are too many."""
+        """Add counts, or drop all where there are too many."""
         if self._counts is None or counts is None:
             self._counts = None
             return

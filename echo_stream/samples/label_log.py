@@ -1,7 +1,7 @@
-"""Late labels by their places in a stream that several engines count parts of.
+"""Late labels by their places in a stream of which several engines count parts.
 
-A label may stand in one engine's part and its sample in another's. So each engine keeps
-the labels of its part, to be set where the samples are held when the two are merged.
+A label may be in one engine's part and its sample in another's. So each engine keeps
+the labels of its part, and they are set on the retained samples when the two are merged.
 """
 
 import sys
@@ -14,7 +14,7 @@ from echo_stream._common.typing import Label
 from echo_stream.samples.samples import Origin, log_of
 
 KEPT_LABELS = 65_536  # the newest
-MOST_LABELS = KEPT_LABELS * 3 // 2  # until the older ones are left out
+MOST_LABELS = KEPT_LABELS * 3 // 2  # until the oldest are dropped
 ENTRY_BYTES = 450  # of a label beside its text: the id's digest, the log's name, numbers, objects
 
 
@@ -30,7 +30,7 @@ class LoggedLabel(NamedTuple):
     offset : int
     label : int, float or str
     num_missed : int
-        Labels of this id in this log that have met no sample so far.
+        Labels of this id in this log that have not matched a sample so far.
     """
 
     timestamp: int
@@ -40,9 +40,9 @@ class LoggedLabel(NamedTuple):
     num_missed: int
 
     def reaches(self, origin: Origin | None) -> bool:
-        """Tell whether a sample is one that this label may be meant for.
+        """Tell whether this label may be meant for a sample.
 
-        All are but those that come after it in its own log: of two logs nobody knows.
+        It is not for samples after it in its own log; the order of two logs is unknown.
         """
         return origin is None or log_of(origin) != self.log or origin.offset < self.offset
 
@@ -53,24 +53,24 @@ class LoggedLabel(NamedTuple):
         return self[:2] > other[:2]
 
 
-Labels: TypeAlias = dict[str, LoggedLabel]
+LabelsByLog: TypeAlias = dict[str, LoggedLabel]
 """By log."""
 
 
 class LabelLog:
-    """The last label of each id in each log; of too many the newest.
+    """The last label of each id in each log; the newest where there are too many.
 
     Examples
     --------
     >>> log = LabelLog()
-    >>> log.note("a", "cat", Origin("events", 0, 7, 1_000), is_met=False)
+    >>> log.note("a", "cat", Origin("events", 0, 7, 1_000), is_matched=False)
     >>> sample, later = Origin("events", 0, 5, 900), Origin("events", 0, 9, 1_100)
     >>> log.newest("a", sample).label, log.newest("a", later)
     ('cat', None)
     """
 
     def __init__(self) -> None:
-        self._labels: dict[bytes, Labels] = {}
+        self._labels: dict[bytes, LabelsByLog] = {}
         self._num_labels = 0
 
     def __len__(self) -> int:
@@ -87,31 +87,33 @@ class LabelLog:
         texts = (sys.getsizeof(label.label) for _, label in self._pairs())
         return ENTRY_BYTES * len(self) + sum(texts)
 
-    def note(self, sample_id: str, label: Label, origin: Origin, *, is_met: bool) -> None:
-        """Take in a label, and whether a sample was held that it could be set of."""
-        found = LoggedLabel(origin.timestamp, log_of(origin), origin.offset, label, int(not is_met))
+    def note(self, sample_id: str, label: Label, origin: Origin, *, is_matched: bool) -> None:
+        """Record a label, and whether it matched a retained sample."""
+        found = LoggedLabel(
+            origin.timestamp, log_of(origin), origin.offset, label, int(not is_matched)
+        )
         self._add(id_digest(sample_id), found)
         self._prune()
 
     def newest(self, sample_id: str, origin: Origin | None) -> LoggedLabel | None:
-        """Return the newest label that reaches a sample; None: there is none."""
+        """Return the newest label that reaches a sample; None without one."""
         labels = self._labels.get(id_digest(sample_id), {})
         return max((each for each in labels.values() if each.reaches(origin)), default=None)
 
-    def met(self, sample_id: str, origin: Origin | None) -> int:
-        """Hear that labels have met a sample after all; return how many had been missed."""
+    def mark_matched(self, sample_id: str, origin: Origin | None) -> int:
+        """Mark labels as matched by a sample; return how many had been missed."""
         name = id_digest(sample_id)
         reached = [label for label in self._labels[name].values() if label.reaches(origin)]
-        met = {label.log: label._replace(num_missed=0) for label in reached}
-        self._labels[name] = {**self._labels[name], **met}
+        matched = {label.log: label._replace(num_missed=0) for label in reached}
+        self._labels[name] = {**self._labels[name], **matched}
         return sum(label.num_missed for label in reached)
 
     def drop(self, sample_id: str) -> None:
-        """Leave out the labels of an id: it was forgotten, or labelled after all of them."""
+        """Remove the labels of an id: it was forgotten, or labelled after all of them."""
         self._num_labels -= len(self._labels.pop(id_digest(sample_id), ()))
 
     def merge(self, other: "LabelLog") -> None:
-        """Take over the labels of other, which is left unchanged."""
+        """Add the labels of other, which is left unchanged."""
         for name, labels in other._labels.items():
             for label in labels.values():
                 self._add(name, label)
@@ -128,7 +130,7 @@ class LabelLog:
         return [[name.hex(), *label] for name, label in self._each()]
 
     def restore(self, rows: list[list[Any]]) -> None:
-        """Take over what `to_json` returned."""
+        """Restore what `to_json` returned."""
         for name, *fields in rows:
             self._add(bytes.fromhex(name), LoggedLabel(*fields))
 
@@ -152,7 +154,7 @@ class LabelLog:
         self._labels[name] = {**labels, label.log: label}
 
     def _prune(self) -> None:
-        """Leave out the oldest labels where there are too many; half as many again may wait."""
+        """Drop the oldest labels where there are too many, half as many again at the most."""
         if len(self) <= MOST_LABELS:
             return
         kept = nlargest(KEPT_LABELS, self._each(), key=lambda each: each[1][:3])

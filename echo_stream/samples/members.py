@@ -1,4 +1,4 @@
-"""Retained samples, the order in which ties between them are broken, and which are the same."""
+"""Retained samples, their order among ties, and their identity."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ Tie = tuple[int, str, Any]
 
 @total_ordering
 class Digest:
-    """64 bits of BLAKE2b of a payload, label and origin, made when they are asked for.
+    """64 bits of BLAKE2b of a payload, label and origin, computed on first use.
 
     They decide between samples of the same id, which are rare; to make them takes longer
     than all else that a sample costs on its way into a pool.
@@ -45,7 +45,7 @@ class Digest:
         self._value = 0
 
     def __int__(self) -> int:
-        """Return the digest. O(size of x), once; the sample is let go of then."""
+        """Return the digest. O(size of x), once; the sample is released then."""
         content = self._content  # another thread may ask at the same time
         if content is not None:
             x, label, origin = content
@@ -86,10 +86,10 @@ class Member:
         sample's identity: members of equal ties are copies of one sample, or the same one
         counted more than once, whichever objects they are.
     vector : ndarray of shape (D,), float32, or None
-        What the user's features made of it; None where x itself is measured.
+        Its features; None where x itself is measured.
     sent_label : int, float, str or None
-        The label as it arrived: the tie is made of it, so that one that comes later
-        chooses nothing.
+        The label as it arrived: the tie depends on it, so that a late label does not change
+        the selection.
     """
 
     id: str
@@ -158,11 +158,11 @@ def members_from(
     ]
 
 
-def united(*holders: Iterable[Member]) -> list[Member]:
-    """Return what several holders hold together, in their order.
+def united(*collections: Iterable[Member]) -> list[Member]:
+    """Return the union of several collections of members, in their order.
 
-    A sample that was counted more than once is returned as often as the holder that has it
-    most often has it: the others may hold the same copies. O(members).
+    A sample that was counted more than once appears as often as in the collection that has it
+    most often: the others may have the same copies. O(members).
 
     Examples
     --------
@@ -172,11 +172,11 @@ def united(*holders: Iterable[Member]) -> list[Member]:
     """
     members: list[Member] = []
     returned: Counter[Tie] = Counter()
-    for holder in holders:
-        met: Counter[Tie] = Counter()
-        for member in holder:
-            met[member.tie] += 1
-            if met[member.tie] > returned[member.tie]:
+    for collection in collections:
+        seen: Counter[Tie] = Counter()
+        for member in collection:
+            seen[member.tie] += 1
+            if seen[member.tie] > returned[member.tie]:
                 returned[member.tie] += 1
                 members.append(member)
     return members
@@ -188,7 +188,7 @@ def copies(members: Iterable[Member]) -> Counter[Tie]:
 
 
 def cross_off(member: Member, left: Counter[Tie]) -> bool:
-    """Take one copy of a sample off a count of copies; tell whether there was any."""
+    """Subtract one copy of a sample from a count of copies; tell whether there was one."""
     if not left[member.tie]:
         return False
     left[member.tie] -= 1
@@ -218,8 +218,8 @@ def _sent_labels(members: Sequence[Member]) -> Array | None:
     return as_objects([member.sent_label for member in members])
 
 
-def own(tie: Tie) -> Tie:
-    """Return a tie that can outlive its sample, which may have to be forgotten."""
+def detached(tie: Tie) -> Tie:
+    """Return a tie that does not refer to its sample, which may have to be forgotten."""
     return tie[0], tie[1], int(tie[2])
 
 

@@ -1,4 +1,4 @@
-"""Whether the scales of features keep them from being compared as they are."""
+"""Find features whose scales are too different to be compared as they are."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -8,7 +8,7 @@ import numpy as np
 from echo_stream._common.typing import Array, FloatArray
 
 FACTOR = 100.0
-"""Between the scales of two features, above which it is worth telling."""
+"""Ratio between the scales of two features, above which it is reported."""
 
 _MAX_ROWS = 1_000
 _MAX_VALUES = 1 << 22  # looked at: 32 MiB of float64
@@ -74,7 +74,7 @@ class OffsetFinding:
 
 
 Finding: TypeAlias = ScaleFinding | OffsetFinding
-"""What is worth telling of the scales of features."""
+"""A problem with the scales of features."""
 
 
 def find_scales(x: Array) -> Finding | None:
@@ -92,7 +92,7 @@ def find_scales(x: Array) -> Finding | None:
     Notes
     -----
     The scale is the standard deviation around the usual value, the median, among what
-    differs from it, its farthest hundredth cut to the rest: fill values are no scale. So it
+    differs from it, its farthest hundredth cut to the rest: fill values have no scale. So it
     is that of the values themselves where most are zero, as in counts and the corners of
     images; what hardly ever differs is as good as constant and has none.
     One of twenty features may be smaller without a word. O(D) for at most 1,000 evenly spaced rows.

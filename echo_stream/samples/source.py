@@ -1,4 +1,4 @@
-"""Where samples come from: the contract of a source, and its in-memory twin."""
+"""Sources of samples: their interface, and samples in memory as a source."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from echo_stream.samples.validation import SampleSchema, as_samples
 BATCH_SAMPLES = 4_096  # asked of a source at a time when it is read again
 
 RejectReason: TypeAlias = Literal["decode", "schema", "nonfinite", "feature", "batch"]
-"""Why a message is invalid: illegible, of a wrong shape or dtype, not finite, features fail,
+"""Why a message is invalid: it cannot be decoded, has a wrong shape or dtype, not finite, features fail,
 or it is in a batch that cannot be unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedSample:
-    """A message that could not become a sample, as it arrived.
+    """An invalid message, as it arrived.
 
     Attributes
     ----------
@@ -33,15 +33,15 @@ class RejectedSample:
     origin : Origin or None
         Where in Kafka it came from.
     place : int
-        Messages of the same batch, good and bad, that came before it; 0 where a source
-        does not know: then it counts as soon as those rejected before it.
+        Messages of the same batch, valid and invalid, that came before it; 0 where a source
+        does not know.
     exception : str
         Class of the error that was raised; empty where none was.
     last_offset : int or None
-        Where it stands for the messages of a batch: offset of the last; the origin's is that
-        of the first.
+        If it represents the messages of a batch: offset of the last; the origin has that of
+        the first.
     num_messages : int
-        How many it stands for.
+        Number of messages that it represents.
     """
 
     reason: RejectReason
@@ -57,16 +57,16 @@ class RejectedSample:
 
 
 class Skipped(NamedTuple):
-    """Offsets of a log that were passed over.
+    """Offsets of a log that were skipped.
 
     Attributes
     ----------
     gaps : int
-        Offsets at which nothing is, or is any more: compaction, transactions, retention.
+        Offsets without a message, or no longer with one: compaction, transactions, retention.
     replayed : int
-        Messages that came again, below the position, and were dropped.
+        Messages that were delivered again, below the position, and dropped.
     tombstones : int
-        Messages without a value, where these are to be ignored.
+        Messages without a value, where these are ignored.
     """
 
     gaps: int = 0
@@ -78,27 +78,27 @@ class Skipped(NamedTuple):
         return Skipped(*(a + b for a, b in zip(self, other, strict=True)))
 
 
-def passed_over(before: Mapping[str, int], after: Mapping[str, int]) -> Skipped:
-    """Return what lies between two positions as a gap; what the first does not name is at 0."""
+def skipped_between(before: Mapping[str, int], after: Mapping[str, int]) -> Skipped:
+    """Return the offsets between two positions as a gap; missing ones of the first are 0."""
     return Skipped(gaps=sum(max(after[name] - before.get(name, 0), 0) for name in after))
 
 
 class Batch(NamedTuple):
-    """What one call of `Source.next_batch` brings.
+    """The result of one call of `Source.next_batch`.
 
     Attributes
     ----------
     samples : Samples or None
         None: nothing yet, or nothing left.
     rejected : sequence of RejectedSample
-        In the order of their places. Positions pass over these as well.
+        In the order of their places. Positions include these as well.
     skipped : Skipped
     num_messages : int or None
-        Good and bad. None: as many as samples and rejected messages, one sample each.
+        Valid and invalid. None: one for each sample and each rejected message.
     changes : sequence of LateLabel or Forget
-        What is done to samples before them, in the order of their places among the samples.
+        Changes to samples before them, in the order of their places among the samples.
     records : sequence of records
-        What it was decoded from, with origin, key, value and headers, by place; empty outside
+        The decoded records, with origin, key, value and headers, by place; empty outside
         Kafka.
     """
 
@@ -116,11 +116,11 @@ class Batch(NamedTuple):
 
 
 class SampleStream(Protocol):
-    """What a run reads. Positions resume after the last sample handed out."""
+    """What a run reads. Positions resume after the last sample returned."""
 
     @property
     def name(self) -> str:
-        """Return what to call the source in messages and reports."""
+        """Return the name of the source for messages and reports."""
 
     @property
     def is_exhausted(self) -> bool:
@@ -129,14 +129,14 @@ class SampleStream(Protocol):
     def next_batch(self, max_samples: int) -> Batch:
         """Return at most max_samples of the next samples.
 
-        Where a message of a source holds several, all of the last one come.
+        If messages have several samples, all of the last message are returned.
         """
 
     def position(self) -> dict[str, int]:
         """Return where the next sample comes from; `json.dumps` takes it."""
 
     def commit(self, position: Mapping[str, int]) -> None:
-        """Tell the outside that all up to a position is stored durably; any thread may."""
+        """Commit a position up to which all is stored durably; any thread may call it."""
 
     def expect(self, schema: SampleSchema) -> None:
         """Raise ShapeError if samples of this source cannot have the schema."""
@@ -144,14 +144,14 @@ class SampleStream(Protocol):
     def describe(self) -> dict[str, Any]:
         """Return what identifies the source; `json.dumps` takes it.
 
-        Raises StateError if it has become another one since it was opened.
+        Raises StateError if the source has been replaced since it was opened.
         """
 
     def recognise(self, description: Mapping[str, Any]) -> None:
         """Raise StateError unless `describe` of the same source returned the description."""
 
     def close(self) -> None:
-        """Let go of connections and files."""
+        """Close connections and files."""
 
 
 class Source(SampleStream, Protocol):
@@ -159,10 +159,10 @@ class Source(SampleStream, Protocol):
 
     @property
     def has_fixed_start(self) -> bool:
-        """Return whether it begins at the same sample whenever it is opened."""
+        """Return whether it always begins at the same sample."""
 
     def seek(self, position: Mapping[str, int]) -> Skipped:
-        """Continue from a position that `position` returned; return what is passed over."""
+        """Continue from a position that `position` returned; return what is skipped."""
 
 
 class Rereadable(Source, Protocol):
@@ -180,7 +180,7 @@ class Rereadable(Source, Protocol):
 
 
 def as_source(given: object) -> Rereadable:
-    """Return a source: what is given, or an array, tensor or data frame as one."""
+    """Return the given source, or an array, tensor or data frame as a source."""
     if isinstance(given, Samples):
         return ArraySource(given)
     if hasattr(given, "rewind") and hasattr(given, "next_batch"):
@@ -190,7 +190,7 @@ def as_source(given: object) -> Rereadable:
 
 
 def refuse_other_source(stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Refuse to go on with another source than the one counted so far; a file may have moved.
+    """Refuse to continue with another source than the one counted so far; a file may have moved.
 
     Raises
     ------
@@ -205,17 +205,17 @@ def refuse_other_source(stored: Mapping[str, Any], given: Mapping[str, Any]) -> 
 
 
 def _without_path(description: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what tells one source from another."""
+    """Return a description without the path."""
     return {name: value for name, value in description.items() if name != "path"}
 
 
 def read_again(source: Rereadable, num_samples: int) -> Iterator[Samples]:
-    """Yield the first samples of a source, from its beginning, at most so many.
+    """Yield the first num_samples samples of a source, from its beginning.
 
     Raises
     ------
     DataError
-        Of a sample that cannot be used.
+        If a sample is invalid.
     """
     source.rewind()
     missing = num_samples
@@ -230,7 +230,7 @@ def read_again(source: Rereadable, num_samples: int) -> Iterator[Samples]:
 
 
 class ArraySource:
-    """Read samples in memory as a stream, once, in their order.
+    """Read samples in memory as a source.
 
     Parameters
     ----------
@@ -264,12 +264,12 @@ class ArraySource:
 
     @property
     def name(self) -> str:
-        """Return what to call the source in messages and reports."""
+        """Return the name of the source for messages and reports."""
         return self._name
 
     @property
     def is_exhausted(self) -> bool:
-        """Return whether all rows have been handed out."""
+        """Return whether all rows have been returned."""
         return self._row >= len(self._samples)
 
     def next_batch(self, max_samples: int) -> Batch:
@@ -296,7 +296,7 @@ class ArraySource:
         self._row = 0
 
     def payloads(self, rows: IntArray | None) -> Array:
-        """Return x of some rows, or of all, which is no copy."""
+        """Return x of some rows, or of all without a copy."""
         return self._samples.x if rows is None else np.asarray(self._samples.x[rows])
 
     def position(self) -> dict[str, int]:
@@ -319,7 +319,7 @@ class ArraySource:
         return Skipped()
 
     def commit(self, position: Mapping[str, int]) -> None:
-        """Do nothing: nobody outside waits for the position."""
+        """Do nothing: positions of samples in memory are not stored."""
 
     def expect(self, schema: SampleSchema) -> None:
         """Raise ShapeError unless the samples have the schema."""
@@ -330,8 +330,8 @@ class ArraySource:
         return dict(self._description)
 
     def recognise(self, description: Mapping[str, Any]) -> None:
-        """Raise StateError unless the samples are described so."""
+        """Raise StateError unless the description is of these samples."""
         refuse_other_source(description, self._description)
 
     def close(self) -> None:
-        """Do nothing: the memory is the caller's."""
+        """Do nothing: the caller owns the memory."""

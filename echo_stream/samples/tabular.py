@@ -1,4 +1,4 @@
-"""Rows and columns as scikit-learn and river know them: names of features, row numbers."""
+"""Rows and columns of scikit-learn and river: names of features, row numbers."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -49,7 +49,7 @@ def row_of(x: Features, names: Sequence[Hashable]) -> FloatArray:
     ShapeError
         If a feature is missing or unknown, naming it.
     DataError
-        If a value is no finite number, naming its feature.
+        If a value is not a finite number, naming its feature.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def row_of(x: Features, names: Sequence[Hashable]) -> FloatArray:
     _check_names(x, names)
     row = _as_array([x[name] for name in names])
     if not _holds_numbers(row):
-        raise _no_numbers([name for name in names if not _holds_numbers(_as_array([x[name]]))])
+        raise _not_numbers([name for name in names if not _holds_numbers(_as_array([x[name]]))])
     values = row.astype(np.float64)
     if not np.isfinite(values).all():
         name = names[int(np.argmin(np.isfinite(values)))]
@@ -103,7 +103,7 @@ def matrix_of(columns: Mapping[Any, Array], names: Sequence[Hashable]) -> FloatA
         msg = f"the columns of X have different lengths: {lengths}"
         raise ShapeError(msg)
     if not all(_holds_numbers(column) for column in columns.values()):
-        raise _no_numbers([name for name in names if not _holds_numbers(columns[name])])
+        raise _not_numbers([name for name in names if not _holds_numbers(columns[name])])
     return np.stack([columns[name].astype(np.float64) for name in names], axis=1)
 
 
@@ -141,8 +141,8 @@ def _holds_numbers(column: Array) -> bool:
     return column.dtype.kind in "biuf" and column.ndim == 1
 
 
-def _no_numbers(names: Sequence[Hashable]) -> DataError:
-    """Return the error for features that are no numbers."""
+def _not_numbers(names: Sequence[Hashable]) -> DataError:
+    """Return the error for features that are not numbers."""
     listed = ", ".join(repr(name) for name in names)
     return DataError(f"features must be numbers; {listed} is not: encode or remove it")
 
@@ -185,7 +185,7 @@ def row_numbers(samples: Samples) -> IntArray:
     Raises
     ------
     AttributeError
-        If the caller has given ids that are no numbers.
+        If the caller has given ids that are not numbers.
     """
     try:
         return samples.ids.astype(np.int64)

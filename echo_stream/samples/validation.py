@@ -1,6 +1,6 @@
 """Checks on samples, shared by the Python API, files and messages.
 
-What passes here is safe everywhere behind it: x has a numeric dtype in native
+Samples that pass are safe to use everywhere: x has a numeric dtype in native
 byte order and is finite as float32, ids and labels are integers or text that
 can be written as UTF-8. All checks are pure; x is never copied unless its byte
 order must change.
@@ -122,8 +122,8 @@ def as_samples(
     first_row : int, default=0
         Number of the first row, when x is a part of something longer.
     row_in_messages : int, default=0
-        What messages call the first row: 0 for who passes x, first_row for who reads the
-        whole that it is a part of.
+        Number of the first row in messages: 0 if the user passes x, first_row if x is part of a
+        larger whole that the user knows.
 
     Returns
     -------
@@ -343,7 +343,7 @@ def _as_labels(y: object, n: int) -> Array:
     if labels.dtype.kind in "UO":
         _check_objects(labels, "y", _LABEL_TYPES)
     if labels.dtype.kind in "uO":
-        _check_int64(labels)
+        _check_range(labels, "y holds", int(_INT64.max))
     if labels.dtype.kind in "fO":
         _check_no_infinity(labels)
     return labels
@@ -358,7 +358,7 @@ def _as_ids(ids: object, n: int) -> Array:
     if column.dtype.kind in "iu" and (n == 0 or column.max() <= _INT64.max):
         return column.astype(np.int64)
     _check_objects(column, "ids", _ID_TYPES)
-    _check_integer_ids(column)
+    _check_range(column, "ids hold", _UINT64_MAX)
     plain = [str(name) if isinstance(name, str) else int(name) for name in column.tolist()]
     return np.array(plain, dtype=object)
 
@@ -393,28 +393,19 @@ def _check_objects(column: Array, name: str, allowed: tuple[type, ...]) -> None:
             raise DataError(msg)
 
 
-def _check_int64(labels: Array) -> None:
-    """Refuse integer labels that a snapshot could not store."""
-    integers = [int(label) for label in labels.tolist() if isinstance(label, (int, np.integer))]
-    for label in (min(integers, default=0), max(integers, default=0)):
-        if not _INT64.min <= label <= _INT64.max:
+def _check_range(column: Array, what: str, largest: int) -> None:
+    """Refuse integers below an int64 or above the largest allowed."""
+    integers = [int(value) for value in column.tolist() if isinstance(value, (int, np.integer))]
+    for value in (min(integers, default=0), max(integers, default=0)):
+        if not _INT64.min <= value <= largest:
             # Python prints no integers of thousands of digits.
-            shown = str(label) if abs(label) < 2**128 else "an integer"
-            msg = f"y holds {shown}, which does not fit in 64 bits; use text for such labels"
-            raise DataError(msg)
-
-
-def _check_integer_ids(ids: Array) -> None:
-    """Refuse integers that neither a signed nor an unsigned integer of 64 bits holds."""
-    integers = [int(name) for name in ids.tolist() if isinstance(name, (int, np.integer))]
-    for name in (min(integers, default=0), max(integers, default=0)):
-        if not _INT64.min <= name <= _UINT64_MAX:
-            msg = "ids hold an integer that does not fit in 64 bits; use text for such ids"
+            shown = str(value) if abs(value) < 2**128 else "an integer"
+            msg = f"{what} {shown}, which does not fit in 64 bits; use text instead"
             raise DataError(msg)
 
 
 def _check_no_infinity(labels: Array) -> None:
-    """Refuse infinite labels: neither JSON nor a class has a place for them."""
+    """Refuse infinite labels: JSON cannot store them."""
     floats = (label for label in labels.tolist() if isinstance(label, float))
     if any(math.isinf(label) for label in floats):
         msg = "y holds an infinite label; use finite numbers, text or None"

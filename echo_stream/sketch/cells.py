@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from echo_stream._common.device import on_host
-from echo_stream._common.fixed_point import LOOK_EVERY, is_exact
+from echo_stream._common.fixed_point import CHECK_EVERY, is_exact
 from echo_stream._common.scratch import Scratch, chunks
 from echo_stream._common.typing import Array
 from echo_stream.generation.generation import Generation
@@ -20,7 +20,7 @@ LAST_KEY = 2**62  # beyond any: a class number has 31 bits, a codeword's 12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CellStatistics:
-    """What is known of every occupied cell, on the host, in order of key.
+    """Counts and sums of every occupied cell, on the host, in order of key.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class CellStatistics:
 class CellTable:
     """Counts and exact sums per cell, on one device.
 
-    Cells get a *slot* when they are first met; `statistics` is in order of cell key,
+    Cells get a *slot* when their first sample arrives; `statistics` is in order of cell key,
     which does not depend on the order of arrival.
 
     Attributes
@@ -83,7 +83,7 @@ class CellTable:
         self._slot_of_sorted = torch.full((1,), -1, dtype=torch.int64, device=device)
         self._num_cells = 0
         self._was_exact = True
-        self._num_unseen = 0  # samples counted since the range of the sums was looked at
+        self._num_unchecked = 0  # samples counted since the range of the sums was checked
         self._scratch = Scratch(torch.float64, device)
         self._columns = {
             "keys": self._zeros((INITIAL_CELLS,), torch.int64),
@@ -131,9 +131,9 @@ class CellTable:
     def is_exact(self) -> bool:
         """Whether no sum has ever left the range in which float64 adds exactly. O(M D).
 
-        One that has come back into it has lost bits on the way.
+        A sum that has returned into the range has lost bits.
         """
-        self._look()
+        self._check_exact()
         return self._was_exact
 
     @property
@@ -175,17 +175,17 @@ class CellTable:
             if times is not None:
                 exact *= times[rows][:, None]
             self._columns["input_sums"].index_add_(0, slots[rows], exact)
-        self._num_unseen += len(slots) if times is None else int(times.abs().sum())
-        if self._num_unseen >= LOOK_EVERY:
-            self._look()
+        self._num_unchecked += len(slots) if times is None else int(times.abs().sum())
+        if self._num_unchecked >= CHECK_EVERY:
+            self._check_exact()
         return slots
 
     def subtract(self, keys: torch.Tensor, latent: torch.Tensor, vectors: torch.Tensor) -> None:
-        """Take samples out that have been counted: the exact inverse of `update`. O(n D)."""
+        """Subtract samples that have been counted: the exact inverse of `update`. O(n D)."""
         self.update(keys, latent, vectors, torch.full_like(keys, -1))
 
     def find(self, keys: torch.Tensor) -> torch.Tensor:
-        """Return the slot of each key, of shape (n,), int64; -1 where a cell was never met."""
+        """Return the slot of each key, of shape (n,), int64; -1 for an unknown cell."""
         places = torch.searchsorted(self._sorted_keys, keys)
         return torch.where(self._sorted_keys[places] == keys, self._slot_of_sorted[places], -1)
 
@@ -196,7 +196,7 @@ class CellTable:
             addend = other._columns[name][: len(other)].to(self._device)
             self._columns[name].index_add_(0, slots, addend)
         self._was_exact = self._was_exact and other.is_exact
-        self._look()
+        self._check_exact()
         return slots
 
     def occupied(self) -> Array:
@@ -252,8 +252,8 @@ class CellTable:
             self.to_arrays(), self._generation, self._device, was_exact=self.is_exact
         )
 
-    def _look(self) -> None:
-        """Take note of sums that have left the range in which they are exact. O(M D)."""
+    def _check_exact(self) -> None:
+        """Check whether sums have left the range in which they are exact. O(M D)."""
         generation = self._generation
         self._was_exact = (
             self._was_exact
@@ -261,10 +261,10 @@ class CellTable:
             and is_exact(self.norm_sums, generation.norm_unit)
             and is_exact(self.input_sums, generation.preprocess.unit)
         )
-        self._num_unseen = 0
+        self._num_unchecked = 0
 
     def _slots(self, keys: torch.Tensor) -> torch.Tensor:
-        """Return the slot of each key; keys met for the first time get the next slots."""
+        """Return the slot of each key; new keys get the next slots."""
         slots = self.find(keys)
         if len(keys) and bool((slots < 0).any()):
             self._add(torch.unique(keys[slots < 0]))

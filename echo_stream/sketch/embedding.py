@@ -1,4 +1,4 @@
-"""Where samples are: their vectors, their z, and the cells that they lie in."""
+"""Embed samples: their vectors, their z, and the cells that they lie in."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from echo_stream.sketch.pools.pools import latents, vectors_of
 
 
 class Embedded(NamedTuple):
-    """Samples with all that places them.
+    """Samples with their vectors, z and cells.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Embedded(NamedTuple):
     latent : tensor of shape (n, d), float64
     keys : tensor of shape (n,), int64
         Of their cells.
-    runners_up : tensor of shape (n,), int64, or None
+    second_nearest : tensor of shape (n,), int64, or None
         See `Located`.
     samples : Samples
     """
@@ -34,18 +34,18 @@ class Embedded(NamedTuple):
     vectors: torch.Tensor
     latent: torch.Tensor
     keys: torch.Tensor
-    runners_up: torch.Tensor | None
+    second_nearest: torch.Tensor | None
     samples: Samples
 
 
 class Embedder:
-    """Places samples by a generation that is kept on a device.
+    """Embed samples by a generation that is kept on a device.
 
     Parameters
     ----------
     generation : Generation
     config : EngineConfig
-        Says whether labels make cells.
+        Decides whether labels are part of cells.
     device : torch.device
     """
 
@@ -55,18 +55,18 @@ class Embedder:
         self._exact = Scratch(torch.float64, device)
 
     def failures(self, samples: Samples) -> list[Failure]:
-        """Return those of some samples of which the features fail."""
+        """Return the samples for which the features fail."""
         features = self._on_device.features
         return [] if features is None else failures(features, samples.x, self._device)
 
     def embed(self, samples: Samples, *, vectors: Scratch | None = None) -> Embedded:
-        """Return where samples are: vectors, in that memory if given, z and cells. O(n D)."""
+        """Return the vectors, in the given memory if any, z and cells of samples. O(n D)."""
         preprocessed = self._on_device.vectors(samples.x, vectors)
         latent = self._on_device.latent(preprocessed, self._exact)
         return Embedded(preprocessed, latent, *self._locate(latent, samples), samples)
 
     def placed(self, members: Sequence[Member]) -> Embedded:
-        """Return where members were when they were counted. O(n D)."""
+        """Return the vectors, z and cells of members as they were counted. O(n D)."""
         generation = self._generation
         z = torch.from_numpy(latents(members, generation.encoder.dim)).to(self._device)
         vectors = torch.from_numpy(vectors_of(members, generation)).to(self._device)
@@ -91,5 +91,5 @@ class Embedder:
         if self._config.balance == "none":
             return located
         first = torch.from_numpy(class_numbers(samples) * partition.max_cells).to(self._device)
-        runners_up = None if located.runners_up is None else located.runners_up + first
-        return Located(located.keys + first, runners_up)
+        second_nearest = None if located.second_nearest is None else located.second_nearest + first
+        return Located(located.keys + first, second_nearest)

@@ -1,7 +1,7 @@
-"""Labels that come after their samples, and what becomes of them."""
+"""Labels that arrive after their samples."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -10,13 +10,10 @@ from echo_stream.errors import DataError
 from echo_stream.samples.members import Member
 from echo_stream.samples.samples import label_of
 from echo_stream.samples.validation import as_samples
-from echo_stream.sketch.member_index import Held
-
-if TYPE_CHECKING:
-    pass
+from echo_stream.sketch.member_index import MemberIndex
 
 
-def late_labels(ids: Any, labels: Any) -> list[tuple[str, Label]]:
+def checked_labels(ids: Any, labels: Any) -> list[tuple[str, Label]]:
     """Return checked pairs of id, as text, and label; of one id, or of as many as there are.
 
     Raises
@@ -24,7 +21,7 @@ def late_labels(ids: Any, labels: Any) -> list[tuple[str, Label]]:
     ShapeError
         If there are not as many labels as ids.
     DataError
-        If an id or a label cannot be used; a label that is unknown, None or NaN, says nothing.
+        If an id or a label is invalid, or a label is unknown: None or NaN.
     """
     if np.ndim(ids) == 0:
         ids, labels = [ids], [labels]
@@ -38,10 +35,10 @@ def late_labels(ids: Any, labels: Any) -> list[tuple[str, Label]]:
 
 
 class LateLabels:
-    """The labels that came after samples which are held, by sample.
+    """The late labels of retained samples, by sample.
 
-    They go on to the same samples where these are read again from their source, which
-    knows nothing of them.
+    They are set again when these samples are read again from their source, which does not
+    have them.
     """
 
     def __init__(self, members: Iterable[Member]) -> None:
@@ -55,15 +52,15 @@ class LateLabels:
         """Return the number of ids."""
         return len(self._labels)
 
-    def on(self, members: Sequence[Member]) -> list[Member]:
-        """Return members that were made of a source, with the labels that came late."""
+    def apply(self, members: Sequence[Member]) -> list[Member]:
+        """Return members that were read again, with their late labels."""
         return [self._labelled(member) for member in members]
 
-    def put_on(self, held: Held) -> None:
-        """Give labels to those members held that are the same samples."""
+    def apply_to(self, index: MemberIndex) -> None:
+        """Set the labels of the members of an index that are the same samples."""
         for name in self._labels:
-            for member in held.of(name):
-                held.swap(self._labelled(member))
+            for member in index.of(name):
+                index.swap(self._labelled(member))
 
     def _labelled(self, member: Member) -> Member:
         """Return a member with its late label, if it has one."""

@@ -8,8 +8,8 @@ from echo_stream.sketch.pools.pools import Pools
 from echo_stream.sketch.pools.reservoir import Reservoir
 
 
-class Held:
-    """An index of all that pools and reservoir hold, as long as these take in nothing else.
+class MemberIndex:
+    """An index by id of all members of pools and reservoir, valid until these change.
 
     Notes
     -----
@@ -19,7 +19,7 @@ class Held:
     def __init__(self, pools: Pools, reservoir: Reservoir) -> None:
         self._pools, self._reservoir = pools, reservoir
         self._members: dict[str, list[Member]] = {}
-        for member in all_held(pools, reservoir):
+        for member in all_members(pools, reservoir):
             self._members.setdefault(member.id, []).append(member)
         self._slots: dict[Tie, int] = {
             member.tie: slot
@@ -29,31 +29,31 @@ class Held:
         }
 
     def __contains__(self, sample_id: str) -> bool:
-        """Tell whether a sample of an id is held."""
+        """Tell whether a sample of an id is retained."""
         return sample_id in self._members
 
     def of(self, sample_id: str) -> list[Member]:
-        """Return the samples of an id, each as often as it is held, in an order fixed by those."""
+        """Return the samples of an id, each as often as it is retained, in a fixed order."""
         return list(self._members.get(sample_id, ()))
 
     def remove(self, sample_id: str) -> None:
-        """Forget the samples of an id, which have been taken out."""
+        """Remove the samples of an id, which have been removed from pools and reservoir."""
         for member in self._members.pop(sample_id, ()):
             self._slots.pop(member.tie, None)
 
     def label(self, sample_id: str, label: Label) -> bool:
-        """Give the samples of an id another label, wherever they are; tell whether any are held.
+        """Set the label of the samples of an id; tell whether any are retained.
 
         They keep their ties and so their places.
         """
-        # Copies can differ in their labels: each place is looked at, whatever one of them says.
+        # Copies can differ in their labels: all of them are replaced.
         samples = {member.tie: member for member in self.of(sample_id)}
         for member in samples.values():
             self.swap(member.relabelled(label))
         return len(samples) > 0
 
     def swap(self, new: Member) -> None:
-        """Put a member in the place of all copies of its sample."""
+        """Replace all copies of a sample by a member."""
         slot = self._slots.get(new.tie)
         if slot is not None:
             self._pools.swap(slot, new)
@@ -62,10 +62,10 @@ class Held:
         members[:] = [new if member.tie == new.tie else member for member in members]
 
 
-def all_held(pools: Pools, reservoir: Reservoir) -> list[Member]:
-    """Return all that pools and reservoir hold, each sample as often as it is held.
+def all_members(pools: Pools, reservoir: Reservoir) -> list[Member]:
+    """Return all members of pools and reservoir, each sample as often as it is retained.
 
-    In an order fixed by what they hold. O(retained).
+    The order depends on the content alone. O(retained).
     """
     sides = (chain.from_iterable(side.pools) for side in pools.all())
     return united(*sides, reservoir.members)

@@ -1,8 +1,8 @@
 """Merge sketches of two parts of a stream.
 
-What either part was asked to forget or to label is done to the samples of both before they
-are merged: whichever order several are merged in, a sample meets the pending changes of
-every other part once.
+Pending changes of either part, labels and ids to forget, are applied to the samples of both
+before they are merged: in whichever order several parts are merged, each sample gets the
+pending changes of every other part once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,10 +23,9 @@ SKETCH_SETTINGS = (
 
 
 def merge(sketch: Sketch, other: Sketch) -> None:
-    """Absorb other into a sketch; other is left unchanged. O(M D + pools).
+    """Add other to a sketch; other is left unchanged. O(M D + pools).
 
-    Both tails are applied. What either was asked to forget or to label, it is done to the
-    other's samples too.
+    Both tails are applied, and the pending changes of each to the samples of the other.
 
     Raises
     ------
@@ -34,12 +33,12 @@ def merge(sketch: Sketch, other: Sketch) -> None:
         If the two differ in generation or configuration, naming what differs.
     """
     check_mergeable(sketch, other)
-    sketch.meet_classes(other.classes_met())
-    # 1. Let pending changes of each side reach the samples of the other one.
-    other = other.settled()
-    sketch.settle()
-    other, gone = cross(sketch, other)
-    labels = merged_labels(sketch, other)
+    sketch.add_classes(other.seen_classes())
+    # 1. Apply the pending changes of each side to the samples of the other.
+    other = other.flushed()
+    sketch.flush()
+    other, gone = apply_pending_changes(sketch, other)
+    labels = resolved_labels(sketch, other)
     # 2. Add up sums, pools and counts.
     slots = sketch.table.merge(other.table)
     sketch.pools.merge(sketch.table, other.pools, slots.cpu().numpy())
@@ -48,26 +47,16 @@ def merge(sketch: Sketch, other: Sketch) -> None:
     sketch.forgotten.merge(other.forgotten)
     sketch.forgotten.note(gone)
     sketch.changes.merge(other.changes)
-    sketch.labels.merge(other.labels)
+    sketch.label_counts.merge(other.label_counts)
     sketch.num_applied += other.num_applied
     sketch.release_index()
-    # 3. Settle what the two say differently.
+    # 3. Resolve late labels on which the two differ.
     for name, label in labels.items():
-        sketch.held.label(name, label)
+        sketch.index.label(name, label)
     sketch.is_approximate |= other.is_approximate
     sketch.former_generations = max(
         sketch.former_generations, other.former_generations, key=lambda ids: (len(ids), ids)
     )
-    _watch_on(sketch, other)
-
-
-def _watch_on(sketch: Sketch, other: Sketch) -> None:
-    """Go on looking for drift after a merge, from the counts of now."""
-    watches = [side.watch for side in (sketch, other) if side.watch is not None]
-    if watches:
-        sketch.watch = min(watches, key=lambda watch: watch.radius).looked(
-            sketch.n, sketch.reservoir.members, sketch.generation.partition
-        )
 
 
 def check_mergeable(a: Sketch, b: Sketch) -> None:
@@ -91,7 +80,7 @@ def check_mergeable(a: Sketch, b: Sketch) -> None:
 
 
 def check_restorable(stored: EngineConfig, given: EngineConfig) -> None:
-    """Refuse to go on with other settings than those that a sketch was made with.
+    """Refuse to continue with other settings than those that a sketch was made with.
 
     A larger budget would need samples that its pools have dropped.
 
@@ -103,8 +92,8 @@ def check_restorable(stored: EngineConfig, given: EngineConfig) -> None:
     different = _different(stored, given)
     if different:
         msg = (
-            f"the stored engine cannot go on with other settings (stored and given: {different}); "
-            "give the stored ones, or count the data again with a new engine"
+            f"the stored engine cannot continue with other settings (stored and given: "
+            f"{different}); give the stored ones, or count the data again with a new engine"
         )
         raise ConfigError(msg)
 
@@ -118,17 +107,17 @@ def _different(a: EngineConfig, b: EngineConfig) -> str:
     )
 
 
-def cross(sketch: Sketch, other: Sketch) -> tuple[Sketch, list[Member]]:
-    """Let what two settled sketches were asked reach each other's samples. O(retained).
+def apply_pending_changes(sketch: Sketch, other: Sketch) -> tuple[Sketch, list[Member]]:
+    """Apply the pending changes of two flushed sketches to each other's samples. O(retained).
 
     Returns
     -------
     other : Sketch
         The same, or a copy that has been changed.
     gone : list of Member
-        What was taken out of either; to be noted when they are merged.
+        Samples removed from either, to be recorded when they are merged.
     """
-    if not (sketch.has_wishes or other.has_wishes):
+    if not (sketch.has_pending_changes or other.has_pending_changes):
         return other, []
     other = other.copy()
     gone = [*_take_out(sketch, other.forgotten), *_take_out(other, sketch.forgotten)]
@@ -137,12 +126,12 @@ def cross(sketch: Sketch, other: Sketch) -> tuple[Sketch, list[Member]]:
     return other, gone
 
 
-def late_labels(
+def labels_reaching(
     members: Sequence[Member], own: LabelLog, foreign: LabelLog
 ) -> Iterator[tuple[Member, LoggedLabel, bool]]:
-    """Yield members that a label of another part reaches, the label, and whether it is news.
+    """Yield members that a label of another part reaches, the label, and whether it is newer.
 
-    It is none where a later one has come in the member's own part.
+    It is not where the member's own part has a later one.
     """
     if not len(foreign):
         return
@@ -154,33 +143,33 @@ def late_labels(
 
 
 def to_forget(members: Sequence[Member], foreign: Forgotten) -> list[Member]:
-    """Return the members that another part asks to be forgotten."""
+    """Return the members that another part has forgotten."""
     return [member for member in members if foreign.reaches(member)] if len(foreign) else []
 
 
 def _take_out(sketch: Sketch, foreign: Forgotten) -> list[Member]:
-    """Take out of a sketch what another one has been asked to forget; return what is gone."""
+    """Remove from a sketch what another one has forgotten; return the removed members."""
     return sketch.drop(to_forget(sketch.members(), foreign))
 
 
 def _label(sketch: Sketch, other: Sketch) -> None:
-    """Set the labels that stand in the part of another sketch, which counts them as met."""
-    found = late_labels(sketch.members(), sketch.changes.labels, other.changes.labels)
-    for member, late, is_news in found:
-        other.changes.note_met(member.id, member.origin)
-        if is_news:
-            sketch.held.swap(member.relabelled(late.label))
+    """Set the labels of another sketch, which counts them as matched."""
+    found = labels_reaching(sketch.members(), sketch.changes.label_log, other.changes.label_log)
+    for member, late, is_newer in found:
+        other.changes.count_matched(member.id, member.origin)
+        if is_newer:
+            sketch.index.swap(member.relabelled(late.label))
 
 
-def merged_labels(sketch: Sketch, other: Sketch) -> dict[str, Label]:
-    """Return the labels of ids that two sketches hold, where a label came late to either.
+def resolved_labels(sketch: Sketch, other: Sketch) -> dict[str, Label]:
+    """Return one late label for each id that two sketches retain and one has labelled.
 
-    Of several the larger one, numbers before text: which came last nobody knows, unless it
-    is logged; those are left out here.
+    Of several labels the larger one; numbers are smaller than text. Which came last is unknown
+    unless it is logged: logged ids are left out.
     """
     mine, theirs = sketch.members(), other.members()
     shared = {member.id for member in mine} & {member.id for member in theirs}
-    logs = sketch.changes.labels, other.changes.labels
+    logs = sketch.changes.label_log, other.changes.label_log
     shared = {name for name in shared if not any(name in log for log in logs)}
     late: dict[str, list[Label]] = {}
     for member in (*mine, *theirs):

@@ -1,4 +1,4 @@
-"""Bytes of a sketch: what it has in use, and the most that it can ever have.
+"""Bytes of a sketch: in use, and the most that it can ever have.
 
 What Python's objects take was measured with tracemalloc, on 64-bit CPython 3.11;
 `tests/engine/sketch/test_memory_bound.py` compares both with the heap.
@@ -22,7 +22,7 @@ FLOAT32_BYTES = 4
 FLOAT64_BYTES = 8
 MEMBER_BYTES = 800  # of a sample beside payload and text: arrays, numbers, tie, origin
 PLACE_BYTES = 200  # of its place in a pool or in the reservoir
-INDEX_BYTES = 400  # of its places in the index of ids, which is made when one is asked for
+INDEX_BYTES = 400  # of its places in the index of ids, which is built on first use
 POOL_BYTES = 600  # of an empty pool
 DROP_BYTES = 250  # of a bound on what a pool has dropped, beside the point that it is taken to
 TIE_BYTES = 250  # of a tie that has outlived its sample, beside the id
@@ -35,16 +35,16 @@ FIXED_BYTES = 65_536  # settings, and what else does not grow
 
 
 def size_bytes(sketch: Sketch, members: Sequence[Member]) -> int:
-    """Return the bytes of sums, references, members held, and the memory to work in. O(members).
+    """Return the bytes of sums, references, members, and working memory. O(members).
 
-    Objects and text are counted, not the index of ids and not what `held_out` keeps apart.
+    Objects and text are counted, not the index of ids and not the held-out samples.
     """
     held = sum(map(_text_bytes, members))
     held += (len(members) + len(sketch.tail)) * (_sample_bytes(sketch.generation) + PLACE_BYTES)
     tables = sketch.table.size_bytes + sketch.pools.size_bytes + sketch.witnesses.size_bytes
     tables += POOL_BYTES * len(sketch.table) * len(sketch.pools.all())
-    asked = sketch.forgotten.size_bytes + sketch.changes.size_bytes
-    return held + tables + asked + _scratch_bytes(sketch)
+    changes = sketch.forgotten.size_bytes + sketch.changes.size_bytes
+    return held + tables + changes + _scratch_bytes(sketch)
 
 
 def memory_bound(sketch: Sketch) -> int:
@@ -69,16 +69,16 @@ def memory_bound(sketch: Sketch) -> int:
     # 3. Links: of each codeword with all others, in its class.
     is_codebook = generation.partition.kind == "codebook"
     pairs = cells * (generation.partition.max_cells - 1) // 2 if is_codebook else 0
-    # 4. What was asked for: once a label is logged, as many as a log takes.
-    asked = sketch.forgotten.size_bytes
-    asked += MOST_LABELS * (LOGGED_BYTES + text) if len(sketch.changes.labels) else 0
+    # 4. Changes: once a label is logged, as many as a log takes.
+    changes = sketch.forgotten.size_bytes
+    changes += MOST_LABELS * (LOGGED_BYTES + text) if len(sketch.changes.label_log) else 0
     counts = LABEL_BYTES * MAX_LABELS + BYTES_PER_TEXT_BYTE * MAX_CHARACTERS
     fixed = _scratch_bytes(sketch) + 2 * generation.size_bytes + counts + FIXED_BYTES
-    return int(samples + by_cell + PAIR_BYTES * pairs + asked + fixed)
+    return int(samples + by_cell + PAIR_BYTES * pairs + changes + fixed)
 
 
 def _sample_bytes(generation: Generation) -> int:
-    """Return the bytes of a sample that is held, but for its text."""
+    """Return the bytes of a sample that is retained, but for its text."""
     latent = FLOAT64_BYTES * generation.encoder.dim
     vector = 0 if generation.features is None else FLOAT32_BYTES * generation.num_features
     return generation.schema.size_bytes + latent + vector + MEMBER_BYTES

@@ -1,4 +1,4 @@
-"""A sketch as named arrays and JSON, and back, bit for bit."""
+"""Store a sketch as named arrays and JSON, and restore it bit for bit."""
 
 import math
 import sys
@@ -23,7 +23,6 @@ from echo_stream.samples.members import (
 )
 from echo_stream.samples.samples import Origin, Samples, as_objects, label_of
 from echo_stream.sketch.cells import CellTable
-from echo_stream.sketch.drift import Watch
 from echo_stream.sketch.pools.bounded_pool import BoundedPool
 from echo_stream.sketch.pools.pools import latents, vectors_of
 from echo_stream.sketch.sketch import Sketch
@@ -41,7 +40,7 @@ def sketch_to_state(sketch: Sketch) -> State:
     arrays = {f"table.{name}": column for name, column in sketch.table.to_arrays().items()}
     arrays |= {
         "epoch_counts": pools.epoch_counts.copy(),
-        "absent": pools.absent.copy(),
+        "unoffered": pools.unoffered.copy(),
         "witnesses": sketch.witnesses.rows(),
         "members.x": held.x,
         "members.latent": latents(members, sketch.generation.encoder.dim),
@@ -65,10 +64,9 @@ def sketch_to_state(sketch: Sketch) -> State:
         "approximate": sketch.is_approximate,
         "sums_are_exact": sketch.table.is_exact,
         "former_generations": list(sketch.former_generations),
-        "watch": None if sketch.watch is None else sketch.watch.to_json(),
         "forgotten": sketch.forgotten.to_json(),
         "changes": sketch.changes.to_json(),
-        "labels": sketch.labels.to_json(),
+        "label_counts": sketch.label_counts.to_json(),
     }
     if sketch.config.balance == "class":
         meta["class_quotas"] = pools.quotas.to_json()
@@ -82,7 +80,7 @@ def sketch_to_state(sketch: Sketch) -> State:
 def sketch_from_state(
     state: State, generation: Generation, config: EngineConfig, device: torch.device
 ) -> Sketch:
-    """Restore a sketch that goes on exactly as the one written by `sketch_to_state`."""
+    """Restore a sketch that continues exactly as the one written by `sketch_to_state`."""
     arrays, meta = state
     sketch = Sketch(generation, config, device)
     sketch.table = CellTable.from_arrays(
@@ -94,7 +92,7 @@ def sketch_from_state(
     pools.quotas.restore(meta.get("class_quotas") or [[0, *meta["quota"]]])
     pools.extend(sketch.table)
     pools.epoch_counts = np.array(arrays["epoch_counts"])
-    pools.absent = np.array(arrays["absent"])
+    pools.unoffered = np.array(arrays["unoffered"])
     for name, side in pools.ordered.items():
         held_by = _members_by_slot(arrays[f"{name}.members"], members, len(sketch.table))
         proofs, ends = meta["drop_proofs"][name], meta["ends"][name]
@@ -107,11 +105,10 @@ def sketch_from_state(
     sketch.reservoir.restore(chosen, meta["reservoir_limit"])
     sketch.is_approximate = meta["approximate"]
     sketch.former_generations = list(meta["former_generations"])
-    sketch.watch = None if meta["watch"] is None else Watch.from_json(meta["watch"])
     sketch.witnesses.restore(arrays["witnesses"])
     sketch.forgotten.restore(meta["forgotten"])
     sketch.changes = Changes.from_json(meta["changes"])
-    sketch.labels = LabelCounts.from_json(meta["labels"])
+    sketch.label_counts = LabelCounts.from_json(meta["label_counts"])
     if "tail" in meta:
         sketch.tail = SampleBuffer(samples_from_json(arrays["tail.x"], meta["tail"]))
     sketch.num_applied = int(sketch.table.counts.sum())
@@ -144,7 +141,7 @@ def samples_from_json(x: Array, columns: dict[str, Any]) -> Samples:
 
 
 def _origin(topic: str, *place: int) -> Origin:
-    """Return an origin; topics are few, and each name is held once."""
+    """Return an origin; topics are few, and each name is retained once."""
     return Origin(sys.intern(topic), *place)
 
 

@@ -1,4 +1,4 @@
-"""Samples that bear witness that two cells are adjacent.
+"""Witnesses: samples that show that two cells are adjacent.
 
 Two codewords are linked when some sample has them as its two nearest. Every link
 counts its witnesses, so links add, merge and delete.
@@ -6,6 +6,8 @@ counts its witnesses, so links add, merge and delete.
 Source: Martinetz & Schulten (1994), "Topology representing networks", Neural
 Networks 7(3).
 """
+
+from collections import Counter
 
 import numpy as np
 import torch
@@ -31,7 +33,7 @@ class Witnesses:
 
     def __init__(self, num_keys: int) -> None:
         self._num_keys = num_keys
-        self._counts: dict[int, int] = {}
+        self._counts: Counter[int] = Counter()
 
     @property
     def size_bytes(self) -> int:
@@ -50,11 +52,10 @@ class Witnesses:
         pairs, places = torch.unique(paired, return_inverse=True)
         addends = torch.ones_like(places) if times is None else times
         counts = torch.zeros_like(pairs).index_add_(0, places, addends)
-        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
-            self._counts[pair] = self._counts.get(pair, 0) + count
+        self._counts.update(dict(zip(pairs.tolist(), counts.tolist(), strict=True)))
 
     def subtract(self, nearest: torch.Tensor, second: torch.Tensor) -> None:
-        """Take witnesses out that have been counted; a link without any is gone. O(n)."""
+        """Subtract witnesses that have been counted; a link without any is removed. O(n)."""
         gone = Witnesses(self._num_keys)
         gone.update(nearest, second)
         for pair, count in gone._counts.items():
@@ -64,8 +65,7 @@ class Witnesses:
 
     def merge(self, other: "Witnesses") -> None:
         """Add the counts of other, which is left unchanged."""
-        for pair, count in other._counts.items():
-            self._counts[pair] = self._counts.get(pair, 0) + count
+        self._counts.update(other._counts)
 
     def pairs_among(self, keys: IntArray) -> IntArray:
         """Return the links of which both ends are in keys, of shape (E, 2), int64, in order.
@@ -84,6 +84,6 @@ class Witnesses:
         return np.stack([low, high, counts], axis=1)
 
     def restore(self, rows: Array) -> None:
-        """Take over what `rows` returned."""
+        """Restore what `rows` returned."""
         for low, high, count in rows.tolist():
             self._counts[low * self._num_keys + high % self._num_keys] = count

@@ -52,23 +52,23 @@ class TrainConfig:
     support_per_step : int
         The paper's K, to which it gives no value: support samples that join each step.
     psi : {"concatenate", "mixup"}
-        How they join: as they are, or each sample of the joined batch mixed with another
-        of it. Pairs of the structural loss are of samples before they are mixed.
+        How they join: unchanged, or each sample of the joined batch mixed with another of
+        it. Pairs of the structural loss are of samples before they are mixed.
     mixup_alpha : float
         Shares of a mixture are drawn from Beta(alpha, alpha).
     gamma : float
         Where support lies on the line from the mean of its cell: 1 is the sample itself.
     sample_weights : {"auto", "none", "sqrt", "full"}
-        What samples weigh in the task's loss: all the same, the square root of how many they
-        stand for, or how many; then regions and classes weigh what they do in the stream.
-        auto: from the first to the last of these as a class has more rows, see
+        Weights of samples in the task's loss: equal, the square root of the coreset's weights, or
+        these weights, so that regions and classes weigh what they do in the stream. auto: from
+        the first to the last of these as a class has more rows, see
         `echo_stream.training.weights.weight_exponent`; all the same where there are no
         weights, and in coresets of the paper's preset and of balanced classes.
     augment : tuple of {"crop", "flip"}
         See `echo_stream.training.augmentation.augment`.
     features : str or None
-        `module:attribute` that makes the vectors that the model takes of samples, as
-        `echo_stream.generation.features` has it; it is not trained.
+        `module:attribute` that maps samples to the vectors that the model takes, see
+        `echo_stream.generation.features`; it is not trained.
     mixed_precision : bool
         Whether forward passes of the training are in bfloat16 where torch holds that safe.
     compile : bool
@@ -127,10 +127,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, naming the setting and what was given."""
-        for needed, names, is_met in _RULES:
+        for needed, names, is_valid in _RULES:
             for name in names.split():
                 value = getattr(self, name)
-                if value is not None and not is_met(value):
+                if value is not None and not is_valid(value):
                     raise ConfigError(SettingName(name), f" must be {needed}; got {value}")
         if self.gamma != 1 and self.features is not None:
             raise ConfigError(

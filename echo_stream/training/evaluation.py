@@ -139,7 +139,7 @@ def calibration(confidences: Array, is_right: Array) -> dict[str, Any]:
     -------
     dict
         `ece`, the mean over samples of |accuracy - confidence| of their bin, from 0 to 1;
-        None without samples, or with a confidence that is no number. `calibration`, by bin
+        None without samples, or with a confidence that is not a number. `calibration`, by bin
         of confidence (15 of equal width, empty ones left out): `confidence`, `accuracy`
         and `samples`.
 

@@ -1,4 +1,4 @@
-"""A trained model: what it takes, what its outputs stand for, and a start for the next one."""
+"""A trained model: its input, the meaning of its outputs, and initial weights for the next one."""
 
 from dataclasses import dataclass
 

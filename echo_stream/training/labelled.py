@@ -78,7 +78,7 @@ class LabelledSet:
 
     @classmethod
     def of_snapshot(cls, snapshot: Snapshot, role: Role, *, with_means: bool = False) -> Self:
-        """Return the rows of one role, weights included, and means of cells if asked for.
+        """Return the rows of one role, weights included, and means of cells if requested.
 
         Means stay None where the snapshot has none. O(rows D).
         """

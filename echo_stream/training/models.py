@@ -119,7 +119,7 @@ def logistic(input_shape: Shape, num_classes: int) -> nn.Sequential:
 
 
 def _check_lenet_shape(shape: Shape) -> None:
-    """Refuse what is no square image, channels first, of 28 pixels a side or more."""
+    """Refuse shapes other than a square image, channels first, of at least 28 pixels a side."""
     if len(shape) == 3 and shape[1] == shape[2] >= LENET_LEAST_SIDE:
         return
     msg = (
@@ -156,7 +156,7 @@ def _call_factory(spec: str, shape: Shape, num_classes: int) -> nn.Module:
 
 
 def _check_model(spec: str, model: object) -> None:
-    """Refuse what is no module, or has nothing to train."""
+    """Refuse an object that is not a module, or has nothing to train."""
     if not isinstance(model, nn.Module):
         words = f" {spec!r} must be a torch.nn.Module; got {type(model).__name__}"
         raise ConfigError(SettingName("model"), words)

@@ -1,4 +1,4 @@
-"""Watch a model while the stream goes on: accuracy over time, and drift.
+"""Monitor a model during a stream: accuracy over time, and drift.
 
 Source: Gama, Sebastiao & Rodrigues (2013), "On evaluating stream learning algorithms",
 Machine Learning 90; river's metrics.
@@ -16,11 +16,11 @@ from river.drift import ADWIN
 
 from echo_stream._common.typing import FloatArray, Label
 from echo_stream.engine.echo_coreset import EchoCoreset
+from echo_stream.generation.partition import centre_distances
 from echo_stream.samples.samples import Samples
-from echo_stream.sketch.drift import squared_distances
 from echo_stream.training.config import Task
 
-WINDOW = 1_000  # samples that `recent` is of
+WINDOW = 1_000  # samples of `recent`
 CURVE_POINTS = 200  # kept at most; when there are more, every second one goes
 FIRST_STEP = 100  # samples between two points at first
 
@@ -61,7 +61,7 @@ class Prequential:
         return float(self._recent.get()) if self.n else None
 
     def update(self, labels: Sequence[Label], predictions: Sequence[Label]) -> None:
-        """Take in labels, all known, and what was predicted of them."""
+        """Add known labels, and their predictions."""
         for label, prediction in zip(labels, predictions, strict=True):
             self._whole.update(label, prediction)
             self._recent.update(label, prediction)
@@ -94,7 +94,7 @@ REFERENCE = 500  # distances whose median is the unit of those that follow
 
 
 class Rise:
-    """Tell when the mean of numbers from 0 to 1 has risen. O(log n) each.
+    """Detect that the mean of numbers from 0 to 1 has risen. O(log n) each.
 
     Examples
     --------
@@ -107,7 +107,7 @@ class Rise:
         self._window = ADWIN()  # type: ignore[no-untyped-call]  # river leaves it so
 
     def update(self, values: Iterable[float]) -> bool:
-        """Take numbers in; tell whether the mean has risen among them."""
+        """Add numbers; tell whether the mean has risen among them."""
         has_risen = False
         for value in values:
             before = self._window.estimation
@@ -117,7 +117,7 @@ class Rise:
 
 
 class DistanceWatch:
-    """Tell when samples come to lie farther from the centres of their cells.
+    """Detect that samples lie farther from the centres of their cells than before.
 
     The unit of distance is the median of the first samples of a generation, so that what
     ADWIN sees is d / (d + unit), from 0 to 1.
@@ -127,9 +127,9 @@ class DistanceWatch:
         self._begin(None)
 
     def update(self, engine: EchoCoreset, samples: Samples) -> bool:
-        """Take samples in that the engine has not counted yet; tell whether they are farther.
+        """Add samples that the engine has not counted yet; tell whether they are farther.
 
-        Nothing is told while the engine warms up. O(n M d).
+        Always False while the engine warms up. O(n M d).
         """
         if engine.is_warming_up or not len(samples):
             return False
@@ -137,7 +137,7 @@ class DistanceWatch:
         if generation.id != self._generation:
             self._begin(generation.id)  # distances of two cannot be compared
         latent = generation.latent(generation.vectors(samples.x))
-        return self._take(np.sqrt(squared_distances(generation.partition, latent)))
+        return self._take(np.sqrt(centre_distances(generation.partition, latent)))
 
     def _begin(self, generation: str | None) -> None:
         """Begin with the cells of a generation."""
@@ -147,7 +147,7 @@ class DistanceWatch:
         self._rise = Rise()
 
     def _take(self, distances: FloatArray) -> bool:
-        """Take distances in; the first ones give the unit."""
+        """Add distances; the first ones set the unit."""
         missing = REFERENCE - len(self._first)
         self._first += distances[:missing].tolist()
         rest = distances[max(missing, 0) :]

@@ -1,7 +1,7 @@
-"""How far a training has come, to go on from after an interruption.
+"""The state of a training, to resume it after an interruption.
 
-Everything random in a step follows from the seed and the number of the step, so weights,
-the optimiser's memory and a few sums are all that there is to keep.
+Everything random in a step follows from the seed and the number of the step, so the state is
+weights, the optimiser's state and a few sums.
 """
 
 from collections.abc import Callable
@@ -17,18 +17,18 @@ MODEL, OPTIMISER = "model.", "optimiser."
 
 
 class Keeper(Protocol):
-    """Where the state of a training is kept between interruptions."""
+    """Stores the state of a training, to resume it."""
 
     def load(self) -> State | None:
-        """Return what was kept last; None where there is nothing."""
+        """Return the stored state; None without one."""
 
     def offer(self, steps: int, to_state: Callable[[], State]) -> None:
-        """Keep what to_state() returns, if that is due after so many steps."""
+        """Store what to_state() returns, if a checkpoint is due after so many steps."""
 
 
 @dataclass(slots=True, eq=False)
 class Course:
-    """What a training has done so far.
+    """The progress of a training.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Course:
     def from_state(
         cls, state: State, model: nn.Module, optimiser: torch.optim.Optimizer
     ) -> "Course":
-        """Put model and optimiser where they were, in place, and return the course."""
+        """Restore model and optimiser in place, and return the progress."""
         arrays, meta = state
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
         model.load_state_dict(

@@ -1,4 +1,4 @@
-"""What a model learns to give: one logit a class, or one number."""
+"""Targets of a model: one logit a class, or one number."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ def known_labels(y: Iterable[object]) -> list[Label]:
 
 
 def _as_numbers(labels: Sequence[Label]) -> Array:
-    """Return labels as float64, or raise a DataError that shows one that is none."""
+    """Return labels as float64, or raise a DataError that shows one that is not a number."""
     text = next((label for label in labels if isinstance(label, str)), None)
     if text is not None:
         msg = f"regression needs labels that are numbers; got {text!r}; or use classification"

@@ -1,4 +1,4 @@
-"""What rows weigh in a training, by how many samples each stands for."""
+"""Weights of rows in a training, from the weights of the coreset."""
 
 from collections.abc import Mapping
 from typing import Any

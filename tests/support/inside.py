@@ -6,20 +6,26 @@ No other module of the tests reads private names for it.
 from typing import Any
 
 from echo_stream import EchoCoreset
+from echo_stream.engine.drift import DriftDetector
 from echo_stream.samples.members import Member
 from echo_stream.sketch.pools.reservoir import Reservoir
 from echo_stream.sketch.sketch import Sketch
 
 
 def sketch_of(engine: EchoCoreset) -> Sketch:
-    """Return an engine's sketch, which may have a tail that is not applied yet."""
-    return engine._current.settled_sketch()
+    """Return an engine's sketch, which may not be flushed."""
+    return engine._current.trained_sketch()
 
 
 def waiting_ids(engine: EchoCoreset) -> list[Any]:
-    """Return the ids of the samples that wait for the end of the warm-up."""
-    samples = engine._current.waiting.peek()
+    """Return the ids of the samples in the buffer of the warm-up."""
+    samples = engine._current.warmup.buffer.peek()
     return [] if samples is None else samples.ids.tolist()
+
+
+def detector_of(engine: EchoCoreset) -> DriftDetector | None:
+    """Return what checks an engine's stream for drift, if anything does."""
+    return engine._current.detector
 
 
 def places_of(reservoir: Reservoir) -> list[tuple[int, Member]]:

@@ -137,7 +137,7 @@ class Life:
 
     def check(self) -> None:
         """Check what pools hold, all that they have dropped, and each certified row."""
-        sketch = sketch_of(self.engine.copy()).settled()
+        sketch = sketch_of(self.engine.copy()).flushed()
         rows = self.left
         placed = self._placed(sketch, rows)
         slots = sketch.table.find(placed.keys).numpy()

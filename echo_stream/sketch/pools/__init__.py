@@ -1,1 +1,1 @@
-"""Which samples of each cell are held: bounded pools, and what is proven of them."""
+"""Which samples of each cell are retained: bounded pools, and what is proven of them."""

@@ -1,4 +1,4 @@
-"""A bounded, ordered set of members: the support heap of the method, and its core twin."""
+"""A bounded, ordered set of members: the paper's support heap, and the same for the core."""
 
 import math
 from collections import Counter
@@ -29,7 +29,7 @@ class BoundedPool:
 
     def __init__(self, entries: Iterable[tuple[float, Member]] = ()) -> None:
         self._entries: SortedKeyList = SortedKeyList(entries, key=_sort_key)
-        # How many members have each key: whether any tie is asked for every sample offered.
+        # How many members have each key: every offered sample needs to know of ties.
         self._keys = Counter(key for key, _ in self._entries)
         self._is_shared = False  # with a copy: then both are copied before they are changed
 
@@ -51,7 +51,7 @@ class BoundedPool:
         return copy
 
     def offer(self, key: float, member: Member, capacity: float) -> None:
-        """Take a member in, and the largest out if there are then too many. O(log n)."""
+        """Add a member, and drop the largest if there are then too many. O(log n)."""
         if len(self._entries) < capacity:
             self._add(key, member)
         elif key <= self.limit(capacity):
@@ -90,9 +90,9 @@ class BoundedPool:
             self._pop()
 
     def remove(self, members: Iterable[Member]) -> None:
-        """Take out a copy of each of the members, where it is held. O(pool)."""
+        """Remove one copy of each of the members, where there is one. O(pool)."""
         gone = copies(members)
-        hashes = {tie[0] for tie in gone}  # what has another needs no digest
+        hashes = {tie[0] for tie in gone}  # others need no digest
         kept = [
             entry
             for entry in self._entries
@@ -103,7 +103,7 @@ class BoundedPool:
         self._is_shared = False
 
     def swap(self, new: Member) -> None:
-        """Put a member in the place of the copies of its sample that are held. O(pool)."""
+        """Replace all copies of a sample by a member. O(pool)."""
         keys = [key for key, member in self._entries if member.tie == new.tie]
         if keys:
             self.remove([new] * len(keys))
@@ -129,7 +129,7 @@ class BoundedPool:
             self._is_shared = False
 
     def _add(self, key: float, member: Member) -> None:
-        """Take a member in."""
+        """Add a member."""
         self._make_own()
         self._entries.add((key, member))
         self._keys[key] = self._keys.get(key, 0) + 1

@@ -1,4 +1,4 @@
-"""Proof that a kept sample is the batch choice: bounds on everything a pool has dropped.
+"""Certificates that a retained sample is the batch choice: bounds on all dropped samples.
 
 Within an epoch of a cell, distances are taken to a fixed reference r, and whatever
 the pool drops is no nearer to r than the last member it keeps, at distance b. By the
@@ -17,12 +17,12 @@ import numpy as np
 from echo_stream._common.typing import Array
 from echo_stream.samples.members import Tie, tie_from_json, tie_to_json
 
-MAX_CLOSED = 3  # epochs kept apart, besides the open one; older ones are merged
+MAX_CLOSED = 3  # separate epochs besides the open one; older ones are merged
 MARGIN = 1e-12  # relative; a thousand times the rounding of float64 distances
 
 
-class Standing(NamedTuple):
-    """Where a sample stands in its cell: what ranks it, and among how many samples.
+class RankKey(NamedTuple):
+    """What ranks a sample in its cell, and the number of samples it is ranked among.
 
     Attributes
     ----------
@@ -51,25 +51,25 @@ class Drop:
         dropped is nearer, in a support pool nothing is farther.
     tie : tuple or None
         The last member's tie, where its distance is 0: among equal samples it decides.
-    last : Standing or None
-        Where the last member stood in its cell when the pool was made by reading the
-        source again: as long as the cell is as it was then, this decides alone.
+    last : RankKey or None
+        Rank key of the last member when the pool was filled by reading the source again: as
+        long as the cell has not changed, it decides alone.
     """
 
     reference: Array
     distance: float
     tie: Tie | None = None
-    last: "Standing | None" = None
+    last: "RankKey | None" = None
 
 
-def standing_to_json(standing: Standing) -> list[Any]:
-    """Return a standing as JSON."""
-    return [standing.key, tie_to_json(standing.tie), standing.num_samples]
+def rank_key_to_json(rank_key: RankKey) -> list[Any]:
+    """Return a rank_key as JSON."""
+    return [rank_key.key, tie_to_json(rank_key.tie), rank_key.num_samples]
 
 
-def standing_from_json(stored: Sequence[Any]) -> Standing:
-    """Return the standing that `standing_to_json` described."""
-    return Standing(stored[0], tie_from_json(stored[1]), stored[2])
+def rank_key_from_json(stored: Sequence[Any]) -> RankKey:
+    """Return the rank_key that `rank_key_to_json` described."""
+    return RankKey(stored[0], tie_from_json(stored[1]), stored[2])
 
 
 def collapsed(drops: Sequence[Drop], centre: Array, *, farthest: bool) -> list[Drop]:
@@ -92,7 +92,7 @@ def collapsed(drops: Sequence[Drop], centre: Array, *, farthest: bool) -> list[D
 
 
 def order_key(drop: Drop) -> tuple[Any, ...]:
-    """Return what two bounds are put in order by: all that they say."""
+    """Return a sort key of a bound, made of all its fields."""
     return drop.reference.tolist(), drop.distance, drop.tie or (), drop.last or ()
 
 
@@ -112,15 +112,15 @@ def drop_bound(drops: Sequence[Drop], centre: Array, *, farthest: bool) -> float
 
 
 def is_certified(
-    distance: float, standing: Standing, drops: Sequence[Drop], centre: Array, *, farthest: bool
+    distance: float, rank_key: RankKey, drops: Sequence[Drop], centre: Array, *, farthest: bool
 ) -> bool:
-    """Tell whether a kept sample is proven to precede everything dropped.
+    """Tell whether a retained sample certainly precedes everything dropped.
 
     Parameters
     ----------
     distance : float
         Of the sample to the centre of now.
-    standing : Standing
+    rank_key : RankKey
     drops : sequence of Drop
     centre : ndarray of shape (k,), float64
     farthest : bool
@@ -135,8 +135,8 @@ def is_certified(
     open_drops = [
         drop
         for drop in drops
-        if not _is_settled_by_rank(standing, drop)
-        and not _is_settled_by_tie(distance, standing.tie, drop, centre)
+        if not _is_settled_by_rank(rank_key, drop)
+        and not _is_settled_by_tie(distance, rank_key.tie, drop, centre)
     ]
     bound = drop_bound(open_drops, centre, farthest=farthest)
     # An infinite bound means that nothing was dropped, or all that was is settled.
@@ -169,10 +169,10 @@ def _carried(drop: Drop, centre: Array, *, farthest: bool) -> float:
     return drop.distance + moved + slack if farthest else drop.distance - moved - slack
 
 
-def _is_settled_by_rank(standing: Standing, drop: Drop) -> bool:
+def _is_settled_by_rank(rank_key: RankKey, drop: Drop) -> bool:
     """Tell whether a sample precedes the last one kept of a cell that is as it was."""
     last = drop.last
-    return last is not None and last.num_samples == standing.num_samples and standing[:2] < last[:2]
+    return last is not None and last.num_samples == rank_key.num_samples and rank_key[:2] < last[:2]
 
 
 def _is_settled_by_tie(distance: float, tie: Tie, drop: Drop, centre: Array) -> bool:

@@ -15,24 +15,24 @@ import torch
 
 from echo_stream._common.scratch import Scratch, chunks
 from echo_stream._common.typing import Array, FloatArray
-from echo_stream.samples.members import Member, Tie, own, tie_from_json, tie_to_json
+from echo_stream.samples.members import Member, Tie, detached, tie_from_json, tie_to_json
 from echo_stream.sketch.pools.bounded_pool import BoundedPool
 from echo_stream.sketch.pools.certificates import (
     Drop,
-    Standing,
+    RankKey,
     collapsed,
     order_key,
-    standing_from_json,
-    standing_to_json,
+    rank_key_from_json,
+    rank_key_to_json,
 )
 from echo_stream.sketch.pools.ranks import distance_of
 
-SPARE_TWINS = 4  # beyond those needed: others take the places of forgotten ones
+SPARE_DUPLICATES = 4  # beyond those needed: others take the places of forgotten ones
 TINY = 1e-37  # squares below float32's normal range lose precision
 RUN_MEMBERS = 256  # points held at a time when pools are ordered again
 PointsOf = Callable[[Sequence[Member]], Array]
 Place: TypeAlias = tuple[float, Tie]
-"""Key and tie of a sample: where it stands in the order of a pool."""
+"""Key and tie of a sample: its place in the order of a pool."""
 
 
 class DistancePools:
@@ -55,11 +55,11 @@ class DistancePools:
     capacities : ndarray of shape (M,), float64
         Members that each pool may hold.
     needed : ndarray of shape (M,), float64
-        Ranks of each cell that are asked for, as far as its counts tell. Of samples with the
-        same payload, twins, so many are held, the first by tie, and a few to spare for those
+        Ranks of each cell that are needed, given its counts. Of duplicates, samples
+        with the same payload, so many are kept, the first by tie, and a few to spare for those
         that are forgotten.
     assured : ndarray of shape (M,), float64
-        Ranks of each cell that no twin left out can have; inf where none was left out.
+        Ranks of each cell that no omitted duplicate can have; inf where none was omitted.
     points_of, farthest
         As given.
     pools : list of BoundedPool
@@ -67,20 +67,20 @@ class DistancePools:
         where the farthest are kept.
     references : tensor of shape (M, k), dtype
     seen : ndarray of shape (M,), int64
-        Samples of each cell that have been offered or refused.
+        Samples of each cell that have been offered.
 
     Notes
     -----
     Why a kept sample m is the batch choice for its rank r among those held, if it precedes
-    the bounds on what was dropped and r is assured. A twin is left out only while more than
+    the bounds on what was dropped and r is assured. A duplicate is left out only while more than
     ``needed`` of its like precede it by tie, wherever the centre is: as many as that are
     assured then, and one fewer for each sample of the cell that is forgotten later. Assume that
-    a sample which is not held precedes m, and take the first of them. It is none that the
-    bounds are about, so it is a twin that was left out; those that precede it precede m as well
+    a sample which is not retained precedes m, and take the first of them. It is none that the
+    bounds are about, so it is a duplicate that was left out; those that precede it also precede m
     and are all held, so r exceeds their number, which is no less than what is assured. Ranks
     beyond ``needed`` are asked for where other cells have lost samples: they are not assured.
     A rank that no held sample has, since the pool has run out, is no row at all. What other
-    cells are asked for does not depend on it: slots are dealt by counts and degrees alone.
+    cells are asked for does not depend on it: slots are allocated by counts and degrees alone.
 
     Within an epoch that has dropped something, nothing enters that lies beyond the bound on
     that. A full pool sees to it by itself: what it drops stands behind its last member. One
@@ -109,7 +109,7 @@ class DistancePools:
         self._limits = torch.zeros(0, dtype=dtype, device=device)
         self._closed: list[list[Drop]] = []
         self._dropped_before = np.zeros(0, dtype=np.int64)
-        self._twins = np.zeros(0, dtype=np.int64)
+        self._num_omitted = np.zeros(0, dtype=np.int64)
         # By slot, where a pool that is not full has dropped something in the open epoch: the
         # last place that it may hold.
         self._ends: dict[int, Place] = {}
@@ -122,7 +122,7 @@ class DistancePools:
     def size_bytes(self) -> int:
         """Bytes of references, limits and bounds; payloads are counted with the members."""
         bounds = sum(drop.reference.nbytes + 8 for drops in self._closed for drop in drops)
-        arrays = self.seen.nbytes + self._dropped_before.nbytes + self._twins.nbytes
+        arrays = self.seen.nbytes + self._dropped_before.nbytes + self._num_omitted.nbytes
         arrays += self.capacities.nbytes + self.needed.nbytes + self.assured.nbytes
         return self.references.nbytes + self._limits.nbytes + arrays + bounds
 
@@ -140,7 +140,7 @@ class DistancePools:
         zeros = np.zeros(missing, dtype=np.int64)
         self.seen = np.append(self.seen, zeros)
         self._dropped_before = np.append(self._dropped_before, zeros)
-        self._twins = np.append(self._twins, zeros)
+        self._num_omitted = np.append(self._num_omitted, zeros)
         more = self.references.new_zeros((missing, self.references.shape[1]))
         self.references = torch.cat([self.references, more])
         self._limits = torch.cat([self._limits, self._limits.new_zeros(missing)])
@@ -161,7 +161,9 @@ class DistancePools:
         references = self.references[torch.from_numpy(slots).to(self.references.device)]
         keys = self._keys(points, references.cpu().numpy()).tolist()
         for slot, member, key in zip(slots.tolist(), members, keys, strict=True):
-            if self._may_hold(slot, key, member) and not self._is_spare_twin(slot, key, member):
+            if self._may_hold(slot, key, member) and not self._is_spare_duplicate(
+                slot, key, member
+            ):
                 self.pools[slot].offer(key, member, self.capacities[slot])
         self.refresh_limits(np.unique(slots).tolist())
 
@@ -174,26 +176,29 @@ class DistancePools:
         self._fill(slots, [list(self.pools[slot]) for slot in slots])
 
     def cut(self) -> None:
-        """Cut every pool to its capacity and the twins needed, which may have been lowered."""
+        """Cut every pool to its capacity and the duplicates needed, which may have been lowered."""
         for slot, pool in enumerate(self.pools):
             self._thin(slot)
             pool.cut(self.capacities[slot])
         self.refresh_limits(range(len(self.pools)))
 
     def drops(self, slot: int) -> list[Drop]:
-        """Return the bounds on all that a cell's pool has ever dropped, the open epoch's last."""
+        """Return the bounds on all that a cell's pool has dropped; the open epoch is last."""
         closed, end = self._closed[slot], self._end(slot)
         if end is None:
             return list(closed)
         key, tie = end
         distance = float(np.sqrt(abs(key)))
-        return [*closed, Drop(self._reference(slot), distance, own(tie) if distance == 0 else None)]
+        return [
+            *closed,
+            Drop(self._reference(slot), distance, detached(tie) if distance == 0 else None),
+        ]
 
     def absorb(self, slot: int, other: "DistancePools", theirs: int, *, is_theirs: bool) -> None:
-        """Unite a cell's pool with that of another; `reorder` must then order it.
+        """Merge a cell's pool with that of another; call `reorder` afterwards.
 
-        What both have dropped stays bounded by the bounds of both. The open epoch of one
-        of them goes on, theirs if is_theirs, with its end; of both, if they are the same.
+        The bounds of both stay valid. One open epoch continues, theirs if is_theirs, with its
+        end; both, if their references are the same.
         """
         ends = [self._end(slot), other._end(theirs)]
         if torch.equal(self.references[slot], other.references[theirs].to(self.references)):
@@ -209,55 +214,56 @@ class DistancePools:
         members = [*self.pools[slot], *other.pools[theirs]]
         self.pools[slot] = BoundedPool((0.0, member) for member in members)
         self.seen[slot] += other.seen[theirs]
-        self._twins[slot] += other._twins[theirs]
+        self._num_omitted[slot] += other._num_omitted[theirs]
         self.assured[slot] = min(self.assured[slot], other.assured[theirs])
         self._closed[slot] = [*others, *mine] if is_theirs else [*mine, *others]
         self._dropped_before[slot] = before
         self._set_end(slot, min((end for end in ends if end is not None), default=None))
 
     def epoch_order(self, slot: int) -> tuple[Any, ...]:
-        """Return what tells two epochs of a cell apart: the reference, and the bounds so far."""
+        """Return a sort key of a cell's epoch: the reference, and the bounds so far."""
         return self._reference(slot).tolist(), [order_key(drop) for drop in self.drops(slot)]
 
     def reorder(self, slots: Sequence[int], centres: FloatArray) -> None:
-        """Order pools that were united; of too many bounds, some become one at the centres."""
+        """Order merged pools; where there are too many bounds, some are merged at the centres."""
         self._fill(slots, [list(self.pools[slot]) for slot in slots])
         for slot, centre in zip(slots, centres, strict=True):
             self._closed[slot] = collapsed(self._closed[slot], centre, farthest=self.farthest)
 
     def forget(self, slot: int, members: Sequence[Member]) -> None:
-        """Take samples of a cell out, whether held or dropped. O(pool).
+        """Remove samples of a cell, retained or dropped. O(pool).
 
-        What is offered later can be farther than what has been dropped so far: the bound
-        on that is closed first.
+        Later samples can be farther than those dropped so far: the bound on these is closed
+        first.
         """
         self.close(slot)
         num_held = len(self.pools[slot])
         self.pools[slot].remove(members)
         if num_held - len(self.pools[slot]) < len(members):
-            self._bound_twins(slot)
+            self._bound_duplicates(slot)
         self.assured[slot] -= len(members)
         self.seen[slot] -= len(members)
         self._dropped_before[slot] = self._dropped(slot)
-        # The cell is not as it was, and if all that is left is held, nothing bounds it.
+        # The cell is not as it was, and if all that is left is retained, nothing bounds it.
         still = self._closed[slot] if self._dropped(slot) else []
         self._closed[slot] = [replace(drop, last=None) for drop in still]
         self.refresh_limits([slot])
 
     def close(self, slot: int, centre: FloatArray | None = None) -> None:
-        """Put the bound on what the open epoch has dropped to those that are closed.
+        """Close the bound of the open epoch.
 
-        Where there are too many, they become fewer at centre, by default the reference.
+        Where there are too many closed bounds, some are merged at centre, by default the
+        reference.
         """
         at = self._reference(slot) if centre is None else centre.copy()
         self._closed[slot] = collapsed(self.drops(slot), at, farthest=self.farthest)
         self._dropped_before[slot] = self._dropped(slot)
         self._set_end(slot, None)
 
-    def settle(
-        self, slot: int, members: Sequence[Member], centre: FloatArray, last: Standing
+    def refill(
+        self, slot: int, members: Sequence[Member], centre: FloatArray, last: RankKey
     ) -> None:
-        """Take over the first members of a cell by rank, found by reading the source again.
+        """Replace the members of a cell by the first ones by rank, from reading the source again.
 
         Parameters
         ----------
@@ -265,11 +271,11 @@ class DistancePools:
         members : sequence of Member
         centre : ndarray of shape (k,), float64
             Of the cell; the reference of a new epoch.
-        last : Standing
-            Of the last of the members: what is not among them stands behind it.
+        last : RankKey
+            Of the last of the members: all other samples rank after it.
         """
         self.references[slot] = torch.from_numpy(centre).to(self.references)
-        self.seen[slot], self._twins[slot], self.assured[slot] = last.num_samples, 0, np.inf
+        self.seen[slot], self._num_omitted[slot], self.assured[slot] = last.num_samples, 0, np.inf
         self._dropped_before[slot] = last.num_samples - len(members)
         self._set_end(slot, None)
         self._fill([slot], [list(members)])
@@ -284,12 +290,12 @@ class DistancePools:
         target.references, target._limits = self.references.clone(), self._limits.clone()
         target.seen = self.seen.copy()
         target._dropped_before = self._dropped_before.copy()
-        target._twins, target.assured = self._twins.copy(), self.assured.copy()
+        target._num_omitted, target.assured = self._num_omitted.copy(), self.assured.copy()
         target._ends = dict(self._ends)
         target._closed = [list(drops) for drops in self._closed]
 
     def refresh_limits(self, slots: Iterable[int]) -> None:
-        """Take over the limits of pools that have changed."""
+        """Recompute the limits of pools that have changed."""
         chosen = list(slots)
         keys = np.array([self._limit(slot) for slot in chosen])
         limits = -keys * (1 - self._margin) - TINY if self.farthest else keys * (1 + self._margin)
@@ -297,11 +303,11 @@ class DistancePools:
         self._limits[index] = torch.from_numpy(limits).to(self._limits)
 
     def _dropped(self, slot: int) -> int:
-        """Return how many samples of a cell are not held, but for spare twins."""
-        return int(self.seen[slot]) - len(self.pools[slot]) - int(self._twins[slot])
+        """Return how many samples of a cell were dropped, omitted duplicates not counted."""
+        return int(self.seen[slot]) - len(self.pools[slot]) - int(self._num_omitted[slot])
 
     def check(self) -> None:
-        """Raise AssertionError where a pool could take in what lies beyond what it has dropped.
+        """Raise AssertionError where a pool could accept samples beyond those it has dropped.
 
         Every pool is within its capacity and up to its end, and one that has dropped something
         in the open epoch is full or has an end. O(M).
@@ -312,7 +318,7 @@ class DistancePools:
             assert len(pool) <= self.capacities[slot], f"the pool of slot {slot} is too full"
             end, is_full = self._ends.get(slot), len(pool) == self.capacities[slot]
             assert is_full or not num_open or end, f"the pool of slot {slot} has no end"
-            assert self._twins[slot] == 0 or self.assured[slot] < np.inf
+            assert self._num_omitted[slot] == 0 or self.assured[slot] < np.inf
             if end is not None and len(pool):
                 key, last = pool.last()
                 assert (key, last.tie) <= end, f"the pool of slot {slot} goes beyond its end"
@@ -329,10 +335,10 @@ class DistancePools:
         return key, last.tie
 
     def _set_end(self, slot: int, end: Place | None) -> None:
-        """Let a pool hold nothing that is later than its end, if there is one."""
+        """Set the end of a pool, beyond which it accepts nothing; None removes it."""
         self._ends.pop(slot, None)
         if end is not None:
-            self._ends[slot] = end[0], own(end[1])
+            self._ends[slot] = end[0], detached(end[1])
 
     def _may_hold(self, slot: int, key: float, member: Member) -> bool:
         """Tell whether a member is not later than what the open epoch has dropped."""
@@ -347,21 +353,21 @@ class DistancePools:
         """Return a copy of a cell's reference, of shape (k,), float64."""
         return self.references[slot].double().cpu().numpy().copy()
 
-    def _bound_twins(self, slot: int) -> None:
-        """Take twins that were left out for dropped ones, since one may be there no more.
+    def _bound_duplicates(self, slot: int) -> None:
+        """Treat omitted duplicates as dropped, since one of them may have been forgotten.
 
-        Nobody knows where they were, so nothing of the cell is proven. The epoch must be closed.
+        Their places are unknown, so the cell loses its certificates. The epoch must be closed.
         """
-        if self._twins[slot]:
+        if self._num_omitted[slot]:
             anywhere = Drop(self._reference(slot), np.inf if self.farthest else 0.0)
             bounds = [*self._closed[slot], anywhere]
             self._closed[slot] = collapsed(bounds, anywhere.reference, farthest=self.farthest)
-            self._twins[slot], self.assured[slot] = 0, np.inf
+            self._num_omitted[slot], self.assured[slot] = 0, np.inf
 
     def _thin(self, slot: int) -> None:
-        """Take the spare twins out of a pool that was filled when more were needed. O(pool)."""
+        """Remove spare duplicates from a pool that was filled when more were needed. O(pool)."""
         spare: list[Member] = []
-        most = self.needed[slot] + SPARE_TWINS
+        most = self.needed[slot] + SPARE_DUPLICATES
         for tied in self.pools[slot].ties():
             if len(tied) > most:
                 held: Counter[bytes] = Counter()
@@ -372,30 +378,30 @@ class DistancePools:
             # It may be full no more, but still lets nothing in that it would have dropped.
             self._set_end(slot, self._end(slot))
             self.pools[slot].remove(spare)
-            self._leave_out(slot, len(spare))
+            self._omit(slot, len(spare))
 
-    def _is_spare_twin(self, slot: int, key: float, member: Member) -> bool:
-        """Tell whether as many of its twins as are needed precede a sample.
+    def _is_spare_duplicate(self, slot: int, key: float, member: Member) -> bool:
+        """Tell whether enough duplicates precede a sample, so that it is omitted.
 
-        If so many are held, but it precedes some of them, the last of those makes room.
+        If enough are retained, but it precedes some of them, the last of those is omitted.
         """
-        pool, most = self.pools[slot], self.needed[slot] + SPARE_TWINS
+        pool, most = self.pools[slot], self.needed[slot] + SPARE_DUPLICATES
         if pool.num_tied(key) < most:
             return False
         content = _content(member)
-        twins = [held for held in pool.tied(key) if _content(held) == content]
-        if len(twins) < most:
+        duplicates = [held for held in pool.tied(key) if _content(held) == content]
+        if len(duplicates) < most:
             return False
-        self._leave_out(slot, 1)
-        if member.tie > twins[-1].tie:
+        self._omit(slot, 1)
+        if member.tie > duplicates[-1].tie:
             return True
-        self.pools[slot].remove(twins[-1:])
+        self.pools[slot].remove(duplicates[-1:])
         return False
 
-    def _leave_out(self, slot: int, number: int) -> None:
-        """Count twins that are left out, of which each is preceded by those needed."""
-        self._twins[slot] += number
-        self.assured[slot] = min(self.assured[slot], self.needed[slot] + SPARE_TWINS)
+    def _omit(self, slot: int, number: int) -> None:
+        """Count omitted duplicates, each of which enough others precede."""
+        self._num_omitted[slot] += number
+        self.assured[slot] = min(self.assured[slot], self.needed[slot] + SPARE_DUPLICATES)
 
     def _fill(self, slots: Sequence[int], members: Sequence[list[Member]]) -> None:
         """Order members of cells by their distance to the cells' references, and cut."""
@@ -430,7 +436,7 @@ class DistancePools:
             "references": self.references.cpu().numpy().copy(),
             "seen": self.seen.copy(),
             "dropped_before": self._dropped_before.copy(),
-            "twins": self._twins.copy(),
+            "num_omitted": self._num_omitted.copy(),
             "assured": self.assured.copy(),
             "drop_slots": np.array([slot for slot, _ in drops], dtype=np.int64),
             "drop_distances": np.array([drop.distance for _, drop in drops], dtype=np.float64),
@@ -438,9 +444,9 @@ class DistancePools:
         }
 
     def drop_proofs(self) -> list[list[Any]]:
-        """Return ties and standings of the closed bounds as JSON, in the order of `to_arrays`."""
+        """Return ties and rank keys of the closed bounds as JSON, in the order of `to_arrays`."""
         return [
-            [drop.tie and tie_to_json(drop.tie), drop.last and standing_to_json(drop.last)]
+            [drop.tie and tie_to_json(drop.tie), drop.last and rank_key_to_json(drop.last)]
             for drops in self._closed
             for drop in drops
         ]
@@ -456,7 +462,7 @@ class DistancePools:
         ends: Sequence[Sequence[Any]],
         members: Sequence[list[Member]],
     ) -> None:
-        """Take over what `to_arrays`, `drop_proofs` and `ends` returned, and members by slot.
+        """Restore what `to_arrays`, `drop_proofs` and `ends` returned, and members by slot.
 
         The pools must be empty.
         """
@@ -464,7 +470,10 @@ class DistancePools:
         self.references = torch.from_numpy(np.array(arrays["references"])).to(self.references)
         self.seen = np.array(arrays["seen"])
         self._dropped_before = np.array(arrays["dropped_before"])
-        self._twins, self.assured = np.array(arrays["twins"]), np.array(arrays["assured"])
+        self._num_omitted, self.assured = (
+            np.array(arrays["num_omitted"]),
+            np.array(arrays["assured"]),
+        )
         self._ends = {slot: (key, tie_from_json(tie)) for slot, key, tie in ends}
         columns = (arrays["drop_slots"], arrays["drop_references"], arrays["drop_distances"])
         for slot, reference, distance, (tie, last) in zip(*columns, proofs, strict=True):
@@ -473,7 +482,7 @@ class DistancePools:
                     np.array(reference),
                     float(distance),
                     tie and tie_from_json(tie),
-                    last and standing_from_json(last),
+                    last and rank_key_from_json(last),
                 )
             )
         self._fill(range(len(members)), members)
@@ -486,7 +495,7 @@ def squared_distances(points: Array, references: FloatArray) -> FloatArray:
 
 
 def _content(member: Member) -> bytes:
-    """Return what twins have in common: the payload, and where it is."""
+    """Return what duplicates share: payload, z and features."""
     parts = (member.x, member.latent, member.vector)
     return b"".join(part.tobytes() for part in parts if part is not None)
 
@@ -494,7 +503,7 @@ def _content(member: Member) -> bytes:
 def _runs(
     slots: Sequence[int], members: Sequence[list[Member]]
 ) -> Iterator[tuple[Sequence[int], Sequence[list[Member]]]]:
-    """Yield cells in runs of some `RUN_MEMBERS`, whose points are looked at together."""
+    """Yield cells in runs of some `RUN_MEMBERS`, whose points are processed together."""
     start, held = 0, 0
     for stop, side in enumerate(members, start=1):
         held += len(side)

@@ -1,8 +1,8 @@
 """One pool per cell, ordered by the hash of the id: a uniform sample of the cell.
 
-No reference, no epochs and no doubt: what a full pool drops has a later tie than
-all that it keeps, now and for ever. Where a kept one is forgotten, nothing later than
-the last of then is taken in any more, so that this stays true.
+There are no references, no epochs and no doubt: a sample that a full pool drops has a later
+tie than all that it keeps. After a retained sample is forgotten, the pool accepts nothing later
+than its last member of then, so that this stays true.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ import torch
 
 from echo_stream._common.hashes import LATEST
 from echo_stream._common.typing import Array
-from echo_stream.samples.members import Member, Tie, own
+from echo_stream.samples.members import Member, Tie, detached
 from echo_stream.sketch.pools.bounded_pool import BoundedPool
 
 HALF = 2**63
@@ -28,7 +28,7 @@ class HashPools:
     pools : list of BoundedPool
         One per cell, by slot, in order of `Member.tie`.
     ends : dict of int to tuple
-        By slot, the last tie that a pool may hold: what was later has been dropped.
+        By slot, the last tie that a pool accepts: later samples have been dropped.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -69,7 +69,7 @@ class HashPools:
         self._refresh_limits(range(len(self.pools)))
 
     def absorb(self, slot: int, other: "HashPools", theirs: int) -> None:
-        """Unite a cell's pool with that of another. O(pool)."""
+        """Merge a cell's pool with that of another. O(pool)."""
         ends = [side.ends[of] for side, of in ((self, slot), (other, theirs)) if of in side.ends]
         if ends:
             self.ends[slot] = min(ends)
@@ -80,7 +80,7 @@ class HashPools:
         self._refresh_limits([slot])
 
     def forget(self, slot: int, members: Sequence[Member], *, has_dropped: bool) -> None:
-        """Take samples of a cell out, held or not; has_dropped tells of any other. O(pool)."""
+        """Remove samples of a cell; has_dropped says whether others were dropped. O(pool)."""
         if has_dropped:
             self.close(slot)
         else:
@@ -89,14 +89,14 @@ class HashPools:
         self._refresh_limits([slot])
 
     def close(self, slot: int) -> None:
-        """Take in nothing any more that is later than the last member: such were dropped."""
+        """Accept nothing later than the last member from now on: such samples were dropped."""
         if len(self.pools[slot]):
-            last = own(self.pools[slot].last()[1].tie)
+            last = detached(self.pools[slot].last()[1].tie)
             self.ends[slot] = min(last, self.ends.get(slot, last))
             self._refresh_limits([slot])
 
-    def settle(self, slot: int, members: Sequence[Member]) -> None:
-        """Take over the first members of a cell, found by reading the source again."""
+    def refill(self, slot: int, members: Sequence[Member]) -> None:
+        """Replace the members of a cell by the first ones, from reading the source again."""
         self.pools[slot] = BoundedPool((0.0, member) for member in members)
         self.ends.pop(slot, None)
         self._refresh_limits([slot])
@@ -120,7 +120,7 @@ class HashPools:
         return slot not in self.ends or member.tie <= self.ends[slot]
 
     def _refresh_limits(self, slots: Iterable[int]) -> None:
-        """Take over the last hash of pools that have changed and are full."""
+        """Recompute the limits of pools that have changed."""
         chosen = list(slots)
         limits = torch.tensor([self._limit(slot) - HALF for slot in chosen], dtype=torch.int64)
         self._limits[torch.tensor(chosen, dtype=torch.int64)] = limits.to(self._limits.device)

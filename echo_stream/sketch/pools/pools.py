@@ -48,7 +48,7 @@ class Block:
     keeps_inputs : bool
         Whether members keep their inputs, since features are dear to make again.
     made : dict of int to Member
-        Rows that have been copied out of the batch: each once, whoever holds it.
+        Rows that have been copied out of the batch, each once, shared by all pools.
     """
 
     slots: torch.Tensor
@@ -93,18 +93,18 @@ class Pools:
         Count of each cell when its epoch began; it ends with the block in which the cell has
         grown by half.
     num_passed : int
-        Samples that have passed a threshold: for benchmarks, and no part of the state.
-    absent : ndarray of shape (M,), int64
-        Samples of each cell that were counted but never offered, since nobody has kept
-        them: the count of a cell less those that its pools have seen. 0 unless the
-        sketch is approximate; negative where the count was estimated too low.
+        Samples that have passed a threshold: for benchmarks, not part of the state.
+    unoffered : ndarray of shape (M,), int64
+        Samples of each cell that were counted but not offered to its pools: its count less the
+        samples that its pools have seen. 0 unless the sketch is approximate; negative where
+        the count was estimated too low.
     """
 
     def __init__(self, generation: Generation, config: EngineConfig, device: torch.device) -> None:
         self.quotas = Quotas(config.core_slots, config.support_slots)
         self.epoch_counts = np.zeros(0, dtype=np.int64)
         self.num_passed = 0
-        self.absent = np.zeros(0, dtype=np.int64)
+        self.unoffered = np.zeros(0, dtype=np.int64)
         self._config = config
         self._classes = np.zeros(0, dtype=np.int64)  # of each cell, its number
         # Hashes need no slack but for samples that are forgotten.
@@ -141,11 +141,11 @@ class Pools:
     def most_members(self, max_cells: int) -> int:
         """Return the most samples that pools of so many cells can hold, whatever arrives.
 
-        Whatever R is, or will be: where R slots are dealt to each cell that has so many,
+        Whatever R is, or will be: where R slots are allocated to each cell that has so many,
         sum_j min(m_j, R - 1) is less than the budget. So pools of 2 R + slack hold no more than
         twice the budget and slack + 2 a cell; and the same for support, and for each class.
-        Before R is finite all that was counted is held: fewer than the budget, and where support
-        has a share of it, a sample more a cell.
+        Before R is finite all samples are retained: fewer than the budget, and where support has
+        a share of it, a sample more a cell.
         """
         sizes, larger = self.sizes(Quota(1, 1)), self.sizes(Quota(2, 2))
         smallest = sum(capacity for _, capacity in sizes.values())
@@ -153,7 +153,7 @@ class Pools:
         return int(max_cells * (smallest + 1)) + 2 * num_growing * self._config.budget
 
     def size(self) -> None:
-        """Set needs and capacities of all pools to those of their class; cuts no pool yet."""
+        """Set the capacities of all pools to those of their class, without cutting any."""
         for number in np.unique(self._classes).tolist():
             cells = self._classes == number
             for name, (needed, capacity) in self.sizes(self.quotas.of(number)).items():
@@ -169,10 +169,10 @@ class Pools:
 
         O(n D) on the device, O(log pool) on the host for each sample that passes.
         """
-        # 1. Cells met for the first time begin their first epoch.
+        # 1. New cells begin their first epoch.
         self._renew(table, range(len(self.epoch_counts), len(table)))
-        # 2. What cannot enter a pool is refused before anything touches Python; what passes
-        # is copied out of the batch, and compared exactly.
+        # 2. Samples that cannot enter a pool are refused on the device; the others are copied
+        # out of the batch, and compared exactly.
         if self.hashed is not None:
             rows = torch.nonzero(self.hashed.passes(block.slots, block.hashes)).squeeze(1)
             members = block.members(rows.cpu().numpy())
@@ -185,7 +185,7 @@ class Pools:
         # 3. Cells that have grown enough begin a new epoch; the quota falls as counts grow.
         counts = table.counts.cpu().numpy()
         for pools in self.ordered.values():
-            pools.seen[:] = counts - self.absent
+            pools.seen[:] = counts - self.unoffered
         self._renew_grown(table, counts, range(len(table)))
         self._lower_quota(counts)
 
@@ -195,11 +195,11 @@ class Pools:
         offered, of shape (M,), is the number of samples that each cell's pools will see.
         """
         self.extend(table)
-        self.absent = table.counts.cpu().numpy() - offered
+        self.unoffered = table.counts.cpu().numpy() - offered
         self._renew(table, range(len(table)))
 
     def merge(self, table: CellTable, other: "Pools", slots: Array) -> None:
-        """Unite with other's pools; slots gives the slot here of each of its cells.
+        """Merge with other's pools; slots gives the slot here of each of its cells.
 
         table already holds the counts of both. Of a cell's two epochs the one that began
         with more samples goes on; of two with as many, the one that comes later in an order
@@ -214,18 +214,18 @@ class Pools:
                 pools.absorb(mine, other.ordered[name], theirs, is_theirs=is_theirs)
             if self.hashed is not None and other.hashed is not None:
                 self.hashed.absorb(mine, other.hashed, theirs)
-            self.absent[mine] += other.absent[theirs]
+            self.unoffered[mine] += other.unoffered[theirs]
             self.epoch_counts[mine] = max(self.epoch_counts[mine], other.epoch_counts[theirs])
         united = slots.tolist()
         for name, centres in self._centres(table, united).items():
             self.ordered[name].reorder(united, centres.cpu().numpy())
         counts = table.counts.cpu().numpy()
         self._renew_grown(table, counts, united)
-        self.quotas.lower(counts - self.absent, self._classes)
+        self.quotas.lower(counts - self.unoffered, self._classes)
         self._cut()
 
     def forget(self, slot: int, members: Sequence[Member], count: int) -> None:
-        """Take samples out of a cell of which count have been offered. O(pool)."""
+        """Remove samples from a cell of which count have been offered. O(pool)."""
         for pools in self.ordered.values():
             pools.forget(slot, members)
         if self.hashed is not None:
@@ -233,7 +233,7 @@ class Pools:
             self.hashed.forget(slot, members, has_dropped=has_dropped)
 
     def swap(self, slot: int, new: Member) -> None:
-        """Put a member in the place of the copies of its sample in a cell. O(pool)."""
+        """Replace all copies of a sample in a cell by a member. O(pool)."""
         for side in self.all():
             side.pools[slot].swap(new)
 
@@ -255,7 +255,7 @@ class Pools:
     @property
     def size_bytes(self) -> int:
         """Bytes of references and bounds; payloads are counted with the members."""
-        own = self.epoch_counts.nbytes + self.absent.nbytes + self._classes.nbytes
+        own = self.epoch_counts.nbytes + self.unoffered.nbytes + self._classes.nbytes
         return own + sum(side.size_bytes for side in self.all())
 
     def copy_into(self, target: "Pools") -> None:
@@ -263,7 +263,7 @@ class Pools:
         target.quotas.by_class = dict(self.quotas.by_class)
         target._classes = self._classes.copy()
         target.epoch_counts = self.epoch_counts.copy()
-        target.absent = self.absent.copy()
+        target.unoffered = self.unoffered.copy()
         for name, pools in self.ordered.items():
             pools.copy_into(target.ordered[name])
         if self.hashed is not None and target.hashed is not None:
@@ -283,7 +283,7 @@ class Pools:
         return {name: sums[name][index] / counts for name in self.ordered}
 
     def _renew(self, table: CellTable, slots: Sequence[int]) -> None:
-        """Begin a new epoch in cells: the references become the centres of now."""
+        """Begin a new epoch in cells: the references become the current centres."""
         if not slots:
             return
         self.extend(table)
@@ -293,12 +293,12 @@ class Pools:
             self.ordered[name].renew(slots, centres)
 
     def _lower_quota(self, counts: Array) -> None:
-        """Recompute R and R_s for the counts of now; where they have fallen, cut the pools."""
-        if self.quotas.lower(counts - self.absent, self._classes):
+        """Recompute R and R_s for the current counts; where they have fallen, cut the pools."""
+        if self.quotas.lower(counts - self.unoffered, self._classes):
             self._cut()
 
     def _cut(self) -> None:
-        """Cut all pools to the quotas of now."""
+        """Cut all pools to the current quotas."""
         self.size()
         for side in self.all():
             side.cut()
@@ -320,7 +320,7 @@ class Pools:
             return
         zeros = np.zeros(missing, dtype=np.int64)
         self.epoch_counts = np.append(self.epoch_counts, zeros)
-        self.absent = np.append(self.absent, zeros)
+        self.unoffered = np.append(self.unoffered, zeros)
         self._classes = table.classes.cpu().numpy()
         for side in self.all():
             side.extend(len(table))

@@ -1,4 +1,4 @@
-"""How many samples of each cell can ever be asked for: what pools are sized by."""
+"""Quotas: how many samples of each cell can ever be selected, which sets the size of pools."""
 
 import math
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class Quota(NamedTuple):
 class Quotas:
     """The quota of each class: of one alone, number 0, where labels make no cells.
 
-    A class is dealt no more core slots than the smallest u with sum_c min(n_c, u) >= all of
+    A class is allocated no more core slots than the smallest u with sum_c min(n_c, u) >= all of
     them. Counts only grow and classes only come, so u only falls, and with it each R: a pool
     that was large enough stays so.
 
@@ -68,7 +68,7 @@ class Quotas:
         return now != before
 
     def take(self, other: "Quotas") -> None:
-        """Take over the smaller of the quotas of two sketches, class by class."""
+        """Keep the smaller of the quotas of two sketches, class by class."""
         for number in other.by_class:
             pairs = zip(self.of(number), other.of(number), strict=True)
             self.by_class[number] = Quota(*map(min, pairs))
@@ -81,7 +81,7 @@ class Quotas:
         ]
 
     def restore(self, rows: list[list[Any]]) -> None:
-        """Take over what `to_json` returned."""
+        """Restore what `to_json` returned."""
         self.by_class = {
             number: Quota(*(math.inf if rounds is None else rounds for rounds in both))
             for number, *both in rows
@@ -110,7 +110,7 @@ def rounds_needed(counts: Array, slots: float) -> float:
 
 
 def _lowered(rounds: Any, counts: Array, places: IntArray, slots: int) -> FloatArray:
-    """Return the rounds of each class for what it is dealt of slots: those given, or fewer."""
+    """Return the rounds of each class for what it is allocated of slots: those given, or fewer."""
     totals = np.bincount(places, weights=counts, minlength=len(rounds))
     share = rounds_needed(totals, slots)
     return np.array(

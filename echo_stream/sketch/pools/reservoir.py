@@ -1,4 +1,4 @@
-"""A uniform sample of everything counted, in which order of arrival plays no part.
+"""A uniform sample of everything counted, independent of the order of arrival.
 
 The samples with the smallest seeded hash of their id: one pass, mergeable, and the
 same for any order. Source: bottom-k sampling, Cohen & Kaplan (2007), "Summarizing
@@ -21,7 +21,7 @@ from echo_stream.samples.members import (
     Tie,
     copies,
     cross_off,
-    own,
+    detached,
     tie_from_json,
     tie_to_json,
 )
@@ -30,7 +30,7 @@ MIN_SIZE = 2_048  # samples; enough to train an encoder, or a codebook of 60 wor
 SAMPLES_PER_CODEWORD = 34  # many more than a codebook needs: they find better codewords
 
 Place: TypeAlias = tuple[int, Tie]
-"""Seeded hash of the id, then the sample's tie: a total order that nobody's arrival decides."""
+"""Seeded hash of the id, then the sample's tie: a total order independent of arrival."""
 
 _MEMBER = itemgetter(1)  # of an entry
 
@@ -41,12 +41,12 @@ class Reservoir:
     Parameters
     ----------
     size : int
-        Samples held at most.
+        Samples retained at most.
     seed : int
         Fixes which.
     limit : tuple, optional
         Place beyond which samples have been dropped, by a smaller reservoir that this one
-        goes on from or before samples were forgotten. What lies there is refused for ever:
+        goes on from or before samples were forgotten. What lies there is refused forever:
         samples of before and after would otherwise not be equally likely.
 
     Notes
@@ -69,12 +69,12 @@ class Reservoir:
         self._entries: SortedKeyList = SortedKeyList(key=_place)
 
     def __len__(self) -> int:
-        """Return the number of samples held."""
+        """Return the number of samples retained."""
         return len(self._entries)
 
     @property
     def members(self) -> list[Member]:
-        """The samples held, in order of their seeded hash."""
+        """The samples retained, in order of their seeded hash."""
         return list(map(_MEMBER, self._entries))
 
     def passes(self, hashes: Array) -> Array:
@@ -82,17 +82,17 @@ class Reservoir:
         return np.asarray(seeded(hashes, self._seed) <= np.uint64(self._last_hash()))
 
     def offer(self, members: Sequence[Member]) -> None:
-        """Take in the members that belong here; others leave when there are then too many."""
+        """Add members; those with the largest hashes are dropped when there are too many."""
         hashes = np.array([member.tie[0] for member in members], dtype=np.uint64)
         for hashed, member in zip(seeded(hashes, self._seed).tolist(), members, strict=True):
             self._add((hashed, member.tie), member)
 
     def forget(self, sample_id: str) -> None:
-        """Take the samples of an id out; what is later than all of now stays out. O(log size)."""
+        """Remove the samples of an id; later places stay refused. O(log size)."""
         self.take_out(self.of(sample_id))
 
     def take_out(self, members: Sequence[Member]) -> None:
-        """Take out a copy of each of the members, where it is held. O(members log size)."""
+        """Remove one copy of each of the members, where there is one. O(members log size)."""
         left = copies(members)
         ids = dict.fromkeys(member.id for member in members)
         held = [entry for name in ids for entry in self._of(name)]
@@ -103,14 +103,14 @@ class Reservoir:
             self._entries.remove(entry)
 
     def swap(self, new: Member) -> None:
-        """Put a member in the place of the copies of its sample that are held. O(log size)."""
+        """Replace all copies of a sample by a member. O(log size)."""
         for entry in self._of(new.id):
             if entry[1].tie == new.tie:
                 self._entries.remove(entry)
                 self._entries.add((entry[0], new))
 
     def merge(self, other: "Reservoir") -> None:
-        """Absorb other, which is left unchanged: the reservoir of both streams. O(size)."""
+        """Add other, which is left unchanged: the reservoir of both streams. O(size)."""
         limits = [limit for limit in (self._limit, other._limit) if limit is not None]
         self._limit = min(limits, default=None)
         mine, self._entries = self._entries, SortedKeyList(key=_place)
@@ -123,30 +123,30 @@ class Reservoir:
         copy._entries.update(self._entries)
         return copy
 
-    def successor(self, members: Sequence[Member], size: int) -> "Reservoir":
-        """Return a reservoir of another size that goes on from this one.
+    def resized(self, members: Sequence[Member], size: int) -> "Reservoir":
+        """Return a reservoir of another size that continues this one.
 
         Parameters
         ----------
         members : sequence of Member
-            Those of this reservoir, in their order, as the successor is to hold them.
+            Those of this reservoir, in their order, as the new one is to hold them.
         size : int
         """
-        heir = Reservoir(size, self._seed, self._reach())
-        heir.offer(members)
-        return heir
+        member = Reservoir(size, self._seed, self._reach())
+        member.offer(members)
+        return member
 
     def agrees_with(self, other: "Reservoir") -> bool:
-        """Tell whether both may be of the same samples: those that come first are the same."""
+        """Tell whether both may be of the same samples: their first members are equal."""
         shared = zip(self.members, other.members, strict=False)
         return all(a.id == b.id and np.array_equal(a.x, b.x) for a, b in shared)
 
     def labels(self, number: int) -> list[Label]:
-        """Return the labels of a uniform sample of number, or of all when fewer are held."""
+        """Return the labels of a uniform sample of number, or of all when fewer are retained."""
         return [member.label for _, member in self._entries[:number]]
 
     def of(self, sample_id: str) -> list[Member]:
-        """Return the samples held of an id. O(log size)."""
+        """Return the samples retained of an id. O(log size)."""
         return [member for _, member in self._of(sample_id)]
 
     def limit_to_json(self) -> list[Any] | None:
@@ -157,7 +157,7 @@ class Reservoir:
         return [str(hashed), *tie_to_json(tie)]
 
     def restore(self, members: Sequence[Member], limit: Sequence[str] | None) -> None:
-        """Take over the members held, and the limit that `limit_to_json` returned."""
+        """Restore the members, and the limit that `limit_to_json` returned."""
         if limit is not None:
             self._limit = (int(limit[0]), tie_from_json(limit[1:]))
         self.offer(members)
@@ -170,7 +170,7 @@ class Reservoir:
         return list(takewhile(lambda entry: entry[1].id == sample_id, following))
 
     def _add(self, place: Place, member: Member) -> None:
-        """Take one sample in, and the last out if there are then too many."""
+        """Add one sample, and drop the last if there are then too many."""
         if self._limit is not None and place > self._limit:
             return
         self._entries.add((place, member))
@@ -178,12 +178,12 @@ class Reservoir:
             self._entries.pop()
 
     def _reach(self) -> Place | None:
-        """Return the place up to which all samples are held; None where all are."""
+        """Return the place up to which all samples are retained; None where all are."""
         # Whatever lies beyond the limit has never been taken in.
         if len(self._entries) < self.size:
             return self._limit
         hashed, tie = self._entries[-1][0]
-        return hashed, own(tie)
+        return hashed, detached(tie)
 
     def _last_hash(self) -> int:
         """Return the largest hash that may enter."""
@@ -196,7 +196,7 @@ def reservoir_size(partition: Partition, budget: int) -> int:
     """Return how many samples a reservoir beside a partition holds.
 
     max(2,048, 34 K) with K codewords, 2,048 for a grid; never less than the budget, so
-    that it also tells what a uniform sample of equal size would hold.
+    that it also shows what a uniform sample of equal size would hold.
     """
     codewords = partition.max_cells if partition.kind == "codebook" else 0
     return max(MIN_SIZE, SAMPLES_PER_CODEWORD * codewords, budget)

@@ -42,7 +42,7 @@ def test_build_and_run_measure_by_features(name: str) -> None:
     assert row["axes"] == 1
     assert row["bytes"] == np.load("data.npz")["x"][0].nbytes
     message = refusal(*run, exit_code=2)
-    assert f"measures samples by features 'my_encoders:{name}'" in message
+    assert f"was trained with features 'my_encoders:{name}'" in message
     message = refusal("run", "data.npz", "--state", "state", "--budget", 9, exit_code=4)
     assert message.endswith(
         f"features is 'my_encoders:{name}' there, None here; "

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo_stream.coreset.dealing import deal_slots, row_weights
+from echo_stream.coreset.allocation import allocate_slots, row_weights
 from echo_stream.samples.members import Member
 from echo_stream.sketch.pools.quotas import rounds_needed
 from echo_stream.sketch.pools.ranks import in_order, rank_members
@@ -48,7 +48,7 @@ def test_the_first_few_are_those_of_all(places: list[int], number: int) -> None:
 
 def test_a_budget_beyond_the_samples_takes_them_all() -> None:
     """No slot is dealt twice, and none is invented."""
-    cells, ranks = deal_slots(np.array([2, 1]), np.array([0, 1]), 99)
+    cells, ranks = allocate_slots(np.array([2, 1]), np.array([0, 1]), 99)
     assert list(zip(cells.tolist(), ranks.tolist(), strict=True)) == [(0, 1), (1, 1), (0, 2)]
 
 

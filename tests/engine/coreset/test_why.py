@@ -109,7 +109,9 @@ def test_not_retained(engine: EchoCoreset) -> None:
     for name in (dropped, "never"):
         told = engine.why(name)
         assert (told["id"], told["retained"], told["samples"]) == (str(name), False, [])
-        assert told["why"].startswith("not retained: it was dropped as others went before it, or")
+        assert told["why"].startswith(
+            "not retained: it was dropped because others ranked before it, or"
+        )
 
 
 def test_what_would_beat_it() -> None:

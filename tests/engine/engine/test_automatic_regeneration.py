@@ -15,16 +15,16 @@ from echo_stream._common.typing import Array
 from echo_stream.config import Cells
 from echo_stream.connectors.storage.engine_files import read_generation
 from echo_stream.connectors.storage.state_store import StateStore
+from echo_stream.engine.drift import DriftDetector
 from echo_stream.generation.generation import train_generation
 from echo_stream.run.config import RunConfig
 from echo_stream.run.runtime import Environment, Run
 from echo_stream.run.schedule import Every
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
-from echo_stream.sketch.drift import Watch
 from echo_stream.sketch.sketch import Sketch
 from tests.support.clusters import SETTINGS, WARMUP, N, in_clusters, rows, streamed
-from tests.support.inside import sketch_of
+from tests.support.inside import detector_of, sketch_of
 from tests.support.runtime_rig import NEVER, Clock, Diary, Memory
 from tests.support.same_coreset import comparable
 
@@ -85,9 +85,9 @@ def test_a_stationary_stream_is_left_alone(dim: int) -> None:
         x = np.random.default_rng(seed).normal(size=(3_000, dim)).astype(np.float32)
         engine = automatic(x, 3_000, budget=50, seed=seed)
         assert engine.snapshot().manifest["regenerations"] == 0
-        watch = sketch_of(engine).watch
-        assert watch is not None
-        assert watch.n == 2_048
+        detector = detector_of(engine)
+        assert detector is not None
+        assert detector.n == 2_048
 
 
 def test_duplicates_are_no_drift() -> None:
@@ -149,8 +149,7 @@ def test_a_look_estimates_the_share_of_far_samples(
     generation = train_generation(x[:2_000], config, expected_n=N, device=device)
     counted = Sketch(generation, config, device)
     counted.update(as_samples(x))
-    watch = Watch.begin(generation, x[:2_000], seed=0)
-    drift = watch.drift(N, counted.settled().reservoir.members, generation.partition)
+    drift = DriftDetector.fit(generation, x[:2_000], seed=0).drift(counted)
     # Five standard errors; cross-validation makes no more than two of them of bias.
     assert drift.share == pytest.approx(expected, abs=5 * drift.error)
     assert drift.is_drift == (moved > 0)
@@ -164,17 +163,17 @@ def test_outliers_are_no_drift() -> None:
         assert automatic(x, 5_000, seed=seed).snapshot().manifest["regenerations"] == 0
 
 
-def test_merged_engines_go_on_watching(clusters: Array) -> None:
-    """The next look comes when N has doubled since the merge, whichever side absorbs."""
+def test_merged_engines_still_check_for_drift(clusters: Array) -> None:
+    """The next check comes when N has doubled since the merge, whichever side absorbs."""
     left = automatic(clusters[:900], 900)
     right = EchoCoreset(**SETTINGS, generation=left.generation_).partial_fit(clusters[:800])
     other = EchoCoreset.from_state(right.to_state(), device="cpu")
     other.merge(left)
     left.merge(right)
-    assert sketch_of(left).watch == sketch_of(other).watch
-    watch = sketch_of(left).watch
-    assert watch is not None
-    assert (watch.n, watch.next_look) == (1_700, 3_400)
+    detector = detector_of(left)
+    assert detector == detector_of(other)
+    assert detector is not None
+    assert (detector.n, detector.next_check) == (1_700, 3_400)
     left.partial_fit(clusters[1_000:])
     assert left.snapshot().manifest["regenerations"] == 1
 

@@ -89,7 +89,7 @@ def test_a_label_reaches_a_sample_wherever_it_is(
     for going_on in (engine, again):
         going_on.partial_fit(x[2_000:2_100])
     assert comparable(again) == comparable(engine)
-    members = sketch_of(engine).settled().members()
+    members = sketch_of(engine).flushed().members()
     labels = {member.id: member.label for member in members}
     assert labels[str(name)] == "late"
     assert list(labels.values()).count("late") == 1
@@ -111,7 +111,7 @@ def test_labels_outlive_repair_and_regeneration(x: Array) -> None:
     """The source that is read again knows nothing of them."""
     generation = codebook_generation(x[:9])
     engine = EchoCoreset(BUDGET, generation=generation, latent="identity").partial_fit(x)
-    first = sketch_of(engine).settled().reservoir.members[:500]
+    first = sketch_of(engine).flushed().reservoir.members[:500]
     names = [member.id for member in first]
     assert engine.label(names, ["late"] * len(names)) == len(names)
     source = ArraySource(as_samples(x))

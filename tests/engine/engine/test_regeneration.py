@@ -79,7 +79,7 @@ def test_each_sample_that_is_kept_stands_for_others_of_its_cell(
     engine = streamed(x, budget=12, warmup=60, support_share=share)
     if is_second:
         engine.regenerate()
-    stands = standing(sketch_of(engine).settled())
+    stands = standing(sketch_of(engine).flushed())
     engine.regenerate()
     after = sketch_of(engine)
     counts: dict[int, int] = {}
@@ -117,7 +117,7 @@ def test_an_approximate_coreset_is_whole_and_promises_nothing(
     x = np.cumsum(rng.normal(size=(n + more, 2)), axis=0).astype(np.float32)
     chosen: dict[str, Any] = {"budget": 30, "support_share": share}
     engine = streamed(x[:n], warmup=60, **chosen)
-    is_whole = len(sketch_of(engine).settled().members()) == n
+    is_whole = len(sketch_of(engine).flushed().members()) == n
     engine.regenerate()
     twin = EchoCoreset.from_state(engine.to_state(), device="cpu")
     engine.partial_fit(x[n:])
@@ -193,7 +193,7 @@ def test_reading_again_refuses_other_data(clusters: Array) -> None:
     """Too few samples, others, or of another shape: an error, and the engine is as it was."""
     engine = streamed(clusters)
     before = comparable(engine)
-    with pytest.raises(SourceError, match="has brought 5999 of the 6000 samples that arrived"):
+    with pytest.raises(SourceError, match="has 5999 of the 6000 samples that arrived"):
         engine.regenerate(ArraySource(as_samples(clusters[:-1])))
     others = as_samples(clusters, ids=np.arange(7, N + 7))
     with pytest.raises(SourceError, match="other samples than the 6000 that arrived"):
@@ -263,7 +263,7 @@ def test_nothing_is_trained_on_what_was_forgotten(clusters: Array) -> None:
     for name in [member.id for member in sketch_of(engine).members()]:
         engine.forget(name)
     before = engine.generation_
-    with pytest.raises(WarmupError, match="all that was kept has been forgotten"):
+    with pytest.raises(WarmupError, match="all retained samples have been forgotten"):
         engine.regenerate()
     assert engine.generation_ is before
 

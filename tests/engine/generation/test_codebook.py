@@ -85,9 +85,9 @@ def test_the_nearest_codeword_has_the_same_bits_anywhere() -> None:
     order = torch.randperm(1_024)
     shuffled = book.locate(latent[order])
     assert seconds is not None
-    assert shuffled.runners_up is not None
+    assert shuffled.second_nearest is not None
     assert torch.equal(shuffled.keys, keys[order])
-    assert torch.equal(shuffled.runners_up, seconds[order])
+    assert torch.equal(shuffled.second_nearest, seconds[order])
     assert torch.equal(book.locate(latent[:7]).keys, keys[:7])
 
 

@@ -104,9 +104,11 @@ def test_code_is_never_taken_from_a_state(x: Array) -> None:
         with pytest.raises(ConfigError, match=f"by features '{spec}'; give them as features"):
             EchoCoreset.from_state(engine.to_state())
         assert EchoCoreset.from_state(engine.to_state(), features=halves).n_seen_ == engine.n_seen_
-    with pytest.raises(ConfigError, match="the features given are not"):
+    with pytest.raises(ConfigError, match="the given features are not"):
         EchoCoreset.from_state(engine.to_state(), features=lambda images: halves(images) + 5)
-    with pytest.raises(ConfigError, match=r"measures by features .*halves, not elsewhere:other"):
+    with pytest.raises(
+        ConfigError, match=r"was trained with features .*halves, not elsewhere:other"
+    ):
         EchoCoreset(10, generation=engine.generation_, features="elsewhere:other").fit(x)
     plain = EchoCoreset(10, warmup=500).partial_fit(x)
     with pytest.raises(ConfigError, match="trained without features; leave them out"):
@@ -116,7 +118,7 @@ def test_code_is_never_taken_from_a_state(x: Array) -> None:
 def test_other_weights_are_other_features(x: Array) -> None:
     """A module of the same name is told by what it makes of an example."""
     engine = EchoCoreset(10, features=Pixels(), warmup=500).partial_fit(x)
-    with pytest.raises(ConfigError, match="the features given are not"):
+    with pytest.raises(ConfigError, match="the given features are not"):
         EchoCoreset.from_state(engine.to_state(), features=Pixels(seed=1))
 
 

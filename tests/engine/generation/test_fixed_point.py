@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from echo_stream._common.fixed_point import (
+    CHECK_EVERY,
     LIMIT,
-    LOOK_EVERY,
     is_exact,
     round_to_unit,
     unit_for,
@@ -75,7 +75,7 @@ def test_weight_bits_leave_room_for_every_product() -> None:
 
 def test_is_exact_knows_the_limit() -> None:
     """It ends at 2^53 units, less what is added until the next look; no number is never exact."""
-    limit = 2.0**53 - LOOK_EVERY * LIMIT
+    limit = 2.0**53 - CHECK_EVERY * LIMIT
     for sign in (1, -1):
         assert is_exact(sums(0.0, sign * (limit - 1)), 1.0)
         assert not is_exact(sums(0.0, sign * limit), 1.0)

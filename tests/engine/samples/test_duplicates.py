@@ -76,7 +76,7 @@ def test_a_sample_that_was_dropped_stays_counted() -> None:
     """Nobody knows where it is, so the new one counts beside it."""
     x = cloud(9_000)
     engine = replacing().partial_fit(x)
-    held = {member.id for member in sketch_of(engine).settled().members()}
+    held = {member.id for member in sketch_of(engine).flushed().members()}
     dropped = next(row for row in range(9_000) if str(row) not in held)
     engine.partial_fit(x[:1], ids=[dropped])
     assert engine.n_seen_ == 9_001

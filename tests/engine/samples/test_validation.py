@@ -317,6 +317,6 @@ def test_module_does_not_import_torch() -> None:
 @pytest.mark.parametrize("number", [10**5000, 2**64, -(2**63) - 1], ids=["huge", "above", "below"])
 def test_integer_ids_beyond_64_bits_are_refused(number: int) -> None:
     """No state could hold them; text can."""
-    with pytest.raises(DataError, match="ids hold an integer that does not fit in 64 bits"):
+    with pytest.raises(DataError, match=r"ids hold .*, which does not fit in 64 bits"):
         as_samples([[0.0]], ids=[number])
     assert as_samples([[0.0]], ids=[2**64 - 1]).ids.tolist() == [2**64 - 1]

@@ -14,7 +14,7 @@ from echo_stream.config import Rank
 from echo_stream.errors import ConfigError
 from echo_stream.sketch.pools.certificates import (
     Drop,
-    Standing,
+    RankKey,
     collapsed,
     drop_bound,
     is_certified,
@@ -240,22 +240,22 @@ def test_nothing_is_certified_beyond_exact_sums() -> None:
 def test_a_tie_with_the_bound_is_no_proof() -> None:
     """What was dropped at the same distance may come first: only strictly nearer is proven."""
     drop = Drop(reference=np.zeros(2), distance=0.5)
-    centre, standing = np.zeros(2), Standing(0.0, (1, "a", 1), 9)
-    assert is_certified(0.49, standing, [drop], centre, farthest=False)
-    assert not is_certified(0.5, standing, [drop], centre, farthest=False)
-    assert is_certified(0.51, standing, [drop], centre, farthest=True)
-    assert not is_certified(0.5, standing, [drop], centre, farthest=True)
+    centre, rank_key = np.zeros(2), RankKey(0.0, (1, "a", 1), 9)
+    assert is_certified(0.49, rank_key, [drop], centre, farthest=False)
+    assert not is_certified(0.5, rank_key, [drop], centre, farthest=False)
+    assert is_certified(0.51, rank_key, [drop], centre, farthest=True)
+    assert not is_certified(0.5, rank_key, [drop], centre, farthest=True)
 
 
 def test_a_standing_is_proof_while_the_cell_is_as_it_was() -> None:
     """A tie at one distance is settled by rank, until another sample has arrived."""
-    drop = Drop(np.zeros(2), distance=0.5, last=Standing(20.25, (5, "e", 0), 9))
-    for standing, proven in (
-        (Standing(20.25, (4, "d", 0), 9), True),
-        (Standing(20.25, (6, "f", 0), 9), False),
-        (Standing(20.25, (4, "d", 0), 10), False),
+    drop = Drop(np.zeros(2), distance=0.5, last=RankKey(20.25, (5, "e", 0), 9))
+    for rank_key, proven in (
+        (RankKey(20.25, (4, "d", 0), 9), True),
+        (RankKey(20.25, (6, "f", 0), 9), False),
+        (RankKey(20.25, (4, "d", 0), 10), False),
     ):
-        assert is_certified(0.5, standing, [drop], np.zeros(2), farthest=False) is proven
+        assert is_certified(0.5, rank_key, [drop], np.zeros(2), farthest=False) is proven
 
 
 def test_merged_bounds_of_equal_samples_keep_the_earlier_tie() -> None:
@@ -263,8 +263,8 @@ def test_merged_bounds_of_equal_samples_keep_the_earlier_tie() -> None:
     place, ties = np.full(2, 0.3), [(5, "e", 0), (3, "c", 0), (9, "i", 0), (7, "g", 0)]
     drops = collapsed([Drop(place, 0.0, tie) for tie in ties], np.zeros(2), farthest=False)
     assert len(drops) <= 3
-    assert is_certified(0.0, Standing(0.0, (2, "b", 0), 9), drops, place, farthest=False)
-    assert not is_certified(0.0, Standing(0.0, (4, "d", 0), 9), drops, place, farthest=False)
+    assert is_certified(0.0, RankKey(0.0, (2, "b", 0), 9), drops, place, farthest=False)
+    assert not is_certified(0.0, RankKey(0.0, (4, "d", 0), 9), drops, place, farthest=False)
 
 
 @given(

@@ -147,7 +147,7 @@ def test_label_log_is_bounded_whatever_the_number_of_logs() -> None:
     log = LabelLog()
     for number in range(MOST_LABELS // 256 + 1):
         for partition in range(256):
-            log.note(str(number), "y", Origin("t", partition, number, number), is_met=False)
+            log.note(str(number), "y", Origin("t", partition, number, number), is_matched=False)
         assert len(log) <= MOST_LABELS
     assert len(log) == len(log.to_json()) > MOST_LABELS // 2
 

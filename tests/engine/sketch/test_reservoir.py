@@ -99,7 +99,7 @@ def test_reservoir_stays_uniform_when_it_grows(
     before = filled(stream[:cut], small)
     is_whole = len(before) < small
     last = places_of(before)[-1][0] if len(before) else None
-    after = before.successor(before.members, large)
+    after = before.resized(before.members, large)
     for sample_id, value in stream[cut:]:
         after.offer([member(sample_id, value)])
     everything = places_of(filled(stream, len(stream) + 1))
@@ -142,7 +142,7 @@ def test_engine_keeps_payloads_labels_and_bounds(x_stream: Array) -> None:
     engine.partial_fit(reused, y=np.arange(len(reused)) % 7)
     reused[:] = 9
     sketch = sketch_of(engine)
-    sketch.settle()
+    sketch.flush()
     members = sketch.reservoir.members
     assert len(members) == 2_048
     assert all((m.x == x_stream[int(m.id)]).all() for m in members)

@@ -92,7 +92,7 @@ def test_stream_equals_batch_in_any_order(
 def brute_force(x: Array, generation: Generation) -> Snapshot:
     """Return the batch choice: pools that hold everything drop nothing."""
     everything = EchoCoreset(N, preset="paper", support=N, generation=generation).fit(x)
-    sketch = sketch_of(everything).settled()
+    sketch = sketch_of(everything).flushed()
     wanted = Sketch(generation, EngineConfig(budget=100, preset="paper"), sketch.device)
     wanted.table, wanted.pools = sketch.table, sketch.pools
     return take_snapshot(wanted)
@@ -162,7 +162,7 @@ def test_merging_refuses_what_does_not_fit(generation: Generation) -> None:
     with pytest.raises(WarmupError):
         engine(generation).merge(EchoCoreset(100))
     itself = engine(generation)
-    with pytest.raises(ConfigError, match="cannot absorb itself"):
+    with pytest.raises(ConfigError, match="cannot be merged with itself"):
         itself.merge(itself)
 
 

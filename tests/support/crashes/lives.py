@@ -34,7 +34,7 @@ IMPORTED = (
     "echo_stream.connectors.kafka.source",
     "echo_stream.connectors.storage.snapshot_files",
     "rich.live",
-    "tests.engine.run.test_poison",  # has features that fail
+    "tests.engine.run.test_failing_features",  # has features that fail
     "torch._dynamo",  # which optimisers import
 )
 

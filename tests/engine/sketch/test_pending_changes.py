@@ -70,7 +70,7 @@ def merged(engines: Sequence[EchoCoreset]) -> EchoCoreset:
 
 def held_labels(engine: EchoCoreset) -> dict[str, Label]:
     """Return the labels of all that is held, by id."""
-    members = sketch_of(engine.copy()).settled().members()
+    members = sketch_of(engine.copy()).flushed().members()
     return {member.id: member.label for member in members}
 
 
@@ -205,7 +205,7 @@ def test_labels_of_others_are_bounded(
         LateLabel(names[1], 5, origin=origin(1, 200)),
     )
     right = counted(generation, parts[1], [first, *many, last])
-    assert len(sketch_of(right).changes.labels) <= 15
+    assert len(sketch_of(right).changes.label_log) <= 15
     whole = merged([counted(generation, parts[0]), right])
     labels = held_labels(whole)
     assert (labels[names[0]], labels[names[1]]) == (0, 5)

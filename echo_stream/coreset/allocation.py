@@ -1,4 +1,4 @@
-"""Which samples make the coreset: cell order, rounds, ranks, weights.
+"""How many slots each cell gets, in which order, and the weights of its rows.
 
 Everything here is a pure function of counts, centroids, degrees and pool members.
 Source: the ECHO paper, sections III-A and IV-B, equations 4-10.
@@ -23,11 +23,11 @@ def order_cells(degrees: IntArray, counts: IntArray) -> IntArray:
     return np.lexsort((np.arange(len(counts)), -counts, -degrees))
 
 
-def deal_slots(counts: IntArray, order: IntArray, budget: int) -> tuple[IntArray, IntArray]:
+def allocate_slots(counts: IntArray, order: IntArray, budget: int) -> tuple[IntArray, IntArray]:
     """Return cell and rank of every core slot, in the order of the coreset (eq. 7).
 
     Round r visits the cells in order and gives a slot to each that has at least r
-    samples, until budget slots are dealt. Counts and degrees alone decide.
+    samples, until budget slots are allocated. Counts and degrees alone decide.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def deal_slots(counts: IntArray, order: IntArray, budget: int) -> tuple[IntArray
 
     Examples
     --------
-    >>> cells, ranks = deal_slots(np.array([1, 3]), np.array([1, 0]), 3)
+    >>> cells, ranks = allocate_slots(np.array([1, 3]), np.array([1, 0]), 3)
     >>> cells.tolist(), ranks.tolist()
     ([1, 0, 1], [1, 1, 2])
     """
@@ -61,42 +61,42 @@ def deal_slots(counts: IntArray, order: IntArray, budget: int) -> tuple[IntArray
     return cells, ranks.astype(np.int64)
 
 
-def deal_by_class(
+def allocate_by_class(
     counts: IntArray, order: IntArray, budget: int, classes: IntArray
 ) -> tuple[IntArray, IntArray]:
     """Return cell and rank of every slot, as many for each class as it has samples for.
 
-    The budget is dealt to the classes in rounds, as `deal_slots` deals it to cells: those of
-    fewest samples keep all, and the others get as many as each other, the largest one more
-    where a round is cut short. What a class gets is dealt to its cells. All of one class:
-    `deal_slots`.
+    The budget is allocated to classes in rounds, as `allocate_slots` allocates it to cells: the
+    classes with the fewest samples keep all, the others get equal shares, and the largest get
+    one more where a round is cut short. Then the share of each class is allocated to its cells.
+    With a single class this is `allocate_slots`.
 
     Parameters
     ----------
     counts, order, budget
-        As `deal_slots` takes them.
+        As `allocate_slots` takes them.
     classes : ndarray of shape (M,), int64
         Number of each cell's class.
 
     Examples
     --------
     >>> counts, order, classes = np.array([9, 1, 5]), np.array([0, 2, 1]), np.array([4, 6, 4])
-    >>> cells, ranks = deal_by_class(counts, order, 4, classes)
+    >>> cells, ranks = allocate_by_class(counts, order, 4, classes)
     >>> cells.tolist(), ranks.tolist()
     ([0, 2, 1, 0], [1, 1, 1, 2])
     """
     numbers, places = np.unique(classes, return_inverse=True)
     totals = np.bincount(places, weights=counts, minlength=len(numbers)).astype(np.int64)
     largest_first = np.lexsort((numbers, -totals))
-    shares = np.bincount(deal_slots(totals, largest_first, budget)[0], minlength=len(numbers))
-    dealt = [
-        deal_slots(counts, order[places[order] == place], share)
+    shares = np.bincount(allocate_slots(totals, largest_first, budget)[0], minlength=len(numbers))
+    allocated = [
+        allocate_slots(counts, order[places[order] == place], share)
         for place, share in enumerate(shares.tolist())
     ]
-    if not dealt:
-        return deal_slots(counts, order, budget)
-    cells = np.concatenate([cells for cells, _ in dealt])
-    ranks = np.concatenate([ranks for _, ranks in dealt])
+    if not allocated:
+        return allocate_slots(counts, order, budget)
+    cells = np.concatenate([cells for cells, _ in allocated])
+    ranks = np.concatenate([ranks for _, ranks in allocated])
     visited = np.empty(len(counts), dtype=np.int64)
     visited[order] = np.arange(len(order))
     merged = np.lexsort((visited[cells], ranks))
