@@ -6,7 +6,7 @@ from typing import Any
 
 from echo_stream.errors import DataError
 from echo_stream.samples.samples import Samples, label_of
-from echo_stream.samples.scales import Finding
+from echo_stream.samples.scales import ScaleProblem
 
 LABELS = ("label", "y")
 """Names of columns, of arrays, and of fields in JSON, that are the label."""
@@ -108,7 +108,7 @@ class FirstLook:
         elif known < n / 2:
             self._warn("labels", f"{n - known} of the first {n} samples have no label")
 
-    def scales(self, found: Finding | None) -> None:
+    def scales(self, found: ScaleProblem | None) -> None:
         """Warn of features of very different scales."""
         if found is not None:
             names = () if self._intake is None else tuple(map(_word, self._intake.names))

@@ -48,7 +48,7 @@ ABANDONED_AFTER_S = 7 * 86_400.0  # then a training is not expected to be resume
 
 
 class CheckpointedTraining:
-    """Keep the state of one training in a folder; an `echo_stream.training.state.Keeper`.
+    """Keep the state of one training in a folder; an `echo_stream.training.state.Checkpoint`.
 
     Parameters
     ----------

@@ -75,8 +75,10 @@ def compare_subsets(
     for subset in subsets:
         chosen = choose(labels, metrics["labels_used"], subset, seed=config.seed)
         core = _read(data, labels, chosen)
-        with checkpointed(models, (core, tested), config, every=every) as keeper:
-            result = train(core, None, tested, config, progress=progress(subset), keeper=keeper)
+        with checkpointed(models, (core, tested), config, every=every) as checkpoint:
+            result = train(
+                core, None, tested, config, progress=progress(subset), checkpoint=checkpoint
+            )
         rows.append(_row(subset, result.metrics))
     return rows
 

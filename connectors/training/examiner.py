@@ -13,7 +13,7 @@ from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import EchoStreamError
 from echo_stream.samples.samples import Samples, is_same_label, label_of
 from echo_stream.training.fitted import Fitted
-from echo_stream.training.monitoring import DistanceWatch, Prequential, Rise
+from echo_stream.training.monitoring import DistanceMonitor, Prequential, RiseDetector
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +42,8 @@ class CurrentModelExaminer:
     def __init__(self, models: Path, spec: str, *, on_drift: bool) -> None:
         self.record: Prequential | None = None
         self._models, self._spec, self._on_drift = models, spec, on_drift
-        self._errors = Rise()
-        self._distances = DistanceWatch()
+        self._errors = RiseDetector()
+        self._distances = DistanceMonitor()
         self._model: Fitted | None = None
         self.reload()
 
@@ -56,7 +56,7 @@ class CurrentModelExaminer:
             logger.warning("the current model is not tested: %s", err)
             found = None
         if found is not None and (self._model is None or found.id != self._model.id):
-            self._errors = Rise()
+            self._errors = RiseDetector()
         self._model = found
 
     def examine(self, engine: EchoCoreset, samples: Samples) -> bool:

@@ -84,9 +84,9 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
     before = _current(models, config) if warm_start else None
     config = replace(config, warm_start=None if before is None else before.id)
     sets = (core, support) if tested is None else (core, support, tested)
-    with checkpointed(models, sets, config, every=every, on_resume=on_resume) as keeper:
+    with checkpointed(models, sets, config, every=every, on_resume=on_resume) as checkpoint:
         result = train(
-            core, support, tested, config, progress=progress, keeper=keeper, before=before
+            core, support, tested, config, progress=progress, checkpoint=checkpoint, before=before
         )
         held_out = core[:0] if snapshot.held_out is None else labelled(snapshot.held_out)
         diverged = result.metrics["diverged"]

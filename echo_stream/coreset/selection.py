@@ -15,7 +15,7 @@ from echo_stream.sketch.pools.bounded_pool import BoundedPool
 from echo_stream.sketch.pools.certificates import MARGIN, RankKey, drop_bound, is_certified
 from echo_stream.sketch.pools.distance_pools import DistancePools
 from echo_stream.sketch.pools.pools import Pools
-from echo_stream.sketch.pools.ranks import distance_of, in_order, rank_keys
+from echo_stream.sketch.pools.ranks import distance_of, first_by_key, rank_keys
 
 VALUES = 2**18  # of points whose keys are computed at a time, unless one cell has more
 
@@ -47,7 +47,7 @@ class Ranking:
         if cell not in self._cells:
             self._look_ahead(cell)
         place = cell - self._cells.start
-        return in_order(self._members[place], self._keys[place], number)
+        return first_by_key(self._members[place], self._keys[place], number)
 
     def _look_ahead(self, cell: int) -> None:
         """Compute the keys of a cell's members, and of those that follow."""

@@ -25,7 +25,7 @@ from echo_stream.generation.generation import (
 from echo_stream.samples.changes import LateLabel
 from echo_stream.samples.label_log import LabelLog
 from echo_stream.samples.samples import Origin, Samples
-from echo_stream.samples.scales import Finding, find_scales
+from echo_stream.samples.scales import ScaleProblem, find_scales
 from echo_stream.samples.source import Rereadable, read_again
 from echo_stream.samples.validation import SampleSchema, check_sample_texts, check_texts
 from echo_stream.sketch.merging import merge
@@ -48,7 +48,7 @@ class Accumulator:
         Maps samples to the vectors that a generation is trained on.
     held_out : HeldOut
         Samples held out to test models on.
-    scales : Finding or None
+    scales : ScaleProblem or None
         Of the training samples, where they are measured without features.
     detector : DriftDetector or None
         Attached to a stream that trained its own generation and may train others by itself.
@@ -67,7 +67,7 @@ class Accumulator:
     features: object = None
     warmup: Warmup = field(init=False)
     held_out: HeldOut = field(init=False)
-    scales: Finding | None = None
+    scales: ScaleProblem | None = None
     detector: DriftDetector | None = None
 
     def __post_init__(self) -> None:

@@ -38,10 +38,10 @@ from echo_stream.generation.features import Failure, feature_name
 from echo_stream.generation.generation import Generation, OnEpoch
 from echo_stream.samples.changes import Change, LateLabel
 from echo_stream.samples.samples import Samples
-from echo_stream.samples.scales import Finding
+from echo_stream.samples.scales import ScaleProblem
 from echo_stream.samples.source import ArraySource, Rereadable, as_source
 from echo_stream.samples.tabular import (
-    Features,
+    NamedFeatures,
     cast_to,
     check_feature_names,
     columns_of,
@@ -277,7 +277,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
             self._warn_of_scales()
         return self
 
-    def learn_one(self, x: Features, y: Label = None) -> None:
+    def learn_one(self, x: NamedFeatures, y: Label = None) -> None:
         """Count one sample, as river's estimators do.
 
         Parameters
@@ -685,7 +685,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         return self._current.is_warming_up
 
     @property
-    def scales(self) -> Finding | None:
+    def scales(self) -> ScaleProblem | None:
         """Features of very different scales, if the generation was trained on such."""
         return None if self._accumulator is None else self._accumulator.scales
 
@@ -827,7 +827,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         """Names of the features, where they have any."""
         return getattr(self, "feature_names_in_", None)
 
-    def _names_of(self, x: Features) -> Array:
+    def _names_of(self, x: NamedFeatures) -> Array:
         """Return the names of the features in order: those of x if these are the first."""
         return feature_names(x) if self._feature_names is None else self._feature_names
 

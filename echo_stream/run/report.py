@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Self, get_args
 
 from echo_stream.engine.echo_coreset import EchoCoreset
-from echo_stream.samples.scales import Finding
+from echo_stream.samples.scales import ScaleProblem
 from echo_stream.samples.source import Batch, RejectReason, Skipped
 
 CHANGE_COUNTS = (
@@ -43,7 +43,7 @@ class RunReport:
         Whether a stop left no time for the last snapshot.
     snapshot_provisional : bool
         Whether the last snapshot is of a warm-up that goes on.
-    scales : Finding or None
+    scales : ScaleProblem or None
         Features of very different scales, if a generation was trained on such.
     end_reason : str or None
         Why the run has ended: `end of stream`, `max samples`, `stopped` or `error`.
@@ -68,7 +68,7 @@ class RunReport:
     training_abandoned: bool = False
     snapshot_abandoned: bool = False
     snapshot_provisional: bool = False
-    scales: Finding | None = None
+    scales: ScaleProblem | None = None
     end_reason: str | None = None
 
     @classmethod

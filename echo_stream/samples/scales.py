@@ -19,7 +19,7 @@ _SHARE = 0.01  # their share, that must differ from the usual value to say anyth
 
 
 @dataclass(frozen=True, slots=True)
-class ScaleFinding:
+class ScaleDifference:
     """Two features of very different scales.
 
     Attributes
@@ -51,7 +51,7 @@ class ScaleFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class OffsetFinding:
+class PrecisionLoss:
     """A feature whose values differ by less than float32 can tell at their size.
 
     Attributes
@@ -66,18 +66,18 @@ class OffsetFinding:
     scale: float
 
     def words(self, names: tuple[str, ...] = ()) -> str:
-        """Return what was found, without advice; names as in `ScaleFinding.words`."""
+        """Return what was found, without advice; names as in `ScaleDifference.words`."""
         return (
             f"the values of feature {_name(self.column, names)} are about {self.size:.3g} and "
             f"differ by some {self.scale:.3g}, which float32 cannot tell apart"
         )
 
 
-Finding: TypeAlias = ScaleFinding | OffsetFinding
+ScaleProblem: TypeAlias = ScaleDifference | PrecisionLoss
 """A problem with the scales of features."""
 
 
-def find_scales(x: Array) -> Finding | None:
+def find_scales(x: Array) -> ScaleProblem | None:
     """Return a feature that float32 cannot hold, or two whose scales differ by over a hundred.
 
     Parameters
@@ -87,7 +87,7 @@ def find_scales(x: Array) -> Finding | None:
 
     Returns
     -------
-    ScaleFinding, OffsetFinding or None
+    ScaleDifference, PrecisionLoss or None
 
     Notes
     -----
@@ -123,10 +123,10 @@ def find_scales(x: Array) -> Finding | None:
     in_order = known[np.argsort(scales[known], kind="stable")]
     largest, smallest = in_order[-1], in_order[int(_DEAD_SHARE * (len(known) - 1))]
     factor = float(scales[largest] / scales[smallest])
-    return ScaleFinding(factor, int(largest), int(smallest)) if factor > FACTOR else None
+    return ScaleDifference(factor, int(largest), int(smallest)) if factor > FACTOR else None
 
 
-def _offset(values: FloatArray, scales: FloatArray) -> OffsetFinding | None:
+def _offset(values: FloatArray, scales: FloatArray) -> PrecisionLoss | None:
     """Return the first column whose scale is within a few steps of float32 at its size."""
     sizes = np.median(np.abs(values), axis=0)  # fill values have none
     steps = np.spacing(sizes.astype(np.float32)).astype(np.float64)
@@ -134,7 +134,7 @@ def _offset(values: FloatArray, scales: FloatArray) -> OffsetFinding | None:
     if not len(lost):
         return None
     column = int(lost[0])
-    return OffsetFinding(column, float(sizes[column]), float(scales[column]))
+    return PrecisionLoss(column, float(sizes[column]), float(scales[column]))
 
 
 def _name(column: int, names: tuple[str, ...]) -> str:

@@ -11,11 +11,11 @@ from echo_stream.errors import DataError, ShapeError
 from echo_stream.samples.samples import Samples, as_objects
 from echo_stream.samples.validation import SampleSchema
 
-Features: TypeAlias = Mapping[Any, Any]
+NamedFeatures: TypeAlias = Mapping[Any, Any]
 """Features by name: a value each in a sample of river, a column each in a batch."""
 
 
-def feature_names(x: Features) -> Array:
+def feature_names(x: NamedFeatures) -> Array:
     """Return the names of a first sample's features in their order, as an object array.
 
     Raises
@@ -30,7 +30,7 @@ def feature_names(x: Features) -> Array:
     return as_objects(list(x))
 
 
-def row_of(x: Features, names: Sequence[Hashable]) -> FloatArray:
+def row_of(x: NamedFeatures, names: Sequence[Hashable]) -> FloatArray:
     """Return one sample as a row.
 
     Parameters

@@ -31,7 +31,7 @@ class Parts(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pool:
+class TrainingRows:
     """The labelled core rows, then the labelled support rows, on one device.
 
     Attributes
@@ -91,7 +91,7 @@ def check_same_scale(core: LabelledSet, test: LabelledSet) -> None:
         raise DataError(msg)
 
 
-def gather(parts: Parts, shape: Shape, config: TrainConfig, device: torch.device) -> Pool:
+def gather(parts: Parts, shape: Shape, config: TrainConfig, device: torch.device) -> TrainingRows:
     """Return the labelled rows of core and support on the device.
 
     Raises
@@ -108,7 +108,7 @@ def gather(parts: Parts, shape: Shape, config: TrainConfig, device: torch.device
     labels = known_labels([*core.y, *support.y])
     targets = Targets.of(labels, config.task)
     weights, exponent = _weights([core, support], config, targets)
-    return Pool(
+    return TrainingRows(
         x=torch.cat([to_input(core.x, shape), _moved(support, shape, config.gamma)]).to(device),
         y=targets.encode(labels).to(device),
         weights=None if weights is None else weights.to(device),

@@ -17,9 +17,9 @@ from echo_stream._common.typing import Array
 from echo_stream.errors import SettingName, TrainingError
 from echo_stream.training.augmentation import augment, check_augmentable, mix
 from echo_stream.training.config import TrainConfig
-from echo_stream.training.data import Pool
+from echo_stream.training.data import TrainingRows
 from echo_stream.training.losses import structural_loss
-from echo_stream.training.state import Course, Keeper
+from echo_stream.training.state import Checkpoint, TrainingState
 
 Progress: TypeAlias = Callable[[int, int, float, float | None], None]
 """Called after each step with the steps taken, the steps to take, the step's loss, and the
@@ -33,24 +33,24 @@ EPOCHS, STEPS, TORCH = range(3)  # what a random stream is for
 
 def fit(
     model: nn.Module,
-    pool: Pool,
+    data: TrainingRows,
     config: TrainConfig,
     measure: Measure,
     *,
     progress: Progress | None = None,
-    keeper: Keeper | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> dict[str, Any]:
-    """Train a model in place, from where the keeper has it, and return what it took.
+    """Train a model in place, from where the checkpoint has it, and return what it took.
 
     Parameters
     ----------
     model : torch.nn.Module
-        On the device of the pool.
-    pool : Pool
+        On the device of the data.
+    data : TrainingRows
     config : TrainConfig
     measure : callable
         What to measure at each point of the curve.
-    progress, keeper : optional
+    progress, checkpoint : optional
         As in `echo_stream.training.training.train`.
 
     Returns
@@ -59,67 +59,71 @@ def fit(
         `labels_used`, `steps`, `epochs`, `loss`, `curve`, `structure_used` and `diverged`,
         as in `echo_stream.training.training.TrainResult`.
     """
-    check_augmentable(config.augment, pool.x.shape[1:])
+    check_augmentable(config.augment, data.x.shape[1:])
     optimiser = make_optimiser(model, config)
-    stored = None if keeper is None else keeper.load()
-    course = Course(used=torch.zeros(len(pool), dtype=torch.bool))
+    stored = None if checkpoint is None else checkpoint.load()
+    state = TrainingState(used=torch.zeros(len(data), dtype=torch.bool))
     if stored is not None:
-        course = Course.from_state(stored, model, optimiser)
+        state = TrainingState.from_state(stored, model, optimiser)
     if config.compile:
         model.compile()
-    epoch_steps = math.ceil(pool.num_core / config.batch_size)
+    epoch_steps = math.ceil(data.num_core / config.batch_size)
     total = config.epochs * epoch_steps if config.steps is None else config.steps
     points = _points(total, config.evaluations)
     model.train()
-    while course.steps < total:
+    while state.steps < total:
         # 12-13. Draw K support samples afresh, and join them to the batch.
-        rng = _generator(config, STEPS, course.steps)
-        rows = _joined_rows(pool, config, course.steps, epoch_steps, rng)
-        course.used[rows] = True
+        rng = _generator(config, STEPS, state.steps)
+        rows = _joined_rows(data, config, state.steps, epoch_steps, rng)
+        state.used[rows] = True
         # 14-15. The losses, over the joined batch.
-        seed_torch(pool.x.device, int(_stream(config, TORCH, course.steps)[0] >> 1))
-        objective, share_right = _objective(model, pool, rows.to(pool.x.device), config, rng)
-        course.loss = objective.item()
-        if not math.isfinite(course.loss):
+        seed_torch(data.x.device, int(_stream(config, TORCH, state.steps)[0] >> 1))
+        objective, share_right = _objective(model, data, rows.to(data.x.device), config, rng)
+        state.loss = objective.item()
+        if not math.isfinite(state.loss):
             break
         # 16. Update the model.
         for group in optimiser.param_groups:
-            group["lr"] = rate(config, course.steps, total)
+            group["lr"] = rate(config, state.steps, total)
         optimiser.zero_grad()
         objective.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         if config.max_grad_norm:
             nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
         optimiser.step()
-        course.steps += 1
-        course.loss_sum += course.loss
-        if course.steps in points:
-            _add_point(course, measure(model), epoch_steps)
+        state.steps += 1
+        state.loss_sum += state.loss
+        if state.steps in points:
+            _add_point(state, measure(model), epoch_steps)
         if progress is not None:
-            progress(course.steps, total, course.loss, share_right)
-        if keeper is not None:
-            keeper.offer(course.steps, lambda: course.to_state(model, optimiser))
-    return _taken(course, model, pool, config, total=total, epoch_steps=epoch_steps)
+            progress(state.steps, total, state.loss, share_right)
+        if checkpoint is not None:
+            checkpoint.offer(state.steps, lambda: state.to_state(model, optimiser))
+    return _taken(state, model, data, config, total=total, epoch_steps=epoch_steps)
 
 
 def _joined_rows(
-    pool: Pool, config: TrainConfig, step: int, epoch_steps: int, rng: np.random.Generator
+    data: TrainingRows, config: TrainConfig, step: int, epoch_steps: int, rng: np.random.Generator
 ) -> Tensor:
     """Return the rows of a step: a batch of its epoch's shuffled core, and K of support."""
     epoch, place = divmod(step, epoch_steps)
-    order = _generator(config, EPOCHS, epoch).permutation(pool.num_core)
+    order = _generator(config, EPOCHS, epoch).permutation(data.num_core)
     core = order[place * config.batch_size :][: config.batch_size]
     drawn = rng.choice(
-        pool.num_support, min(config.support_per_step, pool.num_support), replace=False
+        data.num_support, min(config.support_per_step, data.num_support), replace=False
     )
-    return torch.from_numpy(np.concatenate([core, pool.num_core + drawn]))
+    return torch.from_numpy(np.concatenate([core, data.num_core + drawn]))
 
 
 def _objective(
-    model: nn.Module, pool: Pool, rows: Tensor, config: TrainConfig, rng: np.random.Generator
+    model: nn.Module,
+    data: TrainingRows,
+    rows: Tensor,
+    config: TrainConfig,
+    rng: np.random.Generator,
 ) -> tuple[Tensor, float | None]:
     """Return the task loss plus lambda times the structural one (eq. 13), and the share right."""
-    x, y = augment(pool.x[rows], config.augment, rng), pool.y[rows]
-    weights = None if pool.weights is None else pool.weights[rows]
+    x, y = augment(data.x[rows], config.augment, rng), data.y[rows]
+    weights = None if data.weights is None else data.weights[rows]
     has_structure = config.has_structure
     if config.psi == "mixup":
         mixture = mix(x, config.mixup_alpha, rng)
@@ -127,11 +131,11 @@ def _objective(
             model, torch.cat([mixture.x, x] if has_structure else [mixture.x]), config
         )
         mixed, whole = outputs[: len(x)], outputs[len(x) :]
-        loss = mixture.loss(pool.targets.loss, mixed, y, weights)
+        loss = mixture.loss(data.targets.loss, mixed, y, weights)
         right = torch.where(mixture.share >= 0.5, y, y[mixture.partner])
     else:
         mixed = whole = _outputs(model, x, config)
-        loss, right = pool.targets.loss(mixed, y, weights), y
+        loss, right = data.targets.loss(mixed, y, weights), y
     if config.has_structure:
         loss = loss + config.structure_weight * structural_loss(whole, y, config.margin)
     if config.task == "regression":
@@ -152,20 +156,20 @@ def _outputs(model: nn.Module, x: Tensor, config: TrainConfig) -> Tensor:
     return outputs.float()
 
 
-def _add_point(course: Course, measured: dict[str, Any], epoch_steps: int) -> None:
+def _add_point(state: TrainingState, measured: dict[str, Any], epoch_steps: int) -> None:
     """Add a point to the learning curve, in place."""
-    before = course.curve[-1]["steps"] if course.curve else 0
+    before = state.curve[-1]["steps"] if state.curve else 0
     scores = {name: measured[name] for name in ("accuracy", "ece", "rmse") if name in measured}
-    mean_loss = course.loss_sum / (course.steps - before)
-    epochs = course.steps / epoch_steps
-    course.curve.append({"steps": course.steps, "epochs": epochs, "loss": mean_loss} | scores)
-    course.loss_sum = 0.0
+    mean_loss = state.loss_sum / (state.steps - before)
+    epochs = state.steps / epoch_steps
+    state.curve.append({"steps": state.steps, "epochs": epochs, "loss": mean_loss} | scores)
+    state.loss_sum = 0.0
 
 
 def _taken(
-    course: Course,
+    state: TrainingState,
     model: nn.Module,
-    pool: Pool,
+    data: TrainingRows,
     config: TrainConfig,
     *,
     total: int,
@@ -174,13 +178,13 @@ def _taken(
     """Return what a training took."""
     is_finite = all(p.isfinite().all() for p in model.parameters())
     return {
-        "labels_used": len({pool.ids[row] for row in course.used.nonzero().flatten().tolist()}),
-        "steps": course.steps,
-        "epochs": math.ceil(course.steps / epoch_steps),
-        "loss": course.loss if math.isfinite(course.loss) else None,
-        "curve": course.curve,
+        "labels_used": len({data.ids[row] for row in state.used.nonzero().flatten().tolist()}),
+        "steps": state.steps,
+        "epochs": math.ceil(state.steps / epoch_steps),
+        "loss": state.loss if math.isfinite(state.loss) else None,
+        "curve": state.curve,
         "structure_used": config.has_structure,
-        "diverged": course.steps < total or not is_finite,
+        "diverged": state.steps < total or not is_finite,
     }
 
 

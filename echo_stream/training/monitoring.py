@@ -93,12 +93,12 @@ class Prequential:
 REFERENCE = 500  # distances whose median is the unit of those that follow
 
 
-class Rise:
+class RiseDetector:
     """Detect that the mean of numbers from 0 to 1 has risen. O(log n) each.
 
     Examples
     --------
-    >>> rise = Rise()
+    >>> rise = RiseDetector()
     >>> rise.update([0.1] * 500), rise.update([0.9] * 500), rise.update([0.1] * 500)
     (False, True, False)
     """
@@ -116,7 +116,7 @@ class Rise:
         return bool(has_risen)
 
 
-class DistanceWatch:
+class DistanceMonitor:
     """Detect that samples lie farther from the centres of their cells than before.
 
     The unit of distance is the median of the first samples of a generation, so that what
@@ -144,7 +144,7 @@ class DistanceWatch:
         self._generation = generation
         self._first: list[float] = []
         self._unit = 0.0
-        self._rise = Rise()
+        self._rise = RiseDetector()
 
     def _take(self, distances: FloatArray) -> bool:
         """Add distances; the first ones set the unit."""

@@ -16,7 +16,7 @@ from echo_stream._common.typing import Array, State
 MODEL, OPTIMISER = "model.", "optimiser."
 
 
-class Keeper(Protocol):
+class Checkpoint(Protocol):
     """Stores the state of a training, to resume it."""
 
     def load(self) -> State | None:
@@ -27,7 +27,7 @@ class Keeper(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Course:
+class TrainingState:
     """The progress of a training.
 
     Attributes
@@ -70,7 +70,7 @@ class Course:
     @classmethod
     def from_state(
         cls, state: State, model: nn.Module, optimiser: torch.optim.Optimizer
-    ) -> "Course":
+    ) -> "TrainingState":
         """Restore model and optimiser in place, and return the progress."""
         arrays, meta = state
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}

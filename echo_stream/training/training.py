@@ -25,7 +25,7 @@ from echo_stream.training.fitted import Fitted, adopt_weights
 from echo_stream.training.labelled import LabelledSet
 from echo_stream.training.loop import Measure, Progress, fit
 from echo_stream.training.models import build_model
-from echo_stream.training.state import Keeper
+from echo_stream.training.state import Checkpoint
 from echo_stream.training.targets import Targets
 
 SCORES = {"classification": ("accuracy", max), "regression": ("rmse", min)}
@@ -77,7 +77,7 @@ def train(
     config: TrainConfig,
     *,
     progress: Progress | None = None,
-    keeper: Keeper | None = None,
+    checkpoint: Checkpoint | None = None,
     before: Fitted | None = None,
 ) -> TrainResult:
     """Train a model on a coreset and its support, and measure it.
@@ -91,7 +91,7 @@ def train(
     config : TrainConfig
     progress : callable, optional
         See `Progress`.
-    keeper : Keeper, optional
+    checkpoint : Checkpoint, optional
         Where the training's state is kept, and found again when it was interrupted.
     before : Fitted, optional
         A model whose weights the training begins with, if they fit; `config.warm_start`
@@ -128,24 +128,24 @@ def train(
     parts = Parts(core, *(core[:0] if part is None else part for part in (support, test)))
     parts = measured_by(parts, config, device)
     shape = input_shape(parts.core, config)
-    pool = gather(parts, shape, config, device)
+    data = gather(parts, shape, config, device)
     check_input(parts.test.x, shape)  # now, not when the training is done
     check_same_scale(parts.core, parts.test)
-    measure = _measure(parts.test, pool.targets, shape)
+    measure = _measure(parts.test, data.targets, shape)
     is_warm = False
     with reproducible(device, seed=config.seed, threads=config.threads):
-        model = build_model(config.model, shape, pool.targets.num_outputs)
+        model = build_model(config.model, shape, data.targets.num_outputs)
         if before is not None and (before.spec, before.features) == (config.model, config.features):
-            is_warm = adopt_weights(model, before, pool.targets, shape)
+            is_warm = adopt_weights(model, before, data.targets, shape)
         model.to(device)
-        metrics = fit(model, pool, config, measure, progress=progress, keeper=keeper)
+        metrics = fit(model, data, config, measure, progress=progress, checkpoint=checkpoint)
         metrics |= measure(model.eval())
     metrics["best"] = _best(metrics["curve"], config) if metrics["test_samples"] else None
-    metrics["num_unlabelled"] = len(core) + len(parts.support) - len(pool)
-    metrics["weight_exponent"] = pool.weight_exponent
+    metrics["num_unlabelled"] = len(core) + len(parts.support) - len(data)
+    metrics["weight_exponent"] = data.weight_exponent
     metrics["warm_start"] = before.id if before is not None and is_warm else None
     metrics |= {"device": str(device), "config": dataclasses.asdict(config)}
-    return TrainResult(model, pool.targets, shape, metrics)
+    return TrainResult(model, data.targets, shape, metrics)
 
 
 def _measure(test: LabelledSet, targets: Targets, shape: Shape) -> Measure:

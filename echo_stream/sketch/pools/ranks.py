@@ -17,10 +17,10 @@ def rank_members(
     Parameters are those of `rank_keys`; members has one for each point.
     """
     keys = rank_keys(points, count, total, farthest=farthest)
-    return in_order(members, keys, len(members))
+    return first_by_key(members, keys, len(members))
 
 
-def in_order(
+def first_by_key(
     members: Sequence[Member], keys: FloatArray, number: int
 ) -> list[tuple[float, Member]]:
     """Return (key, member) of the first members, at most number, by key and then `Member.tie`.

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from echo_stream.coreset.allocation import allocate_slots, row_weights
 from echo_stream.samples.members import Member
 from echo_stream.sketch.pools.quotas import rounds_needed
-from echo_stream.sketch.pools.ranks import in_order, rank_members
+from echo_stream.sketch.pools.ranks import first_by_key, rank_members
 
 
 def member(name: str, *latent: float) -> Member:
@@ -43,7 +43,7 @@ def test_the_first_few_are_those_of_all(places: list[int], number: int) -> None:
     everyone = sorted(
         zip(map(float, places), members, strict=True), key=lambda entry: (entry[0], entry[1].tie)
     )
-    assert in_order(members, np.array(places, float), number) == everyone[:number]
+    assert first_by_key(members, np.array(places, float), number) == everyone[:number]
 
 
 def test_a_budget_beyond_the_samples_takes_them_all() -> None:

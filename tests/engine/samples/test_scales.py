@@ -11,7 +11,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wi
 from echo_stream import EchoCoreset
 from echo_stream._common.typing import Array
 from echo_stream.errors import ScaleWarning
-from echo_stream.samples.scales import ScaleFinding, find_scales
+from echo_stream.samples.scales import ScaleDifference, find_scales
 
 RNG = np.random.default_rng(0)
 NORMAL = RNG.normal(size=(500, 8))
@@ -58,7 +58,7 @@ def test_nothing_to_tell(x: Array) -> None:
 def test_very_different_scales(x: Array, largest: int) -> None:
     """The largest is named, whether it is an amount or a count that is mostly zero."""
     found = find_scales(x)
-    assert isinstance(found, ScaleFinding)
+    assert isinstance(found, ScaleDifference)
     assert found.largest == largest
     assert found.factor > 100
 

@@ -10,9 +10,9 @@ from echo_stream.samples.validation import as_samples
 from echo_stream.training.monitoring import (
     CURVE_POINTS,
     FIRST_STEP,
-    DistanceWatch,
+    DistanceMonitor,
     Prequential,
-    Rise,
+    RiseDetector,
 )
 from tests.support.strategies import identity_generation
 
@@ -21,7 +21,7 @@ from tests.support.strategies import identity_generation
 def test_stable_errors_are_no_drift_and_better_ones_neither(seed: int) -> None:
     """Only a rise is."""
     rng = np.random.default_rng(seed)
-    rise = Rise()
+    rise = RiseDetector()
     assert not rise.update((rng.random(2_000) < 0.5).tolist())
     assert not rise.update((rng.random(2_000) < 0.1).tolist())
     assert rise.update((rng.random(2_000) < 0.5).tolist())
@@ -35,22 +35,22 @@ def test_samples_that_move_away_from_their_cells(seed: int) -> None:
         20, preset="paper", cells="codebook", latent="identity", support=0, warmup=200,
         device="cpu",
     )  # fmt: skip
-    watch = DistanceWatch()
-    assert not watch.update(engine, as_samples(rng.normal(size=(10, 2))))
+    monitor = DistanceMonitor()
+    assert not monitor.update(engine, as_samples(rng.normal(size=(10, 2))))
     engine.partial_fit(rng.normal(size=(200, 2)))
     near = [rng.normal(size=(n, 2)) for n in (1, 499, 0, 2_000)]
-    assert not any(watch.update(engine, as_samples(x)) for x in near if len(x))
-    assert watch.update(engine, as_samples(rng.normal(size=(1_000, 2)) + 9))
+    assert not any(monitor.update(engine, as_samples(x)) for x in near if len(x))
+    assert monitor.update(engine, as_samples(rng.normal(size=(1_000, 2)) + 9))
 
 
 def test_distances_of_another_generation_are_not_compared() -> None:
-    """What lay far off lies at a new centre: the watch begins again."""
+    """What lay far off lies at a new centre: the monitor begins again."""
     x = np.random.default_rng(0).random((600, 2)).astype(np.float32)
-    watch = DistanceWatch()
+    monitor = DistanceMonitor()
     for side in (8, 2):  # cells four times as wide
         engine = EchoCoreset(9, preset="paper", generation=identity_generation(2, side),
                              device="cpu").partial_fit(x)  # fmt: skip
-        assert not watch.update(engine, as_samples(x))
+        assert not monitor.update(engine, as_samples(x))
 
 
 def test_scores_over_time() -> None:

@@ -29,7 +29,7 @@ class Interrupted(Exception):
     """Stop a training, as a person would."""
 
 
-class MemoryKeeper:
+class MemoryCheckpoint:
     """Keep the state after some step, then interrupt; the next training finds it."""
 
     def __init__(self, step: int) -> None:
@@ -88,13 +88,13 @@ def test_a_training_goes_on_bit_for_bit(
         device="cpu", threads=1, **{"lr": 0.01, **changes},
     )  # fmt: skip
 
-    def run(keeper: MemoryKeeper | None = None) -> TrainResult:
-        return train(images[:20], images[20:], images, config, keeper=keeper)
+    def run(checkpoint: MemoryCheckpoint | None = None) -> TrainResult:
+        return train(images[:20], images[20:], images, config, checkpoint=checkpoint)
 
-    keeper = MemoryKeeper(step)
+    checkpoint = MemoryCheckpoint(step)
     with pytest.raises(Interrupted):
-        run(keeper)
-    resumed, undisturbed = run(keeper), run()
+        run(checkpoint)
+    resumed, undisturbed = run(checkpoint), run()
     for name, tensor in weights(undisturbed.model).items():
         assert torch.equal(weights(resumed.model)[name], tensor), name
     assert resumed.metrics == undisturbed.metrics
