@@ -1,7 +1,7 @@
 """A snapshot: the coreset of one moment, with the cells and edges that it came from."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +141,7 @@ def compare(before: Snapshot, after: Snapshot) -> dict[str, Any]:
     """
     rows_before, rows_after = _rows(before), _rows(after)
     ids = {row[0] for row in rows_before}, {row[0] for row in rows_after}
+    roles = _grouped(rows_before, 1), _grouped(rows_after, 1)
     entered, left = ids[1] - ids[0], ids[0] - ids[1]
     is_same = before.manifest["generation"] == after.manifest["generation"]
     return {
@@ -154,7 +155,7 @@ def compare(before: Snapshot, after: Snapshot) -> dict[str, Any]:
         "stayed": len(ids[0] & ids[1]),
         "by_label": _by_label(rows_before, rows_after),
         "by_role": [
-            {"role": role, **_changes(_ids(rows_before, 1, role), _ids(rows_after, 1, role))}
+            {"role": role, **_changes(roles[0].get(role, set()), roles[1].get(role, set()))}
             for role in ("core", "support")
         ],
         "by_cell": _by_cell(before, after, rows_before, rows_after) if is_same else None,
@@ -168,11 +169,6 @@ def _rows(snapshot: Snapshot) -> list[Row]:
     labels = [None] * len(rows) if rows.samples.labels is None else rows.samples.labels.tolist()
     names = [str(name) for name in rows.samples.ids.tolist()]
     return list(zip(names, rows.roles.tolist(), labels, rows.cells, strict=True))
-
-
-def _ids(rows: Iterable[Row], place: int, value: Hashable) -> set[str]:
-    """Return the ids of the rows with a value in a place."""
-    return {row[0] for row in rows if row[place] == value}
 
 
 def _changes(before: set[str], after: set[str]) -> dict[str, int]:

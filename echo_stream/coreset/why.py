@@ -58,18 +58,17 @@ class _Cells:
         """Return the rank of a member in its cell, whether it is retained or not."""
         sketch, statistics = self.sketch, self.selection.statistics
         key = int(sketch.embedder.placed([member]).keys[0])
-        position = int(np.searchsorted(statistics.keys, key))
-        is_occupied = position < len(statistics.keys) and statistics.keys[position] == key
+        position = statistics.position(key)
         place: dict[str, Any] = {
             "cell": list(sketch.cell(key)),
-            "cell_count": int(statistics.counts[position]) if is_occupied else 0,
+            "cell_count": 0 if position is None else int(statistics.counts[position]),
             "label": member.label,
             "origin": None if member.origin is None else member.origin._asdict(),
             "in_reservoir": _is_in(member, sketch.reservoir.members),
             "core": None,
             "support": None,
         }
-        if is_occupied:
+        if position is not None:
             place["core"] = self._core(position, member)
             place["support"] = self._support(position, member)
         return place

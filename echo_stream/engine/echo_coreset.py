@@ -39,7 +39,7 @@ from echo_stream.generation.generation import Generation, OnEpoch
 from echo_stream.samples.changes import Change, LateLabel
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.scales import ScaleProblem
-from echo_stream.samples.source import ArraySource, Rereadable, as_source
+from echo_stream.samples.source import Rereadable, as_source
 from echo_stream.samples.tabular import (
     NamedFeatures,
     cast_to,
@@ -228,15 +228,13 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         """
         samples = as_samples(X, y, ids)
         check_feature_names(self, X, is_first=True)
-        self.fit_samples(samples, on_epoch=on_epoch)
+        self.fit_source(samples, on_epoch=on_epoch)
         self._warn_of_scales()
         return self
 
-    def fit_samples(self, samples: Samples, *, on_epoch: OnEpoch | None = None) -> Self:
-        """Build the coreset of checked samples, as `fit` does."""
-        return self.fit_source(ArraySource(samples), on_epoch=on_epoch)
-
-    def fit_source(self, source: Rereadable | Array, *, on_epoch: OnEpoch | None = None) -> Self:
+    def fit_source(
+        self, source: Rereadable | Samples | Array, *, on_epoch: OnEpoch | None = None
+    ) -> Self:
         """Build the coreset of a source in bounded memory, as `fit` does.
 
         The source is read three times: for the training, for one pass as a stream, and for the

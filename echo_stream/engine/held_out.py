@@ -1,6 +1,7 @@
 """Hold out samples of a stream to test models on; they are never in the coreset."""
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -141,12 +142,11 @@ class HeldOut:
 
     def copy(self) -> "HeldOut":
         """Return an independent copy that shares the samples, which never change."""
-        copy = object.__new__(HeldOut)
-        copy.num_taken, copy._share, copy._seed = self.num_taken, self._share, self._seed
-        copy._replaces, copy._pool = self._replaces, self._pool.copy()
-        copy._forgotten, copy._label_log = Forgotten(), self._label_log.copy()
-        copy._forgotten.merge(self._forgotten)
-        return copy
+        copied = copy(self)
+        copied._pool, copied._label_log = self._pool.copy(), self._label_log.copy()
+        copied._forgotten = Forgotten()
+        copied._forgotten.merge(self._forgotten)
+        return copied
 
     def samples(self) -> Samples | None:
         """Return what is retained, in order of hash; None where nothing is."""

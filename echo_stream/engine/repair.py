@@ -127,19 +127,12 @@ class _Recount:
         mine, theirs = self._table.statistics(), sketch.table.statistics()
         differences: list[tuple[Cell, int, int]] = []
         for key in np.union1d(mine.keys, theirs.keys).tolist():
-            here, there = _find(mine, key), _find(theirs, key)
+            here, there = mine.position(key), theirs.position(key)
             if not _is_same(sketch, mine, here, theirs, there):
                 counted = 0 if there is None else int(theirs.counts[there])
                 found = 0 if here is None else int(mine.counts[here])
                 differences.append((sketch.cell(key), counted, found))
         return differences
-
-
-def _find(statistics: CellStatistics, key: int) -> int | None:
-    """Return the position of a cell, None where it is not occupied."""
-    position = int(np.searchsorted(statistics.keys, key))
-    is_there = position < len(statistics.keys) and statistics.keys[position] == key
-    return position if is_there else None
 
 
 def _is_same(

@@ -53,6 +53,12 @@ class CellStatistics:
         """Latent centroids c_j, of shape (M, d), float64."""
         return self.latent_sums / self.counts[:, None]
 
+    def position(self, key: int) -> int | None:
+        """Return the position of a cell; None where it is not occupied. O(log M)."""
+        position = int(np.searchsorted(self.keys, key))
+        is_occupied = position < len(self.keys) and self.keys[position] == key
+        return position if is_occupied else None
+
 
 class CellTable:
     """Counts and exact sums per cell, on one device.

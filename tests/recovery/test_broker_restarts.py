@@ -66,7 +66,7 @@ def test_broker_that_is_stopped_and_killed_under_load(
 ) -> None:
     """All wait and go on by themselves; nothing is lost, counted twice or sent twice."""
     broker, samples, rng = restartable_broker, clustered(N), np.random.default_rng(0)
-    batch = EchoCoreset.from_config(CONFIG).fit_samples(samples)
+    batch = EchoCoreset.from_config(CONFIG).fit_source(samples)
     generation = write_generation(batch.generation_, tmp_path / "trained")
     topic = make_topic(partitions=PARTITIONS)
     stage = Stage(topic, tmp_path / "group", broker, nursery)

@@ -72,7 +72,7 @@ def test_deadly_messages_are_passed(
     """Each becomes a dead letter, and all others are counted once, alone and in a group."""
     points = clustered(N)
     samples = as_samples(points.x, ids=points.ids)
-    batch = EchoCoreset.from_config(CONFIG).fit_samples(samples)
+    batch = EchoCoreset.from_config(CONFIG).fit_source(samples)
     generation = write_generation(batch.generation_, tmp_path / "trained")
     topic, state = make_topic(partitions=PARTITIONS), tmp_path / "state"
     send_all(broker, topic, samples)

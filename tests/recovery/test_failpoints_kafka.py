@@ -145,7 +145,7 @@ def test_deaths_over_four_partitions(
 ) -> None:
     """Dead letters in a topic: the same sums, certificates, and coreset after repair."""
     samples = clustered(N)
-    batch = EchoCoreset.from_config(CONFIG).fit_samples(samples)
+    batch = EchoCoreset.from_config(CONFIG).fit_source(samples)
     generation = write_generation(batch.generation_, tmp_path / "trained")
     stream, dead_letters = Stream(broker, make_topic, PARTITIONS, tmp_path), make_topic()
 

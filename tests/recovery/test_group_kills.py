@@ -101,7 +101,7 @@ def test_members_that_join_leave_and_die_count_as_one_undisturbed_run(
 ) -> None:
     """SIGKILLs at random positions of a stream that goes on: nothing lost, nothing twice."""
     seed, samples = int(os.environ.get("ECHO_STREAM_SEED", "0")), clustered(N)
-    batch = EchoCoreset.from_config(CONFIG).fit_samples(samples)
+    batch = EchoCoreset.from_config(CONFIG).fit_source(samples)
     generation = ("--generation", write_generation(batch.generation_, tmp_path / "trained"))
     topic = make_topic(partitions=PARTITIONS)
     stage = Stage(topic, tmp_path / "state", broker, nursery, SESSION_MS)

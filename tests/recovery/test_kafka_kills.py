@@ -94,7 +94,7 @@ def samples() -> Samples:
 @pytest.fixture(scope="module")
 def batch(samples: Samples) -> EchoCoreset:
     """Return an engine that has counted all of them at once."""
-    return EchoCoreset.from_config(CONFIG).fit_samples(samples)
+    return EchoCoreset.from_config(CONFIG).fit_source(samples)
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_soak(
     topic, state = make_topic(partitions=4), tmp_path / "state"
     stream = ClusterStream(dim=dim, seed=0)
     first = next(samples_of(stream, MANY, MANY))
-    generation = EchoCoreset.from_config(CONFIG).fit_samples(first).generation_
+    generation = EchoCoreset.from_config(CONFIG).fit_source(first).generation_
     trained = write_generation(generation, tmp_path)
     words = ["run", *on(broker, topic), *OPTIONS, "--state", state, "--generation", trained]
     readings = Readings()

@@ -24,7 +24,7 @@ def partitions() -> dict[str, Samples]:
 @pytest.fixture(scope="module")
 def whole(partitions: dict[str, Samples]) -> EchoCoreset:
     """Return an engine that has counted everything, alone."""
-    trained = EchoCoreset.from_config(CONFIG).fit_samples(partitions[NAMES[0]]).generation_
+    trained = EchoCoreset.from_config(CONFIG).fit_source(partitions[NAMES[0]]).generation_
     engine = EchoCoreset.from_config(CONFIG, generation=trained)
     for samples in partitions.values():
         engine.update(samples)

@@ -47,7 +47,7 @@ def test_a_member_without_partitions_takes_the_snapshot_that_it_is_asked_for(
 ) -> None:
     """Of what the others have counted."""
     stage = Stage(make_topic(partitions=1), tmp_path / "state", broker, nursery)
-    batch = EchoCoreset.from_config(CONFIG).fit_samples(samples)
+    batch = EchoCoreset.from_config(CONFIG).fit_source(samples)
     generation = write_generation(batch.generation_, tmp_path / "trained")
     options = (*EACH_SECOND, "--generation", generation, "--snapshot-every", "never")
     send(stage, samples[:3_000])
@@ -110,7 +110,7 @@ def test_a_disk_that_is_full_for_a_while(
 ) -> None:
     """Members wait, and go on with all samples and all dead letters when there is space."""
     topic = make_topic(partitions=PARTITIONS)
-    batch = EchoCoreset.from_config(CONFIG).fit_samples(samples)
+    batch = EchoCoreset.from_config(CONFIG).fit_source(samples)
     generation = write_generation(batch.generation_, tmp_path / "trained")
     poison = [b"%d" % number + bytes(10_000) for number in range(10 * PARTITIONS)]
     for number, value in enumerate(poison):
@@ -140,7 +140,7 @@ def test_a_member_that_takes_over_on_a_full_disk(
     samples: Samples, broker: Broker, nursery: Nursery, make_topic: MakeTopic, tmp_path: Path
 ) -> None:
     """Not even a claim fits: it waits with that and with a snapshot, and goes on with both."""
-    batch = EchoCoreset.from_config(CONFIG).fit_samples(samples)
+    batch = EchoCoreset.from_config(CONFIG).fit_source(samples)
     generation = write_generation(batch.generation_, tmp_path / "trained")
     options = (*EACH_SECOND, "--generation", generation, "--snapshot-every", "never")
     with small_disk(tmp_path / "disk", "8m"), ExitStack() as stack:

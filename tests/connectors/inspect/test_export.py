@@ -89,7 +89,7 @@ def test_export_of_an_export(tmp_path: Path) -> None:
     """A coreset of a coreset needs no conversion."""
     path = export_npz(make_snapshot(y=np.arange(N)), tmp_path / "coreset.npz")
     engine = EchoCoreset(5, generation=identity_generation(2, 3), device="cpu")
-    again = engine.fit_samples(read_file(path)).snapshot()
+    again = engine.fit_source(read_file(path)).snapshot()
     assert len(read_file(export_npz(again, tmp_path / "again.npz"))) == len(again.rows)
 
 

@@ -95,7 +95,7 @@ def streams(draw: st.DrawFn) -> Samples:
 def snapshot_of(samples: Samples, **settings: Any) -> Snapshot:
     """Return the snapshot of samples, by an encoder that is not trained."""
     settings = {"preset": "paper", **settings}
-    return EchoCoreset(epochs=0, device="cpu", **settings).fit_samples(samples).snapshot()
+    return EchoCoreset(epochs=0, device="cpu", **settings).fit_source(samples).snapshot()
 
 
 def stored(snapshot: Snapshot) -> Snapshot:

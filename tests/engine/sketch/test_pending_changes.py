@@ -43,7 +43,7 @@ def parts() -> list[Samples]:
 @pytest.fixture(scope="module")
 def generation(parts: list[Samples]) -> Generation:
     """Return a trained generation."""
-    return EchoCoreset.from_config(CONFIG).fit_samples(Samples.concatenate(parts)).generation_
+    return EchoCoreset.from_config(CONFIG).fit_source(Samples.concatenate(parts)).generation_
 
 
 def counted(

@@ -72,7 +72,7 @@ def partitions() -> dict[str, Samples]:
 def trained() -> Generation:
     """Return the group's generation."""
     samples = Samples.concatenate(list(partitions().values()))
-    return EchoCoreset.from_config(CONFIG).fit_samples(samples).generation_
+    return EchoCoreset.from_config(CONFIG).fit_source(samples).generation_
 
 
 class Partitions(ArraySource):
