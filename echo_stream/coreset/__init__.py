@@ -1,1 +1,1 @@
-"""The coreset: which samples a sketch's choice takes, and the snapshot that holds them."""
+"""The coreset: select samples of a sketch, and the snapshot that has them."""

@@ -17,7 +17,7 @@ Best: TypeAlias = Callable[[int, int], list[SelectedRow]]
 
 
 class Choice(NamedTuple):
-    """What has been chosen.
+    """The selected rows of a coreset, and how slots were filled.
 
     Attributes
     ----------

@@ -26,7 +26,7 @@ class SnapshotDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     y : tensor of shape (n,), int64
         Position of the label in `classes`; -1 where it is unknown.
     weights : tensor of shape (n,), float64
-        Samples that each row stands for.
+        Samples that each row represents.
     classes : tuple
         The distinct labels, sorted.
     """

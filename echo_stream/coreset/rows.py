@@ -28,7 +28,7 @@ class CoresetRows:
         Index of each row's cell.
     degrees, cell_counts : ndarray of shape (n,), int64
     weights : ndarray of shape (n,), float64
-        Samples that a row stands for; they sum to N.
+        Samples that a row represents; they sum to N.
     certified : ndarray of shape (n,), object
         True or False; None where no certificate was sought.
     latents : ndarray of shape (n, d), float64

@@ -117,7 +117,7 @@ class Snapshot:
         DataLoader
             x of shape (b, ...), float32, uint8 divided by 255; y of shape (b,), int64, the
             position in `as_dataset().classes`; weight of shape (b,), float32, the samples
-            that a row stands for.
+            that a row represents.
         """
         from echo_stream.coreset.dataset import weighted_batches  # noqa: PLC0415 - torch is slow to import
 

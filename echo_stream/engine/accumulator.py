@@ -201,7 +201,7 @@ class Accumulator:
         self._count(waiting[len(first) :])
 
     def regenerate(self, source: Rereadable | None, on_epoch: OnEpoch | None = None) -> None:
-        """Train a new generation and go on with it; see `EchoCoreset.regenerate`."""
+        """Train a new generation and continue with it; see `EchoCoreset.regenerate`."""
         sketch = self.trained_sketch()
         if source is not None:
             self.refuse_rereading()
@@ -283,7 +283,7 @@ class Accumulator:
 
     @property
     def _store(self) -> Warmup | Sketch:
-        """Where samples are now: the warm-up, or the sketch once there is one."""
+        """The warm-up, or the sketch once there is one."""
         return self.warmup if self.sketch is None else self.sketch
 
     def _count(self, samples: Samples) -> None:

@@ -23,11 +23,11 @@ from echo_stream.sketch.sketch import Sketch
 
 FAR_SHARE = 0.1  # of the training samples are far, by definition
 LIMIT = 0.2  # twice as many; regeneration in benchmarks prints what that misses
-STANDARD_ERRORS = 5.0  # by which the share must exceed what is usual, whatever the limit
+STANDARD_ERRORS = 5.0  # by which the share must exceed the usual one, at least
 
 
 class Drift(NamedTuple):
-    """What a check has found.
+    """The result of a check.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Drift(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DriftDetector:
-    """What the samples since the last check are compared with.
+    """Detect drift by the share of samples that are far from the centre of their cell.
 
     Attributes
     ----------
@@ -141,7 +141,7 @@ class DriftDetector:
 
 
 def regenerated_on_drift(sketch: Sketch, detector: DriftDetector) -> tuple[Sketch, DriftDetector]:
-    """Check for drift, and return the sketch and the detector to go on with."""
+    """Check for drift, and return the sketch and the detector to continue with."""
     if not detector.drift(sketch).is_drift:
         return sketch, detector.after_check(sketch)
     new = regenerated(sketch)

@@ -1,1 +1,1 @@
-"""How samples are embedded, and which cell each is in: fixed for a generation."""
+"""Generations: how samples are embedded and assigned to cells, trained once."""

@@ -16,7 +16,7 @@ MAX_CELLS = 65_536  # more cells than this would not be bounded memory in any us
 
 
 class Located(NamedTuple):
-    """Where points lie.
+    """The cells of points.
 
     Attributes
     ----------

@@ -19,17 +19,17 @@ def greedy_seeds(
 ) -> FloatArray:
     """Return points of which each leaves the least squared distance to those chosen so far.
 
-    That is what k-means goes on to lower. It is the greedy maximum of a facility-location
-    function: of what as many of the points that are looked at, the first among them, could
-    take off the sum of squares, these take at least 1 - 1/e.
+    k-means then lowers the same sum. This is the greedy maximum of a facility-location function:
+    the reduction of the sum of squares is at least 1 - 1/e of the largest that as many of the
+    candidates, the first among them, could reach.
 
     Parameters
     ----------
     points : ndarray of shape (n, d), float64
     number : int
-        Points to choose; no more than the distinct ones, and 4,096, are there.
+        Points to choose, at most the number of distinct ones, and 4,096.
     seed : int
-        Chooses which 4,096 distinct points are looked at, where there are more.
+        Chooses 4,096 distinct points as candidates, where there are more.
     times : ndarray of shape (n,), int64, optional
         How often each point counts; once where it is not given.
 
@@ -40,9 +40,9 @@ def greedy_seeds(
 
     Notes
     -----
-    O(c^2 d) time and 4 c^2 bytes for c = min(n, 4,096), and O(c) a look at a candidate. Lazy:
-    what a point would gain only falls, so that most are not looked at again. By distances that
-    are not squared, far groups of few points get no seed, and k-means ends worse than from
+    O(c^2 d) time and 4 c^2 bytes for c = min(n, 4,096), and O(c) for each evaluation of a
+    candidate. Lazy: the gain of a point only falls, so most are not evaluated again. By distances
+    that are not squared, far groups of few points get no seed, and k-means ends worse than from
     k-means++ where there are many. Source: Nemhauser, Wolsey & Fisher (1978); lazily, Minoux
     (1978).
 

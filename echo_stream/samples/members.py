@@ -212,7 +212,7 @@ def samples_from(members: Sequence[Member], schema: SampleSchema) -> Samples:
 
 
 def _sent_labels(members: Sequence[Member]) -> Array | None:
-    """Return the labels that arrived, None where they are those of now."""
+    """Return the labels that arrived, None where they are the current ones."""
     if not any(member.is_relabelled for member in members):
         return None
     return as_objects([member.sent_label for member in members])

@@ -186,7 +186,7 @@ def _join(columns: Sequence[Array]) -> Array:
 
 
 def _join_sent(parts: Sequence[Samples]) -> Array | None:
-    """Concatenate the labels that arrived, where any of them are not the labels of now."""
+    """Concatenate the labels that arrived, where any of them are not the current labels."""
     if all(part.sent_labels is None for part in parts):
         return None
     columns = [part.labels if part.sent_labels is None else part.sent_labels for part in parts]

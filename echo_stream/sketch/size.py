@@ -48,7 +48,7 @@ def size_bytes(sketch: Sketch, members: Sequence[Member]) -> int:
 
 
 def memory_bound(sketch: Sketch) -> int:
-    """Return the most bytes that can be in use, whatever arrives.
+    """Return an upper bound on the bytes in use.
 
     So many bytes hold the objects of the state, and so many its files. On top come the hashes
     of ids that will be forgotten, `forgotten.ENTRY_BYTES` and more for each.

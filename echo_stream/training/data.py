@@ -19,7 +19,7 @@ from echo_stream.training.weights import relative_weights, weight_exponent
 
 
 class Parts(NamedTuple):
-    """What a training is given; empty sets where there is none."""
+    """The data of a training; sets can be empty."""
 
     core: LabelledSet
     support: LabelledSet
@@ -67,7 +67,7 @@ class TrainingRows:
 
 
 def measured_by(parts: Parts, config: TrainConfig, device: torch.device) -> Parts:
-    """Return the samples as the vectors that the features make; as they are without any."""
+    """Return the features of the samples; the samples themselves without features."""
     if config.features is None or len(parts.core) == 0:
         return parts
     features = Features.fit(config.features, parts.core.x, device)

@@ -91,11 +91,11 @@ class Fitted:
 
 
 def adopt_weights(model: nn.Module, before: Fitted, targets: Targets, shape: Shape) -> bool:
-    """Give a new model the weights of one before it, in place; tell whether they fit.
+    """Copy the weights of an earlier model into a new one, in place; tell whether they fit.
 
     Of what belongs to the outputs, rows go to the class that they were of; rows of new
-    classes stay as they are. A model of another kind, task, shape or features fits not, and
-    changes nothing.
+    classes stay as they are. A model of another kind, task, shape or features does not fit, and
+    nothing is changed.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ class LabelledSet:
     ids : ndarray of shape (n,), any dtype
         Compared as text. Rows of one id carry one label between them.
     weights : ndarray of shape (n,), floating point, or None
-        Samples that each row stands for.
+        Samples that each row represents.
     means : ndarray of shape (n, D), floating point, or None
         Of all samples in a row's cell, as a model sees samples: flat, and uint8 divided by
         255. Needed to move support beyond its samples or towards the mean, by gamma.

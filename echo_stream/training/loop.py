@@ -40,7 +40,7 @@ def fit(
     progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> dict[str, Any]:
-    """Train a model in place, from where the checkpoint has it, and return what it took.
+    """Train a model in place, from the checkpoint if there is one, and return how it went.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def _objective(
 
 
 def _outputs(model: nn.Module, x: Tensor, config: TrainConfig) -> Tensor:
-    """Return the model's outputs in float32, whatever it is computed in."""
+    """Return the model's outputs in float32."""
     try:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=config.mixed_precision):
             outputs: Tensor = model(x)

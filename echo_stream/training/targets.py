@@ -17,7 +17,7 @@ from echo_stream.training.losses import TaskLoss, classification_loss, regressio
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """How labels and a model's outputs belong together.
+    """The mapping between labels and a model's outputs.
 
     Attributes
     ----------

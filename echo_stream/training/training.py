@@ -29,7 +29,7 @@ from echo_stream.training.state import Checkpoint
 from echo_stream.training.targets import Targets
 
 SCORES = {"classification": ("accuracy", max), "regression": ("rmse", min)}
-"""What a model is judged by, and which of two values is the better one, by task."""
+"""The score of a model, and which of two values is better, by task."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +54,7 @@ class TrainResult:
         `num_unlabelled` rows of core and support, left out; `steps` taken; `epochs` begun;
         `loss` of the last step, None when not finite; `curve`, points of steps, epochs, mean
         loss since the point before and the test's score; `structure_used`; `diverged`;
-        `weight_exponent`, the power of what rows stand for that they have weighed;
+        `weight_exponent`, the power of the coreset's weights that rows had;
         `warm_start`, the id of the model that it began with; `device`; `config`. It can be
         written as JSON.
     """

@@ -23,7 +23,7 @@ def has_proportions(config: Mapping[str, Any]) -> bool:
     Parameters
     ----------
     config : mapping
-        Of the engine, as manifests have it, of whatever version.
+        Of the engine, as in manifests.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def has_proportions(config: Mapping[str, Any]) -> bool:
 def weight_exponent(
     wanted: SampleWeights, rows: int, num_classes: int, *, has_proportions: bool = True
 ) -> float:
-    """Return p, where a row that stands for m samples weighs m to the power of p.
+    """Return p, where a row that represents m samples weighs m to the power of p.
 
     Under `auto` it is r / (r + 10), of r rows a class: weights give back the proportions of
     the stream, and the more unequal they are the fewer rows decide; with few rows a class the
@@ -63,7 +63,7 @@ def weight_exponent(
 
 
 def relative_weights(counts: Array, exponent: float) -> FloatArray:
-    """Return what rows weigh in a loss, the mean 1, of how many samples each stands for.
+    """Return the weights of rows in a loss, with mean 1, from the samples that each represents.
 
     Parameters
     ----------

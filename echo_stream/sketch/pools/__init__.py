@@ -1,1 +1,1 @@
-"""Which samples of each cell are retained: bounded pools, and what is proven of them."""
+"""Bounded pools of the retained samples of each cell, with certificates."""

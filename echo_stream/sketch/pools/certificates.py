@@ -1,6 +1,6 @@
 """Certificates that a retained sample is the batch choice: bounds on all dropped samples.
 
-Within an epoch of a cell, distances are taken to a fixed reference r, and whatever
+Within an epoch of a cell, distances are taken to a fixed reference r, and every sample that
 the pool drops is no nearer to r than the last member it keeps, at distance b. By the
 triangle inequality everything dropped is at least b - |c - r| from the centre c of
 now. A kept sample that is strictly nearer than that, for every epoch so far, is
@@ -75,7 +75,7 @@ def rank_key_from_json(stored: Sequence[Any]) -> RankKey:
 def collapsed(drops: Sequence[Drop], centre: Array, *, farthest: bool) -> list[Drop]:
     """Return at most `MAX_CLOSED` drops: while there are more, the two oldest become one.
 
-    Both bounds are carried over to the centre of now by the triangle inequality, so that
+    Both bounds are carried over to the current centre by the triangle inequality, so that
     nothing is lost there, and later no more than the centre will have moved: carried to
     the newer reference, which is noisier the older it is, they would lose that noise too.
     Those that follow each other at one reference become one first, which loses nothing.
@@ -119,7 +119,7 @@ def is_certified(
     Parameters
     ----------
     distance : float
-        Of the sample to the centre of now.
+        Of the sample to the current centre.
     rank_key : RankKey
     drops : sequence of Drop
     centre : ndarray of shape (k,), float64

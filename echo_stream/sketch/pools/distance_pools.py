@@ -1,7 +1,7 @@
 """One pool per cell, ordered by distance to the cell's centre, with proof of what it drops.
 
 Within an *epoch* of a cell the reference that distances are taken to is fixed; when
-the cell has grown enough, the reference moves to the centre of then and the pool
+the cell has grown enough, the reference moves to the current centre and the pool
 is ordered again.
 """
 

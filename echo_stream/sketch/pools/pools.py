@@ -46,7 +46,7 @@ class Block:
     samples : Samples
         The n payloads with ids, labels and origins.
     keeps_inputs : bool
-        Whether members keep their inputs, since features are dear to make again.
+        Whether members keep their inputs, since features are expensive to compute again.
     made : dict of int to Member
         Rows that have been copied out of the batch, each once, shared by all pools.
     """
@@ -139,7 +139,7 @@ class Pools:
         return {name: size for name, size in sizes.items() if name in sides}
 
     def most_members(self, max_cells: int) -> int:
-        """Return the most samples that pools of so many cells can hold, whatever arrives.
+        """Return an upper bound on the samples in the pools of so many cells.
 
         Whatever R is, or will be: where R slots are allocated to each cell that has so many,
         sum_j min(m_j, R - 1) is less than the budget. So pools of 2 R + slack hold no more than
@@ -202,8 +202,8 @@ class Pools:
         """Merge with other's pools; slots gives the slot here of each of its cells.
 
         table already holds the counts of both. Of a cell's two epochs the one that began
-        with more samples goes on; of two with as many, the one that comes later in an order
-        made of all that they say, so that it is the same one whichever side is merged.
+        with more samples continues; of two with as many, the one that is later in an order of
+        all their fields, so that it is the same one whichever side is merged.
         """
         self.extend(table)
         self.quotas.take(other.quotas)

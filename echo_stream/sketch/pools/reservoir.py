@@ -46,8 +46,8 @@ class Reservoir:
         Fixes which.
     limit : tuple, optional
         Place beyond which samples have been dropped, by a smaller reservoir that this one
-        goes on from or before samples were forgotten. What lies there is refused forever:
-        samples of before and after would otherwise not be equally likely.
+        continues or before samples were forgotten. Samples beyond it are always refused:
+        otherwise earlier and later samples would not be equally likely.
 
     Notes
     -----
