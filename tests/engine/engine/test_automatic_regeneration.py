@@ -205,3 +205,14 @@ def test_the_runtime_keeps_every_generation_that_it_checkpoints(
     folders = {folder.name for folder in (tmp_path / "generations").iterdir()}
     assert generations <= folders
     assert read_generation(tmp_path / "generations" / engine.generation_.id).id in generations
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_other_streams_have_no_detector(clusters: Array, given: bool) -> None:
+    """One with the generation of another engine, or that may not train again by itself."""
+    batch = EchoCoreset(**SETTINGS).fit(clusters)
+    settings: dict[str, Any] = {"generation": batch.generation_} if given else {}
+    stream = automatic(clusters, N, **settings, auto_regenerate=given)
+    assert [detector_of(engine) for engine in (batch, stream)] == [None, None]
+    assert "drift_detector" not in stream.to_state()[1]
+    assert "drift_detector" in automatic(clusters, N).to_state()[1]

@@ -101,7 +101,7 @@ def test_code_is_never_taken_from_a_state(x: Array) -> None:
     engine = EchoCoreset(10, features=spec, warmup=500)
     for count in (100, 900):
         engine.partial_fit(x[:count])
-        with pytest.raises(ConfigError, match=f"by features '{spec}'; give them as features"):
+        with pytest.raises(ConfigError, match=f"with features '{spec}'; give them as features"):
             EchoCoreset.from_state(engine.to_state())
         assert EchoCoreset.from_state(engine.to_state(), features=halves).n_seen_ == engine.n_seen_
     with pytest.raises(ConfigError, match="the given features are not"):

@@ -37,7 +37,7 @@ def broken(_: Array) -> Array:
 
 
 def starved(x: Array) -> Array:
-    """Fail for want of memory as soon as there is poison."""
+    """Fail for want of memory as soon as a sample fails."""
     if (x[:, 0] == RAISES).any():
         raise MemoryError
     return x
@@ -83,7 +83,7 @@ def snapshot(state: Path) -> tuple[Any, ...]:
 @pytest.mark.slow
 @pytest.mark.parametrize("row", [0, 10, 24, 25, 26, 40, N - 1])
 @pytest.mark.parametrize("kind", [RAISES, INFINITE])
-def test_poison_at_any_place(tmp_path: Path, row: int, kind: float) -> None:
+def test_failing_samples_at_any_place(tmp_path: Path, row: int, kind: float) -> None:
     """In the warm-up, at its end and after it; all else is counted as if it had not been there."""
     samples = samples_with({row: kind})
     (dead_letter,) = run(tmp_path / "whole", samples)
@@ -104,23 +104,23 @@ def test_poison_at_any_place(tmp_path: Path, row: int, kind: float) -> None:
     st.tuples(st.integers(1, 64), st.integers(1, 64)),
 )
 def test_batch_sizes_do_not_matter(
-    tmp_path_factory: pytest.TempPathFactory, poison: dict[int, float], caps: tuple[int, int]
+    tmp_path_factory: pytest.TempPathFactory, failing: dict[int, float], caps: tuple[int, int]
 ) -> None:
     """The same dead letters in the same order, and the same coreset."""
     found = []
     for cap in caps:
-        state = tmp_path_factory.mktemp("poison") / "state"
-        dead_letters = run(state, samples_with(poison), cap=cap, max_bad_share=1)
-        assert [int(dead_letter.key or b"") for dead_letter in dead_letters] == sorted(poison)
+        state = tmp_path_factory.mktemp("failing") / "state"
+        dead_letters = run(state, samples_with(failing), cap=cap, max_bad_share=1)
+        assert [int(dead_letter.key or b"") for dead_letter in dead_letters] == sorted(failing)
         found.append(snapshot(state))
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("poison", [(), (0,), (1_023, 1_024), (5, 6, 2_999), range(1_000, 1_100)])
-def test_offenders_are_found_in_any_block(poison: Sequence[int]) -> None:
+@pytest.mark.parametrize("failing", [(), (0,), (1_023, 1_024), (5, 6, 2_999), range(1_000, 1_100)])
+def test_offenders_are_found_in_any_block(failing: Sequence[int]) -> None:
     """By halving blocks; good ones are called a few times at most."""
     x = np.zeros((3_000, 2))
-    x[list(poison), 0] = RAISES
+    x[list(failing), 0] = RAISES
     calls = []
 
     def counted(block: Array) -> Array:
@@ -128,9 +128,9 @@ def test_offenders_are_found_in_any_block(poison: Sequence[int]) -> None:
         return picky(block)
 
     found = failures(counted, x, CPU)
-    assert [failure.row for failure in found] == list(poison)
+    assert [failure.row for failure in found] == list(failing)
     assert all(isinstance(failure.error, FeatureError) for failure in found)
-    assert len(calls) <= 3 + 2 * 10 * len(poison)
+    assert len(calls) <= 3 + 2 * 10 * len(failing)
     assert max(calls) <= BLOCK_ROWS
 
 
@@ -171,7 +171,7 @@ def test_features_that_fail_on_everything_stop_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("row", [3, 40])
-def test_want_of_memory_is_no_poison(tmp_path: Path, row: int) -> None:
+def test_want_of_memory_is_not_a_failing_sample(tmp_path: Path, row: int) -> None:
     """The run ends where it is, and no sample is blamed; the next one reads it again."""
     samples = samples_with({row: RAISES})
     with pytest.raises(InfrastructureError, match=r"MemoryError.*nothing has been skipped"):
@@ -187,7 +187,7 @@ def test_want_of_memory_is_no_poison(tmp_path: Path, row: int) -> None:
         ConnectionError("model server"),
     ],
 )
-def test_errors_of_devices_are_no_poison(error: Exception) -> None:
+def test_errors_of_devices_are_not_failing_samples(error: Exception) -> None:
     """By their class, or by their words where torch has no class for them."""
 
     def failing(_: Array) -> Array:

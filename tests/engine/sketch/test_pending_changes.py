@@ -1,4 +1,4 @@
-"""Late labels and wishes to forget that stand in another engine's part of a stream."""
+"""Late labels and requests to forget that are in another engine's part of a stream."""
 
 from collections.abc import Sequence
 from itertools import permutations
