@@ -15,8 +15,8 @@ from echo_stream.samples.validation import SampleSchema, as_samples
 BATCH_SAMPLES = 4_096  # asked of a source at a time when it is read again
 
 RejectReason: TypeAlias = Literal["decode", "schema", "nonfinite", "feature", "batch"]
-"""Why a message is invalid: it cannot be decoded, has a wrong shape or dtype, not finite, features fail,
-or it is in a batch that cannot be unpacked."""
+"""Why a message is invalid: it cannot be decoded, has a wrong shape or dtype, is not finite,
+features fail, or it is in a batch that cannot be unpacked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ from tests.support.adversarial import (
 )
 from tests.support.strategies import falling_quota, identity_generation
 
+pytestmark = pytest.mark.usefixtures("small_blocks")
+
 
 @pytest.mark.slow
 @settings(max_examples=EXAMPLES)
