@@ -139,8 +139,8 @@ def test_target_in_the_way(tmp_path: Path) -> None:
     snapshot = snapshot_of(pixels(4, 5))
     with pytest.raises(ConfigError, match="mine already exists"):
         export_snapshot(snapshot, tmp_path / "mine")
-    with pytest.raises(ConfigError, match="there is not a folder"):
+    with pytest.raises(ConfigError, match="there is no folder"):
         export_snapshot(snapshot, tmp_path / "nothing" / "images")
-    with pytest.raises(ConfigError, match=r"no \.npz or \.parquet file"):
+    with pytest.raises(ConfigError, match=r"not a \.npz or \.parquet file"):
         export_snapshot(snapshot, tmp_path / "images.zip")
     assert list((tmp_path / "mine").iterdir()) == []
