@@ -146,7 +146,7 @@ def test_target_in_no_folder(state: Path, tmp_path: Path) -> None:
     """A folder that is not there is told, not made."""
     target = tmp_path / "folder" / "coreset.npz"
     line = refusal("snapshots", "export", target, "--state", state, exit_code=2)
-    assert "there is not a folder" in line
+    assert "there is no folder" in line
     assert not target.parent.exists()
 
 
@@ -172,7 +172,7 @@ def test_target_below_a_file(state: Path, tmp_path: Path, command: str) -> None:
     (tmp_path / "file").write_text("in the way")
     target = tmp_path / "file" / ("x.npz" if command == "export" else "x.png")
     line = refusal("snapshots", command, target, "--state", state, exit_code=2)
-    assert "there is not a folder" in line
+    assert "there is no folder" in line
 
 
 def test_name_that_is_too_long(state: Path, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_codec_sees_the_whole_message_whatever_it_says() -> None:
         ([[1.0]], "decode", "returned list"),
         ([Sample("text")], "decode", "dtype <U4"),
         ([Sample(1.0)], "schema", "at least two axes"),
-        ([Sample([[1.0], [1.0, 2.0]])], "schema", "no array"),
+        ([Sample([[1.0], [1.0, 2.0]])], "schema", "not an array"),
         ([Sample([1.0]), Sample([1.0, 2.0])], "schema", "shape (1,) and dtype float64 and of"),
         ([Sample([1.0]), Sample([1])], "schema", "a message holds one kind"),
         ([Sample([1.0]), Sample([float("nan")])], "nonfinite", "in row 1"),
