@@ -102,7 +102,8 @@ def _names_in(archive: zipfile.ZipFile) -> list[str]:
     """Return the names of the arrays, of which x has to be one."""
     names = [name.removesuffix(".npy") for name in archive.namelist()]
     if "x" not in names:
-        msg = f"no array x in it; it has {', '.join(names) or 'none'}"
+        shown = (name.encode("unicode_escape").decode() for name in names)  # in one line
+        msg = f"no array x in it; it has {', '.join(shown) or 'none'}"
         raise DataError(msg)
     return names
 

@@ -42,7 +42,7 @@ class TopicSource(ABC):
 
     A thread polls, and messages wait in a bounded queue until they are asked for. Memory
     holds the queue, one poll more, and what the client has fetched ahead: at most
-    `kafka_config.FETCH_MAX_BYTES` from each broker, or one larger message.
+    `config.FETCH_MAX_BYTES` from each broker, or one larger message.
 
     Parameters
     ----------

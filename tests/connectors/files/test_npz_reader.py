@@ -91,6 +91,13 @@ def test_without_x_names_what_it_has(tmp_path: Path) -> None:
         read_file(write_npz(tmp_path, images=X, labels=np.arange(4)))
 
 
+def test_names_of_several_lines_are_told_in_one(tmp_path: Path) -> None:
+    """A name in a damaged archive can hold anything."""
+    np.savez(tmp_path / "data.npz", **{"image\ns": X})
+    with pytest.raises(DataError, match=r"no array x in it; it has image\\ns"):
+        read_file(tmp_path / "data.npz")
+
+
 def test_empty_archive(tmp_path: Path) -> None:
     """An archive without arrays is an archive without x."""
     path = tmp_path / "data.npz"
