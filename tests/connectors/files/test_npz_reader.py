@@ -93,7 +93,8 @@ def test_without_x_names_what_it_has(tmp_path: Path) -> None:
 
 def test_names_of_several_lines_are_told_in_one(tmp_path: Path) -> None:
     """A name in a damaged archive can hold anything."""
-    np.savez(tmp_path / "data.npz", **{"image\ns": X})
+    arrays: dict[str, Any] = {"image\ns": X}
+    np.savez(tmp_path / "data.npz", **arrays)
     with pytest.raises(DataError, match=r"no array x in it; it has image\\ns"):
         read_file(tmp_path / "data.npz")
 
