@@ -17,7 +17,7 @@ from benchmarks.report.records import Record
 
 OWN = frozenset({"echo", "echo-paper", "echo-quotas"})  # selectors, whatever their options
 STUCK = 1.1  # a model that is right no more often than this many times chance has not learnt
-DIGITS = 3
+DIGITS = 4  # two more than are shown, so that hardly any is rounded twice
 AT_ONCE = "at once"
 PLACE = ["data", "order", "recipe", "budget"]
 CELL = [*PLACE, "selector"]

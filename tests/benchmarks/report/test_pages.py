@@ -108,7 +108,7 @@ def test_a_page_has_summary_floors_ranking_tables_and_losses() -> None:
     parts = (
         "# Mine\n",
         "| [Images](#images) | MNIST: accuracy | 60 / 1 % | 51.0 / 61.0 | 54.0 / 64.0 |",
-        "**Of 1 floor, what was asked for: 0 met, 0 met only within the error, 1 missed.**",
+        "**1 floor (what was asked for): 0 met, 0 met only within the error, 1 missed.**",
         "- five points above, *coreset*: +3.00 ± 0.00, asked +5",
         "![My curves](mine.png)",
         "| five points above | coreset |  | ≥ 5 | +3.00 ± 0.00 | 3 | **missed** |",
