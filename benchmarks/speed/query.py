@@ -25,6 +25,7 @@ from echo_stream._common.typing import Cell
 from echo_stream.connectors.inspect.query import query_snapshot
 from echo_stream.connectors.storage.snapshot_files import write_snapshot
 from echo_stream.connectors.storage.units import verify_unit
+from echo_stream.coreset.building import FORMAT_VERSION
 from echo_stream.coreset.rows import CellRows, CoresetRows, EdgeRows
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.samples.samples import Samples, as_objects
@@ -104,7 +105,7 @@ def made(rows: int, rng: np.random.Generator) -> Snapshot:
     counts = np.bincount(places, minlength=CELLS)
     edges = EdgeRows(cells[:-1], cells[1:], np.ones(CELLS - 1), np.zeros(CELLS - 1, dtype=bool))
     manifest = {
-        "format_version": 2,
+        "format_version": FORMAT_VERSION,
         "id": f"{rows:012d}-benchmark",
         "n": rows,
         "num_cells": CELLS,
