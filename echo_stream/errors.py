@@ -30,7 +30,7 @@ class EchoStreamError(Exception):
     Attributes
     ----------
     parts : tuple of str
-        Whoever passes the error on may add to them, or put other names for settings.
+        Code that passes the error on may add to them, or put other names for settings.
 
     Examples
     --------

@@ -129,7 +129,7 @@ def test_private_names_of_the_kafka_client_stay_in_one_package(module: str) -> N
 
 
 def is_below(module: str, package: str, names: set[str]) -> bool:
-    """Tell whether a module is one of those named in a package, or in one of these."""
+    """Return whether a module is one of those named in a package, or in one of these."""
     return any(f"{module}.".startswith(f"{package}.{name}.") for name in names)
 
 

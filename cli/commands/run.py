@@ -85,7 +85,7 @@ run_config_options = gathered(
 
 
 class RunCommand(Command):
-    """A command that lives on when it is asked for a snapshot before there can be one."""
+    """A command that ignores SIGUSR1 until the run can write a snapshot."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; until it handles SIGUSR1 itself, that does nothing."""

@@ -38,7 +38,7 @@ class RetrainOptions:
     evaluate: bool
 
     def is_refreshed(self, preset: str) -> bool:
-        """Tell whether models are trained on the refreshed coreset."""
+        """Return whether models are trained on the refreshed coreset."""
         return preset != "paper" if self.retrain_refreshed is None else self.retrain_refreshed
 
     def examiner(self, state: Path, model: ModelOptions) -> "CurrentModelExaminer | None":

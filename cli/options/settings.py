@@ -82,7 +82,7 @@ def use_settings(ctx: click.Context, _: click.Parameter, path: Path | None) -> N
     Raises
     ------
     ConfigError
-        If the file is no TOML, or holds a setting that there is not.
+        If the file is not valid TOML, or has an unknown setting.
     """
     source = ctx.get_parameter_source("config")
     # The group has heard the variable, and its flag goes before that.

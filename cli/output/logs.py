@@ -29,7 +29,7 @@ log_options = together(
 
 
 def use_logs(level: str | None, log_format: str = "text", *, is_verbose: bool = False) -> None:
-    """Send the log to stderr, unless whoever embeds us sends it elsewhere.
+    """Send the log to stderr, unless a program that embeds us sends it elsewhere.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class _Filter:
         self._status_level = logging.INFO if level is None else names[level.upper()]
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a line passes."""
+        """Return whether a line passes."""
         if record.name == STATUS_LOGGER:
             return record.levelno >= self._status_level
         if record.name.partition(".")[0] == "kafka":

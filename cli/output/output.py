@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 
 def say(words: str) -> None:
-    """Tell people something, on stderr; where the log is JSON, as a line of it."""
+    """Print words to stderr, or to the log where it is JSON."""
     if not write_as_line(words, logging.INFO):
         click.echo(printable(words), err=True)
 
 
 def tell(words: str, is_warning: bool) -> None:
-    """Tell people what is taken of their data, or warn them of it, likewise."""
+    """Print a note or a warning about the data to stderr, or to the log where it is JSON."""
     if not write_as_line(words, logging.WARNING if is_warning else logging.INFO):
         click.echo(f"{'Warning' if is_warning else 'Note'}: {words}", err=True)
 
@@ -51,7 +51,7 @@ def warn_provisional(unit: Path) -> None:
 
 
 def complain(err: Exception) -> None:
-    """Tell people what went wrong, likewise."""
+    """Print an error to stderr, or to the log where it is JSON."""
     words = _words(err)
     if write_as_line(words, logging.ERROR):
         return

@@ -22,7 +22,7 @@ LOG_EVERY_S = 60.0
 
 @contextmanager
 def watched(total: int | None) -> "Iterator[RunMonitor]":
-    """Show how a run goes on, on stderr. Yields the monitor that has to hear of the run.
+    """Show the progress of a run on stderr; yield the monitor that observes the run.
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ def forget_sample(
 
 
 def _may_hold(unit: Path, sample_id: str) -> bool:
-    """Tell whether a snapshot has a sample; one that is damaged may."""
+    """Return whether a snapshot has a sample; one that is damaged may."""
     try:
         return bool(roles_of(unit, sample_id))
     except SnapshotError as err:
@@ -92,7 +92,7 @@ def _checkpoints_with(state: Path, sample_id: str) -> list[str]:
 
 
 def _holds(part: Mapping[str, Any], sample_id: str) -> bool:
-    """Tell whether a description of samples, or one within it, has an id."""
+    """Return whether a description of samples, or one within it, has an id."""
     if sample_id in part.get("ids", ()):
         return True
     return any(_holds(inner, sample_id) for inner in part.values() if isinstance(inner, dict))

@@ -69,7 +69,7 @@ class _Table(NamedTuple):
     place: int
 
     def has(self, field: int) -> bool:
-        """Tell whether a field is there."""
+        """Return whether a field is there."""
         return bool(self._offset(field))
 
     def table(self, field: int) -> "_Table":

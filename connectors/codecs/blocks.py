@@ -98,7 +98,7 @@ class Blocks:
             declared = (named.get("content-type"), named.get("dtype"), named.get("shape"))
             for text in declared:
                 if text is not None and len(text) > _MAX_HEADER:
-                    self.is_native = True  # for all that is known
+                    self.is_native = True  # we cannot tell: its codec may be
                     return None
         format, raw = self._plan(*declared, len(value))
         if format == "auto":
@@ -137,7 +137,7 @@ class Blocks:
             return None, None
         try:
             format = declared_format({"content-type": content_type}, self._config) or "auto"
-        except DecodeError:  # likewise
+        except DecodeError:  # a message decoded alone says what is wrong
             return None, None
         return format, self._raw_block(
             dtype or self._config.dtype, shape or self._config.shape, size
@@ -151,7 +151,7 @@ class Blocks:
             return None
         try:
             layout = raw_layout(dtype, shape)
-        except DataError:  # likewise
+        except DataError:  # a message decoded alone says what is wrong
             return None
         return Block(layout, b"") if self._fits(layout, size) else None
 
@@ -161,12 +161,12 @@ class Blocks:
             try:
                 header = header_of(value)
                 self._npy = Block(npy_layout(header), header)
-            except DataError:  # likewise
+            except DataError:  # a message decoded alone says what is wrong
                 return None
         size = len(value) - len(self._npy.header)
         return self._npy if self._fits(self._npy.layout, size) else None
 
     def _fits(self, layout: Layout, size: int) -> bool:
-        """Tell whether elements of so many bytes are a whole sample that may be read."""
+        """Return whether elements of so many bytes are a whole sample that may be read."""
         is_plain = layout.order == "C" or len(layout.shape) == 1
         return is_plain and layout.size == size and layout.num_elements <= self._config.max_elements

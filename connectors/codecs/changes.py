@@ -33,7 +33,7 @@ def tombstone(key: bytes | None, named: Named) -> Forget:
 
 
 def is_late_label(named: Named, fields: Mapping[str, Any]) -> bool:
-    """Tell whether a message says, in a header or a field `change`, that it is a late label."""
+    """Return whether a message says, in a header or a field `change`, that it is a late label."""
     return named.get("change") == LATE_LABEL.encode() or fields.get("change") == LATE_LABEL
 
 

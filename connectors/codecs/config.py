@@ -49,7 +49,7 @@ class CodecConfig:
         uncompressed; the values of all its samples; the pixels of its image, of which
         Pillow's own limit allows 89 million.
     max_text_bytes : int
-        Likewise of an id, or a label that is text, in UTF-8.
+        Limit of an id, or a label that is text, in UTF-8.
     codec : Codec or None
         Decodes all messages, whatever they say.
     """

@@ -62,7 +62,7 @@ def ids_in_keys(keys: Sequence[bytes | None]) -> list[str | None]:
 
 
 def label_in(named: Named, fields: Mapping[str, Any]) -> Label:
-    """Return the label of the header, else of the JSON field; likewise."""
+    """Return the label of the header, else of the JSON field."""
     header = named.get("label")
     if header is not None:
         if named.get(TEXT_LABEL[0]) == TEXT_LABEL[1]:

@@ -164,5 +164,5 @@ def _origin(said: dict[str, str]) -> Origin | None:
 
 
 def _is_ours(name: str) -> bool:
-    """Tell whether a header is one of ours."""
+    """Return whether a header is one of ours."""
     return name.startswith(PREFIX)

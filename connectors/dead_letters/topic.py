@@ -302,7 +302,7 @@ def _record_at(consumer: KafkaConsumer, origin: Origin) -> Record | None:
 
 
 def _is_of(part: RejectedSample, record: Record) -> bool:
-    """Tell whether a record is what a part was cut off."""
+    """Return whether a record is what a part was cut off."""
     return (
         (record.key or b"").startswith(part.key or b"")
         and (record.value or b"").startswith(part.value or b"")

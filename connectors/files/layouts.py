@@ -56,7 +56,7 @@ def raw_layout(dtype: bytes | str, shape: bytes | tuple[int, ...]) -> Layout:
 
 
 def array_layout(dtype: str, shape: tuple[int, ...], order: Literal["C", "F"]) -> Layout:
-    """Return the layout of a dtype, a shape and an order of elements; likewise."""
+    """Return the layout of a dtype, a shape and an order of elements."""
     known, num_elements = dtype_named(dtype), math.prod(shape)
     if not 0 < len(shape) <= MAX_AXES or num_elements == 0:
         msg = f"x has shape {shape}; use 1 to {MAX_AXES} axes, none of them empty"

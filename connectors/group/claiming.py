@@ -70,7 +70,7 @@ class Claiming:
         return claimed
 
     def has_first(self, assignment: Assignment) -> bool:
-        """Tell whether an assignment has the first of all partitions."""
+        """Return whether an assignment has the first of all partitions."""
         return min(map(_named, self._state.record().start)) in assignment.partitions
 
     def _starts(self, names: set[str]) -> dict[str, int]:
@@ -79,7 +79,7 @@ class Claiming:
         return recorded if names <= recorded.keys() else self._source.beginnings()
 
     def _has_waited(self, assignment: Assignment) -> bool:
-        """Tell whether former owners have had their time."""
+        """Return whether former owners have had their time."""
         now = time.monotonic()
         if self._waiting is None or self._waiting[0] != assignment.partitions:
             logger.info("assigned %d partitions of the group", len(assignment.partitions))
@@ -87,7 +87,7 @@ class Claiming:
         return now - self._waiting[1] > self._source.handover_s
 
     def _trains(self, assignment: Assignment) -> bool:
-        """Tell whether an assignment has the first partition that holds messages."""
+        """Return whether an assignment has the first partition that holds messages."""
         start, ends = self._state.record().start, self._source.ends_now()
         filled = [name for name, first in start.items() if ends.get(name, first) > first]
         return min(map(_named, filled or start)) in assignment.partitions

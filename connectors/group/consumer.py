@@ -124,11 +124,11 @@ class GroupMember:
         return self._totals.report(self._state, self._reason())
 
     def _is_over(self) -> bool:
-        """Tell whether there is nothing left to do."""
+        """Return whether there is nothing left to do."""
         return self._stop_asked or self._samples_left() == 0 or self._has_reached_the_end()
 
     def _has_reached_the_end(self) -> bool:
-        """Tell whether the group has counted all that was there at the start."""
+        """Return whether the group has counted all that was there at the start."""
         if not self._until_end:
             return False
         counted = self._state.ends()

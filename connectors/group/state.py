@@ -223,7 +223,7 @@ class GroupState(GroupView):
         return {claim.segment for claim in newest if claim is not None and claim.segment}
 
     def others_alive(self) -> bool:
-        """Tell whether another member is running; remove those that are not."""
+        """Return whether another member is running; remove those that are not."""
         with self.locked():
             return self._remove_dead_members()
 
@@ -244,7 +244,7 @@ class GroupState(GroupView):
         return len(dead) < len(others)
 
     def _must_wait(self, name: str, group_generation: int, *, by_force: bool) -> bool:
-        """Tell whether a partition's owner is still to hand it over."""
+        """Return whether a partition's owner is still to hand it over."""
         claim = self.claims.newest(name)
         if claim is None or claim.segment is None or claim.member == self.member:
             return False

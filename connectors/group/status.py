@@ -36,7 +36,7 @@ def read_state_status(state: Path) -> dict[str, Any]:
 
 
 def is_all_well(status: dict[str, Any]) -> bool:
-    """Tell whether the run of a status is alive and still writes; of a group, all members."""
+    """Return whether the run of a status is alive and still writes; of a group, all members."""
     members = status.get("members")
     return is_well(status) if members is None else bool(members) and all(map(is_well, members))
 
@@ -66,7 +66,7 @@ def _of_the_group(state: Path, record: GroupRecord) -> dict[str, Any]:
 
 
 def _life(members: Sequence[dict[str, Any]], *, is_begun: bool) -> Life:
-    """Tell whether any member is alive; if not, whether one has died, or all have left."""
+    """Return whether any member is alive; if not, whether one has died, or all have left."""
     lives = {member["life"] for member in members}
     if "alive" in lives:
         return "alive"

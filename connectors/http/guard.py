@@ -51,14 +51,14 @@ class Guard:
         return JSONResponse({"detail": "a bearer token is needed"}, 401, challenge)
 
     def _knows_token(self, authorization: str) -> bool:
-        """Tell whether a header holds the token; takes as long whatever it holds."""
+        """Return whether a header holds the token; takes as long whatever it holds."""
         scheme, _, given = authorization.partition(" ")
         token = (self._token or "").encode()
         return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token)
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address can only be this machine."""
+    """Return whether a host name or address can only be this machine."""
     if host.lower() == "localhost":
         return True
     try:

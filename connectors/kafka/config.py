@@ -80,7 +80,7 @@ def _offsets(text: str) -> dict[tuple[str, int], int]:
 
 
 def _is_number(text: str) -> bool:
-    """Tell whether a text is digits alone; int() takes more than that."""
+    """Return whether a text is digits alone; int() takes more than that."""
     return text.isascii() and text.isdecimal()
 
 

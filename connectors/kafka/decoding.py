@@ -158,7 +158,7 @@ class RecordDecoder:
             self.notes.close()
 
     def _is_native(self, records: Records) -> bool:
-        """Tell whether a message that has just been looked at is decoded by what it may kill."""
+        """Return whether native code, which it could crash, decodes the message looked at last."""
         is_sample = self.notes is not None and records.values[0] is not None
         return is_sample and self._blocks.is_native
 
@@ -288,7 +288,7 @@ class RecordDecoder:
 
 @dataclass(slots=True)
 class _Found:
-    """What records have brought so far; it is cut behind one that may have taken minutes."""
+    """What records have brought so far; it ends early after one that may have taken minutes."""
 
     run: _Run = field(default_factory=lambda: _Run(None))  # not decoded yet
     parts: list[Samples] = field(default_factory=list)

@@ -27,7 +27,7 @@ class Identity:
     cluster : str or None
         The cluster's id; None where the broker does not report it.
     topics : mapping of str to (str or None)
-        Each topic's id, likewise.
+        Each topic's id; None where the broker does not report it.
     """
 
     cluster: str | None
@@ -46,18 +46,18 @@ class Identity:
         return {"kind": "kafka", "cluster": self.cluster, "topics": dict(self.topics)}
 
     def is_same_topic(self, other: "Identity", topic: str) -> bool:
-        """Tell whether a topic is known to be the same log in both."""
+        """Return whether a topic is known to be the same log in both."""
         return self.topics[topic] is not None and self.topics[topic] == other.topics[topic]
 
     def is_other_topic(self, other: "Identity", topic: str) -> bool:
-        """Tell whether a topic is known to be another log in the other identity."""
+        """Return whether a topic is known to be another log in the other identity."""
         before, after = self.topics[topic], other.topics[topic]
         if not (before and after):
             before, after = self.cluster, other.cluster
         return bool(before and after and before != after)
 
     def knows_all_of(self, other: "Identity") -> bool:
-        """Tell whether the id of every topic is known here that is known there."""
+        """Return whether the id of every topic is known here that is known there."""
         return all(self.topics.get(name) for name, found in other.topics.items() if found)
 
     def completed_by(self, other: "Identity") -> "Identity":

@@ -42,7 +42,7 @@ class Offsets:
 
     def __init__(self, following: Mapping[TopicPartition, int]) -> None:
         self.following = dict(following)
-        self._arriving = dict(following)  # likewise, after what has arrived and still waits
+        self._arriving = dict(following)  # after what has arrived and still waits
         self._gaps = self._replayed = 0
 
     def fresh(self, partition: TopicPartition, offsets: list[int]) -> Sequence[int]:

@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 Command = Callable[[KafkaConsumer], Any]
 
 POLL_TIMEOUT_MS = 100  # a command waits at most this long
-PAUSED_TIMEOUT_MS = 20  # likewise, and how soon fetching goes on once there is room
+PAUSED_TIMEOUT_MS = 20  # the same when paused, and how soon fetching resumes once there is room
 POLL_RECORDS = 4_096
 PROBE_AFTER_S = 2.0  # without a record: then the broker is asked whether it is there
 PROBE_TIMEOUT_MS = 2_000

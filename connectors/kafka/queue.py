@@ -136,7 +136,7 @@ class WaitingRecords:
         self._at = 0  # of the first chunk's records so many have been taken
 
     def __bool__(self) -> bool:
-        """Tell whether there are any."""
+        """Return whether there are any."""
         return bool(self._chunks)
 
     def extend(self, chunks: Iterable[tuple[TopicPartition, Records]]) -> None:

@@ -7,12 +7,12 @@ LOG_EVERY_S = 60.0  # between lines about the same: a hostile client must not fi
 
 
 def timestamp() -> str:
-    """Return the time of now in UTC, to the microsecond, as ISO 8601 text that sorts."""
+    """Return the current time in UTC, to the microsecond, as ISO 8601 text that sorts."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def now_s() -> float:
-    """Return the time of now, seconds since 1970."""
+    """Return the current time, seconds since 1970."""
     return time.time()
 
 

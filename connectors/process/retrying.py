@@ -71,5 +71,5 @@ class RetryPolicy:
 
 
 def is_transient(err: OSError) -> bool:
-    """Tell whether an error of a disk may go away by itself."""
+    """Return whether an error of a disk may go away by itself."""
     return err.errno in TRANSIENT_ERRORS

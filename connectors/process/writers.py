@@ -46,5 +46,5 @@ def _do(fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwarg
 
 
 def is_writing() -> bool:
-    """Tell whether something is still being written in this process."""
+    """Return whether something is still being written in this process."""
     return any(not job.done() for job in list(_jobs))

@@ -76,7 +76,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def is_well(status: dict[str, Any]) -> bool:
-    """Tell whether the run of a status is alive, and still writes."""
+    """Return whether the run of a status is alive, and still writes."""
     return status["life"] == "alive" and bool(status["age_s"] < STALE_S)
 
 
@@ -104,7 +104,7 @@ def _parsed(path: Path) -> dict[str, Any] | None:
 
 
 def _life(status: dict[str, Any], now: float) -> Life:
-    """Tell whether the run that wrote a status is alive."""
+    """Return whether the run that wrote a status is alive."""
     if status["phase"] == "stopped":
         return "ended"
     if status["host"] != socket.gethostname():
@@ -113,7 +113,7 @@ def _life(status: dict[str, Any], now: float) -> Life:
 
 
 def _is_process(pid: int, started_s: float) -> bool:
-    """Tell whether a process is alive, and not another one with the same number."""
+    """Return whether a process is alive, and not another one with the same number."""
     try:
         process = psutil.Process(pid)
         is_zombie = process.status() == psutil.STATUS_ZOMBIE

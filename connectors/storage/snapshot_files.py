@@ -374,7 +374,7 @@ def read_held_out(unit: Path, manifest: Mapping[str, Any]) -> Samples | None:
 
 
 def is_held_out_in(unit: Path, sample_id: str) -> bool:
-    """Tell whether a sample is among the held-out ones of a snapshot that has them."""
+    """Return whether a sample is among the held-out ones of a snapshot that has them."""
     return sample_id in pq.read_table(unit / HELD_OUT_FILE, columns=["id"])["id"].to_pylist()
 
 

@@ -79,7 +79,7 @@ def check_state(folder: Path) -> None:
 
 
 def is_state(folder: Path) -> bool:
-    """Tell whether a folder is that of a state, also of one that has just been begun."""
+    """Return whether a folder is that of a state, also of one that has just been begun."""
     return any((folder / name).exists() for name in MARKS)
 
 
@@ -135,7 +135,7 @@ def _doubt(
 
 
 def _may_be_newer(damaged: Path, newest: Path) -> bool:
-    """Tell whether a snapshot whose manifest is damaged, and its time with it, may be newer."""
+    """Return whether a snapshot whose manifest is damaged, and its time with it, may be newer."""
     times = [(unit / MANIFEST).stat().st_mtime_ns for unit in (damaged, newest)]
     return damaged.name > newest.name or times[0] > times[1]
 
@@ -180,7 +180,7 @@ def provisional_words(manifest: Mapping[str, Any]) -> str | None:
 
 
 def is_pinned(unit: Path) -> bool:
-    """Tell whether a snapshot is never to be pruned."""
+    """Return whether a snapshot is never to be pruned."""
     return (unit / PIN).exists()
 
 

@@ -47,7 +47,7 @@ def hold_lock(path: Path) -> IO[str]:
 
 
 def is_locked(path: Path) -> bool:
-    """Tell whether a running process holds a lock."""
+    """Return whether a running process holds a lock."""
     try:
         with path.open("r", encoding="utf-8") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)

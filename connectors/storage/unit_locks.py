@@ -85,7 +85,7 @@ def _opened(unit: Path) -> int:
 
 
 def _is_still(unit: Path, handle: int) -> bool:
-    """Tell whether the folder that was opened is the one of that name now."""
+    """Return whether the folder that was opened is the one of that name now."""
     try:
         return os.path.samestat(unit.stat(), os.fstat(handle))
     except FileNotFoundError:

@@ -160,7 +160,7 @@ class _Queue:
                     self._write(delivered)
 
     def _is_due(self, name: str) -> bool:
-        """Tell whether a failure is long enough ago."""
+        """Return whether a failure is long enough ago."""
         return name not in self._waits or time.monotonic() >= self._waits[name][1]
 
     def _is_delivered(self, unit: Path, give_up: threading.Event) -> bool:

@@ -94,7 +94,7 @@ def single_threaded() -> Iterator[None]:
 
 
 def is_infrastructure(err: BaseException) -> bool:
-    """Tell whether memory, a device, a disk or the network failed, not a sample."""
+    """Return whether memory, a device, a disk or the network failed, not a sample."""
     if isinstance(err, MemoryError | OSError | torch.OutOfMemoryError | torch.AcceleratorError):
         return True
     return isinstance(err, RuntimeError) and any(word in str(err) for word in _WORDS)

@@ -82,7 +82,7 @@ def weight_bits(num_inputs: int) -> int:
 
 
 def is_exact(sums: torch.Tensor, unit: float) -> bool:
-    """Tell whether every sum is in the range in which float64 adds exactly.
+    """Return whether every sum is in the range in which float64 adds exactly.
 
     The range ends at 2**53 units, less what `CHECK_EVERY` more values can add: sums that are
     checked so often are reported before any bit is lost, whatever is subtracted later.

@@ -177,7 +177,7 @@ class _Cells:
 
 
 def _is_in(member: Member, members: Iterable[Member]) -> bool:
-    """Tell whether a sample is among members."""
+    """Return whether a sample is among members."""
     return any(other.tie == member.tie for other in members)
 
 

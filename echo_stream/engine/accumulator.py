@@ -249,7 +249,7 @@ class Accumulator:
         self.held_out.expire_changes()
 
     def holds(self, sample_id: str) -> bool:
-        """Tell whether a sample of an id is retained."""
+        """Return whether a sample of an id is retained."""
         return sample_id in (self.held_out if self.held_out.is_for(sample_id) else self._store)
 
     def change_counts(self) -> dict[str, int]:

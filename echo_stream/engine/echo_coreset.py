@@ -616,7 +616,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         return sum([self._accumulator.label(LateLabel(*pair)) for pair in pairs])
 
     def holds(self, sample_id: object) -> bool:
-        """Tell whether a sample of an id is retained. O(retained) once, then O(1)."""
+        """Return whether a sample of an id is retained. O(retained) once, then O(1)."""
         return self._current.holds(str(sample_id))
 
     def change(self, change: Change) -> None:

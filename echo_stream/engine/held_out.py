@@ -62,7 +62,7 @@ class HeldOut:
         return len(self._pool)
 
     def __contains__(self, sample_id: str) -> bool:
-        """Tell whether a sample of an id is retained."""
+        """Return whether a sample of an id is retained."""
         return bool(self._pool.of(sample_id))
 
     @property
@@ -72,7 +72,7 @@ class HeldOut:
         return SampleSchema.of(members[0].x[None]) if members else None
 
     def is_for(self, sample_id: str) -> bool:
-        """Tell whether the samples of an id are held out."""
+        """Return whether the samples of an id are held out."""
         return bool(self._share) and bool(self._chosen([sample_id])[0])
 
     def take(self, samples: Samples) -> Samples:

@@ -142,7 +142,7 @@ def _is_same(
     theirs: CellStatistics,
     there: int | None,
 ) -> bool:
-    """Tell whether a cell has the same count and sums twice."""
+    """Return whether a cell has the same count and sums twice."""
     if here is None or there is None or mine.counts[here] != theirs.counts[there]:
         return False
     if not (mine.is_exact and theirs.is_exact):

@@ -50,7 +50,7 @@ class Warmup:
         return max(self.size - self.n, 0)
 
     def __contains__(self, sample_id: str) -> bool:
-        """Tell whether a sample of an id is buffered."""
+        """Return whether a sample of an id is buffered."""
         return sample_id in self.buffer
 
     def take(self, samples: Samples, *, replaces: bool) -> int:

@@ -16,7 +16,7 @@ from echo_stream.generation.partition import MAX_CELLS
 from echo_stream.samples.samples import Samples, label_of
 
 MAX_CLASSES = MAX_CELLS // CODEWORDS_OF_CLASS
-NAMED = 2**30  # from here on the numbers of labels that are not small whole numbers
+NAMED = 2**30  # numbers of other labels begin here
 
 
 def class_number(label: Label) -> int:

@@ -163,7 +163,7 @@ def _as_double(x: Array, device: torch.device) -> torch.Tensor:
 
 
 def _is_wide(x: Array) -> bool:
-    """Tell whether float32 may not hold the values of x as they are."""
+    """Return whether float32 may not hold the values of x as they are."""
     return not np.can_cast(x.dtype, np.float32)
 
 

@@ -184,7 +184,7 @@ class Recorder:
         wants_training: bool,
         refreshed: bool = False,
     ) -> None:
-        """Begin to write a checkpoint of now, and a snapshot after it if one is wanted.
+        """Begin to write a checkpoint, and a snapshot after it if one is wanted.
 
         Raises
         ------

@@ -85,7 +85,7 @@ class RetrainTrigger:
             self.ask(now)
 
     def may_take(self, *, is_last: bool) -> bool:
-        """Tell whether a snapshot may be trained on that no training has asked for.
+        """Return whether a snapshot may be trained on that no training has asked for.
 
         The last one answers what nothing follows to answer; with no debounce, any that has
         turned over is trained on at once.
@@ -95,7 +95,7 @@ class RetrainTrigger:
         return self._turnover is not None and self._debounce_s == 0
 
     def is_due(self, now: float) -> bool:
-        """Tell whether a training that was asked for is to begin."""
+        """Return whether a training that was asked for is to begin."""
         return now >= self._due
 
     def answered(self) -> None:

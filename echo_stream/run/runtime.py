@@ -164,7 +164,7 @@ class Run:
         self._record_last(wants_snapshot=self._config.last_snapshot and self._can_end_with_one())
 
     def _can_end_with_one(self) -> bool:
-        """Tell whether there is something to take a last snapshot of.
+        """Return whether there is something to take a last snapshot of.
 
         A warm-up that goes on will do, for a provisional one, unless its training has just
         been stopped.
@@ -205,7 +205,7 @@ class Run:
         self._observer.epoch(done, total)
 
     def _is_over(self) -> bool:
-        """Tell whether there is nothing left to do."""
+        """Return whether there is nothing left to do."""
         return self._stop_asked or self._source.is_exhausted or self._samples_left() == 0
 
     def _take_batch(self) -> None:
@@ -320,11 +320,11 @@ class Run:
             self._collect()
 
     def _is_recording(self) -> bool:
-        """Tell whether something is being written."""
+        """Return whether something is being written."""
         return self._recorder.is_checkpointing or self._recorder.is_selecting
 
     def _has_time(self) -> bool:
-        """Tell whether there is time for what a shutdown can do without."""
+        """Return whether there is time for what a shutdown can do without."""
         budget = self._config.shutdown_budget
         if budget is None or not self._stop_asked:
             return True

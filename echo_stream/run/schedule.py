@@ -72,11 +72,11 @@ class Schedule:
         self.done(n, now)
 
     def is_due(self, n: int, now: float) -> bool:
-        """Tell whether the interval has passed."""
+        """Return whether the interval has passed."""
         return self.is_reached(n) or now >= self._next_time
 
     def is_reached(self, n: int) -> bool:
-        """Tell whether it is due for the number of samples."""
+        """Return whether it is due for the number of samples."""
         return n >= self._next_n
 
     def samples_left(self, n: int) -> float:

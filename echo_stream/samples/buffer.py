@@ -38,7 +38,7 @@ class SampleBuffer:
         return self._num_rows - len(self._gone)
 
     def __contains__(self, sample_id: str) -> bool:
-        """Tell whether there is a sample of an id. O(1) once the index is built."""
+        """Return whether there is a sample of an id. O(1) once the index is built."""
         return sample_id in self._index()
 
     @property

@@ -14,7 +14,7 @@ class SampleStore(Protocol):
         """Return how many samples can be appended before the retained ones may change."""
 
     def __contains__(self, sample_id: str) -> bool:
-        """Tell whether a sample of an id is retained."""
+        """Return whether a sample of an id is retained."""
 
     def append(self, samples: Samples) -> None:
         """Append samples whose ids are distinct, and not retained."""

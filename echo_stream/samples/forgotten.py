@@ -43,7 +43,7 @@ class Forgotten:
         return len(self._removed)
 
     def __contains__(self, sample_id: object) -> bool:
-        """Tell whether an id has been forgotten."""
+        """Return whether an id has been forgotten."""
         return id_digest(sample_id) in self._removed
 
     @property
@@ -65,7 +65,7 @@ class Forgotten:
         self._add(name, [int(member.tie[2]) for member in removed])
 
     def reaches(self, member: Member) -> bool:
-        """Tell whether a sample that another engine has counted is to be removed.
+        """Return whether a sample that another engine has counted is to be removed.
 
         All samples of a forgotten id are, except those after the request in its own log.
         """

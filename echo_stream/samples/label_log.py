@@ -40,7 +40,7 @@ class LoggedLabel(NamedTuple):
     num_missed: int
 
     def reaches(self, origin: Origin | None) -> bool:
-        """Tell whether this label may be meant for a sample.
+        """Return whether this label may be meant for a sample.
 
         It is not for samples after it in its own log; the order of two logs is unknown.
         """
@@ -78,7 +78,7 @@ class LabelLog:
         return self._num_labels
 
     def __contains__(self, sample_id: str) -> bool:
-        """Tell whether there is a label of an id."""
+        """Return whether there is a label of an id."""
         return id_digest(sample_id) in self._labels
 
     @property

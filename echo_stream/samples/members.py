@@ -54,11 +54,11 @@ class Digest:
         return self._value
 
     def __eq__(self, other: object) -> bool:
-        """Tell whether two digests, or a digest and its number, are the same."""
+        """Return whether two digests, or a digest and its number, are the same."""
         return isinstance(other, (Digest, int)) and int(self) == int(other)
 
     def __lt__(self, other: "Digest | int") -> bool:
-        """Tell whether this one is the smaller."""
+        """Return whether this one is the smaller."""
         return int(self) < int(other)
 
     def __hash__(self) -> int:

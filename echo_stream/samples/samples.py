@@ -141,7 +141,7 @@ def sorted_labels(labels: Iterable[Label]) -> tuple[Label, ...]:
 
 
 def is_same_label(a: Label, b: Label) -> bool:
-    """Tell whether two labels are the same, type and all: 1 and 1.0 are not."""
+    """Return whether two labels are the same, type and all: 1 and 1.0 are not."""
     return type(a) is type(b) and a == b
 
 

@@ -180,7 +180,7 @@ class CellGraph:
         return copy
 
     def _may_have_moved(self, centroids: FloatArray) -> bool:
-        """Tell whether bridges can have changed though links have not."""
+        """Return whether bridges can have changed though links have not."""
         is_connected = not self._components.any()
         return not is_connected and (
             self._centroids is None or not np.array_equal(centroids, self._centroids)

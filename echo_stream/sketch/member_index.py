@@ -29,7 +29,7 @@ class MemberIndex:
         }
 
     def __contains__(self, sample_id: str) -> bool:
-        """Tell whether a sample of an id is retained."""
+        """Return whether a sample of an id is retained."""
         return sample_id in self._members
 
     def of(self, sample_id: str) -> list[Member]:

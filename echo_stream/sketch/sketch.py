@@ -117,7 +117,7 @@ class Sketch:
         return BLOCK_SIZE - len(self.tail)
 
     def __contains__(self, sample_id: str) -> bool:
-        """Tell whether a sample of an id is retained."""
+        """Return whether a sample of an id is retained."""
         return sample_id in self.tail or sample_id in self.index
 
     @property

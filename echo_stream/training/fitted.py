@@ -135,7 +135,7 @@ def _of_outputs(spec: str, shape: Shape, num_outputs: int) -> set[str]:
 
 
 def _fits(old: Tensor, new: Tensor, is_of_outputs: bool) -> bool:
-    """Tell whether a tensor can be taken over, but for the number of its rows if those are free."""
+    """Return whether a tensor fits, but for the number of its rows if those are free."""
     return old.shape[1:] == new.shape[1:] if is_of_outputs else old.shape == new.shape
 
 

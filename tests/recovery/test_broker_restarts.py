@@ -41,7 +41,7 @@ class Consumers:
         return [self.alone, *self.group]
 
     def have_counted(self, num_samples: int) -> bool:
-        """Tell whether both states hold so many samples."""
+        """Return whether both states hold so many samples."""
         alone = int(newest_checkpoint(self.state)["n"])
         return min(alone, self.stage.num_durable()) >= num_samples
 

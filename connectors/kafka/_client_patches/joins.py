@@ -43,7 +43,7 @@ class _Joins:
         self._ended: _Ended | None = None
 
     def are_needed(self) -> bool:
-        """Tell whether there is a reason to join, or a join whose end nobody has seen."""
+        """Return whether there is a reason to join, or a join whose end nobody has seen."""
         return bool(self._coordinator.rejoining or self._are_needed())
 
     async def join(self) -> bytes:
@@ -71,6 +71,6 @@ class _Joins:
         await self._complete(*arguments)
 
     def _may_hold(self, ended: _Ended) -> bool:
-        """Tell whether we are still the member that a join has made of us, as far as we know."""
+        """Return whether we are still the member that a join has made of us, as far as we know."""
         is_fresh = time.monotonic() - ended.when < self._session_s
         return is_fresh and bool(ended.generation == self._coordinator._generation)

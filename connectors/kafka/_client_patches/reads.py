@@ -1,4 +1,4 @@
-"""A Kafka client that reads its sockets in large pieces, and to their last word.
+"""A Kafka client that reads its sockets in large pieces, and until the end.
 
 kafka-python asks for 4 KiB at a time. Each time it releases the interpreter's lock, and where
 another thread counts it waits for it up to half a millisecond: for messages of 3 KiB that

@@ -207,7 +207,7 @@ class QuickRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # the clien
         self.drain()
 
     def _passes_over(self, batch: DefaultRecordBatch) -> bool:
-        """Tell whether a batch marks the end of a transaction, or is of one that was aborted.
+        """Return whether a batch marks the end of a transaction, or is of one that was aborted.
 
         Takes note of what was aborted: for each batch once, in their order.
         """
@@ -228,7 +228,7 @@ class QuickRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # the clien
         return self._after_the_first(packed.unpacked())
 
     def _old_chunk(self, tp: TopicPartition, batch: LegacyRecordBatch) -> Records:
-        """Return likewise the messages of an older format, or what stands for them."""
+        """Return the messages of an older format, or what stands for them."""
         try:
             return self._after_the_first(old_records(batch, tp, self._max_batch_bytes))
         except MemoryError:

@@ -78,7 +78,7 @@ class DecodingNotes:
         return bool(self._left)
 
     def is_suspect(self, origin: Origin) -> bool:
-        """Tell whether a process has died while it decoded a message, or others with it."""
+        """Return whether a process has died while it decoded a message, or others with it."""
         name = _name(origin)
         return any(
             span.partition == name and span.first <= origin.offset <= span.last
@@ -155,7 +155,7 @@ def _span_in(path: Path) -> Span | None:
 
 
 def _is_there(path: Path, file: IO[str]) -> bool:
-    """Tell whether an open file has its name still."""
+    """Return whether an open file has its name still."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:

@@ -114,7 +114,7 @@ def drop_bound(drops: Sequence[Drop], centre: Array, *, farthest: bool) -> float
 def is_certified(
     distance: float, rank_key: RankKey, drops: Sequence[Drop], centre: Array, *, farthest: bool
 ) -> bool:
-    """Tell whether a retained sample certainly precedes everything dropped.
+    """Return whether a retained sample certainly precedes everything dropped.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def _merged(older: Drop, newer: Drop, centre: Array, *, farthest: bool) -> Drop:
 
 
 def _is_at_one_place(older: Drop, newer: Drop) -> bool:
-    """Tell whether two bounds are on the distance to one reference."""
+    """Return whether two bounds are on the distance to one reference."""
     return np.array_equal(older.reference, newer.reference)
 
 
@@ -170,13 +170,13 @@ def _carried(drop: Drop, centre: Array, *, farthest: bool) -> float:
 
 
 def _is_settled_by_rank(rank_key: RankKey, drop: Drop) -> bool:
-    """Tell whether a sample precedes the last one kept of a cell that is as it was."""
+    """Return whether a sample precedes the last one kept of a cell that is as it was."""
     last = drop.last
     return last is not None and last.num_samples == rank_key.num_samples and rank_key[:2] < last[:2]
 
 
 def _is_settled_by_tie(distance: float, tie: Tie, drop: Drop, centre: Array) -> bool:
-    """Tell whether tie alone proves a sample to precede what an epoch has dropped."""
+    """Return whether tie alone proves a sample to precede what an epoch has dropped."""
     return (
         distance == 0.0
         and drop.distance == 0.0

@@ -341,7 +341,7 @@ class DistancePools:
             self._ends[slot] = end[0], detached(end[1])
 
     def _may_hold(self, slot: int, key: float, member: Member) -> bool:
-        """Tell whether a member is not later than what the open epoch has dropped."""
+        """Return whether a member is not later than what the open epoch has dropped."""
         return slot not in self._ends or (key, member.tie) <= self._ends[slot]
 
     def _limit(self, slot: int) -> float:
@@ -381,7 +381,7 @@ class DistancePools:
             self._omit(slot, len(spare))
 
     def _is_spare_duplicate(self, slot: int, key: float, member: Member) -> bool:
-        """Tell whether enough duplicates precede a sample, so that it is omitted.
+        """Return whether enough duplicates precede a sample, so that it is omitted.
 
         If enough are retained, but it precedes some of them, the last of those is omitted.
         """

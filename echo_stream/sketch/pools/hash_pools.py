@@ -116,7 +116,7 @@ class HashPools:
         self._refresh_limits(range(len(members)))
 
     def _may_hold(self, slot: int, member: Member) -> bool:
-        """Tell whether a member is not later than what a pool has dropped."""
+        """Return whether a member is not later than what a pool has dropped."""
         return slot not in self.ends or member.tie <= self.ends[slot]
 
     def _refresh_limits(self, slots: Iterable[int]) -> None:

@@ -304,7 +304,7 @@ class Pools:
             side.cut()
 
     def _is_before(self, mine: int, other: "Pools", theirs: int) -> bool:
-        """Tell whether a cell's epoch comes before that of another's cell."""
+        """Return whether a cell's epoch comes before that of another's cell."""
         if self.epoch_counts[mine] != other.epoch_counts[theirs]:
             return bool(self.epoch_counts[mine] < other.epoch_counts[theirs])
         here, there = (

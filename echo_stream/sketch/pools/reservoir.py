@@ -137,7 +137,7 @@ class Reservoir:
         return member
 
     def agrees_with(self, other: "Reservoir") -> bool:
-        """Tell whether both may be of the same samples: their first members are equal."""
+        """Return whether both may be of the same samples: their first members are equal."""
         shared = zip(self.members, other.members, strict=False)
         return all(a.id == b.id and np.array_equal(a.x, b.x) for a, b in shared)
 

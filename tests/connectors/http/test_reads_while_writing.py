@@ -110,5 +110,5 @@ def test_no_read_fails_or_is_torn(broker: Broker, make_topic: MakeTopic, tmp_pat
 
 
 def has_written(url: str, number: int) -> bool:
-    """Tell whether a run has written so many snapshots."""
+    """Return whether a run has written so many snapshots."""
     return bool(ask(f"{url}/status").json()["snapshots"] >= number)

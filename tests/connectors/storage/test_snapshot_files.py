@@ -122,7 +122,7 @@ def as_stored(labels: list[Label]) -> list[Label]:
 
 
 def same(left: Array, right: Array) -> bool:
-    """Tell whether two arrays are equal, bit for bit; dtype and shape as well."""
+    """Return whether two arrays are equal, bit for bit; dtype and shape as well."""
     return (left.dtype, left.shape) == (right.dtype, right.shape) and (
         left.tolist() == right.tolist()
         if left.dtype == object

@@ -94,7 +94,7 @@ def wait_until_told(folder: Path) -> int:
 
 
 def is_there(process_id: int) -> bool:
-    """Tell whether a process is there, even as one that has ended and nobody has waited for."""
+    """Return whether a process is there, even as one that has ended and nobody has waited for."""
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:
@@ -320,7 +320,7 @@ def test_child_ends_when_its_parent_is_killed(
 
 
 def is_running(process_id: int) -> bool:
-    """Tell whether a process is there and has not ended, waited for or not."""
+    """Return whether a process is there and has not ended, waited for or not."""
     try:
         return psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -77,7 +77,7 @@ class Failpoints:
         vars(dead_letter_topic)["KafkaProducer"] = DyingProducer
 
     def is_next(self) -> bool:
-        """Tell whether the next operation is the one not to be done."""
+        """Return whether the next operation is the one not to be done."""
         return self._left == 0
 
     def step(self) -> None:

@@ -146,7 +146,7 @@ def choose_broker(folder: Path, *, port: int | None = None) -> Broker:
 
 
 def is_apache_required() -> bool:
-    """Tell whether ECHO_STREAM_REQUIRE_APACHE_KAFKA asks for Apache Kafka and nothing else."""
+    """Return whether ECHO_STREAM_REQUIRE_APACHE_KAFKA asks for Apache Kafka and nothing else."""
     return os.environ.get("ECHO_STREAM_REQUIRE_APACHE_KAFKA") == "1"
 
 
@@ -169,7 +169,7 @@ def _end_with_us() -> list[str]:
 
 
 def _answers(bootstrap: str) -> bool:
-    """Tell whether a Kafka client gets through; a bare port first, for its silence in the log."""
+    """Return whether a Kafka client gets through; a bare port first, for its silence in the log."""
     host, _, port = bootstrap.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=1.0).close()

@@ -16,7 +16,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server may listen on this loopback port."""
+    """Return whether a server may listen on this loopback port."""
     with socket.socket() as probe:
         try:
             probe.bind(("127.0.0.1", port))

@@ -276,7 +276,7 @@ def damaged(content: bytes) -> Iterator[bytes]:
 
 
 def are_out_of_place(found: list[Any]) -> bool:
-    """Tell whether records are not where a batch of the offsets 0 and 1 has them."""
+    """Return whether records are not where a batch of the offsets 0 and 1 has them."""
     return [each.origin.offset for each in found if isinstance(each, Record)] != [0, 1]
 
 
