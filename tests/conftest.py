@@ -25,10 +25,10 @@ torch.set_num_threads(1)
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that use a broker, and those of recovery, which begin: they take longest."""
+    """Mark tests that use a broker, and slow ones: of recovery, which begin, and of benchmarks."""
     items.sort(key=lambda item: "/recovery/" not in item.nodeid)
     for item in items:
-        if "/recovery/" in item.nodeid:
+        if "/recovery/" in item.nodeid or "/benchmarks/" in item.nodeid:
             item.add_marker("slow")
         if {"broker", "secure"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("kafka")

@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.commands import Result, answer, content, run_command, units
 
+pytestmark = pytest.mark.slow
+
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 STREAM_SAMPLES = 1_437
 
@@ -22,7 +24,6 @@ def result(folder: Path) -> Result:
     return run_command("demo", "--out", folder, "--budget", 30)
 
 
-@pytest.mark.slow
 def test_result_is_json(result: Result, folder: Path) -> None:
     """Stdout is the outcome and nothing else; both models have learned."""
     assert result.exit_code == 0, result.stderr

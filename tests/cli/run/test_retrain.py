@@ -120,6 +120,7 @@ def test_models_are_trained_on_the_refreshed_coreset(
         assert answer("snapshots", "verify", "--state", state)
 
 
+@pytest.mark.slow
 def test_labels_of_the_coreset_are_not_lost_to_the_refreshed_one(tmp_path: Path) -> None:
     """Where only its rows have been labelled, the coreset itself is trained on."""
     data, state = write_data(tmp_path / "many.npz", 3_000, y=None), tmp_path / "state"

@@ -20,6 +20,8 @@ from tests.support.commands import (
     write_data,
 )
 
+pytestmark = pytest.mark.slow
+
 # Long enough to be killed in the middle, short enough to be run three times.
 RECIPE = ("--model", "mlp", "--train-steps", 1_500, "--threads", 1, "--device", "cpu")
 OFTEN = ("--train-checkpoint-every", 100)
@@ -62,7 +64,6 @@ def killed(killed_once: Path, tmp_path: Path) -> Path:
     return shutil.copytree(killed_once, tmp_path / "killed")
 
 
-@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_weights(state: Path, killed: Path) -> None:
     """SIGKILL in the middle costs nothing: weights, losses and counts are the same."""
     assert list(killed.glob("[!.]*")) == []

@@ -72,6 +72,7 @@ def test_closing_ends_the_thread(broker: Broker, make_topic: MakeTopic) -> None:
     assert pollers() == before
 
 
+@pytest.mark.slow
 def test_no_thread_is_left_where_no_broker_answers() -> None:
     """The client gives up after ten seconds."""
     before = pollers()

@@ -120,6 +120,7 @@ def check(snapshot: Snapshot, generation: Generation, points: list[tuple[float, 
 
 TestSketches = Sketches.TestCase
 TestSketches.settings = settings(max_examples=40, stateful_step_count=20)
+TestSketches.pytestmark = [pytest.mark.slow]  # type: ignore[attr-defined]
 
 
 @pytest.fixture
