@@ -66,7 +66,7 @@ def paid(
 ) -> tuple[T, tuple[float, float]]:
     """Return the value of a cached function, and the seconds that were spent on it before.
 
-    These are 0 where it is made now, which whoever is timed notices anyway.
+    0 seconds where it is computed in this call, since the caller measures that itself.
     """
     known = cached.cache_info().hits
     found = cached(*arguments, **options)

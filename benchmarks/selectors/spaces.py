@@ -31,7 +31,7 @@ def learnt_share(data: DataSet, order: IntArray) -> float:
 
 
 def forget_vectors() -> None:
-    """Have who asks next pay for its components, as whoever is timed ought to."""
+    """Let the next caller compute its components again, so that they count in its time."""
     _vectors.cache_clear()
 
 

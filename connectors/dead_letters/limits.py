@@ -10,7 +10,7 @@ MAX_PAYLOAD_BYTES = 16 * 1024**2
 MAX_SEGMENT_BYTES = 16 * 1024**2
 MAX_WORDS = 2_000  # characters of what was wrong
 LEAST_PAYLOADS = 64  # in all dead letters together, so that a segment has room for a few
-SEGMENTS = 16  # of which the dead letters of a state are made, at the least
+SEGMENTS = 16  # files that the dead letters of a state are split into, at least
 
 
 @dataclass(frozen=True, slots=True)

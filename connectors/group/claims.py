@@ -1,4 +1,4 @@
-"""Who may count a partition: claims, of which the newest is valid.
+"""Claims: which process may count a partition. The newest claim is valid.
 
 A claim is a file of its own, created exclusively and never changed:
 `claims/<topic>/<partition>/<epoch>.json`. It names the segment that the partition's

@@ -95,9 +95,9 @@ WORDS: dict[DropReason, str] = {
 class Acceptor:
     """Accept connections for a server; all in the thread of its event loop.
 
-    With all places taken, the connection that has been waiting for a header for longest makes
-    way for the next, so that silent ones block nobody. Where all have asked and are being
-    answered, new ones wait in the system's queue.
+    When all places are taken, a new connection replaces the one that has waited longest for a
+    header, so that silent clients cannot block others. If all connections are being answered,
+    new ones wait in the system's queue.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ class _Joins:
         self._ended: _Ended | None = None
 
     def are_needed(self) -> bool:
-        """Return whether there is a reason to join, or a join whose end nobody has seen."""
+        """Return whether there is a reason to join, or a join that has not been completed."""
         return bool(self._coordinator.rejoining or self._are_needed())
 
     async def join(self) -> bytes:
