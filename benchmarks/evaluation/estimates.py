@@ -29,6 +29,7 @@ SELECTION = {
     "echo-paper": 10.0,  # budgets and supports of a seed share an encoder, of 50 seconds
     "echo": 5.0, "k-center": 1.0, "herding": 5.0,
     "echo-quotas": 5.0, "reservoir-medoids": 2.0, "kmeans-nearest": 5.0,
+    "reservoir-facility": 2.0, "merge-reduce": 20.0,
     "clustream-nearest": 15.0, "sieve-streaming++": 20.0,
     # These six share the training of a model, of 45 seconds, at all budgets.
     "least-confidence": 5.0, "entropy": 5.0, "margin": 5.0, "el2n": 5.0, "grand": 5.0,

@@ -26,8 +26,11 @@ LABELS = {
     "k-medoids": "k-means medoids",
     "kmeans-nearest": "mini-batch k-means",
     "least-confidence": "least confidence",
+    "merge-reduce": "merge-and-reduce + facility location",
     "random": "uniform sample",
     "reservoir": "uniform sample",
+    "reservoir-facility": "reservoir + facility location",
+    "reservoir-medoids": "reservoir + k-means medoids",
     "sieve-streaming++": "SieveStreaming++",
 }
 """What tables call a selector that a plan gives no label."""

@@ -48,6 +48,7 @@ METRICS = {
     "explained": Metric("variance explained", is_outcome=False),
     "warmup_share": Metric("warm-up", is_score=False),
     "retained_share": Metric("payloads held", is_score=False),
+    "payloads_held": Metric("most payloads held", "samples", 1.0, is_score=False),
     "num_filled": Metric("chosen at random to fill up", "samples", 1.0, is_score=False),
     "certified_fraction": Metric("certified", is_score=False),
     "regenerations": Metric("new generations", "", 1.0, is_score=False),

@@ -23,6 +23,7 @@ CODEBOOK = 2  # of cells, and so of all that is chosen in them
 REVISIONS = {
     "echo": CODEBOOK, "echo-quotas": CODEBOOK,
     "gdumb": 1, "kmeans-nearest": 1, "clustream-nearest": 1, "sieve-streaming++": 1,
+    "reservoir-medoids": 1,
 }  # fmt: skip
 """How often what a selector chooses has changed: results of an older revision count no more."""
 

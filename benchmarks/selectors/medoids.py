@@ -7,7 +7,8 @@ import numpy as np
 
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
-from benchmarks.selectors.spaces import learnt_share, stream_vectors, vectors
+from benchmarks.selectors.reservoirs import held_info, num_held, uniform_sample
+from benchmarks.selectors.spaces import held_vectors, vectors
 from echo_stream._common.typing import Array, FloatArray, IntArray
 
 CHUNK_CENTRES = 128  # whose distances to all samples are in memory at a time
@@ -27,17 +28,14 @@ def reservoir_medoids(
 ) -> Chosen:
     """Keep a uniform sample of a stream, and choose as `k_medoids` does from it at the end.
 
-    What a stream is worth to who keeps much of it: the option `share` (default 0.1) is that of
-    the stream which is kept. A weight is scaled up to the stream.
+    What a stream is worth to who keeps much of it. The option `held` is the number of samples
+    kept; without it, the option `share` (default 0.1) is the part of the stream. A weight is
+    scaled up to the stream.
     """
-    number = max(round(float(options.get("share", 0.1)) * len(order)), budget)
-    kept = np.random.default_rng(seed).permutation(order)[:number]  # what a reservoir keeps
-    chosen = _medoids(stream_vectors(data, order)[kept], budget, seed, options)
+    kept = uniform_sample(order, num_held(options, len(order), budget), seed)
+    chosen = _medoids(held_vectors(data, kept), budget, seed, options)
     assert chosen.weights is not None
-    info = chosen.info | {
-        "warmup_share": learnt_share(data, order),
-        "retained_share": len(kept) / len(order),
-    }
+    info = chosen.info | held_info(len(kept), len(order))
     weights = chosen.weights * (len(order) / len(kept))
     return Chosen(kept[chosen.core], weights=weights, info=info)
 

@@ -7,8 +7,10 @@ from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.clustream import clustream_nearest
 from benchmarks.selectors.echo import cell_quotas, echo, echo_in_one_pass, echo_paper
+from benchmarks.selectors.facility import reservoir_facility
 from benchmarks.selectors.greedy import herding, k_center
 from benchmarks.selectors.medoids import k_medoids, reservoir_medoids
+from benchmarks.selectors.merge_reduce import merge_reduce
 from benchmarks.selectors.nearest import kmeans_nearest
 from benchmarks.selectors.reservoirs import cbrs, gdumb, reservoir
 from benchmarks.selectors.sampling import balanced, random
@@ -54,6 +56,8 @@ STREAM: dict[str, StreamSelect] = {
     "cbrs": cbrs,
     "gdumb": gdumb,
     "reservoir-medoids": reservoir_medoids,
+    "reservoir-facility": reservoir_facility,
+    "merge-reduce": merge_reduce,
     "sieve-streaming++": sieve_streaming,
     "kmeans-nearest": kmeans_nearest,
     "clustream-nearest": clustream_nearest,

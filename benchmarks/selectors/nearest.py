@@ -6,6 +6,7 @@ import numpy as np
 
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
+from benchmarks.selectors.reservoirs import held_info, num_held
 from benchmarks.selectors.spaces import stream_vectors, warmup_size
 from echo_stream._common.typing import Array, FloatArray, IntArray
 
@@ -21,16 +22,22 @@ def kmeans_nearest(
     One centre a sample of the budget, but no more than warm-up samples or the option
     `max_centres` (4,096); then several samples a centre. The first batch, from which the
     centres begin, is the warm-up. A weight is a part of the number of samples to which its
-    centre was the nearest when they came.
+    centre was the nearest when they came. With the option `held` no more payloads are held at any
+    time, a batch that waits for its step included: a quarter at most is the batch, and the rest
+    are the nearest of each centre, then the second nearest of each, and so on.
     """
     from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415 - slow to import
 
-    x = stream_vectors(data, order)
-    warmup = warmup_size(len(order))
+    warmup, batch, room = warmup_size(len(order)), BATCH, None
+    if "held" in options:
+        held = num_held(options, len(order), budget)
+        batch = min(BATCH, max(held // 4, 1), held - budget)
+        warmup, room = min(warmup, held), held - batch
+    x = stream_vectors(data, order, warmup)
     number = min(budget, warmup, int(options.get("max_centres", MAX_CENTRES)))
     model = MiniBatchKMeans(number, random_state=seed, n_init=1)
-    cache, counts = NearestCache(x, budget, number, seed), np.zeros(number)
-    for start, stop in _cuts(len(order), warmup):
+    cache, counts = NearestCache(x, budget, number, seed, room), np.zeros(number)
+    for start, stop in _cuts(len(order), warmup, batch):
         rows = order[start:stop]
         model.partial_fit(x[rows])
         owners = cache.offer(rows, model.cluster_centers_)
@@ -41,12 +48,14 @@ def kmeans_nearest(
         "warmup_share": warmup / len(order),
         "retained_share": cache.retained_share,
     }
+    if room is not None:
+        info |= held_info(cache.payloads_held, len(order))
     return Chosen(core, weights=cache.weights(core, model.cluster_centers_, counts), info=info)
 
 
-def _cuts(n: int, first: int) -> list[tuple[int, int]]:
-    """Return where batches begin and end: the warm-up, then batches of 1,024."""
-    starts = [0, *range(first, n, BATCH)]
+def _cuts(n: int, first: int, batch: int) -> list[tuple[int, int]]:
+    """Return where batches begin and end: the warm-up, then others of a size."""
+    starts = [0, *range(first, n, batch)]
     return list(zip(starts, [*starts[1:], n], strict=True))
 
 
@@ -65,9 +74,19 @@ class NearestCache:
         Rows to choose in the end, and centres to choose them for.
     seed : int
         Of the uniform sample that fills up where centres have too few.
+    room : int or None
+        Rows that are kept in all, however many are of one centre, and no uniform sample; None:
+        twice as many of each centre as are wanted, and a uniform sample.
+
+    Attributes
+    ----------
+    payloads_held : int
+        The most rows that were held at any time, those that had just come included.
     """
 
-    def __init__(self, x: Array, budget: int, num_centres: int, seed: int) -> None:
+    def __init__(
+        self, x: Array, budget: int, num_centres: int, seed: int, room: int | None = None
+    ) -> None:
         self._x = x
         self._budget = budget
         self._each = SPARE * -(-budget // num_centres)
@@ -76,6 +95,8 @@ class NearestCache:
         self._ranks = np.empty(0, np.int64)
         self._uniform = np.empty(0, np.int64)
         self._keys = np.empty(0)
+        self._room = room
+        self.payloads_held = 0
 
     @property
     def retained_share(self) -> float:
@@ -85,15 +106,21 @@ class NearestCache:
     def offer(self, rows: IntArray, centres: Array) -> IntArray:
         """Look at some rows, given where the centres are now; return the centre of each row."""
         candidates = np.concatenate([self._kept, rows])
+        held = np.union1d(candidates, self._uniform)
+        self.payloads_held = max(self.payloads_held, len(held))
         owners, distances = nearest_centres(self._x[candidates], centres.astype(np.float32))
         # Rank within each centre, by distance.
         order = np.lexsort((distances, owners))
         starts = np.searchsorted(owners[order], owners[order])
         ranks = np.arange(len(order)) - starts
-        stay = ranks < self._each
+        if self._room is None:
+            stay = np.flatnonzero(ranks < self._each)
+        else:
+            stay = np.lexsort((distances[order], ranks))[: self._room]
         found = owners[len(self._kept) :]
         self._kept, self._ranks = candidates[order[stay]], ranks[stay]
-        self._sample(rows)
+        if self._room is None:
+            self._sample(rows)
         return found
 
     def choose(self) -> tuple[IntArray, int]:

@@ -7,17 +7,48 @@ import numpy as np
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
 from echo_stream._common.typing import IntArray
+from echo_stream.errors import ConfigError
 
 
 def reservoir(_: DataSet, order: IntArray, budget: int, seed: int, __: dict[str, Any]) -> Chosen:
-    """Keep a uniform sample of all that has come. Source: Vitter (1985), Algorithm R."""
+    """Keep a uniform sample of all that has come."""
+    return Chosen(uniform_sample(order, budget, seed))
+
+
+def uniform_sample(order: IntArray, number: int, seed: int) -> IntArray:
+    """Return a uniform sample of rows that come one by one. Source: Vitter (1985), Algorithm R."""
     rng = np.random.default_rng(seed)
-    kept = order[:budget].copy()
-    for n, row in enumerate(order[budget:].tolist(), start=budget + 1):
+    kept = order[:number].copy()
+    for n, row in enumerate(order[number:].tolist(), start=number + 1):
         place = int(rng.integers(n))
-        if place < budget:
+        if place < number:
             kept[place] = row
-    return Chosen(kept)
+    return kept
+
+
+def num_held(options: dict[str, Any], n: int, budget: int) -> int:
+    """Return how many payloads of a stream of n a selector may hold at any time.
+
+    The option `held`, which counts everything: what is kept and what waits to be looked at.
+    Without it, the option `share` (0.1) of the stream.
+
+    Raises
+    ------
+    ConfigError
+        If that leaves nothing to choose from.
+    """
+    if "held" not in options:
+        return max(round(float(options.get("share", 0.1)) * n), budget + 1)
+    held = int(options["held"])
+    if held <= budget:
+        msg = f"held must be more than the budget of {budget}; got {held}"
+        raise ConfigError(msg)
+    return held
+
+
+def held_info(payloads: int, n: int) -> dict[str, Any]:
+    """Return what a selector says that held so many payloads, of n, at most at any time."""
+    return {"payloads_held": payloads, "retained_share": payloads / n}
 
 
 def cbrs(data: DataSet, order: IntArray, budget: int, seed: int, _: dict[str, Any]) -> Chosen:

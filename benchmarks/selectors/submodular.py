@@ -84,17 +84,23 @@ def similarities(x: Array) -> FloatArray:
     It squares their distances; facility location is that of k-medoids by ours, and on 4,000
     rows of Banking77 models trained on either choice are within half a point (by hand).
     """
+    found = distances(x)
+    found *= -1
+    found -= found.min()
+    return found
+
+
+def distances(x: Array) -> FloatArray:
+    """Return the distance of every two rows of x (n, d): (n, n), float64."""
     from sklearn.metrics import pairwise_distances  # noqa: PLC0415 - slow to import
 
     x = x.astype(np.float64)
     # A matrix times its own transpose is a syrk, of which OpenBLAS with few threads overruns its
     # buffers when there are many rows, and ends the process: numpy's issue 19685. The product
     # with a copy is another routine.
-    distances: FloatArray = pairwise_distances(x, x if len(x) <= SYMMETRIC_ROWS else x.copy())
-    np.fill_diagonal(distances, 0)
-    distances *= -1
-    distances -= distances.min()
-    return distances
+    found: FloatArray = pairwise_distances(x, x if len(x) <= SYMMETRIC_ROWS else x.copy())
+    np.fill_diagonal(found, 0)
+    return found
 
 
 def _chosen(
