@@ -1,16 +1,17 @@
 """Plans: which trials there are, what they have to show, and how they are shown."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, Self
 
-from benchmarks.evaluation.plan_values import build
+from benchmarks.evaluation.plan_values import build, listed
 from benchmarks.evaluation.trial import Budget, Protocol, Trial
 from echo_stream.errors import ConfigError
 
 FULL = "100%"
 ALL_SAMPLES = "all samples"  # the label of a training on the whole set
+HELD = ", {:,} held"  # the end of a label that tells the number of payloads
 
 LABELS = {
     "balanced": "balanced by class",
@@ -53,6 +54,42 @@ class Choice:
         label = LABELS.get(name, name) if isinstance(name, str) else name
         return build(cls, {"label": label} | values, "a selector")
 
+    @classmethod
+    def several(cls, entry: object) -> list[Self]:
+        """Return what an entry of a plan stands for: one for each number of payloads `held`.
+
+        The number is an option of the selector, and part of its label.
+
+        Examples
+        --------
+        >>> several = Choice.several({"name": "merge-reduce", "label": "mine", "held": [90, 1000]})
+        >>> [(choice.label, choice.options) for choice in several]
+        [('mine, 90 held', {'held': 90}), ('mine, 1,000 held', {'held': 1000})]
+        """
+        if not (isinstance(entry, dict) and "held" in entry):
+            return [cls.of(entry)]
+        one = cls.of({name: value for name, value in entry.items() if name != "held"})
+        numbers = listed(entry, "held", f"selector {one.label}")
+        if not numbers or not all(type(number) is int and number > 0 for number in numbers):
+            msg = f"selector {one.label}: held must be numbers of payloads; got {numbers!r}"
+            raise ConfigError(msg)
+        return [
+            replace(
+                one, label=f"{one.label}{HELD.format(held)}", options=one.options | {"held": held}
+            )
+            for held in numbers
+        ]
+
+    @property
+    def held(self) -> int | None:
+        """How many payloads it may hold; None where no number is given."""
+        return self.options.get("held")
+
+    @property
+    def plain_label(self) -> str:
+        """Its label without the number of payloads held."""
+        return self.label if self.held is None else self.label.removesuffix(HELD.format(self.held))
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -80,6 +117,9 @@ class Group:
         Whether a model is trained on everything, too, which the fidelity score needs.
     why : str
         Why ours wins and loses, in a sentence or two, for below the lists of that.
+    everything : str
+        Label of a selector that holds all payloads; where it is given, pages have tables by
+        payloads held, which say where a selector comes within a point of this one.
     """
 
     name: str
@@ -98,6 +138,7 @@ class Group:
     note: str = ""
     with_full: bool = False
     why: str = ""
+    everything: str = ""
 
     def trial(
         self, data: str, budget: Budget, choice: Choice, recipe: str, seed: int, order: str | None

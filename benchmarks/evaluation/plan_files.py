@@ -1,6 +1,7 @@
 """Plans out of TOML files, checked as far as they can be without their data."""
 
 import tomllib
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,9 @@ def _group(values: dict[str, Any], train: dict[str, Any]) -> Group:
         _tuples({"recipes": ["ce"]} | values)
         | {
             "seeds": tuple(range(seeds) if is_number else listed(values, "seeds", what)),
-            "selectors": tuple(map(Choice.of, listed(values, "selectors", what))),
+            "selectors": tuple(
+                chain.from_iterable(map(Choice.several, listed(values, "selectors", what)))
+            ),
             "train": train | own,
             "orders": tuple(listed(values, "orders", what) or [None]),
         },
@@ -112,7 +115,8 @@ def _check_group(group: Group) -> None:
     for metric in group.metrics:
         _check_metric(metric, f"group {group.name}")
     others = [choice.labels_of for choice in group.selectors if choice.labels_of]
-    for label in (group.baseline, *group.ours, *others):
+    everything = [group.everything] if group.everything else []
+    for label in (group.baseline, *group.ours, *others, *everything):
         group.choice(label)
     _check_why(group)
 

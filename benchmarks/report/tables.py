@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import product
+from math import sqrt
 from typing import NamedTuple
 
 from benchmarks.evaluation.plan import ALL_SAMPLES, Group
@@ -13,6 +14,7 @@ from benchmarks.report.words import MISSING, budget_name, recipe_name, spread
 Row = list[Record | None]
 """Cells of a selector, one a budget."""
 
+NEAR = 1.0  # points
 NOT_TABLED = {"best_accuracy", "explained"}  # in records alone, and among what a selection takes
 
 
@@ -114,6 +116,44 @@ def score_table(found: Found, place: tuple[str, str], metric: str) -> list[list[
     return table
 
 
+def held_table(
+    found: Found, place: tuple[str, str], metric: str, budget: Budget
+) -> list[list[str]]:
+    """Return the head and the rows of a score by payloads held and selector.
+
+    The last row is the smallest number held that comes within a point of keeping everything; no
+    rows where that was not measured.
+    """
+    group = found.group
+
+    def score(label: str) -> Record | None:
+        """Return what a selector has reached, and of how many seeds."""
+        cell = found.cells.get((*place, group.recipes[0], budget, label))
+        known = cell["metrics"].get(metric) if cell else None
+        return known | {"seeds": cell["seeds"]} if cell and known else None
+
+    scores = {
+        (choice.plain_label, choice.held): known
+        for choice in group.selectors
+        if choice.held is not None and (known := score(choice.label))
+    }
+    whole = score(group.everything)
+    if whole is None or not scores:
+        return []
+    names = list(dict.fromkeys(name for name, _ in scores))
+    numbers = sorted({number for _, number in scores})
+    near = {key for key, known in scores.items() if known["mean"] >= whole["mean"] - NEAR}
+    enough = {name: [f"{n:,}" for n in numbers if (name, n) in near] for name in names}
+    return [
+        ["payloads held", *names],
+        *([f"{n:,}", *(_mean(scores.get((name, n))) for name in names)] for n in numbers),
+        [
+            f"smallest number within a point of {group.everything}, {_mean(whole)}",
+            *(enough[name][0] if enough[name] else MISSING for name in names),
+        ],
+    ]
+
+
 def joined(row: Row, metric: str) -> str:
     """Return the means of a row, one a budget, or the one that all of them are."""
     digits = 2 if METRICS[metric].unit == "s" else 1
@@ -150,6 +190,13 @@ def _score(cell: Record | None, metric: str, best: float | None) -> str:
     if "gain" not in found:
         return text
     return f"{text} ({spread(found['gain'], found.get('gain_error'), sign='+')})"
+
+
+def _mean(score: Record | None) -> str:
+    """Return mean ± standard error."""
+    if score is None:
+        return MISSING
+    return spread(score["mean"], score["sd"] / sqrt(score["seeds"]) if "sd" in score else None)
 
 
 def _best(

@@ -9,6 +9,7 @@ import torch
 
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen, Timed, paid, timed
+from benchmarks.selectors.reservoirs import num_held
 from benchmarks.selectors.spaces import warmup_size
 from echo_stream import EchoCoreset
 from echo_stream._common.device import resolve_device
@@ -58,11 +59,17 @@ def echo_in_one_pass(
     """Count a stream once, in its order, after a warm-up of a tenth of it.
 
     Options are parameters of `EchoCoreset`; with *refreshed*, what is chosen is that on which a
-    run trains: in cells trained at the end, among the payloads held.
+    run trains: in cells trained at the end, among the payloads held. With `held` adaptive cells
+    hold as many payloads and no more, the budget's own and those of the warm-up included.
     """
     is_refreshed = options.get("refreshed", False)
     settings = {"warmup": warmup_size(len(order))} | options
     settings.pop("refreshed", None)
+    if "held" in settings:
+        held = num_held(options, len(order), budget)
+        limits = {"keep": held - budget, "warmup": min(settings["warmup"], held)}
+        settings = {"cells": "adaptive"} | settings | limits
+        del settings["held"]
     engine = EchoCoreset(budget, seed=seed, **settings)
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]

@@ -68,6 +68,22 @@ def test_a_plan_is_all_products_of_its_lists(small: Path) -> None:
     assert sum(t.labels_of == ("echo", {"rank": "center"}) for t in images) == len(images) / 3
 
 
+def test_payloads_held_are_combined_with_everything_else(tmp_path: Path) -> None:
+    """A number is an option of the selector, so part of a trial's key, and told by its label."""
+    path = tmp_path / "held.toml"
+    entry = '{name = "merge-reduce", held = [90, 1000], options = {width = 0.4}}'
+    path.write_text(SMALL.replace('"reservoir"]', f'"reservoir", {entry}]'), encoding="utf-8")
+    plan = read_plan(path)
+    trials = [trial for trial in plan.trials() if trial.selector == "merge-reduce"]
+    assert len({trial.key for trial in trials}) == len(trials) == 2 * 3 * 2
+    assert {trial.options["held"] for trial in trials} == {90, 1000}
+    assert all(trial.options["width"] == 0.4 for trial in trials)
+    labels = [choice.label for choice in plan.group("streams").selectors]
+    name = "merge-and-reduce + facility location"
+    assert labels == ["uniform sample", f"{name}, 90 held", f"{name}, 1,000 held"]
+    assert {choice.plain_label for choice in plan.group("streams").selectors[1:]} == {name}
+
+
 def test_a_group_without_orders_chooses_from_all_at_once(tmp_path: Path) -> None:
     """Though the settings at the top make streams of the others."""
     path = tmp_path / "orders.toml"
@@ -212,6 +228,17 @@ def test_a_file_of_another_kind_is_no_plan(tmp_path: Path) -> None:
             'label = "uniform sample"',
             "group images has 2 selectors named 'uniform sample'",
         ),
+        (
+            '["reservoir"]',
+            '["reservoir", {name = "merge-reduce", held = 90}]',
+            "selector merge-and-reduce + facility location: held must be a list; got 90",
+        ),
+        (
+            '["reservoir"]',
+            '["reservoir", {name = "merge-reduce", held = ["10%"]}]',
+            "held must be numbers of payloads; got ['10%']",
+        ),
+        ("with_full = true", 'everything = "all"', "group streams has no selector labelled 'all'"),
         ('name = "streams"', 'name = "images"', "the plan has 2 groups named 'images'"),
     ],
 )

@@ -142,6 +142,31 @@ def test_what_a_selection_takes_is_one_table() -> None:
     assert "| coreset | 54.0 / 64.0 | 25.0 |" in text
 
 
+def test_a_table_by_payloads_held_says_how_few_are_enough() -> None:
+    """Within a point of keeping everything; with the standard error, not the deviation."""
+    one, other = (
+        Choice.several({"name": name, "held": [90, 1000]}) for name in ("merge-reduce", "cbrs")
+    )
+    whole = Choice("keeping all", "random", {"all": 1})
+    selectors = (*GROUP.selectors, *one, *other[:1], whole)
+    group = replace(GROUP, selectors=selectors, budgets=(60,), everything="keeping all")
+    plan = replace(PLAN, groups=(group,), rankings=(), pictures=())
+    held = {90: -0.02, 1000: -0.01}
+
+    def accuracy(trial: Trial) -> float:
+        return 0.6 + held.get(trial.options.get("held", 0), 0.0) + 0.01 * trial.seed
+
+    text = pages({"mine": plan}, plan_records("mine", plan, lines(plan, accuracy)))["mine.md"]
+    assert (
+        "**MNIST, 60 labels: accuracy, %, ± standard error, by payloads held**\n\n"
+        "| payloads held | merge-and-reduce + facility location | CBRS |\n"
+        "| --- | ---: | ---: |\n"
+        "| 90 | 59.0 ± 0.6 | 59.0 ± 0.6 |\n"
+        "| 1,000 | 60.0 ± 0.6 | – |\n"
+        "| smallest number within a point of keeping all, 61.0 ± 0.6 | 1,000 | – |\n"
+    ) in text
+
+
 def test_a_selector_that_is_trained_alike_has_one_row() -> None:
     """Others have one for each training."""
     group = replace(GROUP, recipes=("ce", "ce+auto"), budgets=(60,))
