@@ -24,12 +24,13 @@ ALL_PAIRS = {"facility-location": 14.0, "graph-cut": 11.0}  # of 20,000 samples
 PAIRED_ROWS = 20_000
 REFRESHED_SAMPLE = 0.013  # k-means' of what is kept, for each sample of the budget
 MEDOIDS_SAMPLE = 0.009  # the same, of all samples
+REDUCED_SAMPLE = 5e-4  # of merge-and-reduce, for each sample of the stream
 REFRESHED_MOST = 40.0  # there are 4,096 codewords at most
 SELECTION = {
     "echo-paper": 10.0,  # budgets and supports of a seed share an encoder, of 50 seconds
     "echo": 5.0, "k-center": 1.0, "herding": 5.0,
     "echo-quotas": 5.0, "reservoir-medoids": 2.0, "kmeans-nearest": 5.0,
-    "reservoir-facility": 2.0, "merge-reduce": 20.0,
+    "reservoir-facility": 2.0,
     "clustream-nearest": 15.0, "sieve-streaming++": 20.0,
     # These six share the training of a model, of 45 seconds, at all budgets.
     "least-confidence": 5.0, "entropy": 5.0, "margin": 5.0, "el2n": 5.0, "grand": 5.0,
@@ -49,6 +50,8 @@ def selection_seconds(trial: Trial) -> float:
         most = trial.options.get("max_rows", PAIRED_ROWS)
         rows = min(rows_of(trial, "100%"), rows_of(trial, most))
         return float(ALL_PAIRS[trial.selector] * (rows / PAIRED_ROWS) ** 2)
+    if trial.selector == "merge-reduce":
+        return 1.0 + REDUCED_SAMPLE * rows_of(trial, "100%")
     if trial.selector == "k-medoids":
         return 1.0 + MEDOIDS_SAMPLE * rows_of(trial, trial.budget)
     is_refreshed = trial.options.get("refreshed", False)
