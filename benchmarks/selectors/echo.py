@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen, Timed, paid, timed
-from benchmarks.selectors.reservoirs import num_held
+from benchmarks.selectors.reservoirs import held_info, num_held
 from benchmarks.selectors.spaces import warmup_size
 from echo_stream import EchoCoreset
 from echo_stream._common.device import resolve_device
@@ -65,8 +65,10 @@ def echo_in_one_pass(
     is_refreshed = options.get("refreshed", False)
     settings = {"warmup": warmup_size(len(order))} | options
     settings.pop("refreshed", None)
+    info: dict[str, Any] = {}
     if "held" in settings:
         held = num_held(options, len(order), budget)
+        info = held_info(min(held, len(order)), len(order))  # what the engine promises
         limits = {"keep": held - budget, "warmup": min(settings["warmup"], held)}
         settings = {"cells": "adaptive"} | settings | limits
         del settings["held"]
@@ -77,7 +79,8 @@ def echo_in_one_pass(
     whole = engine.snapshot(refreshed=is_refreshed)
     snapshot = whole.refreshed if is_refreshed else whole
     assert snapshot is not None
-    return _chosen(snapshot, whole, {"warmup_share": settings["warmup"] / len(order)})
+    info["warmup_share"] = settings["warmup"] / len(order)
+    return _chosen(snapshot, whole, info)
 
 
 def _built(engine: EchoCoreset, data: DataSet) -> Chosen:
