@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from echo_stream.errors import EchoStreamError
     from echo_stream.generation.generation import Generation
     from echo_stream.samples.source import ArraySource
+    from echo_stream.training.spreading import Spread, spread_labels
 
 _MODULES = {
     "ArraySource": "echo_stream.samples.source",
@@ -24,6 +25,8 @@ _MODULES = {
     "EngineConfig": "echo_stream.config",
     "Generation": "echo_stream.generation.generation",
     "Snapshot": "echo_stream.coreset.snapshot",
+    "Spread": "echo_stream.training.spreading",
+    "spread_labels": "echo_stream.training.spreading",
 }
 
 __all__ = [
@@ -33,7 +36,9 @@ __all__ = [
     "EngineConfig",
     "Generation",
     "Snapshot",
+    "Spread",
     "__version__",
+    "spread_labels",
 ]
 
 

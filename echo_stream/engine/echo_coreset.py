@@ -37,6 +37,7 @@ from echo_stream.errors import ConfigError, DataError, ScaleWarning, WarmupError
 from echo_stream.generation.features import Failure, feature_name
 from echo_stream.generation.generation import Generation, OnEpoch
 from echo_stream.samples.changes import Change, LateLabel
+from echo_stream.samples.members import samples_from
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.scales import ScaleProblem
 from echo_stream.samples.source import Rereadable, as_source
@@ -53,6 +54,7 @@ from echo_stream.samples.tabular import (
 )
 from echo_stream.samples.validation import MAX_TEXT_BYTES, SampleSchema, as_samples, check_texts
 from echo_stream.sketch.late_labels import checked_labels
+from echo_stream.sketch.pools.pools import vectors_of
 from echo_stream.sketch.size import memory_bound
 
 
@@ -541,6 +543,33 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         """
         accumulator = self._current
         return accumulator.preview() if accumulator.is_warming_up else self.snapshot().rows.samples
+
+    def held(self) -> tuple[Samples, Array]:
+        """Return all samples that the engine retains, those of the coreset among them.
+
+        With the labels that are known by now: `echo_stream.spread_labels` finds the others.
+
+        Returns
+        -------
+        samples : Samples
+            Payloads, ids and labels; each sample once, or as often as it was counted and is
+            retained.
+        vectors : ndarray of shape (n, D), float32
+            What the samples are measured by: their features, or the payloads as numbers,
+            scaled as the generation does.
+
+        Raises
+        ------
+        WarmupError
+            While the engine warms up.
+
+        Notes
+        -----
+        O(retained D). Held-out samples are not among them.
+        """
+        sketch = self._current.trained_sketch().flushed()
+        members, generation = sketch.members(), sketch.generation
+        return samples_from(members, generation.schema), vectors_of(members, generation)
 
     @property
     def indices_(self) -> IntArray:

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.data import banking, files
+from benchmarks.data import DataSet, banking, files
 from benchmarks.selection import __main__ as selection
 from benchmarks.speed import engine, http, kafka, losses, query
-from benchmarks.streaming import drift, fidelity, regeneration
+from benchmarks.streaming import drift, fidelity, regeneration, spreading
 from benchmarks.streaming.batch_choice import batch_choice, claims
 from echo_stream import EchoCoreset
 from echo_stream._common.typing import Array
@@ -175,12 +175,29 @@ def test_drift_scores_each_method_along_a_stream(tmp_path: Path) -> None:
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_spreading_scores_models_with_and_without() -> None:
+    """Of clusters a label each says all, with what the engine holds; the table has every name."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 5, 600)
+    x = (rng.normal(size=(600, 8)) + 6 * np.eye(5, 8)[y]).astype(np.float32)
+    data = DataSet("toy", x[:500], y[:500], x[500:], y[500:], "logistic", True)
+    runs = {"10 labels": [spreading.in_one_pass(data, 10, seed) for seed in range(2)]}
+    for found in runs["10 labels"]:
+        assert 10 < found["samples held"] <= 500
+        assert found["coreset: spread"] > 95
+        assert found["coreset: spread, right of those found"] > 95
+        assert found["coreset: scikit-learn's LabelSpreading"] > 95
+    lines = spreading.table(runs).splitlines()
+    assert len(lines) == 2 + len(runs["10 labels"][0])
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
         (drift.main, []),
         (regeneration.main, []),
         (fidelity.main, ["."]),
+        (spreading.main, []),
         (selection.main, ["--data"]),
     ],
 )
