@@ -174,7 +174,8 @@ def _flat(x: Array) -> Array:
 
 def _as_tensor(x: Array) -> torch.Tensor:
     """Return x as a tensor, without a copy where torch can take its memory."""
-    is_plain = x.flags.c_contiguous and x.flags.writeable
+    # One row taken backwards counts as contiguous, but torch refuses its strides.
+    is_plain = x.flags.c_contiguous and x.flags.writeable and min(x.strides) >= 0
     return torch.from_numpy(x if is_plain else np.array(x, order="C"))
 
 

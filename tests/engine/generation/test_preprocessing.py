@@ -108,3 +108,11 @@ def test_of_few_samples_and_of_zeros_nothing_is_an_outlier() -> None:
 def unit_of(x: Array) -> float:
     """Return the unit that training samples fix."""
     return fit_preprocessing(x, standardise=False, device=CPU).unit
+
+
+def test_rows_taken_backwards_are_counted() -> None:
+    """Also where only one is left of them, which looks contiguous."""
+    x = np.arange(6, dtype=np.float32).reshape(3, 2)
+    preprocess = fit_preprocessing(x, standardise=False, device=torch.device("cpu"))
+    for rows in (x[::-1], x[::-2], x[:1][::-1]):
+        assert preprocess(rows).tolist() == rows.tolist()
