@@ -53,7 +53,7 @@ def greedy_seeds(
     [2.0, 10.0, 0.0]
     """
     candidates, weights = _candidates(points, seed, times)
-    squares = _squared_distances(candidates)
+    squares, _ = squared_distances(candidates)
     first = int(np.argmin([_sum(row, weights) for row in squares]))
     chosen, nearest = [first], squares[first].copy()
 
@@ -91,8 +91,11 @@ def _sum(values: Array, weights: FloatArray) -> float:
     return float(values.astype(np.float64) @ weights)
 
 
-def _squared_distances(points: FloatArray) -> Array:
-    """Return the squared distances of all points (c, d), (c, c), float32, in some unit."""
+def squared_distances(points: FloatArray) -> tuple[Array, int]:
+    """Return the squared distances of all points (c, d), in units of 4^e, and e.
+
+    Of shape (c, c), float32.
+    """
     centred = points - points.mean(axis=0)
     _, exponent = np.frexp(np.abs(centred).max())
     centred = np.ldexp(centred, -exponent)  # exact; float32 ends where its inputs do
@@ -100,6 +103,8 @@ def _squared_distances(points: FloatArray) -> Array:
     found = np.empty((len(points), len(points)), np.float32)
     for start in range(0, len(points), BLOCK):
         rows = slice(start, start + BLOCK)
-        squares = norms[rows, None] - 2 * (centred[rows] @ centred.T) + norms
+        squares = (-2 * centred[rows]) @ centred.T
+        squares += norms[rows, None]
+        squares += norms
         found[rows] = np.maximum(squares, 0, out=squares)
-    return found
+    return found, int(exponent)
