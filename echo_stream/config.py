@@ -1,6 +1,7 @@
 """Settings that shape a coreset."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
@@ -14,8 +15,8 @@ MAX_SHARE = 0.5
 """Of the budget, for support: each cell keeps a core sample for each extreme one. Of the ids,
 to be held out."""
 Preset = Literal["default", "paper"]
-Cells = Literal["grid", "grid-budget", "codebook"]
-Latent = Literal["encoder", "pca", "identity"]
+Cells = Literal["grid", "grid-budget", "codebook", "adaptive"]
+Latent = Literal["encoder", "pca", "projection", "identity"]
 Architecture = Literal["linear", "mlp"]
 Objective = Literal["profile", "pairwise"]
 Rank = Literal["center", "uniform", "mixed"]
@@ -36,12 +37,15 @@ class EngineConfig:
         and a sample can be both core and support. Under `default` the budget is the
         number of rows. The preset decides the four settings below, and
         `auto_regenerate`, where they are None.
-    cells : "grid", "grid-budget" or "codebook"
+    cells : "grid", "grid-budget", "codebook" or "adaptive"
         The paper's grid; the finest grid that leaves every occupied cell a core sample;
-        or the Voronoi cells of codewords, no more than there are core slots. Default: codebook.
-    latent : "encoder", "pca" or "identity"
-        The encoder below; at most 64 principal components; or x itself, when it is an
-        embedding. Default: pca.
+        the Voronoi cells of codewords, no more than there are core slots; or cells that
+        follow the stream, as many as `keep` has room for. From these the coreset is chosen by
+        facility location. Default: codebook.
+    latent : "encoder", "pca", "projection" or "identity"
+        The encoder below; at most 64 principal components; a random projection to 128
+        dimensions that depends on no sample, or x itself where it has at most 512; or x itself,
+        when it is an embedding. Default: pca, and projection with adaptive cells.
     rank : "center", "uniform" or "mixed"
         Within a cell nearest to the centroid first (the paper); by a hash of the id, a
         stratified random sample; or the nearest first and then by hash. Default: mixed.
@@ -51,6 +55,16 @@ class EngineConfig:
     support_share : float
         Share of the budget that goes to support, 0 to 1/2, under `default`: round r of
         support gives a slot to each cell, for its r-th farthest sample not in the core.
+    keep : int or None
+        Samples that adaptive cells hold beyond the budget: the more, the finer the cells, and
+        the more there is to choose from; at least as many as the budget. Default: three times
+        the budget, 1,000 at least.
+    demand_power : float
+        Exponent, from 0 to 1, of the number of samples of an adaptive cell in the choice: with
+        1 what is frequent is covered, with 0 what lies apart.
+    min_distance : float
+        Distance in the latent space, 0 or more: with adaptive cells no two rows of the coreset
+        lie nearer to each other, even where there are fewer rows than `budget` then.
     balance : "none" or "class"
         Whether the budget is split by class: the label that a sample arrives with is then part
         of its cell, samples without a label form a class, and each class gets as many slots
@@ -68,7 +82,8 @@ class EngineConfig:
     standardise : bool
         Whether each feature is centred and scaled by its training mean and deviation.
     warmup : int
-        Samples of a stream that are buffered to train the generation on.
+        Samples of a stream that are buffered to train the generation on; with adaptive cells
+        no more than these hold.
     expected_n : int or None
         Expected number of samples of the stream: sets the grid's resolution.
     features : str or None
@@ -76,7 +91,8 @@ class EngineConfig:
         are measured as they are.
     auto_regenerate : bool
         Whether a stream that trained its own generation trains another from retained samples
-        when it drifts away from the warm-up. Default: yes; no under `paper`.
+        when it drifts away from the warm-up. Default: yes; no under `paper`, and with adaptive
+        cells, which follow the stream by themselves.
     on_duplicate : "count" or "replace"
         What happens when a sample arrives whose id is retained already: it is counted as
         another sample, or it replaces the retained ones, which are subtracted exactly. A
@@ -105,6 +121,9 @@ class EngineConfig:
     rank: Rank | None = None
     support: int | None = None
     support_share: float = 0.0
+    keep: int | None = None
+    demand_power: float = 1.0
+    min_distance: float = 0.0
     balance: Balance = "none"
     encoder: Architecture = "mlp"
     objective: Objective = "profile"
@@ -123,22 +142,28 @@ class EngineConfig:
     def __post_init__(self) -> None:
         """Refuse settings out of range, naming the setting and what was given."""
         _check_choice("preset", self.preset, get_args(Preset))
-        for name, value in _PRESETS[self.preset].items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
         for name, lowest in _LOWEST.items():
             _check_at_least(name, getattr(self, name), lowest)
+        for name, value in self._defaults().items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
         if self.seed > MAX_SEED:
             raise ConfigError(SettingName("seed"), f" must be at most {MAX_SEED}; got {self.seed}")
         for name in ("standardise", "auto_regenerate"):
             _check_bool(name, getattr(self, name))
-        if self.expected_n is not None:
-            _check_at_least("expected_n", self.expected_n, 1)
+        for name, lowest in (("expected_n", 1), ("keep", 0), ("support", 0)):
+            if getattr(self, name) is not None:
+                _check_at_least(name, getattr(self, name), lowest)
         for name, choices in _CHOICES.items():
-            _check_choice(name, getattr(self, name), choices)
-        for name in ("support_share", "holdout"):
-            _check_share(name, getattr(self, name))
+            if name != "rank" or self.cells != "adaptive" or self.rank is not None:
+                _check_choice(name, getattr(self, name), choices)
+        for name, highest in (
+            ("support_share", MAX_SHARE), ("holdout", MAX_SHARE), ("demand_power", 1),
+            ("min_distance", math.inf),
+        ):  # fmt: skip
+            _check_between(name, getattr(self, name), highest)
         self._check_support()
+        self._check_cells()
         if self.balance == "class" and self.cells != "codebook":
             raise ConfigError(
                 SettingName("balance"),
@@ -146,6 +171,16 @@ class EngineConfig:
                 SettingName("cells"),
                 f" codebook; got {self.cells}; leave one of them out",
             )
+
+    @property
+    def held(self) -> int:
+        """Samples that adaptive cells hold at most, the budget's own included."""
+        return self.budget + (self.keep or 0)
+
+    @property
+    def warmup_size(self) -> int:
+        """Samples that a stream buffers before it counts: no more than adaptive cells hold."""
+        return self.warmup if self.cells != "adaptive" else min(self.warmup, self.held)
 
     @property
     def support_size(self) -> int:
@@ -162,6 +197,41 @@ class EngineConfig:
     def core_slots(self) -> int:
         """Rows of the budget that go to the core."""
         return self.budget - self.support_slots
+
+    def _defaults(self) -> dict[str, Any]:
+        """Return the settings of those that are None."""
+        defaults = _PRESETS[self.preset]
+        if (self.cells or defaults["cells"]) != "adaptive":
+            return defaults
+        adaptive = {
+            "latent": "projection", "rank": None, "support": 0, "auto_regenerate": False,
+        }  # fmt: skip
+        return {**defaults, **adaptive, "keep": max(3 * self.budget, 1_000)}
+
+    def _check_cells(self) -> None:
+        """Refuse settings of fixed cells with adaptive ones, and the reverse."""
+        if self.cells == "adaptive":
+            others = {
+                "rank": None, "support": 0, "support_share": 0, "balance": "none",
+                "auto_regenerate": False,
+            }  # fmt: skip
+        else:
+            others = {"keep": None, "demand_power": 1, "min_distance": 0}
+        if self.keep is not None and self.keep < self.budget:
+            # Of all that is held, the cells' samples alone are as many as the budget then.
+            raise ConfigError(
+                SettingName("keep"),
+                f" must be at least {self.budget}, the budget; got {self.keep}",
+            )
+        for name, value in others.items():
+            if getattr(self, name) != value:
+                needed = "fixed cells" if self.cells == "adaptive" else "adaptive cells"
+                raise ConfigError(
+                    SettingName(name),
+                    f" {getattr(self, name)} is for {needed}; leave it out, or set ",
+                    SettingName("cells"),
+                    " to codebook" if self.cells == "adaptive" else " to adaptive",
+                )
 
     def _check_support(self) -> None:
         """Refuse support on top of the budget where the budget is the number of rows."""
@@ -196,7 +266,7 @@ class EngineConfig:
 
 
 _LOWEST = {
-    "budget": 1, "support": 0, "latent_dim": 1, "epochs": 0, "warmup": 1, "max_text_bytes": 1,
+    "budget": 1, "latent_dim": 1, "epochs": 0, "warmup": 1, "max_text_bytes": 1,
     "seed": 0,
 }  # fmt: skip
 _PRESETS: dict[Preset, dict[str, Any]] = {
@@ -226,12 +296,13 @@ _CHOICES = {
 }
 
 
-def _check_share(name: str, value: object) -> None:
-    """Refuse a value that is not a number from 0 to 1/2."""
+def _check_between(name: str, value: object, highest: float) -> None:
+    """Refuse a value that is not a number from 0 to highest, or not finite."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise ConfigError(SettingName(name), f" must be a number; got {value!r}")
-    if not 0 <= value <= MAX_SHARE:
-        raise ConfigError(SettingName(name), f" must be between 0 and {MAX_SHARE}; got {value}")
+    if not 0 <= value <= highest or math.isinf(value):
+        limits = "at least 0" if math.isinf(highest) else f"between 0 and {highest}"
+        raise ConfigError(SettingName(name), f" must be {limits}; got {value}")
 
 
 def _check_bool(name: str, value: object) -> None:

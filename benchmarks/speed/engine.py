@@ -120,7 +120,7 @@ def in_windows(
 
 def survivors(engine: EchoCoreset) -> int:
     """Return how many samples have passed a pool's threshold so far."""
-    return engine._current.trained_sketch().pools.num_passed
+    return engine._current.fixed_sketch("this").pools.num_passed
 
 
 def whole_fit(n: int, seed: int) -> dict[str, float]:

@@ -26,7 +26,8 @@ from echo_stream.generation.generation import train_generation
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
-from echo_stream.sketch.sketch import BLOCK_SIZE, Sketch
+from echo_stream.sketch.fixed_sketch import FixedSketch
+from echo_stream.sketch.sketch import BLOCK_SIZE
 
 BUDGET = 77
 WARMUP = 1_000  # of 10,003
@@ -216,12 +217,12 @@ def looked(x: Array, budget: int, seed: int, looks: tuple[int, ...]) -> list[Dri
     return found
 
 
-def watched(x: Array, budget: int, seed: int) -> tuple[Sketch, DriftDetector]:
+def watched(x: Array, budget: int, seed: int) -> tuple[FixedSketch, DriftDetector]:
     """Return an empty sketch of a generation trained on the warm-up, and its detector."""
     config, device = EngineConfig(budget=budget, seed=seed), torch.device("cpu")
     generation = train_generation(x[:WARMUP], config, expected_n=WARMUP, device=device)
     detector = DriftDetector.fit(generation, x[:WARMUP], seed=seed)
-    return Sketch(generation, config, device), detector
+    return FixedSketch(generation, config, device), detector
 
 
 if __name__ == "__main__":

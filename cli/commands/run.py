@@ -178,7 +178,7 @@ def run(
         )
         report = consume(given)
         told.finish(STOPPED_HOOKS_S if report.end_reason == "stopped" else None)
-    _say_how_it_ended(report, engine_config.warmup, is_member=group is not None)
+    _say_how_it_ended(report, engine_config.warmup_size, is_member=group is not None)
     if report.rejected:
         topic = dead_letters.dead_letter_topic
         where = folder / "dead-letters" if topic is None else f"topic {topic}"

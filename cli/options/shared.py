@@ -136,9 +136,11 @@ _config_options = gathered(
     option("--preset", default="default",
            help="Set of defaults: default, or paper for the published algorithm."),
     option("--cells",
-           help="Kind of cells: grid, grid-budget or codebook. Default: depends on --preset."),
+           help="Kind of cells: grid, grid-budget, codebook or adaptive. Default: depends on "
+                "--preset."),
     option("--latent",
-           help="Kind of latent space: encoder, pca or identity. Default: depends on --preset."),
+           help="Kind of latent space: encoder, pca, projection or identity. Default: depends on "
+                "--preset."),
     option("--rank",
            help="Order of the samples in a cell: center, uniform or mixed. Default: depends on "
                 "--preset."),
@@ -146,6 +148,14 @@ _config_options = gathered(
            help="Support samples per cell, in addition to --budget. Only with --preset paper."),
     option("--support-share", type=float, default=0.0,
            help="Share of --budget for support samples, at most 0.5. Not with --preset paper."),
+    option("--keep", type=int,
+           help="Samples that adaptive cells hold besides --budget, at least as many. Default: "
+                "three times --budget, at least 1000."),
+    option("--demand-power", type=float, default=1.0,
+           help="Exponent of a cell's number of samples in the choice, with adaptive cells: 1 "
+                "covers what is frequent, 0 what lies apart."),
+    option("--min-distance", type=float, default=0.0,
+           help="Smallest distance between two rows of the coreset, with adaptive cells."),
     option("--balance", default="none",
            help="With class, the coreset has as many rows of each label, as far as there are "
                 "samples."),

@@ -90,8 +90,9 @@ def status_line(monitor: "RunMonitor") -> str:
     if "lag_records" in numbers:
         words.append(f"lag {numbers['lag_records']:,} ({numbers['lag_seconds']:.1f} s)")
     if "coreset_size" in numbers:
-        share = numbers["certified_fraction"]
-        words.append(f"coreset {numbers['coreset_size']:,}, {share:.1%} certified")
+        words.append(f"coreset {numbers['coreset_size']:,}")
+        if numbers["certified_fraction"] is not None:
+            words.append(f"{numbers['certified_fraction']:.1%} certified")
     if numbers["rejected"]:
         words.append(f"{numbers['rejected']:,} rejected")
     return f"{monitor.current_phase}: " + ", ".join(words)

@@ -215,7 +215,7 @@ class GroupMember:
         config = replace(self._run_config, last_snapshot=False)
         left = self._samples_left()
         if self._claiming.generation is None:
-            left = min(left, self._config.warmup)
+            left = min(left, self._config.warmup_size)
         config = replace(config, max_samples=None if left == float("inf") else int(left))
         if not self._claiming.has_first(assignment):
             config = replace(config, snapshot_every=None, retrain_every=None)

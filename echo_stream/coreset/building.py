@@ -12,6 +12,7 @@ from echo_stream._common.typing import Array, Cell, FloatArray, IntArray, Label
 from echo_stream._common.version import __version__
 from echo_stream.coreset.allocation import order_cells, row_weights
 from echo_stream.coreset.choosing import Choice, choose
+from echo_stream.coreset.covering import Cover, cover
 from echo_stream.coreset.maps import Map, map_of
 from echo_stream.coreset.rows import CellRows, CoresetRows, EdgeRows
 from echo_stream.coreset.selection import bound_of, explain
@@ -20,7 +21,9 @@ from echo_stream.errors import ConfigError
 from echo_stream.samples.label_counts import label_counts
 from echo_stream.samples.members import Member, copies, cross_off, samples_from, united
 from echo_stream.samples.samples import Samples
+from echo_stream.sketch.adaptive_sketch import AdaptiveSketch
 from echo_stream.sketch.cells import CellStatistics
+from echo_stream.sketch.fixed_sketch import FixedSketch
 from echo_stream.sketch.graph import PCGraph
 from echo_stream.sketch.pools.distance_pools import DistancePools
 from echo_stream.sketch.pools.pools import latents
@@ -28,15 +31,20 @@ from echo_stream.sketch.size import memory_bound, size_bytes
 from echo_stream.sketch.sketch import Sketch
 
 FORMAT_VERSION = 3
+NOT_SOUGHT = "cells that follow the stream prove no row: coverage_at_least is what is proven"
 ID_DIGEST_BYTES = 4
 
 
 class Selection(NamedTuple):
-    """Counts and sums of the cells, the graph between them, and the samples chosen by both."""
+    """Counts and sums of the cells, the graph between them, and the samples chosen by both.
+
+    cover is that of adaptive cells, whose choice it is; None for fixed ones.
+    """
 
     statistics: CellStatistics
     graph: PCGraph
     choice: Choice
+    cover: Cover | None = None
 
 
 def take_snapshot(sketch: Sketch) -> Snapshot:
@@ -46,10 +54,11 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
     has more than one component.
     """
     sketch = sketch.flushed()
-    statistics, graph, choice = select(sketch)
+    selection = select(sketch)
+    statistics, graph, choice, _ = selection
     centroids = statistics.centroids
     on_map = map_of(statistics)
-    rows = _rows(sketch, statistics, graph, choice, on_map)
+    rows = _rows(sketch, selection, on_map)
     cells = CellRows(
         cells=[sketch.cell(key) for key in statistics.keys.tolist()],
         counts=statistics.counts,
@@ -64,7 +73,7 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
         lengths=graph.lengths,
         is_bridge=graph.is_bridge,
     )
-    return Snapshot(rows, cells, edges, _manifest(sketch, rows, cells, choice))
+    return Snapshot(rows, cells, edges, _manifest(sketch, rows, cells, selection))
 
 
 def with_refreshed(snapshot: Snapshot, sketch: Sketch) -> Snapshot:
@@ -139,7 +148,12 @@ def _named(snapshot: Snapshot, changed: Mapping[str, Any]) -> Snapshot:
 def select(sketch: Sketch) -> Selection:
     """Return the selection of a flushed sketch, and what it was made from."""
     statistics = sketch.statistics()
-    graph = sketch.graph.draw(statistics, sketch.witnesses)
+    graph = sketch.draw_graph(statistics)
+    if isinstance(sketch, AdaptiveSketch):
+        covering = cover(sketch, statistics)
+        allocated = np.bincount([row.cell for row in covering.rows], minlength=sketch.num_cells)
+        return Selection(statistics, graph, Choice.of(covering.rows, [], [], allocated), covering)
+    assert isinstance(sketch, FixedSketch)
     order = order_cells(graph.degrees, statistics.counts)
     return Selection(statistics, graph, choose(sketch.pools, statistics, order, sketch.config))
 
@@ -147,16 +161,21 @@ def select(sketch: Sketch) -> Selection:
 def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
     """Return which samples of a cell are certified, and why others are not."""
     sketch = sketch.flushed()
-    statistics, _, choice = select(sketch)
+    statistics, _, choice, _ = select(sketch)
     cells = [sketch.cell(key) for key in statistics.keys.tolist()]
     index = tuple(cell) if isinstance(cell, (tuple, list)) else (cell,)
     if index not in cells:
         msg = f"cell {index} is not occupied; snapshot().cells.cells lists those that are"
         raise ConfigError(msg)
     position = cells.index(index)
-    pools = sketch.pools
     slot, count = int(statistics.slots[position]), int(statistics.counts[position])
     core = [row for row in choice.core if row.cell == position]
+    if isinstance(sketch, AdaptiveSketch):
+        held = sketch.keys_of(sketch.members()).count(index[0])
+        about = explain(core, None, held=held, dropped=count - held, doubt=NOT_SOUGHT)
+        return {"cell": list(index), "count": count, "approximate": False, "core": about}
+    assert isinstance(sketch, FixedSketch)
+    pools = sketch.pools
     held = len(united(*(side.pools[slot] for side in (pools.nearest, pools.hashed) if side)))
     doubt = doubt_of(sketch, statistics)
     bound = dropped_bound(sketch, pools.nearest, statistics, position, statistics.latent_sums)
@@ -178,6 +197,8 @@ def doubt_of(sketch: Sketch, statistics: CellStatistics) -> str | None:
     """Return why no cell can be certified; None where cells can."""
     if sketch.is_approximate:
         return "counts are estimates since the generation was trained again; read the source again"
+    if isinstance(sketch, AdaptiveSketch):
+        return NOT_SOUGHT
     if not statistics.is_exact:
         return "a cell has counted so many samples that its sums are beyond exact addition"
     return None
@@ -196,12 +217,11 @@ def dropped_bound(
 
 def _rows(
     sketch: Sketch,
-    statistics: CellStatistics,
-    graph: PCGraph,
-    choice: Choice,
+    selection: Selection,
     on_map: Map,
 ) -> CoresetRows:
     """Return selected samples and what is known of them as columns."""
+    statistics, graph, choice, covering = selection
     roles = ["core"] * len(choice.core) + ["support"] * len(choice.support)
     rows = choice.core + choice.support
     positions = np.array([row.cell for row in rows], dtype=np.int64)
@@ -214,7 +234,9 @@ def _rows(
         cells=[sketch.cell(key) for key in statistics.keys[positions].tolist()],
         degrees=graph.degrees[positions],
         cell_counts=statistics.counts[positions],
-        weights=_weights(statistics, positions, members, len(choice.core)),
+        weights=_weights(statistics, positions, members, len(choice.core))
+        if covering is None
+        else covering.weights,
         certified=np.array([row.is_certified for row in rows], dtype=object),
         latents=z,
         maps=on_map.places(z),
@@ -250,9 +272,11 @@ def _weights(
     return np.where(is_first, weights[positions], 0.0)
 
 
-def _manifest(sketch: Sketch, rows: CoresetRows, cells: CellRows, choice: Choice) -> dict[str, Any]:
+def _manifest(
+    sketch: Sketch, rows: CoresetRows, cells: CellRows, selection: Selection
+) -> dict[str, Any]:
     """Return the manifest."""
-    held = sketch.members()
+    held, choice = sketch.members(), selection.choice
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "echo_stream_version": __version__,
@@ -275,11 +299,18 @@ def _manifest(sketch: Sketch, rows: CoresetRows, cells: CellRows, choice: Choice
         **sketch.changes.counts(),
         "num_distinct": int(np.count_nonzero(rows.weights)),
         # A slot without a row counts as not certified.
-        "certified_fraction": float(rows.certified.astype(bool).sum() / max(choice.num_slots, 1)),
-        "sums_are_exact": sketch.table.is_exact,
+        "certified_fraction": None
+        if selection.cover is not None
+        else float(rows.certified.astype(bool).sum() / max(choice.num_slots, 1)),
+        "sums_are_exact": sketch.sums_are_exact,
         "state_bytes": size_bytes(sketch, held),
         "state_bytes_bound": memory_bound(sketch),
     }
+    if selection.cover is not None:
+        names = (
+            "width", "mean_squared_distance", "coverage", "coverage_at_least", "redundancy"
+        )  # fmt: skip
+        manifest |= {name: getattr(selection.cover, name) for name in names}
     manifest["id"] = f"{sketch.n:012d}-{_digest(manifest, rows)}"
     return manifest
 

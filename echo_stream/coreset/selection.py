@@ -98,13 +98,16 @@ class Ranking:
 
 
 class SelectedRow(NamedTuple):
-    """A selected sample: position of its cell, 1-based rank and distance in it, certificate."""
+    """A selected sample: position of its cell, 1-based rank and distance in it, certificate.
+
+    The certificate is None where none was sought.
+    """
 
     cell: int
     rank: int
     distance: float
     member: Member
-    is_certified: bool
+    is_certified: bool | None
 
 
 class RowSelector:
@@ -218,7 +221,7 @@ def explain(
         "in_doubt": [
             {"id": row.member.id, "rank": row.rank, "distance": row.distance}
             for row in rows
-            if not row.is_certified
+            if row.is_certified is False
         ],
     }
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from echo_stream._common.typing import FloatArray
 from echo_stream.coreset.building import Selection, doubt_of, dropped_bound, select
 from echo_stream.coreset.selection import MOVED, RowSelector, SelectedRow
 from echo_stream.samples.members import Member, copies, cross_off
 from echo_stream.samples.samples import Samples
+from echo_stream.sketch.adaptive_sketch import AdaptiveSketch
+from echo_stream.sketch.fixed_sketch import FixedSketch
 from echo_stream.sketch.pools.distance_pools import DistancePools
 from echo_stream.sketch.pools.ranks import distance_of, rank_members
 from echo_stream.sketch.sketch import Sketch
@@ -28,11 +31,17 @@ def why_sample(sketch: Sketch, sample_id: str, sample: Samples | None) -> dict[s
     sample, of one row and the generation's schema, is placed where none of the id is retained.
     """
     sketch = sketch.flushed()
-    cells = _Cells(sketch, select(sketch))
+    selection = select(sketch)
+    cells: _Cells | _Covered
+    if isinstance(sketch, AdaptiveSketch):
+        cells = _Covered(sketch, selection)
+    else:
+        assert isinstance(sketch, FixedSketch)
+        cells = _Cells(sketch, selection)
     held = {member.tie: member for member in sketch.members() if member.id == sample_id}
     if held:
         places = [cells.place(member) for member in held.values()]
-        words = "; ".join(_words(place) for place in places)
+        words = "; ".join(cells.words(place) for place in places)
         return {"id": sample_id, "retained": True, "why": words, "samples": places}
     reason = "it was dropped because others ranked before it, or never counted"
     if sample_id in sketch.forgotten:
@@ -43,15 +52,15 @@ def why_sample(sketch: Sketch, sample_id: str, sample: Samples | None) -> dict[s
     embedded = sketch.embedder.embed(sample)
     (member,) = sketch.embedder.members_of(embedded, np.zeros(1, dtype=np.int64))
     place = cells.place(member)
-    words = f"{words}; {_words(place, would_be=True)}"
+    words = f"{words}; {cells.words(place, would_be=True)}"
     return {"id": sample_id, "retained": False, "why": words, "samples": [place]}
 
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """The cells of a settled sketch, and what it selects from them."""
+    """The fixed cells of a settled sketch, and what it selects from them."""
 
-    sketch: Sketch
+    sketch: FixedSketch
     selection: Selection
 
     def place(self, member: Member) -> dict[str, Any]:
@@ -72,6 +81,10 @@ class _Cells:
             place["core"] = self._core(position, member)
             place["support"] = self._support(position, member)
         return place
+
+    def words(self, place: dict[str, Any], *, would_be: bool = False) -> str:
+        """Return a place in words."""
+        return _words(place, would_be=would_be)
 
     def _core(self, position: int, member: Member) -> dict[str, Any]:
         """Return the rank of a member among candidates for the core."""
@@ -174,6 +187,65 @@ class _Cells:
         points = pools.points_of(members)
         ranked = rank_members(members, points, count, sums[position], farthest=pools.farthest)
         return [(other, distance_of(key, count)) for key, other in ranked]
+
+
+@dataclass(frozen=True, slots=True)
+class _Covered:
+    """The adaptive cells of a settled sketch, and the rows that cover them."""
+
+    sketch: AdaptiveSketch
+    selection: Selection
+
+    def place(self, member: Member) -> dict[str, Any]:
+        """Return what a member represents, or which row lies nearest, whether it is held or not."""
+        sketch, statistics, covering = self.sketch, self.selection.statistics, self.selection.cover
+        assert covering is not None
+        is_held = _is_in(member, sketch.members())
+        key = sketch.keys_of([member])[0] if is_held else self._nearest_cell(member)
+        position = int(np.searchsorted(statistics.keys, key))
+        chosen = [at for at, row in enumerate(covering.rows) if row.member.tie == member.tie]
+        away = [math.dist(member.latent, row.member.latent) for row in covering.rows]
+        nearest = chosen[0] if chosen else int(np.argmin(away))
+        other = {"id": covering.rows[nearest].member.id, "distance": away[nearest], "chosen": True}
+        return {
+            "cell": [key],
+            "cell_count": int(statistics.counts[position]),
+            "label": member.label,
+            "origin": None if member.origin is None else member.origin._asdict(),
+            "in_reservoir": _is_in(member, sketch.reservoir.members),
+            "core": {
+                "rank": nearest + 1 if chosen else None,
+                "distance": math.dist(member.latent, statistics.centroids[position]),
+                "by": "gain",
+                "slots": len(covering.rows),
+                "chosen": bool(chosen),
+                "held": is_held,
+                "certified": None,
+                "doubt": None,
+                "bound": None,
+                "beaten_by": [] if chosen else [other],
+            },
+            "support": None,
+            "covers": {
+                "cells": int(np.count_nonzero(covering.nearest == nearest)),
+                "samples": float(covering.weights[nearest]),
+            },
+        }
+
+    def words(self, place: dict[str, Any], *, would_be: bool = False) -> str:
+        """Return a place in words."""
+        core, covers = place["core"], place["covers"]
+        represents = f"represents {covers['samples']:.0f} samples of {covers['cells']} cells"
+        if core["chosen"]:
+            return f"chosen as row {core['rank']} of {core['slots']}: it {represents}"
+        (nearest,) = core["beaten_by"]
+        about = f"{nearest['id']}, at a distance of {nearest['distance']:.4g}, which {represents}"
+        return f"{'it would lie' if would_be else 'held, not chosen: it lies'} nearest to {about}"
+
+    def _nearest_cell(self, member: Member) -> int:
+        """Return the key of the cell whose mean is nearest."""
+        cells = self.sketch.cells
+        return int(cells.keys[int(cells.locate(torch.from_numpy(member.latent[None])).keys[0])])
 
 
 def _is_in(member: Member, members: Iterable[Member]) -> bool:

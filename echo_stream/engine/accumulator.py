@@ -18,6 +18,7 @@ from echo_stream.generation.features import Failure, failures
 from echo_stream.generation.generation import (
     Generation,
     OnEpoch,
+    check_adaptive,
     check_balance,
     check_features,
     train_generation,
@@ -28,6 +29,8 @@ from echo_stream.samples.samples import Origin, Samples
 from echo_stream.samples.scales import ScaleProblem, find_scales
 from echo_stream.samples.source import Rereadable, read_again
 from echo_stream.samples.validation import SampleSchema, check_sample_texts, check_texts
+from echo_stream.sketch.creation import new_sketch
+from echo_stream.sketch.fixed_sketch import FixedSketch
 from echo_stream.sketch.merging import merge
 from echo_stream.sketch.sketch import Sketch
 
@@ -72,7 +75,7 @@ class Accumulator:
 
     def __post_init__(self) -> None:
         """Begin without samples."""
-        self.warmup = Warmup(self.config.warmup)
+        self.warmup = Warmup(self.config.warmup_size)
         self.held_out = HeldOut(self.config)
 
     @classmethod
@@ -98,7 +101,8 @@ class Accumulator:
             raise ConfigError(msg)
         check_features(generation, config)
         check_balance(generation, config)
-        return cls(config, device, Sketch(generation, config, device), features=features)
+        check_adaptive(generation, config)
+        return cls(config, device, new_sketch(generation, config, device), features=features)
 
     @property
     def schema(self) -> SampleSchema | None:
@@ -145,7 +149,8 @@ class Accumulator:
         for samples in read_again(source, n):
             check_sample_texts(samples, self.config.max_text_bytes)
             sketch.update(samples)
-        repair(sketch, source)
+        if isinstance(sketch, FixedSketch):
+            repair(sketch, source)
         self.sketch = sketch
 
     def update(self, samples: Samples, on_epoch: OnEpoch | None = None) -> None:
@@ -189,7 +194,7 @@ class Accumulator:
         if waiting is None:
             return
         # More than the warm-up is buffered where its training was interrupted.
-        first = waiting[: self.config.warmup]
+        first = waiting[: self.config.warmup_size]
         expected_n = max(len(first), self.config.expected_n or 0)
         sketch = self._trained(first.x, expected_n, on_epoch)
         sketch.forgotten.merge(self.warmup.forgotten)
@@ -197,12 +202,12 @@ class Accumulator:
         if self.config.auto_regenerate:
             self.detector = DriftDetector.fit(sketch.generation, first.x, seed=self.config.seed)
         sketch.update(first)
-        self.sketch, self.warmup = sketch, Warmup(self.config.warmup)
+        self.sketch, self.warmup = sketch, Warmup(self.config.warmup_size)
         self._count(waiting[len(first) :])
 
     def regenerate(self, source: Rereadable | None, on_epoch: OnEpoch | None = None) -> None:
         """Train a new generation and continue with it; see `EchoCoreset.regenerate`."""
-        sketch = self.trained_sketch()
+        sketch = self.fixed_sketch("regenerate")
         if source is not None:
             self.refuse_rereading()
         if source is None:
@@ -220,7 +225,7 @@ class Accumulator:
         detectors = [side.detector for side in (self, other) if side.detector is not None]
         if detectors:
             narrowest = min(detectors, key=lambda detector: detector.radius)
-            self.detector = narrowest.after_check(sketch)
+            self.detector = narrowest.after_check(self.fixed_sketch("merge"))
         sketch.changes.num_labelled += num_matched
         sketch.changes.num_label_missed -= num_matched
 
@@ -262,6 +267,18 @@ class Accumulator:
             raise self._warmup_error()
         return self.sketch
 
+    def fixed_sketch(self, what: str) -> FixedSketch:
+        """Return the sketch where its cells are fixed; else say that what needs fixed cells."""
+        sketch = self.trained_sketch()
+        if not isinstance(sketch, FixedSketch):
+            msg = f"{what} is for fixed cells: adaptive ones follow the stream by themselves; set "
+            raise ConfigError(
+                msg,
+                SettingName("cells"),
+                " to codebook for a coreset that is proven row by row",
+            )
+        return sketch
+
     def refuse_rereading(self) -> None:
         """Refuse to read a source again where some of its samples are held out."""
         if self.config.holdout:
@@ -293,7 +310,7 @@ class Accumulator:
         in which it has, however the caller cuts the stream into batches.
         """
         while self.detector is not None:
-            sketch = self.trained_sketch()
+            sketch = self.fixed_sketch("check")
             due = sketch.samples_until(self.detector.next_check)
             if len(samples) < due:
                 break
@@ -316,12 +333,12 @@ class Accumulator:
             features=self.features,
             on_epoch=on_epoch,
         )
-        return Sketch(generation, self.config, self.device)
+        return new_sketch(generation, self.config, self.device)
 
     def _warmup_error(self) -> WarmupError:
         """Return the error of an engine that has no generation yet."""
         return WarmupError(
-            f"still warming up: {self.warmup.n} of {self.config.warmup} samples have "
+            f"still warming up: {self.warmup.n} of {self.config.warmup_size} samples have "
             "arrived; call end_warmup() if there are no more, or lower warmup"
         )
 

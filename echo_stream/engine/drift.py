@@ -19,7 +19,7 @@ from echo_stream.engine.regeneration import payloads, regenerated
 from echo_stream.generation.generation import Generation
 from echo_stream.generation.partition import centre_distances
 from echo_stream.generation.preprocessing import row_chunks
-from echo_stream.sketch.sketch import Sketch
+from echo_stream.sketch.fixed_sketch import FixedSketch
 
 FAR_SHARE = 0.1  # of the training samples are far, by definition
 LIMIT = 0.2  # twice as many; regeneration in benchmarks prints what that misses
@@ -96,7 +96,7 @@ class DriftDetector:
         return cls(radius, len(unseen), n=len(x), share=share, num_sampled=len(x))
 
     @classmethod
-    def of_regenerated(cls, new: Sketch, old: Sketch) -> "DriftDetector":
+    def of_regenerated(cls, new: FixedSketch, old: FixedSketch) -> "DriftDetector":
         """Return the detector of a new sketch that was trained on what the old one retains."""
         x = payloads(old.flushed().reservoir.members, old)
         return cls.fit(new.generation, x, seed=new.config.seed).after_check(new)
@@ -106,12 +106,12 @@ class DriftDetector:
         """Number of samples from which on a check is due: N has doubled."""
         return 2 * self.n
 
-    def after_check(self, sketch: Sketch) -> "DriftDetector":
+    def after_check(self, sketch: FixedSketch) -> "DriftDetector":
         """Return the detector after a check of a sketch, from which on it counts again."""
         share, num_sampled = self._far_share(sketch)
         return dataclasses.replace(self, n=sketch.n, share=share, num_sampled=num_sampled)
 
-    def drift(self, sketch: Sketch) -> Drift:
+    def drift(self, sketch: FixedSketch) -> Drift:
         """Compare what has come since the last check with the training samples.
 
         O(m K d) for a reservoir of m.
@@ -132,7 +132,7 @@ class DriftDetector:
         """Undo `to_json`."""
         return cls(**values)
 
-    def _far_share(self, sketch: Sketch) -> tuple[float, int]:
+    def _far_share(self, sketch: FixedSketch) -> tuple[float, int]:
         """Return the share of far samples in the reservoir, and how many samples it has."""
         sample = sketch.flushed().reservoir.members
         latent = torch.from_numpy(np.array([member.latent for member in sample]))
@@ -140,7 +140,9 @@ class DriftDetector:
         return float(far.mean()), len(sample)
 
 
-def regenerated_on_drift(sketch: Sketch, detector: DriftDetector) -> tuple[Sketch, DriftDetector]:
+def regenerated_on_drift(
+    sketch: FixedSketch, detector: DriftDetector
+) -> tuple[FixedSketch, DriftDetector]:
     """Check for drift, and return the sketch and the detector to continue with."""
     if not detector.drift(sketch).is_drift:
         return sketch, detector.after_check(sketch)

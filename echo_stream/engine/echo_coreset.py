@@ -53,6 +53,7 @@ from echo_stream.samples.tabular import (
     take_rows,
 )
 from echo_stream.samples.validation import MAX_TEXT_BYTES, SampleSchema, as_samples, check_texts
+from echo_stream.sketch.fixed_sketch import FixedSketch
 from echo_stream.sketch.late_labels import checked_labels
 from echo_stream.sketch.pools.pools import vectors_of
 from echo_stream.sketch.size import memory_bound
@@ -68,7 +69,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
     ----------
     budget : int
         Rows of the coreset, B; under `preset="paper"` those of the core.
-    preset, cells, latent, rank, support, support_share, balance
+    preset, cells, latent, rank, support, support_share, keep, demand_power, min_distance, balance
         Settings of the selection; see `EngineConfig`.
     encoder, objective, latent_dim, epochs, standardise, warmup, expected_n, auto_regenerate, seed
         Settings of the training; see `EngineConfig`.
@@ -138,6 +139,9 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         rank: Rank | None = None,
         support: int | None = None,
         support_share: float = 0.0,
+        keep: int | None = None,
+        demand_power: float = 1.0,
+        min_distance: float = 0.0,
         balance: Balance = "none",
         encoder: Architecture = "mlp",
         objective: Objective = "profile",
@@ -162,6 +166,9 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         self.rank = rank
         self.support = support
         self.support_share = support_share
+        self.keep = keep
+        self.demand_power = demand_power
+        self.min_distance = min_distance
         self.balance = balance
         self.encoder = encoder
         self.objective = objective
@@ -392,7 +399,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         O(N D). Where sums are no longer exact, nothing can be certified, and nothing is read.
         """
         self._current.refuse_rereading()
-        return repair(self._current.trained_sketch(), as_source(source))
+        return repair(self._current.fixed_sketch("repair"), as_source(source))
 
     def memory_bound(self) -> int:
         """Return an upper bound on the bytes of the state, whatever arrives.
@@ -442,7 +449,8 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         ----------
         refreshed : bool
             Whether `Snapshot.refreshed` is to have the coreset in the cells that `regenerate`
-            would train now. The engine keeps its own cells.
+            would train now. The engine keeps its own cells. Adaptive cells are those of now:
+            there is no other coreset.
 
         Raises
         ------
@@ -454,7 +462,9 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
             msg = "no sample has been counted yet; there is nothing to select from"
             raise WarmupError(msg)
         snapshot = replace(take_snapshot(sketch), held_out=self._current.held_out.samples())
-        return with_refreshed(snapshot, regenerated(sketch)) if refreshed else snapshot
+        if refreshed and isinstance(sketch, FixedSketch):
+            return with_refreshed(snapshot, regenerated(sketch))
+        return snapshot
 
     def provisional_snapshot(self) -> Snapshot:
         """Return a snapshot during the warm-up, without ending it.

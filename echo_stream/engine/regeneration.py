@@ -18,12 +18,12 @@ from echo_stream.samples.label_counts import LabelCounts
 from echo_stream.samples.members import Member, members_of, samples_from
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import Rereadable, read_again
+from echo_stream.sketch.fixed_sketch import FixedSketch
 from echo_stream.sketch.late_labels import LateLabels
 from echo_stream.sketch.pools.pools import Block
-from echo_stream.sketch.sketch import Sketch
 
 
-def regenerated(sketch: Sketch, *, on_epoch: OnEpoch | None = None) -> Sketch:
+def regenerated(sketch: FixedSketch, *, on_epoch: OnEpoch | None = None) -> FixedSketch:
     """Return a sketch of a new generation, trained on the retained samples and filled from them.
 
     The given sketch is left unchanged. Counts and sums are exact, and certificates hold, where
@@ -62,14 +62,16 @@ def regenerated(sketch: Sketch, *, on_epoch: OnEpoch | None = None) -> Sketch:
     return new
 
 
-def reread(sketch: Sketch, source: Rereadable, *, on_epoch: OnEpoch | None = None) -> Sketch:
+def reread(
+    sketch: FixedSketch, source: Rereadable, *, on_epoch: OnEpoch | None = None
+) -> FixedSketch:
     """Return an exact sketch of a new generation, counted from a source that is read again.
 
     The generation is trained on the reservoir; the given sketch is left unchanged.
 
     Parameters
     ----------
-    sketch : Sketch
+    sketch : FixedSketch
     source : Rereadable
         As many samples are read, from the first, as have arrived. Forgotten ids are skipped.
 
@@ -108,7 +110,7 @@ def reread(sketch: Sketch, source: Rereadable, *, on_epoch: OnEpoch | None = Non
     return new
 
 
-def _flushed(sketch: Sketch) -> Sketch:
+def _flushed(sketch: FixedSketch) -> FixedSketch:
     """Return the flushed sketch, if it has samples to train on."""
     if sketch.n == 0:
         msg = "no sample has been counted yet; there is nothing to train a generation on"
@@ -121,8 +123,8 @@ def _flushed(sketch: Sketch) -> Sketch:
 
 
 def _trained(
-    old: Sketch, on_epoch: OnEpoch | None, weighted: WeightedPayloads | None = None
-) -> Sketch:
+    old: FixedSketch, on_epoch: OnEpoch | None, weighted: WeightedPayloads | None = None
+) -> FixedSketch:
     """Return an empty sketch of a generation trained on the reservoir of a flushed sketch.
 
     Codewords are trained on weighted, if given.
@@ -136,7 +138,7 @@ def _trained(
         on_epoch=on_epoch,
         weighted=weighted,
     )
-    new = Sketch(generation, old.config, old.device)
+    new = FixedSketch(generation, old.config, old.device)
     new.former_generations = [*old.former_generations, old.generation.id]
     new.forgotten.merge(old.forgotten)
     new.changes.merge(old.changes)
@@ -144,7 +146,7 @@ def _trained(
     return new
 
 
-def _expected_n(old: Sketch) -> int:
+def _expected_n(old: FixedSketch) -> int:
     """Return the N that sets a grid's resolution: the old one if cells were too many."""
     wanted = max(old.n, old.config.expected_n or 0)
     num_cells = (grid_side(wanted) + 2) ** old.generation.encoder.dim
@@ -153,12 +155,12 @@ def _expected_n(old: Sketch) -> int:
     return wanted
 
 
-def payloads(members: Sequence[Member], sketch: Sketch) -> Array:
+def payloads(members: Sequence[Member], sketch: FixedSketch) -> Array:
     """Return the payloads of members, in their order."""
     return samples_from(members, sketch.generation.schema).x
 
 
-def _moved(members: Sequence[Member], new: Sketch) -> tuple[IntArray, list[Member]]:
+def _moved(members: Sequence[Member], new: FixedSketch) -> tuple[IntArray, list[Member]]:
     """Return the slot of each member's cell, -1 for none, and the members with their new z."""
     slots, moved = [], []
     for _, part in chunks(members):
@@ -171,7 +173,7 @@ def _moved(members: Sequence[Member], new: Sketch) -> tuple[IntArray, list[Membe
     return np.concatenate(slots), moved
 
 
-def _offer(new: Sketch, slots: IntArray, moved: Sequence[Member]) -> None:
+def _offer(new: FixedSketch, slots: IntArray, moved: Sequence[Member]) -> None:
     """Offer the members to the empty pools of their cells; those without a cell have none."""
     placed = [
         (slot, member) for slot, member in zip(slots.tolist(), moved, strict=True) if slot >= 0

@@ -16,13 +16,13 @@ from echo_stream.samples.members import Member, copies, cross_off, detached
 from echo_stream.samples.source import Rereadable, read_again
 from echo_stream.sketch.cells import CellStatistics, CellTable
 from echo_stream.sketch.embedding import Embedded
+from echo_stream.sketch.fixed_sketch import FixedSketch
 from echo_stream.sketch.late_labels import LateLabels
 from echo_stream.sketch.pools.bounded_pool import BoundedPool
 from echo_stream.sketch.pools.certificates import RankKey
 from echo_stream.sketch.pools.distance_pools import TINY
 from echo_stream.sketch.pools.hash_pools import HashPools
 from echo_stream.sketch.pools.ranks import rank_keys
-from echo_stream.sketch.sketch import Sketch
 
 SAME = 1e-4  # relative deviation of sums of features that are made again
 
@@ -53,7 +53,7 @@ class RepairReport:
         return not self.differences
 
 
-def repair(sketch: Sketch, source: Rereadable) -> RepairReport:
+def repair(sketch: FixedSketch, source: Rereadable) -> RepairReport:
     """Fill the pools of cells in doubt from all that was counted; see `EchoCoreset.repair`.
 
     O(N D), and one reading of the source; a second one where samples of forgotten ids
@@ -85,7 +85,7 @@ def repair(sketch: Sketch, source: Rereadable) -> RepairReport:
 
 
 def _read_forgotten(
-    sketch: Sketch, source: Rereadable
+    sketch: FixedSketch, source: Rereadable
 ) -> tuple[list[Member], list[tuple[Cell, int, int]]]:
     """Return the samples of forgotten ids that are still in the sums, and differences."""
     recount, found = _Recount(sketch), []
@@ -98,7 +98,7 @@ def _read_forgotten(
     return pending, recount.differences(sketch)
 
 
-def _take_out(sketch: Sketch, pending: list[Member]) -> int:
+def _take_out(sketch: FixedSketch, pending: list[Member]) -> int:
     """Remove samples that were read again: the retained ones first, then the others."""
     names = sorted({member.id for member in pending})
     held = copies(member for name in names for member in sketch.index.of(name))
@@ -112,7 +112,7 @@ def _take_out(sketch: Sketch, pending: list[Member]) -> int:
 class _Recount:
     """Counts and sums of the second reading, to compare with those of the sketch."""
 
-    def __init__(self, sketch: Sketch) -> None:
+    def __init__(self, sketch: FixedSketch) -> None:
         self._table = CellTable(sketch.generation, sketch.device)
         self._device = sketch.device
 
@@ -122,7 +122,7 @@ class _Recount:
         vectors, latent, keys, *_ = embedded
         self._table.update(keys[index], latent[index], vectors[index])
 
-    def differences(self, sketch: Sketch) -> list[tuple[Cell, int, int]]:
+    def differences(self, sketch: FixedSketch) -> list[tuple[Cell, int, int]]:
         """Return the cells with other samples, and both numbers, which may be equal."""
         mine, theirs = self._table.statistics(), sketch.table.statistics()
         differences: list[tuple[Cell, int, int]] = []
@@ -136,7 +136,7 @@ class _Recount:
 
 
 def _is_same(
-    sketch: Sketch,
+    sketch: FixedSketch,
     mine: CellStatistics,
     here: int | None,
     theirs: CellStatistics,
@@ -160,7 +160,7 @@ def _is_same(
 class _Cells:
     """The cells in doubt, and new pools for them."""
 
-    def __init__(self, sketch: Sketch, positions: IntArray) -> None:
+    def __init__(self, sketch: FixedSketch, positions: IntArray) -> None:
         statistics, pools = sketch.table.statistics(), sketch.pools
         self.positions = positions
         self._late = LateLabels(sketch.members())
@@ -187,7 +187,7 @@ class _Cells:
         self._numbers = torch.from_numpy(numbers).to(sketch.device)
 
     @classmethod
-    def in_doubt(cls, sketch: Sketch) -> "_Cells":
+    def in_doubt(cls, sketch: FixedSketch) -> "_Cells":
         """Return the cells with a selected sample that is not certified, or not retained."""
         statistics = sketch.table.statistics()
         if not len(statistics.keys):  # all was forgotten
@@ -199,7 +199,7 @@ class _Cells:
         cells = sorted(choice.cells_in_doubt) if statistics.is_exact else []
         return cls(sketch, np.array(cells, dtype=np.int64))
 
-    def fill(self, sketch: Sketch, source: Rereadable) -> list[tuple[Cell, int, int]]:
+    def fill(self, sketch: FixedSketch, source: Rereadable) -> list[tuple[Cell, int, int]]:
         """Read the source into the pools; return the cells that have other counts there."""
         recount = _Recount(sketch)
         for block in _read(sketch, source):
@@ -209,7 +209,7 @@ class _Cells:
             self._offer(sketch, block, is_kept)
         return recount.differences(sketch)
 
-    def install(self, sketch: Sketch) -> None:
+    def install(self, sketch: FixedSketch) -> None:
         """Replace the sketch's pools by those that have been filled."""
         # A sample that is retained already stays the same object: its payload is stored once.
         held = {member.tie: member for member in sketch.members()}
@@ -224,7 +224,7 @@ class _Cells:
             sketch.pools.epoch_counts[slot] = self._counts[number]
         sketch.release_index()
 
-    def _offer(self, sketch: Sketch, block: Embedded, is_kept: torch.Tensor) -> None:
+    def _offer(self, sketch: FixedSketch, block: Embedded, is_kept: torch.Tensor) -> None:
         """Offer the kept rows of a block to the pools of the cells in doubt."""
         numbers_of = self._numbers[sketch.table.find(block.keys)]
         rows = torch.nonzero(is_kept & (numbers_of >= 0)).squeeze(1)
@@ -243,13 +243,13 @@ class _Cells:
             self._hashed.offer(numbers, members)
 
 
-def _read(sketch: Sketch, source: Rereadable) -> Iterator[Embedded]:
+def _read(sketch: FixedSketch, source: Rereadable) -> Iterator[Embedded]:
     """Read again and embed as many samples as have arrived."""
     for samples in read_again(source, sketch.num_arrived):
         yield sketch.embedder.embed(samples)
 
 
-def _forgotten_rows(sketch: Sketch, block: Embedded) -> Array:
+def _forgotten_rows(sketch: FixedSketch, block: Embedded) -> Array:
     """Tell which rows of a block have a forgotten id, of shape (n,), bool."""
     if not len(sketch.forgotten):
         return np.zeros(len(block.samples), dtype=bool)

@@ -9,7 +9,7 @@ from echo_stream.config import EngineConfig
 from echo_stream.engine.accumulator import Accumulator
 from echo_stream.engine.drift import DriftDetector
 from echo_stream.errors import ConfigError
-from echo_stream.generation.generation import Generation, check_format
+from echo_stream.generation.generation import Generation, check_adaptive, check_format
 from echo_stream.samples.samples import as_objects
 from echo_stream.sketch.merging import check_restorable
 from echo_stream.sketch.state import (
@@ -70,6 +70,7 @@ def unpack_engine(
         accumulator.held_out.restore(_part(arrays, meta, "held_out"))
     if "sketch" in meta:
         generation = Generation.from_state(_part(arrays, meta, "generation"), features=features)
+        check_adaptive(generation, kept)
         check_restorable(EngineConfig.from_json(meta["config"]), kept)
         part = _part(arrays, meta, "sketch")
         accumulator.sketch = sketch_from_state(part, generation, kept, device)

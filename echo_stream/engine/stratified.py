@@ -8,17 +8,19 @@ import numpy as np
 from echo_stream._common.typing import Array, IntArray
 from echo_stream.samples.members import Member
 from echo_stream.sketch import sketch as sketches
-from echo_stream.sketch.sketch import Sketch
+from echo_stream.sketch.fixed_sketch import FixedSketch
 
 Item = TypeVar("Item")
 
 
-def stratified_weights(sketch: Sketch, members: Sequence[Member]) -> tuple[list[Member], IntArray]:
+def stratified_weights(
+    sketch: FixedSketch, members: Sequence[Member]
+) -> tuple[list[Member], IntArray]:
     """Return the members with a weight, and the weights, which sum to N.
 
     Parameters
     ----------
-    sketch : Sketch
+    sketch : FixedSketch
         Flushed.
     members : sequence of Member
         All retained samples.
@@ -67,7 +69,7 @@ def chunks(items: Sequence[Item]) -> Iterator[tuple[int, Sequence[Item]]]:
         yield start, items[start : start + sketches.BLOCK_SIZE]
 
 
-def _counts(sketch: Sketch) -> IntArray:
+def _counts(sketch: FixedSketch) -> IntArray:
     """Return the count of each slot."""
     statistics = sketch.statistics()
     counts = np.zeros(len(sketch.table), dtype=np.int64)
@@ -75,7 +77,7 @@ def _counts(sketch: Sketch) -> IntArray:
     return counts
 
 
-def _are_chosen(sketch: Sketch, members: Sequence[Member]) -> Array:
+def _are_chosen(sketch: FixedSketch, members: Sequence[Member]) -> Array:
     """Tell which members are retained for their distance, and so are not a uniform sample."""
     ordered = sketch.pools.ordered.values()
     chosen = {member.tie for side in ordered for pool in side.pools for member in pool}

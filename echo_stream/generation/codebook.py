@@ -158,9 +158,13 @@ def train_codebook(
     points = latent.cpu().numpy()
     number = max(1, min(slots, len(points) // SAMPLES_PER_CODEWORD))
     codewords = torch.from_numpy(_fit_codewords(points, number, seed, times))
+    return Codebook(torch.unique(rounded_codewords(codewords), dim=0).to(latent.device))
+
+
+def rounded_codewords(codewords: torch.Tensor) -> torch.Tensor:
+    """Return codewords (K, d) so rounded that their products with rounded points are exact."""
     _, exponent = math.frexp(float(codewords.abs().max()))
-    step = math.ldexp(1.0, exponent - weight_bits(latent.shape[1]))
-    return Codebook(torch.unique(round_to_unit(codewords, step), dim=0).to(latent.device))
+    return round_to_unit(codewords, math.ldexp(1.0, exponent - weight_bits(codewords.shape[1])))
 
 
 def _fit_codewords(

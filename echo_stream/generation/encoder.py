@@ -125,6 +125,25 @@ def fit_pca(x: Array, preprocess: Preprocessing, *, seed: int) -> Encoder:
     return Encoder((layer,), len(weight))
 
 
+PROJECTED_DIM = 128
+MAX_UNPROJECTED = 512  # with 384 numbers of a text model, a projection cost a point
+
+
+def random_projection(num_features: int) -> Encoder:
+    """Return a projection on 128 random directions, at right angles; the same in every engine.
+
+    It depends on no sample, so that whatever comes later is seen as well as what came first.
+    Distances of two samples become shorter by the same factor, with a relative error of some 6 %.
+    Source: Johnson & Lindenstrauss (1984). The identity for at most 512 features.
+    """
+    if num_features <= MAX_UNPROJECTED:
+        return identity(num_features)
+    directions = np.random.default_rng(0).normal(size=(num_features, PROJECTED_DIM))
+    with single_threaded():
+        weight = torch.from_numpy(np.ascontiguousarray(np.linalg.qr(directions)[0].T))
+    return Encoder((freeze_layer(weight, torch.zeros(PROJECTED_DIM)),), PROJECTED_DIM)
+
+
 def identity(num_features: int) -> Encoder:
     """Return the encoder of samples that are embeddings already: z is x."""
     return Encoder((), num_features)

@@ -20,11 +20,11 @@ from echo_stream.generation.codebook import (
     Codebook,
     train_codebook,
 )
-from echo_stream.generation.encoder import Encoder, Layer, fit_pca, identity
+from echo_stream.generation.encoder import Encoder, Layer, fit_pca, identity, random_projection
 from echo_stream.generation.encoder_training import train_encoder
 from echo_stream.generation.features import Features
 from echo_stream.generation.grid import Grid, budget_aware_side, grid_side
-from echo_stream.generation.partition import Partition
+from echo_stream.generation.partition import NoPartition, Partition
 from echo_stream.generation.preprocessing import Preprocessing, fit_preprocessing, row_chunks
 from echo_stream.samples.validation import SampleSchema
 
@@ -233,7 +233,7 @@ def train_generation(
         Payloads to train codewords on, if not x; a grid has no codewords.
     """
     refuse_too_fine(config, expected_n)
-    is_grid = config.cells != "codebook"
+    is_grid = config.cells in ("grid", "grid-budget")
     if is_grid:
         weighted = None
     schema, featured = SampleSchema.of(x), None
@@ -267,18 +267,22 @@ def train_generation(
 def check_partition(generation: Generation, config: EngineConfig) -> None:
     """Raise ConfigError where settings ask for another kind of partition than a generation's."""
     kind = generation.partition.kind
-    if (kind == "codebook") != (config.cells == "codebook"):
-        preset = "default" if kind == "codebook" else "paper"
-        msg = f"generation {generation.id} has a {kind}, but "
+    wanted = "grid" if config.cells == "grid-budget" else config.cells
+    if kind != wanted:
+        msg = f"generation {generation.id} has {_CELLS_OF[kind]}, but "
+        preset = {"grid": "paper", "codebook": "default"}.get(kind)
+        hint = [SettingName("preset"), f" to {preset}, or "] if preset else []
         raise ConfigError(
             msg,
             SettingName("cells"),
             f" is {config.cells}; set ",
-            SettingName("preset"),
-            f" to {preset}, or ",
+            *hint,
             SettingName("cells"),
             f" to {kind}",
         )
+
+
+_CELLS_OF = {"grid": "a grid", "codebook": "a codebook", "adaptive": "no fixed cells"}
 
 
 def check_balance(generation: Generation, config: EngineConfig) -> None:
@@ -294,6 +298,12 @@ def check_balance(generation: Generation, config: EngineConfig) -> None:
             SettingName("balance"),
             " to none",
         )
+
+
+def check_adaptive(generation: Generation, config: EngineConfig) -> None:
+    """Raise ConfigError where one of both has adaptive cells and the other has fixed ones."""
+    if "adaptive" in (generation.partition.kind, config.cells):
+        check_partition(generation, config)
 
 
 def check_features(generation: Generation, config: EngineConfig) -> None:
@@ -323,6 +333,8 @@ def _train_latent(
     """Return the encoder."""
     if config.latent == "identity":
         return identity(x[0].size)
+    if config.latent == "projection":
+        return random_projection(x[0].size)
     if config.latent == "pca":
         return fit_pca(x, preprocess, seed=config.seed)
     return train_encoder(
@@ -341,6 +353,8 @@ def _train_partition(
     latent: torch.Tensor, times: IntArray | None, config: EngineConfig, expected_n: int
 ) -> Partition:
     """Return the partition of the latent space, fitted to the training points."""
+    if config.cells == "adaptive":
+        return NoPartition(latent.shape[1])
     if config.cells == "codebook":
         most = CODEWORDS_OF_CLASS if config.balance == "class" else MAX_CODEWORDS
         slots = min(config.core_slots, most)
@@ -368,6 +382,8 @@ def _restored_partition(described: dict[str, Any], tensors: dict[str, torch.Tens
     """Return a partition from its description and arrays."""
     if described["kind"] == "codebook":
         return Codebook(tensors["codewords"])
+    if described["kind"] == "adaptive":
+        return NoPartition(described["dim"])
     return Grid(side=described["side"], dim=described["dim"])
 
 

@@ -4,6 +4,7 @@ A partition numbers its cells 0 .. max_cells - 1 (a *key*). Keys order cells as
 their indices do, so a tie broken by key is a tie broken by cell index.
 """
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -75,6 +76,61 @@ class Partition(Protocol):
 
     def to_arrays(self) -> dict[str, Array]:
         """Return the arrays."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoPartition:
+    """No fixed division: the cells follow the stream, and a sketch has them.
+
+    Attributes
+    ----------
+    dim : int
+        Dimension d of the latent space.
+    """
+
+    dim: int
+
+    @property
+    def kind(self) -> str:
+        """Name of the partition."""
+        return "adaptive"
+
+    @property
+    def max_cells(self) -> int:
+        """No cell is fixed."""
+        return 0
+
+    def locate(self, latent: torch.Tensor) -> Located:
+        """Return -1 for each point of shape (n, d): a sketch knows in which of its cells it is."""
+        return Located(torch.full((len(latent),), -1, device=latent.device))
+
+    def cell(self, key: int) -> Cell:
+        """Return the index of a cell: its number in the sketch."""
+        return (key,)
+
+    def centres(self, keys: IntArray) -> FloatArray:
+        """Refuse: there is no fixed point of a cell."""
+        raise NotImplementedError
+
+    def unseen_distances(self, latent: torch.Tensor, *, seed: int) -> FloatArray:
+        """Refuse: there is no fixed point of a cell."""
+        raise NotImplementedError
+
+    def face_pairs(self, _keys: IntArray, _among: IntArray) -> IntArray:
+        """Return no pairs: witnesses decide which cells are adjacent."""
+        return np.zeros((0, 2), dtype=np.int64)
+
+    def to(self, _device: torch.device) -> "NoPartition":
+        """Return the same: it has no tensors."""
+        return self
+
+    def describe(self) -> dict[str, Any]:
+        """Return the dimension as JSON."""
+        return {"kind": self.kind, "dim": self.dim}
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Return no arrays."""
+        return {}
 
 
 def centre_distances(partition: Partition, latent: torch.Tensor) -> FloatArray:

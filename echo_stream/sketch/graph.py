@@ -80,7 +80,7 @@ def find_bridges(centroids: FloatArray, components: IntArray) -> IntArray:
     best = np.full(len(centroids), np.inf)
     partner = np.zeros(len(centroids), dtype=np.int64)
     tree: list[tuple[int, int]] = []
-    joining = int(components[0])
+    joining = int(components[0]) if len(components) else -1
     while True:
         joined = outside[components[outside] == joining]
         outside = outside[components[outside] != joining]

@@ -1,11 +1,30 @@
 """The members of pools and reservoir by their ids."""
 
+from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import Protocol
 
 from echo_stream._common.typing import Label
 from echo_stream.samples.members import Member, Tie, united
-from echo_stream.sketch.pools.pools import Pools
 from echo_stream.sketch.pools.reservoir import Reservoir
+
+
+class HeldByCell(Protocol):
+    """Samples held for each cell, by its slot, for one purpose."""
+
+    @property
+    def pools(self) -> Sequence[Iterable[Member]]:
+        """The samples held for each slot."""
+
+
+class HeldByCells(Protocol):
+    """All samples that are held for cells."""
+
+    def all(self) -> Sequence[HeldByCell]:
+        """Return what is held for each purpose."""
+
+    def swap(self, slot: int, new: Member) -> None:
+        """Replace all copies of a sample in a cell by a member."""
 
 
 class MemberIndex:
@@ -16,17 +35,16 @@ class MemberIndex:
     O(retained) to make, O(1) to ask.
     """
 
-    def __init__(self, pools: Pools, reservoir: Reservoir) -> None:
+    def __init__(self, pools: HeldByCells, reservoir: Reservoir) -> None:
         self._pools, self._reservoir = pools, reservoir
         self._members: dict[str, list[Member]] = {}
         for member in all_members(pools, reservoir):
             self._members.setdefault(member.id, []).append(member)
-        self._slots: dict[Tie, int] = {
-            member.tie: slot
-            for side in pools.all()
-            for slot, pool in enumerate(side.pools)
-            for member in pool
-        }
+        self._slots: dict[Tie, set[int]] = {}  # several where cells that adapt hold copies
+        for side in pools.all():
+            for slot, pool in enumerate(side.pools):
+                for member in pool:
+                    self._slots.setdefault(member.tie, set()).add(slot)
 
     def __contains__(self, sample_id: str) -> bool:
         """Return whether a sample of an id is retained."""
@@ -54,15 +72,14 @@ class MemberIndex:
 
     def swap(self, new: Member) -> None:
         """Replace all copies of a sample by a member."""
-        slot = self._slots.get(new.tie)
-        if slot is not None:
+        for slot in self._slots.get(new.tie, ()):
             self._pools.swap(slot, new)
         self._reservoir.swap(new)
         members = self._members[new.id]
         members[:] = [new if member.tie == new.tie else member for member in members]
 
 
-def all_members(pools: Pools, reservoir: Reservoir) -> list[Member]:
+def all_members(pools: HeldByCells, reservoir: Reservoir) -> list[Member]:
     """Return all members of pools and reservoir, each sample as often as it is retained.
 
     The order depends on the content alone. O(retained).

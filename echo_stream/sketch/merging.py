@@ -18,7 +18,8 @@ from echo_stream.sketch.sketch import Sketch
 
 # The rest shapes the generation only.
 SKETCH_SETTINGS = (
-    "budget", "preset", "rank", "support", "support_share", "balance", "on_duplicate", "seed"
+    "budget", "preset", "rank", "support", "support_share", "balance", "demand_power",
+    "min_distance", "on_duplicate", "seed",
 )  # fmt: skip
 
 
@@ -33,17 +34,14 @@ def merge(sketch: Sketch, other: Sketch) -> None:
         If the two differ in generation or configuration, naming what differs.
     """
     check_mergeable(sketch, other)
-    sketch.add_classes(other.seen_classes())
+    sketch.prepare_merge(other)
     # 1. Apply the pending changes of each side to the samples of the other.
     other = other.flushed()
     sketch.flush()
     other, gone = apply_pending_changes(sketch, other)
     labels = resolved_labels(sketch, other)
     # 2. Add up sums, pools and counts.
-    slots = sketch.table.merge(other.table)
-    sketch.pools.merge(sketch.table, other.pools, slots.cpu().numpy())
-    sketch.reservoir.merge(other.reservoir)
-    sketch.witnesses.merge(other.witnesses)
+    sketch.merge_cells(other)
     sketch.forgotten.merge(other.forgotten)
     sketch.forgotten.note(gone)
     sketch.changes.merge(other.changes)
@@ -53,7 +51,6 @@ def merge(sketch: Sketch, other: Sketch) -> None:
     # 3. Resolve late labels on which the two differ.
     for name, label in labels.items():
         sketch.index.label(name, label)
-    sketch.is_approximate |= other.is_approximate
     sketch.former_generations = max(
         sketch.former_generations, other.former_generations, key=lambda ids: (len(ids), ids)
     )
@@ -73,7 +70,7 @@ def check_mergeable(a: Sketch, b: Sketch) -> None:
             f"{b.generation.id}; give both engines the same generation"
         )
         raise ConfigError(msg)
-    different = _different(a.config, b.config)
+    different = _different(a.config, b.config, (*SKETCH_SETTINGS, "keep"))
     if different:
         msg = f"cannot merge sketches of different configurations ({different})"
         raise ConfigError(msg)
@@ -82,14 +79,15 @@ def check_mergeable(a: Sketch, b: Sketch) -> None:
 def check_restorable(stored: EngineConfig, given: EngineConfig) -> None:
     """Refuse to continue with other settings than those that a sketch was made with.
 
-    A larger budget would need samples that its pools have dropped.
+    A larger budget would need samples that its pools have dropped. With another `keep` adaptive
+    cells go on: what is too many is dropped at once, and more are held from then on.
 
     Raises
     ------
     ConfigError
         Naming what differs.
     """
-    different = _different(stored, given)
+    different = _different(stored, given, SKETCH_SETTINGS)
     if different:
         msg = (
             f"the stored engine cannot continue with other settings (stored and given: "
@@ -98,12 +96,10 @@ def check_restorable(stored: EngineConfig, given: EngineConfig) -> None:
         raise ConfigError(msg)
 
 
-def _different(a: EngineConfig, b: EngineConfig) -> str:
-    """Return the settings of a sketch in which two configurations differ, with both values."""
+def _different(a: EngineConfig, b: EngineConfig, settings: Sequence[str]) -> str:
+    """Return those of some settings in which two configurations differ, with both values."""
     return ", ".join(
-        f"{name}: {x!r} and {y!r}"
-        for name, (x, y) in a.differences(b).items()
-        if name in SKETCH_SETTINGS
+        f"{name}: {x!r} and {y!r}" for name, (x, y) in a.differences(b).items() if name in settings
     )
 
 

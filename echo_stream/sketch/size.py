@@ -14,8 +14,11 @@ from echo_stream.samples.label_counts import MAX_CHARACTERS, MAX_LABELS
 from echo_stream.samples.label_log import ENTRY_BYTES as LOGGED_BYTES
 from echo_stream.samples.label_log import MOST_LABELS
 from echo_stream.samples.members import Member
+from echo_stream.sketch.adaptive_sketch import AdaptiveSketch
+from echo_stream.sketch.fixed_sketch import FixedSketch
 from echo_stream.sketch.pools.certificates import MAX_CLOSED
-from echo_stream.sketch.sketch import BLOCK_SIZE, Sketch
+from echo_stream.sketch.reduction import MOST_TOGETHER
+from echo_stream.sketch.sketch import Sketch
 from echo_stream.sketch.witnesses import PAIR_BYTES
 
 FLOAT32_BYTES = 4
@@ -25,6 +28,7 @@ PLACE_BYTES = 200  # of its place in a pool or in the reservoir
 INDEX_BYTES = 400  # of its places in the index of ids, which is built on first use
 POOL_BYTES = 600  # of an empty pool
 DROP_BYTES = 250  # of a bound on what a pool has dropped, beside the point that it is taken to
+OWNER_BYTES = 400  # of the place of a sample of the reservoir among adaptive cells
 TIE_BYTES = 250  # of a tie that has outlived its sample, beside the id
 TEXT_BYTES = 80  # of an object of text, beside its characters
 # Of text in UTF-8: four where one wide character makes all of them wide, six where JSON
@@ -41,10 +45,8 @@ def size_bytes(sketch: Sketch, members: Sequence[Member]) -> int:
     """
     held = sum(map(_text_bytes, members))
     held += (len(members) + len(sketch.tail)) * (_sample_bytes(sketch.generation) + PLACE_BYTES)
-    tables = sketch.table.size_bytes + sketch.pools.size_bytes + sketch.witnesses.size_bytes
-    tables += POOL_BYTES * len(sketch.table) * len(sketch.pools.all())
     changes = sketch.forgotten.size_bytes + sketch.changes.size_bytes
-    return held + tables + changes + _scratch_bytes(sketch)
+    return held + _cell_bytes(sketch) + changes + _scratch_bytes(sketch)
 
 
 def memory_bound(sketch: Sketch) -> int:
@@ -53,28 +55,55 @@ def memory_bound(sketch: Sketch) -> int:
     So many bytes hold the objects of the state, and so many its files. On top come the hashes
     of ids that will be forgotten, `forgotten.ENTRY_BYTES` and more for each.
     """
-    generation, pools, cells = sketch.generation, sketch.pools, sketch.max_cells
+    generation = sketch.generation
     text = TEXT_BYTES + BYTES_PER_TEXT_BYTE * sketch.config.max_text_bytes
-    # 1. Samples: an id and two labels, where another one came late.
-    places = pools.most_members(cells) + sketch.reservoir.size
+    # 1. Cells: how many samples they hold, and what there is beside.
+    places, cells = _most_of_cells(sketch, text)
+    # 2. Samples: an id and two labels, where another one came late.
+    places += sketch.reservoir.size + sketch.block_size
     places += MAX_HELD_OUT if sketch.config.holdout else 0
     sample = _sample_bytes(generation) + 3 * text + PLACE_BYTES + INDEX_BYTES
-    samples = (places + BLOCK_SIZE) * sample
-    # 2. Cells: sums and references, pools, and ids in the bounds on what they have dropped.
-    dim = generation.encoder.dim
-    sums = FLOAT64_BYTES * cells * 9 * (generation.num_features + dim)
-    drops = (MAX_CLOSED + 1) * (DROP_BYTES + 2 * (TIE_BYTES + text)) * len(pools.ordered)
-    last = TIE_BYTES + text
-    by_cell = sums + cells * (POOL_BYTES * len(pools.all()) + drops + last)
-    # 3. Links: of each codeword with all others, in its class.
-    is_codebook = generation.partition.kind == "codebook"
-    pairs = cells * (generation.partition.max_cells - 1) // 2 if is_codebook else 0
-    # 4. Changes: once a label is logged, as many as a log takes.
+    # 3. Changes: once a label is logged, as many as a log takes.
     changes = sketch.forgotten.size_bytes
     changes += MOST_LABELS * (LOGGED_BYTES + text) if len(sketch.changes.label_log) else 0
     counts = LABEL_BYTES * MAX_LABELS + BYTES_PER_TEXT_BYTE * MAX_CHARACTERS
     fixed = _scratch_bytes(sketch) + 2 * generation.size_bytes + counts + FIXED_BYTES
-    return int(samples + by_cell + PAIR_BYTES * pairs + changes + fixed)
+    return int(places * sample + cells + changes + fixed)
+
+
+def _cell_bytes(sketch: Sketch) -> int:
+    """Return the bytes of cells in use, beside the samples that they hold."""
+    if isinstance(sketch, AdaptiveSketch):
+        return sketch.cells.size_bytes + OWNER_BYTES * len(sketch.owners)
+    assert isinstance(sketch, FixedSketch)
+    pools = POOL_BYTES * len(sketch.table) * len(sketch.pools.all())
+    return sketch.table.size_bytes + sketch.pools.size_bytes + sketch.witnesses.size_bytes + pools
+
+
+def _most_of_cells(sketch: Sketch, text: int) -> tuple[int, int]:
+    """Return how many samples cells can ever hold, and the most bytes that there are beside.
+
+    text has the bytes of an id at most.
+    """
+    generation = sketch.generation
+    dim, num_features = generation.encoder.dim, generation.num_features
+    if isinstance(sketch, AdaptiveSketch):
+        most = sketch.cells.most
+        # Sums twice while cells are merged, and what merging each two would cost.
+        sums = 3 * FLOAT64_BYTES * most * (dim + 4)
+        together = 4 * FLOAT32_BYTES * min(most, MOST_TOGETHER) ** 2
+        return most, sums + together + OWNER_BYTES * sketch.reservoir.size
+    assert isinstance(sketch, FixedSketch)
+    pools, cells = sketch.pools, sketch.max_cells
+    # 1. Sums and references, pools, and ids in the bounds on what they have dropped.
+    sums = FLOAT64_BYTES * cells * 9 * (num_features + dim)
+    drops = (MAX_CLOSED + 1) * (DROP_BYTES + 2 * (TIE_BYTES + text)) * len(pools.ordered)
+    last = TIE_BYTES + text
+    by_cell = sums + cells * (POOL_BYTES * len(pools.all()) + drops + last)
+    # 2. Links: of each codeword with all others, in its class.
+    is_codebook = generation.partition.kind == "codebook"
+    pairs = cells * (generation.partition.max_cells - 1) // 2 if is_codebook else 0
+    return pools.most_members(cells), by_cell + PAIR_BYTES * pairs
 
 
 def _sample_bytes(generation: Generation) -> int:
@@ -91,8 +120,11 @@ def _text_bytes(member: Member) -> int:
 
 def _scratch_bytes(sketch: Sketch) -> int:
     """Return the bytes that blocks are worked on in, whether they are in use yet or not."""
-    num_features, rows = sketch.generation.num_features, rows_at_once(BLOCK_SIZE, sketch.device)
-    vectors = FLOAT32_BYTES * BLOCK_SIZE * num_features
+    num_features, rows = (
+        sketch.generation.num_features,
+        rows_at_once(sketch.block_size, sketch.device),
+    )
+    vectors = FLOAT32_BYTES * sketch.block_size * num_features
     exact = 2 * FLOAT64_BYTES * rows * num_features  # for the encoder, and for the sums
     to_means = FLOAT32_BYTES * rows * num_features
     to_centroids = FLOAT64_BYTES * rows * sketch.generation.encoder.dim

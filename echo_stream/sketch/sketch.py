@@ -4,17 +4,15 @@ Its memory depends on the configuration, not on the number of samples, and its
 content does not depend on how the caller splits the stream into batches.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Self
 
-import numpy as np
 import torch
 
-from echo_stream._common.collector import paused_collector
 from echo_stream._common.scratch import Scratch
 from echo_stream._common.typing import Cell
 from echo_stream.config import EngineConfig
-from echo_stream.generation.classes import MAX_CLASSES, check_number, class_cell, class_numbers
 from echo_stream.generation.generation import Generation
 from echo_stream.samples.buffer import SampleBuffer
 from echo_stream.samples.changes import Changes, LateLabel
@@ -23,34 +21,37 @@ from echo_stream.samples.forgotten import Forgotten
 from echo_stream.samples.label_counts import LabelCounts
 from echo_stream.samples.members import Member, members_of
 from echo_stream.samples.samples import Origin, Samples
-from echo_stream.sketch.cells import CellStatistics, CellTable
+from echo_stream.sketch.cells import CellStatistics
 from echo_stream.sketch.embedding import Embedded, Embedder
-from echo_stream.sketch.graph import CellGraph
-from echo_stream.sketch.member_index import MemberIndex, all_members
-from echo_stream.sketch.pools.pools import Block, Pools
-from echo_stream.sketch.pools.reservoir import Reservoir, reservoir_size
-from echo_stream.sketch.witnesses import Witnesses
+from echo_stream.sketch.graph import CellGraph, PCGraph
+from echo_stream.sketch.member_index import HeldByCells, MemberIndex, all_members
+from echo_stream.sketch.pools.reservoir import Reservoir
 
 BLOCK_SIZE = 1_024  # samples; epochs end at block ends, so blocks are cut by position alone
 
 
-class Sketch:
-    """Counts, exact sums and pools of every cell of one generation.
+class Sketch(ABC):
+    """Counts and exact sums of every cell of one generation, and the samples that are held.
 
-    Samples are taken in blocks of 1,024, cut by their position in the input. A short
-    tail waits for the rest of its block; `flushed` applies it to a copy.
+    Samples are taken in blocks, cut by their position in the input. A short tail waits for the
+    rest of its block; `flushed` applies it to a copy.
+
+    Parameters
+    ----------
+    generation : Generation
+    config : EngineConfig
+    device : torch.device
+    reservoir_size : int
+    block_size : int, optional
+        1,024 by default.
 
     Attributes
     ----------
     n : int
         Samples counted, the tail included.
     embedder : Embedder
-    table : CellTable
-    pools : Pools
     reservoir : Reservoir
         A uniform sample, to compare with and to train a new generation on.
-    witnesses : Witnesses
-        Which cells of a codebook are adjacent; empty for a grid.
     graph : CellGraph
         Faces of the occupied cells, and the last graph drawn.
     tail : SampleBuffer
@@ -62,21 +63,26 @@ class Sketch:
     labels : LabelCounts
         Of all samples counted, as they arrived.
     is_approximate : bool
-        Whether counts and sums were estimated from retained samples, since a new generation
-        began in the middle of a stream that has not been read again.
+        Whether counts and sums are estimates.
     former_generations : list of str
         Ids of the generations before this one, oldest first.
     """
 
-    def __init__(self, generation: Generation, config: EngineConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        generation: Generation,
+        config: EngineConfig,
+        device: torch.device,
+        *,
+        reservoir_size: int,
+        block_size: int | None = None,
+    ) -> None:
         self.generation = generation
         self.config = config
         self.device = device
+        self.block_size = BLOCK_SIZE if block_size is None else block_size
         self.embedder = Embedder(generation, config, device)
-        self.table = CellTable(generation, device)
-        self.pools = Pools(generation, config, device)
-        self.reservoir = Reservoir(reservoir_size(generation.partition, config.budget), config.seed)
-        self.witnesses = Witnesses(generation.partition.max_cells)
+        self.reservoir = Reservoir(reservoir_size, config.seed)
         self.graph = CellGraph(generation.partition)
         self.tail = SampleBuffer()
         self.forgotten = Forgotten()
@@ -86,15 +92,53 @@ class Sketch:
         self.former_generations: list[str] = []
         self.num_applied = 0
         self._index: MemberIndex | None = None
-        self._classes: set[int] | None = None  # of all samples; computed on first use
         self._vectors = Scratch(torch.float32, device)
 
     @property
-    def max_cells(self) -> int:
-        """Most cells that can ever be occupied."""
-        if self.config.balance == "class":
-            return MAX_CLASSES * self.generation.partition.max_cells
-        return self.generation.partition.max_cells
+    @abstractmethod
+    def held_by_cells(self) -> HeldByCells:
+        """The samples held for cells."""
+
+    @property
+    @abstractmethod
+    def num_cells(self) -> int:
+        """Occupied cells, M."""
+
+    @property
+    @abstractmethod
+    def sums_are_exact(self) -> bool:
+        """Whether no sum has ever left the range in which float64 adds exactly."""
+
+    @abstractmethod
+    def cell(self, key: int) -> Cell:
+        """Return the index of a cell."""
+
+    @abstractmethod
+    def statistics(self) -> CellStatistics:
+        """Return counts and sums on the host."""
+
+    @abstractmethod
+    def draw_graph(self, statistics: CellStatistics) -> PCGraph:
+        """Return the graph of the occupied cells."""
+
+    @abstractmethod
+    def copy(self) -> Self:
+        """Return an independent copy; payloads, which never change, are shared."""
+
+    def prepare_merge(self, other: "Sketch") -> None:  # noqa: B027 - most have nothing to prepare
+        """Refuse a sketch that cannot be merged, before anything changes."""
+
+    @abstractmethod
+    def merge_cells(self, other: "Sketch") -> None:
+        """Add the cells and the reservoir of a flushed sketch of the same kind."""
+
+    @abstractmethod
+    def take_out(self, members: Sequence[Member]) -> Sequence[Member]:
+        """Remove counted samples from sums and cells; return those subtracted from the sums."""
+
+    @abstractmethod
+    def _apply(self, embedded: Embedded) -> None:
+        """Count one block, and hold of it what is to be held."""
 
     @property
     def n(self) -> int:
@@ -114,7 +158,7 @@ class Sketch:
     @property
     def room(self) -> int:
         """Samples that the tail still takes before pools change."""
-        return BLOCK_SIZE - len(self.tail)
+        return self.block_size - len(self.tail)
 
     def __contains__(self, sample_id: str) -> bool:
         """Return whether a sample of an id is retained."""
@@ -124,43 +168,30 @@ class Sketch:
     def index(self) -> MemberIndex:
         """The members of pools and reservoir by id. O(retained) after a block, else O(1)."""
         if self._index is None:
-            self._index = MemberIndex(self.pools, self.reservoir)
+            self._index = MemberIndex(self.held_by_cells, self.reservoir)
         return self._index
-
-    def cell(self, key: int) -> Cell:
-        """Return the index of a cell; with balance by class it begins with the class."""
-        partition = self.generation.partition
-        if self.config.balance == "class":
-            return class_cell(key, partition.max_cells)
-        return partition.cell(key)
 
     def samples_until(self, n: int) -> int:
         """Return how many samples are missing until the first block end at n or beyond."""
-        blocks = max(-(-(n - self.num_applied) // BLOCK_SIZE), 1)
-        return blocks * BLOCK_SIZE - len(self.tail)
+        blocks = max(-(-(n - self.num_applied) // self.block_size), 1)
+        return blocks * self.block_size - len(self.tail)
 
     def update(self, samples: Samples) -> None:
         """Count samples of the generation's schema: all of them or, where features fail, none.
 
         O(n D).
-
-        Raises
-        ------
-        DataError
-            If there would be too many classes, where the budget is split by class.
         """
-        self.add_classes(class_numbers(samples) if self.config.balance == "class" else ())
         if self.config.on_duplicate == "count":
             self.append(samples)
             return
         if self.generation.features is not None:
-            for start in range(0, len(samples), BLOCK_SIZE):  # fails before any is counted
-                self.embedder.embed(samples[start : start + BLOCK_SIZE])
+            for start in range(0, len(samples), self.block_size):  # fails before any is counted
+                self.embedder.embed(samples[start : start + self.block_size])
         append_replacing(self, samples)
 
     def append(self, samples: Samples) -> None:
         """Count samples, whether others of their ids are retained or not."""
-        blocks, tail = self.tail.cut(samples, BLOCK_SIZE)
+        blocks, tail = self.tail.cut(samples, self.block_size)
         if self.generation.features is not None:
             made = [self.embedder.embed(block) for block in blocks]
             self.tail = tail
@@ -179,7 +210,7 @@ class Sketch:
             self._apply(self.embedder.embed(waiting))
             self.tail = SampleBuffer()
 
-    def flushed(self) -> "Sketch":
+    def flushed(self) -> Self:
         """Return this sketch with its tail applied; a copy if there is one."""
         if not len(self.tail):
             return self
@@ -192,12 +223,7 @@ class Sketch:
 
         Each sample once, or as often as it was counted and is retained.
         """
-        return all_members(self.pools, self.reservoir)
-
-    def statistics(self) -> CellStatistics:
-        """Return counts and sums on the host; they are not exact where they are estimates."""
-        statistics = self.table.statistics()
-        return replace(statistics, is_exact=statistics.is_exact and not self.is_approximate)
+        return all_members(self.held_by_cells, self.reservoir)
 
     def forget(self, sample_id: str, origin: Origin | None = None) -> int:
         """Remove the samples of an id, exactly, and return how many were retained.
@@ -244,91 +270,16 @@ class Sketch:
         """Drop the index, since pools have changed."""
         self._index = None
 
-    def copy(self) -> "Sketch":
-        """Return an independent copy; payloads, which never change, are shared."""
-        copy = Sketch(self.generation, self.config, self.device)
-        copy.table = self.table.copy()
-        self.pools.copy_into(copy.pools)
+    def _copy_into(self, copy: "Sketch") -> None:
+        """Make an empty sketch equal to this one, but for its cells."""
         copy.reservoir = self.reservoir.copy()
-        copy.witnesses.merge(self.witnesses)
         copy.forgotten.merge(self.forgotten)
         copy.changes = self.changes.copy()
         copy.label_counts = self.label_counts.copy()
         copy.graph = self.graph.copy()
         copy.tail = self.tail.copy()
         copy.num_applied = self.num_applied
-        copy.is_approximate = self.is_approximate
         copy.former_generations = list(self.former_generations)
-        return copy
-
-    def seen_classes(self) -> set[int]:
-        """Return the classes of all samples counted, forgotten ones included."""
-        if self._classes is None:
-            waiting = self.tail.peek()
-            tail = () if waiting is None else class_numbers(waiting).tolist()
-            self._classes = {*self.table.classes.tolist(), *tail}
-        return self._classes
-
-    def add_classes(self, classes: Iterable[int]) -> None:
-        """Add classes, or refuse them where there are too many."""
-        if self.config.balance == "class":
-            united = self.seen_classes() | {int(number) for number in classes}
-            check_number(united)
-            self._classes = united
-
-    @paused_collector()
-    def _apply(self, block: Embedded) -> None:
-        """Count one block and offer it to pools and reservoir."""
-        counted = self.count(block)
-        self.pools.update(self.table, counted)
-        chosen = np.flatnonzero(self.reservoir.passes(counted.hashes))
-        self.reservoir.offer(counted.members(chosen))
-        self.release_index()
-
-    def count(self, embedded: Embedded, times: torch.Tensor | None = None) -> Block:
-        """Count samples in their cells, once or `times`, without offering them to pools.
-
-        Returns
-        -------
-        Block
-            The samples with their z and the slots of their cells.
-        """
-        vectors, latent, keys, second_nearest, samples = embedded
-        if second_nearest is not None:
-            self.witnesses.update(keys, second_nearest, times)
-        num_cells = len(self.table)
-        slots = self.table.update(keys, latent, vectors, times)
-        if len(self.table) > num_cells:
-            self.graph.occupy(self.table.occupied())
-        self.num_applied += len(samples) if times is None else int(times.sum())
-        keeps_inputs = self.generation.features is not None
-        return Block(slots, latent, vectors, samples, keeps_inputs)
-
-    def take_out(self, members: Sequence[Member]) -> Sequence[Member]:
-        """Remove counted samples, retained or dropped, from sums and pools. O(n D).
-
-        Returns
-        -------
-        sequence of Member
-            Those subtracted from the sums: all of them, or none where sums are estimates,
-            since the part of a sample in them is unknown.
-        """
-        if not members:
-            return ()
-        vectors, latent, keys, second_nearest, _ = self.embedder.placed(members)
-        slots = self.table.find(keys).cpu().numpy()
-        for slot in np.unique(slots).tolist():
-            gone = [member for member, of in zip(members, slots, strict=True) if of == slot]
-            offered = int(self.table.counts[slot]) - int(self.pools.unoffered[slot])
-            self.pools.forget(slot, gone, offered)
-        if self.is_approximate:
-            np.add.at(self.pools.unoffered, slots, 1)
-            return ()
-        if second_nearest is not None:
-            self.witnesses.subtract(keys, second_nearest)
-        self.table.subtract(keys, latent, vectors)
-        self.num_applied -= len(members)
-        return members
 
     def _remove(self, sample_id: str) -> tuple[list[Member], int]:
         """Remove the samples of an id; return those subtracted, and how many were retained."""

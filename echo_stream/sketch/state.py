@@ -22,7 +22,10 @@ from echo_stream.samples.members import (
     tie_to_json,
 )
 from echo_stream.samples.samples import Origin, Samples, as_objects, label_of
+from echo_stream.sketch.adaptive_sketch import AdaptiveSketch
 from echo_stream.sketch.cells import CellTable
+from echo_stream.sketch.creation import new_sketch
+from echo_stream.sketch.fixed_sketch import FixedSketch
 from echo_stream.sketch.pools.bounded_pool import BoundedPool
 from echo_stream.sketch.pools.pools import latents, vectors_of
 from echo_stream.sketch.sketch import Sketch
@@ -33,43 +36,31 @@ def sketch_to_state(sketch: Sketch) -> State:
 
     O(size of the sketch). The arrays are copies.
     """
-    pools = sketch.pools
     members = list({member.tie: member for member in sketch.members()}.values())
     number = {member.tie: row for row, member in enumerate(members)}
     held = samples_from(members, sketch.generation.schema)
-    arrays = {f"table.{name}": column for name, column in sketch.table.to_arrays().items()}
-    arrays |= {
-        "epoch_counts": pools.epoch_counts.copy(),
-        "unoffered": pools.unoffered.copy(),
-        "witnesses": sketch.witnesses.rows(),
+    arrays = {
         "members.x": held.x,
         "members.latent": latents(members, sketch.generation.encoder.dim),
         "reservoir.members": np.array([number[m.tie] for m in sketch.reservoir.members], np.int64),
     }
     if sketch.generation.features is not None:
         arrays["members.vectors"] = vectors_of(members, sketch.generation)
-    for name, side in pools.ordered.items():
-        arrays |= {f"{name}.{key}": column for key, column in side.to_arrays().items()}
-        arrays[f"{name}.members"] = _pool_rows(side.pools, number)
-    if pools.hashed is not None:
-        arrays["hashed.members"] = _pool_rows(pools.hashed.pools, number)
-    ends = {} if pools.hashed is None else pools.hashed.ends
     meta: dict[str, Any] = {
-        "hash_ends": [[slot, tie_to_json(tie)] for slot, tie in sorted(ends.items())],
-        "quota": [None if math.isinf(rounds) else int(rounds) for rounds in pools.quotas.of(0)],
         "members": columns_to_json(held),
-        "drop_proofs": {name: side.drop_proofs() for name, side in pools.ordered.items()},
-        "ends": {name: side.ends() for name, side in pools.ordered.items()},
         "reservoir_limit": sketch.reservoir.limit_to_json(),
         "approximate": sketch.is_approximate,
-        "sums_are_exact": sketch.table.is_exact,
+        "sums_are_exact": sketch.sums_are_exact,
         "former_generations": list(sketch.former_generations),
         "forgotten": sketch.forgotten.to_json(),
         "changes": sketch.changes.to_json(),
         "label_counts": sketch.label_counts.to_json(),
     }
-    if sketch.config.balance == "class":
-        meta["class_quotas"] = pools.quotas.to_json()
+    if isinstance(sketch, AdaptiveSketch):
+        _add_adaptive(sketch, number, arrays, meta)
+    else:
+        assert isinstance(sketch, FixedSketch)
+        _add_fixed(sketch, number, arrays, meta)
     tail = sketch.tail.peek()
     if tail is not None:
         arrays["tail.x"] = tail.x
@@ -77,17 +68,84 @@ def sketch_to_state(sketch: Sketch) -> State:
     return arrays, meta
 
 
+def _add_fixed(
+    sketch: FixedSketch, number: dict[Tie, int], arrays: dict[str, Array], meta: dict[str, Any]
+) -> None:
+    """Add the sums, pools and witnesses of fixed cells."""
+    pools = sketch.pools
+    arrays |= {f"table.{name}": column for name, column in sketch.table.to_arrays().items()}
+    arrays |= {
+        "epoch_counts": pools.epoch_counts.copy(),
+        "unoffered": pools.unoffered.copy(),
+        "witnesses": sketch.witnesses.rows(),
+    }
+    for name, side in pools.ordered.items():
+        arrays |= {f"{name}.{key}": column for key, column in side.to_arrays().items()}
+        arrays[f"{name}.members"] = _pool_rows(side.pools, number)
+    if pools.hashed is not None:
+        arrays["hashed.members"] = _pool_rows(pools.hashed.pools, number)
+    ends = {} if pools.hashed is None else pools.hashed.ends
+    meta |= {
+        "hash_ends": [[slot, tie_to_json(tie)] for slot, tie in sorted(ends.items())],
+        "quota": [None if math.isinf(rounds) else int(rounds) for rounds in pools.quotas.of(0)],
+        "drop_proofs": {name: side.drop_proofs() for name, side in pools.ordered.items()},
+        "ends": {name: side.ends() for name, side in pools.ordered.items()},
+    }
+    if sketch.config.balance == "class":
+        meta["class_quotas"] = pools.quotas.to_json()
+
+
+def _add_adaptive(
+    sketch: AdaptiveSketch, number: dict[Tie, int], arrays: dict[str, Array], meta: dict[str, Any]
+) -> None:
+    """Add the sums of adaptive cells, what they hold, and where the reservoir was counted."""
+    cells, owners = sketch.cells, sketch.owners
+    arrays |= {f"cells.{name}": column for name, column in cells.to_arrays().items()}
+    nearest = [-1 if member is None else number[member.tie] for member in cells.nearest]
+    arrays["cells.nearest"] = np.array(nearest, dtype=np.int64)
+    counted_in = [(number[tie], key) for tie, keys in owners.items() for key in keys]
+    arrays["owners"] = np.array(counted_in, dtype=np.int64).reshape(-1, 2)
+    meta["cells"] = cells.to_json()
+
+
 def sketch_from_state(
     state: State, generation: Generation, config: EngineConfig, device: torch.device
 ) -> Sketch:
     """Restore a sketch that continues exactly as the one written by `sketch_to_state`."""
     arrays, meta = state
-    sketch = Sketch(generation, config, device)
-    sketch.table = CellTable.from_arrays(
-        with_prefix(arrays, "table."), generation, device, was_exact=meta["sums_are_exact"]
-    )
+    sketch = new_sketch(generation, config, device)
     held = samples_from_json(arrays["members.x"], meta["members"])
     members = members_from(held, arrays["members.latent"], arrays.get("members.vectors"))
+    chosen = [members[number] for number in arrays["reservoir.members"].tolist()]
+    sketch.reservoir.restore(chosen, meta["reservoir_limit"])
+    if isinstance(sketch, AdaptiveSketch):
+        _restore_adaptive(sketch, members, arrays, meta)
+    else:
+        assert isinstance(sketch, FixedSketch)
+        _restore_fixed(sketch, members, arrays, meta)
+    sketch.is_approximate = meta["approximate"]
+    sketch.former_generations = list(meta["former_generations"])
+    sketch.forgotten.restore(meta["forgotten"])
+    sketch.changes = Changes.from_json(meta["changes"])
+    sketch.label_counts = LabelCounts.from_json(meta["label_counts"])
+    if "tail" in meta:
+        sketch.tail = SampleBuffer(samples_from_json(arrays["tail.x"], meta["tail"]))
+    sketch.num_applied = int(sketch.statistics().counts.sum())
+    if isinstance(sketch, AdaptiveSketch):  # fewer samples may be to be held now
+        sketch.fit_room()
+    return sketch
+
+
+def _restore_fixed(
+    sketch: FixedSketch, members: list[Member], arrays: dict[str, Array], meta: dict[str, Any]
+) -> None:
+    """Undo `_add_fixed`."""
+    sketch.table = CellTable.from_arrays(
+        with_prefix(arrays, "table."),
+        sketch.generation,
+        sketch.device,
+        was_exact=meta["sums_are_exact"],
+    )
     pools = sketch.pools
     pools.quotas.restore(meta.get("class_quotas") or [[0, *meta["quota"]]])
     pools.extend(sketch.table)
@@ -101,18 +159,18 @@ def sketch_from_state(
         ends = meta["hash_ends"]
         pools.hashed.ends = {slot: tie_from_json(tie) for slot, tie in ends}
         pools.hashed.fill(_members_by_slot(arrays["hashed.members"], members, len(sketch.table)))
-    chosen = [members[number] for number in arrays["reservoir.members"].tolist()]
-    sketch.reservoir.restore(chosen, meta["reservoir_limit"])
-    sketch.is_approximate = meta["approximate"]
-    sketch.former_generations = list(meta["former_generations"])
     sketch.witnesses.restore(arrays["witnesses"])
-    sketch.forgotten.restore(meta["forgotten"])
-    sketch.changes = Changes.from_json(meta["changes"])
-    sketch.label_counts = LabelCounts.from_json(meta["label_counts"])
-    if "tail" in meta:
-        sketch.tail = SampleBuffer(samples_from_json(arrays["tail.x"], meta["tail"]))
-    sketch.num_applied = int(sketch.table.counts.sum())
-    return sketch
+
+
+def _restore_adaptive(
+    sketch: AdaptiveSketch, members: list[Member], arrays: dict[str, Array], meta: dict[str, Any]
+) -> None:
+    """Undo `_add_adaptive`."""
+    nearest = [None if row < 0 else members[row] for row in arrays["cells.nearest"].tolist()]
+    was_exact = meta["sums_are_exact"]
+    sketch.cells.restore(with_prefix(arrays, "cells."), nearest, meta["cells"], was_exact)
+    for row, key in arrays["owners"].tolist():
+        sketch.owners.setdefault(members[row].tie, []).append(key)
 
 
 def columns_to_json(samples: Samples) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from echo_stream import EchoCoreset
 from echo_stream.engine.drift import DriftDetector
 from echo_stream.samples.members import Member
+from echo_stream.sketch.fixed_sketch import FixedSketch
 from echo_stream.sketch.pools.reservoir import Reservoir
 from echo_stream.sketch.sketch import Sketch
 
@@ -15,6 +16,11 @@ from echo_stream.sketch.sketch import Sketch
 def sketch_of(engine: EchoCoreset) -> Sketch:
     """Return an engine's sketch, which may not be flushed."""
     return engine._current.trained_sketch()
+
+
+def fixed_sketch_of(engine: EchoCoreset) -> FixedSketch:
+    """Return the sketch of an engine with fixed cells, which may not be flushed."""
+    return engine._current.fixed_sketch("this")
 
 
 def waiting_ids(engine: EchoCoreset) -> list[Any]:

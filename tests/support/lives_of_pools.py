@@ -12,10 +12,10 @@ from echo_stream.samples.members import Member
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
 from echo_stream.sketch.embedding import Embedded
+from echo_stream.sketch.fixed_sketch import FixedSketch
 from echo_stream.sketch.pools.certificates import drop_bound
 from echo_stream.sketch.pools.distance_pools import DistancePools
 from echo_stream.sketch.pools.hash_pools import HashPools
-from echo_stream.sketch.sketch import Sketch
 from tests.support.adversarial import (
     KINDS,
     ORDERS,
@@ -25,7 +25,7 @@ from tests.support.adversarial import (
     order_of,
     truth,
 )
-from tests.support.inside import sketch_of
+from tests.support.inside import fixed_sketch_of
 
 ROUNDING = 1e-9  # relative
 
@@ -137,7 +137,7 @@ class Life:
 
     def check(self) -> None:
         """Check what pools hold, all that they have dropped, and each certified row."""
-        sketch = sketch_of(self.engine.copy()).flushed()
+        sketch = fixed_sketch_of(self.engine.copy()).flushed()
         rows = self.left
         placed = self._placed(sketch, rows)
         slots = sketch.table.find(placed.keys).numpy()
@@ -156,7 +156,7 @@ class Life:
     @property
     def _missed(self) -> set[int]:
         """Rows that were asked to be forgotten, and are still in the sums."""
-        forgotten = sketch_of(self.engine).forgotten
+        forgotten = fixed_sketch_of(self.engine).forgotten
         return {row for row in self.counted - self.gone if str(row) in forgotten}
 
     def _empty(self) -> EchoCoreset:
@@ -179,9 +179,9 @@ class Life:
 
     def _cells(self, rows: Array) -> Array:
         """Return the key of each row's cell, of shape (n,)."""
-        return self._placed(sketch_of(self.engine), rows).keys.numpy()
+        return self._placed(fixed_sketch_of(self.engine), rows).keys.numpy()
 
-    def _placed(self, sketch: Sketch, rows: Array) -> Embedded:
+    def _placed(self, sketch: FixedSketch, rows: Array) -> Embedded:
         """Return rows as a sketch measures them."""
         samples = as_samples(self.points[rows], self.labels[rows], ids=rows)
         return sketch.embedder.embed(samples)

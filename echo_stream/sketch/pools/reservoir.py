@@ -150,10 +150,14 @@ class Reservoir:
         return [member for _, member in self._of(sample_id)]
 
     def limit_to_json(self) -> list[Any] | None:
-        """Return the limit as JSON; hashes as text, since they do not fit its numbers."""
-        if self._limit is None:
+        """Return the limit as JSON; hashes as text, since they do not fit its numbers.
+
+        Of a full reservoir it is the last place: a larger one that continues it stays uniform.
+        """
+        reach = self._reach()
+        if reach is None:
             return None
-        hashed, tie = self._limit
+        hashed, tie = reach
         return [str(hashed), *tie_to_json(tie)]
 
     def restore(self, members: Sequence[Member], limit: Sequence[str] | None) -> None:

@@ -60,6 +60,8 @@ def test_the_line_has_what_is_known() -> None:
         "starting: 12,345 counted, 0/s, lag 1,000 (0.0 s), coreset 1,000, 98.8% certified, "
         "2 rejected"
     )
+    monitor.snapshot_manifest = {"num_distinct": 1_000, "certified_fraction": None}
+    assert "coreset 1,000, 2 rejected" in status_line(monitor)  # adaptive cells prove no row
 
 
 def test_lag_in_seconds_is_the_age_of_the_newest_counted() -> None:

@@ -400,7 +400,9 @@ def test_other_configuration_is_refused(tmp_path: Path, setting: str, n: int) ->
 
 def test_every_setting_is_checked_or_may_change() -> None:
     """A setting that is added later is decided upon."""
-    assert set(CONFIG.to_json()) - set(OTHER) == {"warmup", "expected_n", "max_text_bytes"}
+    assert set(CONFIG.to_json()) - set(OTHER) == {
+        "warmup", "expected_n", "max_text_bytes", "keep", "demand_power", "min_distance"
+    }  # fmt: skip
 
 
 def test_every_difference_is_named(tmp_path: Path) -> None:

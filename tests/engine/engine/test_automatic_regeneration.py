@@ -22,7 +22,7 @@ from echo_stream.run.runtime import Environment, Run
 from echo_stream.run.schedule import Every
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
-from echo_stream.sketch.sketch import Sketch
+from echo_stream.sketch.fixed_sketch import FixedSketch
 from tests.support.clusters import SETTINGS, WARMUP, N, in_clusters, rows, streamed
 from tests.support.inside import detector_of, sketch_of
 from tests.support.runtime_rig import NEVER, Clock, Diary, Memory
@@ -147,7 +147,7 @@ def test_a_look_estimates_the_share_of_far_samples(
     config = EngineConfig(budget=24, cells=cells, latent="identity")
     device = torch.device("cpu")
     generation = train_generation(x[:2_000], config, expected_n=N, device=device)
-    counted = Sketch(generation, config, device)
+    counted = FixedSketch(generation, config, device)
     counted.update(as_samples(x))
     drift = DriftDetector.fit(generation, x[:2_000], seed=0).drift(counted)
     # Five standard errors; cross-validation makes no more than two of them of bias.

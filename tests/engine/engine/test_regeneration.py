@@ -17,10 +17,10 @@ from echo_stream.samples.members import Member
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
 from echo_stream.sketch import sketch
+from echo_stream.sketch.fixed_sketch import FixedSketch
 from echo_stream.sketch.size import memory_bound, size_bytes
-from echo_stream.sketch.sketch import Sketch
 from tests.support.clusters import SETTINGS, N, in_clusters, rows, streamed
-from tests.support.inside import sketch_of
+from tests.support.inside import fixed_sketch_of
 from tests.support.same_coreset import comparable
 
 
@@ -40,7 +40,7 @@ def _small_reservoirs() -> Iterator[None]:
         yield
 
 
-def standing(old: Sketch) -> list[tuple[Member, int]]:
+def standing(old: FixedSketch) -> list[tuple[Member, int]]:
     """Return for how many samples each one held stands, cell by cell."""
     if old.is_approximate:
         kept = old.reservoir.members
@@ -79,9 +79,9 @@ def test_each_sample_that_is_kept_stands_for_others_of_its_cell(
     engine = streamed(x, budget=12, warmup=60, support_share=share)
     if is_second:
         engine.regenerate()
-    stands = standing(sketch_of(engine).flushed())
+    stands = standing(fixed_sketch_of(engine).flushed())
     engine.regenerate()
-    after = sketch_of(engine)
+    after = fixed_sketch_of(engine)
     counts: dict[int, int] = {}
     sums: dict[int, list[Fraction]] = {}
     for member, times in stands:
@@ -117,7 +117,7 @@ def test_an_approximate_coreset_is_whole_and_promises_nothing(
     x = np.cumsum(rng.normal(size=(n + more, 2)), axis=0).astype(np.float32)
     chosen: dict[str, Any] = {"budget": 30, "support_share": share}
     engine = streamed(x[:n], warmup=60, **chosen)
-    is_whole = len(sketch_of(engine).flushed().members()) == n
+    is_whole = len(fixed_sketch_of(engine).flushed().members()) == n
     engine.regenerate()
     twin = EchoCoreset.from_state(engine.to_state(), device="cpu")
     engine.partial_fit(x[n:])
@@ -128,7 +128,7 @@ def test_an_approximate_coreset_is_whole_and_promises_nothing(
         assert snapshot.manifest["approximate"] is not is_whole
         assert len(snapshot.rows) == 30
         assert snapshot.rows.weights.sum() == pytest.approx(total)
-        sketch = sketch_of(each)
+        sketch = fixed_sketch_of(each)
         assert size_bytes(sketch, sketch.members()) <= memory_bound(sketch)
         if not is_whole:
             assert snapshot.certified_fraction == 0
@@ -230,21 +230,21 @@ def test_what_is_forgotten_stays_forgotten() -> None:
     """Held by the reservoir alone, kept over by a regeneration, or read again: it is gone."""
     x = np.random.default_rng(0).normal(size=(900, 2)).astype(np.float32)
     engine = streamed(x, warmup=60)
-    sides = sketch_of(engine).pools.all()
+    sides = fixed_sketch_of(engine).pools.all()
     pooled = {member.id for side in sides for pool in side.pools for member in pool}
-    only = next(m.id for m in sketch_of(engine).reservoir.members if m.id not in pooled)
+    only = next(m.id for m in fixed_sketch_of(engine).reservoir.members if m.id not in pooled)
     dropped = next(
-        r for r in range(800) if str(r) not in {m.id for m in sketch_of(engine).members()}
+        r for r in range(800) if str(r) not in {m.id for m in fixed_sketch_of(engine).members()}
     )
     assert (engine.forget(only), engine.forget(dropped)) == (1, 0)
     assert engine.n_seen_ == 899
     engine.regenerate()
-    before = sketch_of(engine).statistics().counts.tolist()
+    before = fixed_sketch_of(engine).statistics().counts.tolist()
     gone = [only, str(dropped), engine.coreset().ids[0]]
     assert engine.forget(gone[2]) == 1
     # Estimates stay as they are: what a sample has given them is not known.
-    assert sketch_of(engine).statistics().counts.tolist() == before
-    assert not {m.id for m in sketch_of(engine).members()} & set(gone)
+    assert fixed_sketch_of(engine).statistics().counts.tolist() == before
+    assert not {m.id for m in fixed_sketch_of(engine).members()} & set(gone)
     manifest = engine.snapshot().manifest
     assert (manifest["num_forgotten"], manifest["num_forget_missed"]) == (1, 2)
     engine.regenerate(ArraySource(as_samples(x)))
@@ -260,7 +260,7 @@ def test_nothing_is_trained_on_what_was_forgotten(clusters: Array) -> None:
     """The reason is told; the engine stays as it was."""
     engine = streamed(clusters)
     engine.regenerate()
-    for name in [member.id for member in sketch_of(engine).members()]:
+    for name in [member.id for member in fixed_sketch_of(engine).members()]:
         engine.forget(name)
     before = engine.generation_
     with pytest.raises(WarmupError, match="all retained samples have been forgotten"):

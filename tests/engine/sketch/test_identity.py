@@ -22,7 +22,7 @@ from tests.support.adversarial import (
     supports,
     truth,
 )
-from tests.support.inside import sketch_of
+from tests.support.inside import fixed_sketch_of
 from tests.support.strategies import clouds, identity_generation
 
 pytestmark = pytest.mark.usefixtures("small_blocks")
@@ -33,12 +33,12 @@ RANKS = st.sampled_from(get_args(Rank))
 
 def check_counts(engine: EchoCoreset, left: Array) -> None:
     """Compare count and sums of an engine with those of the points that should be left."""
-    table = sketch_of(engine).flushed().table
+    table = fixed_sketch_of(engine).flushed().table
     assert (engine.n_seen_, int(table.counts.sum())) == (len(left), len(left))
     alone = EchoCoreset.from_config(engine.config, generation=engine.generation_)
     if len(left):
-        expected = sketch_of(alone.partial_fit(left)).flushed().statistics()
-        found = sketch_of(engine).flushed().statistics()
+        expected = fixed_sketch_of(alone.partial_fit(left)).flushed().statistics()
+        found = fixed_sketch_of(engine).flushed().statistics()
         assert found.counts.tolist() == expected.counts.tolist()
         assert found.latent_sums.tobytes() == expected.latent_sums.tobytes()
 
@@ -72,7 +72,7 @@ def test_what_is_held_after_a_repair_is_held_once(points: Array, rank: Rank, bud
     """Nothing that comes after is offered a sample twice, and no payload lies there twice."""
     engine = any_engine(budget, rank, 2, identity_generation(2, 3)).partial_fit(points)
     engine.repair(ArraySource(as_samples(points)))
-    held = sketch_of(engine).flushed()
+    held = fixed_sketch_of(engine).flushed()
     assert max(Counter(member.id for member in held.members()).values()) == 1
     objects = [member for side in held.pools.all() for pool in side.pools for member in pool]
     payloads = {id(member.x) for member in (*objects, *held.reservoir.members)}
@@ -124,7 +124,7 @@ def test_a_sample_replaced_after_a_repair_counts_once(
     engine = EchoCoreset(budget, rank=rank, generation=generation, on_duplicate="replace")
     engine.partial_fit(points)
     engine.repair(ArraySource(as_samples(points)))
-    held = sketch_of(engine).flushed().members()[0].id
+    held = fixed_sketch_of(engine).flushed().members()[0].id
     engine.partial_fit(points[:1], ids=[held])
     assert engine.n_seen_ == len(points)
 
@@ -146,7 +146,7 @@ def test_sums_that_have_left_the_exact_range_stay_inexact() -> None:
     while engine.snapshot().manifest["sums_are_exact"]:
         engine.merge(engine.copy())
     assert engine.n_seen_ == 2**27
-    table = sketch_of(engine).flushed().table
+    table = fixed_sketch_of(engine).flushed().table
     table.latent_sums.zero_()
     table.input_sums.zero_()
     table.norm_sums.zero_()
@@ -177,7 +177,7 @@ def test_a_late_label_reaches_all_copies_of_a_sample() -> None:
     """Also where a pool's copy has the label already, and one of the reservoir has not."""
     x = np.random.default_rng(0).random((40, 2)).astype(np.float32)
     engine = EchoCoreset(4, generation=identity_generation(2, 1)).partial_fit(x, y=[0] * 40)
-    held = sketch_of(engine).flushed()
+    held = fixed_sketch_of(engine).flushed()
     member = held.reservoir.members[0]
     for side in held.pools.all():
         for pool in side.pools:

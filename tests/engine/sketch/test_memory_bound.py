@@ -71,6 +71,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "default": {},
     "support": {"support_share": 0.25},
     "paper": {"preset": "paper", "epochs": 1},
+    "adaptive": {"cells": "adaptive", "keep": 400},
 }
 
 
@@ -80,6 +81,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     [
         *(("default", 20, 8), ("default", 100, 64), ("default", 20, 784)),
         *(("support", 100, 8), ("support", 20, 64), ("paper", 20, 8)),
+        *(("adaptive", 20, 8), ("adaptive", 100, 64)),
     ],
 )
 def test_heap_is_below_the_bound_and_near(kind: str, budget: int, dim: int) -> None:
@@ -101,7 +103,9 @@ def test_heap_is_below_the_bound_and_near(kind: str, budget: int, dim: int) -> N
         tracemalloc.stop()
     bound = engine.memory_bound()
     assert heap <= bound
-    assert kind == "paper" or bound <= FACTOR * heap
+    # Adaptive cells are a third fewer after they are merged, which takes memory for a while.
+    factor = FACTOR + 1 if kind == "adaptive" else FACTOR
+    assert kind == "paper" or bound <= factor * heap
 
 
 @pytest.mark.parametrize("kind", OPTIONS)

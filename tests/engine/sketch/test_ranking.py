@@ -12,7 +12,7 @@ from echo_stream.coreset.selection import Ranking
 from echo_stream.samples.members import Member
 from echo_stream.sketch.pools.ranks import rank_members
 from tests.support.adversarial import cloud, stream, streams
-from tests.support.inside import sketch_of
+from tests.support.inside import fixed_sketch_of
 from tests.support.strategies import identity_generation
 
 pytestmark = pytest.mark.usefixtures("small_blocks")
@@ -48,7 +48,7 @@ def test_first_members_are_those_of_all(
         engine.merge(stream(points[:half], generation, budget, support))
     for sample_id in range(num_forgotten):
         engine.forget(sample_id)
-    sketch = sketch_of(engine)
+    sketch = fixed_sketch_of(engine)
     statistics = sketch.statistics()
     for pools, sums in (
         (sketch.pools.nearest, statistics.latent_sums),
@@ -69,7 +69,7 @@ def test_first_members_are_those_of_all(
 def test_members_that_are_far_behind_are_left_out() -> None:
     """Of a pool whose centre has hardly moved, few are looked at."""
     points = cloud("normal", 2_000, np.random.default_rng(0)).astype(np.float32)
-    sketch = sketch_of(stream(points, identity_generation(2, 1), 8, 1))
+    sketch = fixed_sketch_of(stream(points, identity_generation(2, 1), 8, 1))
     pools, looked = sketch.pools.nearest, list[int]()
     assert pools is not None
     points_of = pools.points_of

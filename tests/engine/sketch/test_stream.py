@@ -11,9 +11,10 @@ from echo_stream.coreset.building import take_snapshot
 from echo_stream.errors import ConfigError, DataError, ShapeError, WarmupError
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.validation import as_samples
+from echo_stream.sketch.fixed_sketch import FixedSketch
 from echo_stream.sketch.size import memory_bound, size_bytes
-from echo_stream.sketch.sketch import BLOCK_SIZE, Sketch
-from tests.support.inside import sketch_of
+from echo_stream.sketch.sketch import BLOCK_SIZE
+from tests.support.inside import fixed_sketch_of
 from tests.support.same_coreset import comparable
 from tests.support.strategies import identity_generation
 
@@ -92,8 +93,8 @@ def test_stream_equals_batch_in_any_order(
 def brute_force(x: Array, generation: Generation) -> Snapshot:
     """Return the batch choice: pools that hold everything drop nothing."""
     everything = EchoCoreset(N, preset="paper", support=N, generation=generation).fit(x)
-    sketch = sketch_of(everything).flushed()
-    wanted = Sketch(generation, EngineConfig(budget=100, preset="paper"), sketch.device)
+    sketch = fixed_sketch_of(everything).flushed()
+    wanted = FixedSketch(generation, EngineConfig(budget=100, preset="paper"), sketch.device)
     wanted.table, wanted.pools = sketch.table, sketch.pools
     return take_snapshot(wanted)
 
@@ -105,7 +106,7 @@ def test_memory_stays_within_the_bound(x: Array, generation: Generation, budget:
     rounds = np.inf
     for start in range(0, N, 500):
         stream.partial_fit(x[start : start + 500])
-        sketch = sketch_of(stream)
+        sketch = fixed_sketch_of(stream)
         assert size_bytes(sketch, sketch.members()) <= memory_bound(sketch)
         assert sketch.pools.quotas.of(0).rounds <= rounds
         rounds = sketch.pools.quotas.of(0).rounds
