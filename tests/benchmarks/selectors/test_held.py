@@ -215,3 +215,17 @@ def test_merge_and_reduce_knows_a_stream_that_is_sorted() -> None:
     assert chosen.weights is not None
     totals = np.bincount(data.y_train[chosen.core], chosen.weights)
     assert totals.tolist() == pytest.approx([400, 200, 100, 100], rel=0.1)
+
+
+def test_ours_holds_no_more_than_it_may() -> None:
+    """Its budget and what adaptive cells keep beside it are that number, warm-up included."""
+    data = clusters((200, 200, 200, 200))
+    chosen = stream_select("echo", data, ARRIVAL, 9, 0, {"held": 60})
+    assert chosen.weights is not None
+    assert chosen.weights.sum() == pytest.approx(800)
+    assert len(np.unique(chosen.core)) == 9
+    assert chosen.info["payloads_held"] == 60
+    assert 9 <= 800 * chosen.info["retained_share"] <= 60
+    assert chosen.info["warmup_share"] == 60 / 800
+    with pytest.raises(ConfigError, match="held must be more than the budget of 60; got 60"):
+        stream_select("echo", data, ARRIVAL, 60, 0, {"held": 60})
