@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.distance import cdist
 
 from echo_stream import EchoCoreset, EngineConfig
@@ -509,3 +510,71 @@ def test_config_of_adaptive_cells() -> None:
     """Nothing of fixed cells is in it."""
     config = adaptive_config()
     assert (config.rank, config.support, config.auto_regenerate) == (None, 0, False)
+
+
+def test_what_needs_fixed_cells_is_refused() -> None:
+    """Regenerating and repairing name the setting; `refreshed` gives the coreset of now."""
+    x = cloud("clusters", 600, 3, np.random.default_rng(0))
+    engine = adaptive_engine(3).partial_fit(x)
+    before = comparable(engine)
+    for refused in (engine.regenerate, lambda: engine.repair(x)):
+        with pytest.raises(ConfigError, match=r"is for fixed cells.*set cells to codebook"):
+            refused()
+    assert comparable(engine) == before
+    assert engine.snapshot(refreshed=True).id == engine.snapshot().id
+
+
+def test_cells_and_samples_can_be_explained() -> None:
+    """Of each cell what is held and dropped, of each row what it represents: all of N."""
+    x = cloud("clusters", 600, 3, np.random.default_rng(0))
+    engine = fed(adaptive_engine(3), x, names(600))
+    snapshot = engine.snapshot()
+    explained = [engine.explain(cell) for cell in snapshot.cells.cells]
+    assert sum(cell["count"] for cell in explained) == 600
+    assert all(0 <= cell["core"]["held"] <= cell["count"] for cell in explained)
+    represented = [engine.why(name)["samples"][0] for name in snapshot.rows.samples.ids]
+    assert [sample["core"]["rank"] for sample in represented] == list(range(1, 21))
+    assert sum(sample["covers"]["samples"] for sample in represented) == pytest.approx(600)
+    assert sum(sample["covers"]["cells"] for sample in represented) == len(explained)
+
+
+@pytest.mark.parametrize("labels", [None, "some"])
+def test_batches_labels_and_held_out_samples(labels: str | None) -> None:
+    """A batch is counted exactly; held-out samples are in no sum and no row."""
+    x = cloud("clusters", 900, 3, np.random.default_rng(0))
+    y = None if labels is None else as_objects([str(row % 3) if row % 2 else None
+                                                for row in range(900)])  # fmt: skip
+    config = adaptive_config(latent="identity", warmup=100)
+    batch = EchoCoreset.from_config(config).fit(x, y, ids=names(900))
+    assert totals(batch) == recounted(x, batch.generation_)
+    check(batch)
+    held_out = EchoCoreset.from_config(adaptive_config(latent="identity", warmup=100, holdout=0.2))
+    held_out.partial_fit(x, y, ids=names(900))
+    snapshot = held_out.snapshot()
+    assert snapshot.held_out is not None
+    kept_out = set(snapshot.held_out.ids)
+    assert 100 < len(kept_out) < 300
+    assert not kept_out & set(snapshot.rows.samples.ids)
+    counted = x[[row for row in range(900) if str(row) not in kept_out]]
+    assert totals(held_out) == recounted(counted, held_out.generation_)
+    assert snapshot.rows.weights.sum() == pytest.approx(len(counted))
+
+
+def first_two(samples: torch.Tensor) -> torch.Tensor:
+    """Return the first two values of samples."""
+    return samples[:, :2]
+
+
+def test_features_are_measured_and_payloads_kept() -> None:
+    """With features cells lie among these, and rows are what arrived."""
+    x = cloud("normal", 500, 6, np.random.default_rng(0))
+    engine = EchoCoreset(
+        20, cells="adaptive", keep=60, latent="identity", warmup=100, features=first_two
+    ).partial_fit(x, ids=names(500))
+    again = EchoCoreset.from_state(engine.to_state(), features=first_two)
+    assert totals(again) == recounted(x[:, :2], engine.generation_)
+    rows = engine.snapshot().rows
+    assert rows.samples.x.tolist() == x[rows.samples.ids.astype(int)].tolist()
+    engine.forget(rows.samples.ids[0])
+    check(engine)
+    assert totals(engine)[0] == 499
