@@ -217,12 +217,6 @@ class EngineConfig:
             }  # fmt: skip
         else:
             others = {"keep": None, "demand_power": 1, "min_distance": 0}
-        if self.keep is not None and self.keep < self.budget:
-            # Of all that is held, the cells' samples alone are as many as the budget then.
-            raise ConfigError(
-                SettingName("keep"),
-                f" must be at least {self.budget}, the budget; got {self.keep}",
-            )
         for name, value in others.items():
             if getattr(self, name) != value:
                 needed = "fixed cells" if self.cells == "adaptive" else "adaptive cells"
@@ -232,6 +226,12 @@ class EngineConfig:
                     SettingName("cells"),
                     " to codebook" if self.cells == "adaptive" else " to adaptive",
                 )
+        if self.keep is not None and self.keep < self.budget:
+            # Of all that is held, the cells' samples alone are as many as the budget then.
+            raise ConfigError(
+                SettingName("keep"),
+                f" must be at least {self.budget}, the budget; got {self.keep}",
+            )
 
     def _check_support(self) -> None:
         """Refuse support on top of the budget where the budget is the number of rows."""

@@ -31,7 +31,8 @@ class Cover(NamedTuple):
         Of the kernel.
     mean_squared_distance : float or None
         Of all samples ever counted, to the row that represents their cell: exactly, but for
-        the rounding of |z|^2. None where the sums of squares are not known exactly.
+        the rounding of |z|^2. None without rows, and where the sums of squares are not known
+        exactly.
     coverage : float
         Average similarity of the cells' means to the nearest row, from 0 to 1.
     coverage_at_least : float or None

@@ -578,3 +578,29 @@ def test_features_are_measured_and_payloads_kept() -> None:
     engine.forget(rows.samples.ids[0])
     check(engine)
     assert totals(engine)[0] == 499
+
+
+def test_mean_squared_distance_is_that_of_everything_counted() -> None:
+    """With one row all samples are represented by it, whichever cells they have been merged to."""
+    x = np.random.default_rng(5).normal(size=(700, 3)).astype(np.float32)
+    snapshot = adaptive_engine(3, 1, 30).partial_fit(x).snapshot()
+    (row,) = snapshot.rows.samples.x
+    stated = snapshot.manifest["mean_squared_distance"]
+    assert stated == pytest.approx(np.square(x - row).sum(axis=1).mean(), rel=1e-5)
+
+
+def test_no_sample_is_farther_from_its_row_than_from_the_nearest() -> None:
+    """What is stated of several rows is no less than the mean over the nearest ones."""
+    x = np.random.default_rng(6).normal(size=(700, 3)).astype(np.float32)
+    snapshot = adaptive_engine(3, 20, 60).partial_fit(x).snapshot()
+    squares = np.square(x[:, None] - snapshot.rows.samples.x).sum(axis=2)
+    nearest = float(squares.min(axis=1).mean())
+    assert nearest <= snapshot.manifest["mean_squared_distance"] < 2 * nearest
+
+
+def test_few_samples_to_keep_are_refused() -> None:
+    """Cells that have been merged must still hold as many samples as there are rows."""
+    with pytest.raises(ConfigError, match="keep must be at least 20, the budget; got 19"):
+        adaptive_config(20, 19)
+    with pytest.raises(ConfigError, match="keep 3 is for adaptive cells; leave it out, or set"):
+        EngineConfig(budget=20, keep=3)
