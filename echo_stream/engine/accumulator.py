@@ -29,10 +29,10 @@ from echo_stream.samples.samples import Origin, Samples
 from echo_stream.samples.scales import ScaleProblem, find_scales
 from echo_stream.samples.source import Rereadable, read_again
 from echo_stream.samples.validation import SampleSchema, check_sample_texts, check_texts
-from echo_stream.sketch.creation import new_sketch
 from echo_stream.sketch.fixed_sketch import FixedSketch
 from echo_stream.sketch.merging import merge
 from echo_stream.sketch.sketch import Sketch
+from echo_stream.sketch.state import new_sketch
 
 
 @dataclass(slots=True)

@@ -88,11 +88,11 @@ class DriftDetector:
         """Return the detector of a stream that begins with its training payloads x (n, ...)."""
         parts = [generation.latent(generation.vectors(part)) for part in row_chunks(x)]
         latent = torch.cat(parts)
-        unseen = generation.partition.unseen_distances(latent, seed=seed)
+        unseen = generation.fixed_partition.unseen_distances(latent, seed=seed)
         # Below a unit of |z|^2 distances are rounding: training samples that all sit on
         # their centres, as duplicates do.
         radius = max(float(np.quantile(unseen, 1 - FAR_SHARE)), generation.norm_unit)
-        share = float((centre_distances(generation.partition, latent) > radius).mean())
+        share = float((centre_distances(generation.fixed_partition, latent) > radius).mean())
         return cls(radius, len(unseen), n=len(x), share=share, num_sampled=len(x))
 
     @classmethod
@@ -136,7 +136,7 @@ class DriftDetector:
         """Return the share of far samples in the reservoir, and how many samples it has."""
         sample = sketch.flushed().reservoir.members
         latent = torch.from_numpy(np.array([member.latent for member in sample]))
-        far = centre_distances(sketch.generation.partition, latent) > self.radius
+        far = centre_distances(sketch.generation.fixed_partition, latent) > self.radius
         return float(far.mean()), len(sample)
 
 

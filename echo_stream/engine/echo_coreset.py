@@ -554,6 +554,23 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         accumulator = self._current
         return accumulator.preview() if accumulator.is_warming_up else self.snapshot().rows.samples
 
+    def centre_distances(self, samples: Samples) -> FloatArray:
+        """Return how far samples lie from the centres of their cells, of shape (n,), float64.
+
+        Raises
+        ------
+        WarmupError
+            While the engine warms up.
+
+        Notes
+        -----
+        O(n M d). The centres of adaptive cells are their means; those of others are fixed.
+        """
+        sketch = self._current.trained_sketch()
+        generation = sketch.generation
+        latent = generation.latent(generation.vectors(samples.x))
+        return np.asarray(np.sqrt(sketch.centre_distances(latent)))
+
     def held(self) -> tuple[Samples, Array]:
         """Return all samples that the engine retains, those of the coreset among them.
 

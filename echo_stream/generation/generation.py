@@ -24,7 +24,7 @@ from echo_stream.generation.encoder import Encoder, Layer, fit_pca, identity, ra
 from echo_stream.generation.encoder_training import train_encoder
 from echo_stream.generation.features import Features
 from echo_stream.generation.grid import Grid, budget_aware_side, grid_side
-from echo_stream.generation.partition import NoPartition, Partition
+from echo_stream.generation.partition import FixedPartition, NoPartition, Partition
 from echo_stream.generation.preprocessing import Preprocessing, fit_preprocessing, row_chunks
 from echo_stream.samples.validation import SampleSchema
 
@@ -134,6 +134,12 @@ class Generation:
             partition=self.partition.to(device),
             features=self.features and self.features.to(device),
         )
+
+    @property
+    def fixed_partition(self) -> FixedPartition:
+        """The partition, where its cells are fixed."""
+        assert isinstance(self.partition, FixedPartition)
+        return self.partition
 
     @property
     def size_bytes(self) -> int:

@@ -5,7 +5,7 @@ their indices do, so a tie broken by key is a tie broken by cell index.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ class Located(NamedTuple):
 
 
 class Partition(Protocol):
-    """A fixed division of the latent space into a bounded number of cells."""
+    """A division of the latent space into a bounded number of cells, or none that is fixed."""
 
     @property
     def kind(self) -> str:
@@ -52,15 +52,6 @@ class Partition(Protocol):
     def cell(self, key: int) -> Cell:
         """Return the index of a cell."""
 
-    def centres(self, keys: IntArray) -> FloatArray:
-        """Return the fixed point from which drift of a cell's samples is measured, (M, d)."""
-
-    def unseen_distances(self, latent: torch.Tensor, *, seed: int) -> FloatArray:
-        """Return squared distances to their centres of some of the training points (n, d).
-
-        As if they had not been trained on, like samples that arrive later.
-        """
-
     def face_pairs(self, keys: IntArray, among: IntArray) -> IntArray:
         """Return pairs of keys whose cells share a face, one of them in keys, both in among.
 
@@ -76,6 +67,20 @@ class Partition(Protocol):
 
     def to_arrays(self) -> dict[str, Array]:
         """Return the arrays."""
+
+
+@runtime_checkable
+class FixedPartition(Partition, Protocol):
+    """A partition whose cells stay where they are: how far samples lie from them tells drift."""
+
+    def centres(self, keys: IntArray) -> FloatArray:
+        """Return the fixed point from which drift of a cell's samples is measured, (M, d)."""
+
+    def unseen_distances(self, latent: torch.Tensor, *, seed: int) -> FloatArray:
+        """Return squared distances to their centres of some of the training points (n, d).
+
+        As if they had not been trained on, like samples that arrive later.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +113,6 @@ class NoPartition:
         """Return the index of a cell: its number in the sketch."""
         return (key,)
 
-    def centres(self, keys: IntArray) -> FloatArray:
-        """Refuse: there is no fixed point of a cell."""
-        raise NotImplementedError
-
-    def unseen_distances(self, latent: torch.Tensor, *, seed: int) -> FloatArray:
-        """Refuse: there is no fixed point of a cell."""
-        raise NotImplementedError
-
     def face_pairs(self, _keys: IntArray, _among: IntArray) -> IntArray:
         """Return no pairs: witnesses decide which cells are adjacent."""
         return np.zeros((0, 2), dtype=np.int64)
@@ -133,7 +130,7 @@ class NoPartition:
         return {}
 
 
-def centre_distances(partition: Partition, latent: torch.Tensor) -> FloatArray:
+def centre_distances(partition: FixedPartition, latent: torch.Tensor) -> FloatArray:
     """Return the squared distance of points (n, d), on the host, to the centre of their cell."""
     parts = []
     for points in torch.split(latent, CHUNK_POINTS):

@@ -24,8 +24,8 @@ from echo_stream.sketch.reduction import reduce_points
 
 TENTHS = 10  # of the payloads held: one is the reservoir, one waits for its block
 MAX_BLOCK = 1_024  # samples
-# Of the cost of the last merge, up to which a sample joins a cell. With all of it a stream that is
-# sorted by class loses four points: what is new joins what is old.
+# Of the cost of the last merge, up to which a sample joins a cell. With all of it, what is new
+# joins what is old where a stream is sorted by class.
 JOINING_SHARE = 0.25
 
 
@@ -156,6 +156,11 @@ class AdaptiveCells:
         codewords = rounded_codewords(torch.from_numpy(self.means)).to(latent.device)
         return Codebook(codewords).locate(latent)
 
+    def nearest_squares(self, latent: torch.Tensor) -> tuple[IntArray, FloatArray]:
+        """Return the row of the nearest cell of points (n, d), and the squared distance."""
+        rows = self.locate(latent).keys.cpu().numpy()
+        return rows, np.square(latent.cpu().numpy() - self.means[rows]).sum(axis=1)
+
     def join(self, latent: torch.Tensor) -> IntArray:
         """Tell which cell each of some points joins, by its row; -1 for none. (n,), int64.
 
@@ -164,9 +169,8 @@ class AdaptiveCells:
         """
         if not len(self):
             return np.full(len(latent), -1, dtype=np.int64)
-        rows = self.locate(latent).keys.cpu().numpy()
+        rows, squares = self.nearest_squares(latent)
         counts = self.counts[rows]
-        squares = np.square(latent.cpu().numpy() - self.means[rows]).sum(axis=1)
         costs = counts / (counts + 1) * squares
         return np.where(costs <= JOINING_SHARE * self.merge_cost, rows, -1)
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from echo_stream._common.collector import paused_collector
-from echo_stream._common.typing import Cell
+from echo_stream._common.typing import Cell, FloatArray
 from echo_stream.config import EngineConfig
 from echo_stream.generation.generation import Generation
 from echo_stream.samples.buffer import SampleBuffer
@@ -61,6 +61,11 @@ class AdaptiveSketch(Sketch):
     def statistics(self) -> CellStatistics:
         """Return counts and sums."""
         return self.cells.statistics()
+
+    def centre_distances(self, latent: torch.Tensor) -> FloatArray:
+        """Return squared distances of points (n, d) to the mean of the nearest cell. O(n M d)."""
+        cells = (self if len(self.cells) else self.flushed()).cells
+        return np.asarray(cells.nearest_squares(latent)[1])
 
     def draw_graph(self, statistics: CellStatistics) -> PCGraph:
         """Return the graph of the cells: the samples held are the witnesses. O(held M d)."""

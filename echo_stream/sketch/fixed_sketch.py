@@ -7,10 +7,11 @@ import numpy as np
 import torch
 
 from echo_stream._common.collector import paused_collector
-from echo_stream._common.typing import Cell
+from echo_stream._common.typing import Cell, FloatArray
 from echo_stream.config import EngineConfig
 from echo_stream.generation.classes import MAX_CLASSES, check_number, class_cell, class_numbers
 from echo_stream.generation.generation import Generation
+from echo_stream.generation.partition import centre_distances
 from echo_stream.samples.members import Member
 from echo_stream.samples.samples import Samples
 from echo_stream.sketch.cells import CellStatistics, CellTable
@@ -90,6 +91,10 @@ class FixedSketch(Sketch):
         """Return counts and sums on the host; they are not exact where they are estimates."""
         statistics = self.table.statistics()
         return replace(statistics, is_exact=statistics.is_exact and not self.is_approximate)
+
+    def centre_distances(self, latent: torch.Tensor) -> FloatArray:
+        """Return squared distances of points (n, d) to the fixed centre of their cell. O(n K d)."""
+        return centre_distances(self.generation.fixed_partition, latent)
 
     def draw_graph(self, statistics: CellStatistics) -> PCGraph:
         """Return the graph of the occupied cells."""

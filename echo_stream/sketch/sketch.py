@@ -11,7 +11,7 @@ from typing import Self
 import torch
 
 from echo_stream._common.scratch import Scratch
-from echo_stream._common.typing import Cell
+from echo_stream._common.typing import Cell, FloatArray
 from echo_stream.config import EngineConfig
 from echo_stream.generation.generation import Generation
 from echo_stream.samples.buffer import SampleBuffer
@@ -116,6 +116,10 @@ class Sketch(ABC):
     @abstractmethod
     def statistics(self) -> CellStatistics:
         """Return counts and sums on the host."""
+
+    @abstractmethod
+    def centre_distances(self, latent: torch.Tensor) -> FloatArray:
+        """Return squared distances of points (n, d), on the host, to the centre of their cell."""
 
     @abstractmethod
     def draw_graph(self, statistics: CellStatistics) -> PCGraph:

@@ -1,4 +1,4 @@
-"""Store a sketch as named arrays and JSON, and restore it bit for bit."""
+"""Make a sketch of either kind: empty, or bit for bit from its named arrays and JSON."""
 
 import math
 import sys
@@ -24,11 +24,16 @@ from echo_stream.samples.members import (
 from echo_stream.samples.samples import Origin, Samples, as_objects, label_of
 from echo_stream.sketch.adaptive_sketch import AdaptiveSketch
 from echo_stream.sketch.cells import CellTable
-from echo_stream.sketch.creation import new_sketch
 from echo_stream.sketch.fixed_sketch import FixedSketch
 from echo_stream.sketch.pools.bounded_pool import BoundedPool
 from echo_stream.sketch.pools.pools import latents, vectors_of
 from echo_stream.sketch.sketch import Sketch
+
+
+def new_sketch(generation: Generation, config: EngineConfig, device: torch.device) -> Sketch:
+    """Return an empty sketch with the kind of cells that a generation has."""
+    is_adaptive = generation.partition.kind == "adaptive"
+    return (AdaptiveSketch if is_adaptive else FixedSketch)(generation, config, device)
 
 
 def sketch_to_state(sketch: Sketch) -> State:

@@ -16,7 +16,6 @@ from river.drift import ADWIN
 
 from echo_stream._common.typing import FloatArray, Label
 from echo_stream.engine.echo_coreset import EchoCoreset
-from echo_stream.generation.partition import centre_distances
 from echo_stream.samples.samples import Samples
 from echo_stream.training.config import Task
 
@@ -136,8 +135,7 @@ class DistanceMonitor:
         generation = engine.generation_
         if generation.id != self._generation:
             self._begin(generation.id)  # distances of two cannot be compared
-        latent = generation.latent(generation.vectors(samples.x))
-        return self._take(np.sqrt(centre_distances(generation.partition, latent)))
+        return self._take(engine.centre_distances(samples))
 
     def _begin(self, generation: str | None) -> None:
         """Begin with the cells of a generation."""

@@ -43,6 +43,17 @@ def test_samples_that_move_away_from_their_cells(seed: int) -> None:
     assert monitor.update(engine, as_samples(rng.normal(size=(1_000, 2)) + 9))
 
 
+def test_samples_that_move_away_from_adaptive_cells() -> None:
+    """Their distance is that to the mean of the nearest cell, whatever has been counted."""
+    rng = np.random.default_rng(3)
+    engine = EchoCoreset(20, cells="adaptive", keep=100, warmup=50, device="cpu")
+    monitor = DistanceMonitor()
+    assert not monitor.update(engine, as_samples(rng.normal(size=(10, 2))))
+    engine.partial_fit(rng.normal(size=(500, 2)))
+    assert not monitor.update(engine, as_samples(rng.normal(size=(2_500, 2))))
+    assert monitor.update(engine, as_samples(rng.normal(size=(1_000, 2)) + 9))
+
+
 def test_distances_of_another_generation_are_not_compared() -> None:
     """What lay far off lies at a new centre: the monitor begins again."""
     x = np.random.default_rng(0).random((600, 2)).astype(np.float32)
