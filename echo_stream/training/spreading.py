@@ -94,8 +94,7 @@ def spread_labels(
 
     Neighbours are exact up to 20,000 distinct vectors, O(n^2 D); among more they are looked
     for among some 2,048 candidates each, O(n D). Then O(n k classes). Memory is O(n (D + k)).
-    Equal vectors are one vertex of the graph. On one core 100,000 vectors of 64 numbers and 100
-    classes take 6 s, and 0.8 GB in all.
+    Equal vectors are one vertex of the graph.
 
     Examples
     --------
