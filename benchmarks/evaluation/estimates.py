@@ -22,10 +22,8 @@ RESNET_SAMPLE = 3e-4  # forward and backward, and what is measured; assumed, see
 LOGISTIC_SAMPLE = 2e-4
 ALL_PAIRS = {"facility-location": 14.0, "graph-cut": 11.0}  # of 20,000 samples
 PAIRED_ROWS = 20_000
-REFRESHED_SAMPLE = 0.013  # k-means' of what is kept, for each sample of the budget
-MEDOIDS_SAMPLE = 0.009  # the same, of all samples
+MEDOIDS_SAMPLE = 0.009  # k-means' of all samples, for each sample of the budget
 REDUCED_SAMPLE = 5e-4  # of merge-and-reduce, for each sample of the stream
-REFRESHED_MOST = 40.0  # there are 4,096 codewords at most
 SELECTION = {
     "echo-paper": 10.0,  # budgets and supports of a seed share an encoder, of 50 seconds
     "echo": 5.0, "k-center": 1.0, "herding": 5.0,
@@ -54,9 +52,7 @@ def selection_seconds(trial: Trial) -> float:
         return 1.0 + REDUCED_SAMPLE * rows_of(trial, "100%")
     if trial.selector == "k-medoids":
         return 1.0 + MEDOIDS_SAMPLE * rows_of(trial, trial.budget)
-    is_refreshed = trial.options.get("refreshed", False)
-    again = REFRESHED_SAMPLE * rows_of(trial, trial.budget) if is_refreshed else 0.0
-    return SELECTION.get(trial.selector, 1.0) + min(again, REFRESHED_MOST)
+    return SELECTION.get(trial.selector, 1.0)
 
 
 def rows_of(trial: Trial, budget: Budget) -> float:

@@ -58,13 +58,10 @@ def echo_in_one_pass(
 ) -> Chosen:
     """Count a stream once, in its order, after a warm-up of a tenth of it.
 
-    Options are parameters of `EchoCoreset`; with *refreshed*, what is chosen is that on which a
-    run trains: in cells trained at the end, among the payloads held. With `held` adaptive cells
-    hold as many payloads and no more, the budget's own and those of the warm-up included.
+    Options are parameters of `EchoCoreset`; with `held` adaptive cells hold as many payloads and
+    no more, the budget's own and those of the warm-up included.
     """
-    is_refreshed = options.get("refreshed", False)
     settings = {"warmup": warmup_size(len(order))} | options
-    settings.pop("refreshed", None)
     info: dict[str, Any] = {}
     if "held" in settings:
         held = num_held(options, len(order), budget)
@@ -76,29 +73,22 @@ def echo_in_one_pass(
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
         engine.partial_fit(data.x_train[rows], data.y_train[rows], ids=rows)
-    whole = engine.snapshot(refreshed=is_refreshed)
-    snapshot = whole.refreshed if is_refreshed else whole
-    assert snapshot is not None
     info["warmup_share"] = settings["warmup"] / len(order)
-    return _chosen(snapshot, whole, info)
+    return _chosen(engine.snapshot(), info)
 
 
 def _built(engine: EchoCoreset, data: DataSet) -> Chosen:
     """Return what an engine chooses of the whole training set."""
-    snapshot = engine.fit(data.x_train, data.y_train).snapshot()
-    return _chosen(snapshot, snapshot, {})
+    return _chosen(engine.fit(data.x_train, data.y_train).snapshot(), {})
 
 
-def _chosen(snapshot: Snapshot, held: Snapshot, info: dict[str, Any]) -> Chosen:
-    """Return the rows of a snapshot, whose ids are row numbers.
-
-    The stream's own snapshot says what was held, of which a refreshed choice keeps a part.
-    """
+def _chosen(snapshot: Snapshot, info: dict[str, Any]) -> Chosen:
+    """Return the rows of a snapshot, whose ids are row numbers."""
     manifest = snapshot.manifest
     core, support = (_row_numbers(snapshot.select(role)) for role in ROLES)
     info = info | {
         "certified_fraction": snapshot.certified_fraction,
-        "retained_share": held.manifest["num_retained"] / held.n,
+        "retained_share": manifest["num_retained"] / snapshot.n,
         "regenerations": manifest["regenerations"],
         "num_cells": len(snapshot.cells.cells),
     }

@@ -4,9 +4,8 @@ Run `python -m benchmarks.streaming.drift DATA --plot drift.png`, with DATA a fo
 Fashion-MNIST's four IDX files. Two streams: its classes one after another, tested on all
 classes so far; and shuffled, with all images turned upside down and inverted from half
 way on, tested on images as they are now. A model is trained on (a) nothing new, (b) the
-last B samples, (c) a uniform sample of B, (d) our coreset of B: refreshed, in cells trained on
-kept samples just before, which is what `run` trains on, and in the cells that the stream
-goes on with (`--no-retrain-refreshed`), each weighed as `run` does. Prints tables.
+last B samples, (c) a uniform sample of B, (d) our coreset of B, weighed as `run` does. Prints
+tables.
 """
 
 from collections import defaultdict
@@ -28,7 +27,7 @@ from echo_stream.training.evaluation import evaluate
 from echo_stream.training.labelled import LabelledSet
 from echo_stream.training.training import TrainResult, train
 
-METHODS = ("none", "last", "reservoir", "coreset refreshed", "coreset")
+METHODS = ("none", "last", "reservoir", "coreset")
 BATCH = 500
 WARMUP = 500  # of one class alone, where they come one after another
 MAX_BYTE = 255
@@ -147,13 +146,10 @@ def over_time(
             rows = np.arange(start, min(start + BATCH, stop))
             engine.partial_fit(stream.x[rows], ids=rows)
         counted = stop
-        snapshot = engine.snapshot(refreshed=True)
-        assert snapshot.refreshed is not None
         kept = {
             "last": labelled(stream, np.arange(max(stop - budget, 0), stop)),
             "reservoir": labelled(stream, np.argsort(uniform[:stop], kind="stable")[:budget]),
-            "coreset refreshed": chosen(stream, snapshot.refreshed),
-            "coreset": chosen(stream, snapshot),
+            "coreset": chosen(stream, engine.snapshot()),
         }
         models = {name: trained(core, steps=steps, seed=seed) for name, core in kept.items()}
         first = models["reservoir"] if first is None else first

@@ -163,9 +163,7 @@ def run(
             lambda: open_source(monitor.stats),
             state=folder,
             engine_config=replace(engine_config, holdout=retraining.holdout),
-            run_config=replace(
-                run_config, retrain_refreshed=retraining.is_refreshed(engine_config.preset)
-            ),
+            run_config=run_config,
             group=group,
             generation=generation,
             device=device,

@@ -29,17 +29,12 @@ class RetrainOptions:
     """How a run trains models on its snapshots, and how it tests them."""
 
     retrain_on_drift: bool
-    retrain_refreshed: bool | None
     retrain_timeout: float | None
     retrain_memory: int | None
     retrain_threads: int
     warm_start: bool
     holdout: float
     evaluate: bool
-
-    def is_refreshed(self, preset: str) -> bool:
-        """Return whether models are trained on the refreshed coreset."""
-        return preset != "paper" if self.retrain_refreshed is None else self.retrain_refreshed
 
     def examiner(self, state: Path, model: ModelOptions) -> "CurrentModelExaminer | None":
         """Return what tests samples on the current model, if the options ask for it."""
@@ -109,10 +104,6 @@ retrain_options = gathered(
     option("--retrain-on-drift", is_flag=True,
            help="Train when the errors of the current model rise. Without labels, when distances "
                 "rise."),
-    option("--retrain-refreshed/--no-retrain-refreshed", default=None, show_default=False,
-           help="Train on the refreshed coreset, whose cells are trained on stored samples for "
-                "each training. The cells of the stream stay. Default: on, but off with --preset "
-                "paper."),
     option("--retrain-timeout", type=DURATION, default="never",
            help="Kill a training that takes longer."),
     option("--retrain-memory", type=SIZE, metavar="SIZE",

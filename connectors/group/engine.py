@@ -10,7 +10,7 @@ from echo_stream.connectors.group.merge import merge_group, replace_segments
 from echo_stream.connectors.group.record import GroupRecord
 from echo_stream.connectors.group.state import GroupState
 from echo_stream.connectors.group.view import GroupView
-from echo_stream.connectors.storage.state_store import save_snapshot, selected
+from echo_stream.connectors.storage.state_store import save_snapshot
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import StateError
@@ -66,6 +66,6 @@ def group_engine(
         merged.engine.expire_changes()  # no other part is left that they could have to reach
         replace_segments(state, merged.segments, merged.engine)
         if on_snapshot is not None and merged.engine.can_snapshot:
-            snapshot = selected(merged.engine, refreshed=False)
+            snapshot = merged.engine.snapshot()
             save_snapshot(folder, snapshot, merged.position, keep=None)
             on_snapshot(snapshot)

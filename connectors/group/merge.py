@@ -12,7 +12,7 @@ from echo_stream.connectors.group.state import GroupState
 from echo_stream.connectors.group.view import GroupView
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.state_locks import long_lock
-from echo_stream.connectors.storage.state_store import save_snapshot, selected
+from echo_stream.connectors.storage.state_store import save_snapshot
 from echo_stream.connectors.storage.units import list_units, remove_leftovers
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.engine.echo_coreset import EchoCoreset
@@ -71,7 +71,6 @@ def take_group_snapshot(
     *,
     device: str,
     keep: int | None = None,
-    refreshed: bool = False,
     limit_s: float = SNAPSHOT_WAIT_S,
 ) -> Snapshot | None:
     """Write a snapshot of all segments, and return it; None where nothing was counted.
@@ -95,7 +94,7 @@ def take_group_snapshot(
         merged = merge_group(state, config, device=device)
         if merged.engine is None or not merged.engine.can_snapshot:
             return None
-        snapshot = selected(merged.engine, refreshed=refreshed)
+        snapshot = merged.engine.snapshot()
         save_snapshot(state.folder, snapshot, merged.position, keep=keep)
         return snapshot
 

@@ -112,9 +112,7 @@ class SegmentStore:
         self._published, self.num_published = dict(position), engine.n_seen_
         return size_bytes
 
-    def take_snapshot(
-        self, engine: EchoCoreset, _position: Mapping[str, int], *, refreshed: bool
-    ) -> Snapshot:
+    def take_snapshot(self, engine: EchoCoreset, _position: Mapping[str, int]) -> Snapshot:
         """Write a snapshot of all that the group has counted; see `take_group_snapshot`."""
         snapshot: Snapshot | None = None
         while snapshot is None:  # the engine has been published: the first one is under way
@@ -124,7 +122,6 @@ class SegmentStore:
                     engine.config,
                     device=self._device,
                     keep=self._keep_snapshots,
-                    refreshed=refreshed,
                 )
             )
         return snapshot

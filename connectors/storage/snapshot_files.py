@@ -1,7 +1,6 @@
 """Snapshots as Parquet and JSON, and back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from echo_stream.samples.samples import Origin, Samples, as_objects
 from echo_stream.samples.validation import SampleSchema
 
 TABLES = ("coreset", "cells", "edges")
-REFRESHED = "refreshed_"  # what the tables of `Snapshot.refreshed` are named with
 
 
 def write_snapshot(
@@ -48,11 +46,9 @@ def write_snapshot(
     more_files : mapping, optional
         Files to write beside its own.
     """
-    files = _table_files(snapshot)
-    if snapshot.refreshed is not None:
-        files |= _table_files(snapshot.refreshed, prefix=REFRESHED)
+    files = _table_files(snapshot) | held_out_files(snapshot.held_out) | dict(more_files or {})
     manifest = {**snapshot.manifest, "time": time, "position": dict(position)}
-    write_unit(target, files | held_out_files(snapshot.held_out) | dict(more_files or {}), manifest)
+    write_unit(target, files, manifest)
 
 
 def read_snapshot(unit: Path) -> Snapshot:
@@ -64,27 +60,13 @@ def read_snapshot(unit: Path) -> Snapshot:
         If there is none, or it is damaged.
     """
     manifest = checked_manifest(unit)
-    snapshot = _of_tables(_tables(unit), manifest)
-    return replace(
-        snapshot, held_out=read_held_out(unit, manifest), refreshed=_read_refreshed(unit, manifest)
-    )
-
-
-def _read_refreshed(unit: Path, manifest: dict[str, Any]) -> Snapshot | None:
-    """Return what a snapshot holds in cells that were trained for it, if anything."""
-    if "refreshed" not in manifest:
-        return None
-    shared = {name: value for name, value in manifest.items() if name not in ("refreshed", "files")}
-    return _of_tables(_tables(unit, prefix=REFRESHED), shared | manifest["refreshed"])
-
-
-def _of_tables(tables: dict[str, pa.Table], manifest: dict[str, Any]) -> Snapshot:
-    """Undo `_table_files`."""
+    tables = _tables(unit)
     return Snapshot(
         rows=_coreset_rows(tables["coreset"], SampleSchema.from_json(manifest["schema"])),
         cells=_cell_rows(tables["cells"]),
         edges=_edge_rows(tables["edges"]),
         manifest=manifest,
+        held_out=read_held_out(unit, manifest),
     )
 
 
@@ -100,10 +82,10 @@ def read_tables(unit: Path) -> dict[str, pa.Table]:
     return _tables(unit)
 
 
-def _tables(unit: Path, *, prefix: str = "") -> dict[str, pa.Table]:
-    """Return three tables of a snapshot that has been checked."""
+def _tables(unit: Path) -> dict[str, pa.Table]:
+    """Return the three tables of a snapshot that has been checked."""
     try:
-        return {name: pq.read_table(unit / f"{prefix}{name}.parquet") for name in TABLES}
+        return {name: pq.read_table(unit / f"{name}.parquet") for name in TABLES}
     except (OSError, pa.ArrowException) as err:
         raise _unreadable(unit, err) from err
 
@@ -131,8 +113,7 @@ def ids_of(unit: Path) -> frozenset[str]:
 def roles_of(unit: Path, sample_id: str) -> set[str]:
     """Return the roles that a sample has in a snapshot; none if it is not in it.
 
-    Beside "core" and "support" there are "held out", and "refreshed" for what is only in the
-    coreset in other cells.
+    They are "core", "support" and "held out".
 
     Raises
     ------
@@ -140,32 +121,19 @@ def roles_of(unit: Path, sample_id: str) -> set[str]:
         If the snapshot is damaged.
     """
     listed = snapshot_manifest(unit)["files"]
-    names = [
-        name for name in (CORESET_FILE, REFRESHED + CORESET_FILE, HELD_OUT_FILE) if name in listed
-    ]
+    names = [name for name in (CORESET_FILE, HELD_OUT_FILE) if name in listed]
     checked_manifest(unit, names)
     try:
-        found = _roles_in(unit / CORESET_FILE, sample_id)
-        if not found and REFRESHED + CORESET_FILE in names:
-            found = (
-                {"refreshed"}
-                if _roles_in(unit / f"{REFRESHED}{CORESET_FILE}", sample_id)
-                else set()
-            )
+        table = pq.ParquetFile(unit / CORESET_FILE).read(columns=["id", "role"])
+        ids, roles = table["id"].to_pylist(), table["role"].to_pylist()
+        found = {role for one, role in zip(ids, roles, strict=True) if one == sample_id}
         is_held_out = HELD_OUT_FILE in names and is_held_out_in(unit, sample_id)
         return found | ({"held out"} if is_held_out else set())
     except (OSError, pa.ArrowException) as err:
         raise _unreadable(unit, err) from err
 
 
-def _roles_in(path: Path, sample_id: str) -> set[str]:
-    """Return the roles that a sample has among the rows of a coreset."""
-    table = pq.ParquetFile(path).read(columns=["id", "role"])
-    ids, roles = table["id"].to_pylist(), table["role"].to_pylist()
-    return {role for one, role in zip(ids, roles, strict=True) if one == sample_id}
-
-
-def _table_files(snapshot: Snapshot, *, prefix: str = "") -> dict[str, FileWriter]:
+def _table_files(snapshot: Snapshot) -> dict[str, FileWriter]:
     """Return what writes the three tables of a snapshot, by file name."""
     schema = SampleSchema.from_json(snapshot.manifest["schema"])
     tables = {
@@ -173,7 +141,7 @@ def _table_files(snapshot: Snapshot, *, prefix: str = "") -> dict[str, FileWrite
         "cells": _cells_table(snapshot.cells),
         "edges": _edges_table(snapshot.edges),
     }
-    return {f"{prefix}{name}.parquet": _parquet_writer(table) for name, table in tables.items()}
+    return {f"{name}.parquet": _parquet_writer(table) for name, table in tables.items()}
 
 
 def _parquet_writer(table: pa.Table) -> FileWriter:

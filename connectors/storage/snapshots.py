@@ -18,7 +18,7 @@ from echo_stream.errors import ConfigError, SnapshotError, StateError
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 3  # of snapshots, that we read
+FORMAT_VERSION = 4  # of snapshots, that we read
 
 CORESET_FILE = "coreset.parquet"
 """Every snapshot has it, and no other unit."""

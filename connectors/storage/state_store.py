@@ -1,6 +1,5 @@
 """A state folder: checkpoints, generations and snapshots of one stream, and its lock."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,10 +31,8 @@ from echo_stream.connectors.storage.units import (
 )
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.engine.echo_coreset import EchoCoreset
-from echo_stream.errors import EchoStreamError, StateError
+from echo_stream.errors import StateError
 from echo_stream.samples.source import Skipped
-
-logger = logging.getLogger(__name__)
 
 GROUP_MANIFEST = "group.json"  # only where a consumer group shares the state
 KEPT_CHECKPOINTS = 3  # a damaged one falls back on the one before it
@@ -178,14 +175,9 @@ class StateStore:
         self._saved = saved
         return sum(path.stat().st_size for path in target.iterdir())
 
-    def take_snapshot(
-        self, engine: EchoCoreset, position: Mapping[str, int], *, refreshed: bool = False
-    ) -> Snapshot:
-        """Select the coreset of what an engine has counted, write it, and return it.
-
-        refreshed asks for that in cells trained for it, too.
-        """
-        snapshot = selected(engine, refreshed=refreshed)
+    def take_snapshot(self, engine: EchoCoreset, position: Mapping[str, int]) -> Snapshot:
+        """Select the coreset of what an engine has counted, write it, and return it."""
+        snapshot = selected(engine)
         self.save_snapshot(snapshot, position)
         return snapshot
 
@@ -197,19 +189,9 @@ class StateStore:
         )
 
 
-def selected(engine: EchoCoreset, *, refreshed: bool) -> Snapshot:
-    """Return a snapshot, with the refreshed coreset if that is asked for and can be had.
-
-    While the engine warms up, a provisional one.
-    """
-    if engine.is_warming_up:
-        return engine.provisional_snapshot()
-    if refreshed:
-        try:
-            return engine.snapshot(refreshed=True)
-        except EchoStreamError as err:  # a training must not hurt the stream
-            logger.warning("no cells could be trained again to choose from: %s", err)
-    return engine.snapshot()
+def selected(engine: EchoCoreset) -> Snapshot:
+    """Return a snapshot; while the engine warms up, a provisional one."""
+    return engine.provisional_snapshot() if engine.is_warming_up else engine.snapshot()
 
 
 def save_snapshot(

@@ -13,7 +13,6 @@ from echo_stream.connectors.storage.training_checkpoint import checkpointed
 from echo_stream.connectors.storage.units import read_manifest
 from echo_stream.connectors.training.current_model import Verdict, current_unit, judge, make_current
 from echo_stream.connectors.training.model_files import METRICS_FILE, read_fitted, write_model
-from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.run.schedule import Every
 from echo_stream.samples.samples import Samples
 from echo_stream.training.config import TrainConfig
@@ -77,10 +76,9 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
     """
     tested = None if test is None else labelled(read_file(test))
     snapshot = read_snapshot(unit)
-    chosen = _chosen(snapshot)
     needs_means = config.gamma != 1
-    core = LabelledSet.of_snapshot(chosen, "core")
-    support = LabelledSet.of_snapshot(chosen, "support", with_means=needs_means)
+    core = LabelledSet.of_snapshot(snapshot, "core")
+    support = LabelledSet.of_snapshot(snapshot, "support", with_means=needs_means)
     before = _current(models, config) if warm_start else None
     config = replace(config, warm_start=None if before is None else before.id)
     sets = (core, support) if tested is None else (core, support, tested)
@@ -94,27 +92,10 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
             judge(_fitted(result), held_out, models, has_diverged=diverged) if promote else None
         )
         stored = None if verdict is None else verdict.to_json()
-        origin = {**chosen.manifest, "id": snapshot.id, "is_refreshed": chosen is not snapshot}
-        folder = write_model(result, models, snapshot=origin, verdict=stored)
+        folder = write_model(result, models, snapshot=snapshot.manifest, verdict=stored)
         if verdict is not None and verdict.is_current:
             make_current(models, folder.name, verdict)
     return Trained(result, config, folder, snapshot.id, verdict)
-
-
-def _chosen(snapshot: Snapshot) -> Snapshot:
-    """Return what of a snapshot to train on: the refreshed coreset, unless it lacks the labels.
-
-    Where labels are given to rows of the coreset, those of the other one have few.
-    """
-    refreshed = snapshot.refreshed
-    if refreshed is None or 2 * _num_labelled(refreshed) < _num_labelled(snapshot):
-        return snapshot
-    return refreshed
-
-
-def _num_labelled(snapshot: Snapshot) -> int:
-    """Return how many rows of a coreset have a label."""
-    return len(labelled(snapshot.rows.samples).labelled())
 
 
 def _current(models: Path, config: TrainConfig) -> Fitted | None:

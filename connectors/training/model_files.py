@@ -27,7 +27,7 @@ METRICS_FILE = "metrics.json"
 WEIGHTS_FILE = "model.safetensors"
 CURVE_FILE = "curve.png"
 DIGEST_BYTES = 4
-INHERITED = ("generation", "config", "n", "is_refreshed")
+INHERITED = ("generation", "config", "n")
 
 
 def write_model(
@@ -44,10 +44,9 @@ def write_model(
     result : TrainResult
     parent : Path
     snapshot : mapping
-        Manifest of the snapshot that it was trained on, and `is_refreshed`, whether on its
-        refreshed coreset. The metrics name its id, generation and configuration; also the
-        classes in the order of the logits, or mean and scale of the target, and the shape in
-        which the model takes a sample.
+        Manifest of the snapshot that it was trained on. The metrics name its id, generation and
+        configuration; also the classes in the order of the logits, or mean and scale of the
+        target, and the shape in which the model takes a sample.
     verdict : mapping, optional
         Whether it takes the place of the current model, and why.
     """

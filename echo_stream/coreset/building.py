@@ -30,7 +30,7 @@ from echo_stream.sketch.pools.pools import latents
 from echo_stream.sketch.size import memory_bound, size_bytes
 from echo_stream.sketch.sketch import Sketch
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 NOT_SOUGHT = "cells that follow the stream prove no row: coverage_at_least is what is proven"
 ID_DIGEST_BYTES = 4
 
@@ -76,16 +76,6 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
     return Snapshot(rows, cells, edges, _manifest(sketch, rows, cells, selection))
 
 
-def with_refreshed(snapshot: Snapshot, sketch: Sketch) -> Snapshot:
-    """Return a snapshot that also has the coreset of a sketch with new cells.
-
-    The manifest has the differences as "refreshed", and the id covers both.
-    """
-    refreshed = take_snapshot(sketch)
-    differs = {k: v for k, v in refreshed.manifest.items() if v != snapshot.manifest.get(k)}
-    return replace(_named(snapshot, {"refreshed": differs}), refreshed=refreshed)
-
-
 def as_provisional(snapshot: Snapshot) -> Snapshot:
     """Return a snapshot taken during a warm-up, marked as provisional."""
     return _named(snapshot, {"provisional": True})
@@ -97,32 +87,23 @@ def with_labels(snapshot: Snapshot, labels: Sequence[tuple[str, Label]]) -> tupl
     Of several labels for one id the last one counts.
     """
     latest = dict(labels)
-    refreshed, held_out = snapshot.refreshed, snapshot.held_out
-    parts = [snapshot.rows.samples, *([] if refreshed is None else [refreshed.rows.samples])]
-    parts += [] if held_out is None else [held_out]
+    rows = replace(snapshot.rows, samples=_with_latest(snapshot.rows.samples, latest))
+    held_out = snapshot.held_out
+    parts = [rows.samples, *([] if held_out is None else [held_out])]
     known = {str(name) for part in parts for name in part.ids.tolist()}
     num_matched = sum(name in known for name, _ in labels)
     counted = snapshot.manifest
-    changed: dict[str, Any] = {
-        "labels": _labels_by_role(_labelled(snapshot.rows, latest)),
+    changed = {
+        "labels": _labels_by_role(rows),
         "num_labelled": counted["num_labelled"] + num_matched,
         "num_label_missed": counted["num_label_missed"] + len(labels) - num_matched,
     }
-    if refreshed is not None:
-        refreshed = replace(refreshed, rows=_labelled(refreshed.rows, latest))
-        changed["refreshed"] = {**counted["refreshed"], "labels": _labels_by_role(refreshed.rows)}
     relabelled = replace(
         snapshot,
-        rows=_labelled(snapshot.rows, latest),
+        rows=rows,
         held_out=None if held_out is None else _with_latest(held_out, latest),
-        refreshed=refreshed,
     )
     return _named(relabelled, changed), num_matched
-
-
-def _labelled(rows: CoresetRows, latest: Mapping[str, Label]) -> CoresetRows:
-    """Return rows with labels by id."""
-    return replace(rows, samples=_with_latest(rows.samples, latest))
 
 
 def _with_latest(samples: Samples, latest: Mapping[str, Label]) -> Samples:

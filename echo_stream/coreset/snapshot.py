@@ -29,9 +29,6 @@ class Snapshot:
         of the snapshot as a whole, as JSON.
     held_out : Samples or None
         Samples held out from the coreset, to test models on; None without any.
-    refreshed : Snapshot or None
-        The coreset of the same moment in cells that were trained for it, on retained samples: to
-        train models on. None unless it was requested.
     """
 
     rows: CoresetRows
@@ -39,7 +36,6 @@ class Snapshot:
     edges: EdgeRows
     manifest: dict[str, Any] = field(repr=False)
     held_out: Samples | None = field(default=None, repr=False)
-    refreshed: "Snapshot | None" = field(default=None, repr=False)
 
     @property
     def id(self) -> str:

@@ -26,11 +26,10 @@ from echo_stream.config import (
     Preset,
     Rank,
 )
-from echo_stream.coreset.building import as_provisional, explain_cell, take_snapshot, with_refreshed
+from echo_stream.coreset.building import as_provisional, explain_cell, take_snapshot
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.coreset.why import why_sample
 from echo_stream.engine.accumulator import Accumulator
-from echo_stream.engine.regeneration import regenerated
 from echo_stream.engine.repair import RepairReport, repair
 from echo_stream.engine.state import pack_engine, unpack_engine
 from echo_stream.errors import ConfigError, DataError, ScaleWarning, WarmupError
@@ -53,7 +52,6 @@ from echo_stream.samples.tabular import (
     take_rows,
 )
 from echo_stream.samples.validation import MAX_TEXT_BYTES, SampleSchema, as_samples, check_texts
-from echo_stream.sketch.fixed_sketch import FixedSketch
 from echo_stream.sketch.late_labels import checked_labels
 from echo_stream.sketch.pools.pools import vectors_of
 from echo_stream.sketch.size import memory_bound
@@ -442,15 +440,8 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         """
         self._current.regenerate(None if source is None else as_source(source), on_epoch)
 
-    def snapshot(self, *, refreshed: bool = False) -> Snapshot:
+    def snapshot(self) -> Snapshot:
         """Return the coreset of everything counted, with its cells and graph.
-
-        Parameters
-        ----------
-        refreshed : bool
-            Whether `Snapshot.refreshed` is to have the coreset in the cells that `regenerate`
-            would train now. The engine keeps its own cells. Adaptive cells are those of now:
-            there is no other coreset.
 
         Raises
         ------
@@ -461,10 +452,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         if sketch.n == 0:
             msg = "no sample has been counted yet; there is nothing to select from"
             raise WarmupError(msg)
-        snapshot = replace(take_snapshot(sketch), held_out=self._current.held_out.samples())
-        if refreshed and isinstance(sketch, FixedSketch):
-            return with_refreshed(snapshot, regenerated(sketch))
-        return snapshot
+        return replace(take_snapshot(sketch), held_out=self._current.held_out.samples())
 
     def provisional_snapshot(self) -> Snapshot:
         """Return a snapshot during the warm-up, without ending it.

@@ -28,9 +28,6 @@ class RunConfig:
     retrain_on_turnover : float or None
         Train when this share of a snapshot's samples, of (0, 1], are others than when a model
         was last trained; None: never.
-    retrain_refreshed : bool
-        Whether a snapshot that may be trained on also holds the coreset in cells that are
-        trained for it, on kept samples.
     retrain_debounce : float
         Seconds that a training for turnover or drift waits, and takes in what else asks for one.
     last_snapshot : bool
@@ -47,7 +44,6 @@ class RunConfig:
     shutdown_budget: float | None = 25.0
     retrain_on_turnover: float | None = None
     retrain_debounce: float = 0.0
-    retrain_refreshed: bool = False
     last_snapshot: bool = True
 
     def __post_init__(self) -> None:

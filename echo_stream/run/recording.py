@@ -35,13 +35,8 @@ class Store(Protocol):
         0: it is there already. None: it is not to be written yet, and is not durable.
         """
 
-    def take_snapshot(
-        self, engine: EchoCoreset, position: Mapping[str, int], /, *, refreshed: bool
-    ) -> Snapshot:
-        """Write a snapshot of the engine, and of what others have counted; return it.
-
-        refreshed asks for the coreset in cells trained for it, too, where that can be had.
-        """
+    def take_snapshot(self, engine: EchoCoreset, position: Mapping[str, int], /) -> Snapshot:
+        """Write a snapshot of the engine, and of what others have counted; return it."""
 
 
 class DeadLetters(Protocol):
@@ -81,8 +76,6 @@ class FrozenRun:
     skipped : Skipped
     wants_snapshot, wants_training : bool
         Whether a snapshot follows the checkpoint, and whether it is to be trained on.
-    refreshed : bool
-        Whether the snapshot is to hold the coreset in cells trained for it, too.
     """
 
     engine: EchoCoreset
@@ -90,7 +83,6 @@ class FrozenRun:
     skipped: Skipped
     wants_snapshot: bool
     wants_training: bool
-    refreshed: bool
 
 
 class RecordedCheckpoint(NamedTuple):
@@ -182,7 +174,6 @@ class Recorder:
         *,
         wants_snapshot: bool,
         wants_training: bool,
-        refreshed: bool = False,
     ) -> None:
         """Begin to write a checkpoint, and a snapshot after it if one is wanted.
 
@@ -194,9 +185,7 @@ class Recorder:
         started, position = self._clock(), self._source.position()
         _check_monotone(self._position, position)
         self._position = position
-        frozen = FrozenRun(
-            engine.copy(), position, skipped, wants_snapshot, wants_training, refreshed
-        )
+        frozen = FrozenRun(engine.copy(), position, skipped, wants_snapshot, wants_training)
         self._writing = frozen, self._executor.submit(self._checkpoint, frozen)
         stall = self._stats.checkpoint_stall_seconds = self._clock() - started
         longest = self._stats.max_checkpoint_stall_seconds
@@ -221,10 +210,7 @@ class Recorder:
             elif self._next is not None and self._selecting is None:
                 frozen, self._next = self._next, None
                 taken = self._executor.submit(
-                    self._store.take_snapshot,
-                    frozen.engine,
-                    frozen.position,
-                    refreshed=frozen.refreshed,
+                    self._store.take_snapshot, frozen.engine, frozen.position
                 )
                 self._selecting = frozen, taken
             else:

@@ -84,16 +84,6 @@ class RetrainTrigger:
         if len(ids - before) >= self._turnover * len(ids):
             self.ask(now)
 
-    def may_take(self, *, is_last: bool) -> bool:
-        """Return whether a snapshot may be trained on that no training has asked for.
-
-        The last one answers what nothing follows to answer; with no debounce, any that has
-        turned over is trained on at once.
-        """
-        if is_last:
-            return self.is_asked or self._turnover is not None
-        return self._turnover is not None and self._debounce_s == 0
-
     def is_due(self, now: float) -> bool:
         """Return whether a training that was asked for is to begin."""
         return now >= self._due

@@ -279,18 +279,11 @@ class Run:
             wants_snapshot = wants_training = False
         self._begin(wants_snapshot=wants_snapshot, wants_training=wants_training)
 
-    def _begin(self, *, wants_snapshot: bool, wants_training: bool, is_last: bool = False) -> None:
+    def _begin(self, *, wants_snapshot: bool, wants_training: bool) -> None:
         """Begin a checkpoint, and the next interval of all that it brings."""
         n, skipped = self.report.num_arrived, self.report.skipped
-        may_train = wants_training or self._retrain_trigger.may_take(
-            is_last=is_last and not self._stop_asked
-        )
         self._recorder.begin(
-            self._engine,
-            skipped,
-            wants_snapshot=wants_snapshot,
-            wants_training=wants_training,
-            refreshed=may_train and self._config.retrain_refreshed and self._trainer is not None,
+            self._engine, skipped, wants_snapshot=wants_snapshot, wants_training=wants_training
         )
         now = self._clock()
         self._checkpoint_schedule.done(n, now)
@@ -305,7 +298,7 @@ class Run:
     def _record_last(self, *, wants_snapshot: bool) -> None:
         """Write the last checkpoint, and the last snapshot if there is time for one."""
         self._await(lambda: self._recorder.is_checkpointing)
-        self._begin(wants_snapshot=wants_snapshot, wants_training=False, is_last=True)
+        self._begin(wants_snapshot=wants_snapshot, wants_training=False)
         self._await(lambda: self._recorder.is_checkpointing)
         if wants_snapshot:
             self._await(self._is_recording, may_go_on=self._has_time)

@@ -168,7 +168,7 @@ def test_drift_scores_each_method_along_a_stream(tmp_path: Path) -> None:
     assert all(len(values) == 2 for values in scores.values())
     assert scores["none"] == [0.5, 0.5]
     assert scores["last"] == [0.5, 0.5]
-    assert all(scores[name][1] > 0.95 for name in ("reservoir", "coreset refreshed")), scores
+    assert all(scores[name][1] > 0.95 for name in ("reservoir", "coreset")), scores
     curves = {name: np.array([run]) for name, run in scores.items()}
     assert len(drift.table("toy", curves).splitlines()) == 2 + len(drift.METHODS)
     drift.draw({"toy": curves}, tmp_path / "one.png")

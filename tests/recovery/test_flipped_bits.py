@@ -28,22 +28,16 @@ from tests.support.clusters import in_clusters
 from tests.support.commands import answer, run_command
 
 FLIPS = 40  # of each file of a snapshot
-FILES = ("cells.parquet", "coreset.parquet", "edges.parquet", "held_out.parquet", "manifest.json",
-         "refreshed_cells.parquet", "refreshed_coreset.parquet",
-         "refreshed_edges.parquet")  # fmt: skip
+FILES = ("cells.parquet", "coreset.parquet", "edges.parquet", "held_out.parquet", "manifest.json")
 
 
 def rows_of(unit: Path) -> list[Any]:
     """Return what Python reads of a snapshot."""
     snapshot = read_snapshot(unit)
     assert snapshot.held_out is not None
-    assert snapshot.refreshed is not None
     schema = SampleSchema.from_json(snapshot.manifest["schema"])
-    tables = [
-        coreset_table(each.rows, schema).to_pylist() for each in (snapshot, snapshot.refreshed)
-    ]
-    cells = [each.cells.centroids.tolist() for each in (snapshot, snapshot.refreshed)]
-    return [tables, cells, snapshot.manifest, snapshot.edges.lengths.tolist(),
+    return [coreset_table(snapshot.rows, schema).to_pylist(), snapshot.cells.centroids.tolist(),
+            snapshot.manifest, snapshot.edges.lengths.tolist(),
             snapshot.held_out.x.tolist()]  # fmt: skip
 
 
@@ -66,14 +60,14 @@ READERS: dict[str, Callable[[Path], Any]] = {
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a state with two snapshots, the newer one with all files that one can have."""
+    """Return a state with two snapshots, which have all files that one can have."""
     folder = tmp_path_factory.mktemp("begun") / "state"
     x = in_clusters()[::4]
     engine = EchoCoreset(24, latent="identity", warmup=500, holdout=0.1, device="cpu")
     with StateStore(folder) as store:
-        for part, refreshed in ((x[:750], False), (x[750:], True)):
+        for part in (x[:750], x[750:]):
             engine.partial_fit(part, [f"c{row % 3}" for row in range(len(part))])
-            store.take_snapshot(engine, {}, refreshed=refreshed)
+            store.take_snapshot(engine, {})
     return folder
 
 

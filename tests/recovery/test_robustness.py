@@ -110,6 +110,11 @@ def newer_format(manifest: dict[str, Any]) -> None:
     manifest["format_version"] = 99
 
 
+def earlier_format(manifest: dict[str, Any]) -> None:
+    """Claim the last format in which a snapshot could have a second coreset."""
+    manifest["format_version"] = 3
+
+
 def newer_setting(manifest: dict[str, Any]) -> None:
     """Add a setting that we do not know."""
     manifest["engine"]["config"]["a_later_setting"] = 1
@@ -140,7 +145,9 @@ def test_changed_checkpoint_manifest(
         store.load_checkpoint(make_engine().config, device="cpu")
 
 
-@pytest.mark.parametrize("change", [newer_format, lambda manifest: manifest.pop("schema")])
+@pytest.mark.parametrize(
+    "change", [newer_format, earlier_format, lambda manifest: manifest.pop("schema")]
+)
 def test_snapshot_of_another_format(unit: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """It is refused, not read as if it were ours."""
     manifest = json.loads((unit / "manifest.json").read_text())

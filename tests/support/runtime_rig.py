@@ -171,11 +171,9 @@ class Memory:
         self.skipped.append(skipped)
         return sum(array.nbytes for array in arrays.values())
 
-    def take_snapshot(
-        self, engine: EchoCoreset, position: Mapping[str, int], *, refreshed: bool
-    ) -> Snapshot:
+    def take_snapshot(self, engine: EchoCoreset, position: Mapping[str, int]) -> Snapshot:
         """Keep the snapshot."""
-        snapshot = selected(engine, refreshed=refreshed)
+        snapshot = selected(engine)
         self.diary.note(f"snapshot {snapshot.n}")
         assert position == {"row": snapshot.n}
         self.snapshots[snapshot.id] = snapshot

@@ -1,7 +1,6 @@
 """Selectors of streams against what defines them."""
 
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pytest
@@ -246,31 +245,9 @@ def test_ours_learns_from_a_tenth_of_a_stream() -> None:
     assert "labels_seen" not in info
 
 
-def test_what_is_refreshed_is_of_all_that_is_held() -> None:
-    """Which is more than its own cells keep afterwards."""
-    x = np.random.default_rng(0).normal(size=(4_000, 8)).astype(np.float32)
-    y, order, shares = np.zeros(4_000, np.int64), np.arange(4_000), []
-    data = DataSet("noise", x, y, x, y, "logistic", True)
-    for is_refreshed in (False, True):
-        info = stream_select("echo", data, order, 20, 0, {"refreshed": is_refreshed}).info
-        shares.append(info["retained_share"])
-    assert shares[0] == shares[1]
-
-
 def test_ours_looks_at_labels_only_to_split_the_budget() -> None:
     """Each class gets as many rows as another then, and all labels count as seen."""
     data = clusters()
     chosen = stream_select("echo", data, SHUFFLED, 9, 0, {"balance": "class"})
     assert chosen.info["labels_seen"] == len(data.y_train)
     assert sorted(np.bincount(data.y_train[chosen.core])) == [2, 2, 2, 3]
-
-
-def test_ours_refreshed_knows_what_came_after_the_warmup() -> None:
-    """Sorted by class a tenth of the stream is of one class; cells found at the end are of all."""
-    data = clusters()
-    by_class = np.argsort(data.y_train, kind="stable")
-    options: dict[str, Any] = {"auto_regenerate": False}
-    plain = stream_select("echo", data, by_class, 4, 0, options).core
-    refreshed = stream_select("echo", data, by_class, 4, 0, options | {"refreshed": True}).core
-    assert len(set(data.y_train[plain].tolist())) < 4
-    assert sorted(data.y_train[refreshed].tolist()) == [0, 1, 2, 3]

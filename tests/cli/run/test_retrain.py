@@ -98,31 +98,8 @@ OFTEN = ("--retrain-every", 2_500, "--model", "mlp", "--train-steps", 3)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("flag", "is_refreshed"), [((), True), (("--no-retrain-refreshed",), False)]
-)
-def test_models_are_trained_on_the_refreshed_coreset(
-    tmp_path: Path, flag: tuple[str, ...], is_refreshed: bool
-) -> None:
-    """By default; the stream keeps its cells, whose snapshots stay certified."""
-    data, state = write_data(tmp_path / "many.npz", 3_000), tmp_path / "state"
-    words = ("run", data, "--state", state, *STREAM, *OFTEN, *flag)
-    assert answer(*words)["retrainings"] == 1
-    (metrics,) = [json.loads(path.read_text()) for path in state.glob("models/*/metrics.json")]
-    assert (metrics["coreset"]["is_refreshed"], metrics["coreset"]["n"]) == (is_refreshed, 2_500)
-    shown = answer("snapshots", "show", "--state", state, "--snapshot", metrics["snapshot"])
-    assert ("refreshed" in shown) == is_refreshed
-    assert shown["certified_fraction"] == 1.0
-    assert not shown["approximate"]
-    if is_refreshed:
-        assert metrics["coreset"]["generation"] == shown["refreshed"]["generation"]
-        assert shown["refreshed"]["former_generations"] == [shown["generation"]]
-        assert answer("snapshots", "verify", "--state", state)
-
-
-@pytest.mark.slow
-def test_labels_of_the_coreset_are_not_lost_to_the_refreshed_one(tmp_path: Path) -> None:
-    """Where only its rows have been labelled, the coreset itself is trained on."""
+def test_models_are_trained_on_the_coreset_that_is_queried(tmp_path: Path) -> None:
+    """A snapshot has no other one: labels that its rows got are the labels that are used."""
     data, state = write_data(tmp_path / "many.npz", 3_000, y=None), tmp_path / "state"
     words = ("run", data, "--state", state, *STREAM)
     answer(*words, "--max-samples", 2_400)
@@ -132,8 +109,12 @@ def test_labels_of_the_coreset_are_not_lost_to_the_refreshed_one(tmp_path: Path)
     answer("label", labels, "--state", state)
     assert answer(*words, *OFTEN)["retrainings"] == 1
     (metrics,) = [json.loads(path.read_text()) for path in state.glob("models/*/metrics.json")]
-    assert not metrics["coreset"]["is_refreshed"]
-    assert metrics["labels_used"] > 6
+    trained_on = ("--state", state, "--snapshot", metrics["snapshot"])
+    shown = answer("snapshots", "show", *trained_on)
+    assert metrics["coreset"] == {name: shown[name] for name in ("generation", "config", "n")}
+    query = "SELECT count(label) AS labelled FROM coreset WHERE role = 'core'"
+    assert metrics["labels_used"] == answer("query", query, *trained_on)[0]["labelled"] > 6
+    assert answer("snapshots", "verify", "--state", state)
 
 
 def test_held_out_share_cannot_change(data: Path) -> None:

@@ -399,15 +399,11 @@ def test_a_warm_up_is_no_checkpoint(tmp_path: Path, partitions: dict[str, Sample
         )  # fmt: skip
         engine = EchoCoreset.from_config(CONFIG)
         engine.update(partitions[NAMES[0]][:10])
-        recorder.begin(
-            engine, Skipped(), wants_snapshot=False, wants_training=False, refreshed=False
-        )
+        recorder.begin(engine, Skipped(), wants_snapshot=False, wants_training=False)
         assert (recorder.collect(), committed, state.current()) == ([], [], [])
         assert not recorder.is_checkpointing
         engine.end_warmup()
-        recorder.begin(
-            engine, Skipped(), wants_snapshot=False, wants_training=False, refreshed=False
-        )
+        recorder.begin(engine, Skipped(), wants_snapshot=False, wants_training=False)
         (found,) = recorder.collect()
         assert isinstance(found, RecordedCheckpoint)
         assert found.position == {NAMES[0]: 10}

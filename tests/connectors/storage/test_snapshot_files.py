@@ -18,7 +18,6 @@ from echo_stream.connectors.storage.snapshot_files import (
     TABLES,
     read_snapshot,
     read_tables,
-    roles_of,
     write_snapshot,
 )
 from echo_stream.connectors.storage.units import read_manifest
@@ -261,31 +260,6 @@ def test_tables_are_three(tmp_path: Path) -> None:
         len(read.rows), len(read.cells.cells), len(read.edges.left),
     ]  # fmt: skip
     assert sum(tables["cells"]["count"].to_pylist()) == 40
-
-
-def test_the_refreshed_coreset_is_kept_beside(tmp_path: Path) -> None:
-    """With its own cells and graph, and what its manifest says that is different."""
-    x = np.random.default_rng(0).random((3_000, 2)).astype(np.float32)
-    engine = EchoCoreset(20, latent="identity", warmup=100, device="cpu").partial_fit(x)
-    written = engine.snapshot(refreshed=True)
-    read = stored(written)
-    assert written.refreshed is not None
-    assert read.refreshed is not None
-    assert read.id == written.id
-    assert read.rows.samples.ids.tolist() == written.rows.samples.ids.astype(str).tolist()
-    for name, value in written.refreshed.manifest.items():
-        assert read.refreshed.manifest[name] == value
-    ids = written.refreshed.rows.samples.ids.astype(str).tolist()
-    assert read.refreshed.rows.samples.ids.tolist() == ids
-    assert same(read.refreshed.cells.centroids, written.refreshed.cells.centroids)
-    assert read.refreshed.edges.left == written.refreshed.edges.left
-    write_snapshot(written, tmp_path / "unit", time="2026-01-02T03:04:05", position={})
-    only = sorted(set(ids) - set(read.rows.samples.ids))
-    assert roles_of(tmp_path / "unit", only[0]) == {"refreshed"}
-    assert roles_of(tmp_path / "unit", read.rows.samples.ids[0]) == {"core"}
-    (tmp_path / "unit" / "refreshed_coreset.parquet").write_bytes(b"")
-    with pytest.raises(SnapshotError, match=r"refreshed_coreset\.parquet is damaged"):
-        read_snapshot(tmp_path / "unit")
 
 
 def write_hello(path: Path) -> None:

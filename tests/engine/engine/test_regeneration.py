@@ -275,21 +275,3 @@ def test_shares_are_whole_and_sum_to_n(n: int) -> None:
     assert sum(parts) == n
     assert parts == sorted(parts, reverse=True)
     assert parts[0] - parts[-1] <= 1
-
-
-def test_a_snapshot_may_hold_the_refreshed_coreset(clusters: Array) -> None:
-    """It is what regeneration would select, and leaves the engine and its own rows alone."""
-    engine = streamed(clusters)
-    before, plain = comparable(engine), engine.snapshot()
-    both = engine.snapshot(refreshed=True)
-    assert comparable(engine) == before
-    assert rows(both) == rows(plain)
-    assert both.refreshed is not None
-    assert both.id != plain.id
-    assert plain.refreshed is None
-    changed = engine.copy()
-    changed.regenerate()
-    expected = changed.snapshot()
-    assert rows(both.refreshed) == rows(expected)
-    assert both.manifest["refreshed"]["generation"] == expected.manifest["generation"]
-    assert both.manifest["refreshed"]["approximate"]

@@ -93,11 +93,9 @@ def consume(engine: EchoCoreset, size: int, config: RunConfig) -> tuple[RunRepor
 class _Kept(Memory):
     """A memory of which snapshots may be of any position."""
 
-    def take_snapshot(
-        self, engine: EchoCoreset, _: Mapping[str, int], *, refreshed: bool
-    ) -> Snapshot:
+    def take_snapshot(self, engine: EchoCoreset, _: Mapping[str, int]) -> Snapshot:
         """Keep the snapshot."""
-        snapshot = engine.snapshot(refreshed=refreshed)
+        snapshot = engine.snapshot()
         self.snapshots[snapshot.id] = snapshot
         return snapshot
 

@@ -5,7 +5,6 @@ import pytest
 from echo_stream import EchoCoreset, EngineConfig
 from echo_stream.errors import SourceError
 from echo_stream.run.config import RunConfig
-from echo_stream.run.retraining import RetrainTrigger
 from echo_stream.run.runtime import Environment, Run
 from echo_stream.run.schedule import Every
 from echo_stream.samples.source import ArraySource
@@ -21,7 +20,6 @@ from tests.support.runtime_rig import (
     Ear,
     Memory,
     N,
-    Rig,
     Tape,
     n_of,
     points,
@@ -107,52 +105,6 @@ def test_last_training_is_ended_after_a_stop() -> None:
     ear.do = stopped.run.stop
     stopped.run.run()
     assert coach.may_wait == [False, False]
-
-
-def refreshed(trained: Rig) -> list[int]:
-    """Return N of the snapshots that hold the refreshed coreset."""
-    found = trained.memory.snapshots.values()
-    return [snapshot.n for snapshot in found if snapshot.refreshed is not None]
-
-
-def test_what_is_trained_on_holds_the_refreshed_coreset() -> None:
-    """No other snapshot does, and none without a trainer."""
-    config = RunConfig(
-        snapshot_every=Every(samples=20), retrain_every=Every(samples=40), retrain_refreshed=True
-    )
-    trained = rig(config, coach=Coach(Diary()))
-    trained.run.run()
-    assert refreshed(trained) == [40, 80]
-    lonely = rig(config)
-    lonely.run.run()
-    assert refreshed(lonely) == []
-
-
-def test_turnover_trains_on_the_refreshed_coreset() -> None:
-    """Any snapshot may be trained on where nothing is put off, the last one otherwise too."""
-    config = RunConfig(
-        snapshot_every=Every(samples=60), retrain_on_turnover=0.5, retrain_refreshed=True
-    )
-    at_once = rig(config, coach=Coach(Diary()), trigger=RetrainTrigger(0.5))
-    at_once.run.run()
-    assert refreshed(at_once) == at_once.counts == [60, N]
-    late = rig(config, coach=Coach(Diary()), trigger=RetrainTrigger(0.5, 1e9))
-    late.run.run()
-    assert (late.counts, refreshed(late)) == ([60, N], [N])
-
-
-def test_a_stop_takes_no_time_for_the_refreshed_coreset() -> None:
-    """Nothing will be trained."""
-    ear = Ear(at=5)
-    stopped = rig(
-        RunConfig(retrain_on_turnover=0.5, retrain_refreshed=True),
-        coach=Coach(Diary()),
-        ear=ear,
-        trigger=RetrainTrigger(0.5, 1e9),
-    )
-    ear.do = stopped.run.stop
-    stopped.run.run()
-    assert (len(stopped.counts), refreshed(stopped)) == (1, [])
 
 
 def test_observer_hears_every_batch() -> None:

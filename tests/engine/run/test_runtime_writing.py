@@ -144,9 +144,9 @@ def test_stop_gives_up_a_snapshot_that_takes_too_long(threads: Executor) -> None
     ear.do = stopped.run.stop
     save = stopped.memory.take_snapshot
 
-    def linger(*arguments: Any, refreshed: bool) -> Snapshot:
+    def linger(*arguments: Any) -> Snapshot:
         assert may_end.wait(60)
-        return save(*arguments, refreshed=refreshed)
+        return save(*arguments)
 
     setattr(stopped.memory, "take_snapshot", linger)  # noqa: B010 - a slow disk
     report = stopped.run.run()

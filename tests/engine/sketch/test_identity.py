@@ -79,16 +79,13 @@ def test_what_is_held_after_a_repair_is_held_once(points: Array, rank: Rank, bud
     assert len(payloads) == len(held.members())
 
 
-@pytest.mark.parametrize("again", ["regenerate", "refreshed"])
-def test_a_generation_trained_after_a_fit_chooses_no_sample_twice(again: str) -> None:
+def test_a_generation_trained_after_a_fit_chooses_no_sample_twice() -> None:
     """What is chosen from everything held has as many samples as rows."""
     x = np.random.default_rng(0).normal(size=(2_000, 6)).astype(np.float32)
     engine = EchoCoreset(budget=300, preset="paper", support=0, epochs=2)
     engine.fit(x[np.argsort(x[:, 0])])
-    if again == "regenerate":
-        engine.regenerate()
-    snapshot = engine.snapshot(refreshed=again == "refreshed")
-    rows = (snapshot.refreshed or snapshot).rows
+    engine.regenerate()
+    rows = engine.snapshot().rows
     assert len(set(rows.samples.ids)) == len(rows) == 300
 
 
