@@ -14,8 +14,8 @@ MAX_HELD_OUT = 2_000
 MAX_SHARE = 0.5
 """Of the budget, for support: each cell keeps a core sample for each extreme one. Of the ids,
 to be held out."""
-Preset = Literal["default", "paper"]
-Cells = Literal["grid", "grid-budget", "codebook", "adaptive"]
+Preset = Literal["adaptive", "fixed", "paper"]
+Cells = Literal["grid", "grid-budget", "codebook"]
 Latent = Literal["encoder", "pca", "projection", "identity"]
 Architecture = Literal["linear", "mlp"]
 Objective = Literal["profile", "pairwise"]
@@ -32,38 +32,40 @@ class EngineConfig:
     ----------
     budget : int
         Rows of the coreset, B; under `paper` those of the core.
-    preset : "default" or "paper"
-        `paper` is the method exactly as published: support comes on top of the budget,
-        and a sample can be both core and support. Under `default` the budget is the
-        number of rows. The preset decides the four settings below, and
-        `auto_regenerate`, where they are None.
-    cells : "grid", "grid-budget", "codebook" or "adaptive"
-        The paper's grid; the finest grid that leaves every occupied cell a core sample;
-        the Voronoi cells of codewords, no more than there are core slots; or cells that
-        follow the stream, as many as `keep` has room for. From these the coreset is chosen by
-        facility location. Default: codebook.
+    preset : "adaptive", "fixed" or "paper"
+        Where one cell ends and the next begins. `adaptive`: cells merge as samples arrive,
+        and the coreset is chosen by facility location. `fixed`: cells are found in the warm-up
+        and stay, the samples nearest their centres are chosen, and each row can be proven.
+        `paper`: the method exactly as published, in fixed cells; support comes on top of the
+        budget, and a sample can be both core and support. The preset decides the settings that
+        are None.
+    cells : "grid", "grid-budget" or "codebook"
+        Of fixed cells, the kind: the paper's grid; the finest grid that leaves every occupied
+        cell a core sample; or the Voronoi cells of codewords, no more than there are core
+        slots. Default: codebook under `fixed`, grid under `paper`.
     latent : "encoder", "pca", "projection" or "identity"
         The encoder below; at most 64 principal components; a random projection to 128
         dimensions that depends on no sample, or x itself where it has at most 512; or x itself,
-        when it is an embedding. Default: pca, and projection with adaptive cells.
+        when it is an embedding. Default: projection under `adaptive`, pca under `fixed`,
+        encoder under `paper`.
     rank : "center", "uniform" or "mixed"
-        Within a cell nearest to the centroid first (the paper); by a hash of the id, a
-        stratified random sample; or the nearest first and then by hash. Default: mixed.
+        Within a fixed cell nearest to the centroid first (the paper); by a hash of the id, a
+        stratified random sample; or the nearest first and then by hash. Default: mixed under
+        `fixed`, center under `paper`.
     support : int
-        Support vectors per cell, the paper's s, on top of the budget: 2 under `paper`.
-        Under `default` it is 0, and `support_share` takes its place.
+        Support vectors per cell, the paper's s, on top of the budget: 2 under `paper`, else 0.
     support_share : float
-        Share of the budget that goes to support, 0 to 1/2, under `default`: round r of
+        Share of the budget that goes to support, 0 to 1/2, under `fixed`: round r of
         support gives a slot to each cell, for its r-th farthest sample not in the core.
     keep : int or None
-        Samples that adaptive cells hold beyond the budget: the more, the finer the cells, and
+        Samples that `adaptive` holds beyond the budget: the more, the finer the cells, and
         the more there is to choose from; at least as many as the budget. Default: three times
         the budget, 1,000 at least.
     demand_power : float
-        Exponent, from 0 to 1, of the number of samples of an adaptive cell in the choice: with
-        1 what is frequent is covered, with 0 what lies apart.
+        Exponent, from 0 to 1, of the number of samples of a cell in the choice of `adaptive`:
+        with 1 what is frequent is covered, with 0 what lies apart.
     min_distance : float
-        Distance in the latent space, 0 or more: with adaptive cells no two rows of the coreset
+        Distance in the latent space, 0 or more: under `adaptive` no two rows of the coreset
         lie nearer to each other, even where there are fewer rows than `budget` then.
     balance : "none" or "class"
         Whether the budget is split by class: the label that a sample arrives with is then part
@@ -81,9 +83,10 @@ class EngineConfig:
         Passes of the encoder's training over its samples.
     standardise : bool
         Whether each feature is centred and scaled by its training mean and deviation.
-    warmup : int
-        Samples of a stream that are buffered to train the generation on; with adaptive cells
-        no more than these hold.
+    warmup : int or None
+        Samples of a stream that are buffered to train the generation on. Default: 10,000, and
+        1,000 under `adaptive`, which learns from them only how large numbers are, or what
+        `standardise` and `latent` ask for; no more than it holds.
     expected_n : int or None
         Expected number of samples of the stream: sets the grid's resolution.
     features : str or None
@@ -91,8 +94,8 @@ class EngineConfig:
         are measured as they are.
     auto_regenerate : bool
         Whether a stream that trained its own generation trains another from retained samples
-        when it drifts away from the warm-up. Default: yes; no under `paper`, and with adaptive
-        cells, which follow the stream by themselves.
+        when it drifts away from the warm-up. Default: yes under `fixed`, no under `paper`, nor
+        under `adaptive`, whose cells follow the stream by themselves.
     on_duplicate : "count" or "replace"
         What happens when a sample arrives whose id is retained already: it is counted as
         another sample, or it replaces the retained ones, which are subtracted exactly. A
@@ -115,7 +118,7 @@ class EngineConfig:
     """
 
     budget: int = 1_000
-    preset: Preset = "default"
+    preset: Preset = "adaptive"
     cells: Cells | None = None
     latent: Latent | None = None
     rank: Rank | None = None
@@ -130,7 +133,7 @@ class EngineConfig:
     latent_dim: int = 2
     epochs: int = 40
     standardise: bool = False
-    warmup: int = 10_000
+    warmup: int | None = None
     expected_n: int | None = None
     features: str | None = None
     auto_regenerate: bool | None = None
@@ -151,11 +154,12 @@ class EngineConfig:
             raise ConfigError(SettingName("seed"), f" must be at most {MAX_SEED}; got {self.seed}")
         for name in ("standardise", "auto_regenerate"):
             _check_bool(name, getattr(self, name))
-        for name, lowest in (("expected_n", 1), ("keep", 0), ("support", 0)):
+        for name, lowest in (("expected_n", 1), ("warmup", 1), ("keep", 0), ("support", 0)):
             if getattr(self, name) is not None:
                 _check_at_least(name, getattr(self, name), lowest)
         for name, choices in _CHOICES.items():
-            if name != "rank" or self.cells != "adaptive" or self.rank is not None:
+            is_left_out = self.is_adaptive and getattr(self, name) is None
+            if not (is_left_out and name in _OF_FIXED_CELLS):
                 _check_choice(name, getattr(self, name), choices)
         for name, highest in (
             ("support_share", MAX_SHARE), ("holdout", MAX_SHARE), ("demand_power", 1),
@@ -163,7 +167,7 @@ class EngineConfig:
         ):  # fmt: skip
             _check_between(name, getattr(self, name), highest)
         self._check_support()
-        self._check_cells()
+        self._check_preset()
         if self.balance == "class" and self.cells != "codebook":
             raise ConfigError(
                 SettingName("balance"),
@@ -173,6 +177,11 @@ class EngineConfig:
             )
 
     @property
+    def is_adaptive(self) -> bool:
+        """Whether cells follow the stream."""
+        return self.preset == "adaptive"
+
+    @property
     def held(self) -> int:
         """Samples that adaptive cells hold at most, the budget's own included."""
         return self.budget + (self.keep or 0)
@@ -180,7 +189,8 @@ class EngineConfig:
     @property
     def warmup_size(self) -> int:
         """Samples that a stream buffers before it counts: no more than adaptive cells hold."""
-        return self.warmup if self.cells != "adaptive" else min(self.warmup, self.held)
+        assert self.warmup is not None  # the preset has decided
+        return min(self.warmup, self.held) if self.is_adaptive else self.warmup
 
     @property
     def support_size(self) -> int:
@@ -200,31 +210,21 @@ class EngineConfig:
 
     def _defaults(self) -> dict[str, Any]:
         """Return the settings of those that are None."""
-        defaults = _PRESETS[self.preset]
-        if (self.cells or defaults["cells"]) != "adaptive":
-            return defaults
-        adaptive = {
-            "latent": "projection", "rank": None, "support": 0, "auto_regenerate": False,
-        }  # fmt: skip
-        return {**defaults, **adaptive, "keep": max(3 * self.budget, 1_000)}
+        keep = {"keep": max(3 * self.budget, 1_000)} if self.is_adaptive else {}
+        return _PRESETS[self.preset] | keep
 
-    def _check_cells(self) -> None:
+    def _check_preset(self) -> None:
         """Refuse settings of fixed cells with adaptive ones, and the reverse."""
-        if self.cells == "adaptive":
-            others = {
-                "rank": None, "support": 0, "support_share": 0, "balance": "none",
-                "auto_regenerate": False,
-            }  # fmt: skip
-        else:
-            others = {"keep": None, "demand_power": 1, "min_distance": 0}
-        for name, value in others.items():
-            if getattr(self, name) != value:
-                needed = "fixed cells" if self.cells == "adaptive" else "adaptive cells"
+        others = _OF_FIXED_CELLS if self.is_adaptive else _OF_ADAPTIVE_CELLS
+        for name, neutral in others.items():
+            value = getattr(self, name)
+            if value != neutral:
+                other = "adaptive" if not self.is_adaptive else _PRESET_OF.get(name, "fixed")
                 raise ConfigError(
                     SettingName(name),
-                    f" {getattr(self, name)} is for {needed}; leave it out, or set ",
-                    SettingName("cells"),
-                    " to codebook" if self.cells == "adaptive" else " to adaptive",
+                    f" {value} is not for preset {self.preset}; leave it out, or set ",
+                    SettingName("preset"),
+                    f" to {other}",
                 )
         if self.keep is not None and self.keep < self.budget:
             # Of all that is held, the cells' samples alone are as many as the budget then.
@@ -242,10 +242,10 @@ class EngineConfig:
                 SettingName("support"),
                 ", the number of support vectors per cell",
             )
-        if self.preset != "paper" and self.support:
+        if self.preset == "fixed" and self.support:
             raise ConfigError(
                 SettingName("support"),
-                f" must be 0 under preset {self.preset}; got {self.support}; give ",
+                f" must be 0 under preset fixed; got {self.support}; give ",
                 SettingName("support_share"),
                 ", the part of the budget that goes to support",
             )
@@ -266,25 +266,38 @@ class EngineConfig:
 
 
 _LOWEST = {
-    "budget": 1, "latent_dim": 1, "epochs": 0, "warmup": 1, "max_text_bytes": 1,
-    "seed": 0,
+    "budget": 1, "latent_dim": 1, "epochs": 0, "max_text_bytes": 1, "seed": 0,
 }  # fmt: skip
 _PRESETS: dict[Preset, dict[str, Any]] = {
+    "adaptive": {
+        "latent": "projection",
+        "support": 0,
+        "warmup": 1_000,
+        "auto_regenerate": False,
+    },
     "paper": {
         "cells": "grid",
         "latent": "encoder",
         "rank": "center",
         "support": 2,
+        "warmup": 10_000,
         "auto_regenerate": False,
     },
-    "default": {
+    "fixed": {
         "cells": "codebook",
         "latent": "pca",
         "rank": "mixed",
         "support": 0,
+        "warmup": 10_000,
         "auto_regenerate": True,
     },
 }
+_OF_FIXED_CELLS = {
+    "cells": None, "rank": None, "support": 0, "support_share": 0, "balance": "none",
+    "auto_regenerate": False,
+}  # fmt: skip
+_PRESET_OF = {"support": "paper"}
+_OF_ADAPTIVE_CELLS = {"keep": None, "demand_power": 1, "min_distance": 0}
 _CHOICES = {
     "cells": get_args(Cells),
     "latent": get_args(Latent),

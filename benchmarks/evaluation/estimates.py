@@ -26,7 +26,7 @@ MEDOIDS_SAMPLE = 0.009  # k-means' of all samples, for each sample of the budget
 REDUCED_SAMPLE = 5e-4  # of merge-and-reduce, for each sample of the stream
 SELECTION = {
     "echo-paper": 10.0,  # budgets and supports of a seed share an encoder, of 50 seconds
-    "echo": 5.0, "k-center": 1.0, "herding": 5.0,
+    "echo": 5.0, "echo-fixed": 5.0, "k-center": 1.0, "herding": 5.0,
     "echo-quotas": 5.0, "reservoir-medoids": 2.0, "kmeans-nearest": 5.0,
     "reservoir-facility": 2.0,
     "clustream-nearest": 15.0, "sieve-streaming++": 20.0,

@@ -18,6 +18,7 @@ LABELS = {
     "cbrs": "CBRS",
     "clustream-nearest": "CluStream",
     "echo": "coreset",
+    "echo-fixed": "coreset, fixed cells",
     "el2n": "EL2N",
     "facility-location": "facility location",
     "gdumb": "GDumb",

@@ -21,7 +21,7 @@ KEY_DIGITS = 16
 
 CODEBOOK = 2  # of cells, and so of all that is chosen in them
 REVISIONS = {
-    "echo": CODEBOOK, "echo-quotas": CODEBOOK,
+    "echo": 3, "echo-fixed": CODEBOOK, "echo-quotas": CODEBOOK,
     "gdumb": 1, "kmeans-nearest": 1, "clustream-nearest": 1, "sieve-streaming++": 1,
     "reservoir-medoids": 1,
 }  # fmt: skip

@@ -15,7 +15,9 @@ from benchmarks.evaluation.results import METRICS, Line, labels_seen
 from benchmarks.evaluation.trial import Trial, revisions_of, share_of
 from benchmarks.report.records import Record
 
-OWN = frozenset({"echo", "echo-paper", "echo-quotas"})  # selectors, whatever their options
+OWN = frozenset(
+    {"echo", "echo-fixed", "echo-paper", "echo-quotas"}
+)  # selectors, whatever their options
 STUCK = 1.1  # a model that is right no more often than this many times chance has not learnt
 DIGITS = 4  # two more than are shown, so that hardly any is rounded twice
 AT_ONCE = "at once"

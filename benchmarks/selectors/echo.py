@@ -33,6 +33,11 @@ def echo(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -> Chos
     return _built(engine, data)
 
 
+def echo_fixed(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -> Chosen:
+    """Build the coreset of the training set in fixed cells; options as for `echo`."""
+    return echo(data, budget, seed, {"preset": "fixed"} | options)
+
+
 def echo_paper(data: DataSet, budget: int, seed: int, options: dict[str, Any]) -> Chosen:
     """Build the coreset of the paper.
 
@@ -56,25 +61,31 @@ def _paper_generation(data: DataSet, config: EngineConfig) -> Timed[Generation]:
 def echo_in_one_pass(
     data: DataSet, order: IntArray, budget: int, seed: int, options: dict[str, Any]
 ) -> Chosen:
-    """Count a stream once, in its order, after a warm-up of a tenth of it.
+    """Count a stream once, in its order.
 
-    Options are parameters of `EchoCoreset`; with `held` adaptive cells hold as many payloads and
-    no more, the budget's own and those of the warm-up included.
+    Options are parameters of `EchoCoreset`; with `held` no more payloads than that are held, the
+    budget's own and those of the warm-up included.
     """
-    settings = {"warmup": warmup_size(len(order))} | options
-    info: dict[str, Any] = {}
+    settings, info = dict(options), dict[str, Any]()
     if "held" in settings:
         held = num_held(options, len(order), budget)
         info = held_info(min(held, len(order)), len(order))  # what the engine promises
-        limits = {"keep": held - budget, "warmup": min(settings["warmup"], held)}
-        settings = {"cells": "adaptive"} | settings | limits
+        settings["keep"] = held - budget
         del settings["held"]
     engine = EchoCoreset(budget, seed=seed, **settings)
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
         engine.partial_fit(data.x_train[rows], data.y_train[rows], ids=rows)
-    info["warmup_share"] = settings["warmup"] / len(order)
+    info["warmup_share"] = engine.config.warmup_size / len(order)
     return _chosen(engine.snapshot(), info)
+
+
+def echo_fixed_in_one_pass(
+    data: DataSet, order: IntArray, budget: int, seed: int, options: dict[str, Any]
+) -> Chosen:
+    """Count a stream once in fixed cells, after a warm-up of a tenth; options as for `echo`."""
+    settings = {"preset": "fixed", "warmup": warmup_size(len(order))} | options
+    return echo_in_one_pass(data, order, budget, seed, settings)
 
 
 def _built(engine: EchoCoreset, data: DataSet) -> Chosen:
@@ -111,10 +122,11 @@ def cell_quotas(data: DataSet, budget: int, seed: int, options: dict[str, Any]) 
 
     Each cell has a slot, and of m samples with r slots it has a claim of m^p / (r + 1) to one
     more. The option `power`, p, is 0 for equal rounds, as the engine deals them, and 1 for
-    slots in proportion to the counts. Cells are those that `EchoCoreset` finds for a quarter
-    of the budget. Weights are as its own.
+    slots in proportion to the counts. Cells are the fixed ones for a quarter of
+    the budget. Weights are as its own.
     """
-    engine = EchoCoreset(max(budget // SLOTS_PER_CELL, 1), seed=seed).fit(data.x_train)
+    engine = EchoCoreset(max(budget // SLOTS_PER_CELL, 1), preset="fixed", seed=seed)
+    engine.fit(data.x_train)
     keys, latent = _located(engine.generation_, data.x_train)
     _, cells, counts = np.unique(keys, return_inverse=True, return_counts=True)
     centroids = _means(latent, cells)

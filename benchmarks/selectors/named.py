@@ -6,7 +6,14 @@ from typing import Any, TypeAlias, TypeVar
 from benchmarks.data import DataSet
 from benchmarks.selectors.chosen import Chosen
 from benchmarks.selectors.clustream import clustream_nearest
-from benchmarks.selectors.echo import cell_quotas, echo, echo_in_one_pass, echo_paper
+from benchmarks.selectors.echo import (
+    cell_quotas,
+    echo,
+    echo_fixed,
+    echo_fixed_in_one_pass,
+    echo_in_one_pass,
+    echo_paper,
+)
 from benchmarks.selectors.facility import reservoir_facility
 from benchmarks.selectors.greedy import herding, k_center
 from benchmarks.selectors.medoids import k_medoids, reservoir_medoids
@@ -48,6 +55,7 @@ BATCH: dict[str, Select] = {
     "grand": grand,
     "forgetting": forgetting,
     "echo": echo,
+    "echo-fixed": echo_fixed,
     "echo-paper": echo_paper,
     "echo-quotas": cell_quotas,
 }
@@ -62,6 +70,7 @@ STREAM: dict[str, StreamSelect] = {
     "kmeans-nearest": kmeans_nearest,
     "clustream-nearest": clustream_nearest,
     "echo": echo_in_one_pass,
+    "echo-fixed": echo_fixed_in_one_pass,
 }
 
 _Found = TypeVar("_Found")

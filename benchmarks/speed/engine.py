@@ -26,10 +26,14 @@ from benchmarks.streams import ClusterStream, Consume, timed
 from echo_stream import EchoCoreset
 from echo_stream._common.typing import Array
 
-ROWS = ("kernels", "grid", "codebook", "kmeans", "clustream", "fit", "build", "growth")
+ROWS = ("kernels", "adaptive", "grid", "codebook", "kmeans", "clustream", "fit", "build", "growth")
 CELLS = 500  # codewords, clusters, and nearly as many cells of the grid below
 GRID = {"preset": "paper", "encoder": "linear", "epochs": 5, "expected_n": 50_000}
-ENGINES: dict[str, dict[str, Any]] = {"grid": GRID, "codebook": {"preset": "default"}}
+ENGINES: dict[str, dict[str, Any]] = {
+    "adaptive": {},
+    "grid": GRID,
+    "codebook": {"preset": "fixed"},
+}
 WARMUP = 10_000
 CLUSTREAM_SAMPLES = 200  # at D = 784 it takes some 50 ms for each
 NARROW = 64  # features of the rows that are about N rather than D

@@ -111,6 +111,7 @@ def made(rows: int, rng: np.random.Generator) -> Snapshot:
         "num_cells": CELLS,
         "num_distinct": rows,
         "certified_fraction": 1.0,
+        "coverage_at_least": None,
         "generation": "benchmark",
         "provisional": False,
         "schema": {"shape": [PIXELS], "dtype": "uint8"},

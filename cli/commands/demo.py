@@ -55,7 +55,7 @@ def demo(*, out: Path, budget: int, seed: int) -> None:
     _say_scores(paper_scores)
     pictures = [story.draw(out), story.draw(out / "paper")]
     say("   cells, graph, core and support: " + ", ".join(map(str, pictures)))
-    presets = {"default": scores, "paper": paper_scores}
+    presets = {"adaptive": scores, "paper": paper_scores}
     emit(_result(out, report.n, presets, pictures))
 
 

@@ -133,47 +133,49 @@ _config_options = gathered(
     "engine_config", _engine_config,
     option("--budget", type=int, default=1_000,
            help="Rows of the coreset. With --preset paper, rows of the core."),
-    option("--preset", default="default",
-           help="Set of defaults: default, or paper for the published algorithm."),
+    option("--preset", default="adaptive",
+           help="How to choose: adaptive, with cells that follow the stream; fixed, with cells "
+                "that stay and rows that can be proven; or paper, as published."),
     option("--cells",
-           help="Kind of cells: grid, grid-budget, codebook or adaptive. Default: depends on "
+           help="Kind of fixed cells: grid, grid-budget or codebook. Default: depends on "
                 "--preset."),
     option("--latent",
            help="Kind of latent space: encoder, pca, projection or identity. Default: depends on "
                 "--preset."),
     option("--rank",
-           help="Order of the samples in a cell: center, uniform or mixed. Default: depends on "
-                "--preset."),
+           help="Order of the samples in a fixed cell: center, uniform or mixed. Default: "
+                "depends on --preset."),
     option("--support", type=int,
            help="Support samples per cell, in addition to --budget. Only with --preset paper."),
     option("--support-share", type=float, default=0.0,
-           help="Share of --budget for support samples, at most 0.5. Not with --preset paper."),
+           help="Share of --budget for support samples, at most 0.5. Only with --preset fixed."),
     option("--keep", type=int,
-           help="Samples that adaptive cells hold besides --budget, at least as many. Default: "
-                "three times --budget, at least 1000."),
+           help="Samples held besides --budget, at least as many. Only with --preset adaptive. "
+                "Default: three times --budget, at least 1000."),
     option("--demand-power", type=float, default=1.0,
-           help="Exponent of a cell's number of samples in the choice, with adaptive cells: 1 "
-                "covers what is frequent, 0 what lies apart."),
+           help="Exponent of a cell's number of samples in the choice: 1 covers what is "
+                "frequent, 0 what lies apart. Only with --preset adaptive."),
     option("--min-distance", type=float, default=0.0,
-           help="Smallest distance between two rows of the coreset, with adaptive cells."),
+           help="Smallest distance between two rows of the coreset. Only with --preset "
+                "adaptive."),
     option("--balance", default="none",
            help="With class, the coreset has as many rows of each label, as far as there are "
-                "samples."),
+                "samples. Only with --preset fixed or paper."),
     option("--encoder", default="mlp", help="Architecture of the encoder: linear or mlp."),
     option("--objective", default="profile", help="Objective of the encoder: profile or pairwise."),
     option("--latent-dim", type=int, default=2, help="Dimensions of the latent space."),
     option("--epochs", type=int, default=40, help="Epochs for which the encoder is trained."),
     option("--standardise/--no-standardise", default=False, help="Centre and scale each feature."),
-    option("--warmup", type=int, default=10_000,
+    option("--warmup", type=int,
            help="Number of samples to train the generation on: the first ones of a stream, or a "
-                "uniform sample of a data set."),
+                "uniform sample of a data set. Default: 10000, or 1000 with --preset adaptive."),
     option("--expected-n", type=int,
            help="Number of samples that the stream is expected to have. It decides how fine the "
                 "grid is."),
     features_option,
     option("--auto-regenerate/--no-auto-regenerate", default=None, show_default=False,
            help="Train a new generation when the stream has drifted, unless --generation is "
-                "given. Default: on, but off with --preset paper."),
+                "given. Default: on with --preset fixed, otherwise off."),
     option("--on-duplicate", default="count",
            help="What a sample with the id of a stored one does: count, which counts both, or "
                 "replace, which replaces the stored one."),

@@ -50,7 +50,7 @@ def stream(
     *,
     budget: int,
     seed: int,
-    preset: Preset = "default",
+    preset: Preset = "adaptive",
     monitor: RunMonitor | None = None,
 ) -> RunReport:
     """Let the digits flow through the runtime of `echo-stream run` into a new state folder.

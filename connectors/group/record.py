@@ -14,7 +14,7 @@ from echo_stream.connectors.storage.units import TEMPORARY_PREFIX, read_manifest
 from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.generation.generation import check_format
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,9 @@ class RunCollector(Collector):
         for name, field, what in (
             ("coreset_size", "num_distinct", "Distinct samples of the newest snapshot."),
             ("coreset_weight", "n", "Samples that the newest snapshot stands for."),
+            ("samples_held", "num_retained", "Samples that the coreset was chosen from."),
             ("certified_ratio", "certified_fraction", "Share of its rows that is proven."),
+            ("coverage_ratio", "coverage_at_least", "Similarity to its rows, proven on average."),
             ("state_bytes", "state_bytes", "Memory of the state, as of the newest snapshot."),
             ("state_limit_bytes", "state_bytes_bound", "The most that the state can reach."),
         ):

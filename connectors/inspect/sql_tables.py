@@ -28,8 +28,8 @@ TABLES = (*PARTS, "snapshots", *(f"{part}_history" for part in PARTS))
 _SNAPSHOTS = {
     "id": "VARCHAR", "time": "TIMESTAMP", "n": "BIGINT", "num_cells": "BIGINT",
     "num_distinct": "BIGINT", "num_retained": "BIGINT", "certified_fraction": "DOUBLE",
-    "generation": "VARCHAR", "approximate": "BOOLEAN", "provisional": "BOOLEAN",
-    "state_bytes": "BIGINT", "pinned": "BOOLEAN", "manifest": "VARCHAR",
+    "coverage_at_least": "DOUBLE", "generation": "VARCHAR", "approximate": "BOOLEAN",
+    "provisional": "BOOLEAN", "state_bytes": "BIGINT", "pinned": "BOOLEAN", "manifest": "VARCHAR",
 }  # fmt: skip
 """Columns of the table snapshots: from manifests, but the last two; times are UTC."""
 

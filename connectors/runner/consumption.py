@@ -170,6 +170,6 @@ def check_new(trained: Generation | None, config: EngineConfig) -> None:
     ConfigError
     """
     if trained is None:
-        refuse_too_fine(config, max(config.warmup, config.expected_n or 0))
+        refuse_too_fine(config, max(config.warmup_size, config.expected_n or 0))
     else:
         check_partition(trained, config)

@@ -88,7 +88,9 @@ def _of_the_snapshot(monitor: RunMonitor) -> dict[str, Any]:
         "snapshot_time": manifest.get("time"),
         "snapshot_provisional": manifest.get("provisional"),
         "coreset_size": manifest.get("num_distinct"),
+        "num_retained": manifest.get("num_retained"),
         "certified_fraction": manifest.get("certified_fraction"),
+        "coverage_at_least": manifest.get("coverage_at_least"),
         "state_bytes": manifest.get("state_bytes"),
         "state_bytes_bound": manifest.get("state_bytes_bound"),
     }

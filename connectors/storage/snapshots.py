@@ -23,8 +23,8 @@ FORMAT_VERSION = 4  # of snapshots, that we read
 CORESET_FILE = "coreset.parquet"
 """Every snapshot has it, and no other unit."""
 
-REQUIRED = ("id", "time", "n", "num_cells", "num_distinct", "certified_fraction", "generation",
-            "provisional")  # fmt: skip
+REQUIRED = ("id", "time", "n", "num_cells", "num_distinct", "certified_fraction",
+            "coverage_at_least", "generation", "provisional")  # fmt: skip
 """What every manifest has, of what `echo-stream snapshots list` shows."""
 
 

@@ -177,7 +177,7 @@ class StateStore:
 
     def take_snapshot(self, engine: EchoCoreset, position: Mapping[str, int]) -> Snapshot:
         """Select the coreset of what an engine has counted, write it, and return it."""
-        snapshot = selected(engine)
+        snapshot = engine.snapshot()
         self.save_snapshot(snapshot, position)
         return snapshot
 
@@ -187,11 +187,6 @@ class StateStore:
         return self._retries.retry(
             lambda: save_snapshot(self.folder, snapshot, position, keep=keep)
         )
-
-
-def selected(engine: EchoCoreset) -> Snapshot:
-    """Return a snapshot; while the engine warms up, a provisional one."""
-    return engine.provisional_snapshot() if engine.is_warming_up else engine.snapshot()
 
 
 def save_snapshot(

@@ -287,11 +287,10 @@ def _manifest(
         "state_bytes": size_bytes(sketch, held),
         "state_bytes_bound": memory_bound(sketch),
     }
-    if selection.cover is not None:
-        names = (
-            "width", "mean_squared_distance", "coverage", "coverage_at_least", "redundancy"
-        )  # fmt: skip
-        manifest |= {name: getattr(selection.cover, name) for name in names}
+    for name in (
+        "width", "mean_squared_distance", "coverage", "coverage_at_least", "redundancy"
+    ):  # fmt: skip
+        manifest[name] = getattr(selection.cover, name, None)  # None where cells are fixed
     manifest["id"] = f"{sketch.n:012d}-{_digest(manifest, rows)}"
     return manifest
 

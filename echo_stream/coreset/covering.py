@@ -13,6 +13,7 @@ from echo_stream.sketch.adaptive_sketch import AdaptiveSketch
 from echo_stream.sketch.cells import CellStatistics
 from echo_stream.sketch.pools.pools import latents
 
+PREFERENCE = 1.25  # of a sample that has a label, over an equal one that has none
 STEEPEST = math.exp(-0.5)  # slope of the kernel in units of its width, where it is largest
 
 
@@ -58,7 +59,8 @@ def cover(sketch: AdaptiveSketch, statistics: CellStatistics) -> Cover:
     Notes
     -----
     Each cell is asked for with its count to the power `demand_power`. Whatever is held may be
-    chosen; ties are broken by the hash of the id. See `locate_facilities` for the cost.
+    chosen; ties are broken by the hash of the id. A sample that has a label is preferred, so
+    that most rows that have been labelled stay. See `locate_facilities` for the cost.
     """
     config, dim = sketch.config, sketch.generation.encoder.dim
     supply = sorted({member.tie: member for member in sketch.members()}.values(), key=_tie)
@@ -70,6 +72,7 @@ def cover(sketch: AdaptiveSketch, statistics: CellStatistics) -> Cover:
         z,
         config.budget,
         width=width,
+        preference=np.where([member.label is None for member in supply], 1.0, PREFERENCE),
         min_distance=config.min_distance,
     )
     chosen = [supply[row] for row in picks.rows.tolist()]

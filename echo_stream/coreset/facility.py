@@ -65,12 +65,13 @@ def locate_facilities(
     number: int,
     *,
     width: float,
+    preference: FloatArray | None = None,
     min_distance: float = 0.0,
 ) -> Picks:
     """Choose rows of the supply for which sum_c mass_c max_j k(demand_c, supply_j) is large.
 
-    k is exp(-|a - b|^2 / (2 width^2)). The greedy choice has at least 1 - 1/e of the largest
-    sum there is.
+    k is exp(-|a - b|^2 / (2 width^2)). The greedy choice has at least 1 - e^(-1/p) of the
+    largest sum there is, with p the largest preference, 1 where none is given.
 
     Parameters
     ----------
@@ -83,6 +84,8 @@ def locate_facilities(
         Rows to choose, at most n.
     width : float
         Of the kernel, more than 0.
+    preference : ndarray of shape (n,), float64, optional
+        Factors, at least 1, of the gains of the supply where they are compared.
     min_distance : float
         Rows that lie nearer than this to a chosen one are refused; there may be fewer rows then.
 
@@ -99,18 +102,25 @@ def locate_facilities(
     [1, 3]
     """
     with single_threaded():
-        return _chosen(_Similarities(demand, supply, width), mass, number, min_distance)
+        if preference is None:
+            preference = np.ones(len(supply))
+        return _chosen(_Similarities(demand, supply, width), mass, preference, number, min_distance)
 
 
 def _chosen(
-    similarities: "_Similarities", mass: FloatArray, number: int, min_distance: float
+    similarities: "_Similarities",
+    mass: FloatArray,
+    preference: FloatArray,
+    number: int,
+    min_distance: float,
 ) -> Picks:
     """Return the lazy greedy choice."""
     rows, gains = list[int](), list[float]()
     covered = np.zeros(len(mass))
     nearest = np.zeros(len(mass), dtype=np.int64)
     # Gains that are known from so many picks ago bound those of now.
-    waiting = [(-gain, row, 0) for row, gain in enumerate(similarities.totals(mass).tolist())]
+    first = -preference * similarities.totals(mass)
+    waiting = [(gain, row, 0) for row, gain in enumerate(first.tolist())]
     heapq.heapify(waiting)
     refused = np.zeros(len(waiting), dtype=bool)
     while waiting and len(rows) < number:
@@ -119,14 +129,14 @@ def _chosen(
             continue
         similar = similarities.of(row)
         if known_at < len(rows):
-            gain = -float(np.maximum(similar - covered, 0) @ mass)
+            gain = -float(np.maximum(similar - covered, 0) @ mass) * float(preference[row])
             heapq.heappush(waiting, (gain, row, len(rows)))
             continue
         is_nearer = similar > covered
         nearest[is_nearer] = len(rows)
         np.maximum(covered, similar, out=covered)
         rows.append(row)
-        gains.append(-gain)
+        gains.append(-gain / float(preference[row]))
         if min_distance > 0:
             refused |= similarities.are_near(row, min_distance)
     return Picks(np.array(rows, dtype=np.int64), np.array(gains), nearest, covered)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from echo_stream._common.hashes import hash_ids
 from echo_stream._common.typing import Array, IntArray
 from echo_stream.config import EngineConfig
 from echo_stream.engine.drift import DriftDetector, regenerated_on_drift
@@ -274,8 +273,8 @@ class Accumulator:
             msg = f"{what} is for fixed cells: adaptive ones follow the stream by themselves; set "
             raise ConfigError(
                 msg,
-                SettingName("cells"),
-                " to codebook for a coreset that is proven row by row",
+                SettingName("preset"),
+                " to fixed for a coreset that is proven row by row",
             )
         return sketch
 
@@ -289,14 +288,6 @@ class Accumulator:
                 SettingName("holdout"),
                 " to 0",
             )
-
-    def preview(self) -> Samples:
-        """Return at most `budget` of the buffered samples, those with the smallest id hash."""
-        waiting = self.warmup.buffer.peek()
-        if waiting is None:
-            raise self._warmup_error()
-        order = np.argsort(hash_ids(waiting.ids), kind="stable")
-        return waiting[order[: self.config.budget]]
 
     @property
     def _store(self) -> Warmup | Sketch:
@@ -345,7 +336,7 @@ class Accumulator:
 
 def _training_rows(n: int, config: EngineConfig) -> IntArray | None:
     """Return the rows that a batch build trains on: all under `paper`, else a uniform sample."""
-    if config.preset == "paper" or n <= config.warmup:
+    if config.preset == "paper" or n <= config.warmup_size:
         return None
     rng = np.random.default_rng(config.seed)
-    return np.sort(rng.choice(n, config.warmup, replace=False))
+    return np.sort(rng.choice(n, config.warmup_size, replace=False))

@@ -109,20 +109,26 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
     Parameters are checked when samples arrive. Later changes take effect with the next
     `fit`.
 
-    The result depends on the samples and the seed, not on how calls split them into
-    batches. Source: the ECHO paper, sections III and IV.
+    The result depends on the samples, under `preset="adaptive"` on their order, and on the
+    seed, not on how calls split them into batches. Source: the ECHO paper, sections III and IV.
 
     Examples
     --------
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(500, 8)).astype(np.float32)
-    >>> batch = EchoCoreset(budget=20).fit(x)
-    >>> stream = EchoCoreset(budget=20, generation=batch.generation_)
+    >>> engine = EchoCoreset(budget=20)
     >>> for start in range(0, 500, 7):
-    ...     stream = stream.partial_fit(x[start : start + 7])
-    >>> bool((stream.indices_ == batch.indices_).all()), round(batch.weights_.sum())
-    (True, 500)
+    ...     engine = engine.partial_fit(x[start : start + 7])
+    >>> len(engine.indices_), round(engine.weights_.sum())
+    (20, 500)
+
+    Under `preset="fixed"` a stream chooses what a build of all samples at once does.
+
+    >>> batch = EchoCoreset(budget=20, preset="fixed").fit(x)
+    >>> stream = EchoCoreset(budget=20, preset="fixed", generation=batch.generation_)
+    >>> bool((stream.partial_fit(x).indices_ == batch.indices_).all())
+    True
     """
 
     feature_names_in_: Array
@@ -131,7 +137,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         self,
         budget: int = 1_000,
         *,
-        preset: Preset = "default",
+        preset: Preset = "adaptive",
         cells: Cells | None = None,
         latent: Latent | None = None,
         rank: Rank | None = None,
@@ -146,7 +152,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         latent_dim: int = 2,
         epochs: int = 40,
         standardise: bool = False,
-        warmup: int = 10_000,
+        warmup: int | None = None,
         expected_n: int | None = None,
         features: object = None,
         auto_regenerate: bool | None = None,
@@ -443,31 +449,24 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
     def snapshot(self) -> Snapshot:
         """Return the coreset of everything counted, with its cells and graph.
 
+        While the engine warms up, a generation is trained on the samples so far for this
+        snapshot alone, whose manifest says `provisional`; the warm-up goes on as if there had
+        been none.
+
         Raises
         ------
         WarmupError
-            While the engine warms up, or before it has seen a sample.
+            Before a sample has been counted.
         """
-        sketch = self._current.trained_sketch()
-        if sketch.n == 0:
+        if self.n_seen_ == 0:
             msg = "no sample has been counted yet; there is nothing to select from"
             raise WarmupError(msg)
+        if self.is_warming_up:
+            ended = self.copy()
+            ended.end_warmup()
+            return as_provisional(ended.snapshot())
+        sketch = self._current.trained_sketch()
         return replace(take_snapshot(sketch), held_out=self._current.held_out.samples())
-
-    def provisional_snapshot(self) -> Snapshot:
-        """Return a snapshot during the warm-up, without ending it.
-
-        A generation is trained on the samples so far, for this snapshot alone; its manifest
-        says `provisional`.
-
-        Raises
-        ------
-        WarmupError
-            Before the engine has seen a sample.
-        """
-        ended = self.copy()
-        ended.end_warmup()
-        return as_provisional(ended.snapshot())
 
     def explain(self, cell: Cell) -> dict[str, Any]:
         """Explain which of a cell's samples are certified, which are in doubt, and why.
@@ -534,13 +533,8 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         return why_sample(sketch, str(sample_id), sample)
 
     def coreset(self) -> Samples:
-        """Return the rows of the coreset: core, then support.
-
-        While the engine warms up: at most `budget` of the buffered samples, those with the
-        smallest hash of their id.
-        """
-        accumulator = self._current
-        return accumulator.preview() if accumulator.is_warming_up else self.snapshot().rows.samples
+        """Return the rows of the coreset: core, then support; see `snapshot`."""
+        return self.snapshot().rows.samples
 
     def centre_distances(self, samples: Samples) -> FloatArray:
         """Return how far samples lie from the centres of their cells, of shape (n,), float64.
@@ -718,8 +712,8 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
 
     @property
     def can_snapshot(self) -> bool:
-        """Whether there is a generation and something has been counted."""
-        return not self.is_warming_up and self.n_seen_ > 0
+        """Whether there is a coreset by now that needs no long training to be chosen."""
+        return self.n_seen_ > 0 and (self.config.is_adaptive or not self.is_warming_up)
 
     @property
     def is_warming_up(self) -> bool:

@@ -18,7 +18,7 @@ from echo_stream.sketch.state import (
     with_prefix,
 )
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 
 def pack_engine(accumulator: Accumulator, feature_names: Array | None) -> State:

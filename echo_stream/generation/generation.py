@@ -272,23 +272,23 @@ def train_generation(
 
 def check_partition(generation: Generation, config: EngineConfig) -> None:
     """Raise ConfigError where settings ask for another kind of partition than a generation's."""
+    check_adaptive(generation, config)
     kind = generation.partition.kind
     wanted = "grid" if config.cells == "grid-budget" else config.cells
-    if kind != wanted:
-        msg = f"generation {generation.id} has {_CELLS_OF[kind]}, but "
-        preset = {"grid": "paper", "codebook": "default"}.get(kind)
-        hint = [SettingName("preset"), f" to {preset}, or "] if preset else []
+    if not config.is_adaptive and kind != wanted:
+        msg = f"generation {generation.id} has a {kind}, but "
         raise ConfigError(
             msg,
             SettingName("cells"),
             f" is {config.cells}; set ",
-            *hint,
+            SettingName("preset"),
+            f" to {_PRESET_OF[kind]}, or ",
             SettingName("cells"),
             f" to {kind}",
         )
 
 
-_CELLS_OF = {"grid": "a grid", "codebook": "a codebook", "adaptive": "no fixed cells"}
+_PRESET_OF = {"grid": "paper", "codebook": "fixed", "adaptive": "adaptive"}
 
 
 def check_balance(generation: Generation, config: EngineConfig) -> None:
@@ -308,8 +308,19 @@ def check_balance(generation: Generation, config: EngineConfig) -> None:
 
 def check_adaptive(generation: Generation, config: EngineConfig) -> None:
     """Raise ConfigError where one of both has adaptive cells and the other has fixed ones."""
-    if "adaptive" in (generation.partition.kind, config.cells):
-        check_partition(generation, config)
+    kind = generation.partition.kind
+    if (kind == "adaptive") != config.is_adaptive:
+        msg = f"generation {generation.id} has {_CELLS_OF[kind]}, but "
+        raise ConfigError(
+            msg,
+            SettingName("preset"),
+            f" is {config.preset}; set ",
+            SettingName("preset"),
+            f" to {_PRESET_OF[kind]}",
+        )
+
+
+_CELLS_OF = {"grid": "a grid", "codebook": "a codebook", "adaptive": "no fixed cells"}
 
 
 def check_features(generation: Generation, config: EngineConfig) -> None:
@@ -359,7 +370,7 @@ def _train_partition(
     latent: torch.Tensor, times: IntArray | None, config: EngineConfig, expected_n: int
 ) -> Partition:
     """Return the partition of the latent space, fitted to the training points."""
-    if config.cells == "adaptive":
+    if config.is_adaptive:
         return NoPartition(latent.shape[1])
     if config.cells == "codebook":
         most = CODEWORDS_OF_CLASS if config.balance == "class" else MAX_CODEWORDS

@@ -169,9 +169,8 @@ class Run:
         A warm-up that goes on will do, for a provisional one, unless its training has just
         been stopped.
         """
-        if self._engine.is_warming_up:
-            return self._engine.n_seen_ > 0 and not self.report.training_abandoned
-        return self._engine.can_snapshot
+        was_stopped = self._engine.is_warming_up and self.report.training_abandoned
+        return self._engine.n_seen_ > 0 and not was_stopped
 
     def _reason(self) -> str:
         """Return why the loop has ended."""
@@ -248,10 +247,13 @@ class Run:
         n, now = self.report.num_arrived, self._clock()
         wants_snapshot = self._snapshot_asked or self._snapshot_schedule.is_due(n, now)
         wants_training = self._retrain_schedule.is_due(n, now) or self._retrain_trigger.is_due(now)
+        # What is due before there is something to choose from, or to train on, waits for its
+        # next turn.
         if not self._engine.can_snapshot:
-            # There is nothing to select from yet: what is due now waits for its next turn.
-            wants_snapshot = wants_training = False
+            wants_snapshot = self._snapshot_asked and self._engine.n_seen_ > 0
             self._snapshot_schedule.done(n, now)
+        if self._engine.is_warming_up:
+            wants_training = False
             self._retrain_schedule.done(n, now)
         wants_snapshot |= wants_training
         if wants_snapshot or self._checkpoint_schedule.is_due(n, now):

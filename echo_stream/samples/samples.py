@@ -85,6 +85,13 @@ class Samples:
             sent_labels=None if self.sent_labels is None else self.sent_labels[rows],
         )
 
+    @property
+    def are_labelled(self) -> Array:
+        """Whether each sample has a label, of shape (n,), bool."""
+        if self.labels is None:
+            return np.zeros(len(self), dtype=bool)
+        return np.array([label_of(label) is not None for label in self.labels.tolist()], bool)
+
     def relabelled(self, late: Mapping[int, Label]) -> "Samples":
         """Return the samples with other labels, given by row; those that arrived are kept."""
         if not late:

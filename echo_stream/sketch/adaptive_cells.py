@@ -59,7 +59,7 @@ class Room(NamedTuple):
 
         Examples
         --------
-        >>> Room.of(EngineConfig(budget=200, cells="adaptive", keep=800))
+        >>> Room.of(EngineConfig(budget=200, keep=800))
         Room(most_cells=800, few_cells=534, reservoir=100, block=100)
         """
         held = max(config.held, 4)
@@ -69,7 +69,7 @@ class Room(NamedTuple):
 
 
 class AdaptiveCells:
-    """Counts and exact sums of cells, and of each the held sample that is nearest its mean.
+    """Counts and exact sums of cells, and of each one sample that is held.
 
     A cell has a number, its key: of two that merge the smaller one stays, and a new cell gets
     the smallest that is free.
@@ -81,7 +81,8 @@ class AdaptiveCells:
     norm_sums : ndarray of shape (M,), float64
         Sums of |z|^2, cut as `Generation.squared_norms` says.
     nearest : list of Member or None
-        None where it has been forgotten.
+        Of each cell the sample held: the nearest to the mean, but one with a label before any
+        without. None where it has been forgotten.
     merge_cost : float
         Of the last merge of cells: what it added to the sum of squared distances to means.
     squares_are_exact : bool
@@ -179,25 +180,29 @@ class AdaptiveCells:
         self._note_cut(norms)
         self._sum(rows, np.ones(len(rows), dtype=np.int64), latent, norms)
 
-    def closest(self, rows: IntArray, latent: FloatArray, hashes: Array) -> IntArray:
-        """Return which of some samples of cells may be nearer to the mean than what a cell holds.
+    def closest(
+        self, rows: IntArray, latent: FloatArray, are_labelled: Array, hashes: Array
+    ) -> IntArray:
+        """Return which of some samples of cells may take the place of what a cell holds.
 
         One at most of each cell; of equal distances the smaller hash of the id. O(n d).
         """
         if not len(rows):
             return rows
         squares = np.square(latent - self.means[rows]).sum(axis=1)
-        order = np.lexsort((hashes, squares, rows))
+        order = np.lexsort((hashes, squares, ~are_labelled, rows))
         touched, first = np.unique(rows[order], return_index=True)
         first = order[first]
         held = [self.nearest[row] for row in touched.tolist()]
         far = np.full(latent.shape[1], np.inf)
         points = stacked([far if m is None else m.latent for m in held], far.shape, np.float64)
         is_closer = squares[first] <= np.square(points - self.means[touched]).sum(axis=1)
-        return np.asarray(first[is_closer])
+        has_label = np.array([m is not None and m.label is not None for m in held])
+        is_labelled = are_labelled[first]
+        return np.asarray(first[np.where(is_labelled == has_label, is_closer, is_labelled)])
 
     def offer(self, rows: IntArray, members: Sequence[Member]) -> None:
-        """Let cells hold samples that are nearer to their mean than those they hold."""
+        """Let cells hold samples that rank before those they hold."""
         means = self.means
         for row, member in zip(rows.tolist(), members, strict=True):
             held = self.nearest[row]
@@ -379,6 +384,9 @@ class AdaptiveCells:
         self.nearest = [self.nearest[row] for row in np.flatnonzero(are_kept).tolist()]
 
 
-def _rank(member: Member, mean: FloatArray) -> tuple[float, Tie]:
-    """Return what orders the samples of a cell: squared distance to its mean, then the tie."""
-    return float(np.square(member.latent - mean).sum()), member.tie
+def _rank(member: Member, mean: FloatArray) -> tuple[bool, float, Tie]:
+    """Return what orders the samples of a cell: a label, the distance to its mean, the tie.
+
+    A label may have been paid for: a sample that has one is not given up for one that has none.
+    """
+    return member.label is None, float(np.square(member.latent - mean).sum()), member.tie

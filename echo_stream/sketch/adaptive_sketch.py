@@ -1,6 +1,7 @@
 """The sketch of one generation whose cells follow the stream."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from echo_stream.sketch.witnesses import Witnesses
 
 
 class AdaptiveSketch(Sketch):
-    """Cells that merge as samples arrive, each with the sample nearest its mean, and a reservoir.
+    """Cells that merge as samples arrive, each with one sample of its own, and a reservoir.
 
     Attributes
     ----------
@@ -94,8 +95,9 @@ class AdaptiveSketch(Sketch):
         self._move_owners(mine)
         for tie, keys in other.owners.items():
             self.owners.setdefault(tie, []).extend(theirs[key] for key in keys)
+        labelled = self._labelled() | other._labelled()
         self.reservoir.merge(other.reservoir)
-        self._match_owners()
+        self._match_owners(labelled)
 
     def take_out(self, members: Sequence[Member]) -> Sequence[Member]:
         """Remove held samples from the sums of the cells that they were counted in. O(n M)."""
@@ -130,7 +132,9 @@ class AdaptiveSketch(Sketch):
         joining = np.flatnonzero(rows >= 0)
         joined = rows[joining]
         self.cells.add(joined, latent[joining], norms[joining])
-        closest = self.cells.closest(joined, latent[joining], block.hashes[joining])
+        closest = self.cells.closest(
+            joined, latent[joining], embedded.samples.are_labelled[joining], block.hashes[joining]
+        )
         self.cells.offer(joined[closest], block.members(joining[closest]))
         keys = np.empty(len(rows), dtype=np.int64)
         keys[joining] = self.cells.keys[joined]
@@ -142,12 +146,12 @@ class AdaptiveSketch(Sketch):
         keys[beginning] = self.cells.begin(block.members(beginning), norms[beginning])
         # 3. The reservoir takes those with the smallest hashes.
         passing = np.flatnonzero(self.reservoir.passes(block.hashes))
-        taken = block.members(passing)
-        self.reservoir.offer(taken)
-        for member, key in zip(taken, keys[passing].tolist(), strict=True):
-            self.owners.setdefault(member.tie, []).append(key)
-        if taken:
-            self._match_owners()
+        if len(passing):
+            labelled, taken = self._labelled(), block.members(passing)
+            self.reservoir.offer(taken)
+            for member, key in zip(taken, keys[passing].tolist(), strict=True):
+                self.owners.setdefault(member.tie, []).append(key)
+            self._match_owners(labelled)
         self.num_applied += len(rows)
         self.release_index()
 
@@ -207,7 +211,18 @@ class AdaptiveSketch(Sketch):
             for keys in self.owners.values():
                 keys[:] = [moved.get(key, key) for key in keys]
 
-    def _match_owners(self) -> None:
-        """Forget the cells of samples and of copies that are no longer in the reservoir."""
+    def _labelled(self) -> dict[Tie, Member]:
+        """Return the samples of the reservoir that have a label, by their ties."""
+        return {each.tie: each for each in self.reservoir.members if each.label is not None}
+
+    def _match_owners(self, labelled: Mapping[Tie, Member] = MappingProxyType({})) -> None:
+        """Forget the cells of samples and of copies that are no longer in the reservoir.
+
+        labelled has samples that were there: if they are not, their cells may hold them.
+        """
         held = copies(self.reservoir.members)
+        for tie, member in labelled.items():
+            if tie not in held:
+                rows = [self.cells.row(key) for key in self.owners[tie]]
+                self.cells.offer(np.array(rows), [member] * len(rows))
         self.owners = {tie: sorted(self.owners[tie])[:number] for tie, number in held.items()}

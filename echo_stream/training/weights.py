@@ -27,7 +27,7 @@ def has_proportions(config: Mapping[str, Any]) -> bool:
 
     Examples
     --------
-    >>> has_proportions({"preset": "default"}), has_proportions({"balance": "class"})
+    >>> has_proportions({"preset": "fixed"}), has_proportions({"balance": "class"})
     (True, False)
     """
     return config.get("preset") != "paper" and config.get("balance", "none") == "none"

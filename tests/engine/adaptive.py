@@ -25,7 +25,7 @@ def adaptive_generation(dim: int) -> Generation:
 
 def adaptive_config(budget: int = 20, keep: int = 60, **others: Any) -> EngineConfig:
     """Return settings of a coreset whose cells follow the stream."""
-    return EngineConfig(budget=budget, cells="adaptive", keep=keep, **others)
+    return EngineConfig(budget=budget, keep=keep, **others)
 
 
 def adaptive_engine(dim: int, budget: int = 20, keep: int = 60, **others: Any) -> EchoCoreset:

@@ -109,7 +109,9 @@ def any_engine(
 ) -> EchoCoreset:
     """Return an engine with so many support vectors a cell, or with a share of support."""
     if isinstance(support, float):
-        return EchoCoreset(budget, rank=rank, support_share=support, generation=generation)
+        return EchoCoreset(
+            budget, rank=rank, support_share=support, generation=generation, preset="fixed"
+        )
     return EchoCoreset(budget, preset="paper", rank=rank, support=support, generation=generation)
 
 

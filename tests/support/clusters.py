@@ -47,7 +47,12 @@ def snapshot_of(n: int) -> Snapshot:
     """Return the snapshot of n points in the plane, n at least 8: 8 rows, labels c0 to c2."""
     x = np.random.default_rng(0).random((n, 2)).astype(np.float32)
     engine = EchoCoreset(
-        8, rank="center", cells="grid", generation=identity_generation(2, 4), device="cpu"
+        8,
+        rank="center",
+        cells="grid",
+        generation=identity_generation(2, 4),
+        device="cpu",
+        preset="fixed",
     )
     return engine.fit(x, [f"c{row % 3}" for row in range(n)]).snapshot()
 
@@ -61,7 +66,9 @@ def in_clusters() -> Array:
 
 def streamed(x: Array, **settings: Any) -> EchoCoreset:
     """Return an engine that has counted x."""
-    return EchoCoreset(**{**SETTINGS, "auto_regenerate": False, **settings}).partial_fit(x)
+    return EchoCoreset(
+        preset="fixed", **{**SETTINGS, "auto_regenerate": False, **settings}
+    ).partial_fit(x)
 
 
 def rows(snapshot: Snapshot) -> list[tuple[Any, ...]]:

@@ -10,7 +10,6 @@ import numpy as np
 
 from echo_stream import EchoCoreset, EngineConfig, Snapshot
 from echo_stream._common.typing import Array
-from echo_stream.connectors.storage.state_store import selected
 from echo_stream.run.config import RunConfig
 from echo_stream.run.observer import NullObserver
 from echo_stream.run.recording import InlineExecutor
@@ -173,7 +172,7 @@ class Memory:
 
     def take_snapshot(self, engine: EchoCoreset, position: Mapping[str, int]) -> Snapshot:
         """Keep the snapshot."""
-        snapshot = selected(engine)
+        snapshot = engine.snapshot()
         self.diary.note(f"snapshot {snapshot.n}")
         assert position == {"row": snapshot.n}
         self.snapshots[snapshot.id] = snapshot

@@ -273,7 +273,7 @@ def test_other_metrics_are_beside_the_baseline_alone() -> None:
     assert beside(group, found, "worst_accuracy") == {"random": -10.0}
 
 
-@pytest.mark.parametrize("name", ["echo", "echo-paper", "echo-quotas"])
+@pytest.mark.parametrize("name", ["echo", "echo-fixed", "echo-paper", "echo-quotas"])
 def test_variants_of_ours_are_no_rivals(name: str) -> None:
     """Though one is better."""
     variant = Choice("ours, split", name, {"balance": "class"})

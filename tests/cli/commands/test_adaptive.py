@@ -8,7 +8,7 @@ import pytest
 from tests.support.commands import answer, refusal, run_command, write_data
 from tests.support.http_rig import ask, served_state
 
-ADAPTIVE = ("--cells", "adaptive", "--budget", 20, "--keep", 60)
+ADAPTIVE = ("--budget", 20, "--keep", 60)
 
 
 @pytest.fixture(scope="module")

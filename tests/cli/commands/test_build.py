@@ -152,16 +152,23 @@ def test_out_goes_before_a_state_of_the_environment(
     assert (tmp_path / "state" / "snapshots").is_dir()
 
 
-def test_default_preset_counts_every_row(tmp_path: Path, data: Path) -> None:
-    """Without a preset the budget is the number of rows, and a codebook the partition."""
-    built = answer("build", data, "--out", tmp_path / "coreset", "--budget", 15)
+@pytest.mark.parametrize(("preset", "kind"), [("adaptive", "adaptive"), ("fixed", "codebook")])
+def test_the_budget_is_the_number_of_rows(
+    tmp_path: Path, data: Path, preset: str, kind: str
+) -> None:
+    """Unless support comes on top of it; what is proven depends on the cells."""
+    options = ("--out", tmp_path / "coreset", "--budget", 15, "--preset", preset)
+    built = answer("build", data, *options)
     manifest = answer("snapshots", "show", "--snapshot", tmp_path / "coreset")
     assert built["rows"] == built["num_distinct"] == 15
-    assert manifest["partition"]["kind"] == "codebook"
-    assert 0 < manifest["certified_fraction"] <= 1
+    assert manifest["partition"]["kind"] == kind
+    proven = {name: manifest[name] for name in ("certified_fraction", "coverage_at_least")}
+    known = "coverage_at_least" if preset == "adaptive" else "certified_fraction"
+    assert 0 < proven.pop(known) <= 1
+    assert list(proven.values()) == [None]
 
 
-@pytest.mark.parametrize("preset", ["paper", "default"])
+@pytest.mark.parametrize("preset", ["paper", "fixed", "adaptive"])
 def test_kinds_of_files_make_no_difference(tmp_path: Path, preset: str) -> None:
     """The same samples as .npz, .npy, Parquet and a folder of parts: the same snapshot."""
     x = np.random.default_rng(0).normal(size=(3_000, 7)).astype(np.float32)
@@ -179,4 +186,5 @@ def test_kinds_of_files_make_no_difference(tmp_path: Path, preset: str) -> None:
         for name in ("data.npz", "data.npy", "data.parquet", "parts")
     }
     assert len(ids) == 1
-    assert ask(tmp_path / "out-parts", "SELECT bool_and(certified) AS whole FROM coreset")["whole"]
+    sql = "SELECT bool_and(certified) AS whole FROM coreset"
+    assert ask(tmp_path / "out-parts", sql)["whole"] is (None if preset == "adaptive" else True)

@@ -30,7 +30,7 @@ def test_result_is_json(result: Result, folder: Path) -> None:
     outcome = result.json()
     assert (outcome["state"], outcome["n"]) == (str(folder), STREAM_SAMPLES)
     presets = outcome["presets"]
-    assert presets["default"]["labels_used"] == 30 < presets["paper"]["labels_used"]
+    assert presets["adaptive"]["labels_used"] == 30 < presets["paper"]["labels_used"]
     # Ten digits: 0.1 is a guess.
     assert min(min(scores["accuracy"].values()) for scores in presets.values()) > 0.5
 

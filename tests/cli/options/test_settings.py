@@ -35,7 +35,7 @@ def test_flags_then_environment_then_table_then_top_then_default(
     assert build["budget"] == (6, "ECHO_STREAM_BUDGET")
     assert build["seed"] == (5, "echo.toml")
     assert build["epochs"] == (3, "echo.toml")
-    assert build["warmup"] == (10_000, "default")
+    assert build["min_distance"] == (0.0, "default")
     assert shown("show", "run", "--config", file)["seed"] == (2, "echo.toml")
     data = write_data(Path("data.npz"))
     answer("build", data, "--out", "a", "--config", file, "--epochs", 0)
@@ -145,7 +145,7 @@ def test_text_for_a_list_of_one(file: Path) -> None:
         ("budget = [", "cannot read settings from echo.toml: "),
         ("x = " + "[" * 5_000, "cannot read settings from echo.toml: "),
         ("budget = 0", "budget in echo.toml must be at least 1; got 0"),
-        ("support = 2", "support in echo.toml must be 0 under preset default; got 2; give"),
+        ("support = 2", "support in echo.toml 2 is not for preset adaptive; leave it out, or set"),
     ],
 )  # fmt: skip
 def test_wrong_settings(file: Path, content: str, words: str) -> None:
@@ -199,10 +199,10 @@ def test_errors_name_an_option_as_it_was_written(
     assert f"Error: ECHO_STREAM_LATENT_DIM {wrong}" in refusal(*build, exit_code=2)
     line = refusal(*build, "--latent-dim", 1, "--support", 1, exit_code=2)
     assert line == (
-        "Error: --support must be 0 under preset default; got 1; give --support-share, the part "
-        "of the budget that goes to support"
+        "Error: --support 1 is not for preset adaptive; leave it out, or set --preset to paper"
     )
-    line = refusal(*build, "--latent-dim", 1, "--balance", "class", "--cells", "grid", exit_code=2)
+    by_class = ("--preset", "fixed", "--balance", "class", "--cells", "grid")
+    line = refusal(*build, "--latent-dim", 1, *by_class, exit_code=2)
     assert line == "Error: --balance class needs --cells codebook; got grid; leave one of them out"
     line = refusal(*build, "--latent-dim", 1, "--rank", "latent_dim", exit_code=2)
     assert "Error: --rank must be one of " in line

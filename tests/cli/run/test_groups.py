@@ -20,7 +20,7 @@ def test_a_group_is_for_topics(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "reason"),
     [
-        (("--auto-regenerate",), "a group counts with one generation"),
+        (("--preset", "fixed", "--auto-regenerate"), "a group counts with one generation"),
         (("--on-duplicate", "replace"), "may be in the segment of another member"),
     ],
 )

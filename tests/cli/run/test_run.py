@@ -366,9 +366,11 @@ def test_edited_file_is_another_source(data: Path, state: Path) -> None:
 
 
 def test_generation_of_another_partition_is_refused(tmp_path: Path, data: Path) -> None:
-    """A grid's generation under the default preset would be neither the one nor the other."""
+    """A grid's generation under another preset would be neither the one nor the other."""
     answer("build", data, "--out", tmp_path / "grid", *TINY)
     words = ["run", data, "--state", tmp_path / "state", "--generation", tmp_path / "grid"]
+    assert "set --preset to paper" in refusal(*words, exit_code=2)
+    words += ["--preset", "fixed"]
     assert "set --preset to paper, or --cells to grid" in refusal(*words, exit_code=2)
 
 

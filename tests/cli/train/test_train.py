@@ -227,7 +227,7 @@ def test_the_recipe_can_stand_in_a_settings_file(
     ("how", "exponent"),
     [
         ((), 15 / 45),  # 15 rows of three classes
-        (("--balance", "class"), 0),
+        (("--preset", "fixed", "--balance", "class"), 0),
         (("--preset", "paper"), 0),
     ],
 )

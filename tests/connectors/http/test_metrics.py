@@ -156,7 +156,8 @@ def test_a_run_fills_them(tmp_path: Path) -> None:
     spent_s = value(found, "echo_stream_update_duration_seconds_sum")
     assert 0 < spent_s < value(found, "echo_stream_batch_duration_seconds_sum")
     assert 0 < value(found, "echo_stream_coreset_size") <= 20
-    assert 0 <= value(found, "echo_stream_certified_ratio") <= 1
+    assert 0 < value(found, "echo_stream_coverage_ratio") <= 1
+    assert value(found, "echo_stream_samples_held") == 300
     state_bytes = value(found, "echo_stream_state_bytes")
     assert 0 < state_bytes <= value(found, "echo_stream_state_limit_bytes")
     assert value(found, "echo_stream_checkpoint_duration_seconds_count") == 1

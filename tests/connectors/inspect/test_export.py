@@ -88,7 +88,7 @@ def test_unknown_labels_are_left_out(tmp_path: Path, y: Any) -> None:
 def test_export_of_an_export(tmp_path: Path) -> None:
     """A coreset of a coreset needs no conversion."""
     path = export_npz(make_snapshot(y=np.arange(N)), tmp_path / "coreset.npz")
-    engine = EchoCoreset(5, generation=identity_generation(2, 3), device="cpu")
+    engine = EchoCoreset(5, device="cpu")
     again = engine.fit_source(read_file(path)).snapshot()
     assert len(read_file(export_npz(again, tmp_path / "again.npz"))) == len(again.rows)
 

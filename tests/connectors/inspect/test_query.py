@@ -413,7 +413,7 @@ def test_history(tmp_path: Path) -> None:
     labels = {10: None, 20: [row % 2 for row in range(20)], 30: ["a", "b", "c"] * 10}
     ids = {}
     for n, y in labels.items():
-        engine = EchoCoreset(4, generation=identity_generation(2, 4), cells="grid", device="cpu")
+        engine = EchoCoreset(4, latent="identity", device="cpu")
         snapshot = engine.fit(x[:n], y).snapshot()
         ids[n] = snapshot.id
         day = f"2026-01-{n}T12:00:00+00:00"

@@ -360,7 +360,7 @@ def test_leftovers_are_removed(tmp_path: Path) -> None:
 
 OTHER = {
     "budget": 9,
-    "preset": "default",
+    "preset": "fixed",
     "cells": "codebook",
     "latent": "identity",
     "rank": "uniform",
@@ -387,7 +387,7 @@ def test_other_configuration_is_refused(tmp_path: Path, setting: str, n: int) ->
     # Support is on top of the budget under one preset and within it under the other.
     kept = replace(CONFIG, support=0) if setting == "preset" else CONFIG
     if setting in ("balance", "support_share"):
-        kept = replace(kept, preset="default", cells=None, latent=None, rank=None, support=0)
+        kept = replace(kept, preset="fixed", cells=None, latent=None, rank=None, support=0)
     save(tmp_path, n, config=kept)
     config = EngineConfig.from_json({**kept.to_json(), setting: OTHER[setting]})
     there, here = kept.to_json()[setting], OTHER[setting]

@@ -34,7 +34,7 @@ def long_tailed(n: int, *, seed: int = 0) -> tuple[Array, Array]:
 
 def balanced(budget: int, **settings: object) -> EchoCoreset:
     """Return an engine that splits its budget by class."""
-    return EchoCoreset(budget, balance="class", warmup=300, **settings)  # type: ignore[arg-type]
+    return EchoCoreset(budget, balance="class", warmup=300, preset="fixed", **settings)  # type: ignore[arg-type]
 
 
 def of_each(snapshot: Snapshot) -> dict[object, int]:
@@ -65,7 +65,7 @@ def test_snapshot_equals_the_formulas(
     order = naive.visiting_order(counts, naive.degrees(list(cells), links + bridges))
 
     generation = codebook_generation(codewords)
-    engine = EchoCoreset(budget, balance="class", rank=rank, generation=generation)
+    engine = EchoCoreset(budget, balance="class", rank=rank, generation=generation, preset="fixed")
     snapshot = engine.fit(points, np.array(labels, dtype=object)).snapshot()
     assert snapshot.cells.cells == list(cells)
     edges = list(zip(snapshot.edges.left, snapshot.edges.right, strict=True))
@@ -171,8 +171,8 @@ def test_what_does_not_go_with_balance_is_refused() -> None:
     with pytest.raises(ConfigError, match="balance class needs cells codebook; got grid"):
         EngineConfig(preset="paper", balance="class")
     with pytest.raises(ConfigError, match="balance must be one of none, class; got 'label'"):
-        EngineConfig(balance="label")  # type: ignore[arg-type]
+        EngineConfig(balance="label", preset="fixed")  # type: ignore[arg-type]
     x, y = long_tailed(3_000)
-    fine = EchoCoreset(300, warmup=1_000).fit(x).generation_
+    fine = EchoCoreset(300, warmup=1_000, preset="fixed").fit(x).generation_
     with pytest.raises(ConfigError, match=r"at most 256 codewords; .* codebook of 300 cells"):
         balanced(300, generation=fine).fit(x, y)

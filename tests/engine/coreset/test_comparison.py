@@ -98,7 +98,10 @@ def test_the_same_snapshot(pair: tuple[Snapshot, Snapshot]) -> None:
 def test_cells_of_two_generations_are_not_compared(pair: tuple[Snapshot, Snapshot]) -> None:
     """Samples and labels still are."""
     engine = EchoCoreset(
-        4, generation=codebook_generation(np.array([[0.2, 0.2], [0.8, 0.8]])), device="cpu"
+        4,
+        generation=codebook_generation(np.array([[0.2, 0.2], [0.8, 0.8]])),
+        device="cpu",
+        preset="fixed",
     )
     other = engine.fit(np.random.default_rng(0).random((20, 2)).astype(np.float32)).snapshot()
     found = pair[0].diff(other)

@@ -14,7 +14,7 @@ def snapshot() -> Snapshot:
     """Return a coreset of 45 rows, every third without a label."""
     x, y = blobs()
     labels = [None if row % 3 == 0 else int(label) for row, label in enumerate(y)]
-    return EchoCoreset(45, device="cpu").fit(x, labels).snapshot()
+    return EchoCoreset(45, device="cpu", preset="fixed").fit(x, labels).snapshot()
 
 
 def joined(batches: Batches) -> list[list[float]]:

@@ -13,9 +13,9 @@ from tests.support.strategies import identity_generation
 N, BUDGET, SIDE = 2_600, 24, 2
 RULES: tuple[dict[str, Any], ...] = (
     {"preset": "paper", "support": 2},
-    {"cells": "grid", "rank": "center", "support_share": 0.25},
-    {"cells": "grid", "rank": "mixed"},
-    {"cells": "grid", "rank": "uniform"},
+    {"preset": "fixed", "cells": "grid", "rank": "center", "support_share": 0.25},
+    {"preset": "fixed", "cells": "grid", "rank": "mixed"},
+    {"preset": "fixed", "cells": "grid", "rank": "uniform"},
 )
 
 
@@ -158,7 +158,9 @@ def test_forgotten(engine: EchoCoreset) -> None:
 
 def test_same_id_twice() -> None:
     """Two samples of one id are told one by one."""
-    engine = EchoCoreset(8, generation=identity_generation(2, 2), cells="grid", device="cpu")
+    engine = EchoCoreset(
+        8, generation=identity_generation(2, 2), cells="grid", device="cpu", preset="fixed"
+    )
     engine.partial_fit(np.array([[0.1, 0.1], [0.9, 0.9]], np.float32), [1, 2], ["twin", "twin"])
     told = engine.why("twin")
     assert sorted((s["label"], s["core"]["chosen"]) for s in told["samples"]) == [

@@ -37,7 +37,7 @@ def clusters() -> Array:
 
 def automatic(x: Array, size: int, **settings: Any) -> EchoCoreset:
     """Return an engine that has streamed x in batches of a size and may regenerate."""
-    engine = EchoCoreset(**{**SETTINGS, **settings})
+    engine = EchoCoreset(preset="fixed", **{**SETTINGS, **settings})
     for start in range(0, len(x), size):
         engine.partial_fit(x[start : start + size])
     return engine
@@ -104,7 +104,7 @@ def test_duplicates_are_no_drift() -> None:
 def test_regeneration_by_itself_is_a_setting(clusters: Array, override: dict[str, Any]) -> None:
     """Off under the paper's preset, and where it is switched off."""
     settings = {**override} if "preset" in override else {**SETTINGS, **override}
-    engine = EchoCoreset(**{**settings, "warmup": WARMUP}).partial_fit(clusters)
+    engine = EchoCoreset(preset="fixed", **{**settings, "warmup": WARMUP}).partial_fit(clusters)
     assert engine.snapshot().manifest["regenerations"] == 0
 
 
@@ -131,7 +131,7 @@ def test_features_are_those_of_the_first_generation(clusters: Array) -> None:
 def test_a_given_generation_is_kept(clusters: Array) -> None:
     """Who gives a generation, to merge with others or to compare, gets no other."""
     given_one = streamed(clusters[:WARMUP]).generation_
-    engine = EchoCoreset(**SETTINGS, generation=given_one).partial_fit(clusters)
+    engine = EchoCoreset(preset="fixed", **SETTINGS, generation=given_one).partial_fit(clusters)
     assert engine.generation_.id == given_one.id
 
 
@@ -144,7 +144,7 @@ def test_a_look_estimates_the_share_of_far_samples(
     rng = np.random.default_rng(0)
     x = rng.normal(size=(N, 2)).astype(np.float32)
     x[2_000:][rng.random(N - 2_000) < moved] += 50
-    config = EngineConfig(budget=24, cells=cells, latent="identity")
+    config = EngineConfig(budget=24, cells=cells, latent="identity", preset="fixed")
     device = torch.device("cpu")
     generation = train_generation(x[:2_000], config, expected_n=N, device=device)
     counted = FixedSketch(generation, config, device)
@@ -166,7 +166,9 @@ def test_outliers_are_no_drift() -> None:
 def test_merged_engines_still_check_for_drift(clusters: Array) -> None:
     """The next check comes when N has doubled since the merge, whichever side absorbs."""
     left = automatic(clusters[:900], 900)
-    right = EchoCoreset(**SETTINGS, generation=left.generation_).partial_fit(clusters[:800])
+    right = EchoCoreset(preset="fixed", **SETTINGS, generation=left.generation_).partial_fit(
+        clusters[:800]
+    )
     other = EchoCoreset.from_state(right.to_state(), device="cpu")
     other.merge(left)
     left.merge(right)
@@ -183,7 +185,9 @@ def test_the_runtime_keeps_every_generation_that_it_checkpoints(
     clusters: Array, tmp_path: Path
 ) -> None:
     """Stopped and started again across regenerations, a run ends as one that was not."""
-    config = EngineConfig(**{key: value for key, value in SETTINGS.items() if key != "device"})
+    config = EngineConfig(
+        preset="fixed", **{key: value for key, value in SETTINGS.items() if key != "device"}
+    )
     every = RunConfig(checkpoint_every=Every(samples=700), max_samples=1_500)
     generations = set()
     for _ in range(4):
@@ -210,7 +214,7 @@ def test_the_runtime_keeps_every_generation_that_it_checkpoints(
 @pytest.mark.parametrize("given", [False, True])
 def test_other_streams_have_no_detector(clusters: Array, given: bool) -> None:
     """One with the generation of another engine, or that may not train again by itself."""
-    batch = EchoCoreset(**SETTINGS).fit(clusters)
+    batch = EchoCoreset(preset="fixed", **SETTINGS).fit(clusters)
     settings: dict[str, Any] = {"generation": batch.generation_} if given else {}
     stream = automatic(clusters, N, **settings, auto_regenerate=given)
     assert [detector_of(engine) for engine in (batch, stream)] == [None, None]

@@ -64,7 +64,7 @@ def test_the_rest_is_what_is_left(
 
 def test_a_dropped_sample_is_a_miss(x: Array, generation: Generation) -> None:
     """It cannot be told from one never seen: nothing changes but the count of misses."""
-    engine = EchoCoreset(20, generation=generation).partial_fit(x)
+    engine = EchoCoreset(20, generation=generation, preset="fixed").partial_fit(x)
     sketch = sketch_of(engine)
     held = {member.id for member in sketch.members()}
     dropped = next(row for row in range(N // 2) if str(row) not in held)
@@ -81,16 +81,16 @@ def test_cells_can_be_emptied_and_filled_again(rank: str, generation: Generation
     """A cell whose samples are all forgotten is not occupied; it may become so again."""
     points = np.array([[0.1, 0.1], [0.9, 0.9], [0.12, 0.1]], dtype=np.float32)
     settings = {"rank": rank, "generation": generation}
-    engine = EchoCoreset(3, **settings).fit(points)  # type: ignore[arg-type]
-    engine.merge(EchoCoreset(3, **settings))  # type: ignore[arg-type]
+    engine = EchoCoreset(3, preset="fixed", **settings).fit(points)  # type: ignore[arg-type]
+    engine.merge(EchoCoreset(3, preset="fixed", **settings))  # type: ignore[arg-type]
     engine.forget(1)
-    other = EchoCoreset(3, **settings).partial_fit(points[:1], ids=[7])  # type: ignore[arg-type]
-    other.merge(EchoCoreset(3, **settings))  # type: ignore[arg-type]
+    other = EchoCoreset(3, preset="fixed", **settings).partial_fit(points[:1], ids=[7])  # type: ignore[arg-type]
+    other.merge(EchoCoreset(3, preset="fixed", **settings))  # type: ignore[arg-type]
     other.forget(7)
     engine.merge(other)
     assert engine.snapshot().n == 2
     engine.partial_fit(points[1:2], ids=["again"])
-    expected = EchoCoreset(3, **settings).fit(points, ids=[0, "again", 2])  # type: ignore[arg-type]
+    expected = EchoCoreset(3, preset="fixed", **settings).fit(points, ids=[0, "again", 2])  # type: ignore[arg-type]
     assert content(engine.snapshot()) == content(expected.snapshot())
 
 
@@ -117,7 +117,7 @@ def test_slots_of_forgotten_samples_are_filled_and_counted(x: Array) -> None:
 def test_a_restored_engine_goes_on_bit_for_bit(x: Array, rank: str, generation: Generation) -> None:
     """Bounds, ends and hashes of ids are in the state."""
     settings = {"rank": rank, "support_share": 0.25, "generation": generation}
-    straight = EchoCoreset(30, **settings).partial_fit(x[:3_500])  # type: ignore[arg-type]
+    straight = EchoCoreset(30, preset="fixed", **settings).partial_fit(x[:3_500])  # type: ignore[arg-type]
     for name in [*straight.coreset().ids[:9], "never seen", 3_499]:
         straight.forget(name)
     restored = EchoCoreset.from_state(straight.to_state())
@@ -131,7 +131,7 @@ def test_a_restored_engine_goes_on_bit_for_bit(x: Array, rank: str, generation: 
 
 def test_forgetting_while_warming_up_is_exact(x: Array) -> None:
     """What is held back for the training is held: it goes, and row numbers go on."""
-    engine = EchoCoreset(10, warmup=500).partial_fit(x[:100])
+    engine = EchoCoreset(10, warmup=500, preset="fixed").partial_fit(x[:100])
     assert engine.forget(99) == 1
     assert engine.forget(99) == 0
     engine.partial_fit(x[100:102])
@@ -146,7 +146,7 @@ def test_forgetting_while_warming_up_is_exact(x: Array) -> None:
 
 def test_merges_remember_what_both_sides_have_forgotten(x: Array, generation: Generation) -> None:
     """The counts of both are in the merged manifest."""
-    left, right = (EchoCoreset(20, generation=generation) for _ in range(2))
+    left, right = (EchoCoreset(20, generation=generation, preset="fixed") for _ in range(2))
     left.partial_fit(x[:2_000], ids=np.arange(2_000))
     right.partial_fit(x[2_000:], ids=np.arange(2_000, N))
     left.forget(left.coreset().ids[0])
@@ -159,7 +159,9 @@ def test_merges_remember_what_both_sides_have_forgotten(x: Array, generation: Ge
 
 def test_a_snapshot_can_be_empty() -> None:
     """All that was held is forgotten; what was dropped is counted still."""
-    engine = EchoCoreset(1, rank="center").fit(np.ones((1_000, 2), dtype=np.float32))
+    engine = EchoCoreset(1, rank="center", preset="fixed").fit(
+        np.ones((1_000, 2), dtype=np.float32)
+    )
     while len(engine.snapshot().rows):
         engine.forget(engine.coreset().ids[0])
     snapshot = engine.snapshot()

@@ -51,8 +51,8 @@ def test_held_out_samples_count_nowhere(warmup: int | None) -> None:
     assert 0.15 * N < len(held) < 0.25 * N
     assert made.n_seen_ + len(held) == made.num_arrived == N
     assert made.num_held_out == len(held)
-    everything = EchoCoreset(N, generation=made.generation_, holdout=0.2, cells="grid",
-                             rank="mixed", latent="identity", device="cpu")  # fmt: skip
+    everything = EchoCoreset(N, generation=made.generation_, holdout=0.2, preset="fixed",
+                             cells="grid", latent="identity", device="cpu")  # fmt: skip
     everything.partial_fit(X)
     assert not set(map(int, everything.snapshot().rows.samples.ids)) & set(held)
 
@@ -150,4 +150,4 @@ def test_sources_that_are_read_as_a_whole_are_refused() -> None:
 def test_share_is_checked(share: object) -> None:
     """At most a half."""
     with pytest.raises(ConfigError, match="holdout must be"):
-        EchoCoreset(holdout=share).partial_fit(X)  # type: ignore[arg-type]  # as users do
+        EchoCoreset(holdout=share, preset="fixed").partial_fit(X)  # type: ignore[arg-type]  # as users do

@@ -31,7 +31,7 @@ def generation(request: pytest.FixtureRequest, x: Array) -> Generation:
 @pytest.fixture
 def engine(x: Array, generation: Generation) -> EchoCoreset:
     """Return an engine that has counted the cloud, without labels."""
-    return EchoCoreset(BUDGET, generation=generation).partial_fit(x)
+    return EchoCoreset(BUDGET, generation=generation, preset="fixed").partial_fit(x)
 
 
 def content(snapshot: Snapshot) -> list[object]:
@@ -79,7 +79,7 @@ def test_a_label_reaches_a_sample_wherever_it_is(
 ) -> None:
     """Held back for the warm-up, waiting for its block, or in a pool."""
     made = {"warm-up": None, "tail": generation, "pool": generation}[place]
-    engine = EchoCoreset(BUDGET, generation=made, latent="identity", warmup=50)
+    engine = EchoCoreset(BUDGET, generation=made, latent="identity", warmup=50, preset="fixed")
     n = 2_000 if place == "pool" else 40
     engine.partial_fit(x[:n], y=np.zeros(n, int))
     name = engine.snapshot().rows.samples.ids[0] if place == "pool" else 7
@@ -99,7 +99,9 @@ def test_the_last_label_counts_and_later_samples_keep_theirs(
     x: Array, generation: Generation
 ) -> None:
     """A label is of the samples before it, the same id or not."""
-    engine = EchoCoreset(BUDGET, generation=generation).partial_fit(x[:2], y=[0, 0], ids=["a", "b"])
+    engine = EchoCoreset(BUDGET, generation=generation, preset="fixed").partial_fit(
+        x[:2], y=[0, 0], ids=["a", "b"]
+    )
     engine.label(["a", "a"], [1, 2])
     engine.partial_fit(x[2:3], y=[3], ids=["a"])
     labels = engine.coreset().labels
@@ -110,7 +112,9 @@ def test_the_last_label_counts_and_later_samples_keep_theirs(
 def test_labels_outlive_repair_and_regeneration(x: Array) -> None:
     """The source that is read again knows nothing of them."""
     generation = codebook_generation(x[:9])
-    engine = EchoCoreset(BUDGET, generation=generation, latent="identity").partial_fit(x)
+    engine = EchoCoreset(
+        BUDGET, generation=generation, latent="identity", preset="fixed"
+    ).partial_fit(x)
     first = sketch_of(engine).flushed().reservoir.members[:500]
     names = [member.id for member in first]
     assert engine.label(names, ["late"] * len(names)) == len(names)
@@ -126,7 +130,9 @@ def test_labels_outlive_repair_and_regeneration(x: Array) -> None:
 
 def test_what_is_labelled_can_still_be_forgotten_and_read_again(x: Array) -> None:
     """The sample that a source brings again without its label is the same sample."""
-    engine = EchoCoreset(BUDGET, generation=codebook_generation(x[:9])).partial_fit(x)
+    engine = EchoCoreset(BUDGET, generation=codebook_generation(x[:9]), preset="fixed").partial_fit(
+        x
+    )
     name = engine.snapshot().rows.samples.ids[0]
     engine.label(name, "late")
     assert engine.forget(name) == 1
@@ -144,7 +150,7 @@ def test_of_two_labels_the_larger_outlives_a_merge(
     """Numbers before text; whichever engine absorbs the other."""
 
     def side(label: Label, rows: slice) -> EchoCoreset:
-        engine = EchoCoreset(BUDGET, generation=generation)
+        engine = EchoCoreset(BUDGET, generation=generation, preset="fixed")
         engine.partial_fit(x[rows], y=["sent"] * 3, ids=["both", *range(rows.start, rows.stop - 1)])
         if label is not None:
             engine.label("both", label)
@@ -167,7 +173,9 @@ def test_a_merge_leaves_labels_that_arrived_with_their_samples(
 ) -> None:
     """The same id twice is two samples, each with its label."""
     left, right = (
-        EchoCoreset(BUDGET, generation=generation).partial_fit(x[row : row + 1], y=[row], ids=["a"])
+        EchoCoreset(BUDGET, generation=generation, preset="fixed").partial_fit(
+            x[row : row + 1], y=[row], ids=["a"]
+        )
         for row in (0, 1)
     )
     left.merge(right)

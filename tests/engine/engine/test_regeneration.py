@@ -121,7 +121,7 @@ def test_an_approximate_coreset_is_whole_and_promises_nothing(
     engine.regenerate()
     twin = EchoCoreset.from_state(engine.to_state(), device="cpu")
     engine.partial_fit(x[n:])
-    fresh = EchoCoreset(**{**SETTINGS, **chosen, "generation": engine.generation_})
+    fresh = EchoCoreset(preset="fixed", **{**SETTINGS, **chosen, "generation": engine.generation_})
     engine.merge(fresh.partial_fit(x[:40]))
     for each, total in ((twin, n), (engine, n + more + 40)):
         snapshot = each.snapshot()
@@ -219,10 +219,10 @@ def test_estimates_cannot_be_repaired() -> None:
 def test_regeneration_needs_samples(clusters: Array) -> None:
     """Neither a warm-up nor an empty sketch has anything to train on."""
     with pytest.raises(WarmupError, match="still warming up"):
-        EchoCoreset(**SETTINGS).partial_fit(clusters[:10]).regenerate()
+        EchoCoreset(preset="fixed", **SETTINGS).partial_fit(clusters[:10]).regenerate()
     generation = streamed(clusters[:600]).generation_
     with pytest.raises(WarmupError, match="no sample has been counted"):
-        EchoCoreset(**SETTINGS, generation=generation).regenerate()
+        EchoCoreset(preset="fixed", **SETTINGS, generation=generation).regenerate()
 
 
 @pytest.mark.usefixtures("_small_reservoirs")
@@ -249,7 +249,9 @@ def test_what_is_forgotten_stays_forgotten() -> None:
     assert (manifest["num_forgotten"], manifest["num_forget_missed"]) == (1, 2)
     engine.regenerate(ArraySource(as_samples(x)))
     left = np.array([row for row in range(900) if str(row) not in gone])
-    alone = EchoCoreset(**SETTINGS, generation=engine.generation_).partial_fit(x[left], ids=left)
+    alone = EchoCoreset(preset="fixed", **SETTINGS, generation=engine.generation_).partial_fit(
+        x[left], ids=left
+    )
     assert rows(engine.snapshot()) == rows(alone.snapshot())
     manifest = engine.snapshot().manifest
     assert (manifest["n"], manifest["num_forgotten"]) == (897, 3)

@@ -159,9 +159,11 @@ def test_a_batch_build_is_certified_whole() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(6_000, 8)).astype(np.float32)
     x = x[np.argsort(x[:, 0])]
-    engine = EchoCoreset(60, warmup=600, support_share=0.25).fit(x)
+    engine = EchoCoreset(60, warmup=600, support_share=0.25, preset="fixed").fit(x)
     assert engine.snapshot().certified_fraction == 1.0
-    stream = EchoCoreset(60, generation=engine.generation_, support_share=0.25).partial_fit(x)
+    stream = EchoCoreset(
+        60, generation=engine.generation_, support_share=0.25, preset="fixed"
+    ).partial_fit(x)
     assert not all(stream.snapshot().rows.certified)
     stream.repair(source(x))
     assert stream.snapshot().rows.samples.ids.tolist() == engine.coreset().ids.tolist()
@@ -171,7 +173,7 @@ def test_an_engine_that_warms_up_has_nothing_to_repair() -> None:
     """There is no cell yet that could be in doubt."""
     points = np.zeros((5, 2), dtype=np.float32)
     with pytest.raises(WarmupError):
-        EchoCoreset(5).partial_fit(points).repair(source(points))
+        EchoCoreset(5, preset="fixed").partial_fit(points).repair(source(points))
 
 
 def test_other_samples_in_the_same_cells_are_told() -> None:

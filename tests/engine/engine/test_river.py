@@ -25,7 +25,7 @@ MATRIX = np.array([[x[name] for name in NAMES] for x, _ in SAMPLES], dtype=np.fl
 
 def engine() -> EchoCoreset:
     """Return an engine with a short warm-up."""
-    return EchoCoreset(30, warmup=300, device="cpu")
+    return EchoCoreset(30, warmup=300, device="cpu", preset="fixed")
 
 
 def by_rows() -> EchoCoreset:
@@ -164,8 +164,8 @@ def test_unusable_columns_are_named(x: Any, words: str) -> None:
 
 def test_a_float32_generation_takes_dicts() -> None:
     """A generation that was trained on float32 arrays can go on with river's samples."""
-    batch = EchoCoreset(30, device="cpu").fit(MATRIX.astype(np.float32))
-    stream = EchoCoreset(30, device="cpu", generation=batch.generation_)
+    batch = EchoCoreset(30, device="cpu", preset="fixed").fit(MATRIX.astype(np.float32))
+    stream = EchoCoreset(30, device="cpu", generation=batch.generation_, preset="fixed")
     for x, _ in SAMPLES:
         stream.learn_one(x)
     assert stream.coreset().x.dtype == np.float32

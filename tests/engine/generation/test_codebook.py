@@ -54,7 +54,7 @@ def test_snapshot_equals_the_formulas(
 
     engine = EchoCoreset(
         budget + 1,
-        preset="default",
+        preset="fixed",
         rank=rank,
         support_share=share,
         generation=codebook_generation(codewords),
@@ -128,10 +128,10 @@ def test_other_partitions_stream_merge_and_restore(cells: str, latent: str, shar
     centres = rng.normal(size=(12, 3)) * 4
     x = (centres[rng.integers(0, 12, 4_000)] + rng.normal(0, 0.3, (4_000, 3))).astype(np.float32)
     settings = {"cells": cells, "latent": latent, "support_share": share, "epochs": 1}
-    batch = EchoCoreset(60, **settings).fit(x)  # type: ignore[arg-type]  # settings by name
+    batch = EchoCoreset(60, preset="fixed", **settings).fit(x)  # type: ignore[arg-type]  # settings by name
     rows = np.arange(len(x))
     shards = [
-        EchoCoreset(60, generation=batch.generation_, **settings).partial_fit(  # type: ignore[arg-type]
+        EchoCoreset(60, generation=batch.generation_, preset="fixed", **settings).partial_fit(  # type: ignore[arg-type]
             x[i::3], ids=rows[i::3]
         )
         for i in range(3)
@@ -152,7 +152,7 @@ def test_ranks_by_hash_are_certified_and_exact() -> None:
     x = np.random.default_rng(0).normal(size=(5_000, 2)).astype(np.float32)
     order = np.argsort(x[:, 0])
     book = codebook_generation(words(x, 10))
-    settings = {"preset": "default", "rank": "uniform", "generation": book}
+    settings = {"preset": "fixed", "rank": "uniform", "generation": book}
     batch = EchoCoreset(100, **settings).fit(x)  # type: ignore[arg-type]
     stream = EchoCoreset(100, **settings)  # type: ignore[arg-type]
     for part in np.array_split(order, 13):
@@ -163,27 +163,31 @@ def test_ranks_by_hash_are_certified_and_exact() -> None:
 
 def test_presets_decide_what_is_left_open() -> None:
     """What is given wins over the preset; the rest follows it."""
-    paper, default = EngineConfig(preset="paper"), EngineConfig(preset="default", latent="identity")
+    paper, fixed = EngineConfig(preset="paper"), EngineConfig(preset="fixed", latent="identity")
+    adaptive = EngineConfig()
+    assert (adaptive.preset, adaptive.cells, adaptive.latent, adaptive.keep) == (
+        "adaptive", None, "projection", 3_000,
+    )  # fmt: skip
     assert (paper.cells, paper.latent, paper.rank, paper.support) == (
         "grid", "encoder", "center", 2,
     )  # fmt: skip
-    assert (default.cells, default.latent, default.rank, default.support) == (
+    assert (fixed.cells, fixed.latent, fixed.rank, fixed.support) == (
         "codebook", "identity", "mixed", 0,
     )  # fmt: skip
-    with pytest.raises(ConfigError, match="support must be 0 under preset default; got 2; give"):
-        EngineConfig(support=2)
+    with pytest.raises(ConfigError, match="support must be 0 under preset fixed; got 2; give"):
+        EngineConfig(support=2, preset="fixed")
     with pytest.raises(ConfigError, match="support_share must be 0 under preset paper"):
         EngineConfig(preset="paper", support_share=0.5)
     with pytest.raises(ConfigError, match=r"support_share must be between 0 and 0\.5; got 0\.6"):
-        EngineConfig(support_share=0.6)
+        EngineConfig(support_share=0.6, preset="fixed")
     with pytest.raises(ConfigError, match="cells must be one of grid, grid-budget, codebook"):
-        EngineConfig(cells="voronoi")  # type: ignore[arg-type]
+        EngineConfig(cells="voronoi", preset="fixed")  # type: ignore[arg-type]
 
 
 def test_a_codebook_is_a_partition_of_one_at_least() -> None:
     """With a single codeword all samples share a cell, and there is no edge."""
     snapshot = (
-        EchoCoreset(3, preset="default", generation=codebook_generation(np.array([[0.5, 0.5]])))
+        EchoCoreset(3, preset="fixed", generation=codebook_generation(np.array([[0.5, 0.5]])))
         .fit(np.random.default_rng(0).random((50, 2)).astype(np.float32))
         .snapshot()
     )
@@ -195,7 +199,7 @@ def test_a_codebook_is_a_partition_of_one_at_least() -> None:
 @pytest.mark.parametrize("n", [1, 5])
 def test_equal_samples_have_a_latent_space_too(n: int) -> None:
     """One sample, or equal ones, are one cell under the default preset as well."""
-    snapshot = EchoCoreset(3).fit(np.full((n, 4), 0.3, dtype=np.float32)).snapshot()
+    snapshot = EchoCoreset(3, preset="fixed").fit(np.full((n, 4), 0.3, dtype=np.float32)).snapshot()
     assert snapshot.cells.counts.tolist() == [n]
     assert snapshot.certified_fraction == 1.0
 
@@ -203,10 +207,10 @@ def test_equal_samples_have_a_latent_space_too(n: int) -> None:
 def test_a_batch_build_trains_on_a_sample_of_the_warmups_size() -> None:
     """Under the default preset the rest of the data does not shape the generation."""
     x = np.random.default_rng(0).normal(size=(3_000, 5)).astype(np.float32)
-    small = EchoCoreset(20, warmup=500).fit(x).generation_
-    assert small.id == EchoCoreset(20, warmup=500).fit(x).generation_.id
-    assert small.id != EchoCoreset(20, warmup=500, seed=1).fit(x).generation_.id
-    assert small.id != EchoCoreset(20, warmup=5_000).fit(x).generation_.id
+    small = EchoCoreset(20, warmup=500, preset="fixed").fit(x).generation_
+    assert small.id == EchoCoreset(20, warmup=500, preset="fixed").fit(x).generation_.id
+    assert small.id != EchoCoreset(20, warmup=500, seed=1, preset="fixed").fit(x).generation_.id
+    assert small.id != EchoCoreset(20, warmup=5_000, preset="fixed").fit(x).generation_.id
     assert small.partition.max_cells == 20
 
 
@@ -230,5 +234,8 @@ def test_components_do_not_depend_on_the_scale(scale: float) -> None:
     """Squares of large values overflow float32; the components are those of small ones."""
     x = np.random.default_rng(0).normal(size=(2_000, 6)).astype(np.float32)
     power = np.float32(2.0 ** round(np.log2(scale)))
-    one, other = EchoCoreset(20, warmup=500).fit(x), EchoCoreset(20, warmup=500).fit(x * power)
+    one, other = (
+        EchoCoreset(20, warmup=500, preset="fixed").fit(x),
+        EchoCoreset(20, warmup=500, preset="fixed").fit(x * power),
+    )
     assert one.indices_.tolist() == other.indices_.tolist()

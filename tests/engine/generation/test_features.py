@@ -54,7 +54,7 @@ def x() -> Array:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", ["default", "paper"])
+@pytest.mark.parametrize("preset", ["fixed", "paper"])
 @pytest.mark.parametrize(
     ("features", "vectors"),
     [
@@ -69,9 +69,9 @@ def test_what_is_measured_are_the_features(
 ) -> None:
     """The choice is that of an engine over the vectors; the payloads are the images."""
     settings = {"preset": preset, "epochs": 1, "warmup": 500}
-    engine = EchoCoreset(30, features=features, **settings).fit(x)  # type: ignore[arg-type]
+    engine = EchoCoreset(30, features=features, preset="fixed", **settings).fit(x)  # type: ignore[arg-type]
     measured = vectors(x).astype(np.float32)  # type: ignore[operator]  # one of the functions
-    expected = EchoCoreset(30, **settings).fit(measured)  # type: ignore[arg-type]
+    expected = EchoCoreset(30, preset="fixed", **settings).fit(measured)  # type: ignore[arg-type]
     assert engine.indices_.tolist() == expected.indices_.tolist()
     rows = engine.snapshot().rows
     np.testing.assert_array_equal(rows.samples.x, x[engine.indices_])
@@ -83,8 +83,10 @@ def test_what_is_measured_are_the_features(
 @pytest.mark.parametrize("features", [halves, Pixels()])
 def test_batch_sizes_do_not_matter(x: Array, features: object) -> None:
     """A module is always called with as many rows, whatever arrives."""
-    whole = EchoCoreset(30, features=features, warmup=500, support_share=0.25).partial_fit(x)
-    parts = EchoCoreset(30, features=features, warmup=500, support_share=0.25)
+    whole = EchoCoreset(
+        30, features=features, warmup=500, support_share=0.25, preset="fixed"
+    ).partial_fit(x)
+    parts = EchoCoreset(30, features=features, warmup=500, support_share=0.25, preset="fixed")
     for rows in np.array_split(np.arange(N), 41):
         parts.partial_fit(x[rows])
     assert parts.snapshot().id == whole.snapshot().id
@@ -98,7 +100,7 @@ def test_batch_sizes_do_not_matter(x: Array, features: object) -> None:
 def test_code_is_never_taken_from_a_state(x: Array) -> None:
     """Features must be given again, and be those that the generation was trained with."""
     spec = "tests.engine.generation.test_features:halves"
-    engine = EchoCoreset(10, features=spec, warmup=500)
+    engine = EchoCoreset(10, features=spec, warmup=500, preset="fixed")
     for count in (100, 900):
         engine.partial_fit(x[:count])
         with pytest.raises(ConfigError, match=f"with features '{spec}'; give them as features"):
@@ -109,23 +111,27 @@ def test_code_is_never_taken_from_a_state(x: Array) -> None:
     with pytest.raises(
         ConfigError, match=r"was trained with features .*halves, not elsewhere:other"
     ):
-        EchoCoreset(10, generation=engine.generation_, features="elsewhere:other").fit(x)
-    plain = EchoCoreset(10, warmup=500).partial_fit(x)
+        EchoCoreset(
+            10, generation=engine.generation_, features="elsewhere:other", preset="fixed"
+        ).fit(x)
+    plain = EchoCoreset(10, warmup=500, preset="fixed").partial_fit(x)
     with pytest.raises(ConfigError, match="trained without features; leave them out"):
         EchoCoreset.from_state(plain.to_state(), features=halves)
 
 
 def test_other_weights_are_other_features(x: Array) -> None:
     """A module of the same name is told by what it makes of an example."""
-    engine = EchoCoreset(10, features=Pixels(), warmup=500).partial_fit(x)
+    engine = EchoCoreset(10, features=Pixels(), warmup=500, preset="fixed").partial_fit(x)
     with pytest.raises(ConfigError, match="the given features are not"):
         EchoCoreset.from_state(engine.to_state(), features=Pixels(seed=1))
 
 
 def test_engines_of_one_generation_merge_and_copy(x: Array) -> None:
     """The function comes with the generation, also into copies and pickles."""
-    left = EchoCoreset(10, features=halves, warmup=500).partial_fit(x[:2_000])
-    right = EchoCoreset(10, generation=left.generation_).partial_fit(x[2_000:], ids=range(2_000, N))
+    left = EchoCoreset(10, features=halves, warmup=500, preset="fixed").partial_fit(x[:2_000])
+    right = EchoCoreset(10, generation=left.generation_, preset="fixed").partial_fit(
+        x[2_000:], ids=range(2_000, N)
+    )
     copies = [deepcopy(right), pickle.loads(pickle.dumps(right))]
     left.merge(right)
     assert left.snapshot().n == N
@@ -149,7 +155,7 @@ def test_features_that_fail_are_named(
     x: Array, features: object, error: type[Exception], words: str
 ) -> None:
     """One line says what was wrong; nothing has been counted then."""
-    engine = EchoCoreset(10, features=features)
+    engine = EchoCoreset(10, features=features, preset="fixed")
     with np.errstate(all="ignore"), pytest.raises(error, match=words):
         engine.fit(x)
     assert engine.n_seen_ == 0
@@ -158,7 +164,7 @@ def test_features_that_fail_are_named(
 def test_a_module_is_left_in_its_mode(x: Array) -> None:
     """Evaluation is for the features only: dropout is off, and training goes on after it."""
     module = Pixels().train()
-    engine = EchoCoreset(10, features=module).fit(x[:200])
+    engine = EchoCoreset(10, features=module, preset="fixed").fit(x[:200])
     assert module.training
     assert engine.coreset().x.dtype == np.uint8
 
@@ -171,7 +177,7 @@ def test_features_of_what_is_held_are_not_made_again(x: Array) -> None:
         made.append(len(images))
         return halves(images)
 
-    engine = EchoCoreset(10, features=counted, warmup=500, support_share=0.5)
+    engine = EchoCoreset(10, features=counted, warmup=500, support_share=0.5, preset="fixed")
     engine.partial_fit(x[:2_048])
     engine = EchoCoreset.from_state(engine.to_state(), features=counted)
     before = len(made)
@@ -195,19 +201,19 @@ def test_nothing_is_counted_where_features_fail(x: Array, first: int, worst: int
         return halves(images)
 
     settings = {"features": flaky, "warmup": 500}
-    engine = EchoCoreset(10, **settings).partial_fit(x[:first])  # type: ignore[arg-type]
+    engine = EchoCoreset(10, preset="fixed", **settings).partial_fit(x[:first])  # type: ignore[arg-type]
     is_down = True
     with pytest.raises(DataError, match="RuntimeError: down"):
         engine.partial_fit(x[first:])
     assert engine.n_seen_ == first
     is_down = False
     engine.partial_fit(x[first:])
-    straight = EchoCoreset(10, **settings).partial_fit(x)  # type: ignore[arg-type]
+    straight = EchoCoreset(10, preset="fixed", **settings).partial_fit(x)  # type: ignore[arg-type]
     assert engine.snapshot().id == straight.snapshot().id
 
 
 def test_the_example_is_nobodys_sample(x: Array) -> None:
     """A generation outlives what is forgotten, so it holds no sample."""
-    engine = EchoCoreset(10, features=halves, warmup=500).partial_fit(x)
+    engine = EchoCoreset(10, features=halves, warmup=500, preset="fixed").partial_fit(x)
     probe = engine.generation_.to_state()[0]["probe"]
     assert not (x == probe).all(axis=(1, 2)).any()

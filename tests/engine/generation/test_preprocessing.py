@@ -27,7 +27,7 @@ def test_a_fill_value_in_the_warmup_costs_the_others_nothing(fill: float) -> Non
     """One sample of a thousand with an absurd value: each cluster still has its rows."""
     x = clusters(3_000)
     x[37, 3] = fill
-    snapshot = EchoCoreset(40, warmup=1_000, seed=0).partial_fit(x).snapshot()
+    snapshot = EchoCoreset(40, warmup=1_000, seed=0, preset="fixed").partial_fit(x).snapshot()
     rows = np.asarray(snapshot.rows.samples.x).astype(np.float64)
     usual = rows[np.abs(rows).max(axis=1) < 100]
     nearest = np.square(usual[:, None] - CENTRES).sum(axis=2).argmin(axis=1)
@@ -46,7 +46,7 @@ def test_the_unit_is_that_of_the_largest_value_unless_it_is_absurd() -> None:
     assert unit_of(x) == unit_for(4_097)
 
 
-@pytest.mark.parametrize("preset", ["default", "paper"])
+@pytest.mark.parametrize("preset", ["fixed", "paper"])
 @pytest.mark.parametrize("exponent", [-132, -60, 60, 120])
 def test_the_choice_does_not_depend_on_the_unit_of_the_features(
     preset: Preset, exponent: int
@@ -83,7 +83,7 @@ def test_values_that_float32_cannot_tell_from_zero_are_refused() -> None:
     """They would all fall into one cell, and everything would be certified."""
     x = clusters(400).astype(np.float64) * 1e-60
     with pytest.raises(DataError, match=r"the largest value of x is 1\.\d+e-59, too small"):
-        EchoCoreset(30).fit(x)
+        EchoCoreset(30, preset="fixed").fit(x)
 
 
 def test_cell_means_are_those_of_the_samples_whatever_their_unit() -> None:

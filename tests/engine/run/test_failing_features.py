@@ -64,6 +64,7 @@ def run(
         warmup=25,
         features=f"{features.__module__}:{features.__name__}",
         auto_regenerate=False,
+        preset="fixed",
     )
     consume(Consumption(lambda: Slow(samples, cap), state, engine, RunConfig(**config)))
     return [
@@ -146,7 +147,7 @@ def test_message_of_many_samples_is_kept_aside_whole() -> None:
     bad = RejectedSample("decode", "no sample", None, b"1", (), Origin("t", 0, 1, 7), place=1)
     changes = [Forget("a", 1), Forget("b", 4), Forget("c", 5)]
     batch = Batch(samples, [bad], Skipped(), 4, changes, records)
-    engine = EchoCoreset(5, features=picky)
+    engine = EchoCoreset(5, features=picky, preset="fixed")
     left = split_off_failures(engine, batch)
     assert left.samples is not None
     assert left.samples.ids.tolist() == [0, 4]

@@ -14,7 +14,6 @@ from echo_stream.run.schedule import Every
 from echo_stream.samples.source import Skipped
 from tests.support.runtime_rig import (
     CAP,
-    WARMUP,
     Clock,
     CrashError,
     Diary,
@@ -133,7 +132,7 @@ def test_batches_are_smaller_where_samples_are_dear() -> None:
         clock.now += 0.005 * len(x)
         return x
 
-    engine = EchoCoreset(6, warmup=40, features=slow, device="cpu")
+    engine = EchoCoreset(6, warmup=40, features=slow, device="cpu", preset="fixed")
     dear = rig(engine=engine, clock=clock, cap=20)
     dear.run.run()
     assert dear.source.asked[2:] == [SLOW_SAMPLES] * (len(dear.source.asked) - 2)
@@ -169,7 +168,9 @@ def test_snapshot_that_is_asked_for() -> None:
 
 def test_end_of_input_ends_the_warmup() -> None:
     """Fewer samples than the warm-up wants are a stream all the same."""
-    short = rig(engine=EchoCoreset(6, warmup=1_000, latent="identity", device="cpu"))
+    short = rig(
+        engine=EchoCoreset(6, warmup=1_000, latent="identity", device="cpu", preset="fixed")
+    )
     report = short.run.run()
     assert not short.engine.is_warming_up
     assert short.counts == [N]
@@ -201,13 +202,15 @@ def test_snapshots_wait_for_the_warmup() -> None:
     assert early.counts == [45, 60, 75, 90, N]
 
 
-def test_snapshot_asked_for_waits_for_the_warmup() -> None:
-    """It is not forgotten: it comes with the batch that ends the warm-up."""
+def test_snapshot_asked_for_in_the_warmup_is_provisional() -> None:
+    """It comes with the next batch, and the warm-up goes on."""
     ear = Ear(at=1)
     early = rig(engine=warming(), ear=ear)
     ear.do = early.run.ask_snapshot
     early.run.run()
-    assert early.counts == [WARMUP, N]
+    assert early.counts == [7, N]
+    are_provisional = [one.manifest["provisional"] for one in early.memory.snapshots.values()]
+    assert are_provisional == [True, False]
 
 
 @pytest.mark.parametrize("engine", [settled, warming])

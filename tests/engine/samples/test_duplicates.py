@@ -28,7 +28,7 @@ def cloud(n: int, seed: int = 5) -> Array:
 def replacing(budget: int = 20, **settings: Any) -> EchoCoreset:
     """Return an engine that replaces, with a generation unless settings say otherwise."""
     chosen: dict[str, Any] = {"generation": GENERATION, "on_duplicate": "replace", **settings}
-    return EchoCoreset(budget, **chosen)
+    return EchoCoreset(budget, preset="fixed", **chosen)
 
 
 def feed(engine: EchoCoreset, x: Array, ids: Sequence[object], cuts: Sequence[int]) -> EchoCoreset:
@@ -110,7 +110,7 @@ def test_a_source_that_is_read_again_is_replaced_in_again() -> None:
 
 def test_engines_that_treat_duplicates_differently_do_not_merge() -> None:
     """They have counted other things."""
-    counting = EchoCoreset(20, generation=GENERATION).partial_fit(cloud(3))
+    counting = EchoCoreset(20, generation=GENERATION, preset="fixed").partial_fit(cloud(3))
     with pytest.raises(ConfigError, match="on_duplicate: 'replace' and 'count'"):
         replacing().partial_fit(cloud(3)).merge(counting)
 
@@ -125,7 +125,7 @@ def test_features_that_fail_leave_nothing_counted() -> None:
         return x
 
     x = cloud(2_000)
-    trained = EchoCoreset(20, features=picky, latent="identity").fit(x).generation_
+    trained = EchoCoreset(20, features=picky, latent="identity", preset="fixed").fit(x).generation_
     engine = replacing(features=picky, generation=trained)
     engine.partial_fit(x, ids=[row % 700 for row in range(2_000)])
     before = comparable(engine)

@@ -22,7 +22,9 @@ def x() -> Array:
 
 def engine() -> EchoCoreset:
     """Return an engine that has counted nothing."""
-    return EchoCoreset(10, generation=identity_generation(2, 3), cells="grid", device="cpu")
+    return EchoCoreset(
+        10, generation=identity_generation(2, 3), cells="grid", device="cpu", preset="fixed"
+    )
 
 
 def counted(of: EchoCoreset) -> dict[str, int] | None:
@@ -66,7 +68,7 @@ def test_a_state_has_them(x: Array) -> None:
 
 def test_a_warm_up_counts_what_arrived(x: Array) -> None:
     """Labels that came late to what is held back are none that arrived with it."""
-    waiting = EchoCoreset(10, warmup=100, epochs=1, device="cpu")
+    waiting = EchoCoreset(10, warmup=100, epochs=1, device="cpu", preset="fixed")
     waiting.partial_fit(x[:50], [0] * 50)
     waiting.label(3, 1)
     assert counted(waiting.partial_fit(x[50:150], [0] * 100)) == {"0": 150}

@@ -67,13 +67,13 @@ def test_fit_warns() -> None:
     """With the names of a data frame's columns, and the setting that helps."""
     frame = pd.DataFrame({"age": NORMAL[:, 0], "income": NORMAL[:, 1] * 1_000})
     with pytest.warns(ScaleWarning, match=r"of income, .* of age\), .*; set standardise=True$"):
-        EchoCoreset(**FEW).fit(frame)
+        EchoCoreset(preset="fixed", **FEW).fit(frame)
 
 
 def fitted(x: Array, **settings: Any) -> None:
     """Fit an engine, and one that sees batches."""
-    EchoCoreset(**FEW, **settings).fit(x)
-    engine = EchoCoreset(**FEW, **settings)
+    EchoCoreset(preset="fixed", **FEW, **settings).fit(x)
+    engine = EchoCoreset(preset="fixed", **FEW, **settings)
     for start in range(0, 300, 60):
         engine.partial_fit(x[start : start + 60])
 
@@ -81,7 +81,7 @@ def fitted(x: Array, **settings: Any) -> None:
 def test_partial_fit_warns_once_of_the_warm_up() -> None:
     """When the generation has been trained on it."""
     x = NORMAL * [1, 1, 1, 1, 1, 1, 1, 1_000]
-    engine = EchoCoreset(**FEW)
+    engine = EchoCoreset(preset="fixed", **FEW)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         for start in range(0, 300, 60):
@@ -104,8 +104,8 @@ def test_standardising_helps_where_it_is_advised() -> None:
     units = np.array([1, 1, 1, 1, 1, 1, 1, 1_000])
     x = (NORMAL * units).astype(np.float32)
     with pytest.warns(ScaleWarning):
-        plain = EchoCoreset(20, warmup=500).fit(x).indices_
-    advised = EchoCoreset(20, warmup=500, standardise=True).fit(x).indices_
+        plain = EchoCoreset(20, warmup=500, preset="fixed").fit(x).indices_
+    advised = EchoCoreset(20, warmup=500, standardise=True, preset="fixed").fit(x).indices_
 
     def distance(rows: Array) -> float:
         return float(
@@ -126,4 +126,4 @@ def test_values_that_float32_cannot_tell_apart(dtype: type) -> None:
         "the values of feature time are about 1.7e+09 and differ by some 5"
     )
     with pytest.warns(ScaleWarning, match="feature number 2 .*; set standardise=True"):
-        EchoCoreset(10).fit(x.astype(dtype))
+        EchoCoreset(10, preset="fixed").fit(x.astype(dtype))

@@ -415,14 +415,14 @@ def test_a_smaller_reservoir_stays_uniform_when_it_grows() -> None:
     assert 0.2 < np.mean(np.array(numbers) < 2_000) < 0.8
 
 
-@pytest.mark.parametrize("name", ["budget", "seed", "demand_power", "min_distance", "cells"])
+@pytest.mark.parametrize("name", ["budget", "seed", "demand_power", "min_distance", "preset"])
 def test_other_settings_may_not_change(name: str) -> None:
     """They are named; with fixed cells the state is not read either."""
     engine = fed(adaptive_engine(2), np.eye(2, dtype=np.float32), names(2))
     changed = {name: {"min_distance": 1.0, "demand_power": 0.0}.get(name, 9)}
     given = engine.config.to_json() | changed
-    if name == "cells":
-        given = EngineConfig(budget=20).to_json()
+    if name == "preset":
+        given = EngineConfig(budget=20, preset="fixed").to_json()
     with pytest.raises(ConfigError, match=name):
         EchoCoreset.from_state(engine.to_state(), config=EngineConfig(**given))
 
@@ -513,12 +513,12 @@ def test_config_of_adaptive_cells() -> None:
 
 
 def test_what_needs_fixed_cells_is_refused() -> None:
-    """Regenerating and repairing name the setting."""
+    """Regenerating and repairing name the setting, and change nothing."""
     x = cloud("clusters", 600, 3, np.random.default_rng(0))
     engine = adaptive_engine(3).partial_fit(x)
     before = comparable(engine)
     for refused in (engine.regenerate, lambda: engine.repair(x)):
-        with pytest.raises(ConfigError, match=r"is for fixed cells.*set cells to codebook"):
+        with pytest.raises(ConfigError, match=r"is for fixed cells.*set preset to fixed"):
             refused()
     assert comparable(engine) == before
 
@@ -568,7 +568,7 @@ def test_features_are_measured_and_payloads_kept() -> None:
     """With features cells lie among these, and rows are what arrived."""
     x = cloud("normal", 500, 6, np.random.default_rng(0))
     engine = EchoCoreset(
-        20, cells="adaptive", keep=60, latent="identity", warmup=100, features=first_two
+        20, keep=60, latent="identity", warmup=100, features=first_two
     ).partial_fit(x, ids=names(500))
     again = EchoCoreset.from_state(engine.to_state(), features=first_two)
     assert totals(again) == recounted(x[:, :2], engine.generation_)
@@ -601,5 +601,5 @@ def test_few_samples_to_keep_are_refused() -> None:
     """Cells that have been merged must still hold as many samples as there are rows."""
     with pytest.raises(ConfigError, match="keep must be at least 20, the budget; got 19"):
         adaptive_config(20, 19)
-    with pytest.raises(ConfigError, match="keep 3 is for adaptive cells; leave it out, or set"):
-        EngineConfig(budget=20, keep=3)
+    with pytest.raises(ConfigError, match="keep 30 is not for preset fixed; leave it out, or set"):
+        EngineConfig(budget=20, keep=30, preset="fixed")

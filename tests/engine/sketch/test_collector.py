@@ -29,7 +29,7 @@ def collections() -> Iterator[list[str]]:
 def test_it_runs_between_blocks(collections: list[str]) -> None:
     """Once or twice a block of 1,024 samples, where thousands of objects are made; then again."""
     x = np.random.default_rng(0).normal(size=(1_024 * NUM_BLOCKS, 4))
-    stream = EchoCoreset(50, warmup=1_024).partial_fit(x[:1_024])
+    stream = EchoCoreset(50, warmup=1_024, preset="fixed").partial_fit(x[:1_024])
     collections.clear()
     stream.partial_fit(x[1_024:])
     assert len(collections) <= 2 * NUM_BLOCKS

@@ -62,7 +62,7 @@ def test_forgetting_after_a_repair_takes_each_sample_out_once(
 def test_forgetting_after_a_fit_of_sorted_data_takes_one_sample_out() -> None:
     """What a fit repairs is held once."""
     x = np.random.default_rng(0).normal(size=(3_000, 6)).astype(np.float32)
-    engine = EchoCoreset(budget=20).fit(x[np.argsort(x[:, 0])])
+    engine = EchoCoreset(budget=20, preset="fixed").fit(x[np.argsort(x[:, 0])])
     assert (engine.forget(321), engine.n_seen_) == (1, 2_999)
 
 
@@ -118,7 +118,9 @@ def test_a_sample_replaced_after_a_repair_counts_once(
 ) -> None:
     """A newer sample of an id takes the place of the one that was repaired."""
     generation = identity_generation(2, 3)
-    engine = EchoCoreset(budget, rank=rank, generation=generation, on_duplicate="replace")
+    engine = EchoCoreset(
+        budget, rank=rank, generation=generation, on_duplicate="replace", preset="fixed"
+    )
     engine.partial_fit(points)
     engine.repair(ArraySource(as_samples(points)))
     held = fixed_sketch_of(engine).flushed().members()[0].id
@@ -129,8 +131,8 @@ def test_a_sample_replaced_after_a_repair_counts_once(
 def test_a_stored_engine_cannot_go_on_with_a_larger_budget() -> None:
     """Its pools have dropped what that would need."""
     x = np.random.default_rng(0).random((500, 2)).astype(np.float32)
-    engine = EchoCoreset(20, generation=identity_generation(2, 3)).partial_fit(x)
-    wider = EchoCoreset(40, generation=identity_generation(2, 3)).config
+    engine = EchoCoreset(20, generation=identity_generation(2, 3), preset="fixed").partial_fit(x)
+    wider = EchoCoreset(40, generation=identity_generation(2, 3), preset="fixed").config
     with pytest.raises(ConfigError, match="budget: 20 and 40"):
         EchoCoreset.from_state(engine.to_state(), config=wider)
 
@@ -173,7 +175,9 @@ def test_a_repair_takes_out_every_copy_of_a_forgotten_sample(
 def test_a_late_label_reaches_all_copies_of_a_sample() -> None:
     """Also where a pool's copy has the label already, and one of the reservoir has not."""
     x = np.random.default_rng(0).random((40, 2)).astype(np.float32)
-    engine = EchoCoreset(4, generation=identity_generation(2, 1)).partial_fit(x, y=[0] * 40)
+    engine = EchoCoreset(4, generation=identity_generation(2, 1), preset="fixed").partial_fit(
+        x, y=[0] * 40
+    )
     held = fixed_sketch_of(engine).flushed()
     member = held.reservoir.members[0]
     for side in held.pools.all():

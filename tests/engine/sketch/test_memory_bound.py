@@ -68,10 +68,10 @@ def tensor_bytes() -> int:
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "support": {"support_share": 0.25},
+    "fixed": {"preset": "fixed"},
+    "support": {"preset": "fixed", "support_share": 0.25},
     "paper": {"preset": "paper", "epochs": 1},
-    "adaptive": {"cells": "adaptive", "keep": 400},
+    "adaptive": {"keep": 400},
 }
 
 
@@ -79,7 +79,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(
     ("kind", "budget", "dim"),
     [
-        *(("default", 20, 8), ("default", 100, 64), ("default", 20, 784)),
+        *(("fixed", 20, 8), ("fixed", 100, 64), ("fixed", 20, 784)),
         *(("support", 100, 8), ("support", 20, 64), ("paper", 20, 8)),
         *(("adaptive", 20, 8), ("adaptive", 100, 64)),
     ],
@@ -122,7 +122,7 @@ def test_bound_does_not_depend_on_what_was_counted(kind: str, n: int) -> None:
 @pytest.mark.parametrize("dim", [8, 784])
 def test_state_on_disk_is_below_the_bound(dim: int, tmp_path: Path) -> None:
     """A checkpoint has fewer bytes than the bound, also where JSON writes escapes."""
-    config = EngineConfig(budget=20, auto_regenerate=False)
+    config = EngineConfig(budget=20, auto_regenerate=False, preset="fixed")
     engine = EchoCoreset.from_config(config, generation=trained(config, dim))
     filled(engine, dim, ESCAPED, ESCAPED)
     write_checkpoint(engine, {}, tmp_path / "unit")
@@ -132,7 +132,10 @@ def test_state_on_disk_is_below_the_bound(dim: int, tmp_path: Path) -> None:
 
 def test_long_text_is_refused() -> None:
     """An id or a label of more bytes than allowed is refused in a sentence, and nothing counted."""
-    engine, x = EchoCoreset(warmup=2, epochs=0, max_text_bytes=8), np.eye(4, dtype=np.float32)
+    engine, x = (
+        EchoCoreset(warmup=2, epochs=0, max_text_bytes=8, preset="fixed"),
+        np.eye(4, dtype=np.float32),
+    )
     with pytest.raises(DataError, match="the id 'aaaaaaaaa' has 9 bytes in UTF-8, and may have 8"):
         engine.partial_fit(x, ids=["a" * 9, "b", "c", "d"])
     with pytest.raises(ValueError, match=r"the label .* has 12 bytes in UTF-8, and may have 8"):
@@ -143,7 +146,7 @@ def test_long_text_is_refused() -> None:
         engine.label(["c", "d"], ["short", "much too long"])
     assert engine.change_counts()["num_labelled"] == 0
     with pytest.raises(DataError, match="the id"):
-        EchoCoreset(epochs=0, max_text_bytes=8).fit(x, ids=["a" * 9, "b", "c", "d"])
+        EchoCoreset(epochs=0, max_text_bytes=8, preset="fixed").fit(x, ids=["a" * 9, "b", "c", "d"])
 
 
 def test_label_log_is_bounded_whatever_the_number_of_logs() -> None:
@@ -158,7 +161,7 @@ def test_label_log_is_bounded_whatever_the_number_of_logs() -> None:
 
 def test_what_is_asked_for_is_counted() -> None:
     """Forgotten ids are in the bytes in use and in the bound, and a logged label is in it whole."""
-    config = EngineConfig(budget=20, auto_regenerate=False)
+    config = EngineConfig(budget=20, auto_regenerate=False, preset="fixed")
     engine = EchoCoreset.from_config(config, generation=trained(config, 8))
     engine.update(as_samples(np.zeros((5, 8), np.float32)))
     before = engine.memory_bound()

@@ -137,7 +137,7 @@ def test_reservoir_size(partition: Partition, budget: int, size: int) -> None:
 def test_engine_keeps_payloads_labels_and_bounds(x_stream: Array) -> None:
     """What the reservoir holds is the caller's samples, counted in the bytes, within the bound."""
     generation = codebook_generation(np.random.default_rng(0).random((5, 2)))
-    engine = EchoCoreset(20, generation=generation)
+    engine = EchoCoreset(20, generation=generation, preset="fixed")
     reused = x_stream.copy()
     engine.partial_fit(reused, y=np.arange(len(reused)) % 7)
     reused[:] = 9

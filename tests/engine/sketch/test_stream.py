@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from echo_stream import EchoCoreset, EngineConfig, Generation, Snapshot
 from echo_stream._common.typing import Array
+from echo_stream.config import Preset
 from echo_stream.coreset.building import take_snapshot
 from echo_stream.errors import ConfigError, DataError, ShapeError, WarmupError
 from echo_stream.samples.samples import Samples
@@ -161,7 +162,7 @@ def test_merging_refuses_what_does_not_fit(generation: Generation) -> None:
     with pytest.raises(ConfigError, match="cannot merge sketches of generations"):
         engine(generation).merge(engine(identity_generation(dim=2, side=8)))
     with pytest.raises(WarmupError):
-        engine(generation).merge(EchoCoreset(100))
+        engine(generation).merge(EchoCoreset(100, preset="fixed"))
     itself = engine(generation)
     with pytest.raises(ConfigError, match="cannot be merged with itself"):
         itself.merge(itself)
@@ -186,9 +187,11 @@ def test_changing_the_callers_array_changes_nothing(x: Array, generation: Genera
 
 def test_warmup_holds_back_trains_and_counts(x: Array) -> None:
     """A stream with its own warm-up ends like one that is given that generation."""
-    stream = in_batches(EchoCoreset(50, warmup=1_000, epochs=1, expected_n=N), x, 300)
+    stream = in_batches(
+        EchoCoreset(50, warmup=1_000, epochs=1, expected_n=N, preset="fixed"), x, 300
+    )
     assert stream.generation_.expected_n == N
-    given_it = EchoCoreset(50, generation=stream.generation_).partial_fit(x)
+    given_it = EchoCoreset(50, generation=stream.generation_, preset="fixed").partial_fit(x)
     assert stream.snapshot().rows.samples.ids.tolist() == (
         given_it.snapshot().rows.samples.ids.tolist()
     )
@@ -197,8 +200,8 @@ def test_warmup_holds_back_trains_and_counts(x: Array) -> None:
 def test_the_warmup_is_cut_by_position(x: Array) -> None:
     """Batch sizes do not change what the generation is trained on."""
     settings = {"warmup": 1_000, "epochs": 1}
-    one = in_batches(EchoCoreset(50, **settings), x[:3_000], 1)  # type: ignore[arg-type]
-    other = in_batches(EchoCoreset(50, **settings), x[:3_000], 999)  # type: ignore[arg-type]
+    one = in_batches(EchoCoreset(50, preset="fixed", **settings), x[:3_000], 1)  # type: ignore[arg-type]
+    other = in_batches(EchoCoreset(50, preset="fixed", **settings), x[:3_000], 999)  # type: ignore[arg-type]
     assert comparable(one) == comparable(other)
 
 
@@ -219,18 +222,22 @@ def test_training_that_is_stopped_holds_the_whole_batch_back(x: Array) -> None:
     assert comparable(stopped) == comparable(whole)
 
 
-def test_while_it_warms_up_the_coreset_is_a_cut_of_the_buffer(x: Array) -> None:
-    """At most the budget, independent of the order of arrival; snapshots must wait."""
-    engine = EchoCoreset(20).partial_fit(x[:100])
-    backwards = EchoCoreset(20).partial_fit(x[99::-1], ids=np.arange(99, -1, -1))
-    assert len(engine.coreset()) == 20
-    assert engine.coreset().ids.tolist() == backwards.coreset().ids.tolist()
-    with pytest.raises(WarmupError, match="100 of 10000 samples"):
-        engine.snapshot()
+@pytest.mark.parametrize("preset", ["adaptive", "fixed"])
+def test_a_snapshot_during_the_warmup_is_provisional(x: Array, preset: Preset) -> None:
+    """It is that of a warm-up which ends now, and the warm-up goes on as if there were none."""
+    engine = EchoCoreset(20, preset=preset).partial_fit(x[:100])
+    early = engine.snapshot()
+    assert early.manifest["provisional"] and engine.is_warming_up
+    assert early.rows.samples.ids.tolist() == engine.coreset().ids.tolist()
     restored = EchoCoreset.from_state(engine.to_state())
     assert comparable(restored) == comparable(engine)
     restored.end_warmup()
-    assert restored.snapshot().n == 100
+    whole = restored.snapshot()
+    assert not whole.manifest["provisional"]
+    assert whole.rows.samples.ids.tolist() == early.rows.samples.ids.tolist()
+    assert whole.rows.weights.tolist() == early.rows.weights.tolist()
+    with pytest.raises(WarmupError, match="no sample has been counted yet"):
+        EchoCoreset(20, preset=preset).snapshot()
 
 
 def test_fit_keeps_the_conventions(x: Array) -> None:
@@ -276,7 +283,7 @@ def test_bad_samples_are_refused_before_anything_is_counted(
 def test_as_dataset_has_all_rows(x: Array) -> None:
     """Pairs of tensors, core first; labels become classes, unknown ones -1."""
     y = [None if row % 5 == 0 else ("odd" if row % 2 else "even") for row in range(200)]
-    snapshot = EchoCoreset(30, epochs=0).fit(x[:200], y).snapshot()
+    snapshot = EchoCoreset(30, epochs=0, preset="fixed").fit(x[:200], y).snapshot()
     dataset = snapshot.as_dataset()
     assert len(dataset) == len(snapshot.rows)
     assert dataset.classes == ("even", "odd")

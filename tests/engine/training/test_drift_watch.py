@@ -46,7 +46,7 @@ def test_samples_that_move_away_from_their_cells(seed: int) -> None:
 def test_samples_that_move_away_from_adaptive_cells() -> None:
     """Their distance is that to the mean of the nearest cell, whatever has been counted."""
     rng = np.random.default_rng(3)
-    engine = EchoCoreset(20, cells="adaptive", keep=100, warmup=50, device="cpu")
+    engine = EchoCoreset(20, keep=100, warmup=50, device="cpu")
     monitor = DistanceMonitor()
     assert not monitor.update(engine, as_samples(rng.normal(size=(10, 2))))
     engine.partial_fit(rng.normal(size=(500, 2)))

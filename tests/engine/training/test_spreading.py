@@ -241,7 +241,7 @@ def test_labels_of_a_coreset_are_spread_over_what_the_engine_holds() -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, 4, 2_000)
     x = (rng.normal(size=(2_000, 6)) + 4 * np.eye(4, 6)[y]).astype(np.float32)
-    engine = EchoCoreset(budget=8, warmup=400).partial_fit(x)
+    engine = EchoCoreset(budget=8, warmup=400, preset="fixed").partial_fit(x)
     bought = engine.coreset().ids
     engine.label(bought, y[bought.astype(int)])
     held, vectors = engine.held()
@@ -266,7 +266,9 @@ def test_labels_of_a_coreset_are_spread_over_what_the_engine_holds() -> None:
 def test_what_is_held_has_the_vectors_of_the_features() -> None:
     """Payloads stay as they came, and samples of a block that is not full are there."""
     x = np.random.default_rng(0).integers(0, 255, (50, 2, 3), dtype=np.uint8)
-    engine = EchoCoreset(budget=5, warmup=30, features=doubled_sums).partial_fit(x, y=["a"] * 50)
+    engine = EchoCoreset(budget=5, warmup=30, features=doubled_sums, preset="fixed").partial_fit(
+        x, y=["a"] * 50
+    )
     held, vectors = engine.held()
     rows = held.ids.astype(int)
     assert sorted(rows.tolist()) == list(range(50))

@@ -143,7 +143,7 @@ def test_means_of_a_snapshot_are_those_of_its_cells(*, standardise: bool) -> Non
 
 def test_a_snapshot_without_support_keeps_no_means() -> None:
     """They are for support alone, and take room."""
-    snapshot = EchoCoreset(5, device="cpu").fit(samples(30).x).snapshot()
+    snapshot = EchoCoreset(5, device="cpu", preset="fixed").fit(samples(30).x).snapshot()
     assert snapshot.cells.means.shape == (len(snapshot.cells.cells), 0)
     assert LabelledSet.of_snapshot(snapshot, "core", with_means=True).means is None
 
