@@ -59,7 +59,7 @@ def main(*, data: Path, budgets: tuple[int, ...], seeds: int) -> None:
 def in_one_pass(data: DataSet, budget: int, seed: int) -> Found:
     """Return what was measured with some labels of a stream, by name."""
     order = np.random.default_rng(seed).permutation(len(data.x_train))
-    engine = EchoCoreset(budget, warmup=max(len(order) // 10, 1), seed=seed, device="cpu")
+    engine = EchoCoreset(budget, seed=seed, device="cpu")
     for start in range(0, len(order), BATCH):
         engine.partial_fit(
             data.x_train[order[start : start + BATCH]], ids=order[start : start + BATCH]

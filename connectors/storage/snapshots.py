@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from echo_stream.config import EngineConfig
 from echo_stream.connectors.storage.unit_locks import read_lock
 from echo_stream.connectors.storage.units import (
     MANIFEST,
@@ -172,10 +173,10 @@ def provisional_words(manifest: Mapping[str, Any]) -> str | None:
     """Return what to warn of before a snapshot is used; None if it is not of a warm-up."""
     if not manifest["provisional"]:
         return None
-    n, warmup = manifest["n"], manifest["config"]["warmup"]
+    warmup = EngineConfig.from_json(manifest["config"]).warmup_size
     return (
-        f"the snapshot {manifest['id']} is provisional: its cells are of {n} of {warmup} samples "
-        "of the warm-up"
+        f"the snapshot {manifest['id']} is provisional: it is of {manifest['n']} of {warmup} "
+        "samples of the warm-up"
     )
 
 

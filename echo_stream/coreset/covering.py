@@ -13,7 +13,7 @@ from echo_stream.sketch.adaptive_sketch import AdaptiveSketch
 from echo_stream.sketch.cells import CellStatistics
 from echo_stream.sketch.pools.pools import latents
 
-PREFERENCE = 1.25  # of a sample that has a label, over an equal one that has none
+PREFERENCE = 1.1  # of a sample that has a label, over an equal one that has none
 STEEPEST = math.exp(-0.5)  # slope of the kernel in units of its width, where it is largest
 
 

@@ -29,8 +29,9 @@ MAX_BLOCK = 1_024  # samples
 JOINING_SHARE = 0.25
 
 
-HeldTies: TypeAlias = tuple[list[Tie], list[Tie]]
-"""Of one cell: the tie of the sample that it holds, if any; those of the reservoir, in order."""
+HeldTies: TypeAlias = tuple[list[tuple[bool, Tie]], list[Tie]]
+"""Of one cell: whether the sample that it holds has no label, and its tie, if there is one; and
+the ties of the reservoir's, in order."""
 
 
 class Room(NamedTuple):

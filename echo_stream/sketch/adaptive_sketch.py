@@ -188,7 +188,7 @@ class AdaptiveSketch(Sketch):
             for key in self.owners[tie]:
                 counted_in[key].append(tie)
         return [
-            ([] if member is None else [member.tie], of_reservoir)
+            ([] if member is None else [(member.label is None, member.tie)], of_reservoir)
             for member, of_reservoir in zip(self.cells.nearest, counted_in.values(), strict=True)
         ]
 

@@ -90,7 +90,7 @@ def test_warm_up_outlives_a_restart(data: Path, state: Path) -> None:
         run_command("train", "--state", state, "--model", "mlp", "--train-steps", 1),
     ):
         assert asked.exit_code == 0, asked.stderr
-        assert f"the snapshot {name} is provisional: its cells are of 100 of 150" in asked.stderr
+        assert f"the snapshot {name} is provisional: it is of 100 of 150" in asked.stderr
     assert answer("query", sql, "--state", state) == [
         {"provisional": True, "weight": pytest.approx(100)}
     ]

@@ -13,7 +13,7 @@ from echo_stream._common.typing import Array
 from echo_stream.errors import ConfigError
 from echo_stream.samples.changes import Change, Forget, LateLabel
 from echo_stream.samples.samples import Origin, Samples, as_objects
-from tests.engine.adaptive import (
+from tests.support.adaptive import (
     KINDS,
     adaptive_config,
     adaptive_engine,
@@ -271,6 +271,33 @@ def test_late_labels_reach_all_that_is_held() -> None:
         assert one.change_counts()["num_label_missed"] == 1
 
 
+def rows_that_stay(label: str | None) -> set[str]:
+    """Return what is left of the first rows of a coreset, labelled or not, later in a stream."""
+    x, ids = cloud("clusters", 3_000, 3, np.random.default_rng(0)), names(3_000)
+    engine = fed(adaptive_engine(3), x[:600], ids[:600])
+    first = engine.coreset().ids.tolist()
+    if label is not None:
+        assert engine.label(first, [label] * len(first)) == len(first)
+    fed(engine, x[600:], ids[600:])
+    check(engine)
+    return set(first) & set(engine.coreset().ids)
+
+
+def test_rows_that_are_labelled_stay() -> None:
+    """Far more often than others; what the label says decides nothing."""
+    assert len(rows_that_stay("y")) >= 15 > 5 >= len(rows_that_stay(None))
+    assert rows_that_stay("y") == rows_that_stay("z")
+
+
+def test_labels_of_all_samples_decide_nothing() -> None:
+    """Where each sample has a label none is preferred."""
+    x, ids = cloud("clusters", 900, 3, np.random.default_rng(0)), names(900)
+    plain, labelled = adaptive_engine(3).partial_fit(x, ids=ids), adaptive_engine(3)
+    labelled.partial_fit(x, np.arange(900), ids=ids)
+    assert labelled.coreset().ids.tolist() == plain.coreset().ids.tolist()
+    assert labelled.weights_.tolist() == plain.weights_.tolist()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(4))
 def test_it_does_not_matter_which_engine_is_merged_into_which(kind: str, seed: int) -> None:
@@ -284,6 +311,9 @@ def test_it_does_not_matter_which_engine_is_merged_into_which(kind: str, seed: i
     for mine, of_mine, theirs, of_theirs in shares.values():
         a = fed(adaptive_engine(2), mine, of_mine)
         b = fed(adaptive_engine(2), theirs, of_theirs)
+        for engine in (a, b):
+            labelled = sorted(set(held(engine)))[seed::4]
+            engine.label(labelled, ["label"] * len(labelled))
         one, other = merged(a.copy(), b), merged(b.copy(), a)
         check(one)
         assert one.snapshot().id == other.snapshot().id
