@@ -115,9 +115,9 @@ def test_no_row_is_nearest_to_two_centres() -> None:
 
 
 def test_ours_has_support_beside_the_core() -> None:
-    """With a share of the budget under the default preset, on top of it under the paper's."""
+    """With a share of the budget in fixed cells, on top of it under the paper's preset."""
     data = clusters()
-    chosen = select("echo", data, 20, 0, {"support_share": 0.25})
+    chosen = select("echo-fixed", data, 20, 0, {"support_share": 0.25})
     assert (len(chosen.core), len(chosen.support)) == (15, 5)
     assert chosen.info["certified_fraction"] == 1
     paper = select("echo-paper", data, 20, 0, {"epochs": 2})

@@ -237,9 +237,9 @@ def test_medoids_of_a_reservoir_are_of_what_it_keeps() -> None:
     assert chosen.info["retained_share"] == 0.2
 
 
-def test_ours_learns_from_a_tenth_of_a_stream() -> None:
-    """And says so, and how much it keeps."""
-    info = stream_select("echo", clusters(), SHUFFLED, 9, 0, {}).info
+def test_fixed_cells_learn_from_a_tenth_of_a_stream() -> None:
+    """And say so, and how much they keep."""
+    info = stream_select("echo-fixed", clusters(), SHUFFLED, 9, 0, {}).info
     assert info["warmup_share"] == 0.1
     assert 0 < info["retained_share"] <= 1
     assert "labels_seen" not in info
@@ -248,6 +248,6 @@ def test_ours_learns_from_a_tenth_of_a_stream() -> None:
 def test_ours_looks_at_labels_only_to_split_the_budget() -> None:
     """Each class gets as many rows as another then, and all labels count as seen."""
     data = clusters()
-    chosen = stream_select("echo", data, SHUFFLED, 9, 0, {"balance": "class"})
+    chosen = stream_select("echo-fixed", data, SHUFFLED, 9, 0, {"balance": "class"})
     assert chosen.info["labels_seen"] == len(data.y_train)
     assert sorted(np.bincount(data.y_train[chosen.core])) == [2, 2, 2, 3]
