@@ -173,7 +173,9 @@ class EngineConfig:
                 SettingName("balance"),
                 " class needs ",
                 SettingName("cells"),
-                f" codebook; got {self.cells}; leave one of them out",
+                f" codebook; got {self.cells}; leave one of them out, or set ",
+                SettingName("preset"),
+                " to fixed",
             )
 
     @property
@@ -219,7 +221,8 @@ class EngineConfig:
         for name, neutral in others.items():
             value = getattr(self, name)
             if value != neutral:
-                other = "adaptive" if not self.is_adaptive else _PRESET_OF.get(name, "fixed")
+                is_papers = (name, value) in _OF_PAPER or name == "support"
+                other = "paper" if is_papers else "fixed" if self.is_adaptive else "adaptive"
                 raise ConfigError(
                     SettingName(name),
                     f" {value} is not for preset {self.preset}; leave it out, or set ",
@@ -296,7 +299,7 @@ _OF_FIXED_CELLS = {
     "cells": None, "rank": None, "support": 0, "support_share": 0, "balance": "none",
     "auto_regenerate": False,
 }  # fmt: skip
-_PRESET_OF = {"support": "paper"}
+_OF_PAPER = (("cells", "grid"), ("rank", "center"))  # what is rather meant by these
 _OF_ADAPTIVE_CELLS = {"keep": None, "demand_power": 1, "min_distance": 0}
 _CHOICES = {
     "cells": get_args(Cells),
@@ -314,7 +317,8 @@ def _check_between(name: str, value: object, highest: float) -> None:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise ConfigError(SettingName(name), f" must be a number; got {value!r}")
     if not 0 <= value <= highest or math.isinf(value):
-        limits = "at least 0" if math.isinf(highest) else f"between 0 and {highest}"
+        least = "finite, and at least 0"
+        limits = least if math.isinf(highest) else f"between 0 and {highest}"
         raise ConfigError(SettingName(name), f" must be {limits}; got {value}")
 
 

@@ -63,7 +63,8 @@ def labelled_along(
     data: DataSet, parts: list[IntArray], budget: int, seed: int, is_told: bool
 ) -> list[tuple[str, float]]:
     """Label the coreset after each part; return what was bought, and what it is worth."""
-    engine, bought, core = EchoCoreset(budget, seed=seed, device="cpu"), set[int](), np.zeros(0)
+    engine = EchoCoreset(budget, seed=seed, device="cpu")
+    bought, core = set[int](), np.zeros(0, np.int64)
     for part in parts:
         engine.partial_fit(data.x_train[part], ids=part)
         core = engine.coreset().ids.astype(np.int64)

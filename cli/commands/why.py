@@ -27,8 +27,9 @@ def why(
 ) -> None:
     """Explain why a sample is in the coreset or not, by the newest checkpoint of a state.
 
-    The result has its cell, rank, distance and role; whether they are certified; the samples that
-    precede it; its place in Kafka; and the first snapshot that it is in.
+    The result has its cell, rank, distance and role; its place in Kafka; and the first snapshot
+    that it is in. With --preset adaptive it has what the sample represents, or the row nearest to
+    it; with fixed cells, whether its rank is certified, and the samples that precede it.
 
     \b
     Example:

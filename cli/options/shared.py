@@ -160,7 +160,7 @@ _config_options = gathered(
                 "adaptive."),
     option("--balance", default="none",
            help="With class, the coreset has as many rows of each label, as far as there are "
-                "samples. Only with --preset fixed or paper."),
+                "samples. Only with --preset fixed."),
     option("--encoder", default="mlp", help="Architecture of the encoder: linear or mlp."),
     option("--objective", default="profile", help="Objective of the encoder: profile or pairwise."),
     option("--latent-dim", type=int, default=2, help="Dimensions of the latent space."),

@@ -84,7 +84,7 @@ def _line(monitor: "RunMonitor", total: int | None) -> "RenderableType":
 
 
 def status_line(monitor: "RunMonitor") -> str:
-    """Return phase, rate, lag, coreset and certified share in one line."""
+    """Return phase, rate, lag, coreset and what is proven of it in one line."""
     numbers = _numbers(monitor)
     words = [f"{numbers['n']:,} counted", f"{numbers['rate']:,.0f}/s"]
     if "lag_records" in numbers:
@@ -93,6 +93,8 @@ def status_line(monitor: "RunMonitor") -> str:
         words.append(f"coreset {numbers['coreset_size']:,}")
         if numbers["certified_fraction"] is not None:
             words.append(f"{numbers['certified_fraction']:.1%} certified")
+        if numbers["coverage_at_least"] is not None:
+            words.append(f"{numbers['coverage_at_least']:.1%} covered, at least")
     if numbers["rejected"]:
         words.append(f"{numbers['rejected']:,} rejected")
     return f"{monitor.current_phase}: " + ", ".join(words)
@@ -108,5 +110,6 @@ def _numbers(monitor: "RunMonitor") -> dict[str, Any]:
         found["lag_records"] = status["lag_records_total"]
         found["lag_seconds"] = status["lag_seconds_max"]
     if status["coreset_size"] is not None:
-        found |= {name: status[name] for name in ("coreset_size", "certified_fraction")}
+        shown = ("coreset_size", "certified_fraction", "coverage_at_least")
+        found |= {name: status[name] for name in shown}
     return found

@@ -18,7 +18,8 @@ def read_state_status(state: Path) -> dict[str, Any]:
     -------
     dict
         What `read_status` says. Of a group: "life", "group", "generation", "n", "segments" and
-        "snapshot" with "coreset_size" and "certified_fraction", of what is durable;
+        "snapshot" with "coreset_size", "certified_fraction" and "coverage_at_least", of what is
+        durable;
         "partitions", by "topic/partition", each with its durable "position", the "member"
         that counts it, and that one's "lag_records" and "lag_seconds", where it is alive;
         "lag_records_total"; and "members", what `read_members` says.
@@ -59,6 +60,7 @@ def _of_the_group(state: Path, record: GroupRecord) -> dict[str, Any]:
         "snapshot": snapshot.get("id"),
         "coreset_size": snapshot.get("num_distinct"),
         "certified_fraction": snapshot.get("certified_fraction"),
+        "coverage_at_least": snapshot.get("coverage_at_least"),
         "lag_records_total": sum(each["lag_records"] or 0 for each in partitions.values()),
         "partitions": partitions,
         "members": members,

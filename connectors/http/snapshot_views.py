@@ -127,7 +127,7 @@ class SnapshotViews:
             raise listing.damaged[name]
         newest = listing.newest()
         if newest is None:
-            msg = "there is no snapshot yet; `run` writes one once its warm-up is over"
+            msg = "there is no snapshot yet; `run` writes one when it is due, or stops"
             raise SnapshotError(msg)
         if name == NEWEST:
             return found[newest.name]

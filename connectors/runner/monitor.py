@@ -244,6 +244,7 @@ class RunMonitor:
             "snapshot": "id",
             "coreset_size": "num_distinct",
             "certified": "certified_fraction",
+            "covered": "coverage_at_least",
         }
         fields = {name: snapshot.manifest[key] for name, key in names.items()}
         logger.info("snapshot is durable", extra=fields)

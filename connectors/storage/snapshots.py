@@ -19,7 +19,7 @@ from echo_stream.errors import ConfigError, SnapshotError, StateError
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 4  # of snapshots, that we read
+FORMAT_VERSION = 5  # of snapshots, that we read
 
 CORESET_FILE = "coreset.parquet"
 """Every snapshot has it, and no other unit."""
@@ -256,7 +256,7 @@ def find_snapshot(folder: Path | None, name: str | None) -> Path:
     if name is None:
         newest = read_listing(folder).newest()
         if newest is None:
-            msg = f"{folder} holds no snapshot yet; `run` writes one once its warm-up is over"
+            msg = f"{folder} holds no snapshot yet; `run` writes one when it is due, or stops"
             raise SnapshotError(msg)
         return newest
     check_state(folder)

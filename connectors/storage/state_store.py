@@ -1,5 +1,6 @@
 """A state folder: checkpoints, generations and snapshots of one stream, and its lock."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,16 +35,21 @@ from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.samples.source import Skipped
 
+logger = logging.getLogger(__name__)
+
 GROUP_MANIFEST = "group.json"  # only where a consumer group shares the state
 KEPT_CHECKPOINTS = 3  # a damaged one falls back on the one before it
 SEQUENCE_DIGITS = 12
 
 # Settings that make another coreset. Any other setting may change on restart.
 FINGERPRINT = (
-    "budget", "preset", "cells", "latent", "rank", "support", "support_share", "balance",
-    "encoder", "objective", "latent_dim", "epochs", "standardise", "features", "auto_regenerate",
-    "on_duplicate", "holdout", "seed",
+    "budget", "preset", "cells", "latent", "rank", "support", "support_share", "demand_power",
+    "min_distance", "balance", "encoder", "objective", "latent_dim", "epochs", "standardise",
+    "features", "auto_regenerate", "on_duplicate", "holdout", "seed",
 )  # fmt: skip
+
+DECIDED = ("cells", "latent", "rank", "support", "auto_regenerate")
+"""What follows from the preset, where nothing else is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,19 +235,25 @@ def _option(name: str, value: object) -> str:
 
 
 def check_fingerprint(stored: EngineConfig, given: EngineConfig, folder: Path) -> None:
-    """Refuse to go on with a state that was made with other settings."""
+    """Refuse to go on with a state that was made with other settings.
+
+    Less to keep is no other setting; but samples will be dropped, so a warning says so.
+    """
     different = stored.differences(given)
-    listed = [
-        f"{name} is {different[name][0]!r} there, {different[name][1]!r} here"
-        for name in FINGERPRINT
-        if name in different
-    ]
-    if listed:
-        advice = ", ".join(
-            _option(name, different[name][0]) for name in FINGERPRINT if name in different
+    if given.held < stored.held and "keep" in different:
+        logger.warning(
+            "%s has kept up to %s samples besides the budget, and keeps up to %s from now on; "
+            "others are dropped", folder, stored.keep, given.keep,
+        )  # fmt: skip
+    decided = DECIDED if "preset" in different else ()
+    names = [name for name in FINGERPRINT if name in different and name not in decided]
+    if names:
+        listed = "; ".join(
+            f"{name} is {different[name][0]!r} there, {different[name][1]!r} here" for name in names
         )
+        advice = ", ".join(_option(name, different[name][0]) for name in names)
         msg = (
-            f"{folder} is of another configuration: {'; '.join(listed)}; "
+            f"{folder} is of another configuration: {listed}; "
             f"{advice} to go on with it, or give another --state"
         )
         raise StateError(msg)

@@ -235,7 +235,8 @@ class _Covered:
     def words(self, place: dict[str, Any], *, would_be: bool = False) -> str:
         """Return a place in words."""
         core, covers = place["core"], place["covers"]
-        represents = f"represents {covers['samples']:.0f} samples of {covers['cells']} cells"
+        cells = "1 cell" if covers["cells"] == 1 else f"{covers['cells']} cells"
+        represents = f"represents {covers['samples']:.0f} samples of {cells}"
         if core["chosen"]:
             return f"chosen as row {core['rank']} of {core['slots']}: it {represents}"
         (nearest,) = core["beaten_by"]

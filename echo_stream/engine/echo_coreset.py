@@ -55,6 +55,7 @@ from echo_stream.samples.validation import MAX_TEXT_BYTES, SampleSchema, as_samp
 from echo_stream.sketch.late_labels import checked_labels
 from echo_stream.sketch.pools.pools import vectors_of
 from echo_stream.sketch.size import memory_bound
+from echo_stream.sketch.sketch import Sketch
 
 
 class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
@@ -191,6 +192,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         self.device = device
         # Created by the first samples, with the parameters as they are then.
         self._accumulator: Accumulator | None = None
+        self._early: tuple[tuple[int, ...], Accumulator] | None = None  # see `_settled`
 
     @classmethod
     def from_config(
@@ -461,12 +463,10 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         if self.n_seen_ == 0:
             msg = "no sample has been counted yet; there is nothing to select from"
             raise WarmupError(msg)
-        if self.is_warming_up:
-            ended = self.copy()
-            ended.end_warmup()
-            return as_provisional(ended.snapshot())
-        sketch = self._current.trained_sketch()
-        return replace(take_snapshot(sketch), held_out=self._current.held_out.samples())
+        snapshot = replace(
+            take_snapshot(self._settled()), held_out=self._current.held_out.samples()
+        )
+        return as_provisional(snapshot) if self.is_warming_up else snapshot
 
     def explain(self, cell: Cell) -> dict[str, Any]:
         """Explain which of a cell's samples are certified, which are in doubt, and why.
@@ -488,7 +488,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         ConfigError
             If the cell is not occupied.
         """
-        return explain_cell(self._current.trained_sketch(), cell)
+        return explain_cell(self._settled(), cell)
 
     def why(self, sample_id: object, x: object = None) -> dict[str, Any]:
         """Explain why a sample is in the coreset, or what ranks before it.
@@ -526,7 +526,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         O(retained), and the graph. The rank of an uncertified sample is a lower bound: dropped
         samples may rank before it. The rank of x is among the current samples.
         """
-        sketch, sample = self._current.trained_sketch(), None
+        sketch, sample = self._settled(), None
         if x is not None:
             sample = as_samples(np.asarray(x)[None], ids=[str(sample_id)])
             sketch.generation.schema.check(sample.x)
@@ -548,7 +548,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         -----
         O(n M d). The centres of adaptive cells are their means; those of others are fixed.
         """
-        sketch = self._current.trained_sketch()
+        sketch = self._settled()
         generation = sketch.generation
         latent = generation.latent(generation.vectors(samples.x))
         return np.asarray(np.sqrt(sketch.centre_distances(latent)))
@@ -576,7 +576,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         -----
         O(retained D). Held-out samples are not among them.
         """
-        sketch = self._current.trained_sketch().flushed()
+        sketch = self._settled().flushed()
         members, generation = sketch.members(), sketch.generation
         return samples_from(members, generation.schema), vectors_of(members, generation)
 
@@ -713,7 +713,8 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
     @property
     def can_snapshot(self) -> bool:
         """Whether there is a coreset by now that needs no long training to be chosen."""
-        return self.n_seen_ > 0 and (self.config.is_adaptive or not self.is_warming_up)
+        needs_none = self.config.is_adaptive and self.config.latent != "encoder"
+        return self.n_seen_ > 0 and (needs_none or not self.is_warming_up)
 
     @property
     def is_warming_up(self) -> bool:
@@ -873,6 +874,21 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
             names = tuple(map(str, getattr(self, "feature_names_in_", ())))
             msg = f"{self.scales.words(names)}; set standardise=True"
             warnings.warn(msg, ScaleWarning, stacklevel=3)
+
+    def _settled(self) -> Sketch:
+        """Return the sketch; while the engine warms up, that of a copy whose warm-up has ended.
+
+        The copy is kept until something changes, since a generation is trained for it.
+        """
+        accumulator = self._current
+        if not accumulator.is_warming_up or accumulator.n == 0:
+            return accumulator.trained_sketch()
+        counted = (accumulator.num_arrived, *accumulator.change_counts().values())
+        if self._early is None or self._early[0] != counted:
+            ended = accumulator.copy()
+            ended.end_warmup(None)
+            self._early = (counted, ended)
+        return self._early[1].trained_sketch()
 
     def _learn(self, x: FloatArray, y: object, names: Array) -> None:
         """Count rows whose features have names."""

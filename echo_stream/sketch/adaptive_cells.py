@@ -40,7 +40,7 @@ class Room(NamedTuple):
     Attributes
     ----------
     most_cells : int
-        Cells at most; each holds the sample nearest its mean.
+        Cells at most; each holds one sample.
     few_cells : int
         Cells that are left when they are merged.
     reservoir : int

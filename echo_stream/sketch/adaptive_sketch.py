@@ -171,8 +171,12 @@ class AdaptiveSketch(Sketch):
         counted_in = self._owners_of({member.tie for member in members})
         return [counted_in[member.tie][0] for member in members]
 
-    def fit_room(self) -> None:
-        """Drop what is held beyond the room that there is, which may have become less."""
+    def fit_room(self, before: Sequence[Member]) -> None:
+        """Drop what is held beyond the room that there is, which may have become less.
+
+        before has the samples of the reservoir as it was; it is smaller by now.
+        """
+        self._match_owners({each.tie: each for each in before if each.label is not None})
         waiting = self.tail.peek()
         if waiting is not None:
             blocks, self.tail = SampleBuffer().cut(waiting, self.block_size)

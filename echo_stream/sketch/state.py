@@ -137,7 +137,7 @@ def sketch_from_state(
         sketch.tail = SampleBuffer(samples_from_json(arrays["tail.x"], meta["tail"]))
     sketch.num_applied = int(sketch.statistics().counts.sum())
     if isinstance(sketch, AdaptiveSketch):  # fewer samples may be to be held now
-        sketch.fit_room()
+        sketch.fit_room(chosen)
     return sketch
 
 

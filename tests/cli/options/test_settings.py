@@ -203,7 +203,10 @@ def test_errors_name_an_option_as_it_was_written(
     )
     by_class = ("--preset", "fixed", "--balance", "class", "--cells", "grid")
     line = refusal(*build, "--latent-dim", 1, *by_class, exit_code=2)
-    assert line == "Error: --balance class needs --cells codebook; got grid; leave one of them out"
+    assert line == (
+        "Error: --balance class needs --cells codebook; got grid; leave one of them out, or set "
+        "--preset to fixed"
+    )
     line = refusal(*build, "--latent-dim", 1, "--rank", "latent_dim", exit_code=2)
     assert "Error: --rank must be one of " in line
     assert line.endswith("; got 'latent_dim'")

@@ -50,7 +50,7 @@ def test_a_terminal_shows_a_line(tmp_path: Path) -> None:
 
 
 def test_the_line_has_what_is_known() -> None:
-    """Lag, coreset, certified share and rejected messages come in once there are any."""
+    """Lag, coreset, what is proven of it and rejected messages come in once there are any."""
     monitor = RunMonitor()
     assert status_line(monitor) == "starting: 0 counted, 0/s"
     monitor.report = RunReport(n=12_345, rejected=2)
@@ -60,8 +60,8 @@ def test_the_line_has_what_is_known() -> None:
         "starting: 12,345 counted, 0/s, lag 1,000 (0.0 s), coreset 1,000, 98.8% certified, "
         "2 rejected"
     )
-    monitor.snapshot_manifest = {"num_distinct": 1_000, "certified_fraction": None}
-    assert "coreset 1,000, 2 rejected" in status_line(monitor)  # adaptive cells prove no row
+    monitor.snapshot_manifest = {"num_distinct": 1_000, "coverage_at_least": 0.875}
+    assert "coreset 1,000, 87.5% covered, at least, 2 rejected" in status_line(monitor)
 
 
 def test_lag_in_seconds_is_the_age_of_the_newest_counted() -> None:

@@ -184,4 +184,6 @@ def test_another_shape_and_warmup() -> None:
     with pytest.raises(ShapeError):
         engine.why("new", np.zeros(3, np.float32))
     with pytest.raises(WarmupError):
-        EchoCoreset(8, warmup=100, device="cpu").partial_fit(np.zeros((3, 2))).why(0)
+        EchoCoreset(8, device="cpu").why(0)
+    warming = EchoCoreset(8, device="cpu").partial_fit(np.eye(3))
+    assert warming.why(0)["retained"] and warming.is_warming_up

@@ -229,6 +229,10 @@ def test_a_snapshot_during_the_warmup_is_provisional(x: Array, preset: Preset) -
     early = engine.snapshot()
     assert early.manifest["provisional"] and engine.is_warming_up
     assert early.rows.samples.ids.tolist() == engine.coreset().ids.tolist()
+    assert len(engine.held()[0]) == 100
+    engine.forget(int(early.rows.samples.ids[0]))
+    assert engine.snapshot().n == 99  # what is known of it is made again
+    engine = EchoCoreset(20, preset=preset).partial_fit(x[:100])
     restored = EchoCoreset.from_state(engine.to_state())
     assert comparable(restored) == comparable(engine)
     restored.end_warmup()
