@@ -4,8 +4,8 @@ Run `python -m benchmarks.streaming.drift DATA --plot drift.png`, with DATA a fo
 Fashion-MNIST's four IDX files. Two streams: its classes one after another, tested on all
 classes so far; and shuffled, with all images turned upside down and inverted from half
 way on, tested on images as they are now. A model is trained on (a) nothing new, (b) the
-last B samples, (c) a uniform sample of B, (d) our coreset of B, weighed as `run` does. Prints
-tables.
+last B samples, (c) a uniform sample of B, (d) our coreset of B, weighed as `run` does, and
+(e) one in fixed cells. Prints tables.
 """
 
 from collections import defaultdict
@@ -27,7 +27,8 @@ from echo_stream.training.evaluation import evaluate
 from echo_stream.training.labelled import LabelledSet
 from echo_stream.training.training import TrainResult, train
 
-METHODS = ("none", "last", "reservoir", "coreset")
+FIXED = "coreset, fixed cells"
+METHODS = ("none", "last", "reservoir", "coreset", FIXED)
 BATCH = 500
 WARMUP = 500  # of one class alone, where they come one after another
 MAX_BYTE = 255
@@ -137,20 +138,24 @@ def over_time(
 ) -> dict[str, list[float]]:
     """Return each method's accuracy after each part of a stream."""
     n, scores = len(stream.x), defaultdict(list)
-    engine = EchoCoreset(budget, warmup=min(WARMUP, n // points), seed=seed, device="cpu")
+    warmup = min(WARMUP, n // points)
+    ours = {
+        "coreset": EchoCoreset(budget, warmup=warmup, seed=seed, device="cpu"),
+        FIXED: EchoCoreset(budget, preset="fixed", warmup=warmup, seed=seed, device="cpu"),
+    }
     uniform = np.random.default_rng([seed, 2]).random(n)  # the smallest of them are the reservoir
     first: TrainResult | None = None
     counted = 0
     for stop in np.linspace(0, n, points + 1).astype(int)[1:].tolist():
         for start in range(counted, stop, BATCH):
             rows = np.arange(start, min(start + BATCH, stop))
-            engine.partial_fit(stream.x[rows], ids=rows)
+            for engine in ours.values():
+                engine.partial_fit(stream.x[rows], ids=rows)
         counted = stop
         kept = {
             "last": labelled(stream, np.arange(max(stop - budget, 0), stop)),
             "reservoir": labelled(stream, np.argsort(uniform[:stop], kind="stable")[:budget]),
-            "coreset": chosen(stream, engine.snapshot()),
-        }
+        } | {name: chosen(stream, engine.snapshot()) for name, engine in ours.items()}
         models = {name: trained(core, steps=steps, seed=seed) for name, core in kept.items()}
         first = models["reservoir"] if first is None else first
         for method, model in {"none": first, **models}.items():

@@ -128,7 +128,9 @@ def streamed(
     x: Array, order: Array, seed: int, *, auto_regenerate: bool | None = None
 ) -> EchoCoreset:
     """Return an engine that has counted rows of x in an order."""
-    engine = EchoCoreset(BUDGET, warmup=WARMUP, seed=seed, auto_regenerate=auto_regenerate)
+    engine = EchoCoreset(
+        BUDGET, preset="fixed", warmup=WARMUP, seed=seed, auto_regenerate=auto_regenerate
+    )
     for rows in np.array_split(order, len(order) // BATCH):
         engine.partial_fit(x[rows], ids=rows)
     return engine
@@ -219,7 +221,7 @@ def looked(x: Array, budget: int, seed: int, looks: tuple[int, ...]) -> list[Dri
 
 def watched(x: Array, budget: int, seed: int) -> tuple[FixedSketch, DriftDetector]:
     """Return an empty sketch of a generation trained on the warm-up, and its detector."""
-    config, device = EngineConfig(budget=budget, seed=seed), torch.device("cpu")
+    config, device = EngineConfig(budget, preset="fixed", seed=seed), torch.device("cpu")
     generation = train_generation(x[:WARMUP], config, expected_n=WARMUP, device=device)
     detector = DriftDetector.fit(generation, x[:WARMUP], seed=seed)
     return FixedSketch(generation, config, device), detector

@@ -59,7 +59,7 @@ def test_the_batch_choice_is_the_one_of_fit(
 
 def test_engine_measures_windows_of_a_stream() -> None:
     """Rates, survivors and the growth of time and state come out."""
-    names = ("kernels", "grid", "codebook", "kmeans", "growth")
+    names = ("kernels", "adaptive", "grid", "codebook", "kmeans", "growth")
     rows = [word for name in names for word in ("--rows", name)]
     windows = ["--early", "11000", "13000", "--late", "14000", "20000"]
     printed = run(engine.main, *rows, "--dim", "3", *windows)
@@ -71,6 +71,7 @@ def test_engine_measures_windows_of_a_stream() -> None:
         assert (
             rates[name]["early"]["survivors_per_1000"] > rates[name]["late"]["survivors_per_1000"]
         )
+    assert min(rates["adaptive"][window]["rate"] for window in ("early", "late")) > 0
     assert rates["kmeans"].keys() == {"early", "late"}
     assert min(window["median"] for window in rates["kmeans"].values()) > 0
     growth = printed["growth"]
