@@ -29,6 +29,12 @@ class Command(click.Command):
         super().__init__(*arguments, **settings)
         self.params.append(config_option)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options by section, those without one first."""
+        for title, records in options_by_section(self, ctx).items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors name options as the user wrote them."""
         if "log_level" in ctx.params:
@@ -47,6 +53,19 @@ class Group(click.Group):
     """A group of such commands."""
 
     command_class = Command
+
+
+def options_by_section(
+    command: click.Command, ctx: click.Context
+) -> dict[str, list[tuple[str, str]]]:
+    """Return what the help says of each option of a command, by the title of its section."""
+    sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+    for param in command.get_params(ctx):
+        record = param.get_help_record(ctx)
+        if record is not None and record[1]:
+            title = getattr(param, "section", None) or "Options"
+            sections.setdefault(title, []).append(record)
+    return sections
 
 
 def name_settings(err: EchoStreamError, ctx: click.Context) -> None:

@@ -16,6 +16,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+from echo_stream.cli.command import options_by_section
 from echo_stream.cli.main import cli
 
 ROOT = Path(__file__).parent.parent
@@ -116,10 +117,10 @@ def _command(path: str, command: click.Command) -> str:
     if isinstance(command, click.Group):
         links = (f"[{name}](#{path.replace(' ', '-')}-{name})" for name in sorted(command.commands))
         lines += [f"Commands: {', '.join(links)}", ""]
-    lines += ["| option | meaning |", "| --- | --- |"]
-    records = (parameter.get_help_record(context) for parameter in command.get_params(context))
-    lines += [_row(*record) for record in records if record and record[1]]
-    return "\n".join([*lines, ""])
+    for title, records in options_by_section(command, context).items():
+        lines += [f"| {title.lower()} | meaning |", "| --- | --- |"]
+        lines += [*(_row(*record) for record in records), ""]
+    return "\n".join(lines)
 
 
 def _row(option: str, meaning: str) -> str:

@@ -24,6 +24,7 @@ from echo_stream.cli.options.shared import (
     gathered,
     needed_state,
     option,
+    section,
     state_option,
 )
 from echo_stream.cli.options.source import SourceOptions, codec_options, source_options
@@ -98,18 +99,16 @@ class RunCommand(Command):
 
 @click.command(cls=RunCommand)
 @click.argument("data", type=click.Path(path_type=Path), required=False)
-@source_options
-@codec_options
-@client_options
 @state_option
+@section("Source", source_options)
+@section("Messages", codec_options)
+@section("Connection", client_options)
 @engine_options
-@run_config_options
-@dead_letter_options
-@retrain_options
-@hook_options
-@model_options
-@http_options()
-@log_options
+@section("When to write, train and stop", run_config_options)
+@section("Dead letters", dead_letter_options)
+@section("Retraining", retrain_options, hook_options, model_options)
+@section("HTTP", http_options())
+@section("Log", log_options)
 def run(
     *,
     data: Path | None,

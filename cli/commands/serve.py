@@ -11,6 +11,7 @@ from echo_stream.cli.options.http import http_options, served
 from echo_stream.cli.options.shared import (
     features_option,
     needed_state,
+    section,
     state_option,
 )
 from echo_stream.cli.output.logs import log_options
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @state_option
-@http_options("127.0.0.1:8080")
+@section("HTTP", http_options("127.0.0.1:8080"))
 @features_option
-@log_options
+@section("Log", log_options)
 def serve(
     *,
     state: Path | None,

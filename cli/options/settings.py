@@ -19,7 +19,15 @@ _FILE = "echo_stream.config"  # key of the context's shared store: the file that
 
 
 class Setting(click.Option):
-    """An option that may also come from the settings file."""
+    """An option that may also come from the settings file.
+
+    Attributes
+    ----------
+    section : str or None
+        Title in the command's help under which it stands; None: among the first options.
+    """
+
+    section: str | None = None
 
     @property
     def key(self) -> str:

@@ -72,6 +72,20 @@ def together(*decorators: Decorator[Any]) -> Decorator[Any]:
     return decorate
 
 
+def section(title: str, *options: Decorator[Any]) -> Decorator[Any]:
+    """Return one decorator that adds several options, under a title of the command's help."""
+
+    def decorate(command: Any) -> Any:
+        before = list(getattr(command, "__click_params__", ()))
+        decorated = together(*options)(command)
+        for each in decorated.__click_params__:
+            if isinstance(each, Setting) and each not in before:
+                each.section = title
+        return decorated
+
+    return decorate
+
+
 def find_local_modules(_: click.Context, __: click.Parameter, spec: str | None) -> str | None:
     """Let `module:attribute` name a module in the working folder, as `python -m` would.
 
@@ -183,7 +197,8 @@ _config_options = gathered(
            help="Reject samples whose id or text label is longer (UTF-8)."),
     seed_option,
 )  # fmt: skip
-engine_options = together(
+engine_options = section(
+    "Coreset",
     _config_options,
     option("--generation", type=click.Path(path_type=Path),
            help="A trained generation to use: its folder, or a snapshot built with --out."),

@@ -3,6 +3,7 @@
 import inspect
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -264,3 +265,19 @@ def test_reader_that_goes_away_is_no_crash() -> None:
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_help_has_each_option_once_by_section() -> None:
+    """A hundred options are found by what they are about; those of all runs come first."""
+    shown = run_command("run", "--help").stdout
+    titles = [line.rstrip(":") for line in shown.splitlines() if re.fullmatch(r"\S.*:", line)]
+    assert titles == [
+        "Options", "Source", "Messages", "Connection", "Coreset", "When to write, train and stop",
+        "Dead letters", "Retraining", "HTTP", "Log",
+    ]  # fmt: skip
+    params = [each for each in cli.commands["run"].params if isinstance(each, click.Option)]
+    for param in params:
+        written = max(param.opts, key=len)
+        assert len(re.findall(rf"^  {written}\b(?!-)", shown, flags=re.M)) == 1, written
+    places = ("  --state", "\nSource:", "  --topic", "\nCoreset:", "  --budget", "\nWhen to write")
+    assert sorted(map(shown.index, places)) == list(map(shown.index, places))
