@@ -45,21 +45,22 @@ Found = dict[str, float]
     show_default=True,
     help="Labels; may be repeated.",
 )
+@click.option("--keep", type=NATURAL, help="Samples held besides. Default: the engine's.")
 @click.option("--seeds", default=3, type=NATURAL, show_default=True, help="Of order and choice.")
-def main(*, data: Path, budgets: tuple[int, ...], seeds: int) -> None:
+def main(*, data: Path, budgets: tuple[int, ...], keep: int | None, seeds: int) -> None:
     """Measure on DATA, a folder with Banking77's embeddings."""
     banking = load("banking77", [data])
     runs = {
-        f"{budget} labels": [in_one_pass(banking, budget, seed) for seed in range(seeds)]
+        f"{budget} labels": [in_one_pass(banking, budget, seed, keep) for seed in range(seeds)]
         for budget in budgets
     }
     click.echo(table(runs))
 
 
-def in_one_pass(data: DataSet, budget: int, seed: int) -> Found:
+def in_one_pass(data: DataSet, budget: int, seed: int, keep: int | None = None) -> Found:
     """Return what was measured with some labels of a stream, by name."""
     order = np.random.default_rng(seed).permutation(len(data.x_train))
-    engine = EchoCoreset(budget, seed=seed, device="cpu")
+    engine = EchoCoreset(budget, keep=keep, seed=seed, device="cpu")
     for start in range(0, len(order), BATCH):
         engine.partial_fit(
             data.x_train[order[start : start + BATCH]], ids=order[start : start + BATCH]
