@@ -161,7 +161,7 @@ class Life:
 
     def _empty(self) -> EchoCoreset:
         """Return an engine of the same settings that has counted nothing."""
-        return EchoCoreset(preset="fixed", **self._settings)
+        return EchoCoreset(**{"preset": "fixed", **self._settings})
 
     def _take(self) -> Array:
         """Return the rows that come next; they count."""

@@ -35,7 +35,7 @@ from tests.support.strategies import identity_generation
 def make_engine(n: int = 50, y: Any = None, ids: Any = None, budget: int = 5) -> EchoCoreset:
     """Return an engine that has counted n points."""
     x = np.random.default_rng(0).random((n, 2)).astype(np.float32)
-    engine = EchoCoreset(budget, generation=identity_generation(2, 5), device="cpu")
+    engine = EchoCoreset(budget, preset="fixed", generation=identity_generation(2, 5), device="cpu")
     return engine.partial_fit(x, y, ids) if n else engine
 
 

@@ -103,8 +103,8 @@ def test_duplicates_are_no_drift() -> None:
 @pytest.mark.parametrize("override", [{"preset": "paper", "epochs": 1}, {"auto_regenerate": False}])
 def test_regeneration_by_itself_is_a_setting(clusters: Array, override: dict[str, Any]) -> None:
     """Off under the paper's preset, and where it is switched off."""
-    settings = {**override} if "preset" in override else {**SETTINGS, **override}
-    engine = EchoCoreset(preset="fixed", **{**settings, "warmup": WARMUP}).partial_fit(clusters)
+    settings = override if "preset" in override else {"preset": "fixed", **SETTINGS, **override}
+    engine = EchoCoreset(**{**settings, "warmup": WARMUP}).partial_fit(clusters)
     assert engine.snapshot().manifest["regenerations"] == 0
 
 

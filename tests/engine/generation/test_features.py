@@ -69,9 +69,9 @@ def test_what_is_measured_are_the_features(
 ) -> None:
     """The choice is that of an engine over the vectors; the payloads are the images."""
     settings = {"preset": preset, "epochs": 1, "warmup": 500}
-    engine = EchoCoreset(30, features=features, preset="fixed", **settings).fit(x)  # type: ignore[arg-type]
+    engine = EchoCoreset(30, features=features, **settings).fit(x)  # type: ignore[arg-type]
     measured = vectors(x).astype(np.float32)  # type: ignore[operator]  # one of the functions
-    expected = EchoCoreset(30, preset="fixed", **settings).fit(measured)  # type: ignore[arg-type]
+    expected = EchoCoreset(30, **settings).fit(measured)  # type: ignore[arg-type]
     assert engine.indices_.tolist() == expected.indices_.tolist()
     rows = engine.snapshot().rows
     np.testing.assert_array_equal(rows.samples.x, x[engine.indices_])

@@ -28,7 +28,7 @@ def cloud(n: int, seed: int = 5) -> Array:
 def replacing(budget: int = 20, **settings: Any) -> EchoCoreset:
     """Return an engine that replaces, with a generation unless settings say otherwise."""
     chosen: dict[str, Any] = {"generation": GENERATION, "on_duplicate": "replace", **settings}
-    return EchoCoreset(budget, preset="fixed", **chosen)
+    return EchoCoreset(budget, **{"preset": "fixed", **chosen})
 
 
 def feed(engine: EchoCoreset, x: Array, ids: Sequence[object], cuts: Sequence[int]) -> EchoCoreset:
