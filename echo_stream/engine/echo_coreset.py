@@ -519,7 +519,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         ShapeError
             If x has another shape or dtype than the samples counted.
         WarmupError
-            While the engine warms up.
+            Before a sample has been counted.
 
         Notes
         -----
@@ -542,7 +542,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         Raises
         ------
         WarmupError
-            While the engine warms up.
+            Before a sample has been counted.
 
         Notes
         -----
@@ -570,7 +570,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         Raises
         ------
         WarmupError
-            While the engine warms up.
+            Before a sample has been counted.
 
         Notes
         -----
