@@ -15,22 +15,14 @@ import numpy as np
 from benchmarks.command import NATURAL, call
 from benchmarks.data import DataSet, load
 from benchmarks.evaluation.orders import arranged
-from benchmarks.streaming.spreading import Found, score, table
+from benchmarks.streaming.spreading import Found, budgets_option, score, table
 from echo_stream import EchoCoreset
 from echo_stream._common.typing import IntArray
 
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "--budget",
-    "budgets",
-    multiple=True,
-    default=(77, 231),
-    type=NATURAL,
-    show_default=True,
-    help="Rows of the coreset; may be repeated.",
-)
+@budgets_option(77, 231)
 @click.option("--parts", default=10, type=NATURAL, show_default=True, help="Of the stream.")
 @click.option("--seeds", default=3, type=NATURAL, show_default=True, help="Of order and choice.")
 def main(*, data: Path, budgets: tuple[int, ...], parts: int, seeds: int) -> None:

@@ -9,6 +9,7 @@ Prints a table.
 
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -34,17 +35,17 @@ ALPHA = 0.95
 Found = dict[str, float]
 
 
+def budgets_option(*default: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option for budgets."""
+    return click.option(
+        "--budget", "budgets", multiple=True, default=default, type=NATURAL, show_default=True,
+        help="Rows of the coreset, all labelled; may be repeated.",
+    )  # fmt: skip
+
+
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "--budget",
-    "budgets",
-    multiple=True,
-    default=(77, 231, 770),
-    type=NATURAL,
-    show_default=True,
-    help="Labels; may be repeated.",
-)
+@budgets_option(77, 231, 770)
 @click.option("--keep", type=NATURAL, help="Samples held besides. Default: the engine's.")
 @click.option("--seeds", default=3, type=NATURAL, show_default=True, help="Of order and choice.")
 def main(*, data: Path, budgets: tuple[int, ...], keep: int | None, seeds: int) -> None:
