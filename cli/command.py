@@ -70,7 +70,8 @@ def options_by_section(
 
 def name_settings(err: EchoStreamError, ctx: click.Context) -> None:
     """Let an error name settings as the user of a command wrote them."""
-    written = {str(each.name): each.as_written(ctx) for each in settings_of(ctx.command).values()}
+    settings = settings_of(ctx.command).values()
+    written = {each.field: each.as_written(ctx) for each in settings}
     err.parts = tuple(
         written.get(part, part) if isinstance(part, SettingName) else part for part in err.parts
     )

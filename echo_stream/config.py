@@ -1,14 +1,17 @@
 """Settings that shape a coreset."""
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
+from echo_stream._common.checks import check_bool, check_choice, check_number, check_whole
 from echo_stream.errors import ConfigError, SettingName
-from echo_stream.samples.validation import MAX_TEXT_BYTES
 
 MAX_SEED = 2**63 - 1  # what every random generator takes
+MAX_TEXT_BYTES = 300
+"""Bytes in UTF-8 of an id, or of a label that is text, unless a setting says otherwise.
+
+Where a message of Kafka has no id, its place is one: topic (249), partition, offset, row."""
 MAX_HELD_OUT = 2_000
 """Samples held out at most: an accuracy of 80 % has a standard error of 0.9 points."""
 MAX_SHARE = 0.5
@@ -144,28 +147,26 @@ class EngineConfig:
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, naming the setting and what was given."""
-        _check_choice("preset", self.preset, get_args(Preset))
+        check_choice("preset", self.preset, get_args(Preset))
         for name, lowest in _LOWEST.items():
-            _check_at_least(name, getattr(self, name), lowest)
+            check_whole(name, getattr(self, name), at_least=lowest)
         for name, value in self._defaults().items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
-        if self.seed > MAX_SEED:
-            raise ConfigError(SettingName("seed"), f" must be at most {MAX_SEED}; got {self.seed}")
+        check_whole("seed", self.seed, at_least=0, at_most=MAX_SEED)
         for name in ("standardise", "auto_regenerate"):
-            _check_bool(name, getattr(self, name))
+            check_bool(name, getattr(self, name))
         for name, lowest in (("expected_n", 1), ("warmup", 1), ("keep", 0), ("support", 0)):
             if getattr(self, name) is not None:
-                _check_at_least(name, getattr(self, name), lowest)
+                check_whole(name, getattr(self, name), at_least=lowest)
         for name, choices in _CHOICES.items():
             is_left_out = self.is_adaptive and getattr(self, name) is None
             if not (is_left_out and name in _OF_FIXED_CELLS):
-                _check_choice(name, getattr(self, name), choices)
-        for name, highest in (
-            ("support_share", MAX_SHARE), ("holdout", MAX_SHARE), ("demand_power", 1),
-            ("min_distance", math.inf),
-        ):  # fmt: skip
-            _check_between(name, getattr(self, name), highest)
+                check_choice(name, getattr(self, name), choices)
+        check_number("support_share", self.support_share, at_least=0, at_most=MAX_SHARE)
+        check_number("holdout", self.holdout, at_least=0, at_most=MAX_SHARE)
+        check_number("demand_power", self.demand_power, at_least=0, at_most=1)
+        check_number("min_distance", self.min_distance, at_least=0)
         self._check_support()
         self._check_preset()
         if self.balance == "class" and self.cells != "codebook":
@@ -268,9 +269,7 @@ class EngineConfig:
         return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
 
 
-_LOWEST = {
-    "budget": 1, "latent_dim": 1, "epochs": 0, "max_text_bytes": 1, "seed": 0,
-}  # fmt: skip
+_LOWEST = {"budget": 1, "latent_dim": 1, "epochs": 0, "max_text_bytes": 1}
 _PRESETS: dict[Preset, dict[str, Any]] = {
     "adaptive": {
         "latent": "projection",
@@ -310,33 +309,3 @@ _CHOICES = {
     "objective": get_args(Objective),
     "on_duplicate": get_args(OnDuplicate),
 }
-
-
-def _check_between(name: str, value: object, highest: float) -> None:
-    """Refuse a value that is not a number from 0 to highest, or not finite."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise ConfigError(SettingName(name), f" must be a number; got {value!r}")
-    if not 0 <= value <= highest or math.isinf(value):
-        least = "finite, and at least 0"
-        limits = least if math.isinf(highest) else f"between 0 and {highest}"
-        raise ConfigError(SettingName(name), f" must be {limits}; got {value}")
-
-
-def _check_bool(name: str, value: object) -> None:
-    """Refuse a value that is not a boolean; a word such as "no" would count as true."""
-    if not isinstance(value, bool):
-        raise ConfigError(SettingName(name), f" must be True or False; got {value!r}")
-
-
-def _check_at_least(name: str, value: object, lowest: int) -> None:
-    """Refuse a value that is not an integer, or too small."""
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigError(SettingName(name), f" must be an integer; got {value!r}")
-    if value < lowest:
-        raise ConfigError(SettingName(name), f" must be at least {lowest}; got {value}")
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Refuse a value that is not one of the choices."""
-    if value not in choices:
-        raise ConfigError(SettingName(name), f" must be one of {', '.join(choices)}; got {value!r}")

@@ -64,7 +64,7 @@ class StoreOptions:
         from echo_stream.connectors.kafka.client import check_servers, check_topic
 
         check_servers(servers)
-        check_topic(topic)
+        check_topic(topic, "dead_letter_topic")
         return read_topic(topic, servers, client)
 
 

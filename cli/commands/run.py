@@ -56,20 +56,20 @@ def _run_config(*, retrain_debounce: float | None, **others: Any) -> "RunConfig"
 
 run_config_options = gathered(
     "run_config", _run_config,
-    option("--max-samples", type=click.IntRange(1), help="Stop after this many samples."),
+    option("--max-samples", type=int, help="Stop after this many samples."),
     option("--checkpoint-every", type=INTERVAL, default="30s",
            help="How often to write a checkpoint: samples such as 20000, a time such as 30s, or "
                 "never. One is always written at the end."),
     option("--snapshot-every", type=INTERVAL, default="10m",
            help="How often to write a snapshot: samples, a time, or never. One is always written "
                 "at the end."),
-    option("--keep-snapshots", type=click.IntRange(1),
+    option("--keep-snapshots", type=int,
            help="Keep this many of the newest snapshots, and those that are pinned. Default: keep "
                 "all."),
-    option("--max-bad-share", type=click.FloatRange(0, 1), default=0.5,
+    option("--max-bad-share", type=float, default=0.5,
            help="Stop with exit code 5 when more than this share of the last --bad-window "
                 "messages, or of a whole shorter stream, is invalid. With 1, never."),
-    option("--bad-window", type=click.IntRange(1), default=1_000,
+    option("--bad-window", type=int, default=1_000,
            help="Number of messages that --max-bad-share is a share of."),
     option("--shutdown-budget", type=DURATION, default="25s",
            help="Time from SIGTERM or SIGINT to the end of the process. If it is too short, the "
@@ -139,6 +139,7 @@ def run(
       echo-stream run --bootstrap-servers localhost:9092 --topic events --state DIR --budget 300
     """
     folder = needed_state(state)
+    engine_config = replace(engine_config, holdout=retraining.holdout)
     codec = replace(codec, max_text_bytes=engine_config.max_text_bytes)
     open_source = source.opener(data, codec, client, folder / "decoding")
     from echo_stream.connectors.app.consumer import consume
@@ -161,7 +162,7 @@ def run(
         given = Consumption(
             lambda: open_source(monitor.stats),
             state=folder,
-            engine_config=replace(engine_config, holdout=retraining.holdout),
+            engine_config=engine_config,
             run_config=run_config,
             group=group,
             generation=generation,

@@ -202,7 +202,7 @@ def unpin(*, state: Path | None, snapshot: str | None) -> None:
 
 @snapshots.command()
 @state_option
-@option("--keep", type=click.IntRange(1), help="Number of the newest snapshots to keep.")
+@option("--keep", type=int, help="Number of the newest snapshots to keep.")
 @option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
 def prune(*, state: Path | None, keep: int | None, dry_run: bool) -> None:
     """Remove old snapshots, but none that is pinned or being read.

@@ -3,7 +3,7 @@
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @state_option
 @snapshot_option
-@option("--compare", metavar="KIND[,KIND]",
-        help="Also train on as many samples of --data: random, balanced, or both.")  # fmt: skip
+@option("--compare", type=click.Choice(["random", "balanced"]), multiple=True,
+        help="Also train on as many samples of --data. May be given several times.")  # fmt: skip
 @option("--data", type=click.Path(path_type=Path),
         help="Data that the snapshot was made of, for --compare.")  # fmt: skip
 @format_option
@@ -52,7 +52,7 @@ def train(
     snapshot: str | None,
     out: Path | None,
     data: Path | None,
-    compare: str | None,
+    compare: "tuple[Subset, ...]",
     warm_start: bool,
     promote: bool,
     output_format: str,
@@ -70,8 +70,7 @@ def train(
     if models is None:
         msg = "give --state DIR, or --snapshot PATH with --out DIR"
         raise click.UsageError(msg)
-    subsets = _subsets(compare)
-    if subsets and (data is None or test is None):
+    if compare and (data is None or test is None):
         msg = "--compare needs --data, the source of the snapshot, and --test to test on"
         raise click.UsageError(msg)
     from echo_stream.connectors.storage.snapshots import find_snapshot
@@ -95,23 +94,14 @@ def train(
             promote=promote,
         )
         rows = []
-        if subsets and data is not None and test is not None:
+        if compare and data is not None and test is not None:
             from echo_stream.connectors.training.comparison import compare_subsets
 
             rows = compare_subsets(
-                trained, data, subsets, test=test, models=models, progress=show,
+                trained, data, compare, test=test, models=models, progress=show,
                 every=train_checkpoint_every,
             )  # fmt: skip
     _tell(trained, rows, output_format)
-
-
-def _subsets(written: str | None) -> "tuple[Subset, ...]":
-    """Read the kinds of subsets to compare with."""
-    names = tuple(name.strip() for name in written.split(",")) if written else ()
-    if not set(names) <= {"random", "balanced"}:
-        msg = f"--compare takes random, balanced or both with a comma; got {written!r}"
-        raise click.UsageError(msg)
-    return cast("tuple[Subset, ...]", names)
 
 
 @contextlib.contextmanager

@@ -55,11 +55,13 @@ class DeadLetterOptions:
             return None
         servers = needed_servers(source.bootstrap_servers)
         from echo_stream.connectors.dead_letters.topic import DeadLetterTopic
+        from echo_stream.connectors.kafka.client import check_topic
         from echo_stream.connectors.kafka.sink import ProduceConfig
 
         if self.dead_letter_topic in source.topics:
             words = f" must be none of the topics that are read; got {self.dead_letter_topic!r}"
             raise ConfigError(SettingName("dead_letter_topic"), words)
+        check_topic(self.dead_letter_topic, "dead_letter_topic")
         config = ProduceConfig(self.dead_letter_topic, servers, client=client)
         return lambda stats: DeadLetterTopic(config, self.retries(), self.limits(), stats)
 

@@ -71,13 +71,12 @@ def _duration(value: Any) -> float | None:
 
 
 def _share(value: Any) -> float:
-    """Return a share such as 20% or 0.2, above 0 and at most 1."""
+    """Return a share such as 20% or 0.2."""
     match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?|\.\d{1,9})(%?)", str(value).strip())
-    share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
-    if not 0 < share <= 1:
-        msg = f"a share is above 0 and at most 1, such as 20% or 0.2; got {value!r}"
+    if not match:
+        msg = f"a share is a number or a percentage, such as 0.2 or 20%; got {value!r}"
         raise ConfigError(msg)
-    return share
+    return float(match[1]) / (100 if match[2] else 1)
 
 
 def _size(value: Any) -> int:

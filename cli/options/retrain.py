@@ -112,7 +112,7 @@ retrain_options = gathered(
            help="CPU threads of a training. The other threads count samples."),
     option("--warm-start/--no-warm-start", default=False,
            help="Start a training from the weights of the current model, where they fit."),
-    option("--holdout", type=click.FloatRange(0, 0.5), default=0.0,
+    option("--holdout", type=float, default=0.0,
            help="Share of the ids, chosen by hash, that is held out to evaluate new models on."),
     option("--evaluate", is_flag=True,
            help="Test the current model on each labelled sample before the sample is counted."),
@@ -130,6 +130,7 @@ class HookOptions:
 
     def hooks(self, state: Path, source: "SourceOptions", client: "ClientConfig") -> "Hooks":
         """Return what delivers new snapshots and models."""
+        from echo_stream.connectors.kafka.client import check_topic
         from echo_stream.connectors.kafka.sink import ProduceConfig
         from echo_stream.connectors.training.hooks import (
             Hook,
@@ -152,6 +153,7 @@ class HookOptions:
             if topic in source.topics:
                 msg = f"--manifest-topic must be none of the topics that are read; got {topic!r}"
                 raise click.UsageError(msg)
+            check_topic(topic, "manifest_topic")
             send = topic_hook(ProduceConfig(topic, source.bootstrap_servers, client=client))
             hooks.append(Hook("topic-snapshot", "snapshot", send))
             hooks.append(Hook("topic-model", "model", send))

@@ -25,9 +25,15 @@ class Setting(click.Option):
     ----------
     section : str or None
         Title in the command's help under which it stands; None: among the first options.
+    field : str
+        What errors call the setting, where that is not the name of the parameter.
     """
 
     section: str | None = None
+
+    def __init__(self, *arguments: Any, field: str | None = None, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.field = field or str(self.name)
 
     @property
     def key(self) -> str:

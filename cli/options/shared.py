@@ -9,14 +9,22 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
 from echo_stream.cli.options.settings import Setting
-
-if TYPE_CHECKING:
-    from echo_stream.config import EngineConfig
+from echo_stream.config import (
+    Architecture,
+    Balance,
+    Cells,
+    EngineConfig,
+    Latent,
+    Objective,
+    OnDuplicate,
+    Preset,
+    Rank,
+)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
@@ -29,6 +37,11 @@ def option(*names: str, **settings: Any) -> Decorator[Any]:
     settings.setdefault("show_default", True)
     variable = f"ECHO_STREAM_{variable}"
     return click.option(*names, cls=Setting, envvar=variable, show_envvar=True, **settings)
+
+
+def words_of(literal: Any) -> click.Choice[str]:
+    """Return the kind of an option that takes the words of a `Literal`."""
+    return click.Choice(get_args(literal))
 
 
 def names_of(*options: Decorator[Any]) -> list[str]:
@@ -132,9 +145,8 @@ features_option = option(
 )  # fmt: skip
 
 
-def _engine_config(**values: Any) -> "EngineConfig":
+def _engine_config(**values: Any) -> EngineConfig:
     """Return the engine's configuration; features that cannot be loaded are refused at once."""
-    from echo_stream.config import EngineConfig
     from echo_stream.generation.features import resolve_features
 
     config = EngineConfig(**values)
@@ -147,18 +159,15 @@ _config_options = gathered(
     "engine_config", _engine_config,
     option("--budget", type=int, default=1_000,
            help="Rows of the coreset. With --preset paper, rows of the core."),
-    option("--preset", default="adaptive",
+    option("--preset", type=words_of(Preset), default="adaptive",
            help="How to choose: adaptive, with cells that follow the stream; fixed, with cells "
                 "that stay and rows that can be proven; or paper, as published."),
-    option("--cells",
-           help="Kind of fixed cells: grid, grid-budget or codebook. Default: depends on "
-                "--preset."),
-    option("--latent",
-           help="Kind of latent space: encoder, pca, projection or identity. Default: depends on "
-                "--preset."),
-    option("--rank",
-           help="Order of the samples in a fixed cell: center, uniform or mixed. Default: "
-                "depends on --preset."),
+    option("--cells", type=words_of(Cells),
+           help="Kind of fixed cells. Default: depends on --preset."),
+    option("--latent", type=words_of(Latent),
+           help="Kind of latent space. Default: depends on --preset."),
+    option("--rank", type=words_of(Rank),
+           help="Order of the samples in a fixed cell. Default: depends on --preset."),
     option("--support", type=int,
            help="Support samples per cell, in addition to --budget. Only with --preset paper."),
     option("--support-share", type=float, default=0.0,
@@ -172,11 +181,13 @@ _config_options = gathered(
     option("--min-distance", type=float, default=0.0,
            help="Smallest distance between two rows of the coreset. Only with --preset "
                 "adaptive."),
-    option("--balance", default="none",
+    option("--balance", type=words_of(Balance), default="none",
            help="With class, the coreset has as many rows of each label, as far as there are "
                 "samples. Only with --preset fixed."),
-    option("--encoder", default="mlp", help="Architecture of the encoder: linear or mlp."),
-    option("--objective", default="profile", help="Objective of the encoder: profile or pairwise."),
+    option("--encoder", type=words_of(Architecture), default="mlp",
+           help="Architecture of the encoder."),
+    option("--objective", type=words_of(Objective), default="profile",
+           help="Objective of the encoder."),
     option("--latent-dim", type=int, default=2, help="Dimensions of the latent space."),
     option("--epochs", type=int, default=40, help="Epochs for which the encoder is trained."),
     option("--standardise/--no-standardise", default=False, help="Centre and scale each feature."),
@@ -190,7 +201,7 @@ _config_options = gathered(
     option("--auto-regenerate/--no-auto-regenerate", default=None, show_default=False,
            help="Train a new generation when the stream has drifted, unless --generation is "
                 "given. Default: on with --preset fixed, otherwise off."),
-    option("--on-duplicate", default="count",
+    option("--on-duplicate", type=words_of(OnDuplicate), default="count",
            help="What a sample with the id of a stored one does: count, which counts both, or "
                 "replace, which replaces the stored one."),
     option("--max-text-bytes", type=int, default=300,

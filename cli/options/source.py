@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,7 +18,6 @@ from echo_stream.cli.options.shared import (
 
 if TYPE_CHECKING:
     from echo_stream.connectors.codecs import CodecConfig
-    from echo_stream.connectors.codecs.config import Format
     from echo_stream.connectors.kafka.client_config import ClientConfig
     from echo_stream.connectors.kafka.config import Start
     from echo_stream.connectors.kafka.decoding import OnTombstone
@@ -113,12 +112,12 @@ source_options = gathered(
     option("--group", metavar="NAME",
            help="Name of a consumer group. Its processes share the topics and the state."),
     option("--until-end", is_flag=True, help="Stop where the topics ended when the run began."),
-    option("--max-batch-bytes", type=click.IntRange(1), default=64 * 1024**2,
+    option("--max-batch-bytes", type=int, default=64 * 1024**2,
            help="Reject batches of messages that are larger after decompression, each as one "
                 "dead letter."),
-    option("--queue-bytes", type=click.IntRange(1), default=64 * 1024**2,
+    option("--queue-bytes", type=int, default=64 * 1024**2,
            help="Pause fetching while this many bytes of messages wait to be counted."),
-    option("--queue-records", type=click.IntRange(1), default=50_000,
+    option("--queue-records", type=int, default=50_000,
            help="Pause fetching while this many messages wait to be counted."),
     option("--broker-timeout", type=DURATION, default="5m",
            help="Stop with a checkpoint and exit code 3 when no broker has answered for so long. "
@@ -126,18 +125,12 @@ source_options = gathered(
 )  # fmt: skip
 
 
-def _codec(
-    *,
-    message_format: "Format | Literal['auto']",
-    max_message_bytes: int,
-    codec: str | None,
-    **others: Any,
-) -> "CodecConfig":
+def _codec(*, codec: str | None, **others: Any) -> "CodecConfig":
     """Return how messages are decoded."""
     from echo_stream.connectors.codecs import CodecConfig, load_codec
 
     loaded = None if codec is None else load_codec(codec)
-    return CodecConfig(message_format, max_bytes=max_message_bytes, codec=loaded, **others)
+    return CodecConfig(codec=loaded, **others)
 
 
 codec_options = gathered(
@@ -153,10 +146,10 @@ codec_options = gathered(
                 "samples."),
     option("--codec", metavar="MODULE:FACTORY", callback=find_local_modules,
            help="Factory of an object whose decode(value, headers, key) reads all messages."),
-    option("--max-message-bytes", type=click.IntRange(1), default=16 * 1024**2,
+    option("--max-message-bytes", type=int, default=16 * 1024**2,
            help="Reject messages that are larger, before or after decompression."),
-    option("--max-elements", type=click.IntRange(1), default=16_777_216,
+    option("--max-elements", type=int, default=16_777_216,
            help="Reject messages whose samples have more values in total."),
-    option("--max-pixels", type=click.IntRange(1), default=16_777_216,
+    option("--max-pixels", type=int, default=16_777_216,
            help="Reject images with more pixels."),
 )  # fmt: skip

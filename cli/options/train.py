@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,10 +15,18 @@ from echo_stream.cli.options.shared import (
     option,
     seed_option,
     together,
+    words_of,
 )
-
-if TYPE_CHECKING:
-    from echo_stream.training.config import TrainConfig
+from echo_stream.training.config import (
+    DEFAULT_LR,
+    Augmentation,
+    OptimiserName,
+    Psi,
+    SampleWeights,
+    ScheduleName,
+    Task,
+    TrainConfig,
+)
 
 test_option = option(
     "--test", type=click.Path(path_type=Path),
@@ -49,13 +57,13 @@ _MODEL = (
 )  # fmt: skip
 _TRAINING = (
     *_MODEL,
-    option("--task", type=click.Choice(["classification", "regression"]), default="classification",
+    option("--task", type=words_of(Task), default="classification",
            help="What labels are. A regression trains without the structural loss, which needs "
                 "pairs of equal labels."),
     option("--batch-size", type=int, default=256, help="Core samples per step."),
-    option("--optimiser", type=click.Choice(["sgd", "adam", "adamw"]), default="sgd",
+    option("--optimiser", type=words_of(OptimiserName), default="sgd",
            help="Optimiser of the model's weights."),
-    option("--schedule", type=click.Choice(["cosine", "linear", "constant"]), default="cosine",
+    option("--schedule", type=words_of(ScheduleName), default="cosine",
            help="How the learning rate falls."),
     option("--lr", type=float, help="Learning rate. Default: 0.1 for sgd, 0.001 for the others."),
     option("--momentum", type=float, default=0.9, help="Momentum of sgd."),
@@ -68,20 +76,21 @@ _TRAINING = (
            help="Margin of the structural loss: the paper's m."),
     option("--support-per-step", type=int, default=64,
            help="Support samples per step: the paper's K."),
-    option("--psi", type=click.Choice(["concatenate", "mixup"]), default="concatenate",
+    option("--psi", type=words_of(Psi), default="concatenate",
            help="How core and support samples are combined."),
     option("--mixup-alpha", type=float, default=1.0,
            help="Draw the shares of a mixture from Beta(alpha, alpha)."),
     option("--gamma", type=float, default=1.0,
            help="Where a support sample is placed: from its cell's mean (0) to itself (1), or "
                 "beyond."),
-    option("--sample-weights", default="auto", type=click.Choice(["auto", "none", "sqrt", "full"]),
+    option("--sample-weights", type=words_of(SampleWeights), default="auto",
            help="Weights of samples: none, all the same; full, the number of samples that each "
                 "stands for; sqrt, the square root of that; auto, from none to full as classes "
                 "have more rows, and none with --preset paper or --balance class."),
-    option("--augment", type=click.Choice(["crop", "flip"]), multiple=True,
+    option("--augment", type=words_of(Augmentation), multiple=True,
            help="Change images at random. May be given several times."),
-    option("--train-features", metavar="MODULE:ATTRIBUTE", callback=find_local_modules,
+    option("--train-features", field="features", metavar="MODULE:ATTRIBUTE",
+           callback=find_local_modules,
            help="What computes the vectors that the model takes. Default: the samples themselves."),
     option("--mixed-precision/--no-mixed-precision", default=False,
            help="Compute in bfloat16 where that is safe. For a GPU."),
@@ -102,10 +111,8 @@ def _train_config(
     train_features: str | None,
     lr: float | None,
     **others: Any,
-) -> "TrainConfig":
+) -> TrainConfig:
     """Return the settings of a training."""
-    from echo_stream.training.config import DEFAULT_LR, TrainConfig
-
     return TrainConfig(
         epochs=train_epochs,
         steps=train_steps,

@@ -15,7 +15,7 @@ from echo_stream.connectors.storage.snapshots import newest_manifest
 from echo_stream.connectors.storage.state_store import Checkpoint, StateStore
 from echo_stream.connectors.training.model_files import retrain_trigger
 from echo_stream.engine.echo_coreset import EchoCoreset
-from echo_stream.errors import StateError
+from echo_stream.errors import SettingName, StateError
 from echo_stream.generation.generation import Generation
 from echo_stream.run.report import RunReport
 from echo_stream.run.retraining import Retraining
@@ -107,11 +107,13 @@ def _engine(
         return EchoCoreset.from_config(config, generation=trained, device=device)
     engine = checkpoint.engine
     if trained is not None and (engine.is_warming_up or engine.generation_.id != trained.id):
-        msg = (
-            f"{state} was begun without generation {trained.id}; leave --generation out, "
-            "or give another --state"
+        msg = f"{state} was begun without generation {trained.id}; leave "
+        raise StateError(
+            msg,
+            SettingName("generation"),
+            " out, or give another ",
+            SettingName("state"),
         )
-        raise StateError(msg)
     return engine
 
 

@@ -102,8 +102,10 @@ def _read_messages(value: bytes, config: CodecConfig) -> Iterator[pa.Schema | pa
             msg = "Arrow is of a version before 1.0; send metadata of version 5"
             raise DecodeError(msg)
         size += verified_size(message.metadata.to_pybytes(), message.body)
-        if size > config.max_bytes:
-            msg = f"Arrow has over {config.max_bytes} bytes uncompressed, which is the limit"
+        if size > config.max_message_bytes:
+            msg = (
+                f"Arrow has over {config.max_message_bytes} bytes uncompressed, which is the limit"
+            )
             raise DecodeError(msg)
         yield ipc.read_record_batch(message, schema)
 

@@ -133,7 +133,7 @@ class Blocks:
         self, content_type: bytes | None, dtype: bytes | None, shape: bytes | None, size: int
     ) -> tuple[str | None, Block | None]:
         """Return the format of messages declared so, and their block if they are raw."""
-        if size > self._config.max_bytes:
+        if size > self._config.max_message_bytes:
             return None, None
         try:
             format = declared_format({"content-type": content_type}, self._config) or "auto"

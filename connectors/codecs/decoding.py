@@ -70,8 +70,8 @@ def read_message(
     """
     if value is None:
         return tombstone(key, dict(headers))
-    if len(value) > config.max_bytes:
-        msg = f"value has {len(value)} bytes, more than the limit of {config.max_bytes}"
+    if len(value) > config.max_message_bytes:
+        msg = f"value has {len(value)} bytes, more than the limit of {config.max_message_bytes}"
         raise DecodeError(msg)
     try:
         if config.codec is None:

@@ -31,7 +31,7 @@ def declared_format(named: Named, config: CodecConfig) -> Format | None:
     """
     content_type = named.get("content-type")
     if content_type is None:
-        return None if config.format == "auto" else config.format
+        return None if config.message_format == "auto" else config.message_format
     format = CONTENT_TYPES.get(content_type)
     if format is None:
         format = CONTENT_TYPES.get(content_type.split(b";")[0].strip().lower())

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 
+from echo_stream._common.checks import check_whole
 from echo_stream.errors import ConfigError, SettingName
 from echo_stream.samples.source import RejectedSample
 
@@ -35,9 +36,7 @@ class DeadLetterLimits:
         ------
         ConfigError
         """
-        if not 1 <= self.payload_bytes <= MAX_PAYLOAD_BYTES:
-            words = f" must be from 1 to {MAX_PAYLOAD_BYTES}; got {self.payload_bytes}"
-            raise ConfigError(SettingName("dead_letter_bytes"), words)
+        check_whole("dead_letter_bytes", self.payload_bytes, at_least=1, at_most=MAX_PAYLOAD_BYTES)
         if self.total_bytes < LEAST_PAYLOADS * max(self.payload_bytes, 1024):
             raise ConfigError(
                 SettingName("dead_letters_total"),

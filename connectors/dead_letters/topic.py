@@ -33,7 +33,7 @@ from echo_stream.connectors.kafka.sink import (
     ensure_topic,
 )
 from echo_stream.connectors.process.retrying import RetryPolicy
-from echo_stream.errors import InfrastructureError, SourceError
+from echo_stream.errors import InfrastructureError, SettingName, SourceError
 from echo_stream.run.report import RunStats
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import RejectedSample
@@ -194,8 +194,8 @@ def read_topic(topic: str, servers: str, client: ClientConfig) -> Iterator[DeadL
     ):
         partitions = consumer.partitions_for_topic(topic)
         if not partitions:
-            msg = f"there is no topic {topic} at {servers}; give --dead-letter-topic that of `run`"
-            raise SourceError(msg)
+            msg = f"there is no topic {topic} at {servers}; "
+            raise SourceError(msg, SettingName("dead_letter_topic"), " must be that of `run`")
         for number in sorted(partitions):
             yield from _read_partition(consumer, TopicPartition(topic, number))
 

@@ -21,9 +21,9 @@ from echo_stream.connectors.group.record import GroupRecord
 from echo_stream.connectors.group.view import GroupView
 from echo_stream.connectors.storage.engine_files import read_generation, write_generation
 from echo_stream.connectors.storage.state_locks import hold_lock, is_locked, lock_state
-from echo_stream.connectors.storage.state_store import check_fingerprint
+from echo_stream.connectors.storage.state_store import check_fingerprint, other_group
 from echo_stream.connectors.storage.units import list_units, temporary_of
-from echo_stream.errors import EchoStreamError, FencedError, StateError
+from echo_stream.errors import EchoStreamError, FencedError, SettingName, StateError
 from echo_stream.generation.generation import Generation
 
 
@@ -277,24 +277,30 @@ class GroupState(GroupView):
         if record.generation is not None:
             msg = (
                 f"{self.folder} counts with generation {record.generation}, not with "
-                f"{generation.id}; leave --generation out, or give another --state"
+                f"{generation.id}; leave "
             )
-            raise FencedError(msg)
+            raise FencedError(
+                msg,
+                SettingName("generation"),
+                " out, or give another ",
+                SettingName("state"),
+            )
         write_generation(generation, self.folder / "generations")
         replace(record, generation=generation.id).write(self.folder)
 
     def _refuse_others(self) -> None:
         """Refuse a state of a plain run, or of another group."""
         if list_units(self.folder / "checkpoints"):
-            msg = f"{self.folder} was begun without --group; leave it out, or give another --state"
-            raise StateError(msg)
+            msg = f"{self.folder} was begun without "
+            raise StateError(
+                msg,
+                SettingName("group"),
+                "; leave it out, or give another ",
+                SettingName("state"),
+            )
         known = GroupRecord.read(self.folder)
         if known is not None and known.group != self.group:
-            msg = (
-                f"{self.folder} is shared by group {known.group}; give --group {known.group}, "
-                "or another --state"
-            )
-            raise StateError(msg)
+            raise other_group(self.folder, known.group)
 
     def _member_lock(self, member: str) -> Path:
         """Return the lock that shows that a member is alive."""

@@ -175,8 +175,8 @@ def _bound(config: HttpConfig) -> socket.socket:
         family = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0][0]
         server = socket.create_server((config.host, config.port), family=family)
     except OSError as err:
-        msg = f"cannot listen on {config.host}:{config.port}: {err.strerror}; give another --http"
-        raise ConfigError(msg) from err
+        msg = f"cannot listen on {config.host}:{config.port}: {err.strerror}; give another "
+        raise ConfigError(msg, SettingName("http")) from err
     # Connections inherit it: else head and body of an answer wait 40 ms for each other.
     server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     server.setblocking(False)

@@ -15,7 +15,7 @@ import duckdb
 import psutil
 
 from echo_stream.connectors.inspect.sql_tables import open_tables
-from echo_stream.errors import QueryError, first_line
+from echo_stream.errors import QueryError, SettingName, first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -173,8 +173,8 @@ def _check(statements: Sequence[Any]) -> None:
 def too_late(timeout_s: float) -> QueryError:
     """Return the error for a query that takes too long."""
     return QueryError(
-        f"the query failed: it took longer than {timeout_s:g} s; ask for less, or allow more "
-        "with --timeout"
+        f"the query failed: it took longer than {timeout_s:g} s; ask for less, or allow more with ",
+        SettingName("timeout"),
     )
 
 

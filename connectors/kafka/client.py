@@ -22,7 +22,7 @@ from kafka.errors import (
 )
 
 from echo_stream.connectors.kafka._client_patches.reads import reading_client
-from echo_stream.errors import ConfigError, EchoStreamError, SourceError
+from echo_stream.errors import ConfigError, EchoStreamError, SettingName, SourceError
 
 BOOTSTRAP_TIMEOUT_MS = 10_000
 REQUEST_TIMEOUT_MS = 30_000
@@ -61,15 +61,15 @@ def check_servers(servers: str) -> None:
     for server in servers.split(","):
         host, colon, port = server.strip().rpartition(":")
         if not (host and colon and port.isdecimal() and int(port) <= MAX_PORT):
-            msg = f"bootstrap servers are HOST:PORT, with commas between; got {servers!r}"
-            raise ConfigError(msg)
+            words = f" must be HOST:PORT, with commas between; got {servers!r}"
+            raise ConfigError(SettingName("bootstrap_servers"), words)
 
 
-def check_topic(topic: str) -> None:
-    """Raise ConfigError for a name that Kafka does not allow."""
+def check_topic(topic: str, setting: str) -> None:
+    """Raise ConfigError for a name that Kafka does not allow, and that came from a setting."""
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic) or topic in {".", ".."}:
-        msg = f"a topic is named with letters, digits, '.', '_' and '-'; got {topic!r}"
-        raise ConfigError(msg)
+        words = f" must be at most 249 letters, digits, '.', '_' and '-'; got {topic!r}"
+        raise ConfigError(SettingName(setting), words)
 
 
 def unknown_topic(topic: str, servers: str, known: Collection[str]) -> SourceError:

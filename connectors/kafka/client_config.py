@@ -10,6 +10,7 @@ from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
+from echo_stream._common.checks import check_choice
 from echo_stream.connectors.kafka.client import COMMON_OPTIONS
 from echo_stream.errors import ConfigError, SettingName
 
@@ -110,10 +111,7 @@ class ClientConfig:
     def __post_init__(self) -> None:
         """Refuse what no broker would accept, before one is asked."""
         check_options(self.options)
-        if self.security_protocol not in PROTOCOLS:
-            given, known = self.security_protocol, ", ".join(PROTOCOLS)
-            words = f" must be one of {known}; got {given!r}"
-            raise ConfigError(SettingName("security_protocol"), words)
+        check_choice("security_protocol", self.security_protocol, PROTOCOLS)
         self._check_sasl()
         self._check_tls()
 
@@ -166,9 +164,8 @@ class ClientConfig:
                 " must be SASL_SSL (or SASL_PLAINTEXT) to send it; got ",
                 self.security_protocol,
             )
-        if uses_sasl and mechanism not in MECHANISMS:
-            words = f" must be one of {', '.join(MECHANISMS)}; got {mechanism}"
-            raise ConfigError(SettingName("sasl_mechanism"), words)
+        if uses_sasl:
+            check_choice("sasl_mechanism", mechanism, MECHANISMS)
         if mechanism in PASSWORD_MECHANISMS and not (self.sasl_username and self.sasl_password):
             msg = f"{mechanism} needs a user and a password: give "
             raise ConfigError(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from echo_stream._common.checks import check_number, check_whole
 from echo_stream.connectors.codecs import CodecConfig
 from echo_stream.connectors.codecs.custom import LoadedCodec
 from echo_stream.connectors.kafka.client import check_servers, check_topic
@@ -97,15 +98,15 @@ def check_start(
     """
     for (topic, number), offset in offsets.items():
         if (topic, number) not in first:
-            msg = f"the start names {topic}/{number}, which is not read; leave it out"
-            raise ConfigError(msg)
+            words = f" names {topic}/{number}, which is not read; leave it out"
+            raise ConfigError(SettingName("start"), words)
         begin, end = first[topic, number], last[topic, number]
         if not begin <= offset <= end:
-            msg = (
-                f"the start of {topic}/{number} is offset {offset}, but its log begins at "
-                f"{begin} and ends before {end}; give one from {begin} to {end}"
+            words = (
+                f" of {topic}/{number} is offset {offset}, but its log begins at {begin} and ends "
+                f"before {end}; give one from {begin} to {end}"
             )
-            raise ConfigError(msg)
+            raise ConfigError(SettingName("start"), words)
 
 
 FETCH_MAX_BYTES = 16 * 1024**2  # what each broker may send ahead, beside the queue
@@ -182,11 +183,16 @@ class KafkaConfig:
             raise ConfigError(msg)
         check_servers(self.bootstrap_servers)
         for topic in self.topics:
-            check_topic(topic)
-        if self.max_batch_bytes < self.codec.max_bytes:
+            check_topic(topic, "topics")
+        for name in ("queue_bytes", "queue_records", "max_batch_bytes"):
+            check_whole(name, getattr(self, name), at_least=1)
+        if self.broker_timeout is not None:
+            check_number("broker_timeout", self.broker_timeout, above=0)
+        if self.max_batch_bytes < self.codec.max_message_bytes:
             raise ConfigError(
                 SettingName("max_batch_bytes"),
                 " must be at least ",
                 SettingName("max_message_bytes"),
-                f", {self.codec.max_bytes}: messages come in batches; got {self.max_batch_bytes}",
+                f", {self.codec.max_message_bytes}: messages come in batches; "
+                f"got {self.max_batch_bytes}",
             )

@@ -9,7 +9,7 @@ from kafka import KafkaAdminClient
 
 from echo_stream.connectors.kafka.client import errors_for_people
 from echo_stream.connectors.kafka.client_config import ClientConfig
-from echo_stream.errors import SourceError, StateError
+from echo_stream.errors import SettingName, SourceError, StateError
 from echo_stream.samples.source import refuse_other_source
 
 logger = logging.getLogger(__name__)
@@ -86,13 +86,17 @@ class Identity:
         StateError
             Naming what differs, and what to do.
         """
-        remedy = "--accept-source to go on with the new one, or another --state"
+        remedy = SettingName("accept_source"), " to go on with the new one, or "
         if changes := self.changes(other):
             msg = (
-                f"the topic is not the one that the state has counted: {'; '.join(changes)}; "
-                f"give {remedy if may_accept else 'another --state'}"
+                f"the topic is not the one that the state has counted: {'; '.join(changes)}; give "
             )
-            raise StateError(msg)
+            raise StateError(
+                msg,
+                *(remedy if may_accept else ()),
+                "another ",
+                SettingName("state"),
+            )
 
 
 class IdentityClient:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from kafka import TopicPartition
 
 from echo_stream.connectors.kafka.records import Records
-from echo_stream.errors import PositionError
+from echo_stream.errors import PositionError, SettingName
 from echo_stream.run.observer import PartitionProgress
 from echo_stream.samples.source import Skipped
 
@@ -159,8 +159,8 @@ begins at 5 and ends before 9, and a group never counts an offset twice; give an
     ]
     back = [each for each in lost if each.goes_back]
     if back and not may_go_back:
-        msg = f"{back[0]}, and a group never counts an offset twice; give another --state"
-        raise PositionError(msg)
+        msg = f"{back[0]}, and a group never counts an offset twice; give another "
+        raise PositionError(msg, SettingName("state"))
     if accept:
         for each in lost:
             logger.warning("%s; going on %s", each, each.remedy)
@@ -186,8 +186,10 @@ def _refusal(lost: Sequence[_Lost]) -> PositionError:
     """Return the error of offsets that are not in their logs."""
     more = f", and {len(lost) - 1} more partitions likewise" if len(lost) > 1 else ""
     return PositionError(
-        f"{lost[0]}{more}; give --accept-source to go on {lost[0].remedy}, counting what is "
-        "missing as a gap, or another --state"
+        f"{lost[0]}{more}; give ",
+        SettingName("accept_source"),
+        f" to go on {lost[0].remedy}, counting what is missing as a gap, or another ",
+        SettingName("state"),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaTimeoutError, TopicAlreadyExistsError
 
+from echo_stream._common.checks import check_choice, check_number, check_whole
 from echo_stream.connectors.codecs import SampleFormat, encode, encode_batch
 from echo_stream.connectors.kafka.client import (
     check_servers,
@@ -61,17 +62,12 @@ class ProduceConfig:
     def __post_init__(self) -> None:
         """Refuse what no broker could do."""
         check_servers(self.bootstrap_servers)
-        check_topic(self.topic)
-        if self.message_format not in (*get_args(SampleFormat), "arrow"):
-            raise ConfigError(
-                SettingName("message_format"),
-                f" must be npy, raw, json or arrow; got {self.message_format!r}",
-            )
-        if self.samples_per_message < 1:
-            raise ConfigError(
-                SettingName("samples_per_message"),
-                f" must be at least 1; got {self.samples_per_message}",
-            )
+        check_topic(self.topic, "topic")
+        check_choice("message_format", self.message_format, (*get_args(SampleFormat), "arrow"))
+        for name in ("samples_per_message", "partitions"):
+            check_whole(name, getattr(self, name), at_least=1)
+        if self.rate is not None:
+            check_number("rate", self.rate, above=0)
         if self.samples_per_message > 1 and self.message_format != "arrow":
             raise ConfigError(
                 SettingName("message_format"),
@@ -79,12 +75,6 @@ class ProduceConfig:
                 SettingName("samples_per_message"),
                 " use arrow",
             )
-        if self.partitions < 1:
-            raise ConfigError(
-                SettingName("partitions"), f" must be at least 1; got {self.partitions}"
-            )
-        if self.rate is not None and not self.rate > 0:
-            raise ConfigError(SettingName("rate"), f" must be above 0; got {self.rate}")
 
 
 def produce_samples(

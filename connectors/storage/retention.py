@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from echo_stream._common.checks import check_whole
 from echo_stream.connectors.storage.snapshots import (
     PIN,
     is_pinned,
@@ -11,7 +12,7 @@ from echo_stream.connectors.storage.snapshots import (
     snapshot_manifest,
 )
 from echo_stream.connectors.storage.unit_locks import remove_unit
-from echo_stream.errors import ConfigError, SettingName, StateError
+from echo_stream.errors import StateError
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +94,7 @@ def prune_snapshots(folder: Path, *, keep: int, dry_run: bool = False) -> PruneR
     -----
     Safe while a consumer writes and others read. Damaged snapshots are left alone.
     """
-    if keep < 1:
-        raise ConfigError(
-            SettingName("keep"),
-            f" must be at least 1, since the newest snapshot always stays; got {keep}",
-        )
+    check_whole("keep", keep, at_least=1)  # the newest snapshot always stays
     found = read_manifests(folder)
     removed, pinned, in_use, freed_bytes = [], [], [], 0
     for unit, manifest in found[:-keep]:

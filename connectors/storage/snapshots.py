@@ -15,7 +15,7 @@ from echo_stream.connectors.storage.units import (
     read_manifest,
     verify_unit,
 )
-from echo_stream.errors import ConfigError, SnapshotError, StateError
+from echo_stream.errors import ConfigError, SettingName, SnapshotError, StateError
 
 logger = logging.getLogger(__name__)
 
@@ -251,8 +251,10 @@ def find_snapshot(folder: Path | None, name: str | None) -> Path:
     if name is not None and (folder is None or "/" in name):
         return Path(name)
     if folder is None:
-        msg = "no snapshot was named; give --state DIR, or --snapshot PATH"
-        raise ConfigError(msg)
+        msg = "no snapshot was named; give "
+        raise ConfigError(
+            msg, SettingName("state"), ", or ", SettingName("snapshot"), " with a path"
+        )
     if name is None:
         newest = read_listing(folder).newest()
         if newest is None:

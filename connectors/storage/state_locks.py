@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from echo_stream.connectors.process.retrying import is_transient
 from echo_stream.connectors.storage.durable import make_folder, opener
-from echo_stream.errors import InfrastructureError, StateError
+from echo_stream.errors import InfrastructureError, SettingName, StateError
 
 WAIT_LIMIT_S = 60.0  # what a lock protects takes milliseconds
 STEP_S = 0.01
@@ -28,8 +28,8 @@ def lock_state(folder: Path, *, shared: bool = False) -> IO[str]:
         fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as err:
         handle.close()
-        msg = f"{folder} is in use by another process; stop it, or give another --state"
-        raise StateError(msg) from err
+        msg = f"{folder} is in use by another process; stop it, or give another "
+        raise StateError(msg, SettingName("state")) from err
     return handle
 
 

@@ -32,7 +32,7 @@ from echo_stream.connectors.storage.units import (
 )
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.engine.echo_coreset import EchoCoreset
-from echo_stream.errors import StateError
+from echo_stream.errors import SettingName, StateError
 from echo_stream.samples.source import Skipped
 
 logger = logging.getLogger(__name__)
@@ -220,18 +220,17 @@ def refuse_group(folder: Path) -> None:
     """
     if (folder / GROUP_MANIFEST).exists():
         group = read_manifest(folder, manifest_name=GROUP_MANIFEST)["group"]
-        msg = f"{folder} is shared by group {group}; give --group {group}, or another --state"
-        raise StateError(msg)
+        raise other_group(folder, group)
 
 
-def _option(name: str, value: object) -> str:
-    """Return how to ask for a setting; an option that has no value yet must be left out."""
-    flag = name.replace("_", "-")
-    if value is None:
-        return f"leave --{flag} out"
-    if isinstance(value, bool):
-        return f"give --{flag}" if value else f"give --no-{flag}"
-    return f"give --{flag} {value}"
+def other_group(folder: Path, group: str) -> StateError:
+    """Return the error for a state that a group shares, where another one is meant, or none."""
+    return StateError(
+        f"{folder} is shared by group {group}; set ",
+        SettingName("group"),
+        f" to {group}, or give another ",
+        SettingName("state"),
+    )
 
 
 def check_fingerprint(stored: EngineConfig, given: EngineConfig, folder: Path) -> None:
@@ -251,9 +250,15 @@ def check_fingerprint(stored: EngineConfig, given: EngineConfig, folder: Path) -
         listed = "; ".join(
             f"{name} is {different[name][0]!r} there, {different[name][1]!r} here" for name in names
         )
-        advice = ", ".join(_option(name, different[name][0]) for name in names)
-        msg = (
-            f"{folder} is of another configuration: {listed}; "
-            f"{advice} to go on with it, or give another --state"
+        advice: list[str] = []
+        for name in names:
+            value = different[name][0]
+            words = ("leave ", " out, ") if value is None else ("set ", f" to {value}, ")
+            advice += [words[0], SettingName(name), words[1]]
+        msg = f"{folder} is of another configuration: {listed}; to go on with it, "
+        raise StateError(
+            msg,
+            *advice,
+            "or give another ",
+            SettingName("state"),
         )
-        raise StateError(msg)

@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, clone
 from echo_stream._common.device import resolve_device
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray, Label, State
 from echo_stream.config import (
+    MAX_TEXT_BYTES,
     Architecture,
     Balance,
     Cells,
@@ -51,7 +52,7 @@ from echo_stream.samples.tabular import (
     row_of,
     take_rows,
 )
-from echo_stream.samples.validation import MAX_TEXT_BYTES, SampleSchema, as_samples, check_texts
+from echo_stream.samples.validation import SampleSchema, as_samples, check_texts
 from echo_stream.sketch.late_labels import checked_labels
 from echo_stream.sketch.pools.pools import vectors_of
 from echo_stream.sketch.size import memory_bound

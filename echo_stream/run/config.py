@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from echo_stream.errors import ConfigError, SettingName
+from echo_stream._common.checks import check_number, check_whole
 from echo_stream.run.schedule import Every
 
 
@@ -48,26 +48,13 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, naming the setting and what was given."""
-        if not 0 <= self.max_bad_share <= 1:
-            raise ConfigError(
-                SettingName("max_bad_share"),
-                f" must be a number from 0 to 1; got {self.max_bad_share}",
-            )
-        if self.bad_window < 1:
-            raise ConfigError(
-                SettingName("bad_window"), f" must be at least 1; got {self.bad_window}"
-            )
-        if self.keep_snapshots is not None and self.keep_snapshots < 1:
-            raise ConfigError(
-                SettingName("keep_snapshots"), f" must be at least 1; got {self.keep_snapshots}"
-            )
-        if self.retrain_on_turnover is not None and not 0 < self.retrain_on_turnover <= 1:
-            raise ConfigError(
-                SettingName("retrain_on_turnover"),
-                f" must be above 0, at most 1; got {self.retrain_on_turnover}",
-            )
-        if self.shutdown_budget is not None and self.shutdown_budget <= 0:
-            raise ConfigError(
-                SettingName("shutdown_budget"),
-                f" must be more than 0 seconds; got {self.shutdown_budget}",
-            )
+        check_number("max_bad_share", self.max_bad_share, at_least=0, at_most=1)
+        check_whole("bad_window", self.bad_window, at_least=1)
+        for name in ("max_samples", "keep_snapshots"):
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), at_least=1)
+        if self.retrain_on_turnover is not None:
+            check_number("retrain_on_turnover", self.retrain_on_turnover, above=0, at_most=1)
+        if self.shutdown_budget is not None:
+            check_number("shutdown_budget", self.shutdown_budget, above=0)
+        check_number("retrain_debounce", self.retrain_debounce, at_least=0)

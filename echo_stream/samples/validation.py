@@ -18,11 +18,6 @@ from echo_stream._common.typing import Array, BoolArray
 from echo_stream.errors import DataError, DataTypeError, SettingName, ShapeError, first_line
 from echo_stream.samples.samples import Samples
 
-MAX_TEXT_BYTES = 300
-"""Bytes in UTF-8 of an id, or of a label that is text, unless a setting says otherwise.
-
-Where a message of Kafka has no id, its place is one: topic (249), partition, offset, row."""
-
 _INT64 = np.iinfo(np.int64)
 _UINT64_MAX = int(np.iinfo(np.uint64).max)
 _ID_TYPES = (int, np.integer, str)

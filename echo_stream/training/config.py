@@ -1,10 +1,10 @@
 """Settings of a downstream model's training."""
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
+from echo_stream._common.checks import check_choice, check_number, check_whole
+from echo_stream.config import MAX_SEED
 from echo_stream.errors import ConfigError, SettingName
 
 Task: TypeAlias = Literal["classification", "regression"]
@@ -93,7 +93,7 @@ class TrainConfig:
     >>> TrainConfig(epochs=0)
     Traceback (most recent call last):
     ...
-    echo_stream.errors.ConfigError: epochs must be a whole number of at least 1; got 0
+    echo_stream.errors.ConfigError: epochs must be at least 1; got 0
     """
 
     model: str = "lenet"
@@ -127,11 +127,22 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, naming the setting and what was given."""
-        for needed, names, is_valid in _RULES:
-            for name in names.split():
-                value = getattr(self, name)
-                if value is not None and not is_valid(value):
-                    raise ConfigError(SettingName(name), f" must be {needed}; got {value}")
+        for name, choices in _CHOICES.items():
+            check_choice(name, getattr(self, name), choices)
+        for name in self.augment:
+            check_choice("augment", name, get_args(Augmentation))
+        for name, lowest in _LOWEST.items():
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), at_least=lowest)
+        check_whole("seed", self.seed, at_least=0, at_most=MAX_SEED)
+        for name in ("lr", "margin", "mixup_alpha"):
+            check_number(name, getattr(self, name), above=0)
+        for name in ("structure_weight", "gamma", "max_grad_norm"):
+            check_number(name, getattr(self, name), at_least=0)
+        for name in ("momentum", "weight_decay"):
+            check_number(name, getattr(self, name), at_least=0, at_most=1)
+        for length in self.input_shape or ():
+            check_whole("input_shape", length, at_least=1)
         if self.gamma != 1 and self.features is not None:
             raise ConfigError(
                 SettingName("gamma"),
@@ -146,30 +157,14 @@ class TrainConfig:
         return self.task == "classification" and self.structure_weight > 0
 
 
-_RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
-    (
-        "a whole number of at least 1",
-        "epochs batch_size steps threads evaluations",
-        lambda n: _is_whole(n, 1),
-    ),
-    ("a whole number of at least 0", "support_per_step seed", lambda n: _is_whole(n, 0)),
-    ("a number above 0", "lr margin mixup_alpha", lambda value: 0 < value < math.inf),
-    (
-        "a number of at least 0",
-        "structure_weight gamma max_grad_norm",
-        lambda value: 0 <= value < math.inf,
-    ),
-    ("a number from 0 to 1", "momentum weight_decay", lambda value: 0 <= value <= 1),
-    ("lengths of at least 1", "input_shape", lambda shape: min(shape, default=1) >= 1),
-    ("some of crop and flip", "augment", lambda names: set(names) <= set(get_args(Augmentation))),
-    ("classification or regression", "task", lambda name: name in get_args(Task)),
-    ("concatenate or mixup", "psi", lambda name: name in get_args(Psi)),
-    ("sgd, adam or adamw", "optimiser", lambda name: name in get_args(OptimiserName)),
-    ("cosine, linear or constant", "schedule", lambda name: name in get_args(ScheduleName)),
-    ("auto, none, sqrt or full", "sample_weights", lambda name: name in get_args(SampleWeights)),
-)
-
-
-def _is_whole(value: object, lowest: int) -> bool:
-    """Return whether a value is an integer in range; torch takes seeds below 2^63."""
-    return isinstance(value, int) and lowest <= value < 2**63
+_CHOICES = {
+    "task": get_args(Task),
+    "optimiser": get_args(OptimiserName),
+    "schedule": get_args(ScheduleName),
+    "psi": get_args(Psi),
+    "sample_weights": get_args(SampleWeights),
+}
+_LOWEST = {
+    "epochs": 1, "batch_size": 1, "steps": 1, "threads": 1, "evaluations": 1,
+    "support_per_step": 0,
+}  # fmt: skip

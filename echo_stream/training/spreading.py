@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from echo_stream._common.checks import check_number, check_whole
 from echo_stream._common.device import single_threaded
 from echo_stream._common.typing import Array, BoolArray, FloatArray, IntArray, Label
 from echo_stream.errors import ConfigError, DataError, SettingName
@@ -167,12 +168,8 @@ def neighbour_graph(points: Array, num_neighbours: int) -> "csr_array":
 
 def _check_settings(num_neighbours: int, alpha: float) -> None:
     """Refuse settings out of range."""
-    if num_neighbours < 1:
-        raise ConfigError(
-            SettingName("num_neighbours"), f" must be at least 1; got {num_neighbours}"
-        )
-    if not 0 < alpha < 1:
-        raise ConfigError(SettingName("alpha"), f" must be above 0 and below 1; got {alpha}")
+    check_whole("num_neighbours", num_neighbours, at_least=1)
+    check_number("alpha", alpha, above=0, below=1)
 
 
 def _checked(vectors: object, labels: object) -> tuple[Array, list[Label]]:

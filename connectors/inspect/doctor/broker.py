@@ -38,7 +38,7 @@ def check_broker(
     """
     check_servers(servers)
     for topic in topics:
-        check_topic(topic)
+        check_topic(topic, "topics")
     try:
         with errors_for_people(servers, "connect to the broker"):
             consumer = KafkaConsumer(**client.for_client(KafkaConsumer, servers, group_id=None))

@@ -44,9 +44,9 @@ class IsolatedDecoder:
     def __init__(self, config: CodecConfig) -> None:
         self._config = config
         self._child: subprocess.Popen[bytes] | None = None
-        largest = max(config.max_bytes, config.max_elements, config.max_pixels)
+        largest = max(config.max_message_bytes, config.max_elements, config.max_pixels)
         self._memory_bytes = MESSAGE_BYTES + BYTES_EACH * largest
-        self._answer_bytes = 16 * (config.max_bytes + config.max_elements) + MIB
+        self._answer_bytes = 16 * (config.max_message_bytes + config.max_elements) + MIB
         self._limits = Limits()
 
     def read(self, record: Record, schema: SampleSchema | None) -> Decoded | Change:

@@ -39,7 +39,7 @@ def test_a_run_without_a_group_leaves_its_state_alone(tmp_path: Path) -> None:
         state.begin(EngineConfig(budget=20), {"kind": "test"}, lambda: {"events/0": 0}, None)
     data = write_data(tmp_path / "data.npz")
     said = refusal("run", data, "--state", tmp_path / "state", *TINY, exit_code=4)
-    assert "shared by group counters; give --group counters" in said
+    assert "shared by group counters; set --group to counters" in said
 
 
 def test_the_status_passes_over_files_that_come_and_go(tmp_path: Path) -> None:

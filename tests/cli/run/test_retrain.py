@@ -127,7 +127,7 @@ def test_held_out_share_cannot_change(data: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--retrain-on-turnover", "120%"), "a share is above 0 and at most 1"),
+        (("--retrain-on-turnover", "120%"), "--retrain-on-turnover must be above 0 and at most 1"),
         (("--retrain-memory", "lots"), "a size is bytes"),
         (("--on-snapshot", "'open"), "must be words, quoted as in a shell"),
         (("--manifest-topic", "t"), "--manifest-topic needs --bootstrap-servers"),

@@ -335,7 +335,10 @@ def test_model_that_is_not_there_is_told_at_once(data: Path, state: Path) -> Non
     [
         (("--bootstrap-servers", "localhost", "--topic", "t"), "HOST:PORT"),
         (("--bootstrap-servers", "localhost:abc", "--topic", "t"), "HOST:PORT"),
-        (("--bootstrap-servers", "localhost:1", "--topic", "bad topic!"), "a topic is named"),
+        (
+            ("--bootstrap-servers", "localhost:1", "--topic", "bad topic!"),
+            "--topic must be at most 249 letters",
+        ),
     ],
 )
 def test_names_that_no_broker_has(data: Path, state: Path, options: list[str], words: str) -> None:

@@ -24,7 +24,7 @@ def test_subsets_are_as_large_as_what_the_model_has_used(folder: Path) -> None:
     """Labels and steps are equal, and each row has its accuracy."""
     data = folder / "data.npz"
     words = ("train", "--state", folder / "state", *QUICK, "--test", data, "--data", data)
-    shown = answer(*words, "--compare", "random,balanced")
+    shown = answer(*words, "--compare", "random", "--compare", "balanced")
     rows = shown["comparison"]
     assert [row["subset"] for row in rows] == ["coreset", "random", "balanced"]
     assert {row["labels_used"] for row in rows} == {shown["labels_used"]}
@@ -54,7 +54,7 @@ def test_a_table_for_people(folder: Path) -> None:
     [
         (("--compare", "random"), 2, "--compare needs --data"),
         (("--compare", "random", "--data", "data.npz"), 2, "--test to test on"),
-        (("--compare", "best"), 2, "got 'best'"),
+        (("--compare", "best"), 2, "'best' is not one of 'random', 'balanced'"),
         (
             ("--compare", "random", "--data", "few.npz", "--test", "data.npz"), 1,
             "labelled samples are needed to compare with; the data have 2",

@@ -140,13 +140,13 @@ def test_bombs_are_not_uncompressed(compression: str) -> None:
     zeros = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(2**23)), 2**10)
     value = stream(pa.table({"x": zeros, "y": ["a"] * 2**13}), compression=compression)
     del zeros
-    config = CodecConfig(max_bytes=2**20)
-    assert len(value) < config.max_bytes
+    config = CodecConfig(max_message_bytes=2**20)
+    assert len(value) < config.max_message_bytes
     before = pa.total_allocated_bytes()
     with pytest.raises(DecodeError, match="over 1048576 bytes uncompressed"):
         decode(None, value, [], config)
     assert pa.total_allocated_bytes() - before < 2**20
-    assert decoded(value, CodecConfig(max_bytes=2**27)).x.shape == (2**13, 2**10)
+    assert decoded(value, CodecConfig(max_message_bytes=2**27)).x.shape == (2**13, 2**10)
 
 
 def test_metadata_of_old_versions_is_refused() -> None:

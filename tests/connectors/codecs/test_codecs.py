@@ -131,7 +131,7 @@ def test_content_type_goes_before_everything() -> None:
     """Declared raw is raw, even with the magic bytes of another format."""
     value = b"\x93NUMPY\x01\x00"
     headers = [("content-type", b"application/octet-stream")]
-    config = CodecConfig(format="json", dtype="uint8", shape=(8,))
+    config = CodecConfig(message_format="json", dtype="uint8", shape=(8,))
     assert only_sample(None, value, headers, config).x.tobytes() == value
 
 
@@ -153,7 +153,7 @@ def test_unknown_content_type_is_named() -> None:
 
 def test_configured_format_goes_before_magic_bytes() -> None:
     """Who configures raw gets raw."""
-    config = CodecConfig(format="raw", dtype="uint8", shape=(10,))
+    config = CodecConfig(message_format="raw", dtype="uint8", shape=(10,))
     assert only_sample(None, b'{"x": [1]}', [], config).x.shape == (10,)
 
 
@@ -211,7 +211,7 @@ def test_reason_tells_what_kind_of_error_it_is(value: bytes, headers: Headers, r
 
 def test_raw_headers_go_before_the_configuration() -> None:
     """Each header on its own replaces what is configured."""
-    config = CodecConfig(format="raw", dtype="uint8", shape=(8,))
+    config = CodecConfig(message_format="raw", dtype="uint8", shape=(8,))
     assert only_sample(
         None, b"\0" * 8, [("dtype", b"int16"), ("shape", b"4,")], config
     ).x.shape == (4,)
@@ -325,9 +325,9 @@ def test_headers_must_be_utf8(name: str) -> None:
     assert f"{name} b'\\xff' is not valid UTF-8" in str(error)
 
 
-def test_max_bytes() -> None:
+def test_max_message_bytes() -> None:
     """A value over the limit is not looked at."""
-    config = CodecConfig(max_bytes=10)
+    config = CodecConfig(max_message_bytes=10)
     assert "11 bytes, more than the limit of 10" in str(refused(b"x" * 11, [], config))
 
 
@@ -363,13 +363,13 @@ def test_nonfinite_values(dtype: str, value: float, format: str) -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"format": "pickle"},
+        {"message_format": "pickle"},
         {"dtype": "object"},
         {"dtype": "f4,f4"},
         {"shape": ()},
         {"shape": (2, 0)},
         {"shape": (1,) * 33},
-        {"max_bytes": 0},
+        {"max_message_bytes": 0},
         {"max_elements": -1},
     ],
 )

@@ -38,7 +38,9 @@ MESSAGES = int(os.environ.get("ECHO_STREAM_FUZZ_MESSAGES", "300"))
 DAMAGED = int(os.environ.get("ECHO_STREAM_FUZZ_DAMAGED", "10_000"))  # of each native format
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 AUTO = CodecConfig()
-SMALL = CodecConfig(dtype="float32", shape=(2, 3), max_bytes=4_096, max_elements=64, max_pixels=32)
+SMALL = CodecConfig(
+    dtype="float32", shape=(2, 3), max_message_bytes=4_096, max_elements=64, max_pixels=32
+)
 
 
 def image(format: str, mode: str) -> bytes:
@@ -120,7 +122,7 @@ def test_random_messages_decode_or_are_refused(
     format: Any, key: bytes | None, value: bytes | None, headers: Headers, is_auto: bool
 ) -> None:
     """No exception but DecodeError comes out of noise."""
-    config = AUTO if is_auto else CodecConfig(format, "float32", (2, 3), max_bytes=4_096)
+    config = AUTO if is_auto else CodecConfig(format, "float32", (2, 3), max_message_bytes=4_096)
     decodes_or_refuses(key, value, headers, config)
 
 
@@ -184,7 +186,7 @@ def test_deep_json_is_refused(bracket: bytes, size: int) -> None:
 @pytest.mark.usefixtures("little_memory")
 def test_json_of_many_small_things_is_refused(item: bytes) -> None:
     """What Python makes of a few bytes is large, but not beyond what is bounded."""
-    size = AUTO.max_bytes // (len(item) + 1) - 10
+    size = AUTO.max_message_bytes // (len(item) + 1) - 10
     with pytest.raises(DecodeError) as caught:
         decode(None, b'{"x": [' + b",".join([item] * size) + b"]}", [], AUTO)
     assert not isinstance(caught.value.__cause__, MemoryError)

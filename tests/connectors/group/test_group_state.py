@@ -190,7 +190,7 @@ def test_the_first_member_decides_where_all_partitions_start(
 def test_one_generation_is_for_all(members: list[GroupState], whole: EchoCoreset) -> None:
     """A second generation is refused, with the option to leave out."""
     other = EchoCoreset.from_config(replace(CONFIG, seed=4)).fit(np.eye(6, dtype=np.float32))
-    with pytest.raises(FencedError, match="leave --generation out"):
+    with pytest.raises(FencedError, match="leave generation out"):
         members[1].settle_generation(other.generation_)
     found = members[1].generation(None)
     assert found is not None
@@ -243,15 +243,15 @@ def test_a_state_belongs_to_one_group_or_to_a_run_without_one(tmp_path: Path) ->
         begin(state, None)
         with pytest.raises(StateError, match="in use by another process"):
             GroupState(shared, "counters", exclusive=True)
-    with pytest.raises(StateError, match="shared by group counters; give --group counters"):
+    with pytest.raises(StateError, match="shared by group counters; set group to counters"):
         StateStore(shared)
-    with pytest.raises(StateError, match="shared by group counters; give --group counters"):
+    with pytest.raises(StateError, match="shared by group counters; set group to counters"):
         GroupState(shared, "others")
     with StateStore(plain) as store:
         store.save_checkpoint(EchoCoreset(), {}, {})
         with pytest.raises(StateError, match="in use by another process"):
             member(plain)
-    with pytest.raises(StateError, match="begun without --group"):
+    with pytest.raises(StateError, match="begun without group"):
         member(plain)
 
 

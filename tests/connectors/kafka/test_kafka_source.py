@@ -115,7 +115,7 @@ def test_other_topics_are_another_source(broker: Broker, make_topic: MakeTopic) 
     one, two = make_topic(), make_topic()
     with closing(opened(broker, one)) as source, closing(opened(broker, one, two)) as both:
         for description in (both.describe(), {"kind": "file", "path": "x", "sha256": "0"}):
-            with pytest.raises(StateError, match="give another --state"):
+            with pytest.raises(StateError, match="give another state"):
                 source.recognise(description)
 
 

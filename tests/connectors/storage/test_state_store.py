@@ -391,10 +391,9 @@ def test_other_configuration_is_refused(tmp_path: Path, setting: str, n: int) ->
     save(tmp_path, n, config=kept)
     config = EngineConfig.from_json({**kept.to_json(), setting: OTHER[setting]})
     there, here = kept.to_json()[setting], OTHER[setting]
-    ask = "leave" if there is None else "give"
-    with pytest.raises(
-        StateError, match=f": {setting} is {there!r} there, {here!r} here; {ask} --"
-    ):
+    ask = "leave" if there is None else "set"
+    words = f": {setting} is {there!r} there, {here!r} here; to go on with it, {ask} {setting} "
+    with pytest.raises(StateError, match=words):
         load(tmp_path, config)
 
 
@@ -504,5 +503,7 @@ def test_no_snapshot(tmp_path: Path) -> None:
         find_snapshot(tmp_path, None)
     with pytest.raises(SnapshotError, match="holds no snapshot 7; the newest are none"):
         find_snapshot(tmp_path, "7")
-    with pytest.raises(ConfigError, match="no snapshot was named; give --state DIR"):
+    with pytest.raises(
+        ConfigError, match="no snapshot was named; give state, or snapshot with a path"
+    ):
         find_snapshot(None, None)

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from echo_stream import EchoCoreset, EngineConfig
+from echo_stream.config import MAX_TEXT_BYTES
 from echo_stream.connectors.storage.engine_files import write_checkpoint
 from echo_stream.errors import DataError
 from echo_stream.generation.generation import Generation
 from echo_stream.samples.changes import Forget, LateLabel
 from echo_stream.samples.label_log import MOST_LABELS, LabelLog
 from echo_stream.samples.samples import Origin, Samples, as_objects
-from echo_stream.samples.validation import MAX_TEXT_BYTES, as_samples
+from echo_stream.samples.validation import as_samples
 
 FACTOR = 3  # of the truth, that a bound may be
 N = 6_000

@@ -362,12 +362,12 @@ def test_looking_at_the_test_set_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("task", "ranking", "classification or regression"),
-        ("psi", "cutmix", "concatenate or mixup"),
-        ("optimiser", "lion", "sgd, adam or adamw"),
-        ("schedule", "step", "cosine, linear or constant"),
-        ("sample_weights", True, "auto, none, sqrt or full"),
-        ("augment", ("rotate",), "crop and flip"),
+        ("task", "ranking", "classification, regression"),
+        ("psi", "cutmix", "concatenate, mixup"),
+        ("optimiser", "lion", "sgd, adam, adamw"),
+        ("schedule", "step", "cosine, linear, constant"),
+        ("sample_weights", True, "auto, none, sqrt, full"),
+        ("augment", ("rotate",), "crop, flip"),
         ("gamma", -1.0, "at least 0"),
         ("mixup_alpha", 0.0, "above 0"),
         ("max_grad_norm", -1.0, "at least 0"),

@@ -223,7 +223,7 @@ def main(format: str, first: int, number: int, progress: Path) -> None:
     limit = pages * resource.getpagesize() + SPARE_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     declared: Any = "image" if format in ("png", "jpeg") else format
-    config = CodecConfig(declared, max_bytes=65_536, max_elements=16_384, max_pixels=16_384)
+    config = CodecConfig(declared, max_message_bytes=65_536, max_elements=16_384, max_pixels=16_384)
     handle = os.open(progress, os.O_WRONLY | os.O_CREAT)
     for each in range(first, first + number):
         os.pwrite(handle, f"{each:12}".encode(), 0)

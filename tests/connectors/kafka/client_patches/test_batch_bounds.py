@@ -300,4 +300,6 @@ def test_a_batch_lets_go_of_what_cannot_be_unpacked() -> None:
 def test_a_bound_below_that_of_messages() -> None:
     """It would refuse messages that are allowed."""
     with pytest.raises(ConfigError, match=r"at least max_message_bytes, 100: .* got 99"):
-        KafkaConfig(("t",), "localhost:9092", CodecConfig(max_bytes=100), max_batch_bytes=99)
+        KafkaConfig(
+            ("t",), "localhost:9092", CodecConfig(max_message_bytes=100), max_batch_bytes=99
+        )

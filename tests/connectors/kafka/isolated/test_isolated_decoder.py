@@ -39,7 +39,7 @@ def record(value: bytes, key: bytes | None = None, headers: Any = ()) -> Record:
 @pytest.fixture(scope="module")
 def ours() -> Iterator[IsolatedDecoder]:
     """Return a decoder of our formats."""
-    with closing(IsolatedDecoder(CodecConfig(max_bytes=65_536))) as decoder:
+    with closing(IsolatedDecoder(CodecConfig(max_message_bytes=65_536))) as decoder:
         yield decoder
 
 
@@ -82,7 +82,11 @@ def test_it_decodes_as_this_process_does(ours: IsolatedDecoder, kind: str) -> No
     schema = SampleSchema((24, 20), "uint8")
     here = outcome(
         lambda: read_message(
-            message.key, message.value, message.headers, CodecConfig(max_bytes=65_536), schema
+            message.key,
+            message.value,
+            message.headers,
+            CodecConfig(max_message_bytes=65_536),
+            schema,
         )
     )
     assert outcome(lambda: ours.read(message, schema)) == here
@@ -122,7 +126,7 @@ def test_time_and_memory_are_bounded(
     monkeypatch.setattr(isolated_decoder, "MESSAGE_S", 2.0 if value == deadly_codec.HANG else 60.0)
     monkeypatch.setattr(isolated_decoder, "MESSAGE_BYTES", 64 * 1024**2)
     codec = load_codec(f"{deadly_codec.__name__}:DeadlyCodec")
-    config = CodecConfig(codec=codec, max_bytes=1_024, max_elements=1_024, max_pixels=1_024)
+    config = CodecConfig(codec=codec, max_message_bytes=1_024, max_elements=1_024, max_pixels=1_024)
     with (
         closing(IsolatedDecoder(config)) as decoder,
         pytest.raises(DeadlyMessageError, match=words),
