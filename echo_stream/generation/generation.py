@@ -12,7 +12,7 @@ import torch
 from echo_stream._common.fixed_point import round_to_unit, unit_for
 from echo_stream._common.scratch import Scratch
 from echo_stream._common.typing import Array, IntArray, State
-from echo_stream.config import EngineConfig
+from echo_stream.config import EngineConfig, Preset
 from echo_stream.errors import ConfigError, SettingName, StateError
 from echo_stream.generation.codebook import (
     CODEWORDS_OF_CLASS,
@@ -282,13 +282,10 @@ def check_partition(generation: Generation, config: EngineConfig) -> None:
             SettingName("cells"),
             f" is {config.cells}; set ",
             SettingName("preset"),
-            f" to {_PRESET_OF[kind]}, or ",
+            f" to {_KINDS[kind].preset}, or ",
             SettingName("cells"),
             f" to {kind}",
         )
-
-
-_PRESET_OF = {"grid": "paper", "codebook": "fixed", "adaptive": "adaptive"}
 
 
 def check_balance(generation: Generation, config: EngineConfig) -> None:
@@ -310,17 +307,28 @@ def check_adaptive(generation: Generation, config: EngineConfig) -> None:
     """Raise ConfigError where one of both has adaptive cells and the other has fixed ones."""
     kind = generation.partition.kind
     if (kind == "adaptive") != config.is_adaptive:
-        msg = f"generation {generation.id} has {_CELLS_OF[kind]}, but "
+        msg = f"generation {generation.id} has {_KINDS[kind].cells}, but "
         raise ConfigError(
             msg,
             SettingName("preset"),
             f" is {config.preset}; set ",
             SettingName("preset"),
-            f" to {_PRESET_OF[kind]}",
+            f" to {_KINDS[kind].preset}",
         )
 
 
-_CELLS_OF = {"grid": "a grid", "codebook": "a codebook", "adaptive": "no fixed cells"}
+class _Kind(NamedTuple):
+    """What a kind of partition is called in messages, and the preset that it goes with."""
+
+    cells: str
+    preset: Preset
+
+
+_KINDS = {
+    "grid": _Kind("a grid", "paper"),
+    "codebook": _Kind("a codebook", "fixed"),
+    "adaptive": _Kind("no fixed cells", "adaptive"),
+}
 
 
 def check_features(generation: Generation, config: EngineConfig) -> None:
