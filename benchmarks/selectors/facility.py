@@ -1,6 +1,6 @@
 """Weighted facility location of what a stream's selector holds at the end."""
 
-from heapq import heapify, heappop, heapreplace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from benchmarks.selectors.nearest import nearest_centres
 from benchmarks.selectors.reservoirs import held_info, num_held, uniform_sample
 from benchmarks.selectors.spaces import held_vectors
 from benchmarks.selectors.submodular import distances, similarities
+from echo_stream._common.lazy_greedy import lazy_greedy
 from echo_stream._common.typing import Array, FloatArray, IntArray
 from echo_stream.errors import ConfigError
 
@@ -75,17 +76,15 @@ def greedy(similar: FloatArray, demand: FloatArray, budget: int) -> IntArray:
     [2, 0]
     """
     covered = np.zeros(len(similar))
-    bounds = [(-gain, row) for row, gain in enumerate((similar @ demand).tolist())]
-    heapify(bounds)
     chosen: list[int] = []
-    while bounds and len(chosen) < budget:
-        row = bounds[0][1]
-        gain = float(np.maximum(similar[row] - covered, 0) @ demand)
-        heapreplace(bounds, (-gain, row))
-        if bounds[0][1] == row:  # no other can gain more
-            heappop(bounds)
-            chosen.append(row)
-            np.maximum(covered, similar[row], out=covered)
+
+    def gain_now(row: int) -> float:
+        """Return what a row would gain beside those chosen."""
+        return float(np.maximum(similar[row] - covered, 0) @ demand)
+
+    for row, _ in islice(lazy_greedy((similar @ demand).tolist(), gain_now), budget):
+        chosen.append(row)
+        np.maximum(covered, similar[row], out=covered)
     return np.array(chosen, np.int64)
 
 

@@ -5,13 +5,14 @@ held is the supply. Source: Mirchandani & Francis (1990), "Discrete location the
 Nemhauser, Wolsey & Fisher (1978); lazily, Minoux (1978).
 """
 
-import heapq
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import pdist
 
 from echo_stream._common.device import single_threaded
+from echo_stream._common.lazy_greedy import lazy_greedy
 from echo_stream._common.typing import Array, FloatArray, IntArray
 
 PAIRED = 1_000  # points of which each two are measured for the width of the kernel
@@ -118,25 +119,22 @@ def _chosen(
     rows, gains = list[int](), list[float]()
     covered = np.zeros(len(mass))
     nearest = np.zeros(len(mass), dtype=np.int64)
-    # Gains that are known from so many picks ago bound those of now.
-    first = -preference * similarities.totals(mass)
-    waiting = [(gain, row, 0) for row, gain in enumerate(first.tolist())]
-    heapq.heapify(waiting)
-    refused = np.zeros(len(waiting), dtype=bool)
-    while waiting and len(rows) < number:
-        gain, row, known_at = heapq.heappop(waiting)
+    refused = np.zeros(len(preference), dtype=bool)
+
+    def gain_now(row: int) -> float | None:
+        """Return what a row would gain beside those chosen, if it is not too near to one."""
         if refused[row]:
-            continue
+            return None
+        return float(np.maximum(similarities.of(row) - covered, 0) @ mass) * float(preference[row])
+
+    first = preference * similarities.totals(mass)
+    for row, gain in islice(lazy_greedy(first.tolist(), gain_now), number):
         similar = similarities.of(row)
-        if known_at < len(rows):
-            gain = -float(np.maximum(similar - covered, 0) @ mass) * float(preference[row])
-            heapq.heappush(waiting, (gain, row, len(rows)))
-            continue
         is_nearer = similar > covered
         nearest[is_nearer] = len(rows)
         np.maximum(covered, similar, out=covered)
         rows.append(row)
-        gains.append(-gain / float(preference[row]))
+        gains.append(gain / float(preference[row]))
         if min_distance > 0:
             refused |= similarities.are_near(row, min_distance)
     return Picks(np.array(rows, dtype=np.int64), np.array(gains), nearest, covered)

@@ -4,10 +4,12 @@ k-means++ draws them at random, and can put two of them into one group and none 
 which Lloyd's iterations do not repair.
 """
 
-import heapq
+import math
+from itertools import islice
 
 import numpy as np
 
+from echo_stream._common.lazy_greedy import lazy_greedy
 from echo_stream._common.typing import Array, FloatArray, IntArray
 
 MAX_CANDIDATES = 4_096  # 64 MiB of distances
@@ -57,17 +59,12 @@ def greedy_seeds(
     first = int(np.argmin([_sum(row, weights) for row in squares]))
     chosen, nearest = [first], squares[first].copy()
 
-    def loss(row: int) -> float:
-        """Return less what a candidate would gain now."""
-        return -_sum(np.maximum(nearest - squares[row], 0), weights)
+    def gain_now(row: int) -> float:
+        """Return by how much a candidate would reduce the sum of squares."""
+        return _sum(np.maximum(nearest - squares[row], 0), weights)
 
-    waiting = [(loss(row), row, 1) for row in range(len(candidates)) if row != first]
-    heapq.heapify(waiting)
-    while waiting and len(chosen) < number:
-        _, row, known_at = heapq.heappop(waiting)
-        if known_at < len(chosen):
-            heapq.heappush(waiting, (loss(row), row, len(chosen)))
-            continue
+    gains = [-math.inf if row == first else gain_now(row) for row in range(len(candidates))]
+    for row, _ in islice(lazy_greedy(gains, gain_now), min(number, len(candidates)) - 1):
         chosen.append(row)
         np.minimum(nearest, squares[row], out=nearest)
     return candidates[chosen]
