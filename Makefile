@@ -56,7 +56,7 @@ kills: $(VENV)/.group-test ## kill consumers KILLS= times while their topic is b
 	.ci/debian-packages
 	ECHO_STREAM_KILLS=$(KILLS) $(BIN)/pytest --timeout 0 tests/recovery/test_kafka_kills.py tests/recovery/test_group_kills.py
 
-soak: $(VENV)/.group-test ## run four consumers at full speed for SOAK_MINUTES= each; memory and files must be flat
+soak: $(VENV)/.group-test ## run five consumers at full speed for SOAK_MINUTES= each; memory and files must be flat
 	.ci/debian-packages
 	ECHO_STREAM_SOAK_MINUTES=$(SOAK_MINUTES) $(BIN)/pytest -s --timeout 0 tests/recovery/test_soak.py
 

@@ -49,7 +49,7 @@ def test_soak(
     dim: int,
     num_ids: int,
 ) -> None:
-    """Memory and files are flat, the run keeps up, and counts and sums are the batch's."""
+    """Memory and files are flat, and counts and sums are the batch's."""
     config = EngineConfig(budget=300, preset=preset, auto_regenerate=False)
     topic, state = make_topic(partitions=4, configs=LARGE_SEGMENTS), tmp_path / "state"
     stream = ClusterStream(dim=dim, seed=0)
@@ -68,6 +68,7 @@ def test_soak(
             told = answer("status", "--state", state)
             assert told["life"] == "alive", run.said()
             readings.read(told["pid"], seconds, told["n"], told["lag_records_total"])
+            production.note(told["n"])
 
         watch(lambda: production.is_over, read, READ_EVERY_S)
         n = production.num_sent()
