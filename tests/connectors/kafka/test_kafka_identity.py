@@ -33,8 +33,9 @@ def test_other_ids_are_refused(now: Identity, words: str) -> None:
     """The message names all that differ, and the flag that goes on."""
     with pytest.raises(StateError, match=words) as caught:
         KNOWN.refuse_changes(now)
-    assert str(caught.value).endswith("give --accept-source to go on with the new one, or another "
-                                      "--state")  # fmt: skip
+    assert str(caught.value).endswith(
+        "give accept_source to go on with the new one, or another state"
+    )
 
 
 @pytest.mark.parametrize(("before", "now"), [(KNOWN, UNKNOWN), (UNKNOWN, KNOWN), (KNOWN, KNOWN)])
