@@ -3,14 +3,16 @@
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from echo_stream.cli.command import Command
+from echo_stream.cli.command import Command, name_settings
 from echo_stream.cli.options.shared import data_format_option, option, snapshot_option, state_option
 from echo_stream.cli.output.output import emit_parquet, emit_rows, say, warn_provisional
+from echo_stream.errors import EchoStreamError
 
 
 @click.command(cls=Command)
@@ -37,7 +39,8 @@ def query(
     from echo_stream.connectors.storage.snapshots import open_snapshot
 
     ask: Callable[..., Any] = query_table if output_format == "parquet" else query_snapshot
-    with open_snapshot(state, snapshot) as unit, guarded(timeout, _end):
+    end = partial(_end, click.get_current_context())
+    with open_snapshot(state, snapshot) as unit, guarded(timeout, end):
         found = ask(unit, sql, state=state, timeout_s=timeout)
         warn_provisional(unit)
     if output_format == "parquet":
@@ -46,8 +49,9 @@ def query(
         emit_rows(found, output_format)
 
 
-def _end(err: Exception) -> None:
+def _end(ctx: click.Context, err: EchoStreamError) -> None:
     """End the process as this error would, while the query goes on."""
+    name_settings(err, ctx)
     say(f"Error: {err}")
     sys.stderr.flush()
     os._exit(1)

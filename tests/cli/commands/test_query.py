@@ -145,7 +145,7 @@ def test_empty_query_is_refused(state: Path) -> None:
 
 def test_nothing_named_is_wrong_usage() -> None:
     """Without a state and a snapshot there is nothing to ask."""
-    assert "give --state DIR, or --snapshot PATH" in refusal("query", "SELECT 1", exit_code=2)
+    assert "give --state, or --snapshot with a path" in refusal("query", "SELECT 1", exit_code=2)
 
 
 def test_csv(state: Path) -> None:
