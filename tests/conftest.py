@@ -1,5 +1,6 @@
 """Fixtures that every test may use: a Kafka broker and fresh topics."""
 
+import gc
 import os
 import uuid
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
         if {"broker", "secure"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("kafka")
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector of cycles all modules and tests: it takes half a second for them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -39,14 +39,16 @@ def tuned_process() -> Iterator[None]:
     )
     torch.set_num_threads(min(threads, max(int(usable_cores()) - 1, 1)))
     sys.setswitchinterval(min(interval, SWITCH_SECONDS))
-    gc.collect()
-    gc.freeze()
+    has_frozen = not gc.get_freeze_count()  # or whoever calls has done it, and undoes it
+    if has_frozen:
+        gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
     try:
         yield
     finally:
         gc.set_threshold(*thresholds)
-        gc.unfreeze()
+        if has_frozen:
+            gc.unfreeze()
         sys.setswitchinterval(interval)
         torch.set_num_threads(threads)
 
