@@ -106,6 +106,8 @@ class EngineConfig:
     holdout : float
         Share of a stream's ids, 0 to 1/2, chosen by hash, whose samples are held out to test
         models on: they are never counted, and never in the coreset.
+    snapshot_context : bool
+        Whether snapshots keep all samples that are held, those beside the coreset too.
     max_text_bytes : int
         Maximum length of an id, or of a label that is text, in bytes of UTF-8. Samples with
         longer ones are refused: the bound on memory grows with it.
@@ -142,6 +144,7 @@ class EngineConfig:
     auto_regenerate: bool | None = None
     on_duplicate: OnDuplicate = "count"
     holdout: float = 0.0
+    snapshot_context: bool = True
     max_text_bytes: int = MAX_TEXT_BYTES
     seed: int = 0
 
@@ -154,7 +157,7 @@ class EngineConfig:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         check_whole("seed", self.seed, at_least=0, at_most=MAX_SEED)
-        for name in ("standardise", "auto_regenerate"):
+        for name in ("standardise", "auto_regenerate", "snapshot_context"):
             check_bool(name, getattr(self, name))
         for name, lowest in (("expected_n", 1), ("warmup", 1), ("keep", 0), ("support", 0)):
             if getattr(self, name) is not None:

@@ -173,17 +173,17 @@ _config_options = gathered(
     option("--support-share", type=float, default=0.0,
            help="Share of --budget for support samples, at most 0.5. Only with --preset fixed."),
     option("--keep", type=int,
-           help="Extra samples to hold in addition to --budget (at least --budget). Only with "
-                "--preset adaptive. Default: three times --budget, at least 1000."),
+           help="Samples held besides --budget, at least as many. Only with --preset adaptive. "
+                "Default: three times --budget, at least 1000."),
     option("--demand-power", type=float, default=1.0,
-           help="How strongly the count of a cell weighs in the selection, from 0 to 1: 1 favours "
-                "frequent data, 0 treats all cells alike. Only with --preset adaptive."),
+           help="Exponent of a cell's number of samples in the choice: 1 covers what is "
+                "frequent, 0 what lies apart. Only with --preset adaptive."),
     option("--min-distance", type=float, default=0.0,
            help="Smallest distance between two rows of the coreset. Only with --preset "
                 "adaptive."),
     option("--balance", type=words_of(Balance), default="none",
-           help="With class, the coreset has the same number of rows per label, where there are "
-                "enough samples. Only with --preset fixed."),
+           help="With class, the coreset has as many rows of each label, as far as there are "
+                "samples. Only with --preset fixed."),
     option("--encoder", type=words_of(Architecture), default="mlp",
            help="Architecture of the encoder."),
     option("--objective", type=words_of(Objective), default="profile",
@@ -204,6 +204,8 @@ _config_options = gathered(
     option("--on-duplicate", type=words_of(OnDuplicate), default="count",
            help="What a sample with the id of a stored one does: count, which counts both, or "
                 "replace, which replaces the stored one."),
+    option("--snapshot-context/--no-snapshot-context", default=True,
+           help="Write all stored samples into snapshots, not only the rows of the coreset."),
     option("--max-text-bytes", type=int, default=300,
            help="Reject samples whose id or text label is longer (UTF-8)."),
     seed_option,

@@ -131,7 +131,7 @@ def legible(what: str) -> Iterator[None]:
     >>> with legible("Arrow"):
     ...     raise OSError("truncated")
     Traceback (most recent call last):
-    echo_stream.connectors.codecs.messages.DecodeError: cannot read Arrow (truncated)
+    echo_stream.connectors.codecs.messages.DecodeError: illegible Arrow (truncated)
     """
     try:
         yield
@@ -140,5 +140,5 @@ def legible(what: str) -> Iterator[None]:
     # Arrow and Pillow raise a dozen unrelated classes of damaged bytes, KeyError,
     # SyntaxError and NotImplementedError among them.
     except Exception as err:
-        msg = f"cannot read {what} ({first_line(err)})"
+        msg = f"illegible {what} ({first_line(err)})"
         raise DecodeError(msg) from err

@@ -79,7 +79,7 @@ def shape_in(text: str) -> tuple[int, ...]:
     if axes[-1] == "":
         axes.pop()
     if len(text) > _MAX_SHAPE_TEXT or not all(axis.isascii() and axis.isdigit() for axis in axes):
-        msg = f"shape {text[:40]!a} cannot be read; write it like 28,28"
+        msg = f"shape {text[:40]!a} is illegible; write it like 28,28"
         raise DataError(msg)
     return tuple(map(int, axes))
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import duckdb
 
+from echo_stream.connectors.inspect.spread_table import COLUMNS, spread_table
+from echo_stream.connectors.storage.snapshot_files import CONTEXT_FILE
 from echo_stream.connectors.storage.snapshots import (
     checked_manifest,
     is_pinned,
@@ -21,9 +23,9 @@ from echo_stream.errors import SnapshotError, StateError, first_line
 logger = logging.getLogger(__name__)
 
 PARTS = ("coreset", "cells", "edges")
-"""Tables of one snapshot. With `_history` at the end, their rows of all snapshots."""
+"""Tables that every snapshot has. With `_history` at the end, their rows of all snapshots."""
 
-TABLES = (*PARTS, "snapshots", *(f"{part}_history" for part in PARTS))
+TABLES = (*PARTS, "context", "spread", "snapshots", *(f"{part}_history" for part in PARTS))
 
 _SNAPSHOTS = {
     "id": "VARCHAR", "time": "TIMESTAMP", "n": "BIGINT", "num_cells": "BIGINT",
@@ -32,6 +34,12 @@ _SNAPSHOTS = {
     "provisional": "BOOLEAN", "state_bytes": "BIGINT", "pinned": "BOOLEAN", "manifest": "VARCHAR",
 }  # fmt: skip
 """Columns of the table snapshots: from manifests, but the last two; times are UTC."""
+
+_CONTEXT = (
+    "id VARCHAR, role VARCHAR, cell INTEGER[], label VARCHAR, z FLOAT[], x BLOB, topic VARCHAR, "
+    'partition INTEGER, "offset" BIGINT, timestamp BIGINT'
+)
+"""Columns of the table context where a snapshot has none."""
 
 MEMORY_LIMIT = "2GB"  # of a query: a consumer may run beside it
 
@@ -65,9 +73,13 @@ def open_tables(unit: Path, state: Path | None, sql: str, stack: ExitStack) -> A
     wanted = [table for table in TABLES if table in sql.lower()] or list(TABLES)
     parts = [part for part in PARTS if part in wanted]
     histories = [part for part in PARTS if f"{part}_history" in wanted]
-    found = [(unit, checked_manifest(unit, map(_name, parts)))]
-    if state is not None and set(wanted) - set(PARTS):
+    manifest = checked_manifest(unit, map(_name, parts))
+    found = [(unit, manifest)]
+    if state is not None and ("snapshots" in wanted or histories):
         found = _history(state, [_name(part) for part in histories], stack) or found
+    if "context" in wanted and CONTEXT_FILE in manifest["files"]:
+        checked_manifest(unit, [CONTEXT_FILE])
+        parts.append("context")
     files = [_file(unit, part) for part in parts]
     files += [_file(one, part) for part in histories for one, _ in found]
     connection = stack.enter_context(duckdb.connect())
@@ -76,6 +88,12 @@ def open_tables(unit: Path, state: Path | None, sql: str, stack: ExitStack) -> A
         for part in parts:
             source = _read([_file(unit, part)])
             connection.execute(f"CREATE VIEW {part} AS SELECT * FROM {source}")
+        if "context" in wanted and "context" not in parts:
+            connection.execute(f"CREATE TABLE context ({_CONTEXT})")
+        if "spread" in wanted:
+            # SQL that names no table lists them at most: then nothing is computed.
+            is_named = "spread" in sql.lower()
+            connection.register("spread", spread_table(unit) if is_named else COLUMNS.empty_table())
         if "snapshots" in wanted or histories:
             _create_snapshots(connection, found)
         for part in histories:

@@ -11,9 +11,16 @@ from echo_stream.connectors.files.data_files import read_file
 from echo_stream.connectors.files.errors import naming
 from echo_stream.connectors.group.engine import read_group
 from echo_stream.connectors.group.record import GroupRecord
+from echo_stream.connectors.inspect.spread_table import spread_table
 from echo_stream.connectors.storage.checkpoints import read_newest
 from echo_stream.connectors.storage.snapshot_files import roles_of
-from echo_stream.connectors.storage.snapshots import check_state, each_snapshot
+from echo_stream.connectors.storage.snapshots import (
+    check_state,
+    each_snapshot,
+    list_snapshots,
+    open_snapshot,
+    snapshot_manifest,
+)
 from echo_stream.errors import DataError, SnapshotError, StateError
 from echo_stream.samples.validation import SampleSchema
 
@@ -49,7 +56,10 @@ def why_sample(
         of segments, the newest one's time, and the N of all); and "entered", one for
         each time that the sample came into the snapshots that there are: the "role", the
         snapshot "since" which and the one "until" which it is in all of them. Damaged snapshots
-        are skipped.
+        are skipped. "spread" has what the labels of the newest snapshot say of a sample in it
+        that has none: "snapshot", "label", "confidence", and the labelled sample that it
+        "follows"; None where the sample has a label, is not in that snapshot, or no label
+        reaches it.
 
     Raises
     ------
@@ -68,14 +78,21 @@ def why_sample(
         found = read_group(state, record, features=features, device=device)
     if found is None:
         kind = "checkpoint" if record is None else "segment yet"
-        msg = f"{state} has no {kind}; query snapshots with `echo-stream query`"
+        msg = f"{state} has no {kind} to ask; snapshots are asked with `echo-stream query`"
         raise StateError(msg)
     engine, manifest = found
     x = None if data is None or engine.schema is None else _x_of(data, sample_id, engine.schema)
     explanation = engine.why(sample_id, x)
     names = ("sequence", "segments", "time", "n")
     checkpoint = {name: manifest[name] for name in names if name in manifest}
-    return {**explanation, "checkpoint": checkpoint, "entered": _entries(state, sample_id)}
+    likely = _spread(state, sample_id)
+    if likely is not None:
+        explanation["why"] += (
+            f"; without a label, it follows {likely['follows']}: {likely['label']} with a "
+            f"confidence of {likely['confidence']:.0%}"
+        )
+    entered = _entries(state, sample_id)
+    return {**explanation, "checkpoint": checkpoint, "entered": entered, "spread": likely}
 
 
 def _x_of(data: Path, sample_id: str, schema: SampleSchema) -> Array:
@@ -94,6 +111,25 @@ def _x_of(data: Path, sample_id: str, schema: SampleSchema) -> Array:
         "give a file with that sample alone"
     )
     raise DataError(msg)
+
+
+def _spread(state: Path, sample_id: str) -> dict[str, Any] | None:
+    """Return what the labels of the newest snapshot say of a sample in it without one."""
+    try:
+        if not list_snapshots(state):
+            return None
+        with open_snapshot(state, None) as unit:
+            if not roles_of(unit, sample_id) & {"core", "support", "context"}:
+                return None
+            table, name = spread_table(unit), snapshot_manifest(unit)["id"]
+    except SnapshotError as err:
+        logger.warning("snapshot skipped: %s", err)
+        return None
+    at = table["id"].to_pylist().index(sample_id)
+    row = table.slice(at, 1).to_pylist()[0]
+    if row["is_given"] or row["follows"] is None:
+        return None
+    return {"snapshot": name, **{key: row[key] for key in ("label", "confidence", "follows")}}
 
 
 def _entries(state: Path, sample_id: str) -> list[dict[str, Any]]:

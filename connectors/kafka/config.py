@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from echo_stream._common.checks import check_number, check_whole
 from echo_stream.connectors.codecs import CodecConfig
-from echo_stream.connectors.codecs.readers.custom import LoadedCodec
+from echo_stream.connectors.codecs.custom import LoadedCodec
 from echo_stream.connectors.kafka.client import check_servers, check_topic
 from echo_stream.connectors.kafka.client_config import ClientConfig
 from echo_stream.connectors.kafka.decoding import OnTombstone
@@ -70,7 +70,8 @@ def _offsets(text: str) -> dict[tuple[str, int], int]:
     for part in text.split(","):
         words = part.strip().split(":")
         if len(words) != 3 or not (words[0] and _is_number(words[1]) and _is_number(words[2])):
-            raise ConfigError(SettingName("start"), f" must be {FORMS}; got {text!r}")
+            msg = f"a start is {FORMS}; got {text!r}"
+            raise ConfigError(msg)
         partition = (words[0], int(words[1]))
         if partition in offsets:
             msg = f"a start names each partition once; got {text!r}"
@@ -178,7 +179,7 @@ class KafkaConfig:
         """Refuse names, batches and codecs that will not do."""
         codec = self.codec.codec
         if self.notes is not None and not isinstance(codec, LoadedCodec | None):
-            msg = "crash recovery needs a codec loaded with load_codec"
+            msg = "notes need a codec that another process can make: one of load_codec"
             raise ConfigError(msg)
         check_servers(self.bootstrap_servers)
         for topic in self.topics:

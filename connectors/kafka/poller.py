@@ -131,9 +131,7 @@ class KafkaPoller:
             self._put(last).result(CLOSE_SECONDS)
             self._put(lambda consumer: consumer.close()).result(CLOSE_SECONDS)
         except TimeoutError:
-            logger.warning(
-                "the polling thread did not stop within %.0f s; exiting without it", CLOSE_SECONDS
-            )
+            logger.warning("polling has not ended for %.0f s, and is left behind", CLOSE_SECONDS)
         finally:
             self.post(_end)
             self._thread.join(CLOSE_SECONDS)

@@ -1,6 +1,6 @@
 """Snapshots as Parquet and JSON, and back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from echo_stream.connectors.storage.snapshots import (
     snapshot_manifest,
 )
 from echo_stream.connectors.storage.units import FileWriter, write_unit
-from echo_stream.coreset.rows import CellRows, CoresetRows, EdgeRows
+from echo_stream.coreset.rows import CellRows, ContextRows, CoresetRows, EdgeRows
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.errors import SnapshotError, first_line
 from echo_stream.samples.samples import Origin, Samples, as_objects
@@ -46,7 +46,12 @@ def write_snapshot(
     more_files : mapping, optional
         Files to write beside its own.
     """
-    files = _table_files(snapshot) | held_out_files(snapshot.held_out) | dict(more_files or {})
+    files = (
+        _table_files(snapshot)
+        | _context_files(snapshot)
+        | held_out_files(snapshot.held_out)
+        | dict(more_files or {})
+    )
     manifest = {**snapshot.manifest, "time": time, "position": dict(position)}
     write_unit(target, files, manifest)
 
@@ -67,6 +72,7 @@ def read_snapshot(unit: Path) -> Snapshot:
         edges=_edge_rows(tables["edges"]),
         manifest=manifest,
         held_out=read_held_out(unit, manifest),
+        context=_read_context(unit, manifest),
     )
 
 
@@ -113,7 +119,7 @@ def ids_of(unit: Path) -> frozenset[str]:
 def roles_of(unit: Path, sample_id: str) -> set[str]:
     """Return the roles that a sample has in a snapshot; none if it is not in it.
 
-    They are "core", "support" and "held out".
+    They are "core", "support", "context" and "held out".
 
     Raises
     ------
@@ -121,14 +127,18 @@ def roles_of(unit: Path, sample_id: str) -> set[str]:
         If the snapshot is damaged.
     """
     listed = snapshot_manifest(unit)["files"]
-    names = [name for name in (CORESET_FILE, HELD_OUT_FILE) if name in listed]
+    names = [name for name in (CORESET_FILE, CONTEXT_FILE, HELD_OUT_FILE) if name in listed]
     checked_manifest(unit, names)
     try:
         table = pq.ParquetFile(unit / CORESET_FILE).read(columns=["id", "role"])
         ids, roles = table["id"].to_pylist(), table["role"].to_pylist()
         found = {role for one, role in zip(ids, roles, strict=True) if one == sample_id}
-        is_held_out = HELD_OUT_FILE in names and is_held_out_in(unit, sample_id)
-        return found | ({"held out"} if is_held_out else set())
+        others = {CONTEXT_FILE: "context", HELD_OUT_FILE: "held out"}
+        return found | {
+            role
+            for file, role in others.items()
+            if file in names and _is_in(unit / file, sample_id)
+        }
     except (OSError, pa.ArrowException) as err:
         raise _unreadable(unit, err) from err
 
@@ -137,7 +147,7 @@ def _table_files(snapshot: Snapshot) -> dict[str, FileWriter]:
     """Return what writes the three tables of a snapshot, by file name."""
     schema = SampleSchema.from_json(snapshot.manifest["schema"])
     tables = {
-        "coreset": coreset_table(snapshot.rows, schema),
+        "coreset": coreset_table(snapshot.rows, schema, _label_type(snapshot)),
         "cells": _cells_table(snapshot.cells),
         "edges": _edges_table(snapshot.edges),
     }
@@ -149,11 +159,14 @@ def _parquet_writer(table: pa.Table) -> FileWriter:
     return lambda path: pq.write_table(table, path, compression="zstd")
 
 
-def coreset_table(rows: CoresetRows, schema: SampleSchema) -> pa.Table:
-    """Return the rows of a coreset as Arrow; dtype and shape of x are in the metadata."""
+def coreset_table(
+    rows: CoresetRows, schema: SampleSchema, label_type: pa.DataType | None = None
+) -> pa.Table:
+    """Return the rows of a coreset as Arrow; dtype and shape of x are in the metadata.
+
+    Labels are of a type that all rows can have, unless another one is given.
+    """
     samples = rows.samples
-    labels = [None] * len(rows) if samples.labels is None else samples.labels.tolist()
-    origins = [None] * len(rows) if samples.origins is None else samples.origins.tolist()
     columns = {
         "id": pa.array([str(sample_id) for sample_id in samples.ids], pa.string()),
         "role": pa.array(rows.roles.tolist(), pa.string()),
@@ -164,33 +177,35 @@ def coreset_table(rows: CoresetRows, schema: SampleSchema) -> pa.Table:
         "cell_count": pa.array(rows.cell_counts, pa.int64()),
         "weight": pa.array(rows.weights, pa.float64()),
         "certified": pa.array(rows.certified.tolist(), pa.bool_()),
-        "label": label_column(labels),
+        "label": label_column(_labels_of(samples), label_type),
         "z": _vector_column(rows.latents),
         "map": _vector_column(rows.maps),
         "x": payload_column(samples.x),
+        **_origin_columns(samples),
     }
-    kinds = {"topic": pa.string(), "partition": pa.int32(), "offset": pa.int64()}
-    for place, (name, kind) in enumerate({**kinds, "timestamp": pa.int64()}.items()):
-        columns[name] = pa.array([origin and origin[place] for origin in origins], kind)
     return with_schema(pa.table(columns), schema)
+
+
+def _labels_of(samples: Samples) -> list[Label]:
+    """Return the labels of samples, None where unknown."""
+    return [None] * len(samples) if samples.labels is None else samples.labels.tolist()
+
+
+def _origin_columns(samples: Samples) -> dict[str, pa.Array]:
+    """Return where samples came from, as one column for each part of it."""
+    origins = [None] * len(samples) if samples.origins is None else samples.origins.tolist()
+    kinds = {"topic": pa.string(), "partition": pa.int32(), "offset": pa.int64()}
+    return {
+        name: pa.array([origin and origin[place] for origin in origins], kind)
+        for place, (name, kind) in enumerate({**kinds, "timestamp": pa.int64()}.items())
+    }
 
 
 def _coreset_rows(table: pa.Table, schema: SampleSchema) -> CoresetRows:
     """Undo `coreset_table`."""
     columns = table.to_pydict()
-    origin_columns = [columns[name] for name in ("topic", "partition", "offset", "timestamp")]
-    origins = [
-        None if origin[0] is None else Origin(*origin)
-        for origin in zip(*origin_columns, strict=True)
-    ]
-    samples = Samples(
-        x=payloads(columns["x"], schema),
-        ids=as_objects(columns["id"]),
-        labels=as_objects(columns["label"]),
-        origins=as_objects(origins),
-    )
     return CoresetRows(
-        samples=samples,
+        samples=_samples(columns, schema),
         roles=as_objects(columns["role"]),
         rounds=np.array(columns["round"], dtype=np.int64),
         cells=[tuple(cell) for cell in columns["cell"]],
@@ -200,6 +215,21 @@ def _coreset_rows(table: pa.Table, schema: SampleSchema) -> CoresetRows:
         certified=as_objects(columns["certified"]),
         latents=_vectors(columns["z"]),
         maps=_vectors(columns["map"]),
+    )
+
+
+def _samples(columns: Mapping[str, Sequence[Any]], schema: SampleSchema) -> Samples:
+    """Return the samples of a table with payloads, ids, labels and origins."""
+    origin_columns = [columns[name] for name in ("topic", "partition", "offset", "timestamp")]
+    origins = [
+        None if origin[0] is None else Origin(*origin)
+        for origin in zip(*origin_columns, strict=True)
+    ]
+    return Samples(
+        x=payloads(columns["x"], schema),
+        ids=as_objects(columns["id"]),
+        labels=as_objects(columns["label"]),
+        origins=as_objects(origins),
     )
 
 
@@ -285,14 +315,28 @@ def _vectors(rows: list[list[float]]) -> Array:
     return np.array(rows, dtype=np.float64).reshape(len(rows), -1) if rows else np.zeros((0, 0))
 
 
-def label_column(labels: Sequence[Label]) -> pa.Array:
-    """Return labels as int64 if all are integers, float64 if all are numbers, else as text."""
+def label_column(labels: Sequence[Label], kind: pa.DataType | None = None) -> pa.Array:
+    """Return labels as int64 if all are integers, float64 if all are numbers, else as text.
+
+    kind is the type of the column where others have to have the same.
+    """
+    kind = _type_of(labels) if kind is None else kind
+    convert = {pa.int64(): int, pa.float64(): float, pa.string(): str}[kind]
+    return pa.array([None if y is None else convert(y) for y in labels], kind)
+
+
+def _type_of(labels: Iterable[Label]) -> pa.DataType:
+    """Return the type that a column of all labels has."""
     kinds = {type(label) for label in labels if label is not None}
     if kinds <= {int}:
-        return pa.array(labels, pa.int64())
-    if kinds <= {int, float}:
-        return pa.array([None if y is None else float(y) for y in labels], pa.float64())
-    return pa.array([None if y is None else str(y) for y in labels], pa.string())
+        return pa.int64()
+    return pa.float64() if kinds <= {int, float} else pa.string()
+
+
+def _label_type(snapshot: Snapshot) -> pa.DataType:
+    """Return the type of labels in rows and context: one label is the same in both."""
+    context = [] if snapshot.context is None else _labels_of(snapshot.context.samples)
+    return _type_of([*_labels_of(snapshot.rows.samples), *context])
 
 
 def payload_column(x: Array) -> pa.Array:
@@ -312,6 +356,42 @@ def with_schema(table: pa.Table, schema: SampleSchema) -> pa.Table:
     return table.replace_schema_metadata({"x_dtype": schema.dtype, "x_shape": shape})
 
 
+CONTEXT_FILE = "context.parquet"
+
+
+def _context_files(snapshot: Snapshot) -> dict[str, FileWriter]:
+    """Return what writes the context among the files of a snapshot; nothing without any."""
+    context = snapshot.context
+    if context is None:
+        return {}
+    samples, schema = context.samples, SampleSchema.from_json(snapshot.manifest["schema"])
+    columns = {
+        "id": pa.array([str(sample_id) for sample_id in samples.ids], pa.string()),
+        "role": pa.array(["context"] * len(context), pa.string()),
+        "cell": _cell_column(context.cells),
+        "label": label_column(_labels_of(samples), _label_type(snapshot)),
+        "z": _vector_column(context.latents),
+        "x": payload_column(samples.x),
+        **_origin_columns(samples),
+    }
+    return {CONTEXT_FILE: _parquet_writer(with_schema(pa.table(columns), schema))}
+
+
+def _read_context(unit: Path, manifest: Mapping[str, Any]) -> ContextRows | None:
+    """Return the context of a snapshot that has been checked; None without any."""
+    if CONTEXT_FILE not in manifest["files"]:
+        return None
+    try:
+        columns = pq.read_table(unit / CONTEXT_FILE).to_pydict()
+    except (OSError, pa.ArrowException) as err:
+        raise _unreadable(unit, err) from err
+    return ContextRows(
+        samples=_samples(columns, SampleSchema.from_json(manifest["schema"])),
+        cells=[tuple(cell) for cell in columns["cell"]],
+        latents=_vectors(columns["z"]),
+    )
+
+
 HELD_OUT_FILE = "held_out.parquet"
 
 
@@ -319,10 +399,9 @@ def held_out_files(samples: Samples | None) -> dict[str, FileWriter]:
     """Return what writes held-out samples among the files of a snapshot; nothing without any."""
     if samples is None:
         return {}
-    labels = [None] * len(samples) if samples.labels is None else samples.labels.tolist()
     columns = {
         "id": pa.array([str(sample_id) for sample_id in samples.ids], pa.string()),
-        "label": label_column(labels),
+        "label": label_column(_labels_of(samples)),
         "x": payload_column(samples.x),
     }
     table = with_schema(pa.table(columns), SampleSchema.of(samples.x))
@@ -341,9 +420,9 @@ def read_held_out(unit: Path, manifest: Mapping[str, Any]) -> Samples | None:
     )
 
 
-def is_held_out_in(unit: Path, sample_id: str) -> bool:
-    """Return whether a sample is among the held-out ones of a snapshot that has them."""
-    return sample_id in pq.read_table(unit / HELD_OUT_FILE, columns=["id"])["id"].to_pylist()
+def _is_in(file: Path, sample_id: str) -> bool:
+    """Return whether a file has a sample."""
+    return sample_id in pq.read_table(file, columns=["id"])["id"].to_pylist()
 
 
 def diff_snapshots(state: Path | None, before: str, after: str | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from echo_stream.coreset.allocation import order_cells, row_weights
 from echo_stream.coreset.choosing import Choice, choose
 from echo_stream.coreset.covering import Cover, cover
 from echo_stream.coreset.maps import Map, map_of
-from echo_stream.coreset.rows import CellRows, CoresetRows, EdgeRows
+from echo_stream.coreset.rows import CellRows, ContextRows, CoresetRows, EdgeRows
 from echo_stream.coreset.selection import bound_of, explain
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.errors import ConfigError
@@ -30,7 +30,7 @@ from echo_stream.sketch.pools.pools import latents
 from echo_stream.sketch.size import memory_bound, size_bytes
 from echo_stream.sketch.sketch import Sketch
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 NOT_SOUGHT = "cells that follow the stream prove no row: coverage_at_least is what is proven"
 ID_DIGEST_BYTES = 4
 
@@ -73,7 +73,9 @@ def take_snapshot(sketch: Sketch) -> Snapshot:
         lengths=graph.lengths,
         is_bridge=graph.is_bridge,
     )
-    return Snapshot(rows, cells, edges, _manifest(sketch, rows, cells, selection))
+    context = _context(sketch, choice) if sketch.config.snapshot_context else None
+    manifest = _manifest(sketch, rows, cells, selection, context)
+    return Snapshot(rows, cells, edges, manifest, context=context)
 
 
 def as_provisional(snapshot: Snapshot) -> Snapshot:
@@ -88,8 +90,9 @@ def with_labels(snapshot: Snapshot, labels: Sequence[tuple[str, Label]]) -> tupl
     """
     latest = dict(labels)
     rows = replace(snapshot.rows, samples=_with_latest(snapshot.rows.samples, latest))
-    held_out = snapshot.held_out
-    parts = [rows.samples, *([] if held_out is None else [held_out])]
+    held_out, context = snapshot.held_out, snapshot.context
+    others = [held_out, None if context is None else context.samples]
+    parts = [rows.samples, *(part for part in others if part is not None)]
     known = {str(name) for part in parts for name in part.ids.tolist()}
     num_matched = sum(name in known for name, _ in labels)
     counted = snapshot.manifest
@@ -102,6 +105,9 @@ def with_labels(snapshot: Snapshot, labels: Sequence[tuple[str, Label]]) -> tupl
         snapshot,
         rows=rows,
         held_out=None if held_out is None else _with_latest(held_out, latest),
+        context=None
+        if context is None
+        else replace(context, samples=_with_latest(context.samples, latest)),
     )
     return _named(relabelled, changed), num_matched
 
@@ -122,7 +128,7 @@ def _labels_by_role(rows: CoresetRows) -> dict[str, Any]:
 def _named(snapshot: Snapshot, changed: Mapping[str, Any]) -> Snapshot:
     """Return a snapshot with a changed manifest, and the id that follows from it."""
     manifest = {**snapshot.manifest, **changed}
-    manifest["id"] = f"{snapshot.n:012d}-{_digest(manifest, snapshot.rows)}"
+    manifest["id"] = f"{snapshot.n:012d}-{_digest(manifest, snapshot.rows, snapshot.context)}"
     return replace(snapshot, manifest=manifest)
 
 
@@ -224,6 +230,18 @@ def _rows(
     )
 
 
+def _context(sketch: Sketch, choice: Choice) -> ContextRows:
+    """Return the held samples that were not selected, in an order independent of arrival."""
+    chosen = copies(row.member for row in choice.core + choice.support)
+    others = {member.tie: member for member in sketch.members() if member.tie not in chosen}
+    members = [others[tie] for tie in sorted(others)]
+    return ContextRows(
+        samples=samples_from(members, sketch.generation.schema),
+        cells=[sketch.cell(key) for key in sketch.keys_of(members)],
+        latents=latents(members, sketch.generation.encoder.dim),
+    )
+
+
 def _means(sketch: Sketch, statistics: CellStatistics) -> Array:
     """Return the cells' means mu_j as a model sees samples: standardisation undone."""
     generation = sketch.generation
@@ -254,7 +272,11 @@ def _weights(
 
 
 def _manifest(
-    sketch: Sketch, rows: CoresetRows, cells: CellRows, selection: Selection
+    sketch: Sketch,
+    rows: CoresetRows,
+    cells: CellRows,
+    selection: Selection,
+    context: ContextRows | None,
 ) -> dict[str, Any]:
     """Return the manifest."""
     held, choice = sketch.members(), selection.choice
@@ -272,6 +294,7 @@ def _manifest(
         "n": sketch.n,
         "num_cells": len(cells.cells),
         "num_retained": len(held) + len(sketch.tail),
+        "num_context": None if context is None else len(context),
         "labels": _labels_by_role(rows),
         "labels_stream": sketch.label_counts.to_json(),
         "labels_reservoir": label_counts(sketch.reservoir.labels(sketch.config.budget)),
@@ -291,12 +314,13 @@ def _manifest(
         "width", "mean_squared_distance", "coverage", "coverage_at_least", "redundancy"
     ):  # fmt: skip
         manifest[name] = getattr(selection.cover, name, None)  # None where cells are fixed
-    manifest["id"] = f"{sketch.n:012d}-{_digest(manifest, rows)}"
+    manifest["id"] = f"{sketch.n:012d}-{_digest(manifest, rows, context)}"
     return manifest
 
 
-def _digest(manifest: dict[str, Any], rows: CoresetRows) -> str:
+def _digest(manifest: dict[str, Any], rows: CoresetRows, context: ContextRows | None) -> str:
     """Return a digest of the selection and the manifest: equal content, equal id."""
     chosen = [rows.samples.ids.tolist(), rows.roles.tolist(), rows.cells, rows.weights.tolist()]
-    content = json.dumps([manifest, chosen], sort_keys=True).encode()
+    beside = None if context is None else context.samples.ids.tolist()
+    content = json.dumps([manifest, chosen, beside], sort_keys=True).encode()
     return hashlib.blake2b(content, digest_size=ID_DIGEST_BYTES).hexdigest()

@@ -1,4 +1,4 @@
-"""The tables of a snapshot: rows of the coreset, cells, and edges between them."""
+"""The tables of a snapshot: rows of the coreset, its context, cells, and edges between them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -50,6 +50,29 @@ class CoresetRows:
 
     def __len__(self) -> int:
         """Return the number of rows."""
+        return len(self.samples)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ContextRows:
+    """The context of a coreset: samples that are held and are not in it, by the hash of the id.
+
+    Attributes
+    ----------
+    samples : Samples
+        Payloads, ids, labels (object, None where unknown) and origins, n rows; each sample once.
+    cells : list of tuple of int
+        Index of each sample's cell.
+    latents : ndarray of shape (n, d), float64
+        z.
+    """
+
+    samples: Samples
+    cells: list[Cell]
+    latents: FloatArray
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
         return len(self.samples)
 
 

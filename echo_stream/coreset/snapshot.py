@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from echo_stream._common.typing import Label
-from echo_stream.coreset.rows import CellRows, CoresetRows, EdgeRows, Role
+from echo_stream._common.typing import Array, Label
+from echo_stream.coreset.rows import CellRows, ContextRows, CoresetRows, EdgeRows, Role
 from echo_stream.samples.samples import Samples, sorted_labels
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ class Snapshot:
         of the snapshot as a whole, as JSON.
     held_out : Samples or None
         Samples held out from the coreset, to test models on; None without any.
+    context : ContextRows or None
+        The other samples that were held; None where they are not kept (`snapshot_context`).
     """
 
     rows: CoresetRows
@@ -36,6 +38,7 @@ class Snapshot:
     edges: EdgeRows
     manifest: dict[str, Any] = field(repr=False)
     held_out: Samples | None = field(default=None, repr=False)
+    context: ContextRows | None = field(default=None, repr=False)
 
     @property
     def id(self) -> str:
@@ -56,6 +59,30 @@ class Snapshot:
     def select(self, role: Role) -> Samples:
         """Return the samples of one role, in order."""
         return self.rows.samples[np.flatnonzero(self.rows.roles == role)]
+
+    def held(self) -> tuple[Samples, Array]:
+        """Return all samples of the snapshot, the rows and then the context, and their vectors.
+
+        Returns
+        -------
+        samples : Samples
+            A sample that is core and support twice.
+        vectors : ndarray of shape (n, D), float32
+            What tells which samples are alike: z; or the payloads as numbers, where z is what an
+            encoder has made of them and so has few dimensions.
+
+        Notes
+        -----
+        O(n D). Held-out samples are not among them.
+        """
+        samples, latents = self.rows.samples, self.rows.latents
+        if self.context is not None and len(self.context):
+            samples = Samples.concatenate([samples, self.context.samples])
+            latents = np.concatenate([latents, self.context.latents])
+        config = self.manifest["config"]
+        if config["latent"] == "encoder" and config["features"] is None:
+            return samples, samples.x.reshape(len(samples), -1).astype(np.float32)
+        return samples, latents.astype(np.float32)
 
     def diff(self, after: "Snapshot") -> dict[str, Any]:
         """Compare this snapshot with a later one.

@@ -76,6 +76,8 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
     on_duplicate, holdout
         Whether samples with a known id replace earlier ones, and the share of samples that is
         held out to test models on; see `EngineConfig`.
+    snapshot_context : bool
+        Whether snapshots keep all samples that are held, those beside the coreset too.
     features : torch.nn.Module, callable or str, optional
         Maps payloads to the vectors that are measured; payloads are kept as they arrive. A
         module gets float32 tensors (n, ...), uint8 divided by 255; any other callable gets
@@ -160,6 +162,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         auto_regenerate: bool | None = None,
         on_duplicate: OnDuplicate = "count",
         holdout: float = 0.0,
+        snapshot_context: bool = True,
         max_text_bytes: int = MAX_TEXT_BYTES,
         seed: int = 0,
         generation: Generation | None = None,
@@ -187,6 +190,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         self.auto_regenerate = auto_regenerate
         self.on_duplicate = on_duplicate
         self.holdout = holdout
+        self.snapshot_context = snapshot_context
         self.max_text_bytes = max_text_bytes
         self.seed = seed
         self.generation = generation

@@ -87,6 +87,11 @@ class FixedSketch(Sketch):
         self.add_classes(class_numbers(samples) if self.config.balance == "class" else ())
         super().update(samples)
 
+    def keys_of(self, members: Sequence[Member]) -> list[int]:
+        """Return the cell of each member. O(n D + n K d)."""
+        keys: list[int] = self.embedder.placed(members).keys.tolist()
+        return keys
+
     def statistics(self) -> CellStatistics:
         """Return counts and sums on the host; they are not exact where they are estimates."""
         statistics = self.table.statistics()

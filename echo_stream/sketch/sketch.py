@@ -118,6 +118,10 @@ class Sketch(ABC):
         """Return counts and sums on the host."""
 
     @abstractmethod
+    def keys_of(self, members: Sequence[Member]) -> list[int]:
+        """Return the key of the cell that each of some held samples was counted in."""
+
+    @abstractmethod
     def centre_distances(self, latent: torch.Tensor) -> FloatArray:
         """Return squared distances of points (n, d), on the host, to the centre of their cell."""
 

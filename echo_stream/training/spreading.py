@@ -1,6 +1,7 @@
 """Spread few labels over many vectors, along a graph of nearest neighbours."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import numpy as np
 from echo_stream._common.checks import check_number, check_whole
 from echo_stream._common.device import single_threaded
 from echo_stream._common.typing import Array, BoolArray, FloatArray, IntArray, Label
+from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.errors import ConfigError, DataError, SettingName
 from echo_stream.samples.samples import as_objects, label_of, sorted_labels
 from echo_stream.samples.validation import as_samples
@@ -51,7 +53,7 @@ class Spread:
 
 def spread_labels(
     vectors: object,
-    labels: object,
+    labels: object = None,
     *,
     num_neighbours: int = 10,
     alpha: float = 0.95,
@@ -61,17 +63,21 @@ def spread_labels(
 
     Parameters
     ----------
-    vectors : array-like of shape (n, ...)
-        Finite numbers; near vectors should be of one class.
+    vectors : array-like of shape (n, ...), or Snapshot
+        Finite numbers; near vectors should be of one class. Of a snapshot its rows, and then
+        its context; see `Snapshot.held`.
     labels : array-like of shape (n,)
-        Integers, floats or text; None or NaN where unknown. At least one is known.
+        Integers, floats or text; None or NaN where unknown. At least one is known. A snapshot
+        has its own.
     num_neighbours : int
         Of each vector in the graph, k.
     alpha : float
         How much of a vector's label comes from its neighbours, above 0 and below 1.
     class_counts : mapping, optional
         How frequent each label is, all of them, in any unit. Each label then gets that share
-        of all that is spread; without it, labels that were given more often spread more.
+        of all that is spread; without it, labels that were given more often spread more. Of a
+        snapshot the default is how often each label has come with the stream, exactly, or equal
+        parts where labels were given later.
 
     Returns
     -------
@@ -82,7 +88,8 @@ def spread_labels(
     Raises
     ------
     ConfigError
-        If a setting is out of range, or class_counts lack a label or are not positive.
+        If a setting is out of range, class_counts lack a label or are not positive, or labels are
+        given with a snapshot.
     DataError
         If vectors or labels are invalid, or no label is known.
 
@@ -107,6 +114,8 @@ def spread_labels(
     [0, 0, 0, 5, 5, 5]
     """
     _check_settings(num_neighbours, alpha)
+    if isinstance(vectors, Snapshot):
+        vectors, labels, class_counts = _of_snapshot(vectors, labels, class_counts)
     x, known = _checked(vectors, labels)
     classes = sorted_labels({label for label in known if label is not None})
     if not classes:
@@ -164,6 +173,33 @@ def neighbour_graph(points: Array, num_neighbours: int) -> "csr_array":
     graph = csr_array((weights.ravel(), nearest.ravel(), starts), shape=(n, n))
     graph.sort_indices()
     return graph.maximum(graph.T).tocsr()
+
+
+def _of_snapshot(
+    snapshot: Snapshot, labels: object, class_counts: Mapping[Label, float] | None
+) -> tuple[Array, Array, Mapping[Label, float] | None]:
+    """Return the vectors and labels of a snapshot's samples, and how frequent classes are."""
+    if labels is not None:
+        raise ConfigError(SettingName("labels"), " are those of the snapshot; leave them out")
+    samples, vectors = snapshot.held()
+    assert samples.labels is not None
+    if class_counts is None:
+        class_counts = _class_frequencies(snapshot, samples.labels)
+    return vectors, samples.labels, class_counts
+
+
+def _class_frequencies(snapshot: Snapshot, labels: Array) -> Mapping[Label, float]:
+    """Return how frequent the classes are that a snapshot's samples are labelled with.
+
+    As often as the stream has counted them, if at least as many came labelled as are known now.
+    """
+    counted = snapshot.manifest["labels_stream"] or {}
+    known = Counter(label_of(label) for label in labels.tolist())
+    del known[None]
+    exact = {label: float(counted.get(str(label), 0)) for label in known}
+    if all(exact[label] >= number for label, number in known.items()):
+        return exact
+    return dict.fromkeys(known, 1.0)
 
 
 def _check_settings(num_neighbours: int, alpha: float) -> None:

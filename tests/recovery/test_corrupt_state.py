@@ -24,7 +24,7 @@ CYCLE = 100
 MANIFEST = "manifest.json"
 FILES = {
     "checkpoints": ("sketch.safetensors", MANIFEST),
-    "snapshots": ("coreset.parquet", "cells.parquet", "edges.parquet", MANIFEST),
+    "snapshots": ("coreset.parquet", "cells.parquet", "edges.parquet", "context.parquet", MANIFEST),
 }
 
 

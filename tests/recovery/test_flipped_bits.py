@@ -28,17 +28,24 @@ from tests.support.clusters import in_clusters
 from tests.support.commands import answer, run_command
 
 FLIPS = 40  # of each file of a snapshot
-FILES = ("cells.parquet", "coreset.parquet", "edges.parquet", "held_out.parquet", "manifest.json")
+FILES = (
+    "cells.parquet", "context.parquet", "coreset.parquet", "edges.parquet", "held_out.parquet",
+    "manifest.json",
+)  # fmt: skip
 
 
 def rows_of(unit: Path) -> list[Any]:
     """Return what Python reads of a snapshot."""
     snapshot = read_snapshot(unit)
     assert snapshot.held_out is not None
+    assert snapshot.context is not None
+    assert snapshot.context.samples.labels is not None
     schema = SampleSchema.from_json(snapshot.manifest["schema"])
     return [coreset_table(snapshot.rows, schema).to_pylist(), snapshot.cells.centroids.tolist(),
             snapshot.manifest, snapshot.edges.lengths.tolist(),
-            snapshot.held_out.x.tolist()]  # fmt: skip
+            snapshot.held_out.x.tolist(), snapshot.context.samples.x.tolist(),
+            snapshot.context.samples.labels.tolist(), snapshot.context.cells,
+            snapshot.context.latents.tolist()]  # fmt: skip
 
 
 def view_of(unit: Path) -> list[Any]:
@@ -50,6 +57,7 @@ def view_of(unit: Path) -> list[Any]:
 READERS: dict[str, Callable[[Path], Any]] = {
     "python": rows_of,
     "sql": lambda unit: query_snapshot(unit, "SELECT sum(weight), count(*) FROM coreset, edges"),
+    "spread": lambda unit: query_snapshot(unit, "SELECT * FROM spread, context LIMIT 9"),
     "newest": lambda unit: find_snapshot(unit.parent.parent, None),
     "serve": view_of,
     "diff": lambda unit: diff_snapshots(unit.parent.parent, unit.name, None),

@@ -61,6 +61,33 @@ def test_labels_reach_a_snapshot(state: Path, tmp_path: Path) -> None:
     assert again["snapshots"] == [name]
 
 
+def test_labels_reach_the_context(tmp_path: Path) -> None:
+    """Of samples that were not chosen too; then labels are spread, and `why` says by whom."""
+    data = write_unlabelled(tmp_path / "data.npz")
+    state, counted = tmp_path / "state", ("--budget", 20, "--keep", 60, "--device", "cpu")
+    answer("run", data, "--state", state, *counted)
+    held = answer("query", "SELECT id FROM context ORDER BY id", "--state", state)
+    (first, second), other = (row["id"] for row in held[:2]), held[2]["id"]
+    assert answer("why", other, "--state", state)["spread"] is None
+    file = write_labels(tmp_path / "labels.csv", "id,label", f"{first},a", f"{second},b")
+    assert answer("label", file, "--state", state)["num_labelled"] == 2
+    given = answer("query", "SELECT id, label FROM spread WHERE is_given ORDER BY id",
+                   "--state", state)  # fmt: skip
+    assert given == [{"id": first, "label": "a"}, {"id": second, "label": "b"}]
+    (row,) = answer("query", f"SELECT * FROM spread WHERE id = '{other}'", "--state", state)
+    told = answer("why", other, "--state", state)
+    assert row["follows"] == {"a": first, "b": second}[row["label"]]
+    assert {name: told["spread"][name] for name in ("label", "confidence", "follows")} == {
+        name: row[name] for name in ("label", "confidence", "follows")
+    }
+    assert f"without a label, it follows {row['follows']}: {row['label']} with" in told["why"]
+    assert [entry["role"] for entry in told["entered"]] == ["context"]
+    assert answer("why", first, "--state", state)["spread"] is None
+    again = answer("run", data, "--state", state, *counted, "--no-snapshot-context",
+                   "--snapshot-every", 1)  # fmt: skip
+    assert again["samples"] == 0
+
+
 def write_unlabelled(path: Path) -> Path:
     """Write samples without labels."""
     with np.load(write_data(path.with_name("labelled.npz"))) as file:
@@ -96,9 +123,9 @@ def test_what_was_built_can_be_labelled(tmp_path: Path) -> None:
     report = answer("label", labels, "--snapshot", out, "--out", labelled)
     assert content(out) == before
     assert report["out"] == str(labelled)
-    assert (report["num_labelled"], report["num_label_missed"]) == (
-        built["num_distinct"], N - built["num_distinct"],
-    )  # fmt: skip
+    manifest = answer("snapshots", "show", "--snapshot", out)
+    held = manifest["num_distinct"] + manifest["num_context"]
+    assert (report["num_labelled"], report["num_label_missed"]) == (held, N - held)
     manifest = answer("snapshots", "show", "--snapshot", labelled)
     assert report["snapshot"] == manifest["id"] != built["id"]
     sql = "SELECT * EXCLUDE (label) FROM coreset ORDER BY position"
@@ -119,7 +146,8 @@ def test_a_state_that_was_built_can_be_labelled(tmp_path: Path) -> None:
     data, state = write_unlabelled(tmp_path / "data.npz"), tmp_path / "state"
     built = answer("build", data, "--state", state, *TINY)
     report = answer("label", label_all(tmp_path), "--state", state)
-    assert report["num_labelled"] == built["num_distinct"]
+    manifest = answer("snapshots", "show", "--state", state)
+    assert report["num_labelled"] == built["num_distinct"] + manifest["num_context"]
     assert units(state / "snapshots") == sorted([built["id"], report["snapshot"]])
     assert answer("train", "--state", state, *QUICK)["snapshot"] == report["snapshot"]
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echo_stream.connectors.codecs.readers import arrays as raw
-from echo_stream.connectors.codecs.readers.arrays import read_npy
-from echo_stream.connectors.codecs.readers.json import array_of, read_fields
+from echo_stream.connectors.codecs import arrays as raw
+from echo_stream.connectors.codecs.arrays import read_npy
+from echo_stream.connectors.codecs.json import array_of, read_fields
 from echo_stream.connectors.files.layouts import raw_layout
 from echo_stream.errors import DataError, ShapeError
 
@@ -185,7 +185,7 @@ def test_json_x_must_be_lists_of_numbers(x: str) -> None:
 )
 def test_json_must_be_legible(x: str) -> None:
     """Deep nesting and long integers end in an error like any other."""
-    with pytest.raises(DataError, match="cannot read JSON"):
+    with pytest.raises(DataError, match="illegible JSON"):
         json_array(x)
 
 
@@ -204,7 +204,7 @@ def test_json_must_be_an_object(value: bytes) -> None:
 
 def test_json_must_be_utf8() -> None:
     """UTF-16 is not guessed."""
-    with pytest.raises(DataError, match="cannot read JSON"):
+    with pytest.raises(DataError, match="illegible JSON"):
         read_fields('{"x": [1]}'.encode("utf-16"), MANY)
 
 

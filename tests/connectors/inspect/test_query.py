@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from echo_stream import EchoCoreset, Snapshot
+from echo_stream import EchoCoreset, Snapshot, spread_labels
 from echo_stream.connectors.inspect.query import MAX_ROWS, query_snapshot, query_table
 from echo_stream.connectors.inspect.sql_tables import open_tables
 from echo_stream.connectors.storage.snapshot_files import write_snapshot
@@ -71,6 +71,51 @@ def test_three_tables(snapshot: Snapshot, unit: Path) -> None:
         ("edges JOIN cells ON edges.left = cells.cell", len(snapshot.edges.left)),
     ):
         assert query_snapshot(unit, sql.format(table)) == [{"n": n}]
+
+
+def test_the_context_is_a_table(snapshot: Snapshot, unit: Path) -> None:
+    """All that is held and not chosen."""
+    assert snapshot.context is not None
+    found = query_snapshot(unit, "SELECT id, role, label, z, x FROM context")
+    samples = snapshot.context.samples
+    assert samples.labels is not None
+    assert [(row["id"], row["role"], row["label"], row["x"]) for row in found] == [
+        (one, "context", label, x.tobytes())
+        for one, label, x in zip(samples.ids, samples.labels, samples.x, strict=True)
+    ]
+    sql = "SELECT count(*) AS n FROM context ANTI JOIN coreset USING (id)"
+    assert query_snapshot(unit, sql) == [{"n": len(found)}]
+
+
+def test_labels_are_spread_where_they_are_asked_for(snapshot: Snapshot, unit: Path) -> None:
+    """Over rows and context, with the labelled sample that each follows; given ones stay."""
+    found = query_snapshot(unit, "SELECT * FROM spread")
+    samples, _ = snapshot.held()
+    spread = spread_labels(snapshot)
+    assert [row["id"] for row in found] == samples.ids.tolist()
+    roles = [*snapshot.rows.roles, *["context"] * (len(samples) - len(snapshot.rows))]
+    assert [row["role"] for row in found] == roles
+    assert [row["label"] for row in found] == spread.labels.tolist()
+    assert [row["confidence"] for row in found] == spread.confidence.tolist()
+    assert samples.labels is not None
+    for row, label in zip(found, samples.labels, strict=True):
+        assert row["is_given"] == (label is not None)
+        assert not row["is_given"] or (row["label"], row["follows"]) == (label, row["id"])
+    given = {row["id"]: row["label"] for row in found if row["is_given"]}
+    others = [row for row in found if not row["is_given"]]
+    assert others
+    assert [given[row["follows"]] for row in others] == [row["label"] for row in others]
+
+
+def test_without_labels_or_context_there_is_little_to_spread(tmp_path: Path) -> None:
+    """The tables are there; no label arrives, and that is said by nulls."""
+    x = np.random.default_rng(0).random((N, 2)).astype(np.float32)
+    engine = EchoCoreset(12, keep=20, snapshot_context=False, device="cpu")
+    write_snapshot(engine.fit(x).snapshot(), tmp_path / "unit", time="", position={})
+    sql = "SELECT count(*) AS n, count(label) AS labels, count(follows) AS followed FROM spread"
+    assert query_snapshot(tmp_path / "unit", sql) == [{"n": 12, "labels": 0, "followed": 0}]
+    columns = "SELECT id, role, cell, label, z, x, topic, partition, 'offset', timestamp"
+    assert query_snapshot(tmp_path / "unit", f"{columns} FROM context") == []
 
 
 def test_sums_are_those_of_the_stream(unit: Path) -> None:
@@ -477,6 +522,6 @@ def test_history_of_a_weird_path(tmp_path: Path, snapshot: Snapshot) -> None:
 def test_tables_are_named(unit: Path) -> None:
     """Whoever asks sees what can be asked."""
     assert [row["name"] for row in query_snapshot(unit, "SHOW TABLES")] == [
-        "cells", "cells_history", "coreset", "coreset_history", "edges", "edges_history",
-        "snapshots",
+        "cells", "cells_history", "context", "coreset", "coreset_history", "edges",
+        "edges_history", "snapshots", "spread",
     ]  # fmt: skip

@@ -16,6 +16,7 @@ from echo_stream import EchoCoreset, Snapshot
 from echo_stream._common.typing import Array, Label
 from echo_stream.connectors.storage.snapshot_files import (
     TABLES,
+    ids_of,
     read_snapshot,
     read_tables,
     write_snapshot,
@@ -160,6 +161,14 @@ def test_what_is_read_is_what_was_written(
     assert same(theirs.latents, as_float32(ours.latents))
     assert same(theirs.maps, as_float32(ours.maps))
 
+    assert snapshot.context is not None
+    assert read.context is not None
+    beside, found = snapshot.context, read.context
+    for name in ("x", "ids", "origins"):
+        assert same(getattr(found.samples, name), getattr(beside.samples, name)), name
+    assert found.cells == beside.cells
+    assert same(found.latents, as_float32(beside.latents)) or not len(beside)
+
     for name in ("counts", "degrees", "centroids", "means"):
         assert same(getattr(read.cells, name), getattr(snapshot.cells, name)), name
     assert read.cells.cells == snapshot.cells.cells
@@ -181,7 +190,7 @@ def test_columns_are_those_of_the_format(tmp_path: Path) -> None:
     assert dict(zip(schema.names, schema.types, strict=True)) == CORESET_COLUMNS
     assert schema.names == list(CORESET_COLUMNS)
     assert sorted(path.name for path in unit.iterdir()) == [
-        "cells.parquet", "coreset.parquet", "edges.parquet", "manifest.json",
+        "cells.parquet", "context.parquet", "coreset.parquet", "edges.parquet", "manifest.json",
     ]  # fmt: skip
 
 
@@ -206,6 +215,27 @@ def test_labels_keep_their_type(tmp_path: Path, y: Any, kind: pa.DataType) -> No
     snapshot = snapshot_of(as_samples(x, y), budget=40)
     write_snapshot(snapshot, tmp_path / "unit", time="", position={})
     assert pq.read_schema(tmp_path / "unit" / "coreset.parquet").field("label").type == kind
+
+
+def test_the_context_has_the_columns_of_rows_that_apply(tmp_path: Path) -> None:
+    """A label is of the same type in both files, whichever kinds each of them has."""
+    unit = write(tmp_path, y=[*range(39), "cat"])
+    schema = pq.read_schema(unit / "context.parquet")
+    left_out = {"position", "round", "degree", "cell_count", "weight", "certified", "map"}
+    columns = {name: kind for name, kind in CORESET_COLUMNS.items() if name not in left_out}
+    assert dict(zip(schema.names, schema.types, strict=True)) == columns | {"label": pa.string()}
+    assert pq.read_schema(unit / "coreset.parquet").field("label").type == pa.string()
+    assert set(pq.read_table(unit / "context.parquet")["role"].to_pylist()) == {"context"}
+    assert not ids_of(unit) & set(pq.read_table(unit / "context.parquet")["id"].to_pylist())
+
+
+def test_a_snapshot_without_context_has_no_such_file(tmp_path: Path) -> None:
+    """It is read as it was written."""
+    samples = as_samples(np.random.default_rng(0).random((40, 3)))
+    snapshot = snapshot_of(samples, budget=10, snapshot_context=False)
+    write_snapshot(snapshot, tmp_path / "unit", time="", position={})
+    assert not (tmp_path / "unit" / "context.parquet").exists()
+    assert read_snapshot(tmp_path / "unit").context is None
 
 
 def test_a_row_can_be_read_without_us(tmp_path: Path) -> None:

@@ -50,6 +50,6 @@ def read_image(value: bytes, config: CodecConfig, schema: SampleSchema | None) -
             )
     except DecodeError as err:
         if isinstance(err.__cause__, UnidentifiedImageError):  # Pillow's words are an address
-            msg = "cannot read the image: neither PNG nor JPEG, or its beginning is damaged"
+            msg = "illegible image: neither PNG nor JPEG, or damaged where it begins"
             raise DecodeError(msg) from err
         raise
