@@ -48,9 +48,9 @@ EXIT_CODES: tuple[tuple[type[EchoStreamError], int], ...] = (
     (BadMessagesError, 5),
     (EchoStreamError, 1),
 )
-INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
+_INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 WAITING = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}  # what tells torch's threads how to wait
-SPINS = "2000"  # some 50 microseconds
+_SPINS = "2000"  # some 50 microseconds
 
 
 @click.group(
@@ -101,7 +101,7 @@ def main() -> None:
     """
     keep_freed_memory()
     if not WAITING & os.environ.keys():
-        os.environ["GOMP_SPINCOUNT"] = SPINS  # read once, when torch is imported
+        os.environ["GOMP_SPINCOUNT"] = _SPINS  # read once, when torch is imported
     code = _exit_code()
     from echo_stream.connectors.process.writers import is_writing
 
@@ -117,7 +117,7 @@ def _exit_code() -> int:
     except click.exceptions.Exit as err:
         return err.exit_code
     except click.Abort:
-        return INTERRUPTED
+        return _INTERRUPTED
     except click.ClickException as err:
         complain(err)
         return err.exit_code

@@ -14,7 +14,7 @@ MAX_TEXT_BYTES = 300
 Where a message of Kafka has no id, its place is one: topic (249), partition, offset, row."""
 MAX_HELD_OUT = 2_000
 """Samples held out at most: an accuracy of 80 % has a standard error of 0.9 points."""
-MAX_SHARE = 0.5
+_MAX_SHARE = 0.5
 """Of the budget, for support: each cell keeps a core sample for each extreme one. Of the ids,
 to be held out."""
 Preset = Literal["adaptive", "fixed", "paper"]
@@ -166,8 +166,8 @@ class EngineConfig:
             is_left_out = self.is_adaptive and getattr(self, name) is None
             if not (is_left_out and name in _OF_FIXED_CELLS):
                 check_choice(name, getattr(self, name), choices)
-        check_number("support_share", self.support_share, at_least=0, at_most=MAX_SHARE)
-        check_number("holdout", self.holdout, at_least=0, at_most=MAX_SHARE)
+        check_number("support_share", self.support_share, at_least=0, at_most=_MAX_SHARE)
+        check_number("holdout", self.holdout, at_least=0, at_most=_MAX_SHARE)
         check_number("demand_power", self.demand_power, at_least=0, at_most=1)
         check_number("min_distance", self.min_distance, at_least=0)
         self._check_support()

@@ -144,6 +144,75 @@ def test_packages_are_small_enough_to_be_read() -> None:
         assert len([path for path in entries if not path.name.startswith("__")]) <= MOST_ENTRIES
 
 
+@pytest.fixture(scope="module")
+def mentions() -> dict[Path, tuple[set[str], set[str]]]:
+    """Return the words of each text of the repository, and the dotted names of our modules."""
+    folders = ("echo_stream", "connectors", "cli", "tests", "benchmarks", "docs")
+    paths = {path.resolve() for top in folders for path in (ROOT / top).rglob("*.*")}
+    texts = {
+        path: path.read_text(encoding="utf-8")
+        for path in (*paths, *ROOT.glob("*.md"), ROOT / "Makefile", ROOT / "pyproject.toml")
+        if path.suffix in {".py", ".md", ".toml", ".jinja", ""} and path.is_file()
+    }
+    return {
+        path: (set(re.findall(r"\w+", text)), set(re.findall(r"echo_stream(?:\.\w+)*", text)))
+        for path, text in texts.items()
+    }
+
+
+def test_what_no_other_module_uses_has_an_underscore(
+    mentions: dict[Path, tuple[set[str], set[str]]],
+) -> None:
+    """Nor is it a type in the signature of something that others use, or a command."""
+    bare = {}
+    for module, path in MODULES.items():
+        parent, _, leaf = module.rpartition(".")
+        elsewhere: set[str] = {"logger", "main"}
+        for other, (words, dotted) in mentions.items():
+            is_used = any(f"{name}.".startswith(f"{module}.") for name in dotted)
+            if other != path and (is_used or (parent in dotted and leaf in words)):
+                elsewhere |= words
+        bare[module] = private_names(path, elsewhere)
+    assert {module: names for module, names in bare.items() if names} == {}
+
+
+def private_names(path: Path, used: set[str]) -> set[str]:
+    """Return the names at the top of a module, without underscore, that only it uses."""
+    tops: dict[str, ast.stmt] = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            tops[node.name] = node
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            tops |= {each.id: node for each in targets if isinstance(each, ast.Name)}
+    names = {name for name in tops if not name.startswith("_")}
+    public = names & used | {name for name in names if is_command(tops[name])}
+    waiting = list(public)
+    while waiting:
+        types = words_of_types(tops[waiting.pop()])
+        more = {name for name in types & names - public if not name.isupper()}
+        public |= more
+        waiting += more
+    return names - public
+
+
+def is_command(node: ast.stmt) -> bool:
+    """Return whether click calls a function by its name on the command line."""
+    decorators = node.decorator_list if isinstance(node, ast.FunctionDef) else []
+    return any(re.search(r"\b(command|group)\(", ast.unparse(each)) for each in decorators)
+
+
+def words_of_types(node: ast.stmt) -> set[str]:
+    """Return the words of the annotations and base classes in a definition, or of an alias."""
+    parts: list[ast.expr | None] = []
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        parts.append(node.value)
+    for each in ast.walk(node):
+        parts += [getattr(each, "annotation", None), getattr(each, "returns", None)]
+        parts += each.bases if isinstance(each, ast.ClassDef) else []
+    return {word for part in parts if part for word in re.findall(r"\w+", ast.unparse(part))}
+
+
 def test_importing_the_package_imports_nothing_heavy() -> None:
     """Torch takes over a second; it comes with the first name that needs it."""
     code = "import sys, echo_stream; print(sorted({'torch', 'numpy', 'kafka'} & set(sys.modules)))"

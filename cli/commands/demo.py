@@ -13,7 +13,9 @@ from echo_stream.cli.output.watching import watched
 if TYPE_CHECKING:
     from echo_stream.connectors.app.demo import Scores
 
-QUERY = "SELECT label, count(*) AS n FROM coreset WHERE role = 'core' GROUP BY label ORDER BY label"
+_QUERY = (
+    "SELECT label, count(*) AS n FROM coreset WHERE role = 'core' GROUP BY label ORDER BY label"
+)
 
 
 @click.command(cls=Command)
@@ -40,8 +42,8 @@ def demo(*, out: Path, budget: int, seed: int) -> None:
     say(f"   {report.n} samples counted, {len(report.snapshots)} snapshots in {out}/snapshots")
 
     say("2. a question to the newest snapshot:")
-    say(f"   {QUERY}")
-    counts = story.ask(out, QUERY)
+    say(f"   {_QUERY}")
+    counts = story.ask(out, _QUERY)
     say("   " + ", ".join(f"{row['label']}: {row['n']}" for row in counts))
 
     say("3. a model is trained on the coreset, and one on as many random samples")

@@ -68,7 +68,7 @@ class StoreOptions:
         return read_topic(topic, servers, client)
 
 
-store_options = gathered("store", StoreOptions, state_option, topic_option, servers_option)
+_store_options = gathered("store", StoreOptions, state_option, topic_option, servers_option)
 
 
 @click.group(cls=Group)
@@ -82,7 +82,7 @@ def dlq() -> None:
 
 
 @dlq.command("list")
-@store_options
+@_store_options
 @client_options
 @format_option
 def list_(*, store: StoreOptions, client: "ClientConfig", output_format: str) -> None:
@@ -105,7 +105,7 @@ def list_(*, store: StoreOptions, client: "ClientConfig", output_format: str) ->
 
 @dlq.command()
 @click.argument("place", type=PLACE)
-@store_options
+@_store_options
 @client_options
 def show(*, place: int | str, store: StoreOptions, client: "ClientConfig") -> None:
     """Show the dead letter at a PLACE that `list` has printed.
@@ -137,7 +137,7 @@ def show(*, place: int | str, store: StoreOptions, client: "ClientConfig") -> No
 
 @dlq.command()
 @click.argument("places", metavar="[PLACE]...", type=PLACE, nargs=-1)
-@store_options
+@_store_options
 @client_options
 @option("--topic", help="Topic to send to. It is created if it does not exist.")
 @option("--max-attempts", type=click.IntRange(1), default=3,

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from echo_stream.run.config import RunConfig
     from echo_stream.run.report import RunReport
 
-STOPPED_HOOKS_S = 5.0  # what hooks may still take after a stop; the next run does the rest
+_STOPPED_HOOKS_S = 5.0  # what hooks may still take after a stop; the next run does the rest
 
 
 def _run_config(*, retrain_debounce: float | None, **others: Any) -> "RunConfig":
@@ -54,7 +54,7 @@ def _run_config(*, retrain_debounce: float | None, **others: Any) -> "RunConfig"
     return RunConfig(retrain_debounce=retrain_debounce or 0.0, **others)
 
 
-run_config_options = gathered(
+_run_config_options = gathered(
     "run_config", _run_config,
     option("--max-samples", type=int, help="Stop after this many samples."),
     option("--checkpoint-every", type=INTERVAL, default="30s",
@@ -85,7 +85,7 @@ run_config_options = gathered(
 )  # fmt: skip
 
 
-class RunCommand(Command):
+class _RunCommand(Command):
     """A command that ignores SIGUSR1 until the run can write a snapshot."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -97,14 +97,14 @@ class RunCommand(Command):
             signal.signal(signal.SIGUSR1, before)
 
 
-@click.command(cls=RunCommand)
+@click.command(cls=_RunCommand)
 @click.argument("data", type=click.Path(path_type=Path), required=False)
 @state_option
 @section("Source", source_options)
 @section("Messages", codec_options)
 @section("Connection", client_options)
 @engine_options
-@section("When to write, train and stop", run_config_options)
+@section("When to write, train and stop", _run_config_options)
 @section("Dead letters", dead_letter_options)
 @section("Retraining", retrain_options, hook_options, model_options)
 @section("HTTP", http_options())
@@ -175,7 +175,7 @@ def run(
             retries=dead_letters.retries(),
         )
         report = consume(given)
-        told.finish(STOPPED_HOOKS_S if report.end_reason == "stopped" else None)
+        told.finish(_STOPPED_HOOKS_S if report.end_reason == "stopped" else None)
     _say_how_it_ended(report, engine_config.warmup_size, is_member=group is not None)
     if report.rejected:
         topic = dead_letters.dead_letter_topic

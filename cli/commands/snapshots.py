@@ -21,7 +21,7 @@ from echo_stream.cli.output.output import emit, emit_parquet, emit_rows
 if TYPE_CHECKING:
     from echo_stream.coreset.snapshot import Snapshot
 
-BY = ("label", "role", "cell", "sample")
+_BY = ("label", "role", "cell", "sample")
 
 
 @click.group(cls=Group)
@@ -71,7 +71,7 @@ def show(*, state: Path | None, snapshot: str | None) -> None:
 @state_option
 @option(
     "--by",
-    type=click.Choice(BY),
+    type=click.Choice(_BY),
     help="Print one row per label, role, cell or sample. Default: everything, as JSON.",
 )
 @data_format_option
@@ -88,7 +88,7 @@ def diff(
       echo-stream snapshots diff ID --state DIR --by label --format table
     """
     if by is None and output_format != "json":
-        msg = f"--format {output_format} needs --by {', '.join(BY[:-1])} or {BY[-1]}"
+        msg = f"--format {output_format} needs --by {', '.join(_BY[:-1])} or {_BY[-1]}"
         raise click.UsageError(msg)
     from echo_stream.connectors.storage.snapshot_files import diff_snapshots
 

@@ -81,7 +81,7 @@ def train(
     unit = find_snapshot(state, snapshot)
     warn_provisional(unit)
     # What a user's model prints is not part of the result.
-    with training_bar() as show, contextlib.redirect_stdout(sys.stderr):
+    with _training_bar() as show, contextlib.redirect_stdout(sys.stderr):
         trained = train_on_snapshot(
             unit,
             config,
@@ -105,7 +105,7 @@ def train(
 
 
 @contextlib.contextmanager
-def training_bar() -> "Iterator[Callable[[str], Progress]]":
+def _training_bar() -> "Iterator[Callable[[str], Progress]]":
     """Show loss, accuracy and time left of trainings, by name, while the block runs."""
     with progress("training") as show:
         yield lambda name: lambda done, total, *scores: show(done, total, _words(name, *scores))

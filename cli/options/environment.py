@@ -17,7 +17,7 @@ from echo_stream.errors import ConfigError, SettingName
 
 logger = logging.getLogger(__name__)
 
-SECRETS = {
+_SECRETS = {
     name: f"ECHO_STREAM_{name.upper()}"
     for name in ("http_token", "sasl_password", "ssl_key_password")
 }
@@ -26,7 +26,7 @@ SECRETS = {
 
 def secret(name: str, path: Path | None) -> str | None:
     """Return a secret from its file or its variable, the only places where one may be."""
-    variable = SECRETS[name]
+    variable = _SECRETS[name]
     given = os.environ.get(variable) or None
     if path is None:
         return given
@@ -53,10 +53,10 @@ def warn_if_open(path: Path) -> None:
         logger.warning("%s %s, and holds a secret; chmod 600 %s", path, found, path)
 
 
-PREFIX = "ECHO_STREAM_"
+_PREFIX = "ECHO_STREAM_"
 # What Kubernetes sets for a service named echo-stream, and we for the commands of hooks.
 _OTHERS = re.compile(r"(PORT|SERVICE|HOOK)(_.*)?")
-SURE = 0.8  # likeness (difflib's) from which on a variable can only be a misspelt one
+_SURE = 0.8  # likeness (difflib's) from which on a variable can only be a misspelt one
 
 
 def check_variables(root: click.Command) -> None:
@@ -67,18 +67,18 @@ def check_variables(root: click.Command) -> None:
     ConfigError
     """
     params = [param for command in all_below(root) for param in command.params]
-    known = {*(str(param.envvar) for param in params if param.envvar), *SECRETS.values()}
+    known = {*(str(param.envvar) for param in params if param.envvar), *_SECRETS.values()}
     for name in sorted(os.environ):
-        bare = name.removeprefix(PREFIX)
+        bare = name.removeprefix(_PREFIX)
         if bare == name or name in known or _OTHERS.fullmatch(bare):
             continue
         import difflib
 
-        names = sorted(one.removeprefix(PREFIX) for one in known)
+        names = sorted(one.removeprefix(_PREFIX) for one in known)
         close = difflib.get_close_matches(bare, names, n=1)
         listed = "`echo-stream config show` lists all settings"
-        hint = f"did you mean {PREFIX}{close[0]}?" if close else listed
+        hint = f"did you mean {_PREFIX}{close[0]}?" if close else listed
         msg = f"{name} in the environment is not a setting; {hint}"
-        if difflib.get_close_matches(bare, names, n=1, cutoff=SURE):
+        if difflib.get_close_matches(bare, names, n=1, cutoff=_SURE):
             raise ConfigError(msg)
         logger.warning("%s", msg)

@@ -13,14 +13,14 @@ from echo_stream.cli.options.shared import option, together
 from echo_stream.cli.output.printable import printable, printable_json
 
 STATUS_LOGGER = "echo_stream.status"  # the line a minute, which is there unless told otherwise
-LEVELS = ("debug", "info", "warning", "error")
+_LEVELS = ("debug", "info", "warning", "error")
 _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
     "message", "asctime", "taskName",
     "color_message",  # uvicorn's, with the codes of a terminal
 }  # fmt: skip
 
 log_options = together(
-    option("--log-level", type=click.Choice(LEVELS), show_default=False,
+    option("--log-level", type=click.Choice(_LEVELS), show_default=False,
            help="Lowest level to log. Default: warnings, and a status line every minute if stderr "
                 "is not a terminal. The Kafka client logs warnings, and with debug everything."),
     option("--log-format", type=click.Choice(["text", "json"]), default="text",

@@ -22,7 +22,7 @@ import click
 from echo_stream.cli.output.logs import write_as_line
 from echo_stream.cli.output.printable import printable, printable_json
 
-PIPE_WIDTH = 1_000
+_PIPE_WIDTH = 1_000
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -100,7 +100,7 @@ def emit_rows(rows: Sequence[Mapping[str, Any]], output_format: str) -> None:
     for row in rows:
         table.add_row(*(printable(_as_text(value)) for value in row.values()))
     # What goes into a pipe or a file is never cut; brackets and colons are not our markup.
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
     Console(width=width, markup=False, emoji=False).print(table)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(STATUS_LOGGER)
 logger.setLevel(logging.INFO)  # the handler decides
 
-REFRESH_HZ = 4
+_REFRESH_HZ = 4
 LOG_EVERY_S = 60.0
 
 
@@ -42,7 +42,7 @@ def watched(total: int | None) -> "Iterator[RunMonitor]":
     with Live(
         get_renderable=lambda: _line(monitor, total),
         console=console,
-        refresh_per_second=REFRESH_HZ,
+        refresh_per_second=_REFRESH_HZ,
         transient=True,
         redirect_stdout=False,
     ):

@@ -28,11 +28,11 @@ from echo_stream.training.evaluation import evaluate
 from echo_stream.training.training import train
 
 STREAM_SAMPLES = 1_437  # the other 360 of the 1,797 digits are held out
-WARMUP = 500
-SNAPSHOT_EVERY = 500
-ENCODER_EPOCHS = 20
-TRAIN_STEPS = 400
-LEARNING_RATE = 0.05
+_WARMUP = 500
+_SNAPSHOT_EVERY = 500
+_ENCODER_EPOCHS = 20
+_TRAIN_STEPS = 400
+_LEARNING_RATE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,14 @@ def stream(
     config = EngineConfig(
         budget=budget,
         preset=preset,
-        epochs=ENCODER_EPOCHS,
-        warmup=WARMUP,
+        epochs=_ENCODER_EPOCHS,
+        warmup=_WARMUP,
         expected_n=STREAM_SAMPLES,
         seed=seed,
     )
     schedule = RunConfig(
-        checkpoint_every=Every(samples=SNAPSHOT_EVERY), snapshot_every=Every(samples=SNAPSHOT_EVERY)
+        checkpoint_every=Every(samples=_SNAPSHOT_EVERY),
+        snapshot_every=Every(samples=_SNAPSHOT_EVERY),
     )
     arriving, _ = _digits(seed)
     return consume(
@@ -89,7 +90,7 @@ def compare(folder: Path, *, seed: int) -> Scores:
     """Train one recipe on the coreset and on as many random samples of the same stream."""
     arriving, held_out = _digits(seed)
     # One thread: for a net this small, waiting for a second one costs more than it brings.
-    config = TrainConfig(model="mlp", steps=TRAIN_STEPS, lr=LEARNING_RATE, seed=seed, threads=1)
+    config = TrainConfig(model="mlp", steps=_TRAIN_STEPS, lr=_LEARNING_RATE, seed=seed, threads=1)
     ours = train_on_snapshot(
         find_snapshot(folder, None), config, test=None, models=folder / "models"
     ).result

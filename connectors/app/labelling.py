@@ -70,7 +70,7 @@ def label_samples(
     StateError
         If there is no state, no checkpoint or snapshot in it, or it is in use.
     """
-    pairs = read_labels(labels)
+    pairs = _read_labels(labels)
     check_state(state)
     is_built = GroupRecord.read(state) is None and not list_checkpoints(state)
     if is_built and list_snapshots(state):
@@ -110,7 +110,7 @@ def label_snapshot(state: Path | None, name: str, labels: Path, out: Path) -> La
         If out exists, or cannot be written.
     """
     check_free(out)
-    pairs = read_labels(labels)
+    pairs = _read_labels(labels)
     with open_snapshot(state, name) as unit:
         snapshot, num_met = _labelled(unit, pairs)
         write_snapshot(
@@ -133,10 +133,10 @@ def _labelled(unit: Path, pairs: Sequence[tuple[str, Label]]) -> tuple[Snapshot,
     return with_labels(read_snapshot(unit), checked_labels(names, labels))
 
 
-COLUMNS = ("id", "label")
+_COLUMNS = ("id", "label")
 
 
-def read_labels(path: Path) -> list[tuple[str, Label]]:
+def _read_labels(path: Path) -> list[tuple[str, Label]]:
     """Return the ids and labels of a CSV file, in its order.
 
     Parameters
@@ -158,12 +158,12 @@ def read_labels(path: Path) -> list[tuple[str, Label]]:
 
 def _pairs(reader: "csv.DictReader[str]") -> Iterator[tuple[str, Label]]:
     """Yield id and label of each line."""
-    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
     if missing:
         msg = f"no column {missing[0]}; the first line must name the columns id and label"
         raise DataError(msg)
     for row in reader:
-        for name in COLUMNS:
+        for name in _COLUMNS:
             if not row[name]:
                 msg = f"line {reader.line_num} has no {name}; give one, or leave the line out"
                 raise DataError(msg)

@@ -8,7 +8,7 @@ from echo_stream.connectors.codecs.messages import DecodeError, Named
 from echo_stream.connectors.files.intake import LABELS
 from echo_stream.samples.changes import Forget, LateLabel
 
-LATE_LABEL = "label"
+_LATE_LABEL = "label"
 """What a header or a JSON field `change` says of a late label."""
 
 
@@ -34,7 +34,7 @@ def tombstone(key: bytes | None, named: Named) -> Forget:
 
 def is_late_label(named: Named, fields: Mapping[str, Any]) -> bool:
     """Return whether a message says, in a header or a field `change`, that it is a late label."""
-    return named.get("change") == LATE_LABEL.encode() or fields.get("change") == LATE_LABEL
+    return named.get("change") == _LATE_LABEL.encode() or fields.get("change") == _LATE_LABEL
 
 
 def late_label(key: bytes | None, named: Named, fields: Mapping[str, Any]) -> LateLabel:
@@ -69,5 +69,5 @@ def no_sample(fields: Mapping[str, Any]) -> DecodeError:
     found = f"fields {listed(sorted(fields))}" if fields else "no fields"
     return DecodeError(
         f"JSON with {found}; expected x, with id and label if there are any, "
-        f'or "change": "{LATE_LABEL}" with id and label for a late label'
+        f'or "change": "{_LATE_LABEL}" with id and label for a late label'
     )

@@ -42,10 +42,10 @@ def id_of(key: bytes | None, named: Named, fields: Mapping[str, Any]) -> str | N
             return str(id)
         msg = f"id is of type {type(id).__name__}; use text or an integer"
         raise DecodeError(msg)
-    return id_in_key(key)
+    return _id_in_key(key)
 
 
-def id_in_key(key: bytes | None) -> str | None:
+def _id_in_key(key: bytes | None) -> str | None:
     """Return the id of a message that has none elsewhere: its key, if that is text."""
     try:
         return None if key is None else key.decode()
@@ -54,11 +54,11 @@ def id_in_key(key: bytes | None) -> str | None:
 
 
 def ids_in_keys(keys: Sequence[bytes | None]) -> list[str | None]:
-    """Return what `id_in_key` returns for each of some keys."""
+    """Return what `_id_in_key` returns for each of some keys."""
     try:
         return [None if key is None else key.decode() for key in keys]
     except UnicodeDecodeError:
-        return list(map(id_in_key, keys))
+        return list(map(_id_in_key, keys))
 
 
 def label_in(named: Named, fields: Mapping[str, Any]) -> Label:

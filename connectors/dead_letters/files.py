@@ -35,8 +35,8 @@ from echo_stream.samples.source import RejectedSample
 logger = logging.getLogger(__name__)
 
 LOCK_FILE = "lock"
-ROOM_SEGMENTS = 4  # one that is full, what waited when it was nearly so, and a large dead letter
-PENDING_BYTES = 8 * 1024**2  # written at the latest when so many wait
+_ROOM_SEGMENTS = 4  # one that is full, what waited when it was nearly so, and a large dead letter
+_PENDING_BYTES = 8 * 1024**2  # written at the latest when so many wait
 
 
 class DeadLetterFile:
@@ -76,7 +76,7 @@ class DeadLetterFile:
         self._pending = bytearray()
         self._clock = clock
         self._unlogged_gone, self._logged_s = 0, -math.inf
-        self._most_pending = min(PENDING_BYTES, limits.segment_bytes)
+        self._most_pending = min(_PENDING_BYTES, limits.segment_bytes)
 
     def write(self, rejected: Sequence[RejectedSample]) -> None:
         """Store messages. Durable after `flush`."""
@@ -114,7 +114,7 @@ class DeadLetterFile:
         try:
             make_folder(self._folder)
             with short_lock(self._folder / LOCK_FILE):
-                most = self._limits.total_bytes - ROOM_SEGMENTS * self._limits.segment_bytes
+                most = self._limits.total_bytes - _ROOM_SEGMENTS * self._limits.segment_bytes
                 self._log_gone(make_room(self._folder, most - len(self._pending)))
                 active = active_segment(self._folder)
                 path = active.path

@@ -9,9 +9,9 @@ from echo_stream.samples.source import RejectedSample
 
 MAX_PAYLOAD_BYTES = 16 * 1024**2
 MAX_SEGMENT_BYTES = 16 * 1024**2
-MAX_WORDS = 2_000  # characters of what was wrong
-LEAST_PAYLOADS = 64  # in all dead letters together, so that a segment has room for a few
-SEGMENTS = 16  # files that the dead letters of a state are split into, at least
+_MAX_WORDS = 2_000  # characters of what was wrong
+_LEAST_PAYLOADS = 64  # in all dead letters together, so that a segment has room for a few
+_SEGMENTS = 16  # files that the dead letters of a state are split into, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,10 @@ class DeadLetterLimits:
         ConfigError
         """
         check_whole("dead_letter_bytes", self.payload_bytes, at_least=1, at_most=MAX_PAYLOAD_BYTES)
-        if self.total_bytes < LEAST_PAYLOADS * max(self.payload_bytes, 1024):
+        if self.total_bytes < _LEAST_PAYLOADS * max(self.payload_bytes, 1024):
             raise ConfigError(
                 SettingName("dead_letters_total"),
-                f" must be at least {LEAST_PAYLOADS} KiB, and {LEAST_PAYLOADS} times ",
+                f" must be at least {_LEAST_PAYLOADS} KiB, and {_LEAST_PAYLOADS} times ",
                 SettingName("dead_letter_bytes"),
                 f"; got {self.total_bytes} and {self.payload_bytes}",
             )
@@ -48,7 +48,7 @@ class DeadLetterLimits:
     @property
     def segment_bytes(self) -> int:
         """Bytes of a file of dead letters from which on the next one is begun."""
-        return min(self.total_bytes // SEGMENTS, MAX_SEGMENT_BYTES)
+        return min(self.total_bytes // _SEGMENTS, MAX_SEGMENT_BYTES)
 
     def cut(self, dead_letter: RejectedSample) -> tuple[RejectedSample, int | None]:
         """Return what is kept of a message, and the bytes of its whole value; None: all is kept.
@@ -64,7 +64,7 @@ class DeadLetterLimits:
         headers = [[name, (value or b"").hex()] for name, value in dead_letter.headers]
         kept = replace(
             dead_letter,
-            message=dead_letter.message[:MAX_WORDS],
+            message=dead_letter.message[:_MAX_WORDS],
             key=dead_letter.key and dead_letter.key[:most],
             value=dead_letter.value and dead_letter.value[:most],
             # Half as long as it is written: names may take more than they are long.

@@ -16,11 +16,11 @@ from echo_stream.samples.source import RejectedSample
 PREFIX = "__echo.errors."
 """Of our headers. Of an original message they are dropped, but for the attempts."""
 ATTEMPTS = f"{PREFIX}attempts"
-TRUNCATED = f"{PREFIX}truncated"
-NULLS = f"{PREFIX}nulls"
-LAST_OFFSET, NUM_MESSAGES = f"{PREFIX}last_offset", f"{PREFIX}num_messages"
-STAGES = {"batch": "unpack", "feature": "features"}  # where it failed; others: where decoded
-MAX_MESSAGE_CHARACTERS = 500  # of what was wrong, in a message that has to be small
+_TRUNCATED = f"{PREFIX}truncated"
+_NULLS = f"{PREFIX}nulls"
+_LAST_OFFSET, _NUM_MESSAGES = f"{PREFIX}last_offset", f"{PREFIX}num_messages"
+_STAGES = {"batch": "unpack", "feature": "features"}  # where it failed; others: where decoded
+_MAX_MESSAGE_CHARACTERS = 500  # of what was wrong, in a message that has to be small
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -60,8 +60,8 @@ def to_message(dead_letter: RejectedSample, size_bytes: int | None = None) -> Me
     if value is None and dead_letter.key is None:
         value, nulls = b"", ["value", *nulls]
     headers = [(name, content or b"") for name, content in originals]
-    said = {**_said(dead_letter), **({NULLS: ",".join(nulls)} if nulls else {})}
-    said |= {} if size_bytes is None else {TRUNCATED: str(size_bytes)}
+    said = {**_said(dead_letter), **({_NULLS: ",".join(nulls)} if nulls else {})}
+    said |= {} if size_bytes is None else {_TRUNCATED: str(size_bytes)}
     headers += [(name, text.encode()) for name, text in said.items()]
     return dead_letter.key, value, headers
 
@@ -72,11 +72,11 @@ def smaller(message: Message) -> Message | None:
     None: there is nothing more to leave out.
     """
     key, value, headers = message
-    is_cut = any(name == TRUNCATED for name, _ in headers)
+    is_cut = any(name == _TRUNCATED for name, _ in headers)
     if value != b"" or not is_cut:
-        size_bytes = [] if is_cut else [(TRUNCATED, str(len(value or b"")).encode())]
+        size_bytes = [] if is_cut else [(_TRUNCATED, str(len(value or b"")).encode())]
         return key, b"", [*headers, *size_bytes]
-    ours = [(name, text[:MAX_MESSAGE_CHARACTERS]) for name, text in headers if _is_ours(name)]
+    ours = [(name, text[:_MAX_MESSAGE_CHARACTERS]) for name, text in headers if _is_ours(name)]
     return None if (None, b"", ours) == message else (None, b"", ours)
 
 
@@ -89,7 +89,7 @@ def from_record(record: Record) -> DeadLetter:
         if _is_ours(name)
     }
     try:
-        size_bytes = int(said[TRUNCATED]) if TRUNCATED in said else None
+        size_bytes = int(said[_TRUNCATED]) if _TRUNCATED in said else None
         return DeadLetter(place, _sample(record, said), size_bytes is not None, size_bytes)
     except (KeyError, ValueError):  # anybody may write to the topic
         return DeadLetter(place, None)
@@ -115,7 +115,7 @@ def with_attempts(headers: Headers, attempts: int) -> list[tuple[str, bytes]]:
 
 def _sample(record: Record, said: dict[str, str]) -> RejectedSample:
     """Return what was rejected; KeyError or ValueError if our headers are not all there."""
-    nulls = said.get(NULLS, "").split(",")
+    nulls = said.get(_NULLS, "").split(",")
     originals = [header for header in record.headers if not _is_ours(header[0])]
     headers = [
         (name, None if str(row) in nulls else value) for row, (name, value) in enumerate(originals)
@@ -130,8 +130,8 @@ def _sample(record: Record, said: dict[str, str]) -> RejectedSample:
         headers=tuple(headers),
         origin=_origin(said),
         exception=said[f"{PREFIX}exception"],
-        last_offset=int(said[LAST_OFFSET]) if LAST_OFFSET in said else None,
-        num_messages=int(said.get(NUM_MESSAGES, 1)),
+        last_offset=int(said[_LAST_OFFSET]) if _LAST_OFFSET in said else None,
+        num_messages=int(said.get(_NUM_MESSAGES, 1)),
     )
 
 
@@ -147,7 +147,7 @@ def _said(dead_letter: RejectedSample) -> dict[str, str]:
         "exception": dead_letter.exception,
         "message": dead_letter.message,
         **{name: str(value) for name, value in origin.items()},
-        "stage": STAGES.get(dead_letter.reason, "decode"),
+        "stage": _STAGES.get(dead_letter.reason, "decode"),
         **(batch if dead_letter.last_offset is not None else {}),
         "attempts": str(attempts_of(dead_letter.headers)),
         "engine": f"echo-stream {__version__}",

@@ -17,14 +17,14 @@ from echo_stream.connectors.storage.durable import flush, opener
 from echo_stream.connectors.storage.units import temporary_of
 from echo_stream.errors import StateError
 
-NUMBER_DIGITS = 12
-PLAIN, COMPRESSED = ".jsonl", ".jsonl.gz"
-FIRST_FILE = f"{1:0{NUMBER_DIGITS}d}{PLAIN}"
-LEVEL = 1  # of compression, which a checkpoint waits for
-MAX_LINE_BYTES = 5 * MAX_PAYLOAD_BYTES  # value, key and headers in base64, and the rest
-MAX_UNPACKED_BYTES = 2 * MAX_SEGMENT_BYTES + MAX_LINE_BYTES
+_NUMBER_DIGITS = 12
+_PLAIN, _COMPRESSED = ".jsonl", ".jsonl.gz"
+FIRST_FILE = f"{1:0{_NUMBER_DIGITS}d}{_PLAIN}"
+_LEVEL = 1  # of compression, which a checkpoint waits for
+_MAX_LINE_BYTES = 5 * MAX_PAYLOAD_BYTES  # value, key and headers in base64, and the rest
+MAX_UNPACKED_BYTES = 2 * MAX_SEGMENT_BYTES + _MAX_LINE_BYTES
 MAX_LINES = 1_000_000
-COPIED_BYTES = 1024**2  # at a time
+_COPIED_BYTES = 1024**2  # at a time
 
 
 class DeadLetterSegment(NamedTuple):
@@ -53,18 +53,18 @@ class DeadLetterSegment(NamedTuple):
         EOFError, OSError, zlib.error
             If it is damaged, or unpacks to more than a segment has.
         """
-        is_packed = self.path.name.endswith(COMPRESSED)
+        is_packed = self.path.name.endswith(_COMPRESSED)
         with self.path.open("rb") as raw:
             file = gzip.GzipFile(fileobj=raw) if is_packed else raw
             num_lines = unpacked = 0
             is_whole = True  # whether the last piece was the end of a line
-            while piece := file.readline(MAX_LINE_BYTES):
+            while piece := file.readline(_MAX_LINE_BYTES):
                 num_lines, unpacked = num_lines + 1, unpacked + len(piece)
                 if is_packed and (unpacked > MAX_UNPACKED_BYTES or num_lines > MAX_LINES):
                     msg = "it unpacks to more than a file of dead letters holds"
                     raise OSError(msg)
                 was_whole, is_whole = is_whole, piece.endswith(b"\n")
-                is_long = not is_whole and len(piece) == MAX_LINE_BYTES
+                is_long = not is_whole and len(piece) == _MAX_LINE_BYTES
                 if was_whole:
                     yield None if is_long else piece
 
@@ -85,7 +85,7 @@ def dead_letter_segments(folder: Path) -> list[DeadLetterSegment]:
         msg = f"{former} is of an earlier echo-stream, which had one file; move it away"
         raise StateError(msg)
     found: dict[int, Path] = {}
-    for suffix in (PLAIN, COMPRESSED):  # a compressed one has its name only once it is whole
+    for suffix in (_PLAIN, _COMPRESSED):  # a compressed one has its name only once it is whole
         for path in folder.glob(f"[0-9]*{suffix}"):
             number = path.name.removesuffix(suffix)
             if number.isdecimal() and number.isascii():
@@ -106,9 +106,9 @@ def begin_next(folder: Path, active: DeadLetterSegment) -> DeadLetterSegment:
     for the newest again; what a crash leaves to compress the next call does.
     """
     with active.path.open("rb") as file:
-        num_lines = sum(piece.count(b"\n") for piece in iter(lambda: file.read(COPIED_BYTES), b""))
+        num_lines = sum(piece.count(b"\n") for piece in iter(lambda: file.read(_COPIED_BYTES), b""))
     number = active.first + num_lines
-    following = DeadLetterSegment(number, folder / f"{number:0{NUMBER_DIGITS}d}{PLAIN}")
+    following = DeadLetterSegment(number, folder / f"{number:0{_NUMBER_DIGITS}d}{_PLAIN}")
     with open(following.path, "ab", opener=opener):
         pass
     flush(folder)
@@ -119,8 +119,8 @@ def begin_next(folder: Path, active: DeadLetterSegment) -> DeadLetterSegment:
 def compress_old(folder: Path) -> None:
     """Compress all files but the newest, and remove what is there twice."""
     newest = active_segment(folder)
-    for path in sorted(folder.glob(f"[0-9]*{PLAIN}")):
-        packed = path.with_name(path.name.removesuffix(PLAIN) + COMPRESSED)
+    for path in sorted(folder.glob(f"[0-9]*{_PLAIN}")):
+        packed = path.with_name(path.name.removesuffix(_PLAIN) + _COMPRESSED)
         if path == newest.path:
             continue
         if not packed.exists():
@@ -135,8 +135,8 @@ def compress_old(folder: Path) -> None:
 
 def _pack(plain: IO[bytes], raw: IO[bytes]) -> None:
     """Compress a file, the same bytes to the same ones."""
-    with gzip.GzipFile("", "wb", LEVEL, raw, mtime=0) as packed:
-        shutil.copyfileobj(plain, packed, COPIED_BYTES)
+    with gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) as packed:
+        shutil.copyfileobj(plain, packed, _COPIED_BYTES)
 
 
 def make_room(folder: Path, most_bytes: int) -> int:

@@ -38,14 +38,14 @@ from echo_stream.run.report import RunStats
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import RejectedSample
 
-PENDING_BYTES = 8 * 1024**2  # sent at the latest when so many wait
-REQUEST_TIMEOUT_MS = 5_000
-MAX_BLOCK_MS = 5_000  # to wait for the topic's leader, in one of the attempts
-DELIVERY_TIMEOUT_MS = 8_000
-DELIVERY_S = 10.0  # by then each message is acknowledged or given up
-CLOSE_S = 1.0
-POLL_TIMEOUT_MS = 250
-TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+_PENDING_BYTES = 8 * 1024**2  # sent at the latest when so many wait
+_REQUEST_TIMEOUT_MS = 5_000
+_MAX_BLOCK_MS = 5_000  # to wait for the topic's leader, in one of the attempts
+_DELIVERY_TIMEOUT_MS = 8_000
+_DELIVERY_S = 10.0  # by then each message is acknowledged or given up
+_CLOSE_S = 1.0
+_POLL_TIMEOUT_MS = 250
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 class DeadLetterTopic:
@@ -96,7 +96,7 @@ class DeadLetterTopic:
             self._stats.dead_letters_cut += size_bytes is not None
             self._pending.append(message := to_message(kept, size_bytes))
             self._pending_bytes += len(message[0] or b"") + len(message[1] or b"")
-            if self._pending_bytes > PENDING_BYTES:
+            if self._pending_bytes > _PENDING_BYTES:
                 self.flush()
 
     def flush(self) -> None:
@@ -114,7 +114,7 @@ class DeadLetterTopic:
         """Close the connection, without waiting for what was not flushed."""
         if self._producer is not None:
             with suppress(KafkaError):  # of what is not acknowledged, which is kept
-                self._producer.close(timeout=CLOSE_S)
+                self._producer.close(timeout=_CLOSE_S)
             self._producer = None
 
     def _send(self) -> None:
@@ -144,7 +144,7 @@ class DeadLetterTopic:
         if failure is None:
             del self._pending[0]
             return
-        less = smaller(self._pending[0]) if isinstance(failure, TOO_LARGE) else None
+        less = smaller(self._pending[0]) if isinstance(failure, _TOO_LARGE) else None
         if less is None:
             raise failure
         self._pending[0] = less
@@ -155,10 +155,10 @@ class DeadLetterTopic:
         sent: list[Any] = []
         for message in messages:
             sent.append(_sent(self._producer, self._config.topic, message))
-            if isinstance(sent[-1], KafkaError) and not isinstance(sent[-1], TOO_LARGE):
+            if isinstance(sent[-1], KafkaError) and not isinstance(sent[-1], _TOO_LARGE):
                 break  # the topic is away: each of the others would wait as long
         sent += sent[-1:] * (len(messages) - len(sent))
-        deadline = time.monotonic() + DELIVERY_S
+        deadline = time.monotonic() + _DELIVERY_S
         failures = [_failure(result, deadline) for result in sent]
         if any(failures):
             self.close()  # a new client has no memory of what has failed
@@ -170,13 +170,13 @@ class DeadLetterTopic:
             KafkaProducer,
             self._config.bootstrap_servers,
             client_id="echo-stream-dead-letters",
-            request_timeout_ms=REQUEST_TIMEOUT_MS,
-            max_block_ms=MAX_BLOCK_MS,
+            request_timeout_ms=_REQUEST_TIMEOUT_MS,
+            max_block_ms=_MAX_BLOCK_MS,
             max_request_size=MAX_REQUEST_BYTES,
             compression_type="gzip",
         )
         shortest = options["request_timeout_ms"] + options.get("linger_ms", 0)
-        options["delivery_timeout_ms"] = max(DELIVERY_TIMEOUT_MS, shortest)
+        options["delivery_timeout_ms"] = max(_DELIVERY_TIMEOUT_MS, shortest)
         return KafkaProducer(**options)
 
 
@@ -190,7 +190,7 @@ def read_topic(topic: str, servers: str, client: ClientConfig) -> Iterator[DeadL
     """
     with (
         errors_for_people(servers, f"read dead-letter topic {topic}"),
-        closing(open_reader(servers, client)) as consumer,
+        closing(_open_reader(servers, client)) as consumer,
     ):
         partitions = consumer.partitions_for_topic(topic)
         if not partitions:
@@ -200,7 +200,7 @@ def read_topic(topic: str, servers: str, client: ClientConfig) -> Iterator[DeadL
             yield from _read_partition(consumer, TopicPartition(topic, number))
 
 
-def open_reader(servers: str, client: ClientConfig) -> KafkaConsumer:
+def _open_reader(servers: str, client: ClientConfig) -> KafkaConsumer:
     """Open a client that reads partitions from offsets of its choice, and is in no group."""
     options = client.for_client(
         KafkaConsumer,
@@ -222,7 +222,7 @@ def _read_partition(consumer: KafkaConsumer, partition: TopicPartition) -> Itera
     consumer.seek_to_beginning(partition)
     end = consumer.end_offsets([partition])[partition]
     while consumer.position(partition) < end:
-        for chunks in consumer.poll(POLL_TIMEOUT_MS).values():
+        for chunks in consumer.poll(_POLL_TIMEOUT_MS).values():
             records = chain.from_iterable(chunk.unpacked() for chunk in chunks)
             yield from (from_record(record) for record in records if record.origin.offset < end)
 
@@ -250,7 +250,7 @@ def _failure(result: Any, deadline: float) -> Exception | None:
     return failure
 
 
-WAIT_S = 10.0  # for one message
+_WAIT_S = 10.0  # for one message
 
 
 def read_originals(
@@ -269,7 +269,7 @@ def read_originals(
     found = {}
     with (
         errors_for_people(servers, "read the originals of dead letters"),
-        closing(open_reader(servers, client)) as consumer,
+        closing(_open_reader(servers, client)) as consumer,
     ):
         for part in parts:
             if part.origin is not None and part.origin not in found:
@@ -293,9 +293,9 @@ def _record_at(consumer: KafkaConsumer, origin: Origin) -> Record | None:
     if not begin <= origin.offset < end:
         return None
     consumer.seek(partition, origin.offset)
-    deadline = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + _WAIT_S
     while time.monotonic() < deadline and consumer.position(partition) <= origin.offset:
-        for chunks in consumer.poll(POLL_TIMEOUT_MS, max_records=1).values():
+        for chunks in consumer.poll(_POLL_TIMEOUT_MS, max_records=1).values():
             records: Iterator[Record] = chain.from_iterable(each.unpacked() for each in chunks)
             return next((record for record in records if record.origin == origin), None)
     return None

@@ -22,7 +22,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 MAX_IMAGES = 10_000_000
 """In a folder: their names are held in memory."""
 
-MAX_DEPTH = 32
+_MAX_DEPTH = 32
 """Folders within folders."""
 
 # Only these decoders are tried, whatever a file turns out to be.
@@ -123,8 +123,8 @@ def _image_names(folder: Path) -> Generator[str, None, None]:
     root = os.path.realpath(folder)
     for where, subfolders, files in os.walk(folder, onerror=_raise):
         inside = Path(where).relative_to(folder)
-        if len(inside.parts) > MAX_DEPTH:
-            msg = f"{inside}: lies more than {MAX_DEPTH} folders deep; move its images up"
+        if len(inside.parts) > _MAX_DEPTH:
+            msg = f"{inside}: lies more than {_MAX_DEPTH} folders deep; move its images up"
             raise DataError(msg)
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         for name in files:

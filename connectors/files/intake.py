@@ -10,7 +10,7 @@ from echo_stream.samples.scales import ScaleProblem
 
 LABELS = ("label", "y")
 """Names of columns, of arrays, and of fields in JSON, that are the label."""
-LABEL_LIKE = frozenset({"target", "label", "labels", "class", "y"})
+_LABEL_LIKE = frozenset({"target", "label", "labels", "class", "y"})
 LOOK_SAMPLES = 10_000
 """The first samples, of which those with a label are counted."""
 
@@ -129,7 +129,7 @@ class FirstLook:
 
     def _warn_of_label(self, name: str, words: str) -> None:
         """Warn of a name that looks like a label's; of the first ten."""
-        if name.lower() in LABEL_LIKE and self._num_label_like < _MAX_NAMES:
+        if name.lower() in _LABEL_LIKE and self._num_label_like < _MAX_NAMES:
             self._num_label_like += 1
             self._warn(f"label-like {name}", words.format(_word(name)))
 

@@ -10,7 +10,7 @@ from PIL import Image
 from echo_stream._common.typing import Array
 from echo_stream.errors import DataError
 
-MAX_PIXELS = MAX_VALUES = 4_096 * 4_096
+MAX_PIXELS = _MAX_VALUES = 4_096 * 4_096
 """Of an image, unless another limit is set; values are three to a pixel where it has colours."""
 
 _GREY_MODES = ("1", "L", "LA")
@@ -22,7 +22,7 @@ def read_pixels(
     *,
     is_grey: bool | None,
     max_pixels: int = MAX_PIXELS,
-    max_values: int = MAX_VALUES,
+    max_values: int = _MAX_VALUES,
 ) -> Array:
     """Return the pixels of an image.
 

@@ -18,7 +18,7 @@ from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import Batch, Skipped, refuse_other_source
 from echo_stream.samples.validation import SampleSchema, as_samples, check_sample_texts
 
-CHUNK_BYTES = 2 * 1024**2
+_CHUNK_BYTES = 2 * 1024**2
 """Bytes of x that are read together: enough to be quick. Arrow needs ten times as much."""
 
 
@@ -69,7 +69,7 @@ class FileSource:
         What messages call the file, and `describe` looks at.
     reader : Reader
     chunk_rows : int, optional
-        Rows that are read together. By default `CHUNK_BYTES` of them.
+        Rows that are read together. By default `_CHUNK_BYTES` of them.
     max_text_bytes : int, optional
         Of an id, or a label that is text, in UTF-8. By default any number.
 
@@ -105,7 +105,7 @@ class FileSource:
         self._max_text_bytes = max_text_bytes
         self.num_samples = reader.num_samples
         self.schema = reader.schema
-        rows = chunk_rows or CHUNK_BYTES // self.schema.size_bytes
+        rows = chunk_rows or _CHUNK_BYTES // self.schema.size_bytes
         self._chunk_rows = min(max(rows, 1), self.num_samples)
         self._row = 0
         self._chunks: Generator[Chunk, None, None] | None = None

@@ -16,7 +16,7 @@ from echo_stream.connectors.storage.durable import flush, make_folder
 from echo_stream.connectors.storage.units import TEMPORARY_PREFIX, read_manifest, write_manifest
 from echo_stream.errors import FencedError, InfrastructureError, StateError
 
-EPOCH_DIGITS = 12
+_EPOCH_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Claims:
         leftovers = list((self._folder / partition).glob(f"{TEMPORARY_PREFIX}*"))
         epoch = int(before[-1].stem) + 1 if before else 1
         claim = Claim(epoch, segment, member, group_generation, begin)
-        target = self._folder / partition / f"{epoch:0{EPOCH_DIGITS}d}.json"
+        target = self._folder / partition / f"{epoch:0{_EPOCH_DIGITS}d}.json"
         try:
             _create(target, claim)
             for path in (*before, *leftovers):

@@ -55,13 +55,13 @@ def consume_in_group(group: Group, given: Consumption) -> RunReport:
                 lambda: shared.begin(config, source.describe(), source.starts, trained)
             )
             source.recognise(record.source)
-            member = GroupMember(shared, source, runs, given, until_end=group.until_end)
+            member = _GroupMember(shared, source, runs, given, until_end=group.until_end)
             monitor.resumed(monitor.report, {}, newest_manifest(given.state), 0.0)
             signals.control(member)
             return member.run()
 
 
-class GroupMember:
+class _GroupMember:
     """Waits for an assignment, counts it and hands it over, again and again.
 
     Parameters

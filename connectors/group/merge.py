@@ -21,9 +21,9 @@ from echo_stream.samples.source import Skipped
 
 logger = logging.getLogger(__name__)
 
-COMPACTED_ABOVE = 4  # segments that do not change any more; each costs a merge per snapshot
-SNAPSHOT_WAIT_S = 20.0  # a hand-over waits for a snapshot that is under way
-ATTEMPTS = 5  # to read segments that their writers replace meanwhile
+_COMPACTED_ABOVE = 4  # segments that do not change any more; each costs a merge per snapshot
+_SNAPSHOT_WAIT_S = 20.0  # a hand-over waits for a snapshot that is under way
+_ATTEMPTS = 5  # to read segments that their writers replace meanwhile
 
 
 class Merged(NamedTuple):
@@ -54,7 +54,7 @@ def merge_group(state: GroupView, config: EngineConfig, *, device: str) -> Merge
     StateError
         If segments overlap, leave a gap, or are damaged.
     """
-    for _ in range(ATTEMPTS - 1):
+    for _ in range(_ATTEMPTS - 1):
         segments = state.current()
         try:
             return _merged(state, segments, config, device=device)
@@ -71,7 +71,7 @@ def take_group_snapshot(
     *,
     device: str,
     keep: int | None = None,
-    limit_s: float = SNAPSHOT_WAIT_S,
+    limit_s: float = _SNAPSHOT_WAIT_S,
 ) -> Snapshot | None:
     """Write a snapshot of all segments, and return it; None where nothing was counted.
 
@@ -100,7 +100,7 @@ def take_group_snapshot(
 
 
 def compact(
-    state: GroupState, config: EngineConfig, *, device: str, above: int = COMPACTED_ABOVE
+    state: GroupState, config: EngineConfig, *, device: str, above: int = _COMPACTED_ABOVE
 ) -> int:
     """Merge segments that do not change any more into one, if there are more than some.
 

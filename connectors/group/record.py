@@ -14,7 +14,7 @@ from echo_stream.connectors.storage.units import TEMPORARY_PREFIX, read_manifest
 from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.generation.generation import check_format
 
-FORMAT_VERSION = 3
+_FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class GroupRecord:
         if not (state / GROUP_MANIFEST).exists():
             return None
         manifest = read_manifest(state, manifest_name=GROUP_MANIFEST)
-        check_format(manifest, FORMAT_VERSION, f"group of {state}")
+        check_format(manifest, _FORMAT_VERSION, f"group of {state}")
         return cls(
             manifest["group"],
             EngineConfig.from_json(manifest["config"]),
@@ -71,7 +71,7 @@ class GroupRecord:
             If it cannot be written for another reason.
         """
         manifest = {
-            "format_version": FORMAT_VERSION,
+            "format_version": _FORMAT_VERSION,
             "group": self.group,
             "config": self.config.to_json(),
             "source": dict(self.source),

@@ -13,7 +13,7 @@ from echo_stream.run.retraining import Trainer
 from echo_stream.run.runtime import Run
 from echo_stream.samples.source import Batch
 
-COUNTS = [each.name for each in fields(RunReport) if type(each.default) is int]
+_COUNTS = [each.name for each in fields(RunReport) if type(each.default) is int]
 
 
 class Totals:
@@ -75,7 +75,7 @@ class Totals:
     def _sum(self, report: RunReport) -> RunReport:
         """Return a run's report with those before it."""
         before = self._before
-        counts = {name: getattr(before, name) + getattr(report, name) for name in COUNTS}
+        counts = {name: getattr(before, name) + getattr(report, name) for name in _COUNTS}
         return replace(report, **counts, snapshots=[*before.snapshots, *report.snapshots])
 
 

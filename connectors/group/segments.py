@@ -30,9 +30,9 @@ from echo_stream.samples.source import Skipped
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 1
-KEPT_VERSIONS = 2  # a damaged one falls back on the one before it
-SEQUENCE_DIGITS = 12
+_FORMAT_VERSION = 1
+_KEPT_VERSIONS = 2  # a damaged one falls back on the one before it
+_SEQUENCE_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Segment:
         """
         manifest = read_manifest(unit) if is_quick else verify_unit(unit)
         name = unit.parent.name
-        check_format(manifest, FORMAT_VERSION, f"segment {name}")
+        check_format(manifest, _FORMAT_VERSION, f"segment {name}")
         covers = {
             partition: [(begin, end) for begin, end in ranges]
             for partition, ranges in manifest["covers"].items()
@@ -172,7 +172,7 @@ class SegmentFolder:
         before = _versions(folder)
         sequence = int(before[-1].name) + 1 if before else 1
         manifest = {
-            "format_version": FORMAT_VERSION,
+            "format_version": _FORMAT_VERSION,
             "segment": name,
             "sequence": sequence,
             "time": timestamp(),
@@ -182,10 +182,10 @@ class SegmentFolder:
             **skipped._asdict(),
             **about,
         }
-        target = folder / f"{sequence:0{SEQUENCE_DIGITS}d}"
+        target = folder / f"{sequence:0{_SEQUENCE_DIGITS}d}"
         write_checkpoint(engine, manifest, target, publishing=publishing)
         try:
-            for unit in _versions(folder)[:-KEPT_VERSIONS]:
+            for unit in _versions(folder)[:-_KEPT_VERSIONS]:
                 shutil.rmtree(unit)
             return sum(path.stat().st_size for path in target.iterdir())
         except FileNotFoundError as err:

@@ -83,9 +83,9 @@ class Connection(H11Protocol):
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 0.25
+_LOOK_EVERY_S = 0.25
 
-WORDS: dict[DropReason, str] = {
+_WORDS: dict[DropReason, str] = {
     "crowded": "all %d http connections are taken; those that wait longest for a request go",
     "no_descriptor": "http takes no connections: the run needs the descriptors below %d "
     "(raise the limit of open files)",
@@ -125,7 +125,7 @@ class Acceptor:
         try:
             while not self._server.should_exit:
                 self._loop.add_reader(self._socket, self._accept)  # it may have been paused
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(_LOOK_EVERY_S)
                 self._drop_overdue()
             self._pause()
             await asyncio.Event().wait()
@@ -153,7 +153,7 @@ class Acceptor:
         if accepted.fileno() >= self._limits.descriptors:
             self._stats.dropped["no_descriptor"] += 1
             accepted.close()
-            self._tell("no_descriptor", WORDS["no_descriptor"], self._limits.descriptors)
+            self._tell("no_descriptor", _WORDS["no_descriptor"], self._limits.descriptors)
             self._pause()
             return
         accepted.setblocking(False)
@@ -179,7 +179,7 @@ class Acceptor:
         waiting = [each for each in connections if each.phase == "header"]
         if not waiting:
             return False
-        self._tell("crowded", WORDS["crowded"], self._limits.connections)
+        self._tell("crowded", _WORDS["crowded"], self._limits.connections)
         self._drop(min(waiting, key=lambda each: each.since_s), "crowded")
         return True
 

@@ -12,8 +12,8 @@ from echo_stream.connectors.storage.snapshot_files import diff_snapshots
 from echo_stream.connectors.storage.snapshots import describe
 
 PREFIX = "/api/v1"
-DEFAULT_ROWS = 100
-MAX_ROW = 2**31 - 1
+_DEFAULT_ROWS = 100
+_MAX_ROW = 2**31 - 1
 REFUSALS: dict[int | str, dict[str, Any]] = {
     404: {"description": "There is no such snapshot or sample."},
     409: {"description": "The state has not come so far, or cannot be read."},
@@ -22,8 +22,8 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 
 SnapshotName = Annotated[str, Query(description="Id of a snapshot, or `newest`.", max_length=200)]
 SampleId = Annotated[str, Query(alias="id", description="Id of a sample.", max_length=10_000)]
-Offset = Annotated[int, Query(ge=0, le=MAX_ROW, description="Rows to skip.")]
-Limit = Annotated[int, Query(ge=1, le=MAX_ROWS, description="Rows of a page.")]
+_Offset = Annotated[int, Query(ge=0, le=_MAX_ROW, description="Rows to skip.")]
+_Limit = Annotated[int, Query(ge=1, le=MAX_ROWS, description="Rows of a page.")]
 
 
 def api_router(views: SnapshotViews, *, features: str | None = None) -> APIRouter:
@@ -46,7 +46,7 @@ def _add_snapshots(router: APIRouter, views: SnapshotViews) -> None:
     """Add what there is to know of whole snapshots."""
 
     @router.get("/snapshots", summary="The snapshots that there are, newest first")
-    def snapshots(offset: Offset = 0, limit: Limit = DEFAULT_ROWS) -> dict[str, Any]:
+    def snapshots(offset: _Offset = 0, limit: _Limit = _DEFAULT_ROWS) -> dict[str, Any]:
         found = list(reversed(views.manifests().items()))
         page = found[offset : offset + limit]
         rows = [describe(views.unit(name), manifest) for name, manifest in page]
@@ -63,8 +63,8 @@ def _add_tables(router: APIRouter, views: SnapshotViews) -> None:
     @router.get("/coreset", summary="Rows of a coreset", response_model=Page)
     def coreset(
         snapshot: SnapshotName = NEWEST,
-        offset: Offset = 0,
-        limit: Limit = DEFAULT_ROWS,
+        offset: _Offset = 0,
+        limit: _Limit = _DEFAULT_ROWS,
         role: Literal["core", "support"] | None = None,
         label: Annotated[str | None, Query(description="`null`: unknown.")] = None,
         cell: Annotated[str | None, Query(description="Such as 3,4.")] = None,
@@ -78,7 +78,7 @@ def _add_tables(router: APIRouter, views: SnapshotViews) -> None:
     def add(part: Part, summary: str) -> None:
         @router.get(f"/{part}", summary=summary, response_model=Page, name=part)
         def table(
-            snapshot: SnapshotName = NEWEST, offset: Offset = 0, limit: Limit = DEFAULT_ROWS
+            snapshot: SnapshotName = NEWEST, offset: _Offset = 0, limit: _Limit = _DEFAULT_ROWS
         ) -> Response:
             return _json(page_of(views.view(snapshot), part, offset, limit))
 

@@ -56,7 +56,7 @@ def create_app(
     app = FastAPI(title="echo-stream", version=__version__, docs_url=None, redoc_url=None)
     app.state.is_ending = False  # endless answers look at it
     app.state.max_listeners = MAX_LISTENERS  # as many of them there may be
-    answer_errors(app)
+    _answer_errors(app)
     for router in routers:
         app.include_router(router)
     app.add_middleware(Guard, token=token, open_paths=frozenset(open_paths))
@@ -95,7 +95,7 @@ def _snapshot_routers(state: Path, features: str | None) -> list[APIRouter]:
     ]
 
 
-CODES: tuple[tuple[type[EchoStreamError], int], ...] = (
+_CODES: tuple[tuple[type[EchoStreamError], int], ...] = (
     (SnapshotError, 404),
     (ConfigError, 422),
     (DataError, 422),
@@ -105,10 +105,10 @@ CODES: tuple[tuple[type[EchoStreamError], int], ...] = (
 )
 
 
-def answer_errors(app: FastAPI) -> None:
+def _answer_errors(app: FastAPI) -> None:
     """Let an app answer what we raise on purpose with a code and a line."""
 
     @app.exception_handler(EchoStreamError)
     def refused(_: Request, err: EchoStreamError) -> JSONResponse:
-        code = next(code for kind, code in CODES if isinstance(err, kind))
+        code = next(code for kind, code in _CODES if isinstance(err, kind))
         return JSONResponse({"detail": str(err)}, code)

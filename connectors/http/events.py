@@ -15,9 +15,9 @@ from echo_stream.connectors.http.api import PREFIX
 from echo_stream.connectors.http.snapshot_views import SnapshotViews
 from echo_stream.connectors.storage.snapshots import describe
 
-LOOK_EVERY_S = 0.25
-BEAT_EVERY_S = 15.0  # proxies cut silent connections
-MAX_TIMEOUT_S = 86_400
+_LOOK_EVERY_S = 0.25
+_BEAT_EVERY_S = 15.0  # proxies cut silent connections
+_MAX_TIMEOUT_S = 86_400
 MAX_LISTENERS = 32
 """Listeners at a time; each one looks at the folder four times a second."""
 
@@ -40,7 +40,7 @@ def events_router(views: SnapshotViews) -> APIRouter:
             float | None,
             Query(
                 ge=0,
-                le=MAX_TIMEOUT_S,
+                le=_MAX_TIMEOUT_S,
                 description="Seconds until it ends; "
                 "0: after what there is. Without it, it goes on.",
             ),
@@ -88,8 +88,8 @@ async def _events(
             known, silent_s = name, 0.0
         if timeout_s is not None and time.monotonic() - started_s >= timeout_s:
             return
-        if silent_s >= BEAT_EVERY_S:
+        if silent_s >= _BEAT_EVERY_S:
             yield ": still here\n\n"
             silent_s = 0.0
-        await asyncio.sleep(LOOK_EVERY_S)
-        silent_s += LOOK_EVERY_S
+        await asyncio.sleep(_LOOK_EVERY_S)
+        silent_s += _LOOK_EVERY_S

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 # RFC 9110, of what can be loopback: a name, an address, or one of IPv6 in brackets; and a port.
 _HOST = re.compile(r"(?:(?P<name>[a-z0-9.-]+)|\[(?P<address>[0-9a-f:.]+)\])(?::[0-9]*)?", re.I)
-HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
+_HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 
 
 class Guard:
@@ -29,7 +29,7 @@ class Guard:
     def __init__(self, app: ASGIApp, token: str | None, open_paths: frozenset[str]) -> None:
         self._app = app
         self._token = token
-        self._open_paths = open_paths | HEALTH_PATHS
+        self._open_paths = open_paths | _HEALTH_PATHS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it."""

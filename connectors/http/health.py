@@ -14,7 +14,7 @@ from echo_stream.connectors.runner.status import status_of
 # A batch, a snapshot's selection or an epoch each take seconds; five minutes are a hang.
 LOOP_LIMIT_S = 300.0
 POLL_LIMIT_S = 60.0
-UNAVAILABLE = 503
+_UNAVAILABLE = 503
 
 
 def health_router(monitor: RunMonitor) -> APIRouter:
@@ -24,11 +24,11 @@ def health_router(monitor: RunMonitor) -> APIRouter:
     # Not in a thread: those may all be taken by answers that take long.
     @router.get("/healthz", summary="Whether the loop and the poller are moving")
     async def healthz() -> JSONResponse:
-        return _answer(liveness(monitor))
+        return _answer(_liveness(monitor))
 
     @router.get("/readyz", summary="Whether the run counts: opened, broker there, not stopping")
     async def readyz() -> JSONResponse:
-        return _answer(readiness(monitor))
+        return _answer(_readiness(monitor))
 
     @router.get("/status", summary="What `echo-stream status` prints")
     def status() -> dict[str, Any]:
@@ -37,7 +37,7 @@ def health_router(monitor: RunMonitor) -> APIRouter:
     return router
 
 
-def liveness(monitor: RunMonitor) -> dict[str, bool]:
+def _liveness(monitor: RunMonitor) -> dict[str, bool]:
     """Return the checks of liveness, and whether they pass."""
     return {
         "loop": monitor.beat_age_s() < LOOP_LIMIT_S,
@@ -45,7 +45,7 @@ def liveness(monitor: RunMonitor) -> dict[str, bool]:
     }
 
 
-def readiness(monitor: RunMonitor) -> dict[str, bool]:
+def _readiness(monitor: RunMonitor) -> dict[str, bool]:
     """Return the checks of readiness, and whether they pass."""
     return {
         "state_loaded": bool(monitor.source_name),
@@ -63,7 +63,7 @@ def _age_s(moment: float) -> float:
 def _answer(checks: dict[str, bool]) -> JSONResponse:
     """Return the response to some checks."""
     is_well = all(checks.values())
-    return JSONResponse({"ok": is_well, "checks": checks}, 200 if is_well else UNAVAILABLE)
+    return JSONResponse({"ok": is_well, "checks": checks}, 200 if is_well else _UNAVAILABLE)
 
 
 def state_status_router(state: Path) -> APIRouter:

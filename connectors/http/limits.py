@@ -6,7 +6,7 @@ from typing import Self
 
 MAX_CONNECTIONS = 128
 SHARE = 4  # one in so many descriptors is for connections, and as many are never for them
-UNLIMITED = 1_048_576  # descriptors, where the system sets no limit
+_UNLIMITED = 1_048_576  # descriptors, where the system sets no limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,6 @@ class Limits:
     def of_process(cls) -> Self:
         """Return the limits that leave a process three quarters of its descriptors."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        total = UNLIMITED if soft == resource.RLIM_INFINITY else soft
+        total = _UNLIMITED if soft == resource.RLIM_INFINITY else soft
         share = total // SHARE
         return cls(max(min(share, MAX_CONNECTIONS), 1), total - share)

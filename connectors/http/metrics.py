@@ -18,9 +18,9 @@ from echo_stream._common.version import __version__
 from echo_stream.connectors.process.clock import epoch_s, now_s
 from echo_stream.connectors.runner.monitor import PHASES, RunMonitor
 
-PREFIX = "echo_stream_"
+_PREFIX = "echo_stream_"
 Value: TypeAlias = int | float | None
-Values: TypeAlias = Mapping[Any, Value]  # label values, in a tuple, to value
+_Values: TypeAlias = Mapping[Any, Value]  # label values, in a tuple, to value
 
 
 def metrics_router(monitor: RunMonitor) -> APIRouter:
@@ -60,7 +60,7 @@ class RunCollector(Collector):
         phases = {(name,): int(name == self._monitor.current_phase) for name in PHASES}
         yield _gauges("phase", "1 for what the run does now.", ["phase"], phases)
         yield InfoMetricFamily(
-            f"{PREFIX}build",
+            f"{_PREFIX}build",
             "Versions.",
             {
                 "version": __version__,
@@ -224,9 +224,9 @@ def _gauge(name: str, what: str, value: Value) -> Metric:
     return _gauges(name, what, [], {(): value})
 
 
-def _gauges(name: str, what: str, labels: list[str], values: Values) -> Metric:
+def _gauges(name: str, what: str, labels: list[str], values: _Values) -> Metric:
     """Return a gauge with labels."""
-    family = GaugeMetricFamily(PREFIX + name, what, labels=labels)
+    family = GaugeMetricFamily(_PREFIX + name, what, labels=labels)
     return _filled(family, values)
 
 
@@ -235,12 +235,12 @@ def _counter(name: str, what: str, value: Value) -> Metric:
     return _counters(name, what, [], {(): value})
 
 
-def _counters(name: str, what: str, labels: list[str], values: Values) -> Metric:
+def _counters(name: str, what: str, labels: list[str], values: _Values) -> Metric:
     """Return a counter with labels."""
-    return _filled(CounterMetricFamily(PREFIX + name, what, labels=labels), values)
+    return _filled(CounterMetricFamily(_PREFIX + name, what, labels=labels), values)
 
 
-def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Values) -> Metric:
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: _Values) -> Metric:
     """Add the samples that have a value."""
     for labels, value in values.items():
         if value is not None:

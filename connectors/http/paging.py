@@ -11,8 +11,8 @@ from echo_stream.connectors.http.snapshot_views import SnapshotView
 from echo_stream.errors import ConfigError
 
 MAX_ROWS = 1_000
-MAX_VALUES = 1_000_000  # of payloads in one page
-MAX_PAGES = 32  # of each snapshot, that are kept as they were answered
+_MAX_VALUES = 1_000_000  # of payloads in one page
+_MAX_PAGES = 32  # of each snapshot, that are kept as they were answered
 
 Part: TypeAlias = Literal["coreset", "cells", "edges"]
 
@@ -65,7 +65,7 @@ def page_of(
     content = json.dumps(page.model_dump(), separators=(",", ":"), allow_nan=False).encode()
     if not has_payloads:
         view.pages[key] = content
-        while len(view.pages) > MAX_PAGES:
+        while len(view.pages) > _MAX_PAGES:
             view.pages.popitem(last=False)
     return content
 
@@ -87,9 +87,9 @@ def _rows(
 def _add_payloads(view: SnapshotView, rows: Sequence[int], found: list[dict[str, Any]]) -> None:
     """Give rows their payloads."""
     num_values = sum(view.payload(row).size for row in rows[:1]) * len(rows)
-    if num_values > MAX_VALUES:
+    if num_values > _MAX_VALUES:
         msg = (
-            f"limit must be so small that a page has at most {MAX_VALUES:,} values of x; got "
+            f"limit must be so small that a page has at most {_MAX_VALUES:,} values of x; got "
             f"{num_values:,}"
         )
         raise ConfigError(msg)

@@ -14,7 +14,7 @@ from echo_stream.connectors.inspect.images import as_png
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.snapshots import open_snapshot
 
-FORMATS = {
+_FORMATS = {
     "parquet": "application/vnd.apache.parquet",
     "npz": "application/octet-stream",
 }
@@ -67,7 +67,7 @@ def payload_router(views: SnapshotViews) -> APIRouter:
             disposition = f'attachment; filename="{name}.{suffix}"'
             return Response(content, 200, {"Content-Disposition": disposition}, media_type)
 
-    for suffix, media_type in FORMATS.items():
+    for suffix, media_type in _FORMATS.items():
         add(suffix, media_type)
     return router
 

@@ -19,10 +19,10 @@ from echo_stream.errors import ConfigError, SettingName
 
 logger = logging.getLogger(__name__)
 
-MAX_PORT = 65_535
+_MAX_PORT = 65_535
 TOKEN = r"[!-~]{16,}"
-GRACE_S = 2  # what answers under way may take when the server ends
-RESTART_S = 1.0  # between a failure of the server and its next beginning
+_GRACE_S = 2  # what answers under way may take when the server ends
+_RESTART_S = 1.0  # between a failure of the server and its next beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class HttpConfig:
             If that is none, or needs a token.
         """
         host, colon, port = address.rpartition(":")
-        if not (host and colon and port.isdecimal() and int(port) <= MAX_PORT):
+        if not (host and colon and port.isdecimal() and int(port) <= _MAX_PORT):
             words = f" must be HOST:PORT, such as 127.0.0.1:8080; got {address!r}"
             raise ConfigError(SettingName("http"), words)
         return cls(host.removeprefix("[").removesuffix("]"), int(port), token)
@@ -139,8 +139,8 @@ class HttpServer:
                 asyncio.run(self._answer())
             except (Exception, SystemExit):  # uvicorn's way to give up
                 self._stats.failures += 1
-                logger.exception("http has failed, and is restarted in %g s", RESTART_S)
-                self._ending.wait(RESTART_S)
+                logger.exception("http has failed, and is restarted in %g s", _RESTART_S)
+                self._ending.wait(_RESTART_S)
 
     async def _answer(self) -> None:
         """Answer requests until the end, or until something fails."""
@@ -151,7 +151,7 @@ class HttpServer:
         settings = uvicorn.Config(
             self._app, log_config=None, log_level="error", access_log=False, lifespan="off",
             ws="none", proxy_headers=False, server_header=False, headers=[NO_SNIFFING],
-            timeout_keep_alive=self._limits.idle_s, timeout_graceful_shutdown=GRACE_S,
+            timeout_keep_alive=self._limits.idle_s, timeout_graceful_shutdown=_GRACE_S,
             h11_max_incomplete_event_size=self._limits.header_bytes,
         )  # fmt: skip
         self._server = server = uvicorn.Server(settings)

@@ -24,10 +24,10 @@ from echo_stream.connectors.storage.snapshots import (
 from echo_stream.connectors.storage.units import TEMPORARY_PREFIX
 from echo_stream.errors import SnapshotError
 
-MAX_BYTES = 512 * 1024**2  # of all snapshots in memory, unless one alone is larger
+_MAX_BYTES = 512 * 1024**2  # of all snapshots in memory, unless one alone is larger
 NEWEST = "newest"
-NOTHING = Listing([], {}, None)
-HEAVY = ("x", "mean")  # columns that only are answered where they are asked for
+_NOTHING = Listing([], {}, None)
+_HEAVY = ("x", "mean")  # columns that only are answered where they are asked for
 
 
 class SnapshotView:
@@ -45,7 +45,7 @@ class SnapshotView:
         self.manifest = manifest
         self.payloads = tables["coreset"].column("x")
         self.tables = {
-            name: table.drop_columns([each for each in HEAVY if each in table.column_names])
+            name: table.drop_columns([each for each in _HEAVY if each in table.column_names])
             for name, table in tables.items()
         }
         self.size_bytes = self.payloads.nbytes + sum(each.nbytes for each in self.tables.values())
@@ -90,12 +90,12 @@ class SnapshotViews:
     max_bytes : int
     """
 
-    def __init__(self, state: Path, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, state: Path, *, max_bytes: int = _MAX_BYTES) -> None:
         self.state = state
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._names: frozenset[str] = frozenset()
-        self._listing = NOTHING
+        self._listing = _NOTHING
         self._manifests: dict[str, dict[str, Any]] = {}  # by name of the folder, oldest first
         self._views: OrderedDict[str, SnapshotView] = OrderedDict()
 
@@ -158,7 +158,7 @@ class SnapshotViews:
         """Return the manifests that there are now."""
         names = _names(self.state / "snapshots")
         if names != self._names:
-            self._listing = read_listing(self.state) if names else NOTHING
+            self._listing = read_listing(self.state) if names else _NOTHING
             self._manifests = {unit.name: manifest for unit, manifest in self._listing.whole}
             self._names = names
             for gone in self._views.keys() - self._manifests.keys():

@@ -34,9 +34,9 @@ def export_snapshot(
     if target.suffix == ".npz":
         return export_npz(snapshot, target)
     if target.suffix == ".parquet":
-        return export_parquet(snapshot, target)
+        return _export_parquet(snapshot, target)
     if not target.suffix:
-        return export_images(snapshot, target, image_shape=image_shape)
+        return _export_images(snapshot, target, image_shape=image_shape)
     msg = f"{target} is not a .npz or .parquet file and, with a suffix, not a folder of images"
     raise ConfigError(msg)
 
@@ -71,7 +71,7 @@ def export_npz(snapshot: Snapshot, target: Path) -> Path:
     return target
 
 
-def export_parquet(snapshot: Snapshot, target: Path) -> Path:
+def _export_parquet(snapshot: Snapshot, target: Path) -> Path:
     """Write the rows of a snapshot as a .parquet: x in lists as deep as a sample has axes.
 
     The other columns are those of `coreset.parquet`. `read_file` reads it back, and so do
@@ -99,12 +99,12 @@ def _nested(x: Array) -> pa.Array:
     return column
 
 
-UNKNOWN = "_unknown"  # folder of images without a label; no label's own, whose _ is escaped
-MAX_NAME_CHARACTERS = 100  # of an escaped label or id; longer ones end in a digest
+_UNKNOWN = "_unknown"  # folder of images without a label; no label's own, whose _ is escaped
+_MAX_NAME_CHARACTERS = 100  # of an escaped label or id; longer ones end in a digest
 _COLUMNS = ("file_name", "id", "role", "weight", "certified", "label")
 
 
-def export_images(
+def _export_images(
     snapshot: Snapshot, target: Path, *, image_shape: Sequence[int] | None = None
 ) -> Path:
     """Write each sample of a snapshot as target/CLASS/POSITION-ID.png.
@@ -155,7 +155,7 @@ def export_images(
 
 def _class(label: Label) -> str:
     """Return the name of the folder of a class."""
-    return UNKNOWN if label is None else _safe(str(label)) or "%"
+    return _UNKNOWN if label is None else _safe(str(label)) or "%"
 
 
 def _safe(name: str) -> str:
@@ -169,10 +169,10 @@ def _safe(name: str) -> str:
     escaped = quote(name, safe="").replace("~", "%7E")
     if escaped[:1] in (".", "_"):
         escaped = f"%{ord(escaped[0]):02X}{escaped[1:]}"
-    if len(escaped) <= MAX_NAME_CHARACTERS:
+    if len(escaped) <= _MAX_NAME_CHARACTERS:
         return escaped
     # Two long names of the same beginning must stay two.
-    return f"{escaped[:MAX_NAME_CHARACTERS]}-{_digest(name.encode()).hex()}"
+    return f"{escaped[:_MAX_NAME_CHARACTERS]}-{_digest(name.encode()).hex()}"
 
 
 def _digest(content: bytes) -> bytes:

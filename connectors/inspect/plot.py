@@ -13,9 +13,9 @@ from echo_stream.connectors.storage.targets import new_file
 from echo_stream.coreset.rows import MAP_AXES
 from echo_stream.coreset.snapshot import Snapshot
 
-INCHES = (8.0, 7.0)
-DOTS_PER_INCH = 120
-CELL_COLOURS = "Blues"
+_INCHES = (8.0, 7.0)
+_DOTS_PER_INCH = 120
+_CELL_COLOURS = "Blues"
 CORE_COLOUR = "#c2410c"
 SUPPORT_COLOUR = "#15803d"
 EDGE_COLOUR = "#475569"
@@ -33,7 +33,7 @@ def plot_map(snapshot: Snapshot, target: Path, *, overwrite: bool = False) -> Pa
     ConfigError
         If target is in the way or no .png.
     """
-    figure = Figure(figsize=INCHES, layout="constrained")
+    figure = Figure(figsize=_INCHES, layout="constrained")
     axes = figure.subplots()
     _draw_cells(figure, axes, snapshot)
     _draw_edges(axes, snapshot)
@@ -49,7 +49,7 @@ def plot_map(snapshot: Snapshot, target: Path, *, overwrite: bool = False) -> Pa
     axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.08), ncols=4, frameon=False)
     axes.autoscale_view()
     with new_file(target, ".png", overwrite=overwrite) as file:
-        figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
+        figure.savefig(file, format="png", dpi=_DOTS_PER_INCH)
     return target
 
 
@@ -61,11 +61,11 @@ def _draw_cells(figure: Figure, axes: Axes, snapshot: Snapshot) -> None:
         width = 1.0 / partition["side"]
         squares = [Rectangle((x * width, y * width), width, width) for x, y in cells.cells]
         drawn: mpl.cm.ScalarMappable = axes.add_collection(
-            PatchCollection(squares, array=shades, cmap=CELL_COLOURS, edgecolor="white")
+            PatchCollection(squares, array=shades, cmap=_CELL_COLOURS, edgecolor="white")
         )
     else:
         drawn = axes.scatter(
-            cells.maps[:, 0], cells.maps[:, 1], c=shades, cmap=CELL_COLOURS, marker="s", s=80
+            cells.maps[:, 0], cells.maps[:, 1], c=shades, cmap=_CELL_COLOURS, marker="s", s=80
         )
     figure.colorbar(drawn, ax=axes, label="samples in the cell, log10", shrink=0.8)
 

@@ -20,13 +20,13 @@ from echo_stream.errors import QueryError, SettingName, first_line
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TIMEOUT_S = 30.0
+_TIMEOUT_S = 30.0
 MAX_ROWS = 1_000_000  # of a result, which is held in memory
-FETCHED_ROWS = 10_000  # at a time
+_FETCHED_ROWS = 10_000  # at a time
 
 
 def query_snapshot(
-    unit: Path, sql: str, *, state: Path | None = None, timeout_s: float = TIMEOUT_S
+    unit: Path, sql: str, *, state: Path | None = None, timeout_s: float = _TIMEOUT_S
 ) -> list[dict[str, Any]]:
     """Run SQL over a snapshot and the history of its state.
 
@@ -63,16 +63,16 @@ def query_snapshot(
     """
     with _database(unit, state, sql, timeout_s) as run:
         cursor = run.connection.execute(sql)
-        names = distinct([column[0] for column in cursor.description])
+        names = _distinct([column[0] for column in cursor.description])
         rows: list[tuple[Any, ...]] = []
-        while batch := cursor.fetchmany(FETCHED_ROWS):
+        while batch := cursor.fetchmany(_FETCHED_ROWS):
             rows += batch
             run.check(len(rows))
         return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def query_table(
-    unit: Path, sql: str, *, state: Path | None = None, timeout_s: float = TIMEOUT_S
+    unit: Path, sql: str, *, state: Path | None = None, timeout_s: float = _TIMEOUT_S
 ) -> "pa.Table":
     """Do what `query_snapshot` does, and return an Arrow table, typed as in the database."""
     import pyarrow as pa  # noqa: PLC0415 - not needed for rows
@@ -85,10 +85,10 @@ def query_table(
             num_rows += len(batch)
             run.check(num_rows)
         table = pa.Table.from_batches(batches, reader.schema)
-        return table.rename_columns(distinct(table.column_names))
+        return table.rename_columns(_distinct(table.column_names))
 
 
-def distinct(names: Sequence[str]) -> list[str]:
+def _distinct(names: Sequence[str]) -> list[str]:
     """Return names with equal ones numbered, so that no column hides another: a, a_1. O(n)."""
     numbers: dict[str, int] = {}  # that a name was given last
     for name in names:
@@ -140,7 +140,7 @@ class _Run:
 
     def _too_late(self) -> QueryError:
         """Return the error for a query that takes too long."""
-        return too_late(self._timeout_s)
+        return _timed_out(self._timeout_s)
 
 
 @contextmanager
@@ -170,7 +170,7 @@ def _check(statements: Sequence[Any]) -> None:
         raise QueryError(msg)
 
 
-def too_late(timeout_s: float) -> QueryError:
+def _timed_out(timeout_s: float) -> QueryError:
     """Return the error for a query that takes too long."""
     return QueryError(
         f"the query failed: it took longer than {timeout_s:g} s; ask for less, or allow more with ",
@@ -197,7 +197,7 @@ def refused(err: Exception) -> QueryError:
     return QueryError(words)
 
 
-LOOK_S = 0.05  # how often time and memory are looked at
+_LOOK_S = 0.05  # how often time and memory are looked at
 GRACE_S = 2.0  # that an interrupted query has to end by itself
 MEMORY_BYTES = 3 * 1024**3  # of the process: the database's 2 GB, its rows in Python, and itself
 
@@ -228,9 +228,9 @@ def guarded(timeout_s: float, end: Callable[[QueryError], None]) -> Iterator[Non
 def _watch(over: threading.Event, timeout_s: float, end: Callable[[QueryError], None]) -> None:
     """Look until the block is over, or takes too much."""
     process, last_s = psutil.Process(), time.monotonic() + timeout_s + GRACE_S
-    while not over.wait(LOOK_S):
+    while not over.wait(_LOOK_S):
         if time.monotonic() > last_s:
-            end(too_late(timeout_s))
+            end(_timed_out(timeout_s))
             return
         if process.memory_info().rss > MEMORY_BYTES:
             gigabytes = MEMORY_BYTES // 1024**3

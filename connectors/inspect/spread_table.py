@@ -11,7 +11,7 @@ from echo_stream.connectors.storage.snapshot_files import label_column, read_sna
 from echo_stream.connectors.storage.snapshots import snapshot_manifest
 from echo_stream.training.spreading import spread_labels
 
-CACHED_SNAPSHOTS = 2  # whose tables stay in memory
+_CACHED_SNAPSHOTS = 2  # whose tables stay in memory
 
 COLUMNS = pa.schema(
     {
@@ -53,7 +53,7 @@ def spread_table(unit: Path) -> pa.Table:
     return _spread_table(unit.absolute(), json.dumps(snapshot_manifest(unit)["files"]))
 
 
-@lru_cache(maxsize=CACHED_SNAPSHOTS)
+@lru_cache(maxsize=_CACHED_SNAPSHOTS)
 def _spread_table(unit: Path, _: str) -> pa.Table:
     """Return the table of a snapshot, by its folder and the checksums of its files."""
     snapshot = read_snapshot(unit)

@@ -22,10 +22,10 @@ from echo_stream.errors import SnapshotError, StateError, first_line
 
 logger = logging.getLogger(__name__)
 
-PARTS = ("coreset", "cells", "edges")
+_PARTS = ("coreset", "cells", "edges")
 """Tables that every snapshot has. With `_history` at the end, their rows of all snapshots."""
 
-TABLES = (*PARTS, "context", "spread", "snapshots", *(f"{part}_history" for part in PARTS))
+TABLES = (*_PARTS, "context", "spread", "snapshots", *(f"{part}_history" for part in _PARTS))
 
 _SNAPSHOTS = {
     "id": "VARCHAR", "time": "TIMESTAMP", "n": "BIGINT", "num_cells": "BIGINT",
@@ -41,9 +41,9 @@ _CONTEXT = (
 )
 """Columns of the table context where a snapshot has none."""
 
-MEMORY_LIMIT = "2GB"  # of a query: a consumer may run beside it
+_MEMORY_LIMIT = "2GB"  # of a query: a consumer may run beside it
 
-Found = tuple[Path, dict[str, Any]]
+_Found = tuple[Path, dict[str, Any]]
 
 
 def open_tables(unit: Path, state: Path | None, sql: str, stack: ExitStack) -> Any:
@@ -71,8 +71,8 @@ def open_tables(unit: Path, state: Path | None, sql: str, stack: ExitStack) -> A
         If a snapshot is damaged.
     """
     wanted = [table for table in TABLES if table in sql.lower()] or list(TABLES)
-    parts = [part for part in PARTS if part in wanted]
-    histories = [part for part in PARTS if f"{part}_history" in wanted]
+    parts = [part for part in _PARTS if part in wanted]
+    histories = [part for part in _PARTS if f"{part}_history" in wanted]
     manifest = checked_manifest(unit, map(_name, parts))
     found = [(unit, manifest)]
     if state is not None and ("snapshots" in wanted or histories):
@@ -105,7 +105,7 @@ def open_tables(unit: Path, state: Path | None, sql: str, stack: ExitStack) -> A
     return connection
 
 
-def _history(state: Path, names: Sequence[str], stack: ExitStack) -> list[Found]:
+def _history(state: Path, names: Sequence[str], stack: ExitStack) -> list[_Found]:
     """Return the snapshots of a state with their manifests; they stay meanwhile.
 
     Those of which a named file is damaged are skipped, as `read_manifests` does with manifests.
@@ -127,13 +127,13 @@ def _lock(connection: Any, files: Sequence[str]) -> None:
     """Let SQL reach the files of the tables, and nothing else of the outside."""
     allowed = ", ".join(map(_quoted, files))
     connection.execute("SET temp_directory = ''")
-    connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+    connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
     connection.execute(f"SET allowed_paths = [{allowed}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET python_enable_replacements = false")
 
 
-def _create_snapshots(connection: Any, found: Sequence[Found]) -> None:
+def _create_snapshots(connection: Any, found: Sequence[_Found]) -> None:
     """Make the table snapshots, and its twin that history is joined with."""
     columns = ", ".join(f"{name} {kind}" for name, kind in _SNAPSHOTS.items())
     connection.execute(f"CREATE TABLE snapshots ({columns})")
@@ -144,7 +144,7 @@ def _create_snapshots(connection: Any, found: Sequence[Found]) -> None:
         connection.execute(f"INSERT INTO snapshots VALUES ({places})", row)
 
 
-def _create_history(connection: Any, part: str, found: Sequence[Found]) -> None:
+def _create_history(connection: Any, part: str, found: Sequence[_Found]) -> None:
     """Make a view of one table's rows in all snapshots, with the id and time of each."""
     files = [_file(unit, part) for unit, _ in found]
     ids = ", ".join(

@@ -24,13 +24,13 @@ from kafka.errors import (
 from echo_stream.connectors.kafka._client_patches.reads import reading_client
 from echo_stream.errors import ConfigError, EchoStreamError, SettingName, SourceError
 
-BOOTSTRAP_TIMEOUT_MS = 10_000
-REQUEST_TIMEOUT_MS = 30_000
+_BOOTSTRAP_TIMEOUT_MS = 10_000
+_REQUEST_TIMEOUT_MS = 30_000
 RECONNECT_BACKOFF_MAX_MS = 5_000  # the default can sleep half a minute after an outage
-METADATA_MAX_AGE_MS = 30_000  # how soon a new partition or leader is noticed
+_METADATA_MAX_AGE_MS = 30_000  # how soon a new partition or leader is noticed
 
-MAX_PORT = 65_535
-NAMED_TOPICS = 8  # in an error: a cluster may have thousands
+_MAX_PORT = 65_535
+_NAMED_TOPICS = 8  # in an error: a cluster may have thousands
 _REFUSAL = re.compile(r"Authentication failed[^()]*|certificate verify failed[^()]*", re.I)
 _NO_CONNECTION = re.compile(
     r"KafkaConnectionError: (?:\[Errno )?(\d+\b|DNS Resolution failure|socket disconnected)"
@@ -48,10 +48,10 @@ _NOBODY_ANSWERED = (
 )  # fmt: skip
 
 COMMON_OPTIONS: dict[str, Any] = {
-    "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
-    "request_timeout_ms": REQUEST_TIMEOUT_MS,
+    "bootstrap_timeout_ms": _BOOTSTRAP_TIMEOUT_MS,
+    "request_timeout_ms": _REQUEST_TIMEOUT_MS,
     "reconnect_backoff_max_ms": RECONNECT_BACKOFF_MAX_MS,
-    "metadata_max_age_ms": METADATA_MAX_AGE_MS,
+    "metadata_max_age_ms": _METADATA_MAX_AGE_MS,
     "kafka_client": reading_client,
 }
 
@@ -60,7 +60,7 @@ def check_servers(servers: str) -> None:
     """Raise ConfigError unless servers is a list of HOST:PORT with commas between."""
     for server in servers.split(","):
         host, colon, port = server.strip().rpartition(":")
-        if not (host and colon and port.isdecimal() and int(port) <= MAX_PORT):
+        if not (host and colon and port.isdecimal() and int(port) <= _MAX_PORT):
             words = f" must be HOST:PORT, with commas between; got {servers!r}"
             raise ConfigError(SettingName("bootstrap_servers"), words)
 
@@ -75,7 +75,7 @@ def check_topic(topic: str, setting: str) -> None:
 def unknown_topic(topic: str, servers: str, known: Collection[str]) -> SourceError:
     """Return the error for a topic that is not among those known, which names the nearest."""
     close = difflib.get_close_matches(topic, known, n=1)
-    named = sorted(known)[:NAMED_TOPICS]
+    named = sorted(known)[:_NAMED_TOPICS]
     more = f" and {len(known) - len(named)} more" if len(known) > len(named) else ""
     there = f"topics there: {', '.join(named) or 'none'}{more}"
     hint = f"did you mean {close[0]}?" if close else there

@@ -14,14 +14,14 @@ from echo_stream._common.checks import check_choice
 from echo_stream.connectors.kafka.client import COMMON_OPTIONS
 from echo_stream.errors import ConfigError, SettingName
 
-PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-PASSWORD_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-MECHANISMS = (*PASSWORD_MECHANISMS, "GSSAPI", "AWS_MSK_IAM")
+_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_PASSWORD_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_MECHANISMS = (*_PASSWORD_MECHANISMS, "GSSAPI", "AWS_MSK_IAM")
 
 Client = type[KafkaAdminClient] | type[KafkaConsumer] | type[KafkaProducer]
-CLIENTS: tuple[Client, ...] = (KafkaConsumer, KafkaProducer, KafkaAdminClient)
-DEFAULTS: dict[str, Any] = {
-    name: value for client in CLIENTS for name, value in client.DEFAULT_CONFIG.items()
+_CLIENTS: tuple[Client, ...] = (KafkaConsumer, KafkaProducer, KafkaAdminClient)
+_DEFAULTS: dict[str, Any] = {
+    name: value for client in _CLIENTS for name, value in client.DEFAULT_CONFIG.items()
 }
 
 _CHECKPOINTED = "positions are those of the checkpoints"
@@ -111,7 +111,7 @@ class ClientConfig:
     def __post_init__(self) -> None:
         """Refuse what no broker would accept, before one is asked."""
         check_options(self.options)
-        check_choice("security_protocol", self.security_protocol, PROTOCOLS)
+        check_choice("security_protocol", self.security_protocol, _PROTOCOLS)
         self._check_sasl()
         self._check_tls()
 
@@ -165,8 +165,8 @@ class ClientConfig:
                 self.security_protocol,
             )
         if uses_sasl:
-            check_choice("sasl_mechanism", mechanism, MECHANISMS)
-        if mechanism in PASSWORD_MECHANISMS and not (self.sasl_username and self.sasl_password):
+            check_choice("sasl_mechanism", mechanism, _MECHANISMS)
+        if mechanism in _PASSWORD_MECHANISMS and not (self.sasl_username and self.sasl_password):
             msg = f"{mechanism} needs a user and a password: give "
             raise ConfigError(
                 msg,
@@ -207,8 +207,10 @@ def check_options(options: Mapping[str, Any]) -> None:
         Naming the option, never its value where that may be a secret.
     """
     for name, value in options.items():
-        if name not in DEFAULTS:
-            close = difflib.get_close_matches(name.replace(".", "_").lower(), sorted(DEFAULTS), n=1)
+        if name not in _DEFAULTS:
+            close = difflib.get_close_matches(
+                name.replace(".", "_").lower(), sorted(_DEFAULTS), n=1
+            )
             hint = f"did you mean {close[0]!r}?" if close else "its documentation lists them"
             msg = f"the Kafka client has no option {name!r}; {hint}"
             raise ConfigError(msg)
@@ -220,7 +222,7 @@ def check_options(options: Mapping[str, Any]) -> None:
 
 def _check_kind(name: str, value: object) -> None:
     """Refuse a value of another type than the client's default."""
-    default = DEFAULTS[name]
+    default = _DEFAULTS[name]
     kinds: tuple[type, ...] = (bool, int, float, str)
     if default is not None:
         kinds = (int, float) if type(default) in (int, float) else (type(default),)

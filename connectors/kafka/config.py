@@ -17,7 +17,7 @@ from echo_stream.errors import ConfigError, SettingName
 Start: TypeAlias = Literal["earliest", "latest"] | int | Mapping[tuple[str, int], int]
 """The first offset, the next one, the first since a time (epoch ms), or one by partition."""
 
-FORMS = "earliest, latest, a time (ISO 8601 or epoch milliseconds) or TOPIC:PARTITION:OFFSET,..."
+_FORMS = "earliest, latest, a time (ISO 8601 or epoch milliseconds) or TOPIC:PARTITION:OFFSET,..."
 
 
 def parse_start(text: str) -> Start:
@@ -70,7 +70,7 @@ def _offsets(text: str) -> dict[tuple[str, int], int]:
     for part in text.split(","):
         words = part.strip().split(":")
         if len(words) != 3 or not (words[0] and _is_number(words[1]) and _is_number(words[2])):
-            msg = f"a start is {FORMS}; got {text!r}"
+            msg = f"a start is {_FORMS}; got {text!r}"
             raise ConfigError(msg)
         partition = (words[0], int(words[1]))
         if partition in offsets:
@@ -121,10 +121,10 @@ CLIENT_OPTIONS: dict[str, Any] = {
     "fetch_min_bytes": 64 * 1024,
     "fetch_max_wait_ms": 100,
 }
-QUEUE_BYTES = 64 * 1024**2
+_QUEUE_BYTES = 64 * 1024**2
 BATCH_BYTES = 64 * 1024**2
-QUEUE_RECORDS = 50_000
-BROKER_TIMEOUT_SECONDS = 300.0
+_QUEUE_RECORDS = 50_000
+_BROKER_TIMEOUT_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +169,10 @@ class KafkaConfig:
     on_tombstone: OnTombstone = "forget"
     accept_source: bool = False
     client: ClientConfig = field(default_factory=ClientConfig)
-    queue_bytes: int = QUEUE_BYTES
-    queue_records: int = QUEUE_RECORDS
+    queue_bytes: int = _QUEUE_BYTES
+    queue_records: int = _QUEUE_RECORDS
     max_batch_bytes: int = BATCH_BYTES
-    broker_timeout: float | None = BROKER_TIMEOUT_SECONDS
+    broker_timeout: float | None = _BROKER_TIMEOUT_SECONDS
     notes: Path | None = None
 
     def __post_init__(self) -> None:

@@ -22,7 +22,7 @@ from echo_stream.errors import EchoStreamError, SourceError
 from echo_stream.run.report import RunStats
 from echo_stream.samples.source import Batch
 
-HANDOVER_SHARE = 0.2  # of max.poll.interval: how long an owner may take to hand over
+_HANDOVER_SHARE = 0.2  # of max.poll.interval: how long an owner may take to hand over
 
 
 class RebalancedError(SourceError):
@@ -85,7 +85,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # the client
     def join(self, consumer: KafkaConsumer, topics: Sequence[str]) -> None:
         """Let a client join the group with its next poll."""
         self._consumer = consumer
-        self.handover_s = HANDOVER_SHARE * consumer.config["max_poll_interval_ms"] / 1_000
+        self.handover_s = _HANDOVER_SHARE * consumer.config["max_poll_interval_ms"] / 1_000
         see_joins_through(consumer)
         consumer.subscribe(list(topics), listener=self)
 

@@ -14,8 +14,8 @@ from echo_stream.samples.source import refuse_other_source
 
 logger = logging.getLogger(__name__)
 
-REQUEST_TIMEOUT_MS = 2_000  # a broker that is silent must not hold up a checkpoint
-NO_ID = "00000000-0000-0000-0000-000000000000"  # what a broker before topic ids answers
+_REQUEST_TIMEOUT_MS = 2_000  # a broker that is silent must not hold up a checkpoint
+_NO_ID = "00000000-0000-0000-0000-000000000000"  # what a broker before topic ids answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class IdentityClient:
         self._topics = list(topics)
         options = client.for_client(KafkaAdminClient, servers)
         with self._errors():
-            self._admin = KafkaAdminClient(**{**options, "request_timeout_ms": REQUEST_TIMEOUT_MS})
+            self._admin = KafkaAdminClient(**{**options, "request_timeout_ms": _REQUEST_TIMEOUT_MS})
 
     def ask(self) -> Identity:
         """Return the ids as they are now.
@@ -239,5 +239,5 @@ def warn_of_unknown(identity: Identity) -> None:
 
 def _topic_id(described: Mapping[str, Any]) -> str | None:
     """Return a topic's id, if the broker reports one."""
-    found = str(described.get("topic_id") or NO_ID)
-    return None if found == NO_ID else found
+    found = str(described.get("topic_id") or _NO_ID)
+    return None if found == _NO_ID else found

@@ -23,13 +23,13 @@ Result = TypeVar("Result")
 Command = Callable[[KafkaConsumer], Any]
 
 POLL_TIMEOUT_MS = 100  # a command waits at most this long
-PAUSED_TIMEOUT_MS = 20  # the same when paused, and how soon fetching resumes once there is room
+_PAUSED_TIMEOUT_MS = 20  # the same when paused, and how soon fetching resumes once there is room
 POLL_RECORDS = 4_096
-PROBE_AFTER_S = 2.0  # without a record: then the broker is asked whether it is there
-PROBE_TIMEOUT_MS = 2_000
-RETRY_SECONDS = 1.0  # after an error that may pass
-LAST_COMMIT_MS = 2_000  # closing waits no longer: only lag monitors need it
-CLOSE_SECONDS = 30.0  # for the thread to come back from the client
+_PROBE_AFTER_S = 2.0  # without a record: then the broker is asked whether it is there
+_PROBE_TIMEOUT_MS = 2_000
+_RETRY_SECONDS = 1.0  # after an error that may pass
+_LAST_COMMIT_MS = 2_000  # closing waits no longer: only lag monitors need it
+_CLOSE_SECONDS = 30.0  # for the thread to come back from the client
 
 
 class KafkaPoller:
@@ -128,13 +128,13 @@ class KafkaPoller:
             return
         self._is_closed = True
         try:
-            self._put(last).result(CLOSE_SECONDS)
-            self._put(lambda consumer: consumer.close()).result(CLOSE_SECONDS)
+            self._put(last).result(_CLOSE_SECONDS)
+            self._put(lambda consumer: consumer.close()).result(_CLOSE_SECONDS)
         except TimeoutError:
-            logger.warning("polling has not ended for %.0f s, and is left behind", CLOSE_SECONDS)
+            logger.warning("polling has not ended for %.0f s, and is left behind", _CLOSE_SECONDS)
         finally:
             self.post(_end)
-            self._thread.join(CLOSE_SECONDS)
+            self._thread.join(_CLOSE_SECONDS)
 
     def _put(self, command: Callable[[KafkaConsumer], Result]) -> "Future[Result]":
         """Queue a command."""
@@ -174,7 +174,7 @@ class KafkaPoller:
         self._balance(consumer)
         limit = max(min(POLL_RECORDS, self._records.free_records), 1)
         try:
-            timeout_ms = PAUSED_TIMEOUT_MS if self._is_paused else POLL_TIMEOUT_MS
+            timeout_ms = _PAUSED_TIMEOUT_MS if self._is_paused else POLL_TIMEOUT_MS
             polled = consumer.poll(timeout_ms, limit)
             if polled:
                 self._stats.last_answer = time.monotonic()
@@ -206,9 +206,9 @@ class KafkaPoller:
         assigned = sorted(consumer.assignment())
         ends = {partition: consumer.highwater(partition) for partition in assigned}
         now = time.monotonic()
-        if now >= max(self._next_probe, self._stats.last_answer + PROBE_AFTER_S):
-            self._next_probe = now + PROBE_AFTER_S
-            ends = dict(consumer.end_offsets(assigned, timeout_ms=PROBE_TIMEOUT_MS))
+        if now >= max(self._next_probe, self._stats.last_answer + _PROBE_AFTER_S):
+            self._next_probe = now + _PROBE_AFTER_S
+            ends = dict(consumer.end_offsets(assigned, timeout_ms=_PROBE_TIMEOUT_MS))
             self._stats.last_answer = time.monotonic()
         found = {partition_name(each): end for each, end in ends.items() if end is not None}
         self._stats.ends = {**self._stats.ends, **found}
@@ -222,7 +222,7 @@ class KafkaPoller:
             self._fail(err)
             return
         logger.info("polling goes on after an error: %s", err)
-        time.sleep(RETRY_SECONDS)
+        time.sleep(_RETRY_SECONDS)
 
     def _fail(self, err: Exception) -> None:
         """Stop polling, and raise the error where records are taken."""
@@ -280,7 +280,7 @@ class OffsetCommitter:
         if self._commit is None or self._commit.is_done:
             return
         try:
-            consumer.commit(self._offsets, timeout_ms=LAST_COMMIT_MS)
+            consumer.commit(self._offsets, timeout_ms=_LAST_COMMIT_MS)
         except KafkaError as err:
             _log_failure(self._offsets, err)
 

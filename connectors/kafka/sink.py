@@ -20,12 +20,12 @@ from echo_stream.errors import ConfigError, SettingName, SourceError
 from echo_stream.samples.buffer import SampleBuffer
 from echo_stream.samples.samples import Samples, label_of
 
-LINGER_MS = 20  # fills batches; with 256 KiB of them the producer is twenty times faster
+_LINGER_MS = 20  # fills batches; with 256 KiB of them the producer is twenty times faster
 BATCH_BYTES = 256 * 1024
 MAX_REQUEST_BYTES = 16 * 1024**2
-FLUSH_SECONDS = 60
+_FLUSH_SECONDS = 60
 MAX_BLOCK_MS = 10_000  # to wait for a topic that is not there, or a broker that takes nothing
-REPORT_EVERY = 1_000  # messages
+_REPORT_EVERY = 1_000  # messages
 
 Message: TypeAlias = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
 """Key, value and headers. Kafka takes no message that has neither key nor value."""
@@ -111,7 +111,7 @@ def produce_messages(
         options = config.client.for_client(
             KafkaProducer,
             config.bootstrap_servers,
-            linger_ms=LINGER_MS,
+            linger_ms=_LINGER_MS,
             batch_size=BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,
             max_block_ms=MAX_BLOCK_MS,
@@ -146,12 +146,12 @@ def _send_all(
             )
             raise SourceError(msg) from err
         sent.add_errback(failures.append)
-        if on_sent is not None and n % REPORT_EVERY == 0:
+        if on_sent is not None and n % _REPORT_EVERY == 0:
             on_sent(n)
         n += 1
         if failures:
             break
-    producer.flush(FLUSH_SECONDS)
+    producer.flush(_FLUSH_SECONDS)
     if failures:
         msg = f"the broker refused a message for topic {config.topic}: {failures[0]}"
         raise SourceError(msg) from failures[0]

@@ -16,7 +16,7 @@ from echo_stream.samples.source import Batch, Skipped, skipped_between
 
 logger = logging.getLogger(__name__)
 
-ADDED_TIMEOUT_MS = 2_000  # for where added partitions begin; counting waits meanwhile
+_ADDED_TIMEOUT_MS = 2_000  # for where added partitions begin; counting waits meanwhile
 
 
 class KafkaSource(TopicSource):
@@ -97,8 +97,8 @@ class KafkaSource(TopicSource):
         if not added:
             return
         try:
-            first = self._logs.limits("earliest", added, ADDED_TIMEOUT_MS)
-            ends = self._logs.limits("latest", added, ADDED_TIMEOUT_MS)
+            first = self._logs.limits("earliest", added, _ADDED_TIMEOUT_MS)
+            ends = self._logs.limits("latest", added, _ADDED_TIMEOUT_MS)
         except SourceError as err:
             logger.info("partitions were added, and are read later: %s", err)
             return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psutil
 
-LOOK_SECONDS = 0.1  # how often a child is looked at; it can take a little more meanwhile
+_LOOK_SECONDS = 0.1  # how often a child is looked at; it can take a little more meanwhile
 MIB = 1024**2
 
 
@@ -58,7 +58,7 @@ class Guard:
 
     def _watch(self) -> None:
         """Look until the child ends, or is killed."""
-        while self._child.returncode is None and not self._over.wait(LOOK_SECONDS):
+        while self._child.returncode is None and not self._over.wait(_LOOK_SECONDS):
             reason = self._excess()
             if reason is not None:
                 self.reason = reason

@@ -3,12 +3,12 @@
 import ctypes
 import os
 
-MIB = 1024**2
+_MIB = 1024**2
 # By the numbers that glibc's malloc.h has for them.
-OPTIONS = {
+_OPTIONS = {
     -8: 1,  # M_ARENA_MAX
-    -1: 64 * MIB,  # M_TRIM_THRESHOLD
-    -3: 32 * MIB,  # M_MMAP_THRESHOLD: what glibc itself raises it to at most
+    -1: 64 * _MIB,  # M_TRIM_THRESHOLD
+    -3: 32 * _MIB,  # M_MMAP_THRESHOLD: what glibc itself raises it to at most
 }
 
 
@@ -31,7 +31,7 @@ def keep_freed_memory() -> None:
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        for option, value in OPTIONS.items():
+        for option, value in _OPTIONS.items():
             mallopt(option, value)
 
 

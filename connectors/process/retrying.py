@@ -13,10 +13,10 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-TIMEOUT_S = 20.0  # within the half minute that a supervisor usually grants for an end
-FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 5.0
-TRANSIENT_ERRORS = frozenset(
+_TIMEOUT_S = 20.0  # within the half minute that a supervisor usually grants for an end
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+_TRANSIENT_ERRORS = frozenset(
     (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EAGAIN, errno.ETIMEDOUT)
 )
 """Errors of a disk that go away once there is space."""
@@ -46,7 +46,7 @@ class RetryPolicy:
     'sent'
     """
 
-    timeout_s: float = TIMEOUT_S
+    timeout_s: float = _TIMEOUT_S
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], object] = time.sleep
 
@@ -58,7 +58,7 @@ class RetryPolicy:
         InfrastructureError
             The last one, when the time is up.
         """
-        deadline, pause = self.clock() + self.timeout_s, FIRST_PAUSE_S
+        deadline, pause = self.clock() + self.timeout_s, _FIRST_PAUSE_S
         while True:
             try:
                 return action()
@@ -67,9 +67,9 @@ class RetryPolicy:
                     raise
                 logger.warning("%s; trying again for %.0f s", err, deadline - self.clock())
             self.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
 
 
 def is_transient(err: OSError) -> bool:
     """Return whether an error of a disk may go away by itself."""
-    return err.errno in TRANSIENT_ERRORS
+    return err.errno in _TRANSIENT_ERRORS

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 logger = logging.getLogger(__name__)
 
-LAST_WORD_S = 1.0  # on a disk that hangs there is none
-SIGNAL_EXIT_BASE = 128  # exit code of a process that a signal has ended, as shells count
+_LAST_WORD_S = 1.0  # on a disk that hangs there is none
+_SIGNAL_EXIT_BASE = 128  # exit code of a process that a signal has ended, as shells count
 
 
 class Stoppable(Protocol):
@@ -89,13 +89,13 @@ class Signals:
             if self._last_word is not None:
                 last = threading.Thread(target=self._last_word, args=(why,), daemon=True)
                 last.start()
-                last.join(LAST_WORD_S)
+                last.join(_LAST_WORD_S)
             os._exit(0)
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         """End the run; the second time, or while there is none yet, end the process."""
         if self._stopped.is_set() or self._run is None:
-            os._exit(SIGNAL_EXIT_BASE + number)
+            os._exit(_SIGNAL_EXIT_BASE + number)
         self._run.stop()
         self._stopped.set()
 

@@ -18,12 +18,12 @@ from echo_stream.samples.source import Batch, RejectReason, SampleStream
 
 logger = logging.getLogger(__name__)
 
-SAMPLE_S = 0.25  # how often the source is asked how far it is
-RATE_WINDOW_S = 10.0  # the rate is of so many last seconds
+_SAMPLE_S = 0.25  # how often the source is asked how far it is
+_RATE_WINDOW_S = 10.0  # the rate is of so many last seconds
 PHASES: tuple[Phase, ...] = get_args(Phase)
 BROKER_LIMIT_S = 10.0  # a broker that is silent is asked every two seconds
-BATCH_BUCKETS = (1, 4, 16, 64, 256, 1_024, 4_096)
-DURATION_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_BATCH_BUCKETS = (1, 4, 16, 64, 256, 1_024, 4_096)
+_DURATION_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class RunMonitor:
         self.update_samples = Histogram(
             "echo_stream_update_samples",
             "Samples of a batch.",
-            buckets=BATCH_BUCKETS,
+            buckets=_BATCH_BUCKETS,
             registry=None,
         )
         self.restore_seconds: float | None = None
@@ -194,9 +194,9 @@ class RunMonitor:
     def rate(self) -> float:
         """Return samples counted a second, over the last ten seconds."""
         now, counted = time.monotonic(), list(self._counted)
-        recent = [one for one in counted if now - one[0] <= RATE_WINDOW_S] or counted[-1:]
+        recent = [one for one in counted if now - one[0] <= _RATE_WINDOW_S] or counted[-1:]
         first_s, first = recent[0]
-        return (self.report.samples - first) / max(now - first_s, SAMPLE_S)
+        return (self.report.samples - first) / max(now - first_s, _SAMPLE_S)
 
     def phase(self, phase: Phase) -> None:
         """Note the phase that the run has entered."""
@@ -221,7 +221,7 @@ class RunMonitor:
         if batch.samples is not None:
             self.update_seconds.observe(self.stats.update_seconds)
             self.update_samples.observe(batch.num_samples)
-        if now - self._sampled_s >= SAMPLE_S:
+        if now - self._sampled_s >= _SAMPLE_S:
             self._look()
             self._sample()
 
@@ -258,7 +258,7 @@ class RunMonitor:
         """Ask the source how far it is."""
         self._sampled_s = time.monotonic()
         self._counted.append((self._sampled_s, self.report.samples))
-        while self._sampled_s - self._counted[0][0] > RATE_WINDOW_S:
+        while self._sampled_s - self._counted[0][0] > _RATE_WINDOW_S:
             self._counted.popleft()
         if self._source is not None:
             position = self._source.position()
@@ -276,7 +276,7 @@ def _durations(name: str, what: str) -> Histogram:
     return Histogram(
         f"echo_stream_{name}_seconds",
         f"Seconds {what}.",
-        buckets=DURATION_BUCKETS_S,
+        buckets=_DURATION_BUCKETS_S,
         registry=None,
     )
 

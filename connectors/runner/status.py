@@ -19,8 +19,8 @@ from echo_stream.connectors.storage.units import temporary_of
 
 logger = logging.getLogger(__name__)
 
-WRITE_EVERY_S = 1.0
-RATE_DIGITS = 1
+_WRITE_EVERY_S = 1.0
+_RATE_DIGITS = 1
 
 
 def status_of(monitor: RunMonitor) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def status_of(monitor: RunMonitor) -> dict[str, Any]:
         "updated": timestamp(),
         "updated_s": now,
         "source": monitor.source_name,
-        "rate": round(monitor.rate(), RATE_DIGITS),
+        "rate": round(monitor.rate(), _RATE_DIGITS),
         "n": report.n,
         "samples": report.samples,
         "rejected": report.rejected,
@@ -135,7 +135,7 @@ class StatusFile:
 
     def _keep(self) -> None:
         """Write until it is over."""
-        while not self._over.wait(WRITE_EVERY_S):
+        while not self._over.wait(_WRITE_EVERY_S):
             self._write()
 
     def _write(self) -> None:

@@ -13,9 +13,9 @@ from echo_stream.errors import StateError
 
 STATUS_FILE = "status.json"
 FORMAT_VERSION = 1
-SAME_PROCESS_S = 1.0  # clocks of the kernel give a process's start to a hundredth of a second
-STALE_S = 15.0  # a run writes every second; one that has not for so long hangs, or is gone
-REQUIRED = ("phase", "host", "pid", "process_started_s", "updated_s", "checkpoint_time_s")
+_SAME_PROCESS_S = 1.0  # clocks of the kernel give a process's start to a hundredth of a second
+_STALE_S = 15.0  # a run writes every second; one that has not for so long hangs, or is gone
+_REQUIRED = ("phase", "host", "pid", "process_started_s", "updated_s", "checkpoint_time_s")
 
 Life: TypeAlias = Literal["alive", "ended", "gone", "never"]
 """Of a run: running, ended in order, crashed, or none so far."""
@@ -77,7 +77,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def is_well(status: dict[str, Any]) -> bool:
     """Return whether the run of a status is alive, and still writes."""
-    return status["life"] == "alive" and bool(status["age_s"] < STALE_S)
+    return status["life"] == "alive" and bool(status["age_s"] < _STALE_S)
 
 
 def _parsed(path: Path) -> dict[str, Any] | None:
@@ -96,7 +96,7 @@ def _parsed(path: Path) -> dict[str, Any] | None:
     if version != FORMAT_VERSION:
         msg = f"{path} has format version {version}; this echo-stream reads {FORMAT_VERSION}"
         raise StateError(msg)
-    missing = [name for name in REQUIRED if name not in status]
+    missing = [name for name in _REQUIRED if name not in status]
     if missing:
         msg = f"{path} is damaged: it has no {missing[0]}; the next run replaces it"
         raise StateError(msg)
@@ -108,7 +108,7 @@ def _life(status: dict[str, Any], now: float) -> Life:
     if status["phase"] == "stopped":
         return "ended"
     if status["host"] != socket.gethostname():
-        return "alive" if now - status["updated_s"] < STALE_S else "gone"
+        return "alive" if now - status["updated_s"] < _STALE_S else "gone"
     return "alive" if _is_process(status["pid"], status["process_started_s"]) else "gone"
 
 
@@ -117,6 +117,6 @@ def _is_process(pid: int, started_s: float) -> bool:
     try:
         process = psutil.Process(pid)
         is_zombie = process.status() == psutil.STATUS_ZOMBIE
-        return not is_zombie and abs(process.create_time() - started_s) < SAME_PROCESS_S
+        return not is_zombie and abs(process.create_time() - started_s) < _SAME_PROCESS_S
     except psutil.NoSuchProcess:
         return False

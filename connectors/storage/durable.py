@@ -17,9 +17,9 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
-FILE_MODE = 0o600
-FOLDER_MODE = 0o700
-OPEN_MODE = stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP
+_FILE_MODE = 0o600
+_FOLDER_MODE = 0o700
+_OPEN_MODE = stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP
 """What a secret's file must not have; a group may read, as those of services do."""
 
 
@@ -32,21 +32,21 @@ def make_folder(folder: Path) -> None:
         return
     if not folder.parent.exists():
         make_folder(folder.parent)
-    folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
-    folder.chmod(FOLDER_MODE)
+    folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+    folder.chmod(_FOLDER_MODE)
     flush(folder.parent)
 
 
 def close_to_others(path: Path) -> None:
     """Let only its owner read and write a file."""
-    path.chmod(FILE_MODE)
+    path.chmod(_FILE_MODE)
 
 
 def opener(path: str, flags: int) -> int:
     """Open a file for `open`, created for the owner alone."""
-    handle = os.open(path, flags, FILE_MODE)
+    handle = os.open(path, flags, _FILE_MODE)
     if flags & os.O_CREAT:
-        os.fchmod(handle, FILE_MODE)
+        os.fchmod(handle, _FILE_MODE)
     return handle
 
 
@@ -59,7 +59,7 @@ def open_to(path: Path) -> str | None:
         If there is no such file.
     """
     mode = stat.S_IMODE(path.stat().st_mode)
-    if not mode & OPEN_MODE:
+    if not mode & _OPEN_MODE:
         return None
     who = "its group" if not mode & (stat.S_IROTH | stat.S_IWOTH) else "every user"
     may = "written" if mode & (stat.S_IWGRP | stat.S_IWOTH) else "read"

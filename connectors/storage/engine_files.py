@@ -18,9 +18,9 @@ from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import StateError
 from echo_stream.generation.generation import Generation
 
-GENERATION_MANIFEST = "generation.json"
-ENCODER_FILE = "encoder.safetensors"
-SKETCH_FILE = "sketch.safetensors"
+_GENERATION_MANIFEST = "generation.json"
+_ENCODER_FILE = "encoder.safetensors"
+_SKETCH_FILE = "sketch.safetensors"
 
 
 def generation_files(generation: Generation) -> dict[str, FileWriter]:
@@ -31,8 +31,8 @@ def generation_files(generation: Generation) -> dict[str, FileWriter]:
     arrays, meta = generation.to_state()
     manifest = {"id": generation.id, **meta}
     return {
-        ENCODER_FILE: tensors_writer(arrays),
-        GENERATION_MANIFEST: lambda path: write_manifest(path, manifest, [ENCODER_FILE]),
+        _ENCODER_FILE: tensors_writer(arrays),
+        _GENERATION_MANIFEST: lambda path: write_manifest(path, manifest, [_ENCODER_FILE]),
     }
 
 
@@ -43,9 +43,9 @@ def write_generation(generation: Generation, parent: Path) -> Path:
         arrays, meta = generation.to_state()
         write_unit(
             target,
-            {ENCODER_FILE: tensors_writer(arrays)},
+            {_ENCODER_FILE: tensors_writer(arrays)},
             {"id": generation.id, **meta},
-            manifest_name=GENERATION_MANIFEST,
+            manifest_name=_GENERATION_MANIFEST,
         )
     return target
 
@@ -60,8 +60,8 @@ def read_generation(unit: Path, *, features: str | None = None) -> Generation:
     ConfigError
         If it was trained with features, and others or none are given.
     """
-    meta = verify_unit(unit, manifest_name=GENERATION_MANIFEST)
-    return Generation.from_state((read_tensors(unit / ENCODER_FILE), meta), features=features)
+    meta = verify_unit(unit, manifest_name=_GENERATION_MANIFEST)
+    return Generation.from_state((read_tensors(unit / _ENCODER_FILE), meta), features=features)
 
 
 def write_checkpoint(
@@ -73,7 +73,7 @@ def write_checkpoint(
 ) -> None:
     """Write the engine's state, and what manifest says beside it, as one atomic unit."""
     arrays, meta = engine.to_state()
-    files = {SKETCH_FILE: tensors_writer(arrays)}
+    files = {_SKETCH_FILE: tensors_writer(arrays)}
     write_unit(target, files, {**manifest, "engine": meta}, publishing=publishing)
 
 
@@ -106,7 +106,7 @@ def read_engine(
     StateError
         If it is damaged, or of another format version.
     """
-    state = (read_tensors(unit / SKETCH_FILE), manifest["engine"])
+    state = (read_tensors(unit / _SKETCH_FILE), manifest["engine"])
     return EchoCoreset.from_state(state, device=device, config=config, features=features)
 
 

@@ -49,7 +49,7 @@ def write_snapshot(
     files = (
         _table_files(snapshot)
         | _context_files(snapshot)
-        | held_out_files(snapshot.held_out)
+        | _held_out_files(snapshot.held_out)
         | dict(more_files or {})
     )
     manifest = {**snapshot.manifest, "time": time, "position": dict(position)}
@@ -71,7 +71,7 @@ def read_snapshot(unit: Path) -> Snapshot:
         cells=_cell_rows(tables["cells"]),
         edges=_edge_rows(tables["edges"]),
         manifest=manifest,
-        held_out=read_held_out(unit, manifest),
+        held_out=_read_held_out(unit, manifest),
         context=_read_context(unit, manifest),
     )
 
@@ -127,13 +127,13 @@ def roles_of(unit: Path, sample_id: str) -> set[str]:
         If the snapshot is damaged.
     """
     listed = snapshot_manifest(unit)["files"]
-    names = [name for name in (CORESET_FILE, CONTEXT_FILE, HELD_OUT_FILE) if name in listed]
+    names = [name for name in (CORESET_FILE, CONTEXT_FILE, _HELD_OUT_FILE) if name in listed]
     checked_manifest(unit, names)
     try:
         table = pq.ParquetFile(unit / CORESET_FILE).read(columns=["id", "role"])
         ids, roles = table["id"].to_pylist(), table["role"].to_pylist()
         found = {role for one, role in zip(ids, roles, strict=True) if one == sample_id}
-        others = {CONTEXT_FILE: "context", HELD_OUT_FILE: "held out"}
+        others = {CONTEXT_FILE: "context", _HELD_OUT_FILE: "held out"}
         return found | {
             role
             for file, role in others.items()
@@ -180,10 +180,10 @@ def coreset_table(
         "label": label_column(_labels_of(samples), label_type),
         "z": _vector_column(rows.latents),
         "map": _vector_column(rows.maps),
-        "x": payload_column(samples.x),
+        "x": _payload_column(samples.x),
         **_origin_columns(samples),
     }
-    return with_schema(pa.table(columns), schema)
+    return _with_schema(pa.table(columns), schema)
 
 
 def _labels_of(samples: Samples) -> list[Label]:
@@ -339,18 +339,18 @@ def _label_type(snapshot: Snapshot) -> pa.DataType:
     return _type_of([*_labels_of(snapshot.rows.samples), *context])
 
 
-def payload_column(x: Array) -> pa.Array:
+def _payload_column(x: Array) -> pa.Array:
     """Return samples of shape (n, ...) as the bytes of each."""
     return pa.array([np.ascontiguousarray(one).tobytes() for one in x], pa.binary())
 
 
 def payloads(column: Sequence[bytes], schema: SampleSchema) -> Array:
-    """Undo `payload_column`."""
+    """Undo `_payload_column`."""
     found = [np.frombuffer(x, schema.dtype).reshape(schema.shape) for x in column]
     return np.array(found, dtype=schema.dtype).reshape(-1, *schema.shape)
 
 
-def with_schema(table: pa.Table, schema: SampleSchema) -> pa.Table:
+def _with_schema(table: pa.Table, schema: SampleSchema) -> pa.Table:
     """Return a table that says in its metadata what the bytes of x are."""
     shape = ",".join(map(str, schema.shape))
     return table.replace_schema_metadata({"x_dtype": schema.dtype, "x_shape": shape})
@@ -371,10 +371,10 @@ def _context_files(snapshot: Snapshot) -> dict[str, FileWriter]:
         "cell": _cell_column(context.cells),
         "label": label_column(_labels_of(samples), _label_type(snapshot)),
         "z": _vector_column(context.latents),
-        "x": payload_column(samples.x),
+        "x": _payload_column(samples.x),
         **_origin_columns(samples),
     }
-    return {CONTEXT_FILE: _parquet_writer(with_schema(pa.table(columns), schema))}
+    return {CONTEXT_FILE: _parquet_writer(_with_schema(pa.table(columns), schema))}
 
 
 def _read_context(unit: Path, manifest: Mapping[str, Any]) -> ContextRows | None:
@@ -392,27 +392,27 @@ def _read_context(unit: Path, manifest: Mapping[str, Any]) -> ContextRows | None
     )
 
 
-HELD_OUT_FILE = "held_out.parquet"
+_HELD_OUT_FILE = "held_out.parquet"
 
 
-def held_out_files(samples: Samples | None) -> dict[str, FileWriter]:
+def _held_out_files(samples: Samples | None) -> dict[str, FileWriter]:
     """Return what writes held-out samples among the files of a snapshot; nothing without any."""
     if samples is None:
         return {}
     columns = {
         "id": pa.array([str(sample_id) for sample_id in samples.ids], pa.string()),
         "label": label_column(_labels_of(samples)),
-        "x": payload_column(samples.x),
+        "x": _payload_column(samples.x),
     }
-    table = with_schema(pa.table(columns), SampleSchema.of(samples.x))
-    return {HELD_OUT_FILE: _parquet_writer(table)}
+    table = _with_schema(pa.table(columns), SampleSchema.of(samples.x))
+    return {_HELD_OUT_FILE: _parquet_writer(table)}
 
 
-def read_held_out(unit: Path, manifest: Mapping[str, Any]) -> Samples | None:
+def _read_held_out(unit: Path, manifest: Mapping[str, Any]) -> Samples | None:
     """Return the held-out samples of a snapshot that has been checked; None without any."""
-    if HELD_OUT_FILE not in manifest["files"]:
+    if _HELD_OUT_FILE not in manifest["files"]:
         return None
-    columns = pq.read_table(unit / HELD_OUT_FILE).to_pydict()
+    columns = pq.read_table(unit / _HELD_OUT_FILE).to_pydict()
     return Samples(
         x=payloads(columns["x"], SampleSchema.from_json(manifest["schema"])),
         ids=as_objects(columns["id"]),

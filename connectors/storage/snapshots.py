@@ -24,7 +24,7 @@ FORMAT_VERSION = 6  # of snapshots, that we read
 CORESET_FILE = "coreset.parquet"
 """Every snapshot has it, and no other unit."""
 
-REQUIRED = ("id", "time", "n", "num_cells", "num_distinct", "certified_fraction",
+_REQUIRED = ("id", "time", "n", "num_cells", "num_distinct", "certified_fraction",
             "coverage_at_least", "generation", "provisional")  # fmt: skip
 """What every manifest has, of what `echo-stream snapshots list` shows."""
 
@@ -53,7 +53,7 @@ class Listing(NamedTuple):
         return self.whole[-1][0] if self.whole else None
 
 
-MARKS = ("lock", "checkpoints", "segments", "snapshots", "dead-letters")
+_MARKS = ("lock", "checkpoints", "segments", "snapshots", "dead-letters")
 """Each state has one of these; a copy has no lock."""
 
 PIN = "pinned"  # a file beside a snapshot's own, which keeps it from being pruned
@@ -81,7 +81,7 @@ def check_state(folder: Path) -> None:
 
 def is_state(folder: Path) -> bool:
     """Return whether a folder is that of a state, also of one that has just been begun."""
-    return any((folder / name).exists() for name in MARKS)
+    return any((folder / name).exists() for name in _MARKS)
 
 
 def list_snapshots(folder: Path) -> list[Path]:
@@ -158,7 +158,7 @@ def each_snapshot(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 def describe_snapshots(folder: Path) -> list[dict[str, Any]]:
     """Return a line on each snapshot of a state folder, oldest first.
 
-    It has what `REQUIRED` names, and whether the snapshot is pinned. Raises as
+    It has what `_REQUIRED` names, and whether the snapshot is pinned. Raises as
     `list_snapshots` does.
     """
     return [describe(unit, manifest) for unit, manifest in read_manifests(folder)]
@@ -166,7 +166,7 @@ def describe_snapshots(folder: Path) -> list[dict[str, Any]]:
 
 def describe(unit: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return the line on one snapshot."""
-    return {name: manifest[name] for name in REQUIRED} | {"pinned": is_pinned(unit)}
+    return {name: manifest[name] for name in _REQUIRED} | {"pinned": is_pinned(unit)}
 
 
 def provisional_words(manifest: Mapping[str, Any]) -> str | None:
@@ -201,7 +201,7 @@ def snapshot_manifest(unit: Path) -> dict[str, Any]:
     if version is not None and version != FORMAT_VERSION:
         msg = f"{unit} has format version {version}; this echo-stream reads {FORMAT_VERSION}"
         raise SnapshotError(msg)
-    missing = [name for name in REQUIRED if name not in manifest]
+    missing = [name for name in _REQUIRED if name not in manifest]
     if missing:
         msg = f"{unit} is not a snapshot: its manifest has no {missing[0]}"
         raise SnapshotError(msg)

@@ -12,7 +12,7 @@ from echo_stream.connectors.storage.durable import make_folder, opener
 from echo_stream.errors import InfrastructureError, SettingName, StateError
 
 WAIT_LIMIT_S = 60.0  # what a lock protects takes milliseconds
-STEP_S = 0.01
+_STEP_S = 0.01
 
 
 def lock_state(folder: Path, *, shared: bool = False) -> IO[str]:
@@ -68,11 +68,11 @@ def short_lock(path: Path) -> Iterator[None]:
         If it is not free by then.
     """
     with _open(path, path.parent) as handle:
-        take_lock(handle, path)
+        _take_lock(handle, path)
         yield
 
 
-def take_lock(handle: IO[Any], path: Path) -> None:
+def _take_lock(handle: IO[Any], path: Path) -> None:
     """Take the lock of an open file, waiting for it up to a minute.
 
     Raises
@@ -124,7 +124,7 @@ def _wait(handle: IO[Any], limit_s: float) -> bool:
     """Take a lock once it is free, if that is within so many seconds."""
     deadline = time.monotonic() + limit_s
     while not (is_ours := _try(handle)) and time.monotonic() < deadline:
-        time.sleep(STEP_S)
+        time.sleep(_STEP_S)
     return is_ours
 
 

@@ -39,16 +39,16 @@ logger = logging.getLogger(__name__)
 
 GROUP_MANIFEST = "group.json"  # only where a consumer group shares the state
 KEPT_CHECKPOINTS = 3  # a damaged one falls back on the one before it
-SEQUENCE_DIGITS = 12
+_SEQUENCE_DIGITS = 12
 
 # Settings that make another coreset. Any other setting may change on restart.
-FINGERPRINT = (
+_FINGERPRINT = (
     "budget", "preset", "cells", "latent", "rank", "support", "support_share", "demand_power",
     "min_distance", "balance", "encoder", "objective", "latent_dim", "epochs", "standardise",
     "features", "auto_regenerate", "on_duplicate", "holdout", "seed",
 )  # fmt: skip
 
-DECIDED = ("cells", "latent", "rank", "support", "auto_regenerate")
+_DECIDED = ("cells", "latent", "rank", "support", "auto_regenerate")
 """What follows from the preset, where nothing else is given."""
 
 
@@ -94,7 +94,7 @@ class StateStore:
         self._retries = retries
         self._keep_snapshots = keep_snapshots
         self._saved: tuple[Any, ...] | None = None  # what identifies the last checkpoint
-        refuse_group(folder)
+        _refuse_group(folder)
         self._lock = lock_state(folder)
         for name in ("checkpoints", "generations", "snapshots"):
             remove_leftovers(folder / name)
@@ -160,7 +160,7 @@ class StateStore:
         if saved == self._saved:
             return 0
         parent, self._sequence = self._sequence, self._sequence + 1
-        target = self._checkpoints / f"{self._sequence:0{SEQUENCE_DIGITS}d}"
+        target = self._checkpoints / f"{self._sequence:0{_SEQUENCE_DIGITS}d}"
         manifest = {
             "format_version": FORMAT_VERSION,
             "sequence": self._sequence,
@@ -211,7 +211,7 @@ def save_snapshot(
     return snapshot.id
 
 
-def refuse_group(folder: Path) -> None:
+def _refuse_group(folder: Path) -> None:
     """Refuse a state that a consumer group shares, whether a member is running or not.
 
     Raises
@@ -244,8 +244,8 @@ def check_fingerprint(stored: EngineConfig, given: EngineConfig, folder: Path) -
             "%s has kept up to %s samples besides the budget, and keeps up to %s from now on; "
             "others are dropped", folder, stored.keep, given.keep,
         )  # fmt: skip
-    decided = DECIDED if "preset" in different else ()
-    names = [name for name in FINGERPRINT if name in different and name not in decided]
+    decided = _DECIDED if "preset" in different else ()
+    names = [name for name in _FINGERPRINT if name in different and name not in decided]
     if names:
         listed = "; ".join(
             f"{name} is {different[name][0]!r} there, {different[name][1]!r} here" for name in names

@@ -14,7 +14,7 @@ from typing import IO
 from echo_stream.connectors.storage.durable import flush
 from echo_stream.errors import ConfigError
 
-MAX_NAME_BYTES = 200  # file systems take 255; a temporary name needs some of them
+_MAX_NAME_BYTES = 200  # file systems take 255; a temporary name needs some of them
 
 
 @contextmanager
@@ -82,8 +82,8 @@ def _flush_tree(folder: Path) -> None:
 
 def _check_target(target: Path) -> None:
     """Refuse a name that is too long, and a folder that is not there."""
-    if len(target.name.encode()) > MAX_NAME_BYTES:
-        msg = f"a file's name has at most {MAX_NAME_BYTES} bytes; got {len(target.name.encode())}"
+    if len(target.name.encode()) > _MAX_NAME_BYTES:
+        msg = f"a file's name has at most {_MAX_NAME_BYTES} bytes; got {len(target.name.encode())}"
         raise ConfigError(msg)
     if not target.parent.is_dir():
         msg = f"there is no folder {target.parent}; create it, or give another path"

@@ -38,13 +38,13 @@ from echo_stream.training.labelled import LabelledSet
 
 logger = logging.getLogger(__name__)
 
-PREFIX = f"{TEMPORARY_PREFIX}training-"
-STATE_FILE = "state.safetensors"
-LOCK_FILE = "lock"
-DIGEST_BYTES = 8
-SEQUENCE_DIGITS = 12
-HALF_WRITTEN_AFTER_S = 600.0  # no model takes so long to write
-ABANDONED_AFTER_S = 7 * 86_400.0  # then a training is not expected to be resumed
+_PREFIX = f"{TEMPORARY_PREFIX}training-"
+_STATE_FILE = "state.safetensors"
+_LOCK_FILE = "lock"
+_DIGEST_BYTES = 8
+_SEQUENCE_DIGITS = 12
+_HALF_WRITTEN_AFTER_S = 600.0  # no model takes so long to write
+_ABANDONED_AFTER_S = 7 * 86_400.0  # then a training is not expected to be resumed
 
 
 class CheckpointedTraining:
@@ -73,7 +73,7 @@ class CheckpointedTraining:
         for unit in reversed(list_units(self._folder)):
             try:
                 manifest = verify_unit(unit)
-                state = read_tensors(unit / STATE_FILE), manifest["state"]
+                state = read_tensors(unit / _STATE_FILE), manifest["state"]
             except StateError as err:
                 logger.warning("state of a training skipped: %s", err)
                 continue
@@ -91,8 +91,8 @@ class CheckpointedTraining:
             return
         arrays, meta = to_state()
         before = list_units(self._folder)
-        target = self._folder / f"{steps:0{SEQUENCE_DIGITS}d}"
-        write_unit(target, {STATE_FILE: tensors_writer(arrays)}, {"state": meta})
+        target = self._folder / f"{steps:0{_SEQUENCE_DIGITS}d}"
+        write_unit(target, {_STATE_FILE: tensors_writer(arrays)}, {"state": meta})
         for unit in before:
             shutil.rmtree(unit)
         self._schedule.done(steps, time.monotonic())
@@ -125,7 +125,7 @@ def checkpointed(
         If the same training is under way in another process, or the disk refuses.
     """
     _remove_abandoned(models)
-    folder = models / f"{PREFIX}{_digest(sets, config)}"
+    folder = models / f"{_PREFIX}{_digest(sets, config)}"
     with _lock(folder):
         is_done = False
         try:
@@ -138,7 +138,7 @@ def checkpointed(
 
 def _digest(sets: tuple[LabelledSet, ...], config: TrainConfig) -> str:
     """Return a digest of everything that a training depends on."""
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     versions = [__version__, torch.__version__]
     digest.update(json.dumps([asdict(config), versions]).encode())
     for part in sets:
@@ -155,7 +155,7 @@ def _lock(folder: Path) -> Iterator[None]:
     """Hold the lock of a training's folder, which goes with the process."""
     try:
         make_folder(folder)
-        handle = open(folder / LOCK_FILE, "w", encoding="utf-8", opener=opener)  # noqa: SIM115
+        handle = open(folder / _LOCK_FILE, "w", encoding="utf-8", opener=opener)  # noqa: SIM115
     except OSError as err:
         msg = f"cannot write {folder}: {err.strerror}; give another folder"
         raise StateError(msg) from err
@@ -170,11 +170,11 @@ def _lock(folder: Path) -> Iterator[None]:
 
 def _remove_abandoned(models: Path) -> None:
     """Remove trainings that were interrupted a week ago or more, and not taken up again."""
-    for folder in models.glob(f"{PREFIX}*") if models.is_dir() else ():
+    for folder in models.glob(f"{_PREFIX}*") if models.is_dir() else ():
         # One that goes meanwhile has been removed by its owner, or by another training.
         with suppress(FileNotFoundError):
             age = time.time() - max(path.stat().st_mtime for path in folder.iterdir())
-            if age > ABANDONED_AFTER_S and not is_locked(folder / LOCK_FILE):
+            if age > _ABANDONED_AFTER_S and not is_locked(folder / _LOCK_FILE):
                 shutil.rmtree(folder)
 
 
@@ -184,8 +184,8 @@ def remove_half_written(models: Path) -> None:
     Others may be writing a model at this moment, which takes seconds.
     """
     for path in models.glob(f"{TEMPORARY_PREFIX}*"):
-        if path.name.startswith(PREFIX):
+        if path.name.startswith(_PREFIX):
             continue
         with suppress(FileNotFoundError):  # its writer was quicker
-            if time.time() - path.stat().st_mtime > HALF_WRITTEN_AFTER_S:
+            if time.time() - path.stat().st_mtime > _HALF_WRITTEN_AFTER_S:
                 shutil.rmtree(path, ignore_errors=True)

@@ -23,7 +23,7 @@ FileWriter = Callable[[Path], None]
 
 MANIFEST = "manifest.json"
 TEMPORARY_PREFIX = ".tmp-"
-REMEMBERED_FILES = 65_536  # whose checksums a process keeps, of a few hundred bytes each
+_REMEMBERED_FILES = 65_536  # whose checksums a process keeps, of a few hundred bytes each
 
 
 def write_unit(
@@ -235,7 +235,7 @@ def _described(path: Path) -> dict[str, Any]:
     )
 
 
-@lru_cache(maxsize=REMEMBERED_FILES)
+@lru_cache(maxsize=_REMEMBERED_FILES)
 def _remembered(path: Path, _identity: tuple[int, ...]) -> dict[str, Any]:
     """Describe a file that has not been seen before."""
     return _describe(path)

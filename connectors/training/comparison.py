@@ -21,7 +21,7 @@ from echo_stream.training.training import train
 
 Subset: TypeAlias = Literal["random", "balanced"]
 
-COLUMNS = ("labels_used", "accuracy", "ece", "rmse", "mae", "steps", "loss", "diverged")
+_COLUMNS = ("labels_used", "accuracy", "ece", "rmse", "mae", "steps", "loss", "diverged")
 
 
 def compare_subsets(
@@ -148,4 +148,4 @@ def _none(n: int) -> Array:
 
 def _row(subset: str, metrics: dict[str, Any]) -> dict[str, Any]:
     """Return a line of the table."""
-    return {"subset": subset} | {name: metrics[name] for name in COLUMNS if name in metrics}
+    return {"subset": subset} | {name: metrics[name] for name in _COLUMNS if name in metrics}

@@ -29,11 +29,11 @@ from echo_stream.errors import ConfigError, EchoStreamError, InfrastructureError
 logger = logging.getLogger(__name__)
 
 Kind: TypeAlias = Literal["snapshot", "model"]
-MANIFESTS: dict[Kind, str] = {"snapshot": MANIFEST, "model": METRICS_FILE}
+_MANIFESTS: dict[Kind, str] = {"snapshot": MANIFEST, "model": METRICS_FILE}
 
 LOOK_SECONDS = 1.0  # between two looks for what is new, unless woken
 FIRST_WAIT_S = 1.0  # after a failure; doubled by each
-LONGEST_WAIT_S = 300.0
+_LONGEST_WAIT_S = 300.0
 
 
 class Event(NamedTuple):
@@ -167,7 +167,7 @@ class _Queue:
         """Deliver one event; tell whether it need not be tried again."""
         try:
             with read_lock(unit):
-                manifest = read_manifest(unit, manifest_name=MANIFESTS[self._hook.kind])
+                manifest = read_manifest(unit, manifest_name=_MANIFESTS[self._hook.kind])
                 if self._hook.kind == "model" and manifest.get("verdict") is None:
                     return True  # it was trained by hand
                 self._hook.deliver(Event(self._hook.kind, unit, manifest), give_up)
@@ -186,13 +186,13 @@ class _Queue:
     def _postpone(self, name: str, why: str) -> None:
         """Delay the next try of what failed, longer each time."""
         before = self._waits[name][0] if name in self._waits else FIRST_WAIT_S / 2
-        wait = min(2 * before, LONGEST_WAIT_S)
+        wait = min(2 * before, _LONGEST_WAIT_S)
         self._waits[name] = wait, time.monotonic() + wait
         logger.warning("hook %s: %s: %s; next try in %g s", self.name, name, why, wait)
 
     def _all(self) -> list[Path]:
         """Return all snapshots or models."""
-        return list_units(self._units, manifest_name=MANIFESTS[self._hook.kind])
+        return list_units(self._units, manifest_name=_MANIFESTS[self._hook.kind])
 
     def _locked(self) -> AbstractContextManager[bool]:
         """Lock the ledger, unless another member of a group uses it."""
@@ -224,8 +224,8 @@ class _Queue:
             raise StateError(msg) from err
 
 
-WAIT_SECONDS = 0.1
-TAIL_BYTES = 4_096  # of a command's output, to find its last line in
+_WAIT_SECONDS = 0.1
+_TAIL_BYTES = 4_096  # of a command's output, to find its last line in
 
 
 def command_hook(command: str, timeout_s: float | None) -> Callable[[Event, threading.Event], None]:
@@ -292,7 +292,7 @@ def _wait(
     started = time.monotonic()
     while child.poll() is None:
         is_late = timeout_s is not None and time.monotonic() - started > timeout_s
-        if is_late or give_up.wait(WAIT_SECONDS):
+        if is_late or give_up.wait(_WAIT_SECONDS):
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
             return f"after {timeout_s:g} s" if is_late else "at the end of the run"
@@ -302,7 +302,7 @@ def _wait(
 def _last_line(output: IO[bytes]) -> str:
     """Return the last line of a command's output."""
     output.seek(0, os.SEEK_END)
-    output.seek(max(output.tell() - TAIL_BYTES, 0))
+    output.seek(max(output.tell() - _TAIL_BYTES, 0))
     lines = output.read().decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else "it printed nothing"
 

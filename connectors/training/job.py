@@ -21,7 +21,7 @@ from echo_stream.training.labelled import LabelledSet
 from echo_stream.training.loop import Progress
 from echo_stream.training.training import TrainResult, train
 
-CHECKPOINT_EVERY = Every(seconds=30.0)  # what an interruption can cost
+_CHECKPOINT_EVERY = Every(seconds=30.0)  # what an interruption can cost
 
 
 class Trained(NamedTuple):
@@ -42,7 +42,7 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
     models: Path,
     progress: Progress | None = None,
     on_resume: Callable[[int], None] | None = None,
-    every: Every | None = CHECKPOINT_EVERY,
+    every: Every | None = _CHECKPOINT_EVERY,
     warm_start: bool = False,
     promote: bool = False,
 ) -> Trained:

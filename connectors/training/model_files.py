@@ -24,10 +24,10 @@ from echo_stream.training.targets import Targets
 from echo_stream.training.training import TrainResult
 
 METRICS_FILE = "metrics.json"
-WEIGHTS_FILE = "model.safetensors"
-CURVE_FILE = "curve.png"
-DIGEST_BYTES = 4
-INHERITED = ("generation", "config", "n")
+_WEIGHTS_FILE = "model.safetensors"
+_CURVE_FILE = "curve.png"
+_DIGEST_BYTES = 4
+_INHERITED = ("generation", "config", "n")
 
 
 def write_model(
@@ -55,7 +55,7 @@ def write_model(
     manifest: dict[str, Any] = {
         "time": timestamp(),
         "snapshot": snapshot["id"],
-        "coreset": {name: snapshot[name] for name in INHERITED},
+        "coreset": {name: snapshot[name] for name in _INHERITED},
         "classes": list(result.classes),
         "target_mean": targets.mean if targets.task == "regression" else None,
         "target_scale": targets.scale if targets.task == "regression" else None,
@@ -63,12 +63,12 @@ def write_model(
         "verdict": None if verdict is None else dict(verdict),
         **result.metrics,
     }
-    digest = hashlib.blake2b(json.dumps(manifest).encode(), digest_size=DIGEST_BYTES).hexdigest()
+    digest = hashlib.blake2b(json.dumps(manifest).encode(), digest_size=_DIGEST_BYTES).hexdigest()
     moment = "".join(character for character in manifest["time"][:19] if character.isalnum())
     target = parent / f"{moment}-{digest}"
     files = {
-        WEIGHTS_FILE: tensors_writer(weights),
-        CURVE_FILE: lambda path: plot_curve(result.metrics, path),
+        _WEIGHTS_FILE: tensors_writer(weights),
+        _CURVE_FILE: lambda path: plot_curve(result.metrics, path),
     }
     write_unit(target, files, manifest, manifest_name=METRICS_FILE)
     return target
@@ -97,11 +97,11 @@ def read_model(unit: Path, *, factory: str | None = None) -> tuple[nn.Module, di
         msg = f"{unit} was made by {spec!r}; give it as factory, to have it imported"
         raise ConfigError(msg)
     model = build_model(spec, tuple(metrics["input_shape"]), max(len(metrics["classes"]), 1))
-    arrays = read_tensors(unit / WEIGHTS_FILE)
+    arrays = read_tensors(unit / _WEIGHTS_FILE)
     try:
         model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
     except RuntimeError as err:
-        msg = f"{unit / WEIGHTS_FILE} holds no weights of {spec!r}; was it changed since?"
+        msg = f"{unit / _WEIGHTS_FILE} holds no weights of {spec!r}; was it changed since?"
         raise StateError(msg) from err
     return model.eval(), metrics
 

@@ -16,7 +16,7 @@ from echo_stream.connectors.storage.unit_locks import read_lock
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 KILL_AFTER_SECONDS = 5.0  # for a child to end after it was asked to
 
 
@@ -99,7 +99,7 @@ class ChildTrainer:
         """Wait for the training under way while may_wait() holds; then end it."""
         self.poll()
         while self._child is not None and may_wait():
-            time.sleep(POLL_SECONDS)
+            time.sleep(_POLL_SECONDS)
             self.poll()
         if self._child is None:
             return

@@ -17,11 +17,11 @@ import torch
 
 from echo_stream._common.device import largest_magnitude
 
-MANTISSA_BITS = 23  # resolution of a rounded value below the largest one, as float32 has it
-EXACT_BITS = 53  # integers up to 2**53 are exact in float64
-HEADROOM_BITS = 3  # values up to eight times the training data's largest are as they are
-MIN_WEIGHT_BITS = 8
-LIMIT = 2.0 ** (MANTISSA_BITS + HEADROOM_BITS)  # units; larger values are cut to it
+_MANTISSA_BITS = 23  # resolution of a rounded value below the largest one, as float32 has it
+_EXACT_BITS = 53  # integers up to 2**53 are exact in float64
+_HEADROOM_BITS = 3  # values up to eight times the training data's largest are as they are
+_MIN_WEIGHT_BITS = 8
+LIMIT = 2.0 ** (_MANTISSA_BITS + _HEADROOM_BITS)  # units; larger values are cut to it
 # Values added between two checks of a sum: together they are at most 1/32 of its range.
 CHECK_EVERY = 2**22
 
@@ -48,7 +48,7 @@ def unit_for(largest: float, dtype: torch.dtype = torch.float64) -> float:
     """
     _, exponent = math.frexp(largest)
     smallest = torch.finfo(dtype).tiny * torch.finfo(dtype).eps  # subnormal
-    return max(math.ldexp(1.0, exponent - MANTISSA_BITS), smallest)
+    return max(math.ldexp(1.0, exponent - _MANTISSA_BITS), smallest)
 
 
 def round_to_unit(
@@ -77,8 +77,8 @@ def weight_bits(num_inputs: int) -> int:
     >>> weight_bits(784)
     17
     """
-    spent = MANTISSA_BITS + HEADROOM_BITS + math.ceil(math.log2(max(num_inputs, 1)))
-    return min(max(EXACT_BITS - spent, MIN_WEIGHT_BITS), MANTISSA_BITS)
+    spent = _MANTISSA_BITS + _HEADROOM_BITS + math.ceil(math.log2(max(num_inputs, 1)))
+    return min(max(_EXACT_BITS - spent, _MIN_WEIGHT_BITS), _MANTISSA_BITS)
 
 
 def is_exact(sums: torch.Tensor, unit: float) -> bool:
@@ -87,4 +87,4 @@ def is_exact(sums: torch.Tensor, unit: float) -> bool:
     The range ends at 2**53 units, less what `CHECK_EVERY` more values can add: sums that are
     checked so often are reported before any bit is lost, whatever is subtracted later.
     """
-    return largest_magnitude(sums) < (2.0**EXACT_BITS - CHECK_EVERY * LIMIT) * unit
+    return largest_magnitude(sums) < (2.0**_EXACT_BITS - CHECK_EVERY * LIMIT) * unit

@@ -16,11 +16,11 @@ import numpy as np
 
 from echo_stream._common.typing import Array
 
-HASH_BYTES = 8
-ID_BYTES = 16
-GOLDEN_GAMMA = 0x9E3779B97F4A7C15  # odd, near 2**64 / the golden ratio
+_HASH_BYTES = 8
+_ID_BYTES = 16
+_GOLDEN_GAMMA = 0x9E3779B97F4A7C15  # odd, near 2**64 / the golden ratio
 LATEST = 2**64 - 1  # no hash is beyond it
-_EMPTY = blake2b(digest_size=HASH_BYTES)
+_EMPTY = blake2b(digest_size=_HASH_BYTES)
 _FIRST = frozenset("-0123456789")  # characters of a decimal
 _DECIMAL = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
 _SHIFTS = tuple(np.uint64(bits) for bits in (30, 27, 31))
@@ -55,7 +55,7 @@ def mix(values: Array) -> Array:
     >>> hex(int(mix(np.array([0], dtype=np.uint64))[0]))
     '0xe220a8397b1dcdaf'
     """
-    mixed = values + np.uint64(GOLDEN_GAMMA)
+    mixed = values + np.uint64(_GOLDEN_GAMMA)
     for shift, factor in zip(_SHIFTS, _FACTORS, strict=False):
         mixed = (mixed ^ (mixed >> shift)) * factor
     return np.asarray(mixed ^ (mixed >> _SHIFTS[-1]))
@@ -63,7 +63,7 @@ def mix(values: Array) -> Array:
 
 def digest(*parts: bytes | memoryview) -> int:
     """Return 64 bits of BLAKE2b of the bytes of all parts, one after another."""
-    hasher = blake2b(digest_size=HASH_BYTES)
+    hasher = blake2b(digest_size=_HASH_BYTES)
     for part in parts:
         hasher.update(part)
     return int.from_bytes(hasher.digest(), "big")
@@ -71,14 +71,14 @@ def digest(*parts: bytes | memoryview) -> int:
 
 def id_digest(sample_id: object) -> bytes:
     """Return 128 bits of BLAKE2b of an id as text, to know it again: 7 and "7" are the same."""
-    return blake2b(str(sample_id).encode(), digest_size=ID_BYTES).digest()
+    return blake2b(str(sample_id).encode(), digest_size=_ID_BYTES).digest()
 
 
 def _as_bytes(text: str) -> bytes:
     """Return the integer below 2**64 that stands for an id before it is mixed, big-endian."""
     # Most text is not even tried: a pattern costs as much as the digest.
     if text[:1] in _FIRST and _DECIMAL.fullmatch(text) and -(2**63) <= int(text) < 2**63:
-        return (int(text) & LATEST).to_bytes(HASH_BYTES, "big")
+        return (int(text) & LATEST).to_bytes(_HASH_BYTES, "big")
     hasher = _EMPTY.copy()  # to make one takes longer than to use it
     hasher.update(text.encode())
     return hasher.digest()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
-CACHED_ROWS = 256  # rows worked on at a time: at 784 features their float64 stay in the cache
+_CACHED_ROWS = 256  # rows worked on at a time: at 784 features their float64 stay in the cache
 
 
 class Scratch:
@@ -49,4 +49,4 @@ def chunks(num_rows: int, device: torch.device) -> Iterator[slice]:
 
 def rows_at_once(num_rows: int, device: torch.device) -> int:
     """Return how many of a block's rows fit a processor's cache; a GPU takes all of them."""
-    return CACHED_ROWS if device.type == "cpu" else max(num_rows, 1)
+    return _CACHED_ROWS if device.type == "cpu" else max(num_rows, 1)

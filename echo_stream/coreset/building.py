@@ -31,8 +31,8 @@ from echo_stream.sketch.size import memory_bound, size_bytes
 from echo_stream.sketch.sketch import Sketch
 
 FORMAT_VERSION = 6
-NOT_SOUGHT = "cells that follow the stream prove no row: coverage_at_least is what is proven"
-ID_DIGEST_BYTES = 4
+_NOT_SOUGHT = "cells that follow the stream prove no row: coverage_at_least is what is proven"
+_ID_DIGEST_BYTES = 4
 
 
 class Selection(NamedTuple):
@@ -159,7 +159,7 @@ def explain_cell(sketch: Sketch, cell: Cell) -> dict[str, Any]:
     core = [row for row in choice.core if row.cell == position]
     if isinstance(sketch, AdaptiveSketch):
         held = sketch.keys_of(sketch.members()).count(index[0])
-        about = explain(core, None, held=held, dropped=count - held, doubt=NOT_SOUGHT)
+        about = explain(core, None, held=held, dropped=count - held, doubt=_NOT_SOUGHT)
         return {"cell": list(index), "count": count, "approximate": False, "core": about}
     assert isinstance(sketch, FixedSketch)
     pools = sketch.pools
@@ -185,7 +185,7 @@ def doubt_of(sketch: Sketch, statistics: CellStatistics) -> str | None:
     if sketch.is_approximate:
         return "counts are estimates since the generation was trained again; read the source again"
     if isinstance(sketch, AdaptiveSketch):
-        return NOT_SOUGHT
+        return _NOT_SOUGHT
     if not statistics.is_exact:
         return "a cell has counted so many samples that its sums are beyond exact addition"
     return None
@@ -323,4 +323,4 @@ def _digest(manifest: dict[str, Any], rows: CoresetRows, context: ContextRows | 
     chosen = [rows.samples.ids.tolist(), rows.roles.tolist(), rows.cells, rows.weights.tolist()]
     beside = None if context is None else context.samples.ids.tolist()
     content = json.dumps([manifest, chosen, beside], sort_keys=True).encode()
-    return hashlib.blake2b(content, digest_size=ID_DIGEST_BYTES).hexdigest()
+    return hashlib.blake2b(content, digest_size=_ID_DIGEST_BYTES).hexdigest()

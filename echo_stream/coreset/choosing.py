@@ -12,7 +12,7 @@ from echo_stream.coreset.selection import RowSelector, SelectedRow
 from echo_stream.sketch.cells import CellStatistics
 from echo_stream.sketch.pools.pools import Pools
 
-Best: TypeAlias = Callable[[int, int], list[SelectedRow]]
+_Best: TypeAlias = Callable[[int, int], list[SelectedRow]]
 """Returns the first members of a cell, at most the given number."""
 
 
@@ -103,7 +103,7 @@ def choose(
 
 
 def _fill(
-    best: Best, counts: IntArray, order: IntArray, slots: int, classes: IntArray
+    best: _Best, counts: IntArray, order: IntArray, slots: int, classes: IntArray
 ) -> tuple[list[SelectedRow], list[int], IntArray]:
     """Return the rows that fill the slots, the cells of unfilled slots, and the slots per cell."""
     cells, ranks = allocate_by_class(counts, order, slots, classes)
@@ -120,7 +120,7 @@ def _fill(
 
 
 def _substitutes(
-    best: Best, allocated: IntArray, order: IntArray, missing: int
+    best: _Best, allocated: IntArray, order: IntArray, missing: int
 ) -> list[SelectedRow]:
     """Return the next members retained, round by round, beyond those that were allocated a slot."""
     spare = [

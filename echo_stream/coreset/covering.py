@@ -13,8 +13,8 @@ from echo_stream.sketch.adaptive_sketch import AdaptiveSketch
 from echo_stream.sketch.cells import CellStatistics
 from echo_stream.sketch.pools.pools import latents
 
-PREFERENCE = 1.1  # of a sample that has a label, over an equal one that has none
-STEEPEST = math.exp(-0.5)  # slope of the kernel in units of its width, where it is largest
+_PREFERENCE = 1.1  # of a sample that has a label, over an equal one that has none
+_STEEPEST = math.exp(-0.5)  # slope of the kernel in units of its width, where it is largest
 
 
 class Cover(NamedTuple):
@@ -72,7 +72,7 @@ def cover(sketch: AdaptiveSketch, statistics: CellStatistics) -> Cover:
         z,
         config.budget,
         width=width,
-        preference=np.where([member.label is None for member in supply], 1.0, PREFERENCE),
+        preference=np.where([member.label is None for member in supply], 1.0, _PREFERENCE),
         min_distance=config.min_distance,
     )
     chosen = [supply[row] for row in picks.rows.tolist()]
@@ -129,6 +129,6 @@ def _at_least(similar: FloatArray, counts: IntArray, scatter: FloatArray, width:
     largest sum of distances there can be.
     """
     by_curvature = scatter / (2 * width**2)
-    by_slope = STEEPEST / width * np.sqrt(counts * scatter)
+    by_slope = _STEEPEST / width * np.sqrt(counts * scatter)
     assured = counts * similar - np.minimum(by_curvature, by_slope)
     return float(np.maximum(assured, 0.0).sum() / max(int(counts.sum()), 1))

@@ -10,7 +10,7 @@ from echo_stream.coreset.rows import CoresetRows
 from echo_stream.samples.samples import sorted_labels
 from echo_stream.samples.tensors import to_input
 
-UNKNOWN = -1  # class of a row without a label
+_UNKNOWN = -1  # class of a row without a label
 
 WeightedBatches: TypeAlias = DataLoader[tuple[torch.Tensor, ...]]
 """A loader of batches (x, y, weight)."""
@@ -45,7 +45,7 @@ class SnapshotDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         labels = [] if rows.samples.labels is None else rows.samples.labels.tolist()
         classes = sorted_labels({label for label in labels if label is not None})
         number = {label: position for position, label in enumerate(classes)}
-        targets = [number.get(label, UNKNOWN) for label in labels]
+        targets = [number.get(label, _UNKNOWN) for label in labels]
         return cls(
             to_input(rows.samples.x, rows.samples.x.shape[1:]),
             torch.tensor(targets, dtype=torch.int64),
@@ -66,7 +66,7 @@ def weighted_batches(
     dataset: SnapshotDataset, *, batch_size: int, shuffle: bool, seed: int, labelled: bool
 ) -> WeightedBatches:
     """Return what iterates over a data set in batches; see `Snapshot.as_loader`."""
-    rows = dataset.y != UNKNOWN if labelled else torch.ones(len(dataset), dtype=torch.bool)
+    rows = dataset.y != _UNKNOWN if labelled else torch.ones(len(dataset), dtype=torch.bool)
     weights = dataset.weights.float()
     return DataLoader(
         TensorDataset(dataset.x[rows], dataset.y[rows], weights[rows]),

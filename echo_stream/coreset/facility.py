@@ -15,7 +15,7 @@ from echo_stream._common.device import single_threaded
 from echo_stream._common.lazy_greedy import lazy_greedy
 from echo_stream._common.typing import Array, FloatArray, IntArray
 
-PAIRED = 1_000  # points of which each two are measured for the width of the kernel
+_PAIRED = 1_000  # points of which each two are measured for the width of the kernel
 BLOCK_NUMBERS = 2**22  # similarities that are made at a time: 48 MiB
 KEPT_NUMBERS = 2**26  # similarities that are kept; of more, each row is made when it is asked for
 
@@ -53,7 +53,7 @@ def kernel_width(points: FloatArray) -> float:
     >>> kernel_width(np.array([[0.0], [2.0]]))
     2.0
     """
-    rows = np.linspace(0, len(points) - 1, min(len(points), PAIRED)).astype(np.int64)
+    rows = np.linspace(0, len(points) - 1, min(len(points), _PAIRED)).astype(np.int64)
     distances = pdist(points[rows])
     distances = distances[distances > 0]
     return float(np.median(distances)) if len(distances) else 1.0

@@ -17,7 +17,7 @@ from echo_stream.sketch.pools.distance_pools import DistancePools
 from echo_stream.sketch.pools.pools import Pools
 from echo_stream.sketch.pools.ranks import distance_of, first_by_key, rank_keys
 
-VALUES = 2**18  # of points whose keys are computed at a time, unless one cell has more
+_VALUES = 2**18  # of points whose keys are computed at a time, unless one cell has more
 
 
 class Ranking:
@@ -52,7 +52,7 @@ class Ranking:
     def _look_ahead(self, cell: int) -> None:
         """Compute the keys of a cell's members, and of those that follow."""
         self._members, num_members = [], 0
-        limit = max(VALUES // self.sums.shape[1], 1)
+        limit = max(_VALUES // self.sums.shape[1], 1)
         ahead = slice(cell, cell + limit)
         slots, counts = self.statistics.slots[ahead].tolist(), self.statistics.counts[ahead]
         centres = self.sums[ahead] / counts[:, None]

@@ -19,9 +19,9 @@ from echo_stream.sketch.pools.distance_pools import DistancePools
 from echo_stream.sketch.pools.ranks import distance_of, rank_members
 from echo_stream.sketch.sketch import Sketch
 
-NAMED_BEATERS = 10  # of the samples that rank before another, how many are named
+_NAMED_BEATERS = 10  # of the samples that rank before another, how many are named
 
-Order = list[tuple[Member, float]]
+_Order = list[tuple[Member, float]]
 """Members of a cell from the first rank on, with their distances."""
 
 
@@ -129,7 +129,7 @@ class _Cells:
 
     def _entry(
         self,
-        order: Order,
+        order: _Order,
         member: Member,
         rows: Sequence[SelectedRow],
         chosen: Sequence[SelectedRow],
@@ -154,16 +154,16 @@ class _Cells:
             "doubt": doubt if is_certified is False else None,
             "beaten_by": [
                 {"id": other.id, "distance": distance, "chosen": other.tie in taken}
-                for other, distance in order[: min(place, NAMED_BEATERS)]
+                for other, distance in order[: min(place, _NAMED_BEATERS)]
             ],
         }
 
-    def _core_order(self, position: int, member: Member) -> Order:
+    def _core_order(self, position: int, member: Member) -> _Order:
         """Return what the core pools of a cell hold and a member, in order of rank."""
         pools, statistics = self.sketch.pools, self.selection.statistics
         sums, slot = statistics.latent_sums, int(statistics.slots[position])
         hashed = None if pools.hashed is None else list(pools.hashed.pools[slot])
-        nearest: Order = []
+        nearest: _Order = []
         if pools.nearest is not None:
             near = list(pools.nearest.pools[slot])
             # One held for its hash alone has been dropped here: others were taken for nearer.
@@ -181,7 +181,7 @@ class _Cells:
 
     def _by_distance(
         self, pools: DistancePools, position: int, members: Sequence[Member], sums: FloatArray
-    ) -> Order:
+    ) -> _Order:
         """Return members of a cell in order of distance, as a pool ranks them."""
         count = int(self.selection.statistics.counts[position])
         points = pools.points_of(members)

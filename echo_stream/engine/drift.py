@@ -21,9 +21,9 @@ from echo_stream.generation.partition import centre_distances
 from echo_stream.generation.preprocessing import row_chunks
 from echo_stream.sketch.fixed_sketch import FixedSketch
 
-FAR_SHARE = 0.1  # of the training samples are far, by definition
-LIMIT = 0.2  # twice as many; regeneration in benchmarks prints what that misses
-STANDARD_ERRORS = 5.0  # by which the share must exceed the usual one, at least
+_FAR_SHARE = 0.1  # of the training samples are far, by definition
+_LIMIT = 0.2  # twice as many; regeneration in benchmarks prints what that misses
+_STANDARD_ERRORS = 5.0  # by which the share must exceed the usual one, at least
 
 
 class Drift(NamedTuple):
@@ -44,7 +44,7 @@ class Drift(NamedTuple):
     @property
     def limit(self) -> float:
         """Share above which drift is significant and large enough to matter."""
-        return max(LIMIT, FAR_SHARE + STANDARD_ERRORS * self.error)
+        return max(_LIMIT, _FAR_SHARE + _STANDARD_ERRORS * self.error)
 
     @property
     def is_drift(self) -> bool:
@@ -91,7 +91,7 @@ class DriftDetector:
         unseen = generation.fixed_partition.unseen_distances(latent, seed=seed)
         # Below a unit of |z|^2 distances are rounding: training samples that all sit on
         # their centres, as duplicates do.
-        radius = max(float(np.quantile(unseen, 1 - FAR_SHARE)), generation.norm_unit)
+        radius = max(float(np.quantile(unseen, 1 - _FAR_SHARE)), generation.norm_unit)
         share = float((centre_distances(generation.fixed_partition, latent) > radius).mean())
         return cls(radius, len(unseen), n=len(x), share=share, num_sampled=len(x))
 
@@ -120,7 +120,7 @@ class DriftDetector:
         before = self.n / (sketch.n - self.n)  # samples of before for each that has come since
         share = (1 + before) * far - before * self.share
         terms = (1 + before) ** 2 / num_sampled + before**2 / self.num_sampled
-        variance = FAR_SHARE * (1 - FAR_SHARE) * (terms + 1 / self.num_measured)
+        variance = _FAR_SHARE * (1 - _FAR_SHARE) * (terms + 1 / self.num_measured)
         return Drift(share, math.sqrt(variance))
 
     def to_json(self) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from echo_stream.sketch.merging import labels_reaching, to_forget
 from echo_stream.sketch.pools.reservoir import Reservoir
 from echo_stream.sketch.state import columns_to_json, samples_from_json
 
-SALT = 0x686F6C64  # so that held-out ids are independent of those in the reservoir
-HASHES = 2**64
+_SALT = 0x686F6C64  # so that held-out ids are independent of those in the reservoir
+_HASHES = 2**64
 
 
 class HeldOut:
@@ -177,5 +177,5 @@ class HeldOut:
 
     def _chosen(self, ids: Sequence[object] | Array) -> Array:
         """Tell which ids are held out, as an array of shape (n,), bool."""
-        limit = np.uint64(int(self._share * HASHES))
-        return np.asarray(seeded(hash_ids(ids), self._seed ^ SALT) < limit)
+        limit = np.uint64(int(self._share * _HASHES))
+        return np.asarray(seeded(hash_ids(ids), self._seed ^ _SALT) < limit)

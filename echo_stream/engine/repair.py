@@ -24,7 +24,7 @@ from echo_stream.sketch.pools.distance_pools import TINY
 from echo_stream.sketch.pools.hash_pools import HashPools
 from echo_stream.sketch.pools.ranks import rank_keys
 
-SAME = 1e-4  # relative deviation of sums of features that are made again
+_SAME = 1e-4  # relative deviation of sums of features that are made again
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def _is_same(
     if sketch.generation.features is None:
         return all(np.array_equal(a, b) for a, b in sums)
     # A network's last bits may differ with the row at which a sample stood in its block.
-    return all(np.allclose(a, b, rtol=SAME, atol=SAME * np.abs(b).max()) for a, b in sums)
+    return all(np.allclose(a, b, rtol=_SAME, atol=_SAME * np.abs(b).max()) for a, b in sums)
 
 
 class _Cells:
@@ -168,7 +168,7 @@ class _Cells:
         self._counts = statistics.counts[positions]
         totals = {"nearest": statistics.latent_sums, "support": statistics.input_sums}
         self._ranked = {
-            name: RankedPools(
+            name: _RankedPools(
                 self._counts,
                 totals[name][positions],
                 side.capacities[self._slots],
@@ -256,7 +256,7 @@ def _forgotten_rows(sketch: FixedSketch, block: Embedded) -> Array:
     return np.array([name in sketch.forgotten for name in block.samples.ids], dtype=bool)
 
 
-class RankedPools:
+class _RankedPools:
     """Members in their final order, where count and sum of the cell are known.
 
     Parameters

@@ -18,13 +18,13 @@ from echo_stream.sketch.state import (
     with_prefix,
 )
 
-FORMAT_VERSION = 5
+_FORMAT_VERSION = 5
 
 
 def pack_engine(accumulator: Accumulator, feature_names: Array | None) -> State:
     """Return the state of an engine: its sketch, or the buffer of its warm-up."""
     meta: dict[str, Any] = {
-        "format_version": FORMAT_VERSION,
+        "format_version": _FORMAT_VERSION,
         "config": accumulator.config.to_json(),
     }
     if feature_names is not None:
@@ -59,7 +59,7 @@ def unpack_engine(
         If the features are missing or different, or a setting differs that shapes the sketch.
     """
     arrays, meta = state
-    check_format(meta, FORMAT_VERSION, "engine state")
+    check_format(meta, _FORMAT_VERSION, "engine state")
     kept = config or EngineConfig.from_json(meta["config"])
     names = as_objects(meta["feature_names"]) if "feature_names" in meta else None
     if kept.features is not None and features is None:

@@ -16,10 +16,10 @@ from echo_stream.generation.partition import MAX_CELLS
 from echo_stream.samples.samples import Samples, label_of
 
 MAX_CLASSES = MAX_CELLS // CODEWORDS_OF_CLASS
-NAMED = 2**30  # numbers of other labels begin here
+_NAMED = 2**30  # numbers of other labels begin here
 
 
-def class_number(label: Label) -> int:
+def _class_number(label: Label) -> int:
     """Return the number of the class of a label, from 0 up to 2^31 - 1.
 
     0 without a label; one more than a label that is a whole number below 2^30; beyond that
@@ -27,16 +27,16 @@ def class_number(label: Label) -> int:
 
     Examples
     --------
-    >>> class_number(None), class_number(7), class_number(7.0), class_number("cat") > NAMED
+    >>> _class_number(None), _class_number(7), _class_number(7.0), _class_number("cat") > _NAMED
     (0, 8, 8, True)
     """
     if label is None:
         return 0
     is_whole = isinstance(label, int) or (isinstance(label, float) and label.is_integer())
-    if is_whole and 0 <= int(label) < NAMED - 1:
+    if is_whole and 0 <= int(label) < _NAMED - 1:
         return int(label) + 1
     digest = hashlib.blake2b(repr(label).encode(), digest_size=8).digest()
-    return NAMED + int.from_bytes(digest, "big") % NAMED
+    return _NAMED + int.from_bytes(digest, "big") % _NAMED
 
 
 def class_numbers(samples: Samples) -> IntArray:
@@ -48,7 +48,7 @@ def class_numbers(samples: Samples) -> IntArray:
     if labels is None:
         return np.zeros(len(samples), dtype=np.int64)
     known = [label_of(label) for label in labels.tolist()]
-    numbers = {label: class_number(label) for label in set(known)}
+    numbers = {label: _class_number(label) for label in set(known)}
     return np.array([numbers[label] for label in known], dtype=np.int64)
 
 

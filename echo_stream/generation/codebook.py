@@ -17,10 +17,10 @@ from echo_stream.generation.seeding import MAX_CANDIDATES, greedy_seeds
 
 MAX_CODEWORDS = MAX_CANDIDATES  # of which their seeds are chosen
 CODEWORDS_OF_CLASS = 256  # at most, where each class has cells of its own
-SAMPLES_PER_CODEWORD = 2  # of the training samples, at least
-FOLDS = 5  # of the cross-validation that says how far unseen points lie
-ENOUGH_MEASURED = 1_000  # distances; they fix a mean to a few per cent
-ITERATIONS = 20  # of Lloyd's at most; more made no better coreset
+_SAMPLES_PER_CODEWORD = 2  # of the training samples, at least
+_FOLDS = 5  # of the cross-validation that says how far unseen points lie
+_ENOUGH_MEASURED = 1_000  # distances; they fix a mean to a few per cent
+_ITERATIONS = 20  # of Lloyd's at most; more made no better coreset
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,8 +103,8 @@ class Codebook:
             return np.zeros(1)
         order = np.random.default_rng(seed).permutation(len(points))
         measured: list[FloatArray] = []
-        for held_out in np.array_split(order, min(FOLDS, len(points))):
-            if sum(map(len, measured)) < ENOUGH_MEASURED:
+        for held_out in np.array_split(order, min(_FOLDS, len(points))):
+            if sum(map(len, measured)) < _ENOUGH_MEASURED:
                 measured.append(self._distances_without(points, held_out, seed))
         return np.concatenate(measured)
 
@@ -156,7 +156,7 @@ def train_codebook(
     means, and k-means++ begins worse: the default was measured with all three.
     """
     points = latent.cpu().numpy()
-    number = max(1, min(slots, len(points) // SAMPLES_PER_CODEWORD))
+    number = max(1, min(slots, len(points) // _SAMPLES_PER_CODEWORD))
     codewords = torch.from_numpy(_fit_codewords(points, number, seed, times))
     return Codebook(torch.unique(rounded_codewords(codewords), dim=0).to(latent.device))
 
@@ -176,7 +176,7 @@ def _fit_codewords(
 
     with single_threaded(), warnings.catch_warnings():
         seeds = greedy_seeds(points, number, seed=seed, times=times)
-        kmeans = KMeans(len(seeds), init=seeds, n_init=1, max_iter=ITERATIONS, random_state=seed)
+        kmeans = KMeans(len(seeds), init=seeds, n_init=1, max_iter=_ITERATIONS, random_state=seed)
         # Points that all but coincide share a codeword, and those that are left over go with
         # the other duplicates.
         warnings.simplefilter("ignore", ConvergenceWarning)

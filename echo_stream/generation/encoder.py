@@ -99,7 +99,7 @@ def freeze_layer(weight: torch.Tensor, bias: torch.Tensor, unit: float | None = 
     return Layer(round_to_unit(weight, step), bias.detach().double(), unit)
 
 
-MAX_COMPONENTS = 64
+_MAX_COMPONENTS = 64
 
 
 def fit_pca(x: Array, preprocess: Preprocessing, *, seed: int) -> Encoder:
@@ -112,7 +112,7 @@ def fit_pca(x: Array, preprocess: Preprocessing, *, seed: int) -> Encoder:
     vectors = preprocess(x).cpu().numpy()
     mean = torch.from_numpy(vectors.mean(axis=0, dtype=np.float64))
     if np.ptp(vectors, axis=0).any():
-        components = PCA(min(MAX_COMPONENTS, *vectors.shape), random_state=seed)
+        components = PCA(min(_MAX_COMPONENTS, *vectors.shape), random_state=seed)
         # A power of two changes no bit of the components, and keeps squares within float32.
         scale = np.float32(2.0 ** -np.frexp(np.abs(vectors).max())[1])
         with single_threaded():
@@ -125,8 +125,8 @@ def fit_pca(x: Array, preprocess: Preprocessing, *, seed: int) -> Encoder:
     return Encoder((layer,), len(weight))
 
 
-PROJECTED_DIM = 128
-MAX_UNPROJECTED = 512  # those of text models in use; measured as they are they lose nothing
+_PROJECTED_DIM = 128
+_MAX_UNPROJECTED = 512  # those of text models in use; measured as they are they lose nothing
 
 
 def random_projection(num_features: int) -> Encoder:
@@ -136,12 +136,12 @@ def random_projection(num_features: int) -> Encoder:
     Distances of two samples become shorter by the same factor, with a relative error of some 6 %.
     Source: Johnson & Lindenstrauss (1984). The identity for at most 512 features.
     """
-    if num_features <= MAX_UNPROJECTED:
+    if num_features <= _MAX_UNPROJECTED:
         return identity(num_features)
-    directions = np.random.default_rng(0).normal(size=(num_features, PROJECTED_DIM))
+    directions = np.random.default_rng(0).normal(size=(num_features, _PROJECTED_DIM))
     with single_threaded():
         weight = torch.from_numpy(np.ascontiguousarray(np.linalg.qr(directions)[0].T))
-    return Encoder((freeze_layer(weight, torch.zeros(PROJECTED_DIM)),), PROJECTED_DIM)
+    return Encoder((freeze_layer(weight, torch.zeros(_PROJECTED_DIM)),), _PROJECTED_DIM)
 
 
 def identity(num_features: int) -> Encoder:

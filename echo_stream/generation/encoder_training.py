@@ -15,13 +15,13 @@ from echo_stream.config import Architecture, Objective
 from echo_stream.generation.encoder import Encoder, Layer, freeze_layer
 from echo_stream.generation.preprocessing import CHUNK_ROWS, Preprocessing
 
-HIDDEN_UNITS = 128
-LEARNING_RATE = 1e-3
-BATCH_SIZE = 512
+_HIDDEN_UNITS = 128
+_LEARNING_RATE = 1e-3
+_BATCH_SIZE = 512
 # The sums of float32 training depend on the number of threads, and a machine's cores must
 # not decide the coreset. Beside a busy neighbour one thread is also five times faster than
 # two, which wait for each other at every operation.
-THREADS = 1
+_THREADS = 1
 
 
 def train_encoder(
@@ -60,12 +60,12 @@ def train_encoder(
     -----
     O(epochs n (batch + D)). The paper gives neither sizes nor optimiser; these are ours.
     """
-    with reproducible(preprocess.device, seed=seed, threads=THREADS):
+    with reproducible(preprocess.device, seed=seed, threads=_THREADS):
         model = _build(architecture, int(x[0].size), dim).to(preprocess.device)
-        optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+        optimizer = torch.optim.Adam(model.parameters(), lr=_LEARNING_RATE)
         order = torch.Generator().manual_seed(seed)
         for epoch in range(epochs):
-            for rows in torch.split(torch.randperm(len(x), generator=order), BATCH_SIZE):
+            for rows in torch.split(torch.randperm(len(x), generator=order), _BATCH_SIZE):
                 _step(model, optimizer, preprocess(x[rows.numpy()]), objective)
             if on_epoch is not None:
                 on_epoch(epoch + 1, epochs)
@@ -124,8 +124,8 @@ def _build(architecture: Architecture, num_inputs: int, dim: int) -> nn.Sequenti
     """Return the untrained model."""
     if architecture == "linear":
         return nn.Sequential(nn.Linear(num_inputs, dim))
-    hidden = nn.Linear(num_inputs, HIDDEN_UNITS)
-    return nn.Sequential(hidden, nn.ReLU(), nn.Linear(HIDDEN_UNITS, dim))
+    hidden = nn.Linear(num_inputs, _HIDDEN_UNITS)
+    return nn.Sequential(hidden, nn.ReLU(), nn.Linear(_HIDDEN_UNITS, dim))
 
 
 def _freeze(model: nn.Sequential, x: Array, preprocess: Preprocessing) -> Encoder:

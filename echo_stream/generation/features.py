@@ -21,7 +21,7 @@ from echo_stream.generation.preprocessing import CPU
 from echo_stream.samples.tensors import to_input
 
 BLOCK_ROWS = 1_024  # rows of one call; a module always gets so many, padded with zeros
-TOLERANCE = 1e-3  # relative to the largest value: other devices round in other places
+_TOLERANCE = 1e-3  # relative to the largest value: other devices round in other places
 
 FeatureFunction: TypeAlias = Callable[[Array], Any]
 """Maps payloads of shape (n, ...) to an array or tensor of shape (n, D')."""
@@ -71,7 +71,7 @@ class Features:
         """
         name, function = resolve_features(given)
         probe = np.median(np.array(x[:BLOCK_ROWS]), axis=0)[None].astype(x.dtype)
-        return cls(name, function, probe, call_features(name, function, probe, device), device)
+        return cls(name, function, probe, _call_features(name, function, probe, device), device)
 
     @classmethod
     def restore(cls, given: object, name: str, probe: Array, expected: Array) -> Self:
@@ -86,9 +86,9 @@ class Features:
             msg = f"the generation was trained with features {name!r}; give them as features"
             raise ConfigError(msg)
         _, function = resolve_features(given)
-        made = call_features(name, function, probe, CPU)
+        made = _call_features(name, function, probe, CPU)
         if made.shape != expected.shape or not np.allclose(
-            made, expected, rtol=0, atol=TOLERANCE * float(np.abs(expected).max())
+            made, expected, rtol=0, atol=_TOLERANCE * float(np.abs(expected).max())
         ):
             msg = f"the given features are not {name!r}, which the generation was trained with"
             raise ConfigError(msg)
@@ -105,7 +105,7 @@ class Features:
         made = np.empty((len(x), self.dim), dtype=np.float32)
         for start in range(0, len(x), BLOCK_ROWS):
             rows = slice(start, start + BLOCK_ROWS)
-            part = call_features(self.name, self.function, x[rows], self.device)
+            part = _call_features(self.name, self.function, x[rows], self.device)
             if part.shape[1] != self.dim:
                 msg = f"features {self.name!r} gave {part.shape[1]} values, and {self.dim} before"
                 raise FeatureError(msg)
@@ -168,7 +168,7 @@ def feature_name(given: object) -> str | None:
     return f"{getattr(named, '__module__', None) or 'numpy'}:{named.__name__}"
 
 
-def call_features(name: str, function: FeatureFunction, x: Array, device: torch.device) -> Array:
+def _call_features(name: str, function: FeatureFunction, x: Array, device: torch.device) -> Array:
     """Return the function's result for payloads x (n, ...), checked: (n, D'), float32.
 
     Raises
@@ -281,4 +281,4 @@ def _call(features: object, x: Array, device: torch.device) -> None:
     if isinstance(features, Features):
         features(x)
     else:
-        call_features(*resolve_features(features), x, device)
+        _call_features(*resolve_features(features), x, device)

@@ -29,7 +29,7 @@ from echo_stream.generation.preprocessing import Preprocessing, fit_preprocessin
 from echo_stream.samples.validation import SampleSchema
 
 FORMAT_VERSION = 1
-ID_DIGITS = 16
+_ID_DIGITS = 16
 
 OnEpoch: TypeAlias = Callable[[int, int], None]
 """Called with (epochs done, epochs) while the encoder is trained."""
@@ -97,7 +97,7 @@ class Generation:
         for name in sorted(arrays):
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(arrays[name]).tobytes())
-        return digest.hexdigest()[:ID_DIGITS]
+        return digest.hexdigest()[:_ID_DIGITS]
 
     @property
     def num_features(self) -> int:

@@ -12,7 +12,7 @@ import torch
 
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray
 
-CHUNK_POINTS = 1_024  # points whose distances to all codewords are taken at a time
+_CHUNK_POINTS = 1_024  # points whose distances to all codewords are taken at a time
 MAX_CELLS = 65_536  # more cells than this would not be bounded memory in any useful sense
 
 
@@ -133,7 +133,7 @@ class NoPartition:
 def centre_distances(partition: FixedPartition, latent: torch.Tensor) -> FloatArray:
     """Return the squared distance of points (n, d), on the host, to the centre of their cell."""
     parts = []
-    for points in torch.split(latent, CHUNK_POINTS):
+    for points in torch.split(latent, _CHUNK_POINTS):
         centres = partition.centres(partition.locate(points).keys.numpy())
         parts.append(np.square(points.numpy() - centres).sum(axis=1))
     return np.concatenate(parts)

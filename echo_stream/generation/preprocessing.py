@@ -15,12 +15,12 @@ from echo_stream.errors import DataError
 from echo_stream.samples.tensors import UINT8_MAX
 
 CHUNK_ROWS = 4_096  # rows converted at a time: training makes no second copy of its data
-USUAL_SHARE = 0.99  # of the training samples: the others may be outliers
-FEWEST_TO_TELL = 100  # samples, below which outliers cannot be recognised
-OUTLIER_FACTOR = 2**12  # times what is usual; half of a value's bits are left for the others
+_USUAL_SHARE = 0.99  # of the training samples: the others may be outliers
+_FEWEST_TO_TELL = 100  # samples, below which outliers cannot be recognised
+_OUTLIER_FACTOR = 2**12  # times what is usual; half of a value's bits are left for the others
 # Binary exponent of the largest value, beyond which all are divided by a power of two. Squares
 # of 2^63 are beyond float32, and an encoder's initial weights are made for values of about 1.
-LARGEST_EXPONENT = 16
+_LARGEST_EXPONENT = 16
 CPU = torch.device("cpu")
 
 
@@ -92,7 +92,7 @@ def fit_preprocessing(x: Array, *, standardise: bool, device: torch.device) -> P
     raw = Preprocessing(unit=1.0, mean=mean, scale=scale, device=device)
     largest = _largest_of(raw, x)
     exponent = math.frexp(largest)[1] - 1
-    if abs(exponent) > LARGEST_EXPONENT and not standardise:
+    if abs(exponent) > _LARGEST_EXPONENT and not standardise:
         zeros = torch.zeros(x[:1].size, dtype=torch.float32, device=device)
         raw = replace(raw, mean=zeros, scale=torch.full_like(zeros, 2.0**exponent))
         largest = math.ldexp(largest, -exponent)
@@ -128,11 +128,11 @@ def _row_maxima(preprocess: Preprocessing, x: Array) -> Array:
 def _are_usual(values: Array) -> Array:
     """Tell which of the values of shape (n,), none of them negative, are not outliers."""
     positive = values[values > 0]
-    if len(positive) < FEWEST_TO_TELL:
+    if len(positive) < _FEWEST_TO_TELL:
         return np.ones(len(values), dtype=bool)
-    place = int(USUAL_SHARE * (len(positive) - 1))
+    place = int(_USUAL_SHARE * (len(positive) - 1))
     usual = np.partition(positive, place)[place].astype(np.float64)
-    return np.asarray(values <= OUTLIER_FACTOR * usual)
+    return np.asarray(values <= _OUTLIER_FACTOR * usual)
 
 
 def row_chunks(x: Array) -> Iterator[Array]:

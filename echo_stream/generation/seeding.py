@@ -13,7 +13,7 @@ from echo_stream._common.lazy_greedy import lazy_greedy
 from echo_stream._common.typing import Array, FloatArray, IntArray
 
 MAX_CANDIDATES = 4_096  # 64 MiB of distances
-BLOCK = 256  # rows of distances that are made at a time
+_BLOCK = 256  # rows of distances that are made at a time
 
 
 def greedy_seeds(
@@ -98,8 +98,8 @@ def squared_distances(points: FloatArray) -> tuple[Array, int]:
     centred = np.ldexp(centred, -exponent)  # exact; float32 ends where its inputs do
     norms = np.square(centred).sum(axis=1)
     found = np.empty((len(points), len(points)), np.float32)
-    for start in range(0, len(points), BLOCK):
-        rows = slice(start, start + BLOCK)
+    for start in range(0, len(points), _BLOCK):
+        rows = slice(start, start + _BLOCK)
         squares = (-2 * centred[rows]) @ centred.T
         squares += norms[rows, None]
         squares += norms

@@ -27,9 +27,9 @@ from echo_stream.sketch.sketch import BLOCK_SIZE
 
 BATCH_SAMPLES = 4_096  # samples asked of the source at a time
 SLOW_SAMPLES = BLOCK_SIZE  # asked at first, and while BATCH_SAMPLES would take longer than
-SLOW_SECONDS = 2.0  # this: what is due, and a stop, waits for the end of a batch
-LOOK_SECONDS = 0.1  # how often a wait for the disk checks whether there is time left
-OPTIONAL_SHARE = 0.6  # of the shutdown's budget: then the last snapshot is given up
+_SLOW_SECONDS = 2.0  # this: what is due, and a stop, waits for the end of a batch
+_LOOK_SECONDS = 0.1  # how often a wait for the disk checks whether there is time left
+_OPTIONAL_SHARE = 0.6  # of the shutdown's budget: then the last snapshot is given up
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Run:
                 self.report.end_reason = "error"
                 # Wait, while there is time, for what is being written.
                 while self._recorder.is_running and self._has_time():
-                    self._recorder.wait(LOOK_SECONDS)
+                    self._recorder.wait(_LOOK_SECONDS)
             if self._trainer is not None:
                 self._finish_training(lambda: is_whole and not self._stop_asked)
         return self.report
@@ -220,7 +220,7 @@ class Run:
             self._recorder.reject(batch.rejected)
         self._apply(batch)
         took = self._stats.update_seconds = self._clock() - began
-        is_slow = took * BATCH_SAMPLES > SLOW_SECONDS * max(batch.num_samples, 1)
+        is_slow = took * BATCH_SAMPLES > _SLOW_SECONDS * max(batch.num_samples, 1)
         self._most_samples = SLOW_SAMPLES if is_slow else BATCH_SAMPLES
         self._observer.batch(self.report, batch)
         num_messages = batch.num_messages
@@ -311,7 +311,7 @@ class Run:
     ) -> None:
         """Wait while something is so, and take in what becomes durable meanwhile."""
         while is_so() and may_go_on():
-            self._recorder.wait(LOOK_SECONDS)
+            self._recorder.wait(_LOOK_SECONDS)
             self._collect()
 
     def _is_recording(self) -> bool:
@@ -323,7 +323,7 @@ class Run:
         budget = self._config.shutdown_budget
         if budget is None or not self._stop_asked:
             return True
-        return self._clock() < self._stop_time + OPTIONAL_SHARE * budget
+        return self._clock() < self._stop_time + _OPTIONAL_SHARE * budget
 
     def _collect(self) -> None:
         """Take in what has become durable."""

@@ -7,9 +7,9 @@ from echo_stream._common.hashes import id_digest
 from echo_stream.samples.members import Member
 from echo_stream.samples.samples import Origin, log_of
 
-ENTRY_BYTES = 200  # of an id: its hash, a list, and their place in a table
-DIGEST_BYTES = 48  # of each of its samples that has been removed
-REACH_BYTES = 300  # of each log with a request, and of the table of these
+_ENTRY_BYTES = 200  # of an id: its hash, a list, and their place in a table
+_DIGEST_BYTES = 48  # of each of its samples that has been removed
+_REACH_BYTES = 300  # of each log with a request, and of the table of these
 
 
 class Forgotten:
@@ -50,7 +50,7 @@ class Forgotten:
     def size_bytes(self) -> int:
         """Bytes of hashes, digests, places of requests, and the objects around them. O(ids)."""
         reaches = len(self._reach) + sum(map(len, self._reach.values()))
-        return ENTRY_BYTES * len(self) + DIGEST_BYTES * self.num_removed + REACH_BYTES * reaches
+        return _ENTRY_BYTES * len(self) + _DIGEST_BYTES * self.num_removed + _REACH_BYTES * reaches
 
     def add(
         self, sample_id: object, removed: Sequence[Member], origin: Origin | None = None

@@ -8,7 +8,7 @@ import numpy as np
 from echo_stream._common.typing import Array, Label
 from echo_stream.samples.samples import Samples, label_of
 
-UNKNOWN = "null"  # the name of no label, as in JSON
+_UNKNOWN = "null"  # the name of no label, as in JSON
 MAX_LABELS = 1_000  # of a stream; the numbers of a regression are not classes
 MAX_CHARACTERS = 65_536  # of their names together
 
@@ -27,7 +27,7 @@ def label_counts(labels: Sequence[Label] | Array) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for label, count in _occurrences(values):
         known = label_of(label)
-        counts[UNKNOWN if known is None else str(known)] += count
+        counts[_UNKNOWN if known is None else str(known)] += count
     return dict(sorted(counts.items()))
 
 
@@ -63,7 +63,7 @@ class LabelCounts:
         if self._counts is None or not len(samples):
             return
         sent = samples.labels if samples.sent_labels is None else samples.sent_labels
-        self._add({UNKNOWN: len(samples)} if sent is None else label_counts(sent))
+        self._add({_UNKNOWN: len(samples)} if sent is None else label_counts(sent))
 
     def merge(self, other: "LabelCounts") -> None:
         """Add the counts of other, which is left unchanged. O(labels)."""

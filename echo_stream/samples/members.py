@@ -25,7 +25,7 @@ Tie = tuple[int, str, Any]
 
 
 @total_ordering
-class Digest:
+class _Digest:
     """64 bits of BLAKE2b of a payload, label and origin, computed on first use.
 
     They decide between samples of the same id, which are rare; to make them takes longer
@@ -33,7 +33,7 @@ class Digest:
 
     Examples
     --------
-    >>> one, other = (Digest(np.zeros(2), label, None) for label in (1, 2))
+    >>> one, other = (_Digest(np.zeros(2), label, None) for label in (1, 2))
     >>> one == one, one == other, one < other or other < one, one == int(one)
     (True, False, True, True)
     """
@@ -55,9 +55,9 @@ class Digest:
 
     def __eq__(self, other: object) -> bool:
         """Return whether two digests, or a digest and its number, are the same."""
-        return isinstance(other, (Digest, int)) and int(self) == int(other)
+        return isinstance(other, (_Digest, int)) and int(self) == int(other)
 
-    def __lt__(self, other: "Digest | int") -> bool:
+    def __lt__(self, other: "_Digest | int") -> bool:
         """Return whether this one is the smaller."""
         return int(self) < int(other)
 
@@ -120,7 +120,7 @@ class Member:
         """Copy a sample out of its batch and give it its tie; hashed is its id's, where known."""
         payload = np.array(x, order="C")
         first = int(hash_ids([sample_id])[0]) if hashed is None else hashed
-        tie = (first, sample_id, Digest(payload, label, origin))
+        tie = (first, sample_id, _Digest(payload, label, origin))
         kept = None if vector is None else np.array(vector)
         return cls(sample_id, payload, np.array(latent), label, origin, tie, kept, label)
 

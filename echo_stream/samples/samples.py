@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 
 from echo_stream._common.typing import Array, Label
 
-ROWS_AT_ONCE = 256  # a megabyte of 4 KiB samples: well under a millisecond
+_ROWS_AT_ONCE = 256  # a megabyte of 4 KiB samples: well under a millisecond
 
 
 class Origin(NamedTuple):
@@ -180,8 +180,8 @@ def stacked(values: Sequence[Array], shape: tuple[int, ...], dtype: DTypeLike) -
     [[1, 2], [3, 4]]
     """
     rows = np.empty((len(values), *shape), dtype)
-    for start in range(0, len(values), ROWS_AT_ONCE):
-        rows[start : start + ROWS_AT_ONCE] = values[start : start + ROWS_AT_ONCE]
+    for start in range(0, len(values), _ROWS_AT_ONCE):
+        rows[start : start + _ROWS_AT_ONCE] = values[start : start + _ROWS_AT_ONCE]
     return rows
 
 

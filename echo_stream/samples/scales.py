@@ -7,7 +7,7 @@ import numpy as np
 
 from echo_stream._common.typing import Array, FloatArray
 
-FACTOR = 100.0
+_FACTOR = 100.0
 """Ratio between the scales of two features, above which it is reported."""
 
 _MAX_ROWS = 1_000
@@ -123,7 +123,7 @@ def find_scales(x: Array) -> ScaleProblem | None:
     in_order = known[np.argsort(scales[known], kind="stable")]
     largest, smallest = in_order[-1], in_order[int(_DEAD_SHARE * (len(known) - 1))]
     factor = float(scales[largest] / scales[smallest])
-    return ScaleDifference(factor, int(largest), int(smallest)) if factor > FACTOR else None
+    return ScaleDifference(factor, int(largest), int(smallest)) if factor > _FACTOR else None
 
 
 def _offset(values: FloatArray, scales: FloatArray) -> PrecisionLoss | None:

@@ -157,7 +157,7 @@ def check_layout(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         # The words that scikit-learn's users and checks look for.
         msg = f"Complex data not supported: x has dtype {dtype}; use real and imaginary part"
         raise DataTypeError(msg)
-    if not is_usable(dtype):
+    if not _is_usable(dtype):
         msg = f"x has dtype {dtype}; use booleans, integers, or floats of at most 64 bits"
         raise DataTypeError(msg)
     if len(shape) < 2:
@@ -223,7 +223,7 @@ def finite_rows(x: Array) -> BoolArray:
     return good
 
 
-def is_usable(dtype: np.dtype[Any]) -> bool:
+def _is_usable(dtype: np.dtype[Any]) -> bool:
     """Return whether samples may have this dtype: boolean, integer or float up to 64 bits."""
     return dtype.kind in "buif" and dtype.itemsize <= _MAX_ITEM_BYTES
 
@@ -332,7 +332,7 @@ def _as_numbers(x: Any) -> Array:
 def _as_labels(y: object, n: int) -> Array:
     """Return y as an ndarray of shape (n,): numbers, text, or objects."""
     labels = _as_column(y, "y", n)
-    if not is_usable(labels.dtype) and labels.dtype.kind not in "UO":
+    if not _is_usable(labels.dtype) and labels.dtype.kind not in "UO":
         msg = f"y has dtype {labels.dtype}; use integers, floats or text"
         raise DataError(msg)
     if labels.dtype.kind in "UO":

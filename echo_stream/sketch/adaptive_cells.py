@@ -22,11 +22,11 @@ from echo_stream.samples.samples import stacked
 from echo_stream.sketch.cells import CellStatistics
 from echo_stream.sketch.reduction import reduce_points
 
-TENTHS = 10  # of the payloads held: one is the reservoir, one waits for its block
-MAX_BLOCK = 1_024  # samples
+_TENTHS = 10  # of the payloads held: one is the reservoir, one waits for its block
+_MAX_BLOCK = 1_024  # samples
 # Of the cost of the last merge, up to which a sample joins a cell. With all of it, what is new
 # joins what is old where a stream is sorted by class.
-JOINING_SHARE = 0.25
+_JOINING_SHARE = 0.25
 
 
 HeldTies: TypeAlias = tuple[list[tuple[bool, Tie]], list[Tie]]
@@ -64,7 +64,7 @@ class Room(NamedTuple):
         Room(most_cells=800, few_cells=534, reservoir=100, block=100)
         """
         held = max(config.held, 4)
-        reservoir, block = max(held // TENTHS, 1), min(max(held // TENTHS, 1), MAX_BLOCK)
+        reservoir, block = max(held // _TENTHS, 1), min(max(held // _TENTHS, 1), _MAX_BLOCK)
         most_cells = held - reservoir - block
         return cls(most_cells, most_cells - max(most_cells // 3, block), reservoir, block)
 
@@ -174,7 +174,7 @@ class AdaptiveCells:
         rows, squares = self.nearest_squares(latent)
         counts = self.counts[rows]
         costs = counts / (counts + 1) * squares
-        return np.where(costs <= JOINING_SHARE * self.merge_cost, rows, -1)
+        return np.where(costs <= _JOINING_SHARE * self.merge_cost, rows, -1)
 
     def add(self, rows: IntArray, latent: FloatArray, norms: FloatArray) -> None:
         """Add samples to cells: their z of shape (n, d), and |z|^2. O(n d)."""

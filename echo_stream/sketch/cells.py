@@ -15,7 +15,7 @@ from echo_stream._common.typing import Array
 from echo_stream.generation.generation import Generation
 
 INITIAL_CELLS = 64
-LAST_KEY = 2**62  # beyond any: a class number has 31 bits, a codeword's 12
+_LAST_KEY = 2**62  # beyond any: a class number has 31 bits, a codeword's 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +85,7 @@ class CellTable:
         self._generation = generation
         self._device = device
         # Keys in order, and their slots. The last one is beyond all keys.
-        self._sorted_keys = torch.full((1,), LAST_KEY, dtype=torch.int64, device=device)
+        self._sorted_keys = torch.full((1,), _LAST_KEY, dtype=torch.int64, device=device)
         self._slot_of_sorted = torch.full((1,), -1, dtype=torch.int64, device=device)
         self._num_cells = 0
         self._was_exact = True

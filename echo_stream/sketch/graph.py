@@ -14,7 +14,7 @@ from echo_stream.generation.partition import Partition
 from echo_stream.sketch.cells import CellStatistics
 from echo_stream.sketch.witnesses import Witnesses
 
-CHUNK_NUMBERS = 2**22  # 32 MiB of differences between centroids, held at a time
+_CHUNK_NUMBERS = 2**22  # 32 MiB of differences between centroids, held at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +97,7 @@ def _relax(
     centroids: FloatArray, joined: IntArray, outside: IntArray, best: FloatArray, partner: IntArray
 ) -> None:
     """Shorten the links of outside vertices by links to joined ones. Changes best and partner."""
-    rows = max(CHUNK_NUMBERS // max(len(outside) * centroids.shape[1], 1), 1)
+    rows = max(_CHUNK_NUMBERS // max(len(outside) * centroids.shape[1], 1), 1)
     for start in range(0, len(joined), rows):
         chunk = joined[start : start + rows]
         lengths = _squared_lengths(centroids[outside][:, None], centroids[chunk][None])
@@ -121,7 +121,7 @@ def _squared_lengths(left: FloatArray, right: FloatArray) -> FloatArray:
     return np.asarray(np.square(left - right).sum(axis=-1))
 
 
-NO_PAIRS = np.zeros((0, 2), dtype=np.int64)
+_NO_PAIRS = np.zeros((0, 2), dtype=np.int64)
 
 
 class CellGraph:
@@ -135,10 +135,10 @@ class CellGraph:
     def __init__(self, partition: Partition) -> None:
         self._partition = partition
         self._occupied = np.zeros(0, dtype=np.int64)
-        self._faces = NO_PAIRS
+        self._faces = _NO_PAIRS
         self._links: IntArray | None = None
         self._components = np.zeros(0, dtype=np.int64)
-        self._bridges = NO_PAIRS
+        self._bridges = _NO_PAIRS
         self._centroids: FloatArray | None = None
 
     def occupy(self, keys: IntArray) -> None:

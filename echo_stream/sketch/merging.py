@@ -17,7 +17,7 @@ from echo_stream.samples.samples import larger_label
 from echo_stream.sketch.sketch import Sketch
 
 # The rest shapes the generation only.
-SKETCH_SETTINGS = (
+_SKETCH_SETTINGS = (
     "budget", "preset", "rank", "support", "support_share", "balance", "demand_power",
     "min_distance", "on_duplicate", "seed",
 )  # fmt: skip
@@ -33,13 +33,13 @@ def merge(sketch: Sketch, other: Sketch) -> None:
     ConfigError
         If the two differ in generation or configuration, naming what differs.
     """
-    check_mergeable(sketch, other)
+    _check_mergeable(sketch, other)
     sketch.prepare_merge(other)
     # 1. Apply the pending changes of each side to the samples of the other.
     other = other.flushed()
     sketch.flush()
-    other, gone = apply_pending_changes(sketch, other)
-    labels = resolved_labels(sketch, other)
+    other, gone = _apply_pending_changes(sketch, other)
+    labels = _resolved_labels(sketch, other)
     # 2. Add up sums, pools and counts.
     sketch.merge_cells(other)
     sketch.forgotten.merge(other.forgotten)
@@ -56,7 +56,7 @@ def merge(sketch: Sketch, other: Sketch) -> None:
     )
 
 
-def check_mergeable(a: Sketch, b: Sketch) -> None:
+def _check_mergeable(a: Sketch, b: Sketch) -> None:
     """Refuse sketches of different generations or configurations.
 
     Raises
@@ -70,7 +70,7 @@ def check_mergeable(a: Sketch, b: Sketch) -> None:
             f"{b.generation.id}; give both engines the same generation"
         )
         raise ConfigError(msg)
-    different = _different(a.config, b.config, (*SKETCH_SETTINGS, "keep"))
+    different = _different(a.config, b.config, (*_SKETCH_SETTINGS, "keep"))
     if different:
         msg = f"cannot merge sketches of different configurations ({different})"
         raise ConfigError(msg)
@@ -87,7 +87,7 @@ def check_restorable(stored: EngineConfig, given: EngineConfig) -> None:
     ConfigError
         Naming what differs.
     """
-    different = _different(stored, given, SKETCH_SETTINGS)
+    different = _different(stored, given, _SKETCH_SETTINGS)
     if different:
         msg = (
             f"the stored engine cannot continue with other settings (stored and given: "
@@ -103,7 +103,7 @@ def _different(a: EngineConfig, b: EngineConfig, settings: Sequence[str]) -> str
     )
 
 
-def apply_pending_changes(sketch: Sketch, other: Sketch) -> tuple[Sketch, list[Member]]:
+def _apply_pending_changes(sketch: Sketch, other: Sketch) -> tuple[Sketch, list[Member]]:
     """Apply the pending changes of two flushed sketches to each other's samples. O(retained).
 
     Returns
@@ -157,7 +157,7 @@ def _label(sketch: Sketch, other: Sketch) -> None:
             sketch.index.swap(member.relabelled(late.label))
 
 
-def resolved_labels(sketch: Sketch, other: Sketch) -> dict[str, Label]:
+def _resolved_labels(sketch: Sketch, other: Sketch) -> dict[str, Label]:
     """Return one late label for each id that two sketches retain and one has labelled.
 
     Of several labels the larger one; numbers are smaller than text. Which came last is unknown

@@ -21,21 +21,21 @@ from echo_stream.sketch.reduction import MOST_TOGETHER
 from echo_stream.sketch.sketch import Sketch
 from echo_stream.sketch.witnesses import PAIR_BYTES
 
-FLOAT32_BYTES = 4
-FLOAT64_BYTES = 8
-MEMBER_BYTES = 800  # of a sample beside payload and text: arrays, numbers, tie, origin
-PLACE_BYTES = 200  # of its place in a pool or in the reservoir
-INDEX_BYTES = 400  # of its places in the index of ids, which is built on first use
-POOL_BYTES = 600  # of an empty pool
-DROP_BYTES = 250  # of a bound on what a pool has dropped, beside the point that it is taken to
-OWNER_BYTES = 400  # of the place of a sample of the reservoir among adaptive cells
-TIE_BYTES = 250  # of a tie that has outlived its sample, beside the id
-TEXT_BYTES = 80  # of an object of text, beside its characters
+_FLOAT32_BYTES = 4
+_FLOAT64_BYTES = 8
+_MEMBER_BYTES = 800  # of a sample beside payload and text: arrays, numbers, tie, origin
+_PLACE_BYTES = 200  # of its place in a pool or in the reservoir
+_INDEX_BYTES = 400  # of its places in the index of ids, which is built on first use
+_POOL_BYTES = 600  # of an empty pool
+_DROP_BYTES = 250  # of a bound on what a pool has dropped, beside the point that it is taken to
+_OWNER_BYTES = 400  # of the place of a sample of the reservoir among adaptive cells
+_TIE_BYTES = 250  # of a tie that has outlived its sample, beside the id
+_TEXT_BYTES = 80  # of an object of text, beside its characters
 # Of text in UTF-8: four where one wide character makes all of them wide, six where JSON
 # writes a character as an escape.
-BYTES_PER_TEXT_BYTE = 6
-LABEL_BYTES = 200  # of a label's number of samples
-FIXED_BYTES = 65_536  # settings, and what else does not grow
+_BYTES_PER_TEXT_BYTE = 6
+_LABEL_BYTES = 200  # of a label's number of samples
+_FIXED_BYTES = 65_536  # settings, and what else does not grow
 
 
 def size_bytes(sketch: Sketch, members: Sequence[Member]) -> int:
@@ -44,7 +44,7 @@ def size_bytes(sketch: Sketch, members: Sequence[Member]) -> int:
     Objects and text are counted, not the index of ids and not the held-out samples.
     """
     held = sum(map(_text_bytes, members))
-    held += (len(members) + len(sketch.tail)) * (_sample_bytes(sketch.generation) + PLACE_BYTES)
+    held += (len(members) + len(sketch.tail)) * (_sample_bytes(sketch.generation) + _PLACE_BYTES)
     changes = sketch.forgotten.size_bytes + sketch.changes.size_bytes
     return held + _cell_bytes(sketch) + changes + _scratch_bytes(sketch)
 
@@ -56,27 +56,27 @@ def memory_bound(sketch: Sketch) -> int:
     of ids that will be forgotten, `forgotten.ENTRY_BYTES` and more for each.
     """
     generation = sketch.generation
-    text = TEXT_BYTES + BYTES_PER_TEXT_BYTE * sketch.config.max_text_bytes
+    text = _TEXT_BYTES + _BYTES_PER_TEXT_BYTE * sketch.config.max_text_bytes
     # 1. Cells: how many samples they hold, and what there is beside.
     places, cells = _most_of_cells(sketch, text)
     # 2. Samples: an id and two labels, where another one came late.
     places += sketch.reservoir.size + sketch.block_size
     places += MAX_HELD_OUT if sketch.config.holdout else 0
-    sample = _sample_bytes(generation) + 3 * text + PLACE_BYTES + INDEX_BYTES
+    sample = _sample_bytes(generation) + 3 * text + _PLACE_BYTES + _INDEX_BYTES
     # 3. Changes: once a label is logged, as many as a log takes.
     changes = sketch.forgotten.size_bytes
     changes += MOST_LABELS * (LOGGED_BYTES + text) if len(sketch.changes.label_log) else 0
-    counts = LABEL_BYTES * MAX_LABELS + BYTES_PER_TEXT_BYTE * MAX_CHARACTERS
-    fixed = _scratch_bytes(sketch) + 2 * generation.size_bytes + counts + FIXED_BYTES
+    counts = _LABEL_BYTES * MAX_LABELS + _BYTES_PER_TEXT_BYTE * MAX_CHARACTERS
+    fixed = _scratch_bytes(sketch) + 2 * generation.size_bytes + counts + _FIXED_BYTES
     return int(places * sample + cells + changes + fixed)
 
 
 def _cell_bytes(sketch: Sketch) -> int:
     """Return the bytes of cells in use, beside the samples that they hold."""
     if isinstance(sketch, AdaptiveSketch):
-        return sketch.cells.size_bytes + OWNER_BYTES * len(sketch.owners)
+        return sketch.cells.size_bytes + _OWNER_BYTES * len(sketch.owners)
     assert isinstance(sketch, FixedSketch)
-    pools = POOL_BYTES * len(sketch.table) * len(sketch.pools.all())
+    pools = _POOL_BYTES * len(sketch.table) * len(sketch.pools.all())
     return sketch.table.size_bytes + sketch.pools.size_bytes + sketch.witnesses.size_bytes + pools
 
 
@@ -90,16 +90,16 @@ def _most_of_cells(sketch: Sketch, text: int) -> tuple[int, int]:
     if isinstance(sketch, AdaptiveSketch):
         most = sketch.cells.most
         # Sums twice while cells are merged, and what merging each two would cost.
-        sums = 3 * FLOAT64_BYTES * most * (dim + 4)
-        together = 4 * FLOAT32_BYTES * min(most, MOST_TOGETHER) ** 2
-        return most, sums + together + OWNER_BYTES * sketch.reservoir.size
+        sums = 3 * _FLOAT64_BYTES * most * (dim + 4)
+        together = 4 * _FLOAT32_BYTES * min(most, MOST_TOGETHER) ** 2
+        return most, sums + together + _OWNER_BYTES * sketch.reservoir.size
     assert isinstance(sketch, FixedSketch)
     pools, cells = sketch.pools, sketch.max_cells
     # 1. Sums and references, pools, and ids in the bounds on what they have dropped.
-    sums = FLOAT64_BYTES * cells * 9 * (num_features + dim)
-    drops = (MAX_CLOSED + 1) * (DROP_BYTES + 2 * (TIE_BYTES + text)) * len(pools.ordered)
-    last = TIE_BYTES + text
-    by_cell = sums + cells * (POOL_BYTES * len(pools.all()) + drops + last)
+    sums = _FLOAT64_BYTES * cells * 9 * (num_features + dim)
+    drops = (MAX_CLOSED + 1) * (_DROP_BYTES + 2 * (_TIE_BYTES + text)) * len(pools.ordered)
+    last = _TIE_BYTES + text
+    by_cell = sums + cells * (_POOL_BYTES * len(pools.all()) + drops + last)
     # 2. Links: of each codeword with all others, in its class.
     is_codebook = generation.partition.kind == "codebook"
     pairs = cells * (generation.partition.max_cells - 1) // 2 if is_codebook else 0
@@ -108,9 +108,9 @@ def _most_of_cells(sketch: Sketch, text: int) -> tuple[int, int]:
 
 def _sample_bytes(generation: Generation) -> int:
     """Return the bytes of a sample that is retained, but for its text."""
-    latent = FLOAT64_BYTES * generation.encoder.dim
-    vector = 0 if generation.features is None else FLOAT32_BYTES * generation.num_features
-    return generation.schema.size_bytes + latent + vector + MEMBER_BYTES
+    latent = _FLOAT64_BYTES * generation.encoder.dim
+    vector = 0 if generation.features is None else _FLOAT32_BYTES * generation.num_features
+    return generation.schema.size_bytes + latent + vector + _MEMBER_BYTES
 
 
 def _text_bytes(member: Member) -> int:
@@ -124,8 +124,8 @@ def _scratch_bytes(sketch: Sketch) -> int:
         sketch.generation.num_features,
         rows_at_once(sketch.block_size, sketch.device),
     )
-    vectors = FLOAT32_BYTES * sketch.block_size * num_features
-    exact = 2 * FLOAT64_BYTES * rows * num_features  # for the encoder, and for the sums
-    to_means = FLOAT32_BYTES * rows * num_features
-    to_centroids = FLOAT64_BYTES * rows * sketch.generation.encoder.dim
+    vectors = _FLOAT32_BYTES * sketch.block_size * num_features
+    exact = 2 * _FLOAT64_BYTES * rows * num_features  # for the encoder, and for the sums
+    to_means = _FLOAT32_BYTES * rows * num_features
+    to_centroids = _FLOAT64_BYTES * rows * sketch.generation.encoder.dim
     return vectors + exact + to_means + to_centroids

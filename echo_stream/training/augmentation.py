@@ -16,12 +16,12 @@ from echo_stream.errors import ConfigError, SettingName
 from echo_stream.training.losses import TaskLoss
 
 CROP_PADDING = 4  # pixels a side, as is customary for CIFAR-10
-IMAGE_AXES = 3
+_IMAGE_AXES = 3
 
 
 def check_augmentable(names: Sequence[str], shape: Sequence[int]) -> None:
     """Raise ConfigError if samples of this shape are to be augmented and are no images."""
-    if names and len(shape) != IMAGE_AXES:
+    if names and len(shape) != _IMAGE_AXES:
         raise ConfigError(
             SettingName("augment"),
             f" {', '.join(names)} is for images of shape (h, w) or (c, h, w); samples are "

@@ -28,7 +28,7 @@ share of its batch that the model got right; None for regression."""
 Measure: TypeAlias = Callable[[nn.Module], dict[str, Any]]
 """Measures a model on the test set."""
 
-EPOCHS, STEPS, TORCH = range(3)  # what a random stream is for
+_EPOCHS, _STEPS, _TORCH = range(3)  # what a random stream is for
 
 
 def fit(
@@ -60,7 +60,7 @@ def fit(
         as in `echo_stream.training.training.TrainResult`.
     """
     check_augmentable(config.augment, data.x.shape[1:])
-    optimiser = make_optimiser(model, config)
+    optimiser = _make_optimiser(model, config)
     stored = None if checkpoint is None else checkpoint.load()
     state = TrainingState(used=torch.zeros(len(data), dtype=torch.bool))
     if stored is not None:
@@ -73,18 +73,18 @@ def fit(
     model.train()
     while state.steps < total:
         # 12-13. Draw K support samples afresh, and join them to the batch.
-        rng = _generator(config, STEPS, state.steps)
+        rng = _generator(config, _STEPS, state.steps)
         rows = _joined_rows(data, config, state.steps, epoch_steps, rng)
         state.used[rows] = True
         # 14-15. The losses, over the joined batch.
-        seed_torch(data.x.device, int(_stream(config, TORCH, state.steps)[0] >> 1))
+        seed_torch(data.x.device, int(_stream(config, _TORCH, state.steps)[0] >> 1))
         objective, share_right = _objective(model, data, rows.to(data.x.device), config, rng)
         state.loss = objective.item()
         if not math.isfinite(state.loss):
             break
         # 16. Update the model.
         for group in optimiser.param_groups:
-            group["lr"] = rate(config, state.steps, total)
+            group["lr"] = _rate(config, state.steps, total)
         optimiser.zero_grad()
         objective.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         if config.max_grad_norm:
@@ -106,7 +106,7 @@ def _joined_rows(
 ) -> Tensor:
     """Return the rows of a step: a batch of its epoch's shuffled core, and K of support."""
     epoch, place = divmod(step, epoch_steps)
-    order = _generator(config, EPOCHS, epoch).permutation(data.num_core)
+    order = _generator(config, _EPOCHS, epoch).permutation(data.num_core)
     core = order[place * config.batch_size :][: config.batch_size]
     drawn = rng.choice(
         data.num_support, min(config.support_per_step, data.num_support), replace=False
@@ -209,7 +209,7 @@ def _stream(config: TrainConfig, purpose: int, number: int) -> Array:
     return np.random.SeedSequence([config.seed, purpose, number]).generate_state(1, np.uint64)
 
 
-def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def _make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the optimiser of a model's parameters that the settings name."""
     parameters, lr, decay = model.parameters(), config.lr, config.weight_decay
     match config.optimiser:
@@ -221,12 +221,12 @@ def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
             return torch.optim.AdamW(parameters, lr, weight_decay=decay)
 
 
-def rate(config: TrainConfig, step: int, total: int) -> float:
+def _rate(config: TrainConfig, step: int, total: int) -> float:
     """Return the learning rate of a step, counted from 0, of a total.
 
     Examples
     --------
-    >>> [round(rate(TrainConfig(lr=0.1), step, 4), 3) for step in range(4)]
+    >>> [round(_rate(TrainConfig(lr=0.1), step, 4), 3) for step in range(4)]
     [0.1, 0.085, 0.05, 0.015]
     """
     done = step / total

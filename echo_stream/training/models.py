@@ -20,9 +20,9 @@ from echo_stream.samples.tensors import Shape, model_shape
 Factory: TypeAlias = Callable[[Shape, int], nn.Module]
 """Makes an untrained model from the shape of a sample and the number of classes."""
 
-LENET_SIDE = 32  # pixels a side of the images that LeNet-5 was drawn for
-LENET_LEAST_SIDE = 28
-HIDDEN_UNITS = 128
+_LENET_SIDE = 32  # pixels a side of the images that LeNet-5 was drawn for
+_LENET_LEAST_SIDE = 28
+_HIDDEN_UNITS = 128
 
 
 def build_model(spec: str, input_shape: Shape, num_classes: int) -> nn.Module:
@@ -83,7 +83,7 @@ def lenet(input_shape: Shape, num_classes: int) -> nn.Sequential:
     """
     _check_lenet_shape(input_shape)
     channels, side, _ = input_shape
-    padding = 2 if side < LENET_SIDE else 0
+    padding = 2 if side < _LENET_SIDE else 0
     pooled = ((side + 2 * padding - 4) // 2 - 4) // 2
     return nn.Sequential(
         nn.Conv2d(channels, 6, 5, padding=padding),
@@ -105,11 +105,11 @@ def mlp(input_shape: Shape, num_classes: int) -> nn.Sequential:
     """Return a perceptron with two hidden layers of 128 units, for samples of any shape."""
     return nn.Sequential(
         nn.Flatten(),
-        nn.Linear(math.prod(input_shape), HIDDEN_UNITS),
+        nn.Linear(math.prod(input_shape), _HIDDEN_UNITS),
         nn.ReLU(),
-        nn.Linear(HIDDEN_UNITS, HIDDEN_UNITS),
+        nn.Linear(_HIDDEN_UNITS, _HIDDEN_UNITS),
         nn.ReLU(),
-        nn.Linear(HIDDEN_UNITS, num_classes),
+        nn.Linear(_HIDDEN_UNITS, num_classes),
     )
 
 
@@ -120,11 +120,11 @@ def logistic(input_shape: Shape, num_classes: int) -> nn.Sequential:
 
 def _check_lenet_shape(shape: Shape) -> None:
     """Refuse shapes other than a square image, channels first, of at least 28 pixels a side."""
-    if len(shape) == 3 and shape[1] == shape[2] >= LENET_LEAST_SIDE:
+    if len(shape) == 3 and shape[1] == shape[2] >= _LENET_LEAST_SIDE:
         return
     msg = (
         "lenet takes square images of shape (h, w) or (c, h, w), channels first, "
-        f"with h = w of at least {LENET_LEAST_SIDE}; got {shape}"
+        f"with h = w of at least {_LENET_LEAST_SIDE}; got {shape}"
     )
     if len(shape) > 1:
         raise ConfigError(msg)
@@ -183,8 +183,8 @@ def _check_outputs(spec: str, model: nn.Module, shape: Shape, num_classes: int) 
         )
 
 
-STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))  # channels, and stride of the first block
-BLOCKS = 2  # a stage
+_STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))  # channels, and stride of the first block
+_BLOCKS = 2  # a stage
 
 
 def resnet18(input_shape: tuple[int, ...], num_classes: int) -> nn.Sequential:
@@ -209,8 +209,8 @@ def resnet18(input_shape: tuple[int, ...], num_classes: int) -> nn.Sequential:
         raise ConfigError(msg, "; for images kept as vectors give ", *hint)
     layers: list[nn.Module] = [_convolution(input_shape[0], 64, 3, 1), nn.ReLU()]
     before = 64
-    for channels, stride in STAGES:
-        for block in range(BLOCKS):
+    for channels, stride in _STAGES:
+        for block in range(_BLOCKS):
             layers.append(_Block(before, channels, stride if block == 0 else 1))
             before = channels
     head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, num_classes)

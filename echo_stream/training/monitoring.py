@@ -19,7 +19,7 @@ from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.samples.samples import Samples
 from echo_stream.training.config import Task
 
-WINDOW = 1_000  # samples of `recent`
+_WINDOW = 1_000  # samples of `recent`
 CURVE_POINTS = 200  # kept at most; when there are more, every second one goes
 FIRST_STEP = 100  # samples between two points at first
 
@@ -50,7 +50,7 @@ class Prequential:
         self._name = "accuracy" if task == "classification" else "mae"
         kind: Any = metrics.Accuracy if task == "classification" else metrics.MAE
         self._whole: Any = kind()
-        self._recent: Any = utils.Rolling(kind, window_size=WINDOW)
+        self._recent: Any = utils.Rolling(kind, window_size=_WINDOW)
         self._step = FIRST_STEP
         self._curve: list[tuple[int, float]] = []
 
@@ -89,7 +89,7 @@ class Prequential:
             self._curve = [point for point in self._curve if point[0] % self._step == 0]
 
 
-REFERENCE = 500  # distances whose median is the unit of those that follow
+_REFERENCE = 500  # distances whose median is the unit of those that follow
 
 
 class RiseDetector:
@@ -146,7 +146,7 @@ class DistanceMonitor:
 
     def _take(self, distances: FloatArray) -> bool:
         """Add distances; the first ones set the unit."""
-        missing = REFERENCE - len(self._first)
+        missing = _REFERENCE - len(self._first)
         self._first += distances[:missing].tolist()
         rest = distances[max(missing, 0) :]
         if not len(rest):

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 EXACT_VECTORS = 20_000  # up to as many, neighbours are looked for among all others
 CANDIDATES = 2_048  # among which they are looked for beyond that
-BLOCK_ROWS = 256  # whose distances to their candidates are in memory at a time
+_BLOCK_ROWS = 256  # whose distances to their candidates are in memory at a time
 CHUNK_CLASSES = 32  # spread at a time, in memory of n float64 each
-PRECISION = 1e-7  # of what is spread, of which float32 has little more
-LEAST = 1e-6  # of what a label gives to its own vector: less than that is none
+_PRECISION = 1e-7  # of what is spread, of which float32 has little more
+_LEAST = 1e-6  # of what a label gives to its own vector: less than that is none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -262,8 +262,8 @@ def _searches(points: Array, k: int) -> Iterator[tuple[IntArray, IntArray]]:
     else:
         parts = _parts(points, max(CANDIDATES, k + 1))
     for rows, candidates in parts:
-        for start in range(0, len(rows), BLOCK_ROWS):
-            yield rows[start : start + BLOCK_ROWS], candidates
+        for start in range(0, len(rows), _BLOCK_ROWS):
+            yield rows[start : start + _BLOCK_ROWS], candidates
 
 
 def _parts(points: Array, num_candidates: int) -> Iterator[tuple[IntArray, IntArray]]:
@@ -273,8 +273,8 @@ def _parts(points: Array, num_candidates: int) -> Iterator[tuple[IntArray, IntAr
     centres = points[np.arange(number) * n // number]
     owners = np.concatenate(
         [
-            _squares(points[start : start + BLOCK_ROWS], centres).argmin(axis=1)
-            for start in range(0, n, BLOCK_ROWS)
+            _squares(points[start : start + _BLOCK_ROWS], centres).argmin(axis=1)
+            for start in range(0, n, _BLOCK_ROWS)
         ]
     )
     counts = np.bincount(owners, minlength=number)
@@ -338,7 +338,7 @@ def _spread(
         most = values[np.arange(n), here]
         best = np.where(most > largest, first + here, best)
         largest = np.maximum(largest, most)
-    is_reached = (arrived > LEAST * (1 - alpha)) & (best >= 0)
+    is_reached = (arrived > _LEAST * (1 - alpha)) & (best >= 0)
     confidence = np.divide(largest, total, out=np.zeros(n), where=is_reached)
     back = np.argsort(order)
     return np.where(is_reached, best, -1)[back], np.minimum(confidence, 1)[back]
@@ -369,7 +369,7 @@ def _solved(normalised: "csr_array", start: Array, alpha: float) -> Array:
     rows = np.flatnonzero(start.any(axis=1))
     begun = now[rows]
     before, factor, damped = np.zeros_like(now), 2.0, np.float32(alpha) * normalised
-    for _ in range(math.ceil(math.log(PRECISION) / math.log(rate))):
+    for _ in range(math.ceil(math.log(_PRECISION) / math.log(rate))):
         factor = 1 / (1 - alpha**2 * factor / 4)
         after = damped @ now
         after[rows] += begun

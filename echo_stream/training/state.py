@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from echo_stream._common.typing import Array, State
 
-MODEL, OPTIMISER = "model.", "optimiser."
+_MODEL, _OPTIMISER = "model.", "optimiser."
 
 
 class Checkpoint(Protocol):
@@ -54,11 +54,11 @@ class TrainingState:
         """Return everything that the rest of the training depends on."""
         arrays: dict[str, Array] = {"used": self.used.numpy()}
         for name, tensor in model.state_dict().items():
-            arrays[MODEL + name] = tensor.cpu().numpy()
+            arrays[_MODEL + name] = tensor.cpu().numpy()
         for index, memory in optimiser.state_dict()["state"].items():
             for name, tensor in memory.items():
                 if tensor is not None:
-                    arrays[f"{OPTIMISER}{index}.{name}"] = tensor.cpu().numpy()
+                    arrays[f"{_OPTIMISER}{index}.{name}"] = tensor.cpu().numpy()
         meta = {
             "steps": self.steps,
             "loss": self.loss,
@@ -75,12 +75,12 @@ class TrainingState:
         arrays, meta = state
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
         model.load_state_dict(
-            {name.removeprefix(MODEL): t for name, t in tensors.items() if name.startswith(MODEL)}
+            {name.removeprefix(_MODEL): t for name, t in tensors.items() if name.startswith(_MODEL)}
         )
         memories: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
-            if name.startswith(OPTIMISER):
-                index, _, what = name.removeprefix(OPTIMISER).partition(".")
+            if name.startswith(_OPTIMISER):
+                index, _, what = name.removeprefix(_OPTIMISER).partition(".")
                 memories.setdefault(int(index), {})[what] = tensor
         groups = optimiser.state_dict()["param_groups"]
         optimiser.load_state_dict({"state": memories, "param_groups": groups})

@@ -28,7 +28,7 @@ from echo_stream.training.models import build_model
 from echo_stream.training.state import Checkpoint
 from echo_stream.training.targets import Targets
 
-SCORES = {"classification": ("accuracy", max), "regression": ("rmse", min)}
+_SCORES = {"classification": ("accuracy", max), "regression": ("rmse", min)}
 """The score of a model, and which of two values is better, by task."""
 
 
@@ -157,7 +157,7 @@ def _measure(test: LabelledSet, targets: Targets, shape: Shape) -> Measure:
 
 def _best(curve: list[dict[str, Any]], config: TrainConfig) -> dict[str, Any] | None:
     """Return the first of the best points along the curve, marked as what it is."""
-    score, better = SCORES[config.task]
+    score, better = _SCORES[config.task]
     points = [point for point in curve if point[score] is not None]
     if not points:
         return None

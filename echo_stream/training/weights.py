@@ -9,7 +9,7 @@ from echo_stream._common.typing import Array, FloatArray
 from echo_stream.errors import DataError, SettingName
 from echo_stream.training.config import SampleWeights
 
-HALFWAY = 10
+_HALFWAY = 10
 """Rows a class at which `auto` is the square root."""
 
 _EXPONENTS: dict[SampleWeights, float] = {"none": 0.0, "sqrt": 0.5, "full": 1.0}
@@ -58,7 +58,7 @@ def weight_exponent(
     [0.09, 0.5, 0.83, 0.97]
     """
     if wanted == "auto":
-        return rows / (rows + HALFWAY * num_classes) if has_proportions else 0.0
+        return rows / (rows + _HALFWAY * num_classes) if has_proportions else 0.0
     return _EXPONENTS[wanted]
 
 

@@ -18,10 +18,10 @@ from echo_stream.connectors.storage.state_store import GROUP_MANIFEST
 from echo_stream.connectors.storage.units import list_units, verify_unit
 from echo_stream.errors import StateError
 
-FREE_BYTES = 1024**3
-CHECKPOINT_ROOM = 5  # checkpoints that must fit: three are kept, one is written, one to spare
-REMOTE = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "ceph", "lustre")
-PARTS = ("checkpoints", "segments", "generations", "snapshots", "models", "dead-letters")
+_FREE_BYTES = 1024**3
+_CHECKPOINT_ROOM = 5  # checkpoints that must fit: three are kept, one is written, one to spare
+_REMOTE = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "ceph", "lustre")
+_PARTS = ("checkpoints", "segments", "generations", "snapshots", "models", "dead-letters")
 
 
 def check_state_folder(folder: Path) -> Iterator[Finding]:
@@ -155,7 +155,7 @@ def _checkpoints(folder: Path) -> Finding:
 def _one_disk(folder: Path) -> Finding:
     """Look whether all parts are on one file system: only there is a rename atomic."""
     device = folder.stat().st_dev
-    parts = [folder / name for name in PARTS]
+    parts = [folder / name for name in _PARTS]
     elsewhere = [str(part) for part in parts if part.exists() and part.stat().st_dev != device]
     if not elsewhere:
         return Finding("one disk", "ok", "all parts are on one file system")
@@ -170,10 +170,10 @@ def _space(place: Path, folder: Path) -> Finding:
     units = [unit for part in (folder / "checkpoints", *segments) for unit in list_units(part)]
     size = sum(file.stat().st_size for file in units[-1].iterdir()) if units else 0
     found = f"{free / 1024**3:.1f} GiB free"
-    if free < CHECKPOINT_ROOM * size:
+    if free < _CHECKPOINT_ROOM * size:
         advice = "free some, prune snapshots, or move the state to a larger disk"
         return Finding("space", "fail", f"{found}; a checkpoint takes {size} bytes", advice)
-    if free < FREE_BYTES:
+    if free < _FREE_BYTES:
         return Finding("space", "warn", found, "free some, or keep fewer snapshots")
     return Finding("space", "ok", found)
 
@@ -183,7 +183,7 @@ def _file_system(place: Path) -> Finding:
     mounts = {Path(each.mountpoint): each.fstype for each in psutil.disk_partitions(all=True)}
     place = place.resolve()
     kind = next((mounts[each] for each in (place, *place.parents) if each in mounts), "unknown")
-    if not kind.startswith(REMOTE):
+    if not kind.startswith(_REMOTE):
         return Finding("file system", "ok", kind)
     advice = "put the state on a local disk, and copy snapshots from there"
     found = f"{kind}: locks, renames and flushes may not hold over a network"

@@ -14,8 +14,8 @@ import snappy
 import zstandard
 from kafka.record.default_records import DefaultRecordBatch as Batch
 
-PIECE_BYTES = 1024**2  # decompressed at a time
-WINDOW_BYTES = 8 * 1024**2  # what each decoder of Zstandard is asked to support at least
+_PIECE_BYTES = 1024**2  # decompressed at a time
+_WINDOW_BYTES = 8 * 1024**2  # what each decoder of Zstandard is asked to support at least
 _XERIAL_MAGIC = b"\x82SNAPPY\0"
 _XERIAL_HEADER_BYTES = 16
 
@@ -50,7 +50,7 @@ def decompressed(codec: int, data: memoryview, max_bytes: int) -> bytearray:
     if codec == Batch.CODEC_LZ4:
         return _read(_Lz4Frame(data).read, max_bytes)
     if codec == Batch.CODEC_ZSTD:
-        decoder = zstandard.ZstdDecompressor(max_window_size=max(max_bytes, WINDOW_BYTES))
+        decoder = zstandard.ZstdDecompressor(max_window_size=max(max_bytes, _WINDOW_BYTES))
         return _read(decoder.stream_reader(data, read_across_frames=True).read, max_bytes)
     msg = f"unknown compression {codec}"
     raise ValueError(msg)
@@ -59,7 +59,7 @@ def decompressed(codec: int, data: memoryview, max_bytes: int) -> bytearray:
 def _read(read: Callable[[int], bytes], max_bytes: int) -> bytearray:
     """Return all that a decompressing file holds, piece by piece."""
     found = bytearray()
-    while piece := read(PIECE_BYTES):
+    while piece := read(_PIECE_BYTES):
         found += piece
         _check(len(found), max_bytes)
     return found

@@ -14,7 +14,7 @@ from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 
-READ_BYTES = 256 * 1024  # at a time; a fetch has megabytes
+_READ_BYTES = 256 * 1024  # at a time; a fetch has megabytes
 
 
 def reading_client(**config: Any) -> KafkaNetClient:
@@ -50,7 +50,7 @@ class LargeReads:
             that this is looked at first. The end is still there when the client asks again.
         """
         gave, self._gave = self._gave, False
-        received: bytes = self._sock.recv(READ_BYTES)
+        received: bytes = self._sock.recv(_READ_BYTES)
         if gave and not received:
             raise BlockingIOError
         self._gave = bool(received)

@@ -24,11 +24,11 @@ from echo_stream.connectors.kafka._client_patches.old_format import old_records
 from echo_stream.connectors.kafka.records import RECORD_BYTES, Records, lost
 from echo_stream.samples.samples import Origin
 
-MAGIC = 2  # format of batches since Kafka 0.11
+_MAGIC = 2  # format of batches since Kafka 0.11
 HEAVY_BYTES = 16 * 1024  # of a chunk: so many count as a record, of which a poll takes 4,096
-HEADER_BYTES = 128  # what the objects of a header take beside its content
+_HEADER_BYTES = 128  # what the objects of a header take beside its content
 
-Header: TypeAlias = tuple[str, bytes | None]
+_Header: TypeAlias = tuple[str, bytes | None]
 
 
 class PackedBatch:
@@ -188,7 +188,7 @@ class QuickRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # the clien
             if self.check_crcs and not batch.validate_crc():
                 msg = f"{_named(tp, batch)} is not what was written"
                 raise CorruptRecordError(msg)
-            if batch.magic < MAGIC:
+            if batch.magic < _MAGIC:
                 chunk: Chunk | None = self._old_chunk(tp, batch)
                 self.next_fetch_offset = batch.base_offset + 1  # that of its last message
             else:
@@ -200,7 +200,7 @@ class QuickRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # the clien
                 self.leader_epoch = batch.leader_epoch
                 self.next_fetch_offset = batch.next_offset  # its last ones can be compacted away
             if chunk is not None:
-                self.records_read += batch.records_count if batch.magic == MAGIC else len(chunk)
+                self.records_read += batch.records_count if batch.magic == _MAGIC else len(chunk)
                 self.bytes_read += batch.size_in_bytes
                 if chunk:
                     yield chunk
@@ -263,7 +263,7 @@ def unpacked(batch: DefaultRecordBatch, tp: TopicPartition, max_bytes: int) -> R
     appended_ms = batch.max_timestamp if batch.timestamp_type == batch.LOG_APPEND_TIME else None
     data, at = batch._buffer, batch._pos
     view = memoryview(data)
-    free = (max_bytes - len(data)) // HEADER_BYTES  # headers that there is room for
+    free = (max_bytes - len(data)) // _HEADER_BYTES  # headers that there is room for
     # Numbers of one byte are read in place: a call for each would take as long as all else.
     for row in range(batch.records_count):
         size, at = data[at], at + 1
@@ -309,7 +309,7 @@ def unpacked(batch: DefaultRecordBatch, tp: TopicPartition, max_bytes: int) -> R
 
 def _named(tp: TopicPartition, batch: DefaultRecordBatch) -> str:
     """Return what to call a batch in an error: by its offsets, to the last that it may have."""
-    last = batch.last_offset if batch.magic == MAGIC else batch.base_offset
+    last = batch.last_offset if batch.magic == _MAGIC else batch.base_offset
     offsets = f"{batch.base_offset} to {last}"
     return f"the batch of {tp.topic}/{tp.partition} at offsets {offsets}"
 
@@ -351,9 +351,9 @@ def _number(data: bytearray, at: int) -> tuple[int, int]:
     return zigzag >> 1 ^ -(zigzag & 1), at
 
 
-def _headers(data: bytearray, at: int, most: int) -> tuple[list[Header], int]:
+def _headers(data: bytearray, at: int, most: int) -> tuple[list[_Header], int]:
     """Return the headers that begin at a place, after their number, and the place after them."""
-    headers: list[Header] = []
+    headers: list[_Header] = []
     number, at = _number(data, at)
     if not 0 <= number <= most:
         msg = f"a record has {number} headers where there is room for {most} (max_batch_bytes)"

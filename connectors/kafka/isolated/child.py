@@ -13,7 +13,7 @@ from echo_stream.connectors.codecs import DecodeError, read_message
 from echo_stream.connectors.kafka.isolated.protocol import as_answer, from_request, from_setup
 
 READY = b"ready\n"
-ALARM_S = 70  # ends a decoder that hangs, when its parent has died and does not
+_ALARM_S = 70  # ends a decoder that hangs, when its parent has died and does not
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     answers.write(READY)
     answers.flush()
     for line in requests:
-        signal.alarm(ALARM_S)
+        signal.alarm(_ALARM_S)
         record, schema = from_request(line)
         try:
             answer = as_answer(

@@ -14,11 +14,11 @@ from echo_stream.errors import InfrastructureError
 from echo_stream.samples.changes import Change
 from echo_stream.samples.validation import SampleSchema
 
-START_S = 120.0  # a codec may load much
+_START_S = 120.0  # a codec may load much
 MESSAGE_S = 60.0
-END_S = 1.0  # what a process without requests may take to end
+_END_S = 1.0  # what a process without requests may take to end
 MESSAGE_BYTES = 1024 * MIB  # of memory beside what a message's limits explain
-BYTES_EACH = 64  # of memory for each byte, element or pixel that they allow
+_BYTES_EACH = 64  # of memory for each byte, element or pixel that they allow
 
 
 class DeadlyMessageError(DecodeError):
@@ -45,7 +45,7 @@ class IsolatedDecoder:
         self._config = config
         self._child: subprocess.Popen[bytes] | None = None
         largest = max(config.max_message_bytes, config.max_elements, config.max_pixels)
-        self._memory_bytes = MESSAGE_BYTES + BYTES_EACH * largest
+        self._memory_bytes = MESSAGE_BYTES + _BYTES_EACH * largest
         self._answer_bytes = 16 * (config.max_message_bytes + config.max_elements) + MIB
         self._limits = Limits()
 
@@ -99,7 +99,7 @@ class IsolatedDecoder:
             start_new_session=True,  # an interrupt from the terminal is the parent's business
         )
         try:
-            answer = self._say(child, as_setup(self._config), Limits(START_S))
+            answer = self._say(child, as_setup(self._config), Limits(_START_S))
         except _DiedError as err:
             msg = f"the process that decodes suspected messages does not start: {err}"
             raise InfrastructureError(msg) from err
@@ -134,7 +134,7 @@ class IsolatedDecoder:
         with suppress(BrokenPipeError):  # of what it has not read
             child.stdin.close()
         try:
-            child.wait(END_S)
+            child.wait(_END_S)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()

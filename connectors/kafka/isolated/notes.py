@@ -24,8 +24,8 @@ from echo_stream.samples.samples import Origin
 
 logger = logging.getLogger(__name__)
 
-NOTE_BYTES = 512  # a topic's name has 249 at most; written at first, so that there is room later
-NOTHING = b"\n"
+_NOTE_BYTES = 512  # a topic's name has 249 at most; written at first, so that there is room later
+_NOTHING = b"\n"
 
 
 class Span(NamedTuple):
@@ -100,7 +100,7 @@ class DecodingNotes:
     def end(self) -> None:
         """Note that they have been decoded."""
         if self._is_open:
-            self._write(NOTHING)
+            self._write(_NOTHING)
             self._is_open = False
 
     def passed(self, position: Mapping[str, int]) -> None:
@@ -141,7 +141,7 @@ class DecodingNotes:
             self._open()
             return
         self._handle = os.open(path, os.O_WRONLY)
-        os.pwrite(self._handle, NOTHING.ljust(NOTE_BYTES), 0)
+        os.pwrite(self._handle, _NOTHING.ljust(_NOTE_BYTES), 0)
         self._path = path
 
 

@@ -10,9 +10,9 @@ from sortedcontainers import SortedKeyList
 
 from echo_stream.samples.members import Member, Tie, copies, cross_off
 
-FIRST_TIE: Tie = (-1, "", 0)  # before that of any sample
+_FIRST_TIE: Tie = (-1, "", 0)  # before that of any sample
 _MEMBER = itemgetter(1)  # of an entry
-MAX_SHARED = 1_000  # entries; a longer list of sortedcontainers writes an index when it is read
+_MAX_SHARED = 1_000  # entries; a longer list of sortedcontainers writes an index when it is read
 
 
 class BoundedPool:
@@ -43,7 +43,7 @@ class BoundedPool:
 
     def copy(self) -> "BoundedPool":
         """Return an independent pool of the same members. O(1): the first change pays."""
-        if len(self._entries) > MAX_SHARED:
+        if len(self._entries) > _MAX_SHARED:
             return BoundedPool(self._entries)
         copy = BoundedPool.__new__(BoundedPool)
         copy._entries, copy._keys = self._entries, self._keys
@@ -65,7 +65,7 @@ class BoundedPool:
     def tied(self, key: float) -> list[Member]:
         """Return the members of a key, in order of tie. O(log n) for each of them."""
         entries, found = self._entries, []
-        for place in range(entries.bisect_key_left((key, FIRST_TIE)), len(entries)):
+        for place in range(entries.bisect_key_left((key, _FIRST_TIE)), len(entries)):
             if entries[place][0] != key:
                 break
             found.append(entries[place][1])

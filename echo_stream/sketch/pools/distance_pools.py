@@ -27,9 +27,9 @@ from echo_stream.sketch.pools.certificates import (
 )
 from echo_stream.sketch.pools.ranks import distance_of
 
-SPARE_DUPLICATES = 4  # beyond those needed: others take the places of forgotten ones
+_SPARE_DUPLICATES = 4  # beyond those needed: others take the places of forgotten ones
 TINY = 1e-37  # squares below float32's normal range lose precision
-RUN_MEMBERS = 256  # points held at a time when pools are ordered again
+_RUN_MEMBERS = 256  # points held at a time when pools are ordered again
 PointsOf = Callable[[Sequence[Member]], Array]
 Place: TypeAlias = tuple[float, Tie]
 """Key and tie of a sample: its place in the order of a pool."""
@@ -367,7 +367,7 @@ class DistancePools:
     def _thin(self, slot: int) -> None:
         """Remove spare duplicates from a pool that was filled when more were needed. O(pool)."""
         spare: list[Member] = []
-        most = self.needed[slot] + SPARE_DUPLICATES
+        most = self.needed[slot] + _SPARE_DUPLICATES
         for tied in self.pools[slot].ties():
             if len(tied) > most:
                 held: Counter[bytes] = Counter()
@@ -385,7 +385,7 @@ class DistancePools:
 
         If enough are retained, but it precedes some of them, the last of those is omitted.
         """
-        pool, most = self.pools[slot], self.needed[slot] + SPARE_DUPLICATES
+        pool, most = self.pools[slot], self.needed[slot] + _SPARE_DUPLICATES
         if pool.num_tied(key) < most:
             return False
         content = _content(member)
@@ -401,7 +401,7 @@ class DistancePools:
     def _omit(self, slot: int, number: int) -> None:
         """Count omitted duplicates, each of which enough others precede."""
         self._num_omitted[slot] += number
-        self.assured[slot] = min(self.assured[slot], self.needed[slot] + SPARE_DUPLICATES)
+        self.assured[slot] = min(self.assured[slot], self.needed[slot] + _SPARE_DUPLICATES)
 
     def _fill(self, slots: Sequence[int], members: Sequence[list[Member]]) -> None:
         """Order members of cells by their distance to the cells' references, and cut."""
@@ -424,7 +424,7 @@ class DistancePools:
 
     def _keys(self, points: Array, references: FloatArray) -> FloatArray:
         """Return the keys of points: squared distances, negative where the farthest are kept."""
-        distances = squared_distances(points, references)
+        distances = _squared_distances(points, references)
         return -distances if self.farthest else distances
 
     def to_arrays(self) -> dict[str, Array]:
@@ -488,7 +488,7 @@ class DistancePools:
         self._fill(range(len(members)), members)
 
 
-def squared_distances(points: Array, references: FloatArray) -> FloatArray:
+def _squared_distances(points: Array, references: FloatArray) -> FloatArray:
     """Return |p - r|^2, of shape (n,), float64, summed in the same order for every row."""
     difference = points.astype(np.float64) - references.astype(np.float64)
     return np.asarray((difference * difference).sum(axis=-1))
@@ -503,10 +503,10 @@ def _content(member: Member) -> bytes:
 def _runs(
     slots: Sequence[int], members: Sequence[list[Member]]
 ) -> Iterator[tuple[Sequence[int], Sequence[list[Member]]]]:
-    """Yield cells in runs of some `RUN_MEMBERS`, whose points are processed together."""
+    """Yield cells in runs of some `_RUN_MEMBERS`, whose points are processed together."""
     start, held = 0, 0
     for stop, side in enumerate(members, start=1):
         held += len(side)
-        if held >= RUN_MEMBERS or stop == len(slots):
+        if held >= _RUN_MEMBERS or stop == len(slots):
             yield slots[start:stop], members[start:stop]
             start, held = stop, 0

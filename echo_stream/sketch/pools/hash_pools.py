@@ -15,7 +15,7 @@ from echo_stream._common.typing import Array
 from echo_stream.samples.members import Member, Tie, detached
 from echo_stream.sketch.pools.bounded_pool import BoundedPool
 
-HALF = 2**63
+_HALF = 2**63
 
 
 class HashPools:
@@ -48,11 +48,11 @@ class HashPools:
         missing = num_cells - len(self.pools)
         self.pools += [BoundedPool() for _ in range(missing)]
         self.capacities = np.append(self.capacities, np.full(missing, np.inf))
-        self._limits = torch.cat([self._limits, self._limits.new_full((missing,), LATEST - HALF)])
+        self._limits = torch.cat([self._limits, self._limits.new_full((missing,), LATEST - _HALF)])
 
     def passes(self, slots: torch.Tensor, hashes: Array) -> torch.Tensor:
         """Tell which samples may enter, by their cells and the hashes of their ids. O(n)."""
-        shifted = torch.from_numpy((hashes ^ np.uint64(HALF)).view(np.int64))
+        shifted = torch.from_numpy((hashes ^ np.uint64(_HALF)).view(np.int64))
         return shifted.to(self._limits.device) <= self._limits[slots]
 
     def offer(self, slots: Array, members: Sequence[Member]) -> None:
@@ -122,7 +122,7 @@ class HashPools:
     def _refresh_limits(self, slots: Iterable[int]) -> None:
         """Recompute the limits of pools that have changed."""
         chosen = list(slots)
-        limits = torch.tensor([self._limit(slot) - HALF for slot in chosen], dtype=torch.int64)
+        limits = torch.tensor([self._limit(slot) - _HALF for slot in chosen], dtype=torch.int64)
         self._limits[torch.tensor(chosen, dtype=torch.int64)] = limits.to(self._limits.device)
 
     def _limit(self, slot: int) -> int:

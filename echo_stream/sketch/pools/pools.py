@@ -29,8 +29,8 @@ SLACK = 16  # members beyond the quota, for the centre's movement
 SUPPORT_SLACK = 24
 # Growth of a cell at which its references follow the centre. At 2, the paper's grid on
 # Banking77 had 78 % of its rows certified and at 1.5 88 % (fidelity in benchmarks).
-EPOCH_GROWTH = 1.5
-LOW_DIMENSIONS = 4  # up to here distances to a centre differ enough for that slack
+_EPOCH_GROWTH = 1.5
+_LOW_DIMENSIONS = 4  # up to here distances to a centre differ enough for that slack
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class Pools:
     quotas : Quotas
         R and R_s, for each class. They only fall.
     nearest : DistancePools or None
-        Members nearest the centroid: 2 R + slack a cell (see `slack_for`) where rank is
+        Members nearest the centroid: 2 R + slack a cell (see `_slack_for`) where rank is
         `center`, 2 + 32 where it is `mixed` and only the first is needed.
     hashed : HashPools or None
         Members with the smallest hashes, 2 R + 16 a cell, where rank is not `center`.
@@ -108,7 +108,7 @@ class Pools:
         self._config = config
         self._classes = np.zeros(0, dtype=np.int64)  # of each cell, its number
         # Hashes need no slack but for samples that are forgotten.
-        self._slack = SLACK if config.rank != "center" else slack_for(generation.encoder.dim)
+        self._slack = SLACK if config.rank != "center" else _slack_for(generation.encoder.dim)
         self.hashed = None if config.rank == "center" else HashPools(device)
         self.nearest = None if config.rank == "uniform" else _nearest(generation, device)
         has_support = config.support_size or config.support_slots
@@ -271,7 +271,7 @@ class Pools:
 
     def _renew_grown(self, table: CellTable, counts: Array, slots: Sequence[int]) -> None:
         """Begin a new epoch in those cells that have grown enough."""
-        has_grown = counts >= np.ceil(EPOCH_GROWTH * self.epoch_counts)
+        has_grown = counts >= np.ceil(_EPOCH_GROWTH * self.epoch_counts)
         self._renew(table, [slot for slot in slots if has_grown[slot]])
 
     def _centres(self, table: CellTable, slots: Sequence[int]) -> dict[str, torch.Tensor]:
@@ -327,14 +327,14 @@ class Pools:
         self.size()
 
 
-def slack_for(dim: int) -> int:
+def _slack_for(dim: int) -> int:
     """Return the members that a core pool holds beyond twice its quota.
 
     16, and 32 above four dimensions, where the distances of a cell's samples to its
     centre are so alike that its movement puts more of them in doubt: fidelity in benchmarks
     prints the certified share, in 64 dimensions.
     """
-    return SLACK if dim <= LOW_DIMENSIONS else 2 * SLACK
+    return SLACK if dim <= _LOW_DIMENSIONS else 2 * SLACK
 
 
 def _offer(pools: DistancePools, block: Block, points: torch.Tensor) -> None:
