@@ -48,9 +48,9 @@ def build(
         msg = "give either --out DIR (one snapshot) or --state DIR (snapshot and generation)"
         raise click.UsageError(msg)
     from echo_stream.connectors.app.batch import build_coreset
-    from echo_stream.connectors.files.intake import FirstLook
+    from echo_stream.connectors.files.inputs import InputReport
 
-    first_look = FirstLook(tell)
+    input_report = InputReport(tell)
     with progress("training the encoder") as show:
         built = build_coreset(
             data,
@@ -59,7 +59,7 @@ def build(
             device=device,
             out=out,
             state=state,
-            first_look=first_look,
+            input_report=input_report,
             on_epoch=show,
         )
     manifest = built.snapshot.manifest
@@ -73,6 +73,6 @@ def build(
             "num_distinct": manifest["num_distinct"],
             "num_cells": manifest["num_cells"],
             "generation": manifest["generation"],
-            "inputs": first_look.to_json(),
+            "inputs": input_report.to_json(),
         }
     )

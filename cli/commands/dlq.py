@@ -49,11 +49,11 @@ class StoreOptions:
         if state is None:
             msg = "give --state DIR or --dead-letter-topic NAME"
             raise click.UsageError(msg)
-        from echo_stream.connectors.dead_letters.files import num_gone, read_dead_letters
+        from echo_stream.connectors.dead_letters.files import num_removed, read_dead_letters
         from echo_stream.connectors.storage.snapshots import check_state
 
         check_state(state)
-        if number := num_gone(state / "dead-letters"):
+        if number := num_removed(state / "dead-letters"):
             say(f"the oldest {number} were removed, to keep to --dead-letters-total")
         return read_dead_letters(state / "dead-letters")
 
@@ -92,14 +92,14 @@ def list_(*, store: StoreOptions, client: "ClientConfig", output_format: str) ->
     Example:
       echo-stream dlq list --state DIR --format table
     """
-    rows, illegible = [], []
+    rows, invalid = [], []
     for dead_letter in store.read(client):
         if dead_letter.sample is None:
-            illegible.append(dead_letter.place)
+            invalid.append(dead_letter.place)
         else:
             rows.append(_row(dead_letter))
-    if illegible:
-        say(f"left out, cut by a crash or not a dead letter: {', '.join(map(str, illegible))}")
+    if invalid:
+        say(f"left out, cut by a crash or not a dead letter: {', '.join(map(str, invalid))}")
     emit_rows(rows, output_format)
 
 

@@ -143,7 +143,7 @@ def run(
     codec = replace(codec, max_text_bytes=engine_config.max_text_bytes)
     open_source = source.opener(data, codec, client, folder / "decoding")
     from echo_stream.connectors.app.consumer import consume
-    from echo_stream.connectors.files.intake import FirstLook
+    from echo_stream.connectors.files.inputs import InputReport
     from echo_stream.connectors.runner.consumption import Consumption, Group
 
     open_dead_letters = dead_letters.opener(source, client)
@@ -156,7 +156,7 @@ def run(
         watched(run_config.max_samples) as monitor,
         served(http, lambda: _routers(monitor, folder, engine_config), monitor.http),
     ):
-        monitor.first_look = FirstLook(tell)
+        monitor.input_report = InputReport(tell)
         if examiner is not None:
             monitor.prequential = examiner.to_json
         given = Consumption(
@@ -182,18 +182,18 @@ def run(
         where = folder / "dead-letters" if topic is None else f"topic {topic}"
         say(f"{report.rejected} messages were invalid; they are in {where}")
     stats = monitor.stats
-    if stats.dead_letters_cut or stats.dead_letters_gone:
+    if stats.dead_letters_truncated or stats.dead_letters_removed:
         say(
-            f"{stats.dead_letters_cut} dead letters were cut (--dead-letter-bytes), and "
-            f"{stats.dead_letters_gone} old ones removed (--dead-letters-total)"
+            f"{stats.dead_letters_truncated} dead letters were cut (--dead-letter-bytes), and "
+            f"{stats.dead_letters_removed} old ones removed (--dead-letters-total)"
         )
     emit(
         {
             "state": str(folder),
             **asdict(report),
-            "dead_letters_cut": stats.dead_letters_cut,
-            "dead_letters_gone": stats.dead_letters_gone,
-            "inputs": monitor.first_look.to_json(),
+            "dead_letters_truncated": stats.dead_letters_truncated,
+            "dead_letters_removed": stats.dead_letters_removed,
+            "inputs": monitor.input_report.to_json(),
             "prequential": None if examiner is None else examiner.to_json(),
         }
     )

@@ -164,7 +164,7 @@ def verify(*, state: Path | None, snapshot: str | None, output_format: str) -> N
 
     rows = verify_snapshots(state, snapshot)
     emit_rows(rows, output_format)
-    damaged = [row["snapshot"] for row in rows if not row["whole"]]
+    damaged = [row["snapshot"] for row in rows if not row["intact"]]
     if damaged:
         msg = f"{len(damaged)} of {len(rows)} snapshots are damaged: {', '.join(damaged)}"
         raise SnapshotError(msg)

@@ -20,7 +20,7 @@ from echo_stream.cli.output.output import emit, emit_rows, say
 def status(ctx: click.Context, *, state: Path | None, output_format: str, check: bool) -> None:
     """Show what the run over a state is doing, or how the last one ended.
 
-    `life` is alive, ended, gone (the process died; the next run continues from the newest
+    `liveness` is alive, ended, died (the next run continues from the newest
     checkpoint), or never (no run has begun yet). If a group shares the state, `members` describes
     each of its processes, and `partitions` has positions and lag.
 
@@ -32,7 +32,7 @@ def status(ctx: click.Context, *, state: Path | None, output_format: str, check:
 
     folder = needed_state(state)
     found = read_state_status(folder)
-    if found["life"] != "alive":
+    if found["liveness"] != "alive":
         say(_no_run(folder, found))
     if output_format == "json":
         emit(found)
@@ -48,7 +48,7 @@ def _show_group(found: dict[str, Any]) -> None:
     """Print the status of a group, its processes and its partitions."""
     whole = {name: value for name, value in found.items() if not isinstance(value, (dict, list))}
     emit_rows([whole], "table")
-    names = ("member", "life", "phase", "samples", "rate", "lag_records_total", "age_s")
+    names = ("member", "liveness", "phase", "samples", "rate", "lag_records_total", "age_s")
     if found["members"]:
         emit_rows([{name: member[name] for name in names} for member in found["members"]], "table")
     rows = [{"partition": name, **each} for name, each in found["partitions"].items()]
@@ -57,12 +57,12 @@ def _show_group(found: dict[str, Any]) -> None:
 
 def _no_run(state: Path, found: dict[str, Any]) -> str:
     """Return what to say where no run is active."""
-    if found["life"] == "never":
+    if found["liveness"] == "never":
         return f"no run has begun over {state} yet"
     if "group" in found:
-        ended = "died; the next ones continue" if found["life"] == "gone" else "left"
+        ended = "died; the next ones continue" if found["liveness"] == "died" else "left"
         return f"no member of group {found['group']} is active over {state}; the last ones {ended}"
-    if found["life"] == "ended":
+    if found["liveness"] == "ended":
         return (
             f"no run is active over {state}; the last one stopped at {found['updated']}: "
             f"{found['why']}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.files.data_files import file_source
-from echo_stream.connectors.files.intake import LOOK_SAMPLES, FirstLook
+from echo_stream.connectors.files.inputs import LOOK_SAMPLES, InputReport
 from echo_stream.connectors.process.clock import timestamp
 from echo_stream.connectors.storage.engine_files import (
     generation_files,
@@ -37,7 +37,7 @@ def build_coreset(
     device: str,
     out: Path | None,
     state: Path | None,
-    first_look: FirstLook,
+    input_report: InputReport,
     on_epoch: Callable[[int, int], None] | None = None,
 ) -> Built:
     """Build the coreset of a data file and write its snapshot.
@@ -53,7 +53,7 @@ def build_coreset(
         Folder of the snapshot, which must not exist.
     state : Path or None
         Without out: the state folder that the snapshot and the generation go to.
-    first_look : FirstLook
+    input_report : InputReport
     on_epoch : callable, optional
         Called with (epochs done, epochs) while the encoder is trained.
 
@@ -69,14 +69,14 @@ def build_coreset(
     if trained is not None:
         check_partition(trained, config)
     source = file_source(data, max_text_bytes=config.max_text_bytes)
-    first_look.intake(source.name, source.intake)
-    first_look.samples(source.next_batch(LOOK_SAMPLES).samples)
-    first_look.labels()
+    input_report.inputs(source.name, source.inputs)
+    input_report.samples(source.next_batch(LOOK_SAMPLES).samples)
+    input_report.labels()
     position = {"row": source.num_samples}
     engine = EchoCoreset.from_config(config, generation=trained, device=device)
     if out is not None:
         snapshot = engine.fit_source(source, on_epoch=on_epoch).snapshot()
-        first_look.scales(engine.scales)
+        input_report.scales(engine.scales)
         write_snapshot(
             snapshot,
             out,
@@ -88,7 +88,7 @@ def build_coreset(
     assert state is not None
     with StateStore(state) as store:
         snapshot = engine.fit_source(source, on_epoch=on_epoch).snapshot()
-        first_look.scales(engine.scales)
+        input_report.scales(engine.scales)
         write_generation(engine.generation_, state / "generations")
         name = store.save_snapshot(snapshot, position)
     return Built(snapshot, state / "snapshots" / name)

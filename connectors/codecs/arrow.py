@@ -14,7 +14,7 @@ from pyarrow import ipc
 from echo_stream.connectors.codecs.arrow_metadata import verified_size
 from echo_stream.connectors.codecs.batches import as_decoded, check_size
 from echo_stream.connectors.codecs.config import CodecConfig
-from echo_stream.connectors.codecs.messages import Decoded, DecodeError, legible
+from echo_stream.connectors.codecs.messages import Decoded, DecodeError, decode_errors
 from echo_stream.connectors.files.parquet_columns import (
     Columns,
     find_columns,
@@ -57,12 +57,12 @@ def read_arrow(value: bytes, config: CodecConfig) -> Decoded:
     ----------
     Apache Arrow columnar format 1.5, "Serialization and interprocess communication".
     """
-    with legible("Arrow"):
+    with decode_errors("Arrow"):
         batch, columns = _read_batch(value, config)
         x = np.ascontiguousarray(x_of(batch, columns, 0, None))
         labels = None if columns.label is None else labels_of(batch.column(columns.label))
         ids = None if columns.id is None else ids_of(batch.column(columns.id), columns.id, 0)
-    return as_decoded(x, ids, labels, config)._replace(left_out=tuple(columns.left_out))
+    return as_decoded(x, ids, labels, config)._replace(ignored=tuple(columns.ignored))
 
 
 def _read_batch(value: bytes, config: CodecConfig) -> tuple[pa.RecordBatch, Columns]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from echo_stream.connectors.codecs.fields import id_of, label_in, listed
 from echo_stream.connectors.codecs.messages import DecodeError, Named
-from echo_stream.connectors.files.intake import LABELS
+from echo_stream.connectors.files.inputs import LABELS
 from echo_stream.samples.changes import Forget, LateLabel
 
 _LATE_LABEL = "label"

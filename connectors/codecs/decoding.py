@@ -14,7 +14,7 @@ from echo_stream.connectors.codecs.formats import format_of
 from echo_stream.connectors.codecs.image import read_image
 from echo_stream.connectors.codecs.json import array_of, read_fields
 from echo_stream.connectors.codecs.messages import Decoded, DecodeError, Headers, Named
-from echo_stream.connectors.files.intake import LABELS
+from echo_stream.connectors.files.inputs import LABELS
 from echo_stream.connectors.files.layouts import raw_layout
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.samples.changes import Change, LateLabel
@@ -146,7 +146,7 @@ def _read(
         x[np.newaxis],
         (id_of(key, named, fields),),
         (label_in(named, fields),),
-        left_out=sorted(fields.keys() - _FIELDS) if fields else (),
+        ignored=sorted(fields.keys() - _FIELDS) if fields else (),
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from echo_stream._common.typing import Label
 from echo_stream.connectors.codecs.messages import DecodeError, Named
-from echo_stream.connectors.files.intake import LABELS
+from echo_stream.connectors.files.inputs import LABELS
 
 TEXT_LABEL = ("label-type", b"text")
 """The header of a label that is text and looks like a number."""

@@ -66,7 +66,7 @@ def likely_format(value: bytes, named: Named, config: CodecConfig) -> Format | N
     Raises
     ------
     DataError
-        A layout of raw values is declared, and illegible.
+        A layout of raw values is declared, and invalid.
     """
     for magic, format in _MAGIC.items():
         if value.startswith(magic):

@@ -6,7 +6,7 @@ from PIL import UnidentifiedImageError
 
 from echo_stream._common.typing import Array
 from echo_stream.connectors.codecs.config import CodecConfig
-from echo_stream.connectors.codecs.messages import DecodeError, legible
+from echo_stream.connectors.codecs.messages import DecodeError, decode_errors
 from echo_stream.connectors.files.pixels import read_pixels
 from echo_stream.samples.validation import SampleSchema
 
@@ -40,7 +40,7 @@ def read_image(value: bytes, config: CodecConfig, schema: SampleSchema | None) -
     """
     is_grey = None if schema is None else len(schema.shape) == 2
     try:
-        with legible("image"):
+        with decode_errors("image"):
             return read_pixels(
                 io.BytesIO(value),
                 ("PNG", "JPEG"),
@@ -50,6 +50,6 @@ def read_image(value: bytes, config: CodecConfig, schema: SampleSchema | None) -
             )
     except DecodeError as err:
         if isinstance(err.__cause__, UnidentifiedImageError):  # Pillow's words are an address
-            msg = "illegible image: neither PNG nor JPEG, or damaged where it begins"
+            msg = "invalid image: neither PNG nor JPEG, or damaged where it begins"
             raise DecodeError(msg) from err
         raise

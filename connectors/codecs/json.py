@@ -33,7 +33,7 @@ def read_fields(value: bytes, max_elements: int) -> dict[str, Any]:
     try:
         fields = json.loads(value.decode())
     except (ValueError, RecursionError) as err:
-        msg = f"illegible JSON ({first_line(err)})"
+        msg = f"invalid JSON ({first_line(err)})"
         raise DataError(msg) from err
     if not isinstance(fields, dict):
         msg = "JSON is not an object with a field x"

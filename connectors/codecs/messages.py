@@ -29,7 +29,7 @@ class DecodeError(DataError):
     Attributes
     ----------
     reason : {"decode", "schema", "nonfinite"}
-        Illegible or over a limit; of an unusable shape or dtype; not finite as float32.
+        Invalid, or over a limit; of an unusable shape or dtype; not finite as float32.
     exception : str
         Class of the error that was met; by default that of the cause, if there is one.
 
@@ -65,7 +65,7 @@ class Decoded(NamedTuple):
     is_batch : bool
         Whether the format holds several samples: those without an id are then called by
         their place in the message too, even if there is only one.
-    left_out : sequence of str
+    ignored : sequence of str
         Fields or columns that mean nothing to us.
     """
 
@@ -73,7 +73,7 @@ class Decoded(NamedTuple):
     ids: Sequence[str | None]
     labels: Sequence[Label]
     is_batch: bool = False
-    left_out: Sequence[str] = ()
+    ignored: Sequence[str] = ()
 
 
 class Sample(NamedTuple):
@@ -121,17 +121,17 @@ def _printable(text: str) -> str:
 
 
 @contextmanager
-def legible(what: str) -> Iterator[None]:
+def decode_errors(what: str) -> Iterator[None]:
     """Turn whatever a library raises of bytes that it cannot read into a DecodeError.
 
     Errors of our own go through, and so does what is not an `Exception`.
 
     Examples
     --------
-    >>> with legible("Arrow"):
+    >>> with decode_errors("Arrow"):
     ...     raise OSError("truncated")
     Traceback (most recent call last):
-    echo_stream.connectors.codecs.messages.DecodeError: illegible Arrow (truncated)
+    echo_stream.connectors.codecs.messages.DecodeError: invalid Arrow (truncated)
     """
     try:
         yield
@@ -140,5 +140,5 @@ def legible(what: str) -> Iterator[None]:
     # Arrow and Pillow raise a dozen unrelated classes of damaged bytes, KeyError,
     # SyntaxError and NotImplementedError among them.
     except Exception as err:
-        msg = f"illegible {what} ({first_line(err)})"
+        msg = f"invalid {what} ({first_line(err)})"
         raise DecodeError(msg) from err

@@ -82,7 +82,7 @@ class DeadLetterFile:
         """Store messages. Durable after `flush`."""
         for message in rejected:
             kept, size_bytes = self._limits.cut(message)
-            self._stats.dead_letters_cut += size_bytes is not None
+            self._stats.dead_letters_truncated += size_bytes is not None
             self._pending += _as_line(kept, size_bytes)
             if len(self._pending) > self._most_pending:
                 self._retries.retry(self._append)
@@ -127,10 +127,10 @@ class DeadLetterFile:
             msg = f"cannot write {path}: {err.strerror}; nothing has been skipped"
             raise (InfrastructureError if is_transient(err) else StateError)(msg) from err
 
-    def _log_gone(self, num_gone: int) -> None:
+    def _log_gone(self, num_removed: int) -> None:
         """Count removed dead letters, and log them, at most once a minute."""
-        self._stats.dead_letters_gone += num_gone
-        self._unlogged_gone += num_gone
+        self._stats.dead_letters_removed += num_removed
+        self._unlogged_gone += num_removed
         if self._unlogged_gone and self._clock() >= self._logged_s + LOG_EVERY_S:
             logger.warning(
                 "the oldest %d dead letters were removed, so that %s keeps to its size",
@@ -155,7 +155,7 @@ class DeadLetterFile:
         self._pending.clear()
 
 
-def num_gone(folder: Path) -> int:
+def num_removed(folder: Path) -> int:
     """Return how many of the oldest dead letters of a state have been removed."""
     found = dead_letter_segments(folder)
     return found[0].first - 1 if found else 0

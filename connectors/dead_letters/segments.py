@@ -142,10 +142,10 @@ def _pack(plain: IO[bytes], raw: IO[bytes]) -> None:
 def make_room(folder: Path, most_bytes: int) -> int:
     """Remove the oldest files while all take more; return how many dead letters that were."""
     found = dead_letter_segments(folder)
-    total, num_gone = sum(segment.size_bytes for segment in found), 0
+    total, num_removed = sum(segment.size_bytes for segment in found), 0
     while len(found) > 1 and total > most_bytes:
         oldest = found.pop(0)
         total -= oldest.size_bytes
         oldest.path.unlink()
-        num_gone += found[0].first - oldest.first
-    return num_gone
+        num_removed += found[0].first - oldest.first
+    return num_removed

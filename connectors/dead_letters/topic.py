@@ -93,7 +93,7 @@ class DeadLetterTopic:
         """Store messages. Acknowledged after `flush`."""
         for dead_letter in rejected:
             kept, size_bytes = self._limits.cut(dead_letter)
-            self._stats.dead_letters_cut += size_bytes is not None
+            self._stats.dead_letters_truncated += size_bytes is not None
             self._pending.append(message := to_message(kept, size_bytes))
             self._pending_bytes += len(message[0] or b"") + len(message[1] or b"")
             if self._pending_bytes > _PENDING_BYTES:

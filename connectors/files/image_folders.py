@@ -9,7 +9,7 @@ import numpy as np
 
 from echo_stream._common.typing import Array
 from echo_stream.connectors.files.errors import naming
-from echo_stream.connectors.files.intake import Intake
+from echo_stream.connectors.files.inputs import Inputs
 from echo_stream.connectors.files.pixels import read_pixels
 from echo_stream.connectors.files.source import Chunk
 from echo_stream.errors import DataError, ShapeError
@@ -68,9 +68,9 @@ class ImageReader:
         self.schema = SampleSchema(first.shape, first.dtype.name)
 
     @property
-    def intake(self) -> Intake:
+    def inputs(self) -> Inputs:
         """Return that folders are labels, if there are any, and paths ids."""
-        return Intake("images", "the first folder" if self._has_classes else None, "the path")
+        return Inputs("images", "the first folder" if self._has_classes else None, "the path")
 
     @property
     def mapped(self) -> None:

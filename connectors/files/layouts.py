@@ -48,7 +48,7 @@ def raw_layout(dtype: bytes | str, shape: bytes | tuple[int, ...]) -> Layout:
     Raises
     ------
     ShapeError, DataError
-        If the dtype is not in `DTYPES`, or the shape illegible, empty or of too many axes.
+        If the dtype is not in `DTYPES`, or the shape invalid, empty or of too many axes.
     """
     name = dtype if isinstance(dtype, str) else dtype.decode("latin-1")
     axes = shape if isinstance(shape, tuple) else shape_in(shape.decode("latin-1"))
@@ -79,7 +79,7 @@ def shape_in(text: str) -> tuple[int, ...]:
     if axes[-1] == "":
         axes.pop()
     if len(text) > _MAX_SHAPE_TEXT or not all(axis.isascii() and axis.isdigit() for axis in axes):
-        msg = f"shape {text[:40]!a} is illegible; write it like 28,28"
+        msg = f"shape {text[:40]!a} is invalid; write it like 28,28"
         raise DataError(msg)
     return tuple(map(int, axes))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from echo_stream._common.typing import Array
 from echo_stream.connectors.files.errors import check_not_empty
-from echo_stream.connectors.files.intake import Intake
+from echo_stream.connectors.files.inputs import Inputs
 from echo_stream.connectors.files.source import Chunk
 from echo_stream.errors import DataError
 from echo_stream.samples.validation import SampleSchema, check_layout
@@ -40,9 +40,9 @@ class NpyReader:
         self.schema = SampleSchema.of(self._x)
 
     @property
-    def intake(self) -> Intake:
+    def inputs(self) -> Inputs:
         """Return that the array is x."""
-        return Intake("the array")
+        return Inputs("the array")
 
     @property
     def mapped(self) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from echo_stream._common.typing import Array
 from echo_stream.connectors.files.errors import check_not_empty
-from echo_stream.connectors.files.intake import LABELS, Intake, label_among
+from echo_stream.connectors.files.inputs import LABELS, Inputs, label_among
 from echo_stream.connectors.files.npy import Header, read_header
 from echo_stream.connectors.files.source import Chunk
 from echo_stream.errors import DataError, ShapeError
@@ -58,13 +58,13 @@ class NpzReader:
         self._labels, self._ids = _check_columns(columns, self._label, self.num_samples)
 
     @property
-    def intake(self) -> Intake:
+    def inputs(self) -> Inputs:
         """Return which arrays are read; others are left out."""
-        return Intake(
+        return Inputs(
             "array x",
             None if self._label is None else f"array {self._label}",
             None if self._ids is None else "array id",
-            left_out=dict.fromkeys(self._others, "array"),
+            ignored=dict.fromkeys(self._others, "array"),
         )
 
     @property

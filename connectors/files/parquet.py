@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from echo_stream.connectors.files.errors import check_not_empty, naming
-from echo_stream.connectors.files.intake import Intake
+from echo_stream.connectors.files.inputs import Inputs
 from echo_stream.connectors.files.parquet_columns import (
     Columns,
     find_columns,
@@ -60,9 +60,9 @@ class ParquetReader:
         self._shape = self.schema.shape
 
     @property
-    def intake(self) -> Intake:
+    def inputs(self) -> Inputs:
         """Return which columns are read; others are left out."""
-        return self._columns.intake
+        return self._columns.inputs
 
     @property
     def mapped(self) -> None:

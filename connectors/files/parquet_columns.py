@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from echo_stream._common.typing import Array
-from echo_stream.connectors.files.intake import LABELS, Intake, columns_intake, label_among
+from echo_stream.connectors.files.inputs import LABELS, Inputs, label_among, table_inputs
 from echo_stream.connectors.files.layouts import Layout, as_rows, raw_layout
 from echo_stream.errors import DataError, ShapeError
 from echo_stream.samples.samples import as_objects
@@ -26,7 +26,7 @@ class Columns:
     layout : Layout or None
         Of one sample, where x is binary.
     label, id : str or None
-    left_out : dict of str to str
+    ignored : dict of str to str
         Columns that are not read, and their types.
     """
 
@@ -35,7 +35,7 @@ class Columns:
     layout: Layout | None
     label: str | None
     id: str | None
-    left_out: dict[str, str] = field(default_factory=dict, compare=False)
+    ignored: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def all(self) -> list[str]:
@@ -43,13 +43,13 @@ class Columns:
         return [name for name, _ in self.x] + [n for n in (self.label, self.id) if n is not None]
 
     @property
-    def intake(self) -> Intake:
+    def inputs(self) -> Inputs:
         """Return what is taken, and what is left out."""
         names = tuple(name for name, _ in self.x)
         if self.is_table:
-            return columns_intake(names, self.label, self.id, self.left_out)
+            return table_inputs(names, self.label, self.id, self.ignored)
         label, id = (None if name is None else f"column {name}" for name in (self.label, self.id))
-        return Intake("column x", label, id, left_out=self.left_out)
+        return Inputs("column x", label, id, ignored=self.ignored)
 
     def words(self) -> str:
         """Return what a message calls these columns."""
@@ -87,8 +87,8 @@ def find_columns(schema: pa.Schema) -> Columns:
             raise DataError(msg)
     x = tuple((name, schema.field(name).type) for name in names)
     layout = None if is_table else _check_x(x[0][1], schema.metadata or {})
-    left_out = {f.name: str(f.type) for f in schema if f.name not in {*names, label, sample_id}}
-    return Columns(x, is_table, layout, label, sample_id, left_out)
+    ignored = {f.name: str(f.type) for f in schema if f.name not in {*names, label, sample_id}}
+    return Columns(x, is_table, layout, label, sample_id, ignored)
 
 
 def x_of(batch: pa.RecordBatch, columns: Columns, row: int, shape: tuple[int, ...] | None) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 
 from echo_stream._common.typing import Array, IntArray
 from echo_stream.connectors.files.errors import naming
-from echo_stream.connectors.files.intake import Intake
+from echo_stream.connectors.files.inputs import Inputs
 from echo_stream.errors import DataError, SourceError
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import Batch, Skipped, refuse_other_source
@@ -46,7 +46,7 @@ class Reader(Protocol):
         """Return the files of a folder, relative to it; none where DATA is one file."""
 
     @property
-    def intake(self) -> Intake:
+    def inputs(self) -> Inputs:
         """Return what is taken of the data, and what is left out."""
 
     @property
@@ -117,9 +117,9 @@ class FileSource:
         return str(self._path)
 
     @property
-    def intake(self) -> Intake:
+    def inputs(self) -> Inputs:
         """Return what is taken of the data, and what is left out."""
-        return self._reader.intake
+        return self._reader.inputs
 
     @property
     def is_exhausted(self) -> bool:

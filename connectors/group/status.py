@@ -7,7 +7,7 @@ from typing import Any
 from echo_stream.connectors.group.claims import Claim
 from echo_stream.connectors.group.record import GroupRecord
 from echo_stream.connectors.group.view import GroupView
-from echo_stream.connectors.runner.status_reader import Life, is_well, read_members, read_status
+from echo_stream.connectors.runner.status_reader import Liveness, is_well, read_members, read_status
 from echo_stream.connectors.storage.snapshots import check_state, newest_manifest
 
 
@@ -17,7 +17,7 @@ def read_state_status(state: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        What `read_status` says. Of a group: "life", "group", "generation", "n", "segments" and
+        What `read_status` says. Of a group: "liveness", "group", "generation", "n", "segments" and
         "snapshot" with "coreset_size", "certified_fraction" and "coverage_at_least", of what is
         durable;
         "partitions", by "topic/partition", each with its durable "position", the "member"
@@ -52,7 +52,7 @@ def _of_the_group(state: Path, record: GroupRecord) -> dict[str, Any]:
     }
     snapshot = newest_manifest(state)
     return {
-        "life": _life(members, is_begun=bool(segments)),
+        "liveness": _liveness(members, is_begun=bool(segments)),
         "group": record.group,
         "generation": view.record().generation,
         "n": sum(segment.n for segment in segments),
@@ -67,13 +67,13 @@ def _of_the_group(state: Path, record: GroupRecord) -> dict[str, Any]:
     }
 
 
-def _life(members: Sequence[dict[str, Any]], *, is_begun: bool) -> Life:
+def _liveness(members: Sequence[dict[str, Any]], *, is_begun: bool) -> Liveness:
     """Return whether any member is alive; if not, whether one has died, or all have left."""
-    lives = {member["life"] for member in members}
-    if "alive" in lives:
+    states = {member["liveness"] for member in members}
+    if "alive" in states:
         return "alive"
-    if "gone" in lives:
-        return "gone"
+    if "died" in states:
+        return "died"
     return "ended" if is_begun else "never"
 
 
@@ -83,7 +83,7 @@ def _partition(
     """Return the status of a partition; lags are null where no running member counts it."""
     owner = None if claim is None or claim.segment is None else claim.member
     counting = next((each for each in members if each["member"] == owner), {})
-    if counting.get("life") != "alive":
+    if counting.get("liveness") != "alive":
         counting = {}
     return {
         "position": position,

@@ -86,8 +86,9 @@ logger = logging.getLogger(__name__)
 _LOOK_EVERY_S = 0.25
 
 _WORDS: dict[DropReason, str] = {
-    "crowded": "all %d http connections are taken; those that wait longest for a request go",
-    "no_descriptor": "http takes no connections: the run needs the descriptors below %d "
+    "too_many_connections": "all %d http connections are taken; those that wait longest for a "
+    "request go",
+    "too_many_files": "http takes no connections: the run needs the descriptors below %d "
     "(raise the limit of open files)",
 }
 
@@ -151,9 +152,9 @@ class Acceptor:
             self._pause()
             return
         if accepted.fileno() >= self._limits.descriptors:
-            self._stats.dropped["no_descriptor"] += 1
+            self._stats.dropped["too_many_files"] += 1
             accepted.close()
-            self._tell("no_descriptor", _WORDS["no_descriptor"], self._limits.descriptors)
+            self._tell("too_many_files", _WORDS["too_many_files"], self._limits.descriptors)
             self._pause()
             return
         accepted.setblocking(False)
@@ -179,8 +180,8 @@ class Acceptor:
         waiting = [each for each in connections if each.phase == "header"]
         if not waiting:
             return False
-        self._tell("crowded", _WORDS["crowded"], self._limits.connections)
-        self._drop(min(waiting, key=lambda each: each.since_s), "crowded")
+        self._tell("too_many_connections", _WORDS["too_many_connections"], self._limits.connections)
+        self._drop(min(waiting, key=lambda each: each.since_s), "too_many_connections")
         return True
 
     def _drop_overdue(self) -> None:

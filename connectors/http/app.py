@@ -26,12 +26,7 @@ from echo_stream.errors import (
 )
 
 
-def create_app(
-    routers: Iterable[APIRouter],
-    *,
-    token: str | None = None,
-    open_paths: Iterable[str] = (PAGE_PATH,),
-) -> FastAPI:
+def create_app(routers: Iterable[APIRouter], *, token: str | None = None) -> FastAPI:
     """Return the app that serves some routers.
 
     Parameters
@@ -39,10 +34,8 @@ def create_app(
     routers : iterable of APIRouter
         `run_routers` or `state_routers`, or some of theirs.
     token : str or None
-        Asked of every request, but for health checks and `open_paths`; None: requests must
-        name this machine's loopback as their host.
-    open_paths : iterable of str
-        Paths that need no token, since they tell nothing of the state, as the page.
+        Asked of every request, but for health checks and the page, which tell nothing of the
+        state; None: requests must name this machine's loopback as their host.
 
     Examples
     --------
@@ -59,7 +52,7 @@ def create_app(
     _answer_errors(app)
     for router in routers:
         app.include_router(router)
-    app.add_middleware(Guard, token=token, open_paths=frozenset(open_paths))
+    app.add_middleware(Guard, token=token, open_paths=frozenset({PAGE_PATH}))
     return app
 
 

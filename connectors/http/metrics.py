@@ -85,9 +85,13 @@ class RunCollector(Collector):
         dead_letters = {(reason,): count for reason, count in monitor.stats.dead_letters.items()}
         yield _counters("dead_letters", "Durable dead letters.", ["reason"], dead_letters)
         stats = monitor.stats
-        yield _counter("dead_letters_cut", "Of which only a part is kept.", stats.dead_letters_cut)
         yield _counter(
-            "dead_letters_gone", "Removed, the oldest, to keep to a limit.", stats.dead_letters_gone
+            "dead_letters_truncated", "Of which only a part is kept.", stats.dead_letters_truncated
+        )
+        yield _counter(
+            "dead_letters_removed",
+            "Removed, the oldest, to keep to a limit.",
+            stats.dead_letters_removed,
         )
         yield _gauge("samples", "Samples counted since the stream began, N.", report.n)
         skipped = {("gap",): report.gaps, ("replayed",): report.replayed}

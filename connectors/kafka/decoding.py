@@ -13,7 +13,7 @@ from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, rea
 from echo_stream.connectors.codecs.blocks import Block, Blocks
 from echo_stream.connectors.codecs.fields import id_of, ids_in_keys, label_in
 from echo_stream.connectors.codecs.messages import Named
-from echo_stream.connectors.files.intake import Intake
+from echo_stream.connectors.files.inputs import Inputs
 from echo_stream.connectors.kafka.isolated.decoder import DeadlyMessageError, IsolatedDecoder
 from echo_stream.connectors.kafka.isolated.notes import DecodingNotes
 from echo_stream.connectors.kafka.queue import WaitingRecords
@@ -85,7 +85,7 @@ class RecordDecoder:
         self._forgets = on_tombstone == "forget"
         self._blocks = Blocks(codec)
         self.schema = codec.schema
-        self.intake = Intake(
+        self.inputs = Inputs(
             "x", "header, field or column label (or y)", "header, field, column or key"
         )
 
@@ -223,9 +223,9 @@ class RecordDecoder:
         if self.schema not in (None, schema):
             self._decode_each(range(len(run.records)), found)
             return
-        ids, labels, illegible = _fields_of(run)
+        ids, labels, invalid = _fields_of(run)
         is_good = finite_rows(x)
-        is_good[illegible] = False
+        is_good[invalid] = False
         is_good[self._too_long(ids, labels)] = False
         origins = run.records.origins
         if not is_good.all():
@@ -268,7 +268,7 @@ class RecordDecoder:
         self.schema.check(decoded.x)
         samples = _samples(decoded, record.origin)
         self._check_texts(samples.ids.tolist(), decoded.labels)
-        self.intake.leave_out(decoded.left_out)
+        self.inputs.ignore(decoded.ignored)
         found.add(samples)
 
     def _too_long(self, ids: Sequence[str], labels: Sequence[Label]) -> list[int]:
@@ -357,22 +357,22 @@ class _Found:
 
 
 def _fields_of(run: _Run) -> tuple[list[str], list[Label], list[int]]:
-    """Return ids and labels of messages whose values have neither, and which are illegible."""
+    """Return ids and labels of messages whose values have neither, and which are invalid."""
     if not any(run.named):
         ids = ids_in_keys(run.records.keys)
         return _named(ids, run.records.origins), [None] * len(run.records), []
     ids = []
     labels: list[Label] = []
-    illegible = []
+    invalid = []
     for place, (key, named) in enumerate(zip(run.records.keys, run.named, strict=True)):
         id = label = None
         try:
             id, label = id_of(key, named, {}), label_in(named, {})
         except DecodeError:  # which decoding it by itself raises again
-            illegible.append(place)
+            invalid.append(place)
         ids.append(id)
         labels.append(label)
-    return _named(ids, run.records.origins), labels, illegible
+    return _named(ids, run.records.origins), labels, invalid
 
 
 def _samples(decoded: Decoded, origin: Origin) -> Samples:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import OffsetOutOfRangeError
 
-from echo_stream.connectors.files.intake import Intake
+from echo_stream.connectors.files.inputs import Inputs
 from echo_stream.connectors.kafka._client_patches.unpacking import hand_on_whole
 from echo_stream.connectors.kafka.client import errors_for_people
 from echo_stream.connectors.kafka.config import CLIENT_OPTIONS, KafkaConfig
@@ -127,9 +127,9 @@ class TopicSource(ABC):
         return f"topic {', '.join(self._topics)}"
 
     @property
-    def intake(self) -> Intake:
+    def inputs(self) -> Inputs:
         """What is taken of messages, and which of their fields have been left out so far."""
-        return self._decoder.intake
+        return self._decoder.inputs
 
     @property
     def is_exhausted(self) -> bool:

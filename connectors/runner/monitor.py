@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from prometheus_client import Histogram
 
-from echo_stream.connectors.files.intake import FirstLook
+from echo_stream.connectors.files.inputs import InputReport
 from echo_stream.connectors.process.clock import now_s, timestamp
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.run.observer import PartitionProgress, Phase, Watchable
@@ -98,7 +98,7 @@ class RunMonitor:
         Models trained in this run, by outcome.
     member : tuple of (str, str) or None
         Group and name of this process, where it is in one.
-    first_look : FirstLook
+    input_report : InputReport
         Reports what is taken of the data, and what looks wrong; by default to the log.
     prequential : callable
         Returns the scores of the current model over time; None where there are none.
@@ -131,7 +131,7 @@ class RunMonitor:
         self.epochs = (0, 0)
         self.trainings = {"trained": 0, "failed": 0}
         self.member: tuple[str, str] | None = None
-        self.first_look = FirstLook(_log)
+        self.input_report = InputReport(_log)
         self.prequential: Callable[[], dict[str, Any] | None] = lambda: None
         self._source: SampleStream | None = None
         self._source_name = ""
@@ -204,8 +204,8 @@ class RunMonitor:
             logger.info("the run is %s", phase, extra={"phase": phase, "n": self.report.n})
         if phase == "stopping":
             self._look()
-            self.first_look.labels()
-            self.first_look.scales(self.report.scales)
+            self.input_report.labels()
+            self.input_report.scales(self.report.scales)
         self._phase = phase
         self._beat_s = time.monotonic()
 
@@ -216,8 +216,8 @@ class RunMonitor:
         self.report, self._beat_s = report, now
         for message in batch.rejected:
             self.rejected[message.reason] += message.num_messages
-        self.first_look.samples(batch.samples)
-        self.first_look.scales(report.scales)
+        self.input_report.samples(batch.samples)
+        self.input_report.scales(report.scales)
         if batch.samples is not None:
             self.update_seconds.observe(self.stats.update_seconds)
             self.update_samples.observe(batch.num_samples)
@@ -252,7 +252,7 @@ class RunMonitor:
 
     def _look(self) -> None:
         """Look at what the source takes, and leaves out by now."""
-        self.first_look.intake(self._source_name, getattr(self._source, "intake", None))
+        self.input_report.inputs(self._source_name, getattr(self._source, "inputs", None))
 
     def _sample(self) -> None:
         """Ask the source how far it is."""
@@ -282,7 +282,7 @@ def _durations(name: str, what: str) -> Histogram:
 
 
 DropReason: TypeAlias = Literal[
-    "slow_header", "slow_body", "slow_reader", "crowded", "no_descriptor"
+    "slow_header", "slow_body", "slow_reader", "too_many_connections", "too_many_files"
 ]
 """Why a connection was closed by us: its client took too long to send or to read, another one
 needed its place, or the run needs the descriptor."""

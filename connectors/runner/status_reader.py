@@ -17,7 +17,7 @@ _SAME_PROCESS_S = 1.0  # clocks of the kernel give a process's start to a hundre
 _STALE_S = 15.0  # a run writes every second; one that has not for so long hangs, or is gone
 _REQUIRED = ("phase", "host", "pid", "process_started_s", "updated_s", "checkpoint_time_s")
 
-Life: TypeAlias = Literal["alive", "ended", "gone", "never"]
+Liveness: TypeAlias = Literal["alive", "ended", "died", "never"]
 """Of a run: running, ended in order, crashed, or none so far."""
 
 
@@ -27,8 +27,8 @@ def read_status(state: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        `life`; what the status file holds; `age_s`, seconds since it was written; and
-        `checkpoint_age_s`, where this run has written one. Only `life`, "never", where
+        `liveness`; what the status file holds; `age_s`, seconds since it was written; and
+        `checkpoint_age_s`, where this run has written one. Only `liveness`, "never", where
         no run has ever begun.
 
     Raises
@@ -39,7 +39,7 @@ def read_status(state: Path) -> dict[str, Any]:
         If the file cannot be read.
     """
     check_state(state)
-    return _read(state / STATUS_FILE) or {"life": "never"}
+    return _read(state / STATUS_FILE) or {"liveness": "never"}
 
 
 def read_members(state: Path) -> list[dict[str, Any]]:
@@ -68,7 +68,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     now, written_s = now_s(), status["checkpoint_time_s"]
     return {
-        "life": _life(status, now),
+        "liveness": _liveness(status, now),
         **status,
         "age_s": max(now - status["updated_s"], 0.0),
         "checkpoint_age_s": None if written_s is None else max(now - written_s, 0.0),
@@ -77,7 +77,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def is_well(status: dict[str, Any]) -> bool:
     """Return whether the run of a status is alive, and still writes."""
-    return status["life"] == "alive" and bool(status["age_s"] < _STALE_S)
+    return status["liveness"] == "alive" and bool(status["age_s"] < _STALE_S)
 
 
 def _parsed(path: Path) -> dict[str, Any] | None:
@@ -103,13 +103,13 @@ def _parsed(path: Path) -> dict[str, Any] | None:
     return dict(status)
 
 
-def _life(status: dict[str, Any], now: float) -> Life:
+def _liveness(status: dict[str, Any], now: float) -> Liveness:
     """Return whether the run that wrote a status is alive."""
     if status["phase"] == "stopped":
         return "ended"
     if status["host"] != socket.gethostname():
-        return "alive" if now - status["updated_s"] < _STALE_S else "gone"
-    return "alive" if _is_process(status["pid"], status["process_started_s"]) else "gone"
+        return "alive" if now - status["updated_s"] < _STALE_S else "died"
+    return "alive" if _is_process(status["pid"], status["process_started_s"]) else "died"
 
 
 def _is_process(pid: int, started_s: float) -> bool:

@@ -313,7 +313,7 @@ def verify_snapshots(folder: Path | None, name: str | None) -> list[dict[str, An
     Returns
     -------
     list of dict
-        For each, in order of id: "snapshot", "whole", and "problem", None where it is undamaged.
+        For each, in order of id: "snapshot", "intact", and "problem", None where it is undamaged.
 
     Raises
     ------
@@ -354,4 +354,4 @@ def _verified(unit: Path) -> dict[str, Any]:
         verify_unit(unit)
     except StateError as err:
         problem = str(err)
-    return {"snapshot": unit.name, "whole": problem is None, "problem": problem}
+    return {"snapshot": unit.name, "intact": problem is None, "problem": problem}

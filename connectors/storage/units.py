@@ -129,13 +129,7 @@ def verify_unit(unit: Path, *, manifest_name: str = MANIFEST) -> dict[str, Any]:
     return manifest
 
 
-def check_files(
-    unit: Path,
-    manifest: Mapping[str, Any],
-    names: Iterable[str],
-    *,
-    manifest_name: str = MANIFEST,
-) -> None:
+def check_files(unit: Path, manifest: Mapping[str, Any], names: Iterable[str]) -> None:
     """Check files of a unit against its manifest before they are read.
 
     The bytes of a file are read for it once in a process, until its inode, size or times are
@@ -148,7 +142,7 @@ def check_files(
         If a file is missing, or its content is not what was written.
     """
     for name in names:
-        _check(unit, manifest, name, _described, manifest_name)
+        _check(unit, manifest, name, _described, MANIFEST)
 
 
 def list_units(parent: Path, *, manifest_name: str = MANIFEST) -> list[Path]:
@@ -162,9 +156,9 @@ def list_units(parent: Path, *, manifest_name: str = MANIFEST) -> list[Path]:
     )
 
 
-def remove_broken(target: Path, *, manifest_name: str = MANIFEST) -> None:
+def remove_broken(target: Path) -> None:
     """Remove a folder in the place of a unit that is none. Only under the lock."""
-    if target.is_dir() and not (target / manifest_name).is_file():
+    if target.is_dir() and not (target / MANIFEST).is_file():
         shutil.rmtree(target)
 
 

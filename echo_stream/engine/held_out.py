@@ -34,8 +34,6 @@ class HeldOut:
     ----------
     config : EngineConfig
         Its `holdout`, `seed` and `on_duplicate`.
-    size : int
-        Samples retained at most.
 
     Attributes
     ----------
@@ -50,11 +48,11 @@ class HeldOut:
     (100, True)
     """
 
-    def __init__(self, config: EngineConfig, size: int = MAX_HELD_OUT) -> None:
+    def __init__(self, config: EngineConfig) -> None:
         self.num_taken = 0
         self._share, self._seed = config.holdout, config.seed
         self._replaces = config.on_duplicate == "replace"
-        self._pool = Reservoir(size, config.seed)
+        self._pool = Reservoir(MAX_HELD_OUT, config.seed)
         self._forgotten, self._label_log = Forgotten(), LabelLog()  # for the parts of others
 
     def __len__(self) -> int:

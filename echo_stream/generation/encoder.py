@@ -91,12 +91,12 @@ class Encoder:
         return Encoder(tuple(layer.to(device) for layer in self.layers), self.dim)
 
 
-def freeze_layer(weight: torch.Tensor, bias: torch.Tensor, unit: float | None = None) -> Layer:
+def freeze_layer(weight: torch.Tensor, bias: torch.Tensor) -> Layer:
     """Return a trained layer with its weights rounded to the bits that keep products exact."""
     weight = weight.detach().double()
     _, exponent = math.frexp(float(weight.abs().max()))
     step = math.ldexp(1.0, exponent - weight_bits(weight.shape[1]))
-    return Layer(round_to_unit(weight, step), bias.detach().double(), unit)
+    return Layer(round_to_unit(weight, step), bias.detach().double())
 
 
 _MAX_COMPONENTS = 64

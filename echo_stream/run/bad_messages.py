@@ -117,9 +117,9 @@ class Breaker:
     Examples
     --------
     >>> breaker = Breaker(0.5, window=4)
-    >>> illegible = [RejectedSample("decode", "no JSON", None, b"?", (), None, place=place)
+    >>> invalid = [RejectedSample("decode", "no JSON", None, b"?", (), None, place=place)
     ...              for place in range(3)]
-    >>> breaker.update(3, illegible)
+    >>> breaker.update(3, invalid)
     >>> breaker.update(1, [])
     Traceback (most recent call last):
     ...

@@ -138,9 +138,9 @@ class RunStats:
     checkpoint_failures : int
     dead_letters : dict of str to int
         Invalid messages that are durable as dead letters, by reason.
-    dead_letters_cut : int
+    dead_letters_truncated : int
         Of which only a part is kept, since they are larger than that.
-    dead_letters_gone : int
+    dead_letters_removed : int
         The oldest ones, that this process has removed to keep to their limit.
     """
 
@@ -166,5 +166,5 @@ class RunStats:
     dead_letters: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(get_args(RejectReason), 0)
     )
-    dead_letters_cut: int = 0
-    dead_letters_gone: int = 0
+    dead_letters_truncated: int = 0
+    dead_letters_removed: int = 0

@@ -162,8 +162,8 @@ def assert_status_is_of(cast: Cast) -> None:
     """Check what `status` says once all has been counted."""
     status: dict[str, Any] = cast.stage.status()
     pids = {member.pid for member in cast.alive}
-    assert {each["pid"] for each in status["members"] if each["life"] == "alive"} == pids
-    assert (status["life"], status["n"]) == ("alive", N)
+    assert {each["pid"] for each in status["members"] if each["liveness"] == "alive"} == pids
+    assert (status["liveness"], status["n"]) == ("alive", N)
     partitions = status["partitions"].values()
     assert {int(each["member"].split("-")[-2]) for each in partitions} == pids
     assert sum(each["position"] for each in partitions) == N

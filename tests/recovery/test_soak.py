@@ -66,7 +66,7 @@ def test_soak(
 
         def read(seconds: float) -> None:
             told = answer("status", "--state", state)
-            assert told["life"] == "alive", run.said()
+            assert told["liveness"] == "alive", run.said()
             readings.read(told["pid"], seconds, told["n"], told["lag_records_total"])
             production.note(told["n"])
 

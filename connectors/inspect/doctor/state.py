@@ -104,7 +104,7 @@ def _holder(folder: Path) -> str:
         status = read_status(folder)
     except StateError:
         return "a run whose status cannot be read"
-    if status["life"] != "alive":
+    if status["liveness"] != "alive":
         return "another command"
     return f"the run of pid {status['pid']}, which is {status['phase']}"
 
@@ -112,7 +112,7 @@ def _holder(folder: Path) -> str:
 def _members(folder: Path) -> Finding:
     """Look who shares the state of a group."""
     try:
-        states = [member["life"] for member in read_members(folder)]
+        states = [member["liveness"] for member in read_members(folder)]
     except StateError as err:
         return Finding("lock", "warn", str(err), "end that member and start it again")
     return Finding(

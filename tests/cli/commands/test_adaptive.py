@@ -42,7 +42,7 @@ def test_what_is_written_can_be_read(state: Path, tmp_path: Path) -> None:
         command = "plot" if name.endswith("png") else "export"
         answer("snapshots", command, tmp_path / name, "--state", state)
     assert np.load(tmp_path / "coreset.npz")["weight"].sum() == 300
-    assert all(unit["whole"] for unit in answer("snapshots", "verify", "--state", state))
+    assert all(unit["intact"] for unit in answer("snapshots", "verify", "--state", state))
 
 
 def test_why_tells_what_a_row_represents(state: Path, tmp_path: Path) -> None:

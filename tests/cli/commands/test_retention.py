@@ -47,7 +47,7 @@ def test_verify_names_the_damaged(state: Path) -> None:
     first, second, third = units(state / "snapshots")
     whole = answer("snapshots", "verify", "--state", state)
     assert whole == [
-        {"snapshot": name, "whole": True, "problem": None} for name in (first, second, third)
+        {"snapshot": name, "intact": True, "problem": None} for name in (first, second, third)
     ]
     file = state / "snapshots" / second / "cells.parquet"
     content = bytearray(file.read_bytes())
@@ -56,7 +56,7 @@ def test_verify_names_the_damaged(state: Path) -> None:
     (state / "snapshots" / third / "manifest.json").write_text("{}")
     result = run_command("snapshots", "verify", "--state", state)
     assert result.exit_code == 4
-    assert [line["whole"] for line in result.json()] == [True, False, False]
+    assert [line["intact"] for line in result.json()] == [True, False, False]
     assert "cells.parquet is damaged" in result.json()[1]["problem"]
     assert "manifest.json is damaged" in result.json()[2]["problem"]
     assert result.stderr == f"Error: 2 of 3 snapshots are damaged: {second}, {third}\n"

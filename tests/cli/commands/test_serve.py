@@ -20,7 +20,7 @@ def test_it_serves_until_it_is_told_to_end(tmp_path: Path, number: signal.Signal
         url = process.stderr.readline().strip()
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
         assert ask(f"{url}/api/v1/coreset").json()["rows"]
-        assert ask(f"{url}/status").json()["life"] == "ended"
+        assert ask(f"{url}/status").json()["liveness"] == "ended"
         assert ask(f"{url}/healthz").code == 200
         process.send_signal(number)
         assert finish(process).exit_code == 0

@@ -47,7 +47,11 @@ def test_a_run_that_has_ended_says_what_it_did(data: Path, state: Path) -> None:
     """Counts, positions, coreset and memory are those of the run's report and snapshot."""
     report = answer("run", data, "--state", state, *TINY)
     found = status(state)
-    assert (found["life"], found["phase"], found["why"]) == ("ended", "stopped", "end of stream")
+    assert (found["liveness"], found["phase"], found["why"]) == (
+        "ended",
+        "stopped",
+        "end of stream",
+    )
     assert (found["n"], found["samples"], found["rejected"]) == (N, N, 0)
     assert found["snapshot"] == report["snapshots"][-1]
     manifest = answer("snapshots", "show", "--state", state)
@@ -102,7 +106,7 @@ def test_a_state_without_a_run_says_so(state: Path) -> None:
     assert "is not a state" in refusal("status", "--state", state, exit_code=4)
     (state / "checkpoints").mkdir()
     result = run_command("status", "--state", state)
-    assert (result.exit_code, result.json()) == (0, {"life": "never"})
+    assert (result.exit_code, result.json()) == (0, {"liveness": "never"})
     assert "no run has begun" in result.stderr
     assert "there is no state" in refusal("status", "--state", state / "other", exit_code=4)
 
@@ -112,19 +116,19 @@ def test_a_run_that_was_killed_is_gone(data: Path, state: Path) -> None:
     answer("run", data, "--state", state, *TINY)
     rewrite(state, phase="running", process_started_s=1.0, pid=os.getpid())
     result = run_command("status", "--state", state)
-    assert result.json()["life"] == "gone"
+    assert result.json()["liveness"] == "died"
     assert "continues from the newest checkpoint" in result.stderr
 
 
-@pytest.mark.parametrize(("age_s", "life"), [(1, "alive"), (60, "gone")])
+@pytest.mark.parametrize(("age_s", "liveness"), [(1, "alive"), (60, "died")])
 def test_a_run_elsewhere_lives_while_it_writes(
-    data: Path, state: Path, age_s: float, life: str
+    data: Path, state: Path, age_s: float, liveness: str
 ) -> None:
     """On a shared disk there is no process to ask, only the age of the file."""
     answer("run", data, "--state", state, *TINY)
     updated_s = json.loads((state / STATUS_FILE).read_text())["updated_s"]
     rewrite(state, phase="running", host=f"not-{socket.gethostname()}", updated_s=updated_s - age_s)
-    assert status(state)["life"] == life
+    assert status(state)["liveness"] == liveness
 
 
 def test_a_damaged_file_is_an_error_of_one_line(data: Path, state: Path) -> None:
@@ -133,7 +137,7 @@ def test_a_damaged_file_is_an_error_of_one_line(data: Path, state: Path) -> None
     (state / STATUS_FILE).write_text('{"phase": ')
     assert "is damaged" in refusal("status", "--state", state, exit_code=4)
     answer("run", data, "--state", state, *TINY)
-    assert status(state)["life"] == "ended"
+    assert status(state)["liveness"] == "ended"
 
 
 def test_a_second_run_leaves_the_status_of_the_first(data: Path, state: Path) -> None:
@@ -195,7 +199,7 @@ def test_a_living_run_tells_its_position_and_lag(
         wait_until((state / STATUS_FILE).exists, process)
         wait_until(lambda: status(state)["position"].get(f"{topic}/0") == 30, process)
         found = status(state)
-        assert (found["life"], found["phase"], found["pid"]) == (
+        assert (found["liveness"], found["phase"], found["pid"]) == (
             "alive", "warming up", process.pid,
         )  # fmt: skip
         assert found["position"] == {f"{topic}/0": 30, f"{topic}/1": 0}
@@ -203,4 +207,4 @@ def test_a_living_run_tells_its_position_and_lag(
         assert found["lag_seconds_max"] == 0
         process.send_signal(signal.SIGTERM)
         assert finish(process).exit_code == 0
-    assert status(state)["life"] == "ended"
+    assert status(state)["liveness"] == "ended"

@@ -153,7 +153,7 @@ def test_bad_option(tmp_path: Path, data: Path, command: str, words: str) -> Non
 def test_wrong_usage(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, words: str
 ) -> None:
-    """Options that are missing, contradict each other or are illegible touch nothing at all."""
+    """Options that are missing, contradict each other or are invalid touch nothing at all."""
     monkeypatch.chdir(tmp_path)
     refusal(*words.split(), exit_code=2)
     assert list(tmp_path.iterdir()) == [data]

@@ -64,7 +64,7 @@ def test_json_has_an_object_a_line(run: Run) -> None:
 def test_all_that_is_said_is_an_object(run: Run, tmp_path: Path) -> None:
     """Also how a run has ended, and why one was refused: nothing else is on stderr."""
     note, told = lines(run("--log-format", "json", "--max-samples", 3, "--warmup", 5))
-    assert " took array x as features" in note["message"]
+    assert " using array x as features" in note["message"]
     assert told["message"] == "the snapshot is provisional: 3 of 5 samples of the warm-up"
     assert (told["level"], told["logger"]) == ("info", "echo_stream.cli")
     words = ["run", tmp_path / "no.npz", "--state", tmp_path / "new", "--log-format", "json"]

@@ -105,11 +105,11 @@ def check_status(topic: str, state: Path, n: int, ends: list[int]) -> None:
     status = run_command("status", "--state", state)
     assert f"no member of group {topic} is active" in status.stderr
     found = status.json()
-    assert (found["life"], found["n"], found["members"]) == ("ended", n, [])
+    assert (found["liveness"], found["n"], found["members"]) == ("ended", n, [])
     assert [each["position"] for each in found["partitions"].values()] == ends
     assert {each["member"] for each in found["partitions"].values()} == {None}
     table = run_command("status", "--state", state, "--format", "table").stdout
-    assert all(word in table for word in ("life", "partition", "position"))
+    assert all(word in table for word in ("liveness", "partition", "position"))
     assert run_command("status", "--state", state, "--check").exit_code == 1
 
 
@@ -122,4 +122,4 @@ def test_a_group_that_has_counted_nothing_answers(
     assert "no segment yet" in refusal("why", "a", "--state", state, exit_code=4)
     assert "no segment yet" in refusal("forget", "a", "--state", state, exit_code=4)
     found = answer("status", "--state", state)
-    assert (found["life"], found["n"], found["group"]) == ("never", 0, topic)
+    assert (found["liveness"], found["n"], found["group"]) == ("never", 0, topic)

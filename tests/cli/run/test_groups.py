@@ -49,4 +49,4 @@ def test_the_status_passes_over_files_that_come_and_go(tmp_path: Path) -> None:
         state.status_file.symlink_to(tmp_path / "nowhere")
         state.status_file.with_name(".tmp-half.json").write_text("{", encoding="utf-8")
         status = answer("status", "--state", tmp_path / "state")
-    assert (status["life"], status["members"]) == ("never", [])
+    assert (status["liveness"], status["members"]) == ("never", [])

@@ -44,13 +44,13 @@ def test_table(tmp_path: Path, command: list[object]) -> None:
     )  # fmt: skip
     result = run_command(*command, data)
     assert told(result) == [
-        f"Note: {data}: took 2 columns (age, visits) as features, column label as label, "
+        f"Note: {data}: using 2 columns (age, visits) as features, column label as label, "
         "column id as id",
-        f"Note: {data}: left out name (string), {CITY}",
+        f"Note: {data}: ignoring name (string), {CITY}",
     ]
     assert result.json()["inputs"] == {
         "features": "2 columns (age, visits)", "label": "column label", "id": "column id",
-        "left_out": {"name": "string", "city": CITY[6:-1]}, "warnings": [],
+        "ignored": {"name": "string", "city": CITY[6:-1]}, "warnings": [],
     }  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def test_feature_that_looks_like_a_label(tmp_path: Path, command: list[object], 
     """It is a feature all the same, and every label is missing: both are told."""
     data = write_parquet(tmp_path / "a.parquet", **Columns({"age": AGE, name: [0, 1] * (N // 2)}))
     assert told(run_command(*command, data)) == [
-        f"Note: {data}: took 2 columns (age, {name}) as features, nothing as label, "
+        f"Note: {data}: using 2 columns (age, {name}) as features, nothing as label, "
         "the row number as id",
         f"Warning: {data}: the feature {name} looks like a label; rename it to label, or leave it "
         "out of the data",
@@ -71,8 +71,8 @@ def test_text_that_looks_like_a_label(tmp_path: Path, command: list[object]) -> 
     """It is left out, and told twice: once as such."""
     data = write_parquet(tmp_path / "a.parquet", **Columns({"age": AGE, "class": NAMES}))
     assert told(run_command(*command, data))[1:3] == [
-        f"Note: {data}: left out class (string)",
-        f"Warning: {data}: class looks like a label, and is left out; rename it to label if it is",
+        f"Note: {data}: ignoring class (string)",
+        f"Warning: {data}: class looks like a label, and is ignored; rename it to label if it is",
     ]
 
 
@@ -136,8 +136,8 @@ def test_arrays_that_are_not_read(tmp_path: Path, command: list[object]) -> None
     """Of an archive they are left out by name."""
     data = write_data(tmp_path / "data.npz", weights=AGE)
     assert told(run_command(*command, data)) == [
-        f"Note: {data}: took array x as features, array y as label, the row number as id",
-        f"Note: {data}: left out weights (array)",
+        f"Note: {data}: using array x as features, array y as label, the row number as id",
+        f"Note: {data}: ignoring weights (array)",
     ]
 
 
@@ -183,7 +183,7 @@ def test_names_cannot_reach_the_terminal(tmp_path: Path, command: list[object]) 
         tmp_path / "a.parquet", **Columns({"age": AGE, "\x1b[2J": NAMES, "n" * 99: NAMES})
     )
     assert (
-        f"left out '\\x1b[2J' (string), {'n' * 60}… (string)"
+        f"ignoring '\\x1b[2J' (string), {'n' * 60}… (string)"
         in told(run_command(*command, data))[1]
     )
 
@@ -199,9 +199,9 @@ def test_json_events(broker: Broker, make_topic: MakeTopic, tmp_path: Path) -> N
     send(broker, topic, samples + events)
     result = run_command("run", *on(broker, topic), "--until-end", "--state", state, *TINY)
     assert told(result) == [
-        f"Note: topic {topic}: took x as features, header, field or column label (or y) as label, "
+        f"Note: topic {topic}: using x as features, header, field or column label (or y) as label, "
         "header, field, column or key as id",
-        f"Note: topic {topic}: left out city (no field of a sample)",
+        f"Note: topic {topic}: ignoring city (no field of a sample)",
     ]
     report = result.json()
     counts = {name: report[name] for name in ("samples", "rejected", "num_labelled")}

@@ -131,7 +131,7 @@ def test_silent_connections_do_not_end_a_run(
         wait_until(lambda: ask(f"{url}/status").json()["checkpoints"], process)
         told = ask(f"{url}/status").json()["http"]
         assert told["limit"] == 50
-        assert told["dropped"]["crowded"] >= 210
+        assert told["dropped"]["too_many_connections"] >= 210
         assert told["failures"] == 0
         process.send_signal(signal.SIGTERM)
         result = finish(process)

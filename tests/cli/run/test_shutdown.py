@@ -120,7 +120,7 @@ def test_shutdown_is_cut_off_at_the_end_of_its_budget() -> None:
     assert "took longer than 0.5 s and was cut off" in result.stderr
     assert newest_checkpoint(Path("state"))["n"] == 100
     told = answer("status", "--state", "state")
-    assert (told["life"], told["phase"]) == ("ended", "stopped")
+    assert (told["liveness"], told["phase"]) == ("ended", "stopped")
     assert told["why"] == "the shutdown took longer than 0.5 s and was cut off"
     assert answer(*words)["n"] == MANY
 

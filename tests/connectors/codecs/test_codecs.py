@@ -205,7 +205,7 @@ def test_tombstone() -> None:
     ],
 )
 def test_reason_tells_what_kind_of_error_it_is(value: bytes, headers: Headers, reason: str) -> None:
-    """Illegible, legible but no sample, or not finite."""
+    """Invalid, valid but no sample, or not finite."""
     assert refused(value, headers).reason == reason
 
 
@@ -382,5 +382,5 @@ def test_config_refuses_what_no_message_satisfies(settings: dict[str, Any]) -> N
 def test_json_fields_without_a_meaning_are_told() -> None:
     """Beside x, id and label."""
     value = b'{"x": [1], "id": 7, "y": 3, "label": 3, "time": 5, "city": "Bonn"}'
-    assert decode(None, value, [], AUTO).left_out == ["city", "time"]
-    assert decode(None, b'{"x": [1], "y": 3}', [], AUTO).left_out == []
+    assert decode(None, value, [], AUTO).ignored == ["city", "time"]
+    assert decode(None, b'{"x": [1], "y": 3}', [], AUTO).ignored == []

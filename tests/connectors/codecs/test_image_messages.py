@@ -101,9 +101,9 @@ def test_limits_count_pixels_and_values() -> None:
     ("value", "words"),
     [
         (image(np.ones((2, 2), np.uint16)), "more than 8 bits"),
-        (image(COLOURS)[:-30], "illegible image"),
-        (b"\x89PNG\r\n\x1a\n", "illegible image"),
-        (b"\xff\xd8\xff", "illegible image"),
+        (image(COLOURS)[:-30], "invalid image"),
+        (b"\x89PNG\r\n\x1a\n", "invalid image"),
+        (b"\xff\xd8\xff", "invalid image"),
     ],
 )
 def test_damaged_images_are_refused(value: bytes, words: str) -> None:
@@ -114,7 +114,7 @@ def test_damaged_images_are_refused(value: bytes, words: str) -> None:
 
 def test_other_images_are_refused() -> None:
     """Only two of Pillow's decoders see bytes of strangers."""
-    assert "illegible image" in str(refused(image(COLOURS, "BMP"), CodecConfig("image")))
+    assert "invalid image" in str(refused(image(COLOURS, "BMP"), CodecConfig("image")))
 
 
 def test_raw_values_may_begin_like_a_jpeg_or_arrow() -> None:

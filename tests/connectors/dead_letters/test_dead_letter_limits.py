@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from echo_stream.connectors.dead_letters.files import DeadLetterFile, num_gone, read_dead_letters
+from echo_stream.connectors.dead_letters.files import DeadLetterFile, num_removed, read_dead_letters
 from echo_stream.connectors.dead_letters.limits import DeadLetterLimits
 from echo_stream.connectors.dead_letters.segments import (
     MAX_LINES,
@@ -64,7 +64,7 @@ def test_the_oldest_go(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
             sizes.append(size_of(tmp_path))
     assert SMALL.total_bytes / 2 < max(sizes) <= SMALL.total_bytes
     found = offsets(tmp_path)
-    assert 0 < found[0] == stats.dead_letters_gone == num_gone(tmp_path)
+    assert 0 < found[0] == stats.dead_letters_removed == num_removed(tmp_path)
     assert found == list(range(found[0], LETTERS))
     assert [each.place for each in read_dead_letters(tmp_path)] == [number + 1 for number in found]
     (line,) = caplog.messages
@@ -87,7 +87,7 @@ def test_what_has_gone_is_told_once_a_minute(
         dead_letters.flush()
     told = [int(line.split()[2]) for line in caplog.messages]
     assert len(told) == 2
-    assert sum(told) == stats.dead_letters_gone
+    assert sum(told) == stats.dead_letters_removed
 
 
 def test_what_is_large_is_cut(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_what_is_large_is_cut(tmp_path: Path) -> None:
     assert (cut.sample.headers, len(cut.sample.message)) == ((), 2_000)
     assert (whole.sample, whole.is_truncated) == (dead_letter(1), False)
     assert (nameless.is_truncated, nameless.size_bytes) == (True, 0)
-    assert stats.dead_letters_cut == 2
+    assert stats.dead_letters_truncated == 2
 
 
 def test_a_batch_of_large_letters_keeps_to_the_limit(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_damaged_file_hides_no_other(tmp_path: Path, caplog: pytest.LogCapture
 
 
 def test_a_flipped_bit_of_the_newest_file_is_told(tmp_path: Path) -> None:
-    """The dead letter is illegible, and never another one."""
+    """The dead letter is invalid, and never another one."""
     filled(tmp_path)
     path, rng = dead_letter_segments(tmp_path)[-1].path, random.Random(1)
     whole = path.read_bytes()

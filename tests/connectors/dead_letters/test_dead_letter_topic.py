@@ -183,7 +183,7 @@ def test_parts_are_sent_of_what_is_too_large(broker: Broker, make_topic: MakeTop
     assert [(each.sample and each.sample.value, each.size_bytes) for each in found] == [
         (b"x" * 10, 11), (b"y" * 10, None),
     ]  # fmt: skip
-    assert stats.dead_letters_cut == 1
+    assert stats.dead_letters_truncated == 1
 
 
 @pytest.mark.real_kafka

@@ -147,7 +147,7 @@ def test_killed_process_loses_only_what_was_not_flushed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", range(1, 120, 7))
 def test_cut_line_does_not_spoil_the_next(tmp_path: Path, size: int) -> None:
-    """Where a crash has cut the last line, only that message is illegible."""
+    """Where a crash has cut the last line, only that message is invalid."""
     path = write(tmp_path, dead_letter(b"1"))
     whole = path.read_bytes()
     path.write_bytes(whole + whole[:size])

@@ -83,7 +83,7 @@ def test_raw_dtype_must_be_numeric(dtype: bytes) -> None:
     "shape",
     [b"-1", b"2x4", b"1e3", b"\xb2", b",", b"9" * 5_000, b" " * 100_000 + b"8"],
 )
-def test_raw_shape_must_be_legible(shape: bytes) -> None:
+def test_raw_shape_must_be_valid(shape: bytes) -> None:
     """Decimal numbers and commas, of a sensible length."""
     with pytest.raises(DataError, match="write it like 28,28") as caught:
         read_raw(b"\0" * 8, b"u1", shape)
@@ -120,7 +120,7 @@ def test_npy_of_other_writers() -> None:
 
 
 def test_npy_must_be_whole() -> None:
-    """Cut anywhere, or with anything behind it, a value is refused as illegible."""
+    """Cut anywhere, or with anything behind it, a value is refused as invalid."""
     value = npy_bytes(np.ones((2, 3), np.float32))
     for content in [*(value[:size] for size in range(len(value))), value + b"\0"]:
         with pytest.raises(DataError) as caught:
@@ -183,9 +183,9 @@ def test_json_x_must_be_lists_of_numbers(x: str) -> None:
 @pytest.mark.parametrize(
     "x", ["[" * 100_000 + "]" * 100_000, "[" * 100_000, "[" + "9" * 5_000 + "]", "[1,]", ""]
 )
-def test_json_must_be_legible(x: str) -> None:
+def test_json_must_be_valid(x: str) -> None:
     """Deep nesting and long integers end in an error like any other."""
-    with pytest.raises(DataError, match="illegible JSON"):
+    with pytest.raises(DataError, match="invalid JSON"):
         json_array(x)
 
 
@@ -204,7 +204,7 @@ def test_json_must_be_an_object(value: bytes) -> None:
 
 def test_json_must_be_utf8() -> None:
     """UTF-16 is not guessed."""
-    with pytest.raises(DataError, match="illegible JSON"):
+    with pytest.raises(DataError, match="invalid JSON"):
         read_fields('{"x": [1]}'.encode("utf-16"), MANY)
 
 

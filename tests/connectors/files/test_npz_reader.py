@@ -38,7 +38,7 @@ def test_either_name_of_labels(tmp_path: Path, name: str) -> None:
     assert samples is not None
     assert samples.labels is not None
     assert samples.labels.tolist() == [0, 1, 2, 3]
-    assert source.intake.label == f"array {name}"
+    assert source.inputs.label == f"array {name}"
 
 
 def test_two_arrays_of_labels_are_refused(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_member_that_died_is_told_of_until_another_begins(
     check = ("status", "--check", "--state", stage.state)
 
     def lives() -> list[str]:
-        return sorted(member["life"] for member in stage.status().get("members", []))
+        return sorted(member["liveness"] for member in stage.status().get("members", []))
 
     with ExitStack() as stack:
         options = (*EACH_SECOND, "--warmup", 500)

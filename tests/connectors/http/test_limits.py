@@ -162,7 +162,7 @@ def test_silent_connections_keep_nobody_out() -> None:
         assert until_closed(silent[0]) == b""
         newest = silent[-1]
         wait_for(lambda: monitor.http.connections <= LONG.connections)
-        assert monitor.http.dropped["crowded"] >= 2 * LONG.connections
+        assert monitor.http.dropped["too_many_connections"] >= 2 * LONG.connections
         newest.settimeout(0.01)
         with pytest.raises(TimeoutError):
             newest.recv(1)
@@ -200,7 +200,7 @@ def test_descriptors_are_held_back(caplog: pytest.LogCaptureFixture) -> None:
     monitor = RunMonitor()
     with served(monitor, limits=replace(LONG, descriptors=3)) as url, connect(url) as client:
         assert until_closed(client) == b""
-        assert monitor.http.dropped["no_descriptor"] == 1
+        assert monitor.http.dropped["too_many_files"] == 1
     assert "the run needs the descriptors below 3" in caplog.text
 
 

@@ -382,7 +382,7 @@ def test_sql_reaches_no_python_variable(unit: Path, name: str) -> None:
 def test_damaged_snapshot(
     snapshot: Snapshot, tmp_path: Path, name: str, damage: Callable[[Path], None]
 ) -> None:
-    """A file that is missing or illegible is told before any SQL runs."""
+    """A file that is missing or invalid is told before any SQL runs."""
     write_snapshot(snapshot, tmp_path / "unit", time="", position={})
     damage(tmp_path / "unit" / name)
     with pytest.raises(SnapshotError, match=name.replace(".", r"\.")) as caught:

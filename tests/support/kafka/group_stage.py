@@ -97,7 +97,7 @@ class Stage:
         status = self.status()
         counted = {name: each["position"] for name, each in status["partitions"].items()}
         for member in status["members"]:
-            if member["life"] == "alive":
+            if member["liveness"] == "alive":
                 for name, offset in member["position"].items():
                     counted[name] = max(counted[name], offset)
         return sum(counted.values())

@@ -69,7 +69,7 @@ MESSAGES = {
     "arrow": next(iter(encode_batch(as_samples(X, ["a", "b"])))),
     "png": (b"\xff", image("PNG", "RGB"), [("id", None)]),
     "late label": (None, b'{"id": "7", "y": "cat", "change": "label"}', [("change", b"label")]),
-    "illegible": (None, b"junk", []),
+    "invalid": (None, b"junk", []),
     "not finite": (None, b'{"x": [NaN]}', []),
     "damaged": (None, damaged("arrow", 3), []),
 }

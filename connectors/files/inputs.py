@@ -15,12 +15,12 @@ LOOK_SAMPLES = 10_000
 """The first samples, of which those with a label are counted."""
 
 _MAX_NAMES = 10  # in a line
-_MAX_LEFT_OUT = 100  # names that are kept: who sends messages may make up any number
+_MAX_IGNORED = 100  # names that are kept: who sends messages may make up any number
 _MAX_CHARACTERS = 60  # of a name
 
 
 @dataclass(slots=True)
-class Intake:
+class Inputs:
     """What a source takes of its data.
 
     Attributes
@@ -31,7 +31,7 @@ class Intake:
         Of the features, where they have any.
     label, id : str or None
         In words; None where there are none.
-    left_out : dict of str to str
+    ignored : dict of str to str
         Names that are not read, and what they are.
     """
 
@@ -39,16 +39,16 @@ class Intake:
     label: str | None = None
     id: str | None = None
     names: tuple[str, ...] = ()
-    left_out: dict[str, str] = field(default_factory=dict)
+    ignored: dict[str, str] = field(default_factory=dict)
 
-    def leave_out(self, names: Sequence[str]) -> None:
+    def ignore(self, names: Sequence[str]) -> None:
         """Note fields of a message that are not read; no more than a hundred names."""
         for name in names:
-            if len(self.left_out) < _MAX_LEFT_OUT:
-                self.left_out.setdefault(name, "no field of a sample")
+            if len(self.ignored) < _MAX_IGNORED:
+                self.ignored.setdefault(name, "no field of a sample")
 
 
-class FirstLook:
+class InputReport:
     """Report once, in a line each, what is used and ignored, and what looks wrong.
 
     Parameters
@@ -60,33 +60,33 @@ class FirstLook:
     def __init__(self, tell: Callable[[str, bool], None]) -> None:
         self._tell = tell
         self._name = ""
-        self._intake: Intake | None = None
+        self._intake: Inputs | None = None
         self._reported: set[str] = set()
         self._num_samples = self._num_labelled = self._num_label_like = 0
         self._warnings: dict[str, str] = {}
 
-    def intake(self, name: str, intake: Intake | None) -> None:
+    def inputs(self, name: str, inputs: Inputs | None) -> None:
         """Look at what a source takes; again whenever it may take or leave out more."""
-        if intake is None:
+        if inputs is None:
             return
         if self._intake is None:
-            self._name, self._intake = name, intake
-            label, id = intake.label or "nothing", intake.id or "the row number"
+            self._name, self._intake = name, inputs
+            label, id = inputs.label or "nothing", inputs.id or "the row number"
             self._tell(
-                f"{name}: took {intake.features} as features, {label} as label, {id} as id", False
+                f"{name}: using {inputs.features} as features, {label} as label, {id} as id", False
             )
-            for feature in intake.names:
+            for feature in inputs.names:
                 self._warn_of_label(
                     feature, "the feature {} looks like a label; rename it to label, or leave it "
                     "out of the data",
                 )  # fmt: skip
-        fresh = {key: why for key, why in intake.left_out.items() if key not in self._reported}
+        fresh = {key: why for key, why in inputs.ignored.items() if key not in self._reported}
         if fresh:
             self._reported |= fresh.keys()
-            self._tell(f"{name}: left out {_listed(fresh)}", False)
+            self._tell(f"{name}: ignoring {_listed(fresh)}", False)
             for key in fresh:
                 self._warn_of_label(
-                    key, "{} looks like a label, and is left out; rename it to label if it is"
+                    key, "{} looks like a label, and is ignored; rename it to label if it is"
                 )
 
     def samples(self, samples: Samples | None) -> None:
@@ -118,12 +118,12 @@ class FirstLook:
         """Return all of it; None where nothing has been looked at."""
         if self._intake is None:
             return None
-        intake = self._intake
+        inputs = self._intake
         return {
-            "features": intake.features,
-            "label": intake.label,
-            "id": intake.id,
-            "left_out": dict(intake.left_out),
+            "features": inputs.features,
+            "label": inputs.label,
+            "id": inputs.id,
+            "ignored": dict(inputs.ignored),
             "warnings": list(self._warnings.values()),
         }
 
@@ -155,23 +155,23 @@ def label_among(names: Collection[str], kind: str) -> str | None:
     return found[0] if found else None
 
 
-def columns_intake(
-    names: tuple[str, ...], label: str | None, id: str | None, left_out: dict[str, str]
-) -> Intake:
+def table_inputs(
+    names: tuple[str, ...], label: str | None, id: str | None, ignored: dict[str, str]
+) -> Inputs:
     """Return what is taken of a table whose columns are features."""
     shown = ", ".join(map(_word, names[:_MAX_NAMES])) + ", …" * (len(names) > _MAX_NAMES)
     count = "1 column" if len(names) == 1 else f"{len(names)} columns"
-    return Intake(f"{count} ({shown})", _column(label), _column(id), names, left_out)
+    return Inputs(f"{count} ({shown})", _column(label), _column(id), names, ignored)
 
 
 def _column(name: str | None) -> str | None:
     return None if name is None else f"column {name}"
 
 
-def _listed(left_out: dict[str, str]) -> str:
+def _listed(ignored: dict[str, str]) -> str:
     """Return names and what they are, the first ten."""
-    words = [f"{_word(name)} ({_word(why)})" for name, why in list(left_out.items())[:_MAX_NAMES]]
-    more = len(left_out) - _MAX_NAMES
+    words = [f"{_word(name)} ({_word(why)})" for name, why in list(ignored.items())[:_MAX_NAMES]]
+    more = len(ignored) - _MAX_NAMES
     return ", ".join(words + [f"{more} more"] * (more > 0))
 
 
