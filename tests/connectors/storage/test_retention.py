@@ -110,7 +110,7 @@ def test_damaged_snapshot_is_left_alone(state: Path) -> None:
 @pytest.mark.parametrize("keep", [0, -1])
 def test_newest_never_goes(state: Path, keep: int) -> None:
     """To keep none is refused."""
-    with pytest.raises(ConfigError, match=f"keep must be at least 1, .*; got {keep}"):
+    with pytest.raises(ConfigError, match=f"keep must be at least 1; got {keep}"):
         prune_snapshots(state, keep=keep)
     assert len(counts(state)) == 4
 
