@@ -10,6 +10,7 @@ import torch
 from hypothesis import settings
 from kafka import KafkaAdminClient
 
+from echo_stream.connectors.process.tuning import COLLECT_AFTER
 from tests.support.crashes.lives import Nursery, open_nursery
 from tests.support.kafka.apache_kafka import BrokerError
 from tests.support.kafka.broker import Broker, choose_broker, is_apache_required
@@ -39,6 +40,7 @@ def pytest_collection_finish() -> None:
     """Spare the collector of cycles all modules and tests: it takes half a second for them."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 @pytest.fixture(scope="session")
