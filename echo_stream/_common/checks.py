@@ -78,7 +78,7 @@ def check_number(name: str, value: object, **bounds: Unpack[_Bounds]) -> None:
     """
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise ConfigError(SettingName(name), f" must be a number; got {value!r}")
-    if not math.isfinite(value):
+    if math.isinf(value):
         raise ConfigError(SettingName(name), f" must be finite; got {value}")
     _check_bounds(name, value, bounds)
 
