@@ -4,6 +4,7 @@ import gc
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -37,7 +38,15 @@ print(platform.libc_ver()[0], *found)
 """
 
 
-@pytest.mark.slow
+@pytest.fixture
+def _unfrozen() -> Iterator[None]:
+    """Let the collector see what conftest.py has spared it."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
+
+
+@pytest.mark.usefixtures("_unfrozen")
 @pytest.mark.parametrize(("cores", "expected"), [(1, 1), (2, 1), (3, 2), (1.5, 1), (64, 3)])
 def test_a_core_is_left_to_the_other_threads(
     monkeypatch: pytest.MonkeyPatch, cores: float, expected: int
@@ -99,3 +108,10 @@ def page_faults(environment: dict[str, str]) -> list[str]:
         check=True,
     )
     return ran.stdout.split()
+
+
+def test_what_was_frozen_before_stays_so() -> None:
+    """Who froze the objects of the process decides when they are collected again."""
+    with tuned_process():
+        gc.collect()
+    assert gc.get_freeze_count()
