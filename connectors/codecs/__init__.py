@@ -5,10 +5,10 @@ whatever is wrong ends in a `DecodeError` with a reason.
 """
 
 from echo_stream.connectors.codecs.config import CodecConfig, Format, SampleFormat
-from echo_stream.connectors.codecs.custom import load_codec
 from echo_stream.connectors.codecs.decoding import decode, read_message
 from echo_stream.connectors.codecs.encoding import encode, encode_batch
 from echo_stream.connectors.codecs.messages import Codec, Decoded, DecodeError, Headers, Sample
+from echo_stream.connectors.codecs.readers.custom import load_codec
 
 __all__ = [
     "Codec",

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from echo_stream._common.typing import Array
-from echo_stream.connectors.codecs.arrays import header_of, npy_layout
 from echo_stream.connectors.codecs.config import CodecConfig
 from echo_stream.connectors.codecs.formats import MAGIC_STARTS, declared_format, likely_format
 from echo_stream.connectors.codecs.messages import Content, DecodeError, Named
+from echo_stream.connectors.codecs.readers.arrays import header_of, npy_layout
 from echo_stream.connectors.files.layouts import Layout, as_rows, raw_layout
 from echo_stream.errors import DataError
 

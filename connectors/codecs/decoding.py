@@ -4,16 +4,16 @@ from typing import Any
 
 import numpy as np
 
-from echo_stream.connectors.codecs.arrays import read_npy, read_raw
-from echo_stream.connectors.codecs.arrow import read_arrow
 from echo_stream.connectors.codecs.changes import is_late_label, late_label, no_sample, tombstone
 from echo_stream.connectors.codecs.config import CodecConfig
-from echo_stream.connectors.codecs.custom import read_custom
 from echo_stream.connectors.codecs.fields import id_of, label_in
 from echo_stream.connectors.codecs.formats import format_of
-from echo_stream.connectors.codecs.image import read_image
-from echo_stream.connectors.codecs.json import array_of, read_fields
 from echo_stream.connectors.codecs.messages import Decoded, DecodeError, Headers, Named
+from echo_stream.connectors.codecs.readers.arrays import read_npy, read_raw
+from echo_stream.connectors.codecs.readers.arrow import read_arrow
+from echo_stream.connectors.codecs.readers.custom import read_custom
+from echo_stream.connectors.codecs.readers.image import read_image
+from echo_stream.connectors.codecs.readers.json import array_of, read_fields
 from echo_stream.connectors.files.inputs import LABELS
 from echo_stream.connectors.files.layouts import raw_layout
 from echo_stream.errors import DataError, ShapeError

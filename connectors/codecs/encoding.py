@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from types import NoneType
+from typing import assert_never
 
 import numpy as np
 import pyarrow as pa
@@ -70,6 +71,8 @@ def _write(x: Array, id: str | None, label: Label, format: SampleFormat) -> byte
         buffer = io.BytesIO()
         np.lib.format.write_array(buffer, x, allow_pickle=False)
         return buffer.getvalue()
+    if format != "json":
+        assert_never(format)
     numbers = x.astype(np.uint8) if x.dtype.kind == "b" else x
     try:
         return json.dumps(

@@ -2,12 +2,12 @@
 
 import re
 
-from echo_stream.connectors.codecs.arrays import NPY_MAGIC
-from echo_stream.connectors.codecs.arrow import FILE_MAGIC, STREAM_MAGIC
 from echo_stream.connectors.codecs.config import CONTENT_TYPES, CodecConfig, Format
 from echo_stream.connectors.codecs.fields import shown
-from echo_stream.connectors.codecs.image import JPEG_MAGIC, PNG_MAGIC
 from echo_stream.connectors.codecs.messages import DecodeError, Named
+from echo_stream.connectors.codecs.readers.arrays import NPY_MAGIC
+from echo_stream.connectors.codecs.readers.arrow import FILE_MAGIC, STREAM_MAGIC
+from echo_stream.connectors.codecs.readers.image import JPEG_MAGIC, PNG_MAGIC
 from echo_stream.connectors.files.layouts import raw_layout
 
 _JSON_START = re.compile(rb'\s*\{\s*"')

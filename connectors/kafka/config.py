@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from echo_stream._common.checks import check_number, check_whole
 from echo_stream.connectors.codecs import CodecConfig
-from echo_stream.connectors.codecs.custom import LoadedCodec
+from echo_stream.connectors.codecs.readers.custom import LoadedCodec
 from echo_stream.connectors.kafka.client import check_servers, check_topic
 from echo_stream.connectors.kafka.client_config import ClientConfig
 from echo_stream.connectors.kafka.decoding import OnTombstone

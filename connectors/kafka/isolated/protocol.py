@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from echo_stream.connectors.codecs import CodecConfig, Decoded, DecodeError, load_codec
-from echo_stream.connectors.codecs.custom import LoadedCodec
+from echo_stream.connectors.codecs.readers.custom import LoadedCodec
 from echo_stream.connectors.kafka.records import Record
 from echo_stream.samples.changes import Change, LateLabel
 from echo_stream.samples.samples import Origin

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echo_stream.connectors.codecs import arrays as raw
-from echo_stream.connectors.codecs.arrays import read_npy
-from echo_stream.connectors.codecs.json import array_of, read_fields
+from echo_stream.connectors.codecs.readers import arrays as raw
+from echo_stream.connectors.codecs.readers.arrays import read_npy
+from echo_stream.connectors.codecs.readers.json import array_of, read_fields
 from echo_stream.connectors.files.layouts import raw_layout
 from echo_stream.errors import DataError, ShapeError
 

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import ipc
 
-from echo_stream.connectors.codecs.arrow_metadata import verified_size
 from echo_stream.connectors.codecs.batches import as_decoded, check_size
 from echo_stream.connectors.codecs.config import CodecConfig
 from echo_stream.connectors.codecs.messages import Decoded, DecodeError, decode_errors
+from echo_stream.connectors.codecs.readers.arrow_metadata import verified_size
 from echo_stream.connectors.files.parquet_columns import (
     Columns,
     find_columns,

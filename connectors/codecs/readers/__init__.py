@@ -1,0 +1,1 @@
+"""One module for each format of messages, and one for codecs of the user's own."""
