@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, assert_never
 
 import numpy as np
 import torch
@@ -378,7 +378,7 @@ def _train_partition(
     latent: torch.Tensor, times: IntArray | None, config: EngineConfig, expected_n: int
 ) -> Partition:
     """Return the partition of the latent space, fitted to the training points."""
-    if config.is_adaptive:
+    if config.cells is None:  # adaptive
         return NoPartition(latent.shape[1])
     if config.cells == "codebook":
         most = CODEWORDS_OF_CLASS if config.balance == "class" else MAX_CODEWORDS
@@ -386,9 +386,10 @@ def _train_partition(
         return train_codebook(latent, slots=slots, seed=config.seed, times=times)
     if config.cells == "grid-budget":
         side = budget_aware_side(latent, expected_n, config.budget)
-    else:
-        side = grid_side(expected_n)
-    return Grid(side=side, dim=latent.shape[1])
+        return Grid(side=side, dim=latent.shape[1])
+    if config.cells == "grid":
+        return Grid(side=grid_side(expected_n), dim=latent.shape[1])
+    assert_never(config.cells)
 
 
 def _restored_features(
@@ -409,7 +410,10 @@ def _restored_partition(described: dict[str, Any], tensors: dict[str, torch.Tens
         return Codebook(tensors["codewords"])
     if described["kind"] == "adaptive":
         return NoPartition(described["dim"])
-    return Grid(side=described["side"], dim=described["dim"])
+    if described["kind"] == "grid":
+        return Grid(side=described["side"], dim=described["dim"])
+    msg = f"the generation has a partition of unknown kind {described['kind']!r}"
+    raise StateError(msg)
 
 
 def check_format(meta: dict[str, Any], version: int, what: str) -> None:

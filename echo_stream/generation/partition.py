@@ -56,7 +56,8 @@ class Partition(Protocol):
         """Return pairs of keys whose cells share a face, one of them in keys, both in among.
 
         Of shape (E, 2), int64: each pair once, smaller key first, in order. among ascends
-        and holds all keys. None where witnesses decide adjacency.
+        and holds all keys. No pairs where `locate` returns the second nearest cells: then
+        these decide which cells are adjacent.
         """
 
     def to(self, device: torch.device) -> "Partition":

@@ -97,10 +97,14 @@ def truth(
         return set(claims(engine.partial_fit(points, y, ids=ids).snapshot()))
 
 
-def any_generation(side: int, points: Array, *, is_codebook: bool) -> Generation:
-    """Return a grid of a side, or a codebook of some of the points."""
-    if not is_codebook:
+FIXED_PARTITIONS = ("grid", "codebook")
+
+
+def any_generation(side: int, points: Array, *, kind: str) -> Generation:
+    """Return a generation with a partition of a kind: about side^2 cells, among some points."""
+    if kind == "grid":
         return identity_generation(2, side)
+    assert kind == "codebook"
     return codebook_generation(np.unique(np.round(points[: side**2], 3), axis=0))
 
 

@@ -15,6 +15,7 @@ from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
 from tests.support.adversarial import (
     EXAMPLES,
+    FIXED_PARTITIONS,
     any_engine,
     any_generation,
     assert_no_wrong_certificate,
@@ -41,7 +42,7 @@ def source(points: Array, ids: Array | None = None) -> ArraySource:
     budget=st.integers(1, 40),
     support=supports,
     rank=st.sampled_from(get_args(Rank)),
-    is_codebook=st.booleans(),
+    kind=st.sampled_from(FIXED_PARTITIONS),
     cut=st.floats(0, 1),
 )
 def test_a_repaired_stream_is_the_batch(
@@ -52,11 +53,11 @@ def test_a_repaired_stream_is_the_batch(
     rank: Rank,
     cut: float,
     *,
-    is_codebook: bool,
+    kind: str,
 ) -> None:
     """Every row equal and certified, in any order; and none wrong when the stream goes on."""
     first = 1 + int(cut * (len(points) - 1))
-    generation = any_generation(side, points, is_codebook=is_codebook)
+    generation = any_generation(side, points, kind=kind)
     engine = any_engine(budget, rank, support, generation).partial_fit(points[:first])
     report = engine.repair(source(points))
     snapshot = engine.snapshot()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from echo_stream._common.typing import Array
 from echo_stream.config import Architecture, EngineConfig, Objective
+from echo_stream.errors import StateError
 from echo_stream.generation.encoder_training import distance_loss, train_encoder
 from echo_stream.generation.generation import Generation, train_generation
 from echo_stream.generation.preprocessing import fit_preprocessing
@@ -157,6 +158,14 @@ def test_a_generation_survives_its_state() -> None:
         assert torch.equal(
             restored.latent(restored.preprocess(x)), generation.latent(generation.preprocess(x))
         )
+
+
+def test_a_partition_of_unknown_kind_is_refused() -> None:
+    """A state that says another kind is not taken for a grid."""
+    arrays, meta = trained(cloud(9, 2)).to_state()
+    meta["partition"]["kind"] = "tree"
+    with pytest.raises(StateError, match="partition of unknown kind 'tree'"):
+        Generation.from_state((arrays, meta))
 
 
 @pytest.mark.cuda

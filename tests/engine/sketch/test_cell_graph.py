@@ -10,14 +10,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from echo_stream import EchoCoreset, Generation, Snapshot
 from tests.support import naive
+from tests.support.adversarial import FIXED_PARTITIONS
 from tests.support.strategies import codebook_generation, identity_generation
 
 UNIT = 2.0**-22
 
 
-def any_generation(side: int, *, is_codebook: bool) -> Generation:
+def any_generation(side: int, *, kind: str) -> Generation:
     """Return a grid, or as many codewords on a lattice that few samples surround."""
-    if not is_codebook:
+    if kind == "grid":
         return identity_generation(2, side)
     axis = (np.arange(side) + 0.5) / side
     return codebook_generation(np.array([[a, b] for a in axis for b in axis]))
@@ -26,10 +27,10 @@ def any_generation(side: int, *, is_codebook: bool) -> Generation:
 class Sketches(RuleBasedStateMachine):
     """Two engines that count, forget, merge and are asked, in any sequence."""
 
-    @initialize(side=st.sampled_from([2, 5, 9]), is_codebook=st.booleans())
-    def begin(self, side: int, *, is_codebook: bool) -> None:
+    @initialize(side=st.sampled_from([2, 5, 9]), kind=st.sampled_from(FIXED_PARTITIONS))
+    def begin(self, side: int, *, kind: str) -> None:
         """Begin with empty engines, and remember what each has counted."""
-        self.generation = any_generation(side, is_codebook=is_codebook)
+        self.generation = any_generation(side, kind=kind)
         self.engines = [self.empty(), self.empty()]
         self.held: list[dict[int, tuple[float, ...]]] = [{}, {}]
         self.next_id = 0

@@ -21,6 +21,7 @@ from echo_stream.sketch.pools.certificates import (
 )
 from tests.support.adversarial import (
     EXAMPLES,
+    FIXED_PARTITIONS,
     any_engine,
     any_generation,
     assert_no_wrong_certificate,
@@ -43,13 +44,13 @@ pytestmark = pytest.mark.usefixtures("small_blocks")
     budget=st.integers(1, 40),
     support=supports,
     rank=st.sampled_from(get_args(Rank)),
-    is_codebook=st.booleans(),
+    kind=st.sampled_from(FIXED_PARTITIONS),
 )
 def test_a_certified_row_is_the_batch_choice(
-    points: Array, side: int, budget: int, support: int | float, rank: Rank, *, is_codebook: bool
+    points: Array, side: int, budget: int, support: int | float, rank: Rank, *, kind: str
 ) -> None:
     """In adversarial orders, at the end of the stream and in its middle."""
-    generation = any_generation(side, points, is_codebook=is_codebook)
+    generation = any_generation(side, points, kind=kind)
     engine = any_engine(budget, rank, support, generation)
     half = len(points) // 2
     for part in (slice(0, half), slice(half, None)):
@@ -80,7 +81,7 @@ def test_certificates_survive_merging(
     contiguous: bool,
 ) -> None:
     """Shards of any size, merged, restored and streamed on: still none is wrong."""
-    generation = any_generation(side, points, is_codebook=contiguous)
+    generation = any_generation(side, points, kind=FIXED_PARTITIONS[contiguous])
     rows = np.arange(len(points))
     last = len(points) - 40 if len(points) > 80 else len(points)
     arriving = rows[:last] if contiguous else np.random.default_rng(0).permutation(last)
@@ -106,7 +107,7 @@ def test_certificates_survive_merging(
     budget=st.integers(1, 30),
     support=supports,
     rank=st.sampled_from(get_args(Rank)),
-    is_codebook=st.booleans(),
+    kind=st.sampled_from(FIXED_PARTITIONS),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_certificates_survive_forgetting(
@@ -117,11 +118,11 @@ def test_certificates_survive_forgetting(
     rank: Rank,
     seed: int,
     *,
-    is_codebook: bool,
+    kind: str,
 ) -> None:
     """Samples are forgotten as the stream goes on: the batch is that of what was not."""
     rng = np.random.default_rng(seed)
-    generation = any_generation(side, points, is_codebook=is_codebook)
+    generation = any_generation(side, points, kind=kind)
     engine = any_engine(budget, rank, support, generation)
     rows, gone = np.arange(len(points)), set()
     for part in np.array_split(rows, 4):
@@ -155,7 +156,7 @@ def test_nothing_enters_a_pool_beyond_what_it_has_dropped(seed: int, budget: int
     rank=st.sampled_from(get_args(Rank)),
     cut=st.floats(0, 1),
     num_forgotten=st.integers(0, 5),
-    is_codebook=st.booleans(),
+    kind=st.sampled_from(FIXED_PARTITIONS),
 )
 def test_merges_from_either_side_are_the_same(
     points: Array,
@@ -166,10 +167,10 @@ def test_merges_from_either_side_are_the_same(
     cut: float,
     num_forgotten: int,
     *,
-    is_codebook: bool,
+    kind: str,
 ) -> None:
     """All rows, proven or not, and what is proven of them."""
-    generation = any_generation(side, points, is_codebook=is_codebook)
+    generation = any_generation(side, points, kind=kind)
     parts = np.split(np.arange(len(points)), [1 + int(cut * (len(points) - 2))])
     sides = [
         any_engine(budget, rank, support, generation).partial_fit(points[part], ids=part)
@@ -211,7 +212,7 @@ def test_an_outlier_takes_no_certificate_away_and_leaves_none_that_is_wrong(valu
     for seed in range(6):
         points = np.random.default_rng(seed).normal(0, 1, (600, 2)).astype(np.float32)
         points[300, seed % 2] = value
-        made, ids = any_generation(5, points[:100], is_codebook=True), np.arange(600)
+        made, ids = any_generation(5, points[:100], kind="codebook"), np.arange(600)
         engine = stream(points, made, 40, 1)
         snapshot = engine.snapshot()
         assert_no_wrong_certificate(snapshot, truth(points, engine, ids))

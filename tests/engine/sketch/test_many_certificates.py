@@ -12,6 +12,7 @@ from echo_stream.config import Rank
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
 from tests.support.adversarial import (
+    FIXED_PARTITIONS,
     KINDS,
     ORDERS,
     Row,
@@ -65,8 +66,8 @@ def counted(seed: int) -> Case:
     points = points[order_of(order, points, rng)].astype(np.float32)
     rank = get_args(Rank)[rng.integers(len(get_args(Rank)))]
     support = [0, 2, 0.0, 0.25, 0.5][rng.integers(5)]
-    is_codebook = bool(rng.integers(2))
-    generation = any_generation(int(rng.integers(1, 6)), points, is_codebook=is_codebook)
+    partition = FIXED_PARTITIONS[rng.integers(len(FIXED_PARTITIONS))]
+    generation = any_generation(int(rng.integers(1, 6)), points, kind=partition)
     parts = np.array_split(np.arange(len(points)), rng.integers(1, 5))
     budget, merges = int(rng.integers(1, 120)), bool(rng.integers(2))
     engine = any_engine(budget, rank, support, generation)
