@@ -141,6 +141,6 @@ def _out_of_memory(err: Exception) -> InfrastructureError:
     if not is_infrastructure(err):
         raise err
     return InfrastructureError(
-        f"memory or device do not suffice ({first_line(err)}); lower --budget, or give smaller "
-        "samples"
+        f"out of memory, or the device failed ({first_line(err)}); lower --budget or use "
+        "smaller samples"
     )

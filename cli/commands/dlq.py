@@ -99,7 +99,7 @@ def list_(*, store: StoreOptions, client: "ClientConfig", output_format: str) ->
         else:
             rows.append(_row(dead_letter))
     if invalid:
-        say(f"left out, cut by a crash or not a dead letter: {', '.join(map(str, invalid))}")
+        say(f"skipped unreadable entries: {', '.join(map(str, invalid))}")
     emit_rows(rows, output_format)
 
 

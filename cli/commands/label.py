@@ -59,7 +59,7 @@ def label(
         msg = "give --state DIR or --snapshot PATH"
         raise click.UsageError(msg)
     elif out is not None and is_flag("out"):
-        msg = "--out goes with --snapshot; the labels of a state stay in it"
+        msg = "--out can only be used with --snapshot"
         raise click.UsageError(msg)
     else:
         report = label_samples(state, labels, features=features, device=device)

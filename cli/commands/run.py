@@ -80,8 +80,8 @@ _run_config_options = gathered(
     option("--retrain-on-turnover", type=SHARE, metavar="PERCENT",
            help="Train when this share of a snapshot is new since the last training, such as 20%."),
     option("--retrain-debounce", type=DURATION, default="1m",
-           help="How long to wait before a training for turnover or drift, so that one training "
-                "serves all reasons of that time."),
+           help="How long to wait before a training for turnover or drift, so that triggers close "
+                "together cause one training."),
 )  # fmt: skip
 
 

@@ -33,9 +33,9 @@ def serve(
 ) -> None:
     """Serve the snapshots of a state over HTTP, with a web page that shows them.
 
-    A run over the state may be active; `run --http` serves the same itself. If the state was begun
-    with --features, give the same here, to be told why a sample is in the coreset. SIGTERM and
-    SIGINT stop the server.
+    The state may be in use by a run; `run --http` serves the same pages itself. If the state was
+    created with --features, pass the same --features to get explanations of why a sample is in the
+    coreset. SIGTERM and SIGINT stop the server.
 
     \b
     Example:

@@ -173,17 +173,17 @@ _config_options = gathered(
     option("--support-share", type=float, default=0.0,
            help="Share of --budget for support samples, at most 0.5. Only with --preset fixed."),
     option("--keep", type=int,
-           help="Samples held besides --budget, at least as many. Only with --preset adaptive. "
-                "Default: three times --budget, at least 1000."),
+           help="Extra samples to hold in addition to --budget (at least --budget). Only with "
+                "--preset adaptive. Default: three times --budget, at least 1000."),
     option("--demand-power", type=float, default=1.0,
-           help="Exponent of a cell's number of samples in the choice: 1 covers what is "
-                "frequent, 0 what lies apart. Only with --preset adaptive."),
+           help="How strongly the count of a cell weighs in the selection, from 0 to 1: 1 favours "
+                "frequent data, 0 treats all cells alike. Only with --preset adaptive."),
     option("--min-distance", type=float, default=0.0,
            help="Smallest distance between two rows of the coreset. Only with --preset "
                 "adaptive."),
     option("--balance", type=words_of(Balance), default="none",
-           help="With class, the coreset has as many rows of each label, as far as there are "
-                "samples. Only with --preset fixed."),
+           help="With class, the coreset has the same number of rows per label, where there are "
+                "enough samples. Only with --preset fixed."),
     option("--encoder", type=words_of(Architecture), default="mlp",
            help="Architecture of the encoder."),
     option("--objective", type=words_of(Objective), default="profile",

@@ -58,8 +58,8 @@ _MODEL = (
 _TRAINING = (
     *_MODEL,
     option("--task", type=words_of(Task), default="classification",
-           help="What labels are. A regression trains without the structural loss, which needs "
-                "pairs of equal labels."),
+           help="Task: classification or regression. Regression does not use the structural "
+                "loss, which needs pairs of equal labels."),
     option("--batch-size", type=int, default=256, help="Core samples per step."),
     option("--optimiser", type=words_of(OptimiserName), default="sgd",
            help="Optimiser of the model's weights."),
@@ -91,7 +91,7 @@ _TRAINING = (
            help="Change images at random. May be given several times."),
     option("--train-features", field="features", metavar="MODULE:ATTRIBUTE",
            callback=find_local_modules,
-           help="What computes the vectors that the model takes. Default: the samples themselves."),
+           help="Function or module that computes the model's inputs. Default: the samples."),
     option("--mixed-precision/--no-mixed-precision", default=False,
            help="Compute in bfloat16 where that is safe. For a GPU."),
     option("--compile/--no-compile", default=False,

@@ -27,7 +27,7 @@ def tombstone(key: bytes | None, named: Named) -> Forget:
     """
     id = id_of(key, named, {})
     if id is None:
-        msg = "no value (tombstone), and no key in UTF-8 to say which sample is to be forgotten"
+        msg = "the tombstone has no UTF-8 key, so no sample can be forgotten"
         raise DecodeError(msg)
     return Forget(id)
 
@@ -59,7 +59,7 @@ def late_label(key: bytes | None, named: Named, fields: Mapping[str, Any]) -> La
         raise DecodeError(msg)
     id = id_of(key, named, fields)
     if id is None:
-        msg = "a late label without x, and no id or key to say whose it is"
+        msg = "the label message has no id or key"
         raise DecodeError(msg)
     return LateLabel(id, label)
 

@@ -150,7 +150,7 @@ def label_among(names: Collection[str], kind: str) -> str | None:
     """
     found = [name for name in LABELS if name in names]
     if len(found) > 1:
-        msg = f"has two {kind} of labels, {' and '.join(found)}; rename or remove one"
+        msg = f"has two label {kind}, {' and '.join(found)}; rename or remove one"
         raise DataError(msg)
     return found[0] if found else None
 

@@ -86,7 +86,9 @@ def take_group_snapshot(
     """
     with long_lock(state.folder / "snapshot.lock", limit_s=limit_s) as is_ours:
         if not is_ours:
-            logger.warning("no snapshot: another one has been under way for %g s", limit_s)
+            logger.warning(
+                "skipped the snapshot: another process has been writing one for %g s", limit_s
+            )
             units = list_units(state.folder / "snapshots")
             return read_snapshot(units[-1]) if units else None
         remove_leftovers(state.folder / "snapshots")
@@ -150,7 +152,7 @@ def _replacing(state: GroupState, old: Sequence[Segment]) -> Iterator[None]:
     with state.locked():
         now = state.segments.read()
         if any(segment not in now for segment in old):
-            msg = "segments have been merged by another process meanwhile; nothing is lost"
+            msg = "another process merged these segments first; no data was lost"
             raise FencedError(msg)
         yield
 

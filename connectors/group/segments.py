@@ -189,7 +189,7 @@ class SegmentFolder:
                 shutil.rmtree(unit)
             return sum(path.stat().st_size for path in target.iterdir())
         except FileNotFoundError as err:
-            msg = f"{target} has been merged into another segment as soon as it was there"
+            msg = f"{target} was merged into another segment right after it was written"
             raise FencedError(msg) from err
 
     def tidy(self, live: Collection[str]) -> None:

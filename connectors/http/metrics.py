@@ -155,13 +155,19 @@ class RunCollector(Collector):
             "checkpoint_last_success_timestamp_seconds", "When the newest checkpoint of this run "
             "became durable, seconds since 1970.", monitor.checkpoint_time_s,
         )  # fmt: skip
-        yield _gauge("checkpoint_size_bytes", "Of the newest.", stats.checkpoint_bytes or None)
+        yield _gauge(
+            "checkpoint_size_bytes",
+            "Size of the newest checkpoint.",
+            stats.checkpoint_bytes or None,
+        )
         yield _counter("checkpoint_failures", "Checkpoints not written.", stats.checkpoint_failures)
         yield _gauge(
-            "checkpoint_stall_seconds", "What the newest checkpoint has held the run up for.",
+            "checkpoint_stall_seconds", "Time the last checkpoint blocked the run.",
             stats.checkpoint_stall_seconds or None,
         )  # fmt: skip
-        yield _gauge("restore_duration_seconds", "To read the state.", monitor.restore_seconds)
+        yield _gauge(
+            "restore_duration_seconds", "Seconds to load the state.", monitor.restore_seconds
+        )
 
     def _of_the_coreset(self) -> Iterator[Metric]:
         """Yield what the newest snapshot says."""
@@ -172,7 +178,7 @@ class RunCollector(Collector):
             ("coreset_weight", "n", "Samples that the newest snapshot stands for."),
             ("samples_held", "num_retained", "Samples that the coreset was chosen from."),
             ("certified_ratio", "certified_fraction", "Share of its rows that is proven."),
-            ("coverage_ratio", "coverage_at_least", "Similarity to its rows, proven on average."),
+            ("coverage_ratio", "coverage_at_least", "Lower bound on mean similarity."),
             ("state_bytes", "state_bytes", "Memory of the state, as of the newest snapshot."),
             ("state_limit_bytes", "state_bytes_bound", "The most that the state can reach."),
         ):

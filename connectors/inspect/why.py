@@ -78,7 +78,7 @@ def why_sample(
         found = read_group(state, record, features=features, device=device)
     if found is None:
         kind = "checkpoint" if record is None else "segment yet"
-        msg = f"{state} has no {kind} to ask; snapshots are asked with `echo-stream query`"
+        msg = f"{state} has no {kind}; query snapshots with `echo-stream query`"
         raise StateError(msg)
     engine, manifest = found
     x = None if data is None or engine.schema is None else _x_of(data, sample_id, engine.schema)

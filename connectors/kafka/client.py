@@ -139,8 +139,8 @@ def errors_for_people(servers: str, doing: str) -> Iterator[None]:
         # What a broker answers by itself has a description alone.
         said = (err.args[0] if err.args else err.description).rstrip(".")
         msg = (
-            f"cannot {doing} at {servers}: {said}; start again, and if it stays so look "
-            "after the disk of the broker that leads the partition"
+            f"cannot {doing} at {servers}: {said}; start again, and if it happens again, "
+            "check the disk of the partition's leader"
         )
         raise SourceError(msg) from err
     except (KafkaError, ValueError) as err:

@@ -70,8 +70,7 @@ def _offsets(text: str) -> dict[tuple[str, int], int]:
     for part in text.split(","):
         words = part.strip().split(":")
         if len(words) != 3 or not (words[0] and _is_number(words[1]) and _is_number(words[2])):
-            msg = f"a start is {_FORMS}; got {text!r}"
-            raise ConfigError(msg)
+            raise ConfigError(SettingName("start"), f" must be {_FORMS}; got {text!r}")
         partition = (words[0], int(words[1]))
         if partition in offsets:
             msg = f"a start names each partition once; got {text!r}"
@@ -179,7 +178,7 @@ class KafkaConfig:
         """Refuse names, batches and codecs that will not do."""
         codec = self.codec.codec
         if self.notes is not None and not isinstance(codec, LoadedCodec | None):
-            msg = "notes need a codec that another process can make: one of load_codec"
+            msg = "crash recovery needs a codec loaded with load_codec"
             raise ConfigError(msg)
         check_servers(self.bootstrap_servers)
         for topic in self.topics:

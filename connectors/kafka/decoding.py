@@ -103,8 +103,8 @@ class RecordDecoder:
                 SettingName("dtype"),
                 f" {said.dtype} and ",
                 SettingName("shape"),
-                f" {said.shape} are set, and the state, or the generation to begin with, is of "
-                f"samples of dtype {schema.dtype} and shape {schema.shape}; set these, or neither",
+                f" {said.shape} differ from those of the state or the generation: dtype "
+                f"{schema.dtype} and shape {schema.shape}; use these or omit both",
             )
         self.schema = schema
 

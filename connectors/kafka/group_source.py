@@ -113,8 +113,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # the client
         changes, losses = self._begun
         if self._losses != losses:
             msg = (
-                "the group has gone on without this process, which did not answer in time; "
-                "what it has counted since its last checkpoint is counted by others"
+                "this process timed out and its partitions were reassigned; work since its last "
+                "checkpoint is redone by others"
             )
             raise LostError(msg)
         if self._changes != changes:

@@ -188,7 +188,7 @@ def _refusal(lost: Sequence[_Lost]) -> PositionError:
     return PositionError(
         f"{lost[0]}{more}; give ",
         SettingName("accept_source"),
-        f" to go on {lost[0].remedy}, counting what is missing as a gap, or another ",
+        f" to continue {lost[0].remedy}; missing offsets are reported as a gap; or give another ",
         SettingName("state"),
     )
 

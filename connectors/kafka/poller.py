@@ -131,7 +131,9 @@ class KafkaPoller:
             self._put(last).result(_CLOSE_SECONDS)
             self._put(lambda consumer: consumer.close()).result(_CLOSE_SECONDS)
         except TimeoutError:
-            logger.warning("polling has not ended for %.0f s, and is left behind", _CLOSE_SECONDS)
+            logger.warning(
+                "the polling thread did not stop within %.0f s; exiting without it", _CLOSE_SECONDS
+            )
         finally:
             self.post(_end)
             self._thread.join(_CLOSE_SECONDS)

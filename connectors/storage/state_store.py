@@ -255,7 +255,7 @@ def check_fingerprint(stored: EngineConfig, given: EngineConfig, folder: Path) -
             value = different[name][0]
             words = ("leave ", " out, ") if value is None else ("set ", f" to {value}, ")
             advice += [words[0], SettingName(name), words[1]]
-        msg = f"{folder} is of another configuration: {listed}; to go on with it, "
+        msg = f"{folder} was created with different settings: {listed}; to continue it, "
         raise StateError(
             msg,
             *advice,

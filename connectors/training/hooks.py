@@ -125,7 +125,7 @@ class Hooks:
             try:
                 queue.deliver(self._give_up)
             except StateError as err:
-                logger.warning("hook %s: %s; it is tried again", queue.name, err)
+                logger.warning("hook %s failed: %s; will retry", queue.name, err)
 
 
 class _Queue:

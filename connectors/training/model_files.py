@@ -142,6 +142,6 @@ def trained_ids(state: Path) -> frozenset[str] | None:
         try:
             return ids_of(unit) if unit.exists() else None
         except SnapshotError as err:
-            logger.warning("it is not known what %s was trained on: %s", model.name, err)
+            logger.warning("cannot read the training metadata of %s: %s", model.name, err)
             return None
     return None

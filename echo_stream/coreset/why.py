@@ -43,7 +43,7 @@ def why_sample(sketch: Sketch, sample_id: str, sample: Samples | None) -> dict[s
         places = [cells.place(member) for member in held.values()]
         words = "; ".join(cells.words(place) for place in places)
         return {"id": sample_id, "retained": True, "why": words, "samples": places}
-    reason = "it was dropped because others ranked before it, or never counted"
+    reason = "it was either discarded in favour of others or never counted"
     if sample_id in sketch.forgotten:
         reason = "it was forgotten on request"
     words = f"not retained: {reason}"

@@ -283,10 +283,7 @@ class Accumulator:
         if self.config.holdout:
             raise ConfigError(
                 SettingName("holdout"),
-                f" {self.config.holdout} is for streams: a source that is read as a whole has "
-                "samples that are not counted; set ",
-                SettingName("holdout"),
-                " to 0",
+                f" only works with streams; got {self.config.holdout}; set it to 0",
             )
 
     @property

@@ -36,7 +36,7 @@ def verified_size(metadata: bytes, body: Any) -> int:
     batch = _Table(metadata, _unsigned(metadata, 0)).table(_HEADER)
     rows = [(batch.number(_LENGTH, "<q"), 0), *batch.vector(_NODES, "<qq")]
     if not all(0 <= nulls <= length for length, nulls in rows):
-        msg = "a column has fewer rows than nulls, or than none"
+        msg = "a column has an invalid row or null count"
         raise ValueError(msg)
     places = batch.vector(_BUFFERS, "<qq")
     size = len(body)

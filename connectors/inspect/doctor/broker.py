@@ -43,7 +43,7 @@ def check_broker(
         with errors_for_people(servers, "connect to the broker"):
             consumer = KafkaConsumer(**client.for_client(KafkaConsumer, servers, group_id=None))
     except SourceError as err:
-        advice = "see that the broker runs, that a firewall lets us through, and TLS and SASL"
+        advice = "check the broker, firewall, TLS and SASL settings"
         yield Finding("broker", "fail", str(err), advice)
         return
     with closing(consumer):

@@ -93,4 +93,4 @@ def check_secret_files(paths: Iterable[Path]) -> Iterator[Finding]:
         advice = "write it, and chmod 600" if is_missing else "chmod 600, and change what was read"
         yield Finding("secrets", "fail" if is_missing else "warn", "; ".join(found), advice)
     elif files:
-        yield Finding("secrets", "ok", f"{len(files)} files are for us alone")
+        yield Finding("secrets", "ok", f"{len(files)} files are only readable by the current user")

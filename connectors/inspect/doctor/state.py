@@ -79,7 +79,7 @@ def _access(folder: Path) -> Finding:
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         found = f"{folder} is open to others (mode {mode:04o}), and holds samples as they are"
         return Finding("state", "warn", found, f"chmod 700 {folder}")
-    return Finding("state", "ok", f"{folder} is ours alone")
+    return Finding("state", "ok", f"{folder} is only readable by the current user")
 
 
 def _lock(folder: Path) -> Finding:

@@ -86,7 +86,7 @@ class IsolatedDecoder:
             if isinstance(err, DecodeError):
                 raise
             self._end(child)
-            msg = f"the answer is invalid ({type(err).__name__})"
+            msg = f"the decoder process returned an invalid reply ({type(err).__name__})"
             raise _DiedError(msg) from err
 
     def _start(self) -> "subprocess.Popen[bytes]":

@@ -140,7 +140,7 @@ def test_text_for_a_list_of_one(file: Path) -> None:
         ("topic = [1]", "must be text, or a list of texts for echo-stream run; got [1]"),
         ("checkpoint_every = 1.5", "must be a number of samples, or text such as \"30s\""),
         ("checkpoint_every = 'often'", "setting 'checkpoint_every' in echo.toml: an interval is"),
-        ("start = 'now'", "setting 'start' in echo.toml: a start is earliest, latest"),
+        ("start = 'now'", "setting 'start' in echo.toml: start must be earliest, latest"),
         ("bad_window = 0", "bad_window in echo.toml must be at least 1; got 0"),
         ("shape = 'wide'", "setting 'shape' in echo.toml: a shape is whole numbers"),
         ("budget = [", "cannot read settings from echo.toml: "),

@@ -144,7 +144,7 @@ def test_messages_that_fell_off_the_log(
     admin.delete_records({TopicPartition(topic, 0): 17})
     line = refusal(*words, exit_code=4)
     assert f"{topic}/0 is counted up to offset 10, but its log now begins at 17 and ends" in line
-    assert "ends before 30; give --accept-source to go on from 17, counting what is mis" in line
+    assert "ends before 30; give --accept-source to continue from 17; missing offsets are" in line
     result = run_command(*words, "--accept-source")
     assert "going on from 17" in result.stderr
     report = result.json()

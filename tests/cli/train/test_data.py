@@ -142,5 +142,5 @@ def test_what_does_not_fit_into_memory_is_one_line(
     monkeypatch.setattr(cells, "INITIAL_CELLS", 2**40)
     data = write_data(tmp_path / "data.npz")
     line = refusal("build", data, "--out", tmp_path / "out", *TINY, exit_code=3)
-    assert line.startswith("Error: memory or device do not suffice (")
+    assert line.startswith("Error: out of memory, or the device failed (")
     assert line.endswith("); lower --budget, or give smaller samples")

@@ -46,7 +46,7 @@ def test_build_and_run_measure_by_features(name: str) -> None:
     message = refusal("run", "data.npz", "--state", "state", "--budget", 9, exit_code=4)
     assert message.endswith(
         f"features is 'my_encoders:{name}' there, None here; "
-        f"to go on with it, set --features to my_encoders:{name}, or give another --state"
+        f"to continue it, set --features to my_encoders:{name}, or give another --state"
     )
 
 

@@ -172,8 +172,8 @@ def test_first_message_that_is_no_schema_is_refused() -> None:
         ((32, 24), (32, 2**40), "outside the body"),  # where a buffer lies, and its size
         ((32, 24), (-32, 24), "outside the body"),
         ((32, 24), (2**63 - 8, 24), "outside the body"),
-        ((3, 1), (3, 4), "fewer rows than nulls"),  # rows and nulls of a column
-        ((3, 1), (-3, 1), "fewer rows than nulls"),
+        ((3, 1), (3, 4), "invalid row or null count"),  # rows and nulls of a column
+        ((3, 1), (-3, 1), "invalid row or null count"),
     ],
 )
 def test_metadata_that_contradicts_itself_is_refused(

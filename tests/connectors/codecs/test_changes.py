@@ -67,8 +67,8 @@ def test_changes_are_read(message: tuple[Any, Any, Headers], expected: Change) -
     ((b"a", b"", [("label", b"cat")]), "^a value of no bytes; a late label says so"),
     ((b"a", b"", [LATE]), "a late label without a label"),
     ((b"a", NPY, [("label", b"cat"), LATE]), "^a late label with npy content; send JSON, or no"),
-    ((None, None, []), "no key in UTF-8"),
-    ((b"\xff", None, []), "no key in UTF-8"),
+    ((None, None, []), "no UTF-8 key"),
+    ((b"\xff", None, []), "no UTF-8 key"),
     ((b"a", None, [("id", b"\xff")]), "not valid UTF-8"),
 ])  # fmt: skip
 def test_what_is_no_change_is_refused(message: tuple[Any, Any, Headers], words: str) -> None:

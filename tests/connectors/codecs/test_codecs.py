@@ -187,7 +187,7 @@ def test_declared_raw_needs_a_layout() -> None:
 def test_tombstone() -> None:
     """A message without a value and without a key is nothing."""
     error = refused(None)
-    assert (error.reason, str(error)[:20]) == ("decode", "no value (tombstone)")
+    assert (error.reason, str(error)[:30]) == ("decode", "the tombstone has no UTF-8 key")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_either_name_of_labels(tmp_path: Path, name: str) -> None:
 
 def test_two_arrays_of_labels_are_refused(tmp_path: Path) -> None:
     """Nobody knows which one is meant."""
-    with pytest.raises(DataError, match="has two arrays of labels, label and y"):
+    with pytest.raises(DataError, match="has two label arrays, label and y"):
         file_source(write_npz(tmp_path, x=X, y=np.arange(4), label=np.arange(4)))
 
 

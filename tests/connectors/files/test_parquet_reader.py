@@ -152,7 +152,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"x": ["u", "v"]}, "column x is of type string"),
     "lists of text": ({"x": [["u"], ["v"]]}, r"column x is of type list<\w+: string>"),
     "one number": ({"x": [1.0, 2.0], "y": [1, 2]}, "column x is of type double; give lists"),
-    "two labels": ({"a": [1.0], "y": [1], "label": [1]}, "two columns of labels, label and y; r"),
+    "two labels": ({"a": [1.0], "y": [1], "label": [1]}, "two label columns, label and y; r"),
     "no numbers": ({"name": ["u"], "label": [1]}, "no column x and .*; it has name, label"),
     "NaN": ({"x": [[1.0], [2.0], [np.nan]]}, "x has NaN in row 2"),
     "NaN feature": ({"a": np.array([1.0, 2.0, np.nan])}, "x has NaN in row 2"),

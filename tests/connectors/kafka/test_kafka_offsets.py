@@ -52,8 +52,8 @@ def test_offsets_in_their_logs_are_taken_as_they_are(one: int, two: int, accept:
     ("position", "words"),
     [
         ({"a/0": 4}, "a/0 is counted up to offset 4, but its log now begins at 5 and ends before"),
-        ({"a/0": 10}, "ends before 9; give --accept-source to go on from 5, counting what is miss"),
-        ({"b/0": 1}, "begins at 0 and ends before 0; give --accept-source to go on from 0"),
+        ({"a/0": 10}, "ends before 9; give accept_source to continue from 5; missing offsets"),
+        ({"b/0": 1}, "begins at 0 and ends before 0; give accept_source to continue from 0"),
         ({"a/2": 7}, "a/2 is counted up to offset 7, but it is not there any more; give"),
         ({"a/0": 1, "a/1": 1, "b/9": 1}, "and 2 more partitions likewise"),
     ],

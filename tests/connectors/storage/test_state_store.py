@@ -392,7 +392,7 @@ def test_other_configuration_is_refused(tmp_path: Path, setting: str, n: int) ->
     config = EngineConfig.from_json({**kept.to_json(), setting: OTHER[setting]})
     there, here = kept.to_json()[setting], OTHER[setting]
     ask = "leave" if there is None else "set"
-    words = f": {setting} is {there!r} there, {here!r} here; to go on with it, {ask} {setting} "
+    words = f": {setting} is {there!r} there, {here!r} here; to continue it, {ask} {setting} "
     with pytest.raises(StateError, match=words):
         load(tmp_path, config)
 

@@ -110,7 +110,7 @@ def test_not_retained(engine: EchoCoreset) -> None:
         told = engine.why(name)
         assert (told["id"], told["retained"], told["samples"]) == (str(name), False, [])
         assert told["why"].startswith(
-            "not retained: it was dropped because others ranked before it, or"
+            "not retained: it was either discarded in favour of others or"
         )
 
 

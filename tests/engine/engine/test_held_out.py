@@ -142,7 +142,7 @@ def test_sources_that_are_read_as_a_whole_are_refused() -> None:
     source = ArraySource(as_samples(X))
     for refused in (lambda: engine().fit(X), lambda: made.repair(source),
                     lambda: made.regenerate(source)):  # fmt: skip
-        with pytest.raises(ConfigError, match=r"holdout 0\.2 is for streams"):
+        with pytest.raises(ConfigError, match=r"holdout only works with streams; got 0\.2"):
             refused()
 
 
