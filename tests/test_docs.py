@@ -15,7 +15,7 @@ import pytest
 import echo_stream
 from docs.hooks import command_reference
 from echo_stream.cli.main import EXIT_CODES, cli
-from echo_stream.connectors.inspect.sql_tables import PARTS
+from echo_stream.connectors.inspect.sql_tables import TABLES
 from tests import ROOT
 from tests.support.documents import DOCUMENTS, PAGES, blocks, check_command, commands
 
@@ -192,7 +192,7 @@ def used_names() -> frozenset[str]:
     for path in files:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             found |= {str(getattr(node, field, "")) for field in ("name", "id", "attr", "arg")}
-    return frozenset(found | {f"{table}_history" for table in PARTS})
+    return frozenset(found | set(TABLES))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
