@@ -61,7 +61,7 @@ _SPINS = "2000"  # some 50 microseconds
 @click.version_option(__version__, prog_name="echo-stream")
 @click.option("-v", "--verbose", is_flag=True, help="Log details to stderr.")
 def cli(*, verbose: bool) -> None:
-    """Keep a coreset, a small representative training set, of an endless stream.
+    """Keep a small representative training set of an endless stream: a coreset.
 
     \b
     Example:

@@ -22,7 +22,7 @@ _QUERY = (
 @option(
     "--out", type=click.Path(path_type=Path), default="echo-demo", help="New folder to write to."
 )
-@option("--budget", type=int, default=60, help="Number of samples in the core.")
+@option("--budget", type=int, default=60, help="Rows of the coreset.")
 @seed_option
 def demo(*, out: Path, budget: int, seed: int) -> None:
     """Stream real data into a coreset, query it, train on it and draw it, in a minute.

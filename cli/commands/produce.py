@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     "--samples-per-message",
     type=int,
     default=1,
-    help="Number of samples in a message. More than one need Arrow.",
+    help="Number of samples in a message. More than one needs Arrow.",
 )
 @client_options
 def produce(

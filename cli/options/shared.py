@@ -161,7 +161,7 @@ _config_options = gathered(
            help="Rows of the coreset. With --preset paper, rows of the core."),
     option("--preset", type=words_of(Preset), default="adaptive",
            help="How to choose: adaptive, with cells that follow the stream; fixed, with cells "
-                "that stay and rows that can be proven; or paper, as published."),
+                "that stay and rows that can be certified; or paper, as published."),
     option("--cells", type=words_of(Cells),
            help="Kind of fixed cells. Default: depends on --preset."),
     option("--latent", type=words_of(Latent),

@@ -80,7 +80,7 @@ def _may_hold(unit: Path, sample_id: str) -> bool:
     try:
         return bool(roles_of(unit, sample_id))
     except SnapshotError as err:
-        logger.warning("the snapshot is taken for one with the sample: %s", err)
+        logger.warning("cannot tell, so the snapshot is listed as one with the sample: %s", err)
         return True
 
 

@@ -51,11 +51,11 @@ def late_label(key: bytes | None, named: Named, fields: Mapping[str, Any]) -> La
     LateLabel(id='7', label='cat', place=0, origin=None)
     """
     if others := sorted(fields.keys() - {"change", "id", *LABELS}):
-        msg = f"a late label with {listed(others)}; send its id and its label alone"
+        msg = f"the label message has {listed(others)}; send only the id and the label"
         raise DecodeError(msg)
     label = label_in(named, fields)
     if label is None:
-        msg = "a late label without a label; send one that is not null, as header or field label"
+        msg = "the label message has no label; send one that is not null, as header or field label"
         raise DecodeError(msg)
     id = id_of(key, named, fields)
     if id is None:

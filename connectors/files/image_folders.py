@@ -113,7 +113,7 @@ def _names_in(folder: Path) -> tuple[str, ...]:
     """Return the images in a folder and below, relative to it, in order."""
     names = tuple(sorted(islice(_image_names(folder), MAX_IMAGES + 1)))
     if len(names) > MAX_IMAGES:
-        msg = f"has more than {MAX_IMAGES} images; build of a part of them, or save x as .npy"
+        msg = f"has more than {MAX_IMAGES} images; build from some of them, or save x as .npy"
         raise DataError(msg)
     return names
 

@@ -90,7 +90,7 @@ class NpzReader:
         row_bytes = self._header.size_bytes // self.num_samples
         with zipfile.ZipFile(self._path) as archive, archive.open("x.npy") as file:
             if read_header(file, "x") != self._header:
-                msg = "x is of another shape or dtype than when it was opened; start again"
+                msg = "x has changed its shape or dtype since it was opened; start again"
                 raise DataError(msg)
             file.seek(start * row_bytes, 1)
             for row in range(start, self.num_samples, max_rows):

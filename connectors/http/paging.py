@@ -89,8 +89,8 @@ def _add_payloads(view: SnapshotView, rows: Sequence[int], found: list[dict[str,
     num_values = sum(view.payload(row).size for row in rows[:1]) * len(rows)
     if num_values > _MAX_VALUES:
         msg = (
-            f"limit must be so small that a page has at most {_MAX_VALUES:,} values of x; got "
-            f"{num_values:,}"
+            f"limit is too large: a page has at most {_MAX_VALUES:,} values of x; "
+            f"got {num_values:,}"
         )
         raise ConfigError(msg)
     for row, one in zip(rows, found, strict=True):

@@ -166,7 +166,7 @@ def _check(statements: Sequence[Any]) -> None:
     kind = statements[0].type
     # EXPLAIN is none: with ANALYZE it runs what it explains, COPY among others.
     if kind != duckdb.StatementType.SELECT:
-        msg = f"the query failed: only SELECT and its like may run; got {kind.name}"
+        msg = f"the query failed: only SELECT and similar statements may run; got {kind.name}"
         raise QueryError(msg)
 
 

@@ -73,8 +73,7 @@ def _offsets(text: str) -> dict[tuple[str, int], int]:
             raise ConfigError(SettingName("start"), f" must be {_FORMS}; got {text!r}")
         partition = (words[0], int(words[1]))
         if partition in offsets:
-            msg = f"a start names each partition once; got {text!r}"
-            raise ConfigError(msg)
+            raise ConfigError(SettingName("start"), f" must name each partition once; got {text!r}")
         offsets[partition] = int(words[2])
     return offsets
 

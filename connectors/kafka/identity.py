@@ -86,7 +86,7 @@ class Identity:
         StateError
             Naming what differs, and what to do.
         """
-        remedy = SettingName("accept_source"), " to go on with the new one, or "
+        remedy = SettingName("accept_source"), " to continue with the new one, or "
         if changes := self.changes(other):
             msg = (
                 f"the topic is not the one that the state has counted: {'; '.join(changes)}; give "
@@ -218,7 +218,9 @@ class LogIdentity:
             return
         if accept:
             for change in stored.changes(self._known):
-                logger.warning("%s; going on at the stored offsets, where the log has them", change)
+                logger.warning(
+                    "%s; continuing at the stored offsets, where the log has them", change
+                )
         else:
             stored.refuse_changes(self._known, may_accept=self._may_accept)
             self._known = self._known.completed_by(stored)

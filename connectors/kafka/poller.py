@@ -223,7 +223,7 @@ class KafkaPoller:
         if not err.retriable:
             self._fail(err)
             return
-        logger.info("polling goes on after an error: %s", err)
+        logger.info("polling continues after an error: %s", err)
         time.sleep(_RETRY_SECONDS)
 
     def _fail(self, err: Exception) -> None:

@@ -148,7 +148,7 @@ class StatusFile:
             temporary.replace(self._path)
         except OSError as err:
             if not self._is_refused:
-                logger.warning("cannot write %s: %s; the run goes on", self._path, err.strerror)
+                logger.warning("cannot write %s: %s; the run continues", self._path, err.strerror)
             self._is_refused = True
             with suppress(OSError):  # of the same disk, which has just been logged
                 temporary.unlink(missing_ok=True)

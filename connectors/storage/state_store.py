@@ -241,8 +241,8 @@ def check_fingerprint(stored: EngineConfig, given: EngineConfig, folder: Path) -
     different = stored.differences(given)
     if given.held < stored.held and "keep" in different:
         logger.warning(
-            "%s has kept up to %s samples besides the budget, and keeps up to %s from now on; "
-            "others are dropped", folder, stored.keep, given.keep,
+            "%s: --keep is lowered from %s to %s; samples beyond that are dropped",
+            folder, stored.keep, given.keep,
         )  # fmt: skip
     decided = _DECIDED if "preset" in different else ()
     names = [name for name in _FINGERPRINT if name in different and name not in decided]

@@ -122,7 +122,7 @@ def checkpointed(
     Raises
     ------
     StateError
-        If the same training is under way in another process, or the disk refuses.
+        If the same training is running in another process, or the disk refuses.
     """
     _remove_abandoned(models)
     folder = models / f"{_PREFIX}{_digest(sets, config)}"
@@ -163,7 +163,7 @@ def _lock(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as err:
-            msg = f"the same training is under way in another process; wait for it ({folder})"
+            msg = f"the same training is running in another process; wait for it ({folder})"
             raise StateError(msg) from err
         yield
 

@@ -179,7 +179,7 @@ class _Queue:
                 return True
             self._postpone(unit.name, str(err))
             return False
-        logger.info("hook %s: %s is delivered", self.name, unit.name)
+        logger.info("hook %s: %s was delivered", self.name, unit.name)
         self._waits.pop(unit.name, None)
         return True
 

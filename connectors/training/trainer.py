@@ -71,7 +71,7 @@ class ChildTrainer:
         self.poll()
         if self._child is not None:
             if snapshot_id != self._waiting:
-                logger.info("training on %s waits for the one that is under way", snapshot_id)
+                logger.info("training on %s waits for the one that is running", snapshot_id)
             self._waiting = snapshot_id
             return False
         unit = self._snapshots / snapshot_id

@@ -75,7 +75,7 @@ def _flatten(x: object, max_elements: int) -> tuple[list[Any], tuple[int, ...]]:
         level = list(chain.from_iterable(level))
     if not shape or not set(map(type, level)) <= {int, float}:
         names = ", ".join(sorted({type(item).__name__ for item in level}))
-        msg = f"x holds {names} where numbers belong; use nested lists of numbers"
+        msg = f"x holds {names} instead of numbers; use nested lists of numbers"
         raise ShapeError(msg)
     return level, tuple(shape)
 
@@ -91,6 +91,6 @@ def _from_numbers(numbers: list[Any], dtype: np.dtype[Any]) -> Array:
             return np.full(len(numbers), np.inf, native)
     low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     if float in set(map(type, numbers)) or min(numbers) < low or max(numbers) > high:
-        msg = f"x holds numbers that {dtype} does not; declare another dtype"
+        msg = f"x holds numbers that {dtype} cannot hold; declare another dtype"
         raise ShapeError(msg)
     return np.array(numbers, native)

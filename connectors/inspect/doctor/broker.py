@@ -71,7 +71,9 @@ def _topic(
             first = dict(consumer.beginning_offsets(partitions))
             last = dict(consumer.end_offsets(partitions))
     except SourceError as err:
-        advice = "see that every partition has a leader, and that this user may describe and read"
+        advice = (
+            "check that every partition has a leader, and that this user may describe and read it"
+        )
         return Finding(name, "fail", str(err), advice)
     logs.append((first, last))
     messages = sum(last.values()) - sum(first.values())

@@ -71,7 +71,9 @@ def _access(folder: Path) -> Finding:
         return Finding("state", "fail", f"{folder} is on a read-only file system", advice)
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         advice = f"chown -R {psutil.Process().username()} {folder}, or give another --state"
-        return Finding("state", "fail", f"{folder} cannot be read and written by us", advice)
+        return Finding(
+            "state", "fail", f"{folder} cannot be read and written by the current user", advice
+        )
     if any(folder.iterdir()) and not is_state(folder):
         found = f"{folder} is not a state, and holds something else"
         return Finding("state", "warn", found, "give a folder of its own, or that of the state")
@@ -144,7 +146,7 @@ def _checkpoints(folder: Path) -> Finding:
         found = f"{unit.name} of {manifest['time']} is undamaged, with {manifest['n']} samples"
         if not damaged:
             return Finding("checkpoint", "ok", found)
-        advice = "a run goes on from it and reads the rest again; check the disk"
+        advice = "a run continues from it and reads the rest again; check the disk"
         return Finding("checkpoint", "warn", f"{found}; newer: {'; '.join(damaged)}", advice)
     if not units:
         return Finding("checkpoint", "ok", "none yet")

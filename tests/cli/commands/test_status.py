@@ -159,7 +159,7 @@ def test_a_status_that_cannot_be_written_ends_no_run(data: Path, state: Path) ->
     result = run_command("run", data, "--state", state, *TINY)
     assert (result.exit_code, result.json()["n"]) == (0, N)
     (line, _note) = result.stderr.splitlines()
-    assert f"cannot write {state / STATUS_FILE}: Is a directory; the run goes on" in line
+    assert f"cannot write {state / STATUS_FILE}: Is a directory; the run continues" in line
 
 
 def test_a_check_fails_unless_a_run_lives(data: Path, state: Path) -> None:

@@ -102,7 +102,7 @@ def test_the_same_training_twice_at_once_is_refused(state: Path, killed: Path) -
     with lock.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         line = refusal("train", "--state", state, "--out", killed, *RECIPE, exit_code=4)
-    assert "the same training is under way in another process" in line
+    assert "the same training is running in another process" in line
 
 
 def test_states_that_nobody_came_back_for_are_removed(state: Path, killed: Path) -> None:

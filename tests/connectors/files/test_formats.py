@@ -219,7 +219,7 @@ def test_json_brings_all_fields() -> None:
 )
 def test_json_numbers_must_fit_the_dtype(dtype: str, x: str) -> None:
     """Nothing is wrapped around or cut off."""
-    with pytest.raises(ShapeError, match=f"x holds numbers that {dtype} does not"):
+    with pytest.raises(ShapeError, match=f"x holds numbers that {dtype} cannot hold"):
         json_array(x, dtype)
 
 

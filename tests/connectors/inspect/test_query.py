@@ -180,7 +180,7 @@ def test_empty_query(unit: Path, sql: str) -> None:
 )
 def test_only_what_reads_may_run(unit: Path, sql: str) -> None:
     """A query is a question."""
-    with pytest.raises(QueryError, match=r"only SELECT and its like may run; got [A-Z]+"):
+    with pytest.raises(QueryError, match=r"only SELECT and similar statements may run; got [A-Z]+"):
         query_snapshot(unit, sql)
 
 

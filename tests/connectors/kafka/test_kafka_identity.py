@@ -34,7 +34,7 @@ def test_other_ids_are_refused(now: Identity, words: str) -> None:
     with pytest.raises(StateError, match=words) as caught:
         KNOWN.refuse_changes(now)
     assert str(caught.value).endswith(
-        "give accept_source to go on with the new one, or another state"
+        "give accept_source to continue with the new one, or another state"
     )
 
 
