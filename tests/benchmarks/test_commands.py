@@ -21,7 +21,7 @@ from echo_stream import EchoCoreset
 from echo_stream._common.typing import Array
 from echo_stream.config import Rank
 from echo_stream.errors import SourceError
-from tests.benchmarks.data.toy_files import write_idx
+from tests.support.benchmarks.toy_files import write_idx
 from tests.support.kafka.broker import Broker
 from tests.support.strategies import clouds, codebook_generation, identity_generation
 

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.data import banking, load
 from echo_stream._common.typing import Array
 from echo_stream.errors import SourceError
-from tests.benchmarks.data.toy_files import write_npz
+from tests.support.benchmarks.toy_files import write_npz
 
 ROWS = {"train": 200, "test": 100}
 CLASSES = 5

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.data import DataSet, archives, files, idx, load
 from benchmarks.data.variants import long_tailed, stratified_halves, validated
 from echo_stream.errors import ConfigError, SourceError
-from tests.benchmarks.data.toy_files import write_idx
+from tests.support.benchmarks.toy_files import write_idx
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package
 

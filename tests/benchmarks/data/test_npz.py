@@ -10,7 +10,7 @@ import pytest
 from benchmarks.data import load, published
 from echo_stream._common.typing import Array
 from echo_stream.errors import SourceError
-from tests.benchmarks.data.toy_files import write_idx, write_npz
+from tests.support.benchmarks.toy_files import write_idx, write_npz
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package
 SETS = tuple(published.PUBLISHED)

@@ -9,7 +9,7 @@ from benchmarks.evaluation.machine import (
     machine_in_words,
     others_in_words,
 )
-from tests.benchmarks.evaluation.made_lines import MACHINE
+from tests.support.benchmarks.made_lines import MACHINE
 
 ON_ABACUS = "2 cores of Abacus, training on cpu, Python 3.11, torch 2.0"
 

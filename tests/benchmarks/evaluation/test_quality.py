@@ -22,7 +22,7 @@ from benchmarks.evaluation.trial import Trial
 from benchmarks.quality import main
 from benchmarks.selectors import Chosen
 from echo_stream.errors import ConfigError, SourceError
-from tests.benchmarks.evaluation import made_lines
+from tests.support.benchmarks import made_lines
 
 PLAN = """
 title = "tiny"

@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_info
 
 from benchmarks.evaluation.workers import worker_pool
 from benchmarks.selectors import select
-from tests.benchmarks.selectors.toy_data import clusters
+from tests.support.benchmarks.toy_data import clusters
 
 
 def threads_after_choosing() -> tuple[int, set[int]]:

@@ -11,7 +11,7 @@ from benchmarks.evaluation.trial import Trial
 from benchmarks.report.aggregate import integrated_fidelity, plan_records
 from benchmarks.report.records import Record, read_records
 from benchmarks.report.writing import RECORDS
-from tests.benchmarks.evaluation.made_lines import lines
+from tests.support.benchmarks.made_lines import lines
 
 GROUP = Group(
     name="images",

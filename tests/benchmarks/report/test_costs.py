@@ -10,7 +10,7 @@ from benchmarks.report.pages import pages
 from benchmarks.report.records import read_records, write_records
 from benchmarks.selection.records import cost_records
 from echo_stream.errors import SourceError
-from tests.benchmarks.evaluation.made_lines import MACHINE
+from tests.support.benchmarks.made_lines import MACHINE
 
 BESIDE = "500 of 20,000 samples"
 

@@ -15,7 +15,7 @@ from benchmarks.report.records import Record, read_records
 from benchmarks.report.words import slug
 from benchmarks.report.writing import PAGES, README, RECORDS, read_plans
 from echo_stream.errors import ConfigError
-from tests.benchmarks.evaluation.made_lines import lines
+from tests.support.benchmarks.made_lines import lines
 
 MOST_BYTES = 1_000_000
 

@@ -12,7 +12,7 @@ from benchmarks.selectors.medoids import nearest_rows
 from benchmarks.selectors.sampling import even_shares
 from echo_stream import EchoCoreset
 from echo_stream._common.typing import Array, IntArray
-from tests.benchmarks.selectors.toy_data import clusters
+from tests.support.benchmarks.toy_data import clusters
 
 SEEDS = range(5)
 

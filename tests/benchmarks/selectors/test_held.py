@@ -15,7 +15,7 @@ from benchmarks.selectors.merge_reduce import reduced
 from benchmarks.selectors.spaces import COMPONENTS, held_vectors
 from echo_stream._common.typing import Array, FloatArray, IntArray
 from echo_stream.errors import ConfigError
-from tests.benchmarks.selectors.toy_data import clusters
+from tests.support.benchmarks.toy_data import clusters
 
 HOLDING = ("reservoir-facility", "reservoir-medoids", "kmeans-nearest", "merge-reduce")
 ARRIVAL = np.random.default_rng(1).permutation(800)

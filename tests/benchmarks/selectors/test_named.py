@@ -7,7 +7,7 @@ from benchmarks.data import DataSet
 from benchmarks.selectors import BATCH, STREAM, Chosen, select, stream_select
 from benchmarks.selectors.spaces import stream_vectors, vectors
 from echo_stream.errors import ConfigError
-from tests.benchmarks.selectors.toy_data import clusters
+from tests.support.benchmarks.toy_data import clusters
 
 OPTIONS: dict[str, dict[str, object]] = {
     name: {"epochs": 2}

@@ -10,7 +10,7 @@ from benchmarks.selectors import stream_select
 from benchmarks.selectors.nearest import NearestCache
 from benchmarks.selectors.sieve import sieve
 from echo_stream._common.typing import Array, IntArray
-from tests.benchmarks.selectors.toy_data import clusters
+from tests.support.benchmarks.toy_data import clusters
 
 SHUFFLED = np.random.default_rng(0).permutation(160)
 

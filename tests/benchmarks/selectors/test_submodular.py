@@ -8,7 +8,7 @@ import pytest
 from benchmarks.selectors import select, submodular
 from benchmarks.selectors.submodular import similarities
 from echo_stream.errors import ConfigError
-from tests.benchmarks.selectors.toy_data import clusters
+from tests.support.benchmarks.toy_data import clusters
 
 
 def greedily(gain: Callable[[list[int], int], float], n: int, number: int) -> list[int]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.support.commands import answer, refusal, run_command, write_data
-from tests.support.http_rig import ask, served_state
+from tests.support.http.rig import ask, served_state
 
 ADAPTIVE = ("--budget", 20, "--keep", 60)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import TINY, answer, command_process, finish, refusal, write_data
-from tests.support.http_rig import ask, make_state
+from tests.support.http.rig import ask, make_state
 
 
 @pytest.mark.slow

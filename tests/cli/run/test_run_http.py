@@ -21,7 +21,7 @@ from tests.support.commands import (
     wait_until,
     write_data,
 )
-from tests.support.http_rig import Answer, ask
+from tests.support.http.rig import Answer, ask
 from tests.support.kafka.broker import Broker
 from tests.support.kafka.topics import MakeTopic
 

@@ -20,7 +20,7 @@ from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.snapshots import list_snapshots
 from echo_stream.coreset.snapshot import Snapshot
 from tests.support.commands import answer
-from tests.support.http_rig import ask, make_state, served_state
+from tests.support.http.rig import ask, make_state, served_state
 
 TOKEN = "correct-horse-battery"
 

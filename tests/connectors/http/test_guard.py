@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from echo_stream.connectors.http import HttpConfig, HttpServer, create_app, run_routers
 from echo_stream.connectors.runner.monitor import RunMonitor
 from echo_stream.errors import ConfigError
-from tests.support.http_rig import ask, connect, served, until_closed
+from tests.support.http.rig import ask, connect, served, until_closed
 
 TOKEN = "correct-horse-battery"
 

@@ -9,7 +9,7 @@ from echo_stream.connectors.http import HttpConfig, HttpServer, create_app
 from echo_stream.connectors.http.health import LOOP_LIMIT_S, POLL_LIMIT_S
 from echo_stream.connectors.runner.monitor import BROKER_LIMIT_S, Reading, RunMonitor
 from echo_stream.errors import ConfigError
-from tests.support.http_rig import ask, served
+from tests.support.http.rig import ask, served
 
 
 @pytest.fixture

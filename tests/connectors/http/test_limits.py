@@ -20,7 +20,7 @@ from echo_stream.connectors.http import HttpConfig, HttpServer, create_app
 from echo_stream.connectors.http.acceptor import Acceptor
 from echo_stream.connectors.http.limits import Limits
 from echo_stream.connectors.runner.monitor import HttpStats, RunMonitor
-from tests.support.http_rig import LIMIT_S, ask, connect, served, until_closed
+from tests.support.http.rig import LIMIT_S, ask, connect, served, until_closed
 
 SHORT = Limits(8, 1_000_000, header_s=0.5, body_s=0.5, idle_s=1, reading_s=0.5)
 LONG = replace(SHORT, header_s=LIMIT_S, body_s=LIMIT_S, reading_s=LIMIT_S)

@@ -19,7 +19,7 @@ from echo_stream.run.report import RunReport
 from echo_stream.samples.source import ArraySource, Batch, RejectedSample
 from echo_stream.samples.validation import as_samples
 from tests import ROOT
-from tests.support.http_rig import ask, served
+from tests.support.http.rig import ask, served
 
 METRICS = ROOT / "docs/reference/status-and-metrics.md"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 
-from tests.support.http_rig import make_state, served_state
+from tests.support.http.rig import make_state, served_state
 
 EXAMPLES = 8  # of each route, and of each kind
 LONGEST = 60_000  # characters of a request; with 65,536 uvicorn may hang up before all is sent

@@ -14,9 +14,9 @@ from selenium.webdriver.support.ui import WebDriverWait
 from benchmarks.speed.query import made
 from echo_stream.connectors.storage.snapshot_files import read_snapshot, write_snapshot
 from echo_stream.connectors.storage.snapshots import list_snapshots
-from tests.connectors.http.browsers import LIMIT_S, chromium
 from tests.support.commands import answer
-from tests.support.http_rig import ask, make_state, served_state
+from tests.support.http.browsers import LIMIT_S, chromium
+from tests.support.http.rig import ask, make_state, served_state
 
 TOKEN = "correct-horse-battery"
 SMOOTH = 6.0  # times what drawing as many discs takes; 2.1 to 2.4 were seen

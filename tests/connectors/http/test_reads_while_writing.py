@@ -13,7 +13,7 @@ import numpy as np
 from kafka import KafkaProducer
 
 from tests.support.commands import TINY, command_process, finish, on, wait_until
-from tests.support.http_rig import Answer, ask
+from tests.support.http.rig import Answer, ask
 from tests.support.kafka.broker import Broker
 from tests.support.kafka.topics import MakeTopic
 

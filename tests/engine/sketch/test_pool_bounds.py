@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.engine.lives_of_pools import Life
+from tests.support.lives_of_pools import Life
 
 pytestmark = pytest.mark.usefixtures("small_blocks")
 

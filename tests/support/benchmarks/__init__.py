@@ -1,0 +1,1 @@
+"""Small data, plans and results for the tests of benchmarks."""
