@@ -120,6 +120,8 @@ def _words(name: str, loss: float, share_right: float | None) -> str:
 def _tell(trained: "Trained", rows: list[dict[str, Any]], output_format: str) -> None:
     """Print what a training has come to."""
     metrics = trained.result.metrics
+    if metrics["spread"] is not None:
+        say(metrics["spread"])
     if metrics["num_unlabelled"]:
         say(f"{metrics['num_unlabelled']} rows without a label were left out")
     if trained.verdict is not None:
@@ -137,7 +139,17 @@ def _tell(trained: "Trained", rows: list[dict[str, Any]], output_format: str) ->
 
 def _summary(metrics: dict[str, Any]) -> dict[str, Any]:
     """Return what people look at first."""
-    names = ("labels_used", "accuracy", "ece", "rmse", "mae", "r2", "steps", "loss")
+    names = (
+        "labels_used",
+        "pseudo_labelled",
+        "accuracy",
+        "ece",
+        "rmse",
+        "mae",
+        "r2",
+        "steps",
+        "loss",
+    )
     return {name: metrics[name] for name in names if name in metrics}
 
 

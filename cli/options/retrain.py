@@ -180,8 +180,10 @@ def _told(result: dict[str, Any]) -> str:
     kind = "current" if verdict["is_current"] else "a challenger"
     name = "accuracy" if "accuracy" in result else "rmse"
     score = "" if result[name] is None else f", {name} {result[name]:.4g}"
+    guessed = result["pseudo_labelled"]
+    more = f", spread over {guessed} samples" if guessed else ""
     return (
-        f"trained on {result['snapshot']}: {result['labels_used']} labels{score}; "
+        f"trained on {result['snapshot']}: {result['labels_used']} labels{more}{score}; "
         f"{result['model']} is {kind}: {verdict['reason']}"
     )
 

@@ -87,6 +87,9 @@ _TRAINING = (
            help="Weights of samples: none, all the same; full, the number of samples that each "
                 "stands for; sqrt, the square root of that; auto, from none to full as classes "
                 "have more rows, and none with --preset paper or --balance class."),
+    option("--spread/--no-spread", default=None, show_default=False,
+           help="Also train on stored samples without a label, with the label that is likely. "
+                "Default: where there are few labels a class, and enough samples."),
     option("--augment", type=words_of(Augmentation), multiple=True,
            help="Change images at random. May be given several times."),
     option("--train-features", field="features", metavar="MODULE:ATTRIBUTE",

@@ -17,7 +17,7 @@ from echo_stream.run.schedule import Every
 from echo_stream.samples.samples import Samples
 from echo_stream.training.config import TrainConfig
 from echo_stream.training.fitted import Fitted
-from echo_stream.training.labelled import LabelledSet
+from echo_stream.training.labelled import LabelledSet, with_pseudo_labels
 from echo_stream.training.loop import Progress
 from echo_stream.training.training import TrainResult, train
 
@@ -79,13 +79,17 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
     needs_means = config.gamma != 1
     core = LabelledSet.of_snapshot(snapshot, "core")
     support = LabelledSet.of_snapshot(snapshot, "support", with_means=needs_means)
+    core, pseudo, reason = with_pseudo_labels(core, snapshot, config)
     before = _current(models, config) if warm_start else None
     config = replace(config, warm_start=None if before is None else before.id)
-    sets = (core, support) if tested is None else (core, support, tested)
+    sets = tuple(each for each in (core, support, pseudo, tested) if each is not None)
     with checkpointed(models, sets, config, every=every, on_resume=on_resume) as checkpoint:
         result = train(
-            core, support, tested, config, progress=progress, checkpoint=checkpoint, before=before
-        )
+            core, support, tested, config, pseudo=pseudo, progress=progress,
+            checkpoint=checkpoint, before=before,
+        )  # fmt: skip
+        result.metrics["held"] = len(set(map(str, snapshot.held()[0].ids.tolist())))
+        result.metrics["spread"] = reason
         held_out = core[:0] if snapshot.held_out is None else labelled(snapshot.held_out)
         diverged = result.metrics["diverged"]
         verdict = (

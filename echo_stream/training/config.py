@@ -83,6 +83,10 @@ class TrainConfig:
         See `echo_stream._common.device.resolve_device`.
     input_shape : tuple of int or None
         Of one sample, where samples are kept in another shape, such as flat.
+    spread : bool or None
+        Whether labels are spread over the samples of a snapshot that have none, and these are
+        trained on too; None: where that is likely to help, see
+        `echo_stream.training.labelled.with_pseudo_labels`.
     warm_start : str or None
         Id of the model whose weights the training begins with; None: random ones.
     threads : int or None
@@ -124,6 +128,7 @@ class TrainConfig:
     input_shape: tuple[int, ...] | None = None
     threads: int | None = None
     warm_start: str | None = None
+    spread: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, naming the setting and what was given."""

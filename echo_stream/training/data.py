@@ -19,9 +19,10 @@ from echo_stream.training.weights import relative_weights, weight_exponent
 
 
 class Parts(NamedTuple):
-    """The data of a training; sets can be empty."""
+    """The data of a training; sets can be empty. Labels of pseudo are guesses."""
 
     core: LabelledSet
+    pseudo: LabelledSet
     support: LabelledSet
     test: LabelledSet
 
@@ -32,7 +33,7 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingRows:
-    """The labelled core rows, then the labelled support rows, on one device.
+    """The labelled core rows, those with pseudo-labels, and labelled support, on one device.
 
     Attributes
     ----------
@@ -45,6 +46,9 @@ class TrainingRows:
         See `echo_stream.training.weights.weight_exponent`; 0 where they do.
     ids : list of str
     num_core : int
+        Rows that epochs walk through, the pseudo-labelled ones included.
+    num_pseudo : int
+        The last of these.
     targets : Targets
     """
 
@@ -54,6 +58,7 @@ class TrainingRows:
     weight_exponent: float
     ids: list[str]
     num_core: int
+    num_pseudo: int
     targets: Targets
 
     def __len__(self) -> int:
@@ -64,6 +69,12 @@ class TrainingRows:
     def num_support(self) -> int:
         """Rows that batches draw K from."""
         return len(self) - self.num_core
+
+    @property
+    def are_given(self) -> Tensor:
+        """Which rows have a label that was given, of shape (n,), bool, on the host."""
+        rows = torch.arange(len(self))
+        return (rows < self.num_core - self.num_pseudo) | (rows >= self.num_core)
 
 
 def measured_by(parts: Parts, config: TrainConfig, device: torch.device) -> Parts:
@@ -92,7 +103,7 @@ def check_same_scale(core: LabelledSet, test: LabelledSet) -> None:
 
 
 def gather(parts: Parts, shape: Shape, config: TrainConfig, device: torch.device) -> TrainingRows:
-    """Return the labelled rows of core and support on the device.
+    """Return the labelled rows of core and support, and the pseudo-labelled, on the device.
 
     Raises
     ------
@@ -101,20 +112,27 @@ def gather(parts: Parts, shape: Shape, config: TrainConfig, device: torch.device
     ConfigError, DataError
         When means or weights are needed and not there, or a row does not fit the model.
     """
-    core, support = parts.core.labelled(), parts.support.labelled()
+    core, support, pseudo = parts.core.labelled(), parts.support.labelled(), parts.pseudo
     if len(core) == 0:
         msg = f"no core sample has a label, of {len(parts.core)}; label some, then train"
         raise TrainingError(msg)
-    labels = known_labels([*core.y, *support.y])
+    labels = known_labels([*core.y, *pseudo.y, *support.y])
     targets = Targets.of(labels, config.task)
-    weights, exponent = _weights([core, support], config, targets)
+    weights, exponent = _weights(core, pseudo, support, config, targets)
     return TrainingRows(
-        x=torch.cat([to_input(core.x, shape), _moved(support, shape, config.gamma)]).to(device),
+        x=torch.cat(
+            [
+                to_input(core.x, shape),
+                to_input(pseudo.x, shape),
+                _moved(support, shape, config.gamma),
+            ]
+        ).to(device),
         y=targets.encode(labels).to(device),
         weights=None if weights is None else weights.to(device),
         weight_exponent=exponent,
-        ids=[str(name) for part in (core, support) for name in part.ids],
-        num_core=len(core),
+        ids=[str(name) for part in (core, pseudo, support) for name in part.ids],
+        num_core=len(core) + len(pseudo),
+        num_pseudo=len(pseudo),
         targets=targets,
     )
 
@@ -137,20 +155,33 @@ def _moved(support: LabelledSet, shape: Shape, gamma: float) -> Tensor:
 
 
 def _weights(
-    parts: list[LabelledSet], config: TrainConfig, targets: Targets
+    core: LabelledSet,
+    pseudo: LabelledSet,
+    support: LabelledSet,
+    config: TrainConfig,
+    targets: Targets,
 ) -> tuple[Tensor | None, float]:
-    """Return what the rows weigh, None where alike, and to which power of their weights."""
-    wanted, filled = config.sample_weights, [part for part in parts if len(part)]
+    """Return what the rows weigh, None where alike, and to which power of their weights.
+
+    Those with pseudo-labels weigh what confidence there is in these, and others 1 beside them:
+    samples stand for themselves then, and `auto` asks for no other weights.
+    """
+    wanted, filled = config.sample_weights, [part for part in (core, support) if len(part)]
     known = [part.weights for part in filled if part.weights is not None]
     if len(known) < len(filled) and wanted in ("sqrt", "full"):
         name = SettingName("sample_weights")
         raise ConfigError(name, " needs the weight of each row; give it, or leave ", name, " out")
     exponent = weight_exponent(
-        wanted,
+        "none" if wanted == "auto" and len(pseudo) else wanted,
         sum(map(len, filled)),
         targets.num_outputs,
         has_proportions=all(part.has_proportions for part in filled),
     )
-    if exponent == 0 or len(known) < len(filled):
+    is_equal = exponent == 0 or len(known) < len(filled)
+    if is_equal and not len(pseudo):
         return None, 0.0
-    return torch.from_numpy(relative_weights(np.concatenate(known), exponent)).float(), exponent
+    num_given = len(core) + len(support)
+    given = np.ones(num_given) if is_equal else relative_weights(np.concatenate(known), exponent)
+    confidence = np.zeros(0) if pseudo.weights is None else pseudo.weights
+    weights = np.concatenate([given[: len(core)], confidence, given[len(core) :]])
+    return torch.from_numpy(weights).float(), 0.0 if is_equal else exponent

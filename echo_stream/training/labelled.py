@@ -9,9 +9,17 @@ import numpy as np
 from echo_stream._common.typing import Array
 from echo_stream.coreset.rows import Role
 from echo_stream.coreset.snapshot import Snapshot
-from echo_stream.errors import ShapeError
+from echo_stream.errors import ConfigError, SettingName, ShapeError
 from echo_stream.samples.samples import label_of
+from echo_stream.training.config import TrainConfig
+from echo_stream.training.spreading import spread_labels
 from echo_stream.training.weights import has_proportions
+
+_ENOUGH_HELD = 10
+"""Samples held for each class from which labels are spread, unless told otherwise."""
+
+_ENOUGH_LABELS = 10
+"""Labels for each class from which they are not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,3 +103,95 @@ class LabelledSet:
             means,
             has_proportions(snapshot.manifest["config"]),
         )
+
+
+def with_pseudo_labels(
+    core: LabelledSet, snapshot: Snapshot, config: TrainConfig
+) -> tuple[LabelledSet, LabelledSet | None, str | None]:
+    """Spread the labels of a snapshot over its samples that have none, where that is to be done.
+
+    Unless `config.spread` says so, it is done for the model `logistic`, where a class has fewer
+    than ten labels and at least ten samples, on average: elsewhere models may do better without;
+    docs/how-to/train-a-model.md has the measurement.
+
+    Parameters
+    ----------
+    core : LabelledSet
+        Of the snapshot.
+    snapshot : Snapshot
+    config : TrainConfig
+
+    Returns
+    -------
+    core : LabelledSet
+        With the samples of the context that have a label, where labels are spread.
+    pseudo : LabelledSet or None
+        The samples that a label reaches; weights are the confidence in it. None where labels are
+        not spread.
+    reason : str or None
+        Why they are spread or not, in a line; None where all samples have one, or none has.
+
+    Raises
+    ------
+    ConfigError
+        If labels are to be spread for a regression.
+    """
+    if config.task == "regression":
+        if config.spread:
+            raise ConfigError(SettingName("spread"), " is for classes; a regression has none")
+        return core, None, None
+    samples, _ = snapshot.held()
+    assert samples.labels is not None
+    are_given = samples.are_labelled
+    # The second row of a sample that is core and support has no weight.
+    is_first = np.concatenate(
+        [snapshot.rows.weights > 0, np.ones(len(samples) - len(snapshot.rows), bool)]
+    )
+    num_labels, num_held = int((are_given & is_first).sum()), int(is_first.sum())
+    if num_labels in (0, num_held):
+        return core, None, None
+    num_classes = len({label_of(label) for label in samples.labels[are_given].tolist()})
+    is_wanted, reason = _decision(config, num_labels, num_held, num_classes)
+    if not is_wanted:
+        return core, None, reason
+    spread = spread_labels(snapshot)
+    bought = np.flatnonzero(are_given[len(snapshot.rows) :]) + len(snapshot.rows)
+    found = np.flatnonzero(spread.is_reached & ~are_given & is_first)
+    more = LabelledSet(samples.x[bought], samples.labels[bought], samples.ids[bought])
+    pseudo = LabelledSet(
+        samples.x[found], spread.labels[found], samples.ids[found], spread.confidence[found]
+    )
+    return _joined(core, more), pseudo, reason
+
+
+def _decision(
+    config: TrainConfig, num_labels: int, num_held: int, num_classes: int
+) -> tuple[bool, str]:
+    """Return whether labels are to be spread, and why."""
+    wanted = config.spread
+    labels, held = num_labels / num_classes, num_held / num_classes
+    about = (
+        f"{num_labels} labels, {labels:.1f} a class; {num_held} samples held, {held:.1f} a class"
+    )
+    if wanted is not None:
+        return wanted, f"labels are {'' if wanted else 'not '}spread, as asked for: {about}"
+    if config.model != "logistic":
+        return False, f"labels are not spread, since {config.model} may learn more alone: {about}"
+    if labels >= _ENOUGH_LABELS:
+        return False, f"labels are not spread, since there are many: {about}"
+    if held < _ENOUGH_HELD:
+        return False, f"labels are not spread, since few samples are held: {about}"
+    return True, f"labels are spread: {about}"
+
+
+def _joined(core: LabelledSet, more: LabelledSet) -> LabelledSet:
+    """Return the core with more labelled samples, each of which represents itself."""
+    if len(more) == 0:
+        return core
+    return LabelledSet(
+        np.concatenate([core.x, more.x]),
+        np.concatenate([core.y, more.y]),
+        np.concatenate([core.ids, more.ids]),
+        None if core.weights is None else np.concatenate([core.weights, np.ones(len(more))]),
+        has_proportions=core.has_proportions,
+    )

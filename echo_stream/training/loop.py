@@ -56,8 +56,8 @@ def fit(
     Returns
     -------
     dict
-        `labels_used`, `steps`, `epochs`, `loss`, `curve`, `structure_used` and `diverged`,
-        as in `echo_stream.training.training.TrainResult`.
+        `labels_used`, `pseudo_labelled`, `steps`, `epochs`, `loss`, `curve`, `structure_used` and
+        `diverged`, as in `echo_stream.training.training.TrainResult`.
     """
     check_augmentable(config.augment, data.x.shape[1:])
     optimiser = _make_optimiser(model, config)
@@ -178,7 +178,10 @@ def _taken(
     """Return what a training took."""
     is_finite = all(p.isfinite().all() for p in model.parameters())
     return {
-        "labels_used": len({data.ids[row] for row in state.used.nonzero().flatten().tolist()}),
+        "labels_used": len(
+            {data.ids[row] for row in (state.used & data.are_given).nonzero().flatten().tolist()}
+        ),
+        "pseudo_labelled": data.num_pseudo,
         "steps": state.steps,
         "epochs": math.ceil(state.steps / epoch_steps),
         "loss": state.loss if math.isfinite(state.loss) else None,

@@ -51,6 +51,7 @@ class TrainResult:
         `best`, the best of these along the curve with its `steps`: chosen by looking at the
         test set, so no estimate of anything (`is_peeking`). `test_samples`, those with a
         label; `labels_used`, the *distinct* labelled samples that entered a loss;
+        `pseudo_labelled`, the samples trained on with a label that is likely;
         `num_unlabelled` rows of core and support, left out; `steps` taken; `epochs` begun;
         `loss` of the last step, None when not finite; `curve`, points of steps, epochs, mean
         loss since the point before and the test's score; `structure_used`; `diverged`;
@@ -76,6 +77,7 @@ def train(
     test: LabelledSet | None,
     config: TrainConfig,
     *,
+    pseudo: LabelledSet | None = None,
     progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
     before: Fitted | None = None,
@@ -89,6 +91,9 @@ def train(
     test : LabelledSet or None
         Only measured on. A label that training has not seen counts as wrong.
     config : TrainConfig
+    pseudo : LabelledSet, optional
+        More samples to train on beside the core, with labels that are likely; their weights are
+        the confidence in these, from 0 to 1. With any, the structural loss is left out.
     progress : callable, optional
         See `Progress`.
     checkpoint : Checkpoint, optional
@@ -125,23 +130,29 @@ def train(
     (('left', 'right'), 3, 1.0)
     """
     device = resolve_device(config.device)
-    parts = Parts(core, *(core[:0] if part is None else part for part in (support, test)))
+    others = (core[:0] if part is None else part for part in (pseudo, support, test))
+    parts = Parts(core, *others)
     parts = measured_by(parts, config, device)
     shape = input_shape(parts.core, config)
     data = gather(parts, shape, config, device)
     check_input(parts.test.x, shape)  # now, not when the training is done
     check_same_scale(parts.core, parts.test)
     measure = _measure(parts.test, data.targets, shape)
+    # Pairs that are right only if two guesses are cost more than they bring.
+    recipe = dataclasses.replace(config, structure_weight=0.0) if data.num_pseudo else config
     is_warm = False
     with reproducible(device, seed=config.seed, threads=config.threads):
         model = build_model(config.model, shape, data.targets.num_outputs)
         if before is not None and (before.spec, before.features) == (config.model, config.features):
             is_warm = adopt_weights(model, before, data.targets, shape)
         model.to(device)
-        metrics = fit(model, data, config, measure, progress=progress, checkpoint=checkpoint)
+        metrics = fit(model, data, recipe, measure, progress=progress, checkpoint=checkpoint)
         metrics |= measure(model.eval())
     metrics["best"] = _best(metrics["curve"], config) if metrics["test_samples"] else None
-    metrics["num_unlabelled"] = len(core) + len(parts.support) - len(data)
+    rows = {str(name) for part in (core, parts.support) for name in part.ids}
+    num_guessed = sum(str(name) in rows for name in parts.pseudo.ids)
+    num_given = len(data) - data.num_pseudo
+    metrics["num_unlabelled"] = len(core) + len(parts.support) - num_given - num_guessed
     metrics["weight_exponent"] = data.weight_exponent
     metrics["warm_start"] = before.id if before is not None and is_warm else None
     metrics |= {"device": str(device), "config": dataclasses.asdict(config)}

@@ -99,7 +99,7 @@ OFTEN = ("--retrain-every", 2_500, "--model", "mlp", "--train-steps", 3)
 
 @pytest.mark.slow
 def test_models_are_trained_on_the_coreset_that_is_queried(tmp_path: Path) -> None:
-    """A snapshot has no other one: labels that its rows got are the labels that are used."""
+    """Labels that its samples got are the labels that are used, and they are spread as ever."""
     data, state = write_data(tmp_path / "many.npz", 3_000, y=None), tmp_path / "state"
     words = ("run", data, "--state", state, *STREAM)
     answer(*words, "--max-samples", 2_400)
@@ -107,13 +107,16 @@ def test_models_are_trained_on_the_coreset_that_is_queried(tmp_path: Path) -> No
     labels = tmp_path / "labels.csv"
     labels.write_text("id,label\n" + "".join(f"{name},{int(name) % 2}\n" for name in ids))
     answer("label", labels, "--state", state)
-    assert answer(*words, *OFTEN)["retrainings"] == 1
+    assert answer(*words, *OFTEN, "--model", "logistic")["retrainings"] == 1
     (metrics,) = [json.loads(path.read_text()) for path in state.glob("models/*/metrics.json")]
     trained_on = ("--state", state, "--snapshot", metrics["snapshot"])
     shown = answer("snapshots", "show", *trained_on)
     assert metrics["coreset"] == {name: shown[name] for name in ("generation", "config", "n")}
-    query = "SELECT count(label) AS labelled FROM coreset WHERE role = 'core'"
-    assert metrics["labels_used"] == answer("query", query, *trained_on)[0]["labelled"] > 6
+    query = "SELECT count(*) AS samples, count(*) FILTER (is_given) AS labelled FROM spread"
+    (counts,) = answer("query", query, *trained_on)
+    assert metrics["labels_used"] == counts["labelled"] > 6
+    assert metrics["labels_used"] + metrics["pseudo_labelled"] == counts["samples"]
+    assert metrics["spread"].startswith("labels are spread: ")
     assert answer("snapshots", "verify", "--state", state)
 
 

@@ -97,6 +97,26 @@ def test_snapshot_without_labels(tmp_path: Path) -> None:
     assert content(tmp_path) == before
 
 
+def test_labels_are_spread_over_what_is_held(tmp_path: Path) -> None:
+    """A line says so and why, or why not; the labels that were bought are counted as before."""
+    labels = np.where(np.arange(N) % 20 < 3, np.arange(N) % 20, np.nan)
+    state = tmp_path / "state"
+    answer("build", write_data(tmp_path / "data.npz", y=labels), "--state", state,
+           "--budget", 20, "--keep", 200, "--device", "cpu")  # fmt: skip
+    (known,) = answer("query", "SELECT count(*) AS n FROM spread WHERE is_given", "--state", state)
+    spread = run_command("train", "--state", state, *QUICK, "--spread")
+    told = f"labels are spread, as asked for: {known['n']} labels, "
+    assert told in spread.stderr
+    metrics = spread.json()
+    assert metrics["spread"].startswith(told)
+    assert metrics["labels_used"] == known["n"]
+    assert metrics["pseudo_labelled"] == metrics["held"] - known["n"] > 0
+    assert "were left out" not in spread.stderr
+    alone = run_command("train", "--state", state, *QUICK, "--no-spread")
+    assert "labels are not spread, as asked for" in alone.stderr
+    assert alone.json()["pseudo_labelled"] == 0
+
+
 def test_rows_without_a_label_are_left_out(tmp_path: Path) -> None:
     """Some labels are enough; how many rows had none is told."""
     labels = np.where(np.arange(N) % 3 == 0, np.nan, np.arange(N) % 3)
