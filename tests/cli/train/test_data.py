@@ -143,4 +143,4 @@ def test_what_does_not_fit_into_memory_is_one_line(
     data = write_data(tmp_path / "data.npz")
     line = refusal("build", data, "--out", tmp_path / "out", *TINY, exit_code=3)
     assert line.startswith("Error: out of memory, or the device failed (")
-    assert line.endswith("); lower --budget, or give smaller samples")
+    assert line.endswith("); lower --budget or use smaller samples")
