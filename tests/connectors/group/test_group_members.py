@@ -77,7 +77,7 @@ def test_a_member_that_died_is_told_of_until_another_begins(
         kept, dying = [stack.enter_context(stage.member(name, *options)) for name in ("a", "b")]
         wait_for(lambda: stage.state.exists() and lives() == ["alive", "alive"], kept, dying)
         dying.kill()
-        assert lives() == ["alive", "gone"]
+        assert lives() == ["alive", "died"]
         assert run_command(*check).exit_code == 1
         again = stack.enter_context(stage.member("b2", *options))
         wait_for(lambda: lives() == ["alive", "alive"], kept, again)
