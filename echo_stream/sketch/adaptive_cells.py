@@ -161,7 +161,7 @@ class AdaptiveCells:
     def nearest_squares(self, latent: torch.Tensor) -> tuple[IntArray, FloatArray]:
         """Return the row of the nearest cell of points (n, d), and the squared distance."""
         rows = self.locate(latent).keys.cpu().numpy()
-        return rows, np.square(latent.cpu().numpy() - self.means[rows]).sum(axis=1)
+        return rows, self._squares(rows, latent.cpu().numpy())
 
     def join(self, latent: torch.Tensor) -> IntArray:
         """Tell which cell each of some points joins, by its row; -1 for none. (n,), int64.
@@ -190,24 +190,24 @@ class AdaptiveCells:
         """
         if not len(rows):
             return rows
-        squares = np.square(latent - self.means[rows]).sum(axis=1)
+        squares = self._squares(rows, latent)
         order = np.lexsort((hashes, squares, ~are_labelled, rows))
         touched, first = np.unique(rows[order], return_index=True)
         first = order[first]
         held = [self.nearest[row] for row in touched.tolist()]
         far = np.full(latent.shape[1], np.inf)
         points = stacked([far if m is None else m.latent for m in held], far.shape, np.float64)
-        is_closer = squares[first] <= np.square(points - self.means[touched]).sum(axis=1)
+        is_closer = squares[first] <= self._squares(touched, points)
         has_label = np.array([m is not None and m.label is not None for m in held])
         is_labelled = are_labelled[first]
         return np.asarray(first[np.where(is_labelled == has_label, is_closer, is_labelled)])
 
     def offer(self, rows: IntArray, members: Sequence[Member]) -> None:
         """Let cells hold samples that rank before those they hold."""
-        means = self.means
         for row, member in zip(rows.tolist(), members, strict=True):
             held = self.nearest[row]
-            if held is None or _rank(member, means[row]) < _rank(held, means[row]):
+            mean = self.latent_sums[row] / self.counts[row]
+            if held is None or _rank(member, mean) < _rank(held, mean):
                 self.nearest[row] = member
 
     def begin(self, members: Sequence[Member], norms: FloatArray) -> IntArray:
@@ -247,8 +247,13 @@ class AdaptiveCells:
         self.latent_sums, self.norm_sums = np.zeros((number, sums.shape[1])), np.zeros(number)
         self._sum(labels, counts, sums, norms)
         self.nearest = [None] * number
-        held = [row for row, member in enumerate(nearest) if member is not None]
-        self.offer(labels[held], [member for member in nearest if member is not None])
+        rows = labels[[member is not None for member in nearest]]
+        members = [member for member in nearest if member is not None]
+        latent = stacked([member.latent for member in members], sums.shape[1:], np.float64)
+        are_labelled = np.array([member.label is not None for member in members], dtype=bool)
+        hashes = np.array([member.tie[0] for member in members], dtype=np.uint64)
+        closest = self.closest(rows, latent, are_labelled, hashes)
+        self.offer(rows[closest], [members[place] for place in closest.tolist()])
         self.merge_cost = cost
         moved = self.keys[labels]
         is_gone = moved != keys
@@ -362,6 +367,11 @@ class AdaptiveCells:
         is_larger = self.most > described["most_cells"]
         self.merge_cost = 0.0 if is_larger else described["merge_cost"]
         self.squares_are_exact = described["squares_are_exact"]
+
+    def _squares(self, rows: IntArray, latent: FloatArray) -> FloatArray:
+        """Return the squared distances of points (n, d) to the mean of one cell each, (n,)."""
+        means = self.latent_sums[rows] / self.counts[rows, None]
+        return np.asarray(np.square(latent - means).sum(axis=1))
 
     def _note_cut(self, norms: FloatArray) -> None:
         """Take note of whether some |z|^2 was cut."""

@@ -2,20 +2,21 @@
 
 Merging two cells of m and n samples at a distance r adds m n / (m + n) r^2 to the sum of squared
 distances of samples to the mean of their cell. The pair that adds the least is merged first.
+Two that are nearest to each other merge sooner or later, whatever else does: so all such pairs
+are merged together, and the groups are the same.
 Source: Ward (1963), "Hierarchical grouping to optimize an objective function"; the update of
-distances, Lance & Williams (1967).
+distances, Lance & Williams (1967); pairs that are nearest to each other, Murtagh (1983).
 """
 
-import heapq
 from typing import NamedTuple
 
 import numpy as np
 
 from echo_stream._common.device import single_threaded
 from echo_stream._common.typing import Array, FloatArray, IntArray
-from echo_stream.generation.seeding import squared_distances
 
 MOST_TOGETHER = 2_048  # points whose pairs are all compared: 16 MiB of costs
+BLOCK = 256  # rows of costs that are made at a time
 
 
 class Reduction(NamedTuple):
@@ -117,36 +118,56 @@ def _merges(
         left = max(left, (total - wanted) * len(rows) // (2 * total), 1)
     costs, exponent = _pair_costs(points[rows], counts[rows])
     mass = counts[rows].astype(np.float32)
-    # The least cost of each point with another, which only rises: what waits is a lower bound.
+    own, highest = np.arange(len(rows)), np.zeros(len(rows), dtype=np.float32)
     nearest = costs.argmin(axis=1)
-    least = costs.min(axis=1).tolist()
-    waiting = list(zip(least, range(len(rows)), nearest.tolist(), strict=True))
-    heapq.heapify(waiting)
-    is_left, done = np.ones(len(rows), dtype=bool), list[tuple[float, int, int]]()
-    while len(rows) - len(done) > left:
-        cost, i, j = heapq.heappop(waiting)
-        if not is_left[i] or cost != least[i]:
-            continue
-        if costs[i, j] != cost:  # one of the two has been merged with another since
-            j = int(costs[i].argmin())
-            least[i] = float(costs[i, j])
-            heapq.heappush(waiting, (least[i], i, j))
-            continue
-        i, j = min(i, j), max(i, j)
-        merged = _merged_costs(costs, mass, i, j, np.float32(cost))
-        is_left[j] = False
-        merged[~is_left] = np.inf
-        costs[i], costs[:, i] = merged, merged
-        costs[j], costs[:, j] = np.inf, np.inf
-        costs[i, i] = np.inf
-        mass[i] += mass[j]
-        done.append((cost, i, j))
-        j = int(merged.argmin())
-        least[i] = float(merged[j])
-        heapq.heappush(waiting, (least[i], i, j))
-    found = np.ldexp(np.array([cost for cost, _, _ in done]), 2 * exponent)
-    pairs = np.array([pair for _, *pair in done], dtype=np.int64).reshape(-1, 2)
-    return _Merges(np.maximum.accumulate(found), rows[pairs[:, 0]], rows[pairs[:, 1]])
+    least = costs[own, nearest]
+    done = list[tuple[Array, IntArray, IntArray]]()
+    missing = len(rows) - left
+    while missing:
+        # 1. Of two points that are nearest to each other neither has a cheaper merge to come. So
+        #    few points lie below this limit that all merges there can be are among those wanted.
+        limit = np.partition(least, missing)[missing]
+        near = np.flatnonzero((least < limit) | (least == least.min()))
+        _pair_equals(costs, nearest, least, near)
+        first = near[(nearest[nearest[near]] == near) & (near < nearest[near])]
+        if not len(first):  # between costs that differ by their rounding alone
+            first = least.argmin(keepdims=True)
+        first = first[np.argsort(least[first], kind="stable")[:missing]]
+        i, j = np.sort([first, nearest[first]], axis=0)
+        cost = costs[i, j]
+        merge_costs(costs, mass, i, j, cost)
+        highest[i] = np.maximum(cost, np.maximum(highest[i], highest[j]))
+        done.append((highest[i], i, j))
+        missing -= len(i)
+        # 2. A cost only rises, so only points whose nearest has been merged have another one.
+        is_merged = np.zeros(len(rows), dtype=bool)
+        is_merged[i] = is_merged[j] = True
+        stale = np.flatnonzero((is_merged | is_merged[nearest]) & (least < np.inf))
+        its_costs = costs[stale]
+        nearest[stale] = its_costs.argmin(axis=1)
+        least[stale] = its_costs[np.arange(len(stale)), nearest[stale]]
+    found, i, j = map(np.concatenate, zip(*done, strict=True))
+    order = np.argsort(found, kind="stable")
+    return _Merges(
+        np.ldexp(found[order].astype(np.float64), 2 * exponent), rows[i[order]], rows[j[order]]
+    )
+
+
+def _pair_equals(costs: Array, nearest: IntArray, least: Array, rows: IntArray) -> None:
+    """Choose among equally near points so that more of some rows are nearest to each other.
+
+    Otherwise equal points, which all have the first one as their nearest, would merge one by one.
+    """
+    is_mutual = nearest[nearest[rows]] == rows
+    is_free = np.zeros(len(least), dtype=bool)
+    is_free[rows[~is_mutual]] = True
+    for i in rows[~is_mutual & (least[nearest[rows]] == least[rows])].tolist():
+        if is_free[i]:
+            others = np.flatnonzero(is_free & (costs[i] == least[i]) & (least == least[i]))
+            if len(others):
+                j = others[0]
+                nearest[i], nearest[j] = j, i
+                is_free[i] = is_free[j] = False
 
 
 def _pair_costs(points: FloatArray, counts: IntArray) -> tuple[Array, int]:
@@ -154,17 +175,47 @@ def _pair_costs(points: FloatArray, counts: IntArray) -> tuple[Array, int]:
 
     Of shape (n, n), float32; inf for one with itself.
     """
-    shares = 1 / counts.astype(np.float32)
-    costs, exponent = squared_distances(points)
-    costs /= shares[:, None] + shares
+    centred = points - points.mean(axis=0)
+    _, exponent = np.frexp(np.abs(centred).max())
+    centred = np.ldexp(centred, -exponent)  # exact; float32 ends where its inputs do
+    norms, one = np.square(centred).sum(axis=1)[:, None], np.ones((len(points), 1))
+    left, right = np.hstack([-2 * centred, norms, one]), np.hstack([centred, one, norms])
+    shares = (1 / counts).astype(np.float32)
+    costs = np.empty((len(points), len(points)), dtype=np.float32)
+    for start in range(0, len(points), BLOCK):
+        rows, others = slice(start, start + BLOCK), slice(start, None)
+        # |a - b|^2 as one product, in float64: the digits of near points are lost in float32.
+        squares = (left[rows] @ right[others].T).astype(np.float32)
+        np.maximum(squares, 0, out=squares)
+        squares /= shares[rows, None] + shares[others]
+        costs[rows, others] = squares
+        costs[others, rows] = squares.T
     np.fill_diagonal(costs, np.inf)
-    return costs, exponent
+    return costs, int(exponent)
 
 
-def _merged_costs(costs: Array, mass: Array, i: int, j: int, cost: np.float32) -> Array:
-    """Return what merging the union of i and j with each other point costs, (n,)."""
-    summed = (mass[i] + mass) * costs[i] + (mass[j] + mass) * costs[j] - mass * cost
-    return np.asarray(summed / (mass[i] + mass[j] + mass))
+def merge_costs(costs: Array, mass: Array, i: IntArray, j: IntArray, cost: Array) -> None:
+    """Let points i be their unions with points j, which are gone, in costs (n, n) and mass."""
+    m, n = mass[i], mass[j]
+    rows = _united(costs[i], costs[j], m[:, None], n[:, None], mass, cost[:, None])
+    mass[i] = m + n
+    rows[:, i] = _united(rows[:, i], rows[:, j], m, n, mass[i, None], cost)
+    rows[:, j] = np.inf
+    costs[i], costs[:, i] = rows, rows.T
+    costs[j], costs[:, j] = np.inf, np.inf
+
+
+def _united(to_i: Array, to_j: Array, m: Array, n: Array, mass: Array, cost: Array) -> Array:
+    """Return what merging unions of i and j, of m and n samples, with others of a mass costs.
+
+    to_i and to_j, what it costs with i and j alone, are overwritten.
+    """
+    to_i *= m + mass
+    to_j *= n + mass
+    to_i += to_j
+    to_i -= mass * cost
+    to_i /= m + n + mass
+    return to_i
 
 
 def _labels(n: int, first: IntArray, second: IntArray) -> IntArray:

@@ -1,5 +1,7 @@
 """Merging weighted points by Ward's method, against scipy's."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, ward
@@ -64,6 +66,29 @@ def test_copies_merge_first_and_cost_nothing() -> None:
     found = reduce_points(points, ones(120), 30)
     assert found.labels.tolist() == np.repeat(np.arange(30), 4).tolist()
     assert found.cost == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["equal", "equally far", "grid", "random"])
+def test_many_pairs_merge_at_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Costs are computed anew a few times, even where points are equal or equally far."""
+    rng = np.random.default_rng(0)
+    points = {
+        "equal": np.zeros((300, 2)),
+        "equally far": np.eye(300),
+        "grid": rng.integers(0, 9, (300, 3)).astype(np.float64),
+        "random": rng.normal(size=(300, 8)),
+    }[kind]
+    rounds, merge_costs = list[int](), reduction.merge_costs
+
+    def counted(*given: Any) -> None:
+        """Take note of a round."""
+        rounds.append(1)
+        merge_costs(*given)
+
+    monkeypatch.setattr(reduction, "merge_costs", counted)
+    found = reduce_points(points, ones(300), 200)
+    assert found.labels.max() == 199
+    assert len(rounds) <= 20
 
 
 @pytest.mark.parametrize("number", [1, 2, 7, 300, 600, 999])
