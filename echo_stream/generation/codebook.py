@@ -71,7 +71,7 @@ class Codebook:
         second = torch.empty_like(nearest)
         for rows in chunks(len(latent), latent.device):
             # The halves are no multiples of the products' unit: subtracted after exact sums.
-            scores = _products(latent[rows], self.codewords).sub_(halves)
+            scores = (latent[rows] @ self.codewords.T).sub_(halves)
             nearest[rows] = _argmax(scores)
             scores.scatter_(1, nearest[rows, None], -torch.inf)
             second[rows] = _argmax(scores)
@@ -126,13 +126,6 @@ class Codebook:
     def to_arrays(self) -> dict[str, Array]:
         """Return the codewords."""
         return {"codewords": self.codewords.cpu().numpy()}
-
-
-def _products(points: torch.Tensor, codewords: torch.Tensor) -> torch.Tensor:
-    """Return the product of each point with each codeword. On a CPU by numpy: sooner there."""
-    if points.device.type == "cpu":
-        return torch.from_numpy(points.numpy() @ codewords.numpy().T)
-    return points @ codewords.T
 
 
 def _argmax(scores: torch.Tensor) -> torch.Tensor:

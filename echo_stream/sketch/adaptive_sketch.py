@@ -1,17 +1,20 @@
 """The sketch of one generation whose cells follow the stream."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 
 import numpy as np
 import torch
 
 from echo_stream._common.collector import paused_collector
+from echo_stream._common.device import single_threaded
 from echo_stream._common.typing import Cell, FloatArray
 from echo_stream.config import EngineConfig
 from echo_stream.generation.generation import Generation
 from echo_stream.samples.buffer import SampleBuffer
 from echo_stream.samples.members import Member, Tie, copies
+from echo_stream.samples.samples import Samples
 from echo_stream.sketch.adaptive_cells import AdaptiveCells, HeldTies, Room
 from echo_stream.sketch.cells import CellStatistics
 from echo_stream.sketch.embedding import Embedded
@@ -19,6 +22,8 @@ from echo_stream.sketch.graph import PCGraph
 from echo_stream.sketch.pools.pools import Block
 from echo_stream.sketch.sketch import Sketch
 from echo_stream.sketch.witnesses import Witnesses
+
+ONE_THREAD = 2**28  # multiplications of a block, up to which it has one thread: some 10 ms
 
 
 class AdaptiveSketch(Sketch):
@@ -115,6 +120,11 @@ class AdaptiveSketch(Sketch):
         self.num_applied -= len(members)
         return members
 
+    def _count(self, block: Samples) -> None:
+        """Embed and count one block, without features."""
+        with self._threads():
+            super()._count(block)
+
     @paused_collector()
     def _apply(self, embedded: Embedded) -> None:
         """Count one block: samples join cells or begin their own; the reservoir takes its part."""
@@ -154,6 +164,14 @@ class AdaptiveSketch(Sketch):
             self._match_owners(labelled)
         self.num_applied += len(rows)
         self.release_index()
+
+    def _threads(self) -> AbstractContextManager[None]:
+        """Give a block one thread, unless there are many cells and dimensions.
+
+        Where others use the processor, threads wait for each other longer than they work.
+        """
+        products = self.block_size * self.cells.most * self.generation.encoder.dim
+        return single_threaded() if products <= ONE_THREAD else nullcontext()
 
     def _owners_of(self, ties: set[Tie]) -> dict[Tie, list[int]]:
         """Return the cells that held samples were counted in, in order, by their ties."""

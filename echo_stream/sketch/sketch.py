@@ -148,6 +148,10 @@ class Sketch(ABC):
     def _apply(self, embedded: Embedded) -> None:
         """Count one block, and hold of it what is to be held."""
 
+    def _count(self, block: Samples) -> None:
+        """Embed and count one block, without features."""
+        self._apply(self.embedder.embed(block, vectors=self._vectors))
+
     @property
     def n(self) -> int:
         """Samples counted, the tail included."""
@@ -208,7 +212,7 @@ class Sketch(ABC):
         else:
             self.tail = tail
             for block in blocks:
-                self._apply(self.embedder.embed(block, vectors=self._vectors))
+                self._count(block)
         self.label_counts.update(samples)
 
     def flush(self) -> None:
