@@ -101,10 +101,56 @@ def lenet(input_shape: Shape, num_classes: int) -> nn.Sequential:
     )
 
 
+class Scaling(nn.Module):
+    """Centre vectors, and scale them so that numbers are 1 in size on average.
+
+    One scale for all: the distances between samples keep their proportions. Embeddings of length
+    1 have numbers so small that without it a model learns next to nothing in the usual number
+    of steps: with 77 labels of Banking77 16 % for 60 %.
+
+    Parameters
+    ----------
+    dim : int
+        Numbers of a vector.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("scale", torch.ones(()))
+
+    def fit(self, x: Tensor) -> None:
+        """Take the mean and the scale from samples, (n, ...)."""
+        flat = x.flatten(1).double()
+        mean = flat.mean(dim=0)
+        scale = (flat - mean).square().mean().sqrt()
+        self.mean.copy_(mean)
+        self.scale.copy_(scale if scale > 0 else torch.ones_like(scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the scaled vectors, (n, dim)."""
+        return (x - self.mean) / self.scale
+
+
+def fit_scaling(model: nn.Module, x: Tensor) -> nn.Module:
+    """Let a model take the scale of its input from samples, (n, ...), and return it.
+
+    Models of the user's, `lenet` and `resnet18` take samples as they are.
+    """
+    for layer in model.modules():
+        if isinstance(layer, Scaling):
+            layer.fit(x)
+    return model
+
+
 def mlp(input_shape: Shape, num_classes: int) -> nn.Sequential:
     """Return a perceptron with two hidden layers of 128 units, for samples of any shape."""
     return nn.Sequential(
         nn.Flatten(),
+        Scaling(math.prod(input_shape)),
         nn.Linear(math.prod(input_shape), _HIDDEN_UNITS),
         nn.ReLU(),
         nn.Linear(_HIDDEN_UNITS, _HIDDEN_UNITS),
@@ -115,7 +161,8 @@ def mlp(input_shape: Shape, num_classes: int) -> nn.Sequential:
 
 def logistic(input_shape: Shape, num_classes: int) -> nn.Sequential:
     """Return logistic regression, or a linear one: the head for features of the user's."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(input_shape), num_classes))
+    dim = math.prod(input_shape)
+    return nn.Sequential(nn.Flatten(), Scaling(dim), nn.Linear(dim, num_classes))
 
 
 def _check_lenet_shape(shape: Shape) -> None:

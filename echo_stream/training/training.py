@@ -24,7 +24,7 @@ from echo_stream.training.evaluation import evaluate, evaluate_regression
 from echo_stream.training.fitted import Fitted, adopt_weights
 from echo_stream.training.labelled import LabelledSet
 from echo_stream.training.loop import Measure, Progress, fit
-from echo_stream.training.models import build_model
+from echo_stream.training.models import build_model, fit_scaling
 from echo_stream.training.state import Checkpoint
 from echo_stream.training.targets import Targets
 
@@ -146,6 +146,8 @@ def train(
         if before is not None and (before.spec, before.features) == (config.model, config.features):
             is_warm = adopt_weights(model, before, data.targets, shape)
         model.to(device)
+        if not is_warm:
+            fit_scaling(model, data.x)
         metrics = fit(model, data, recipe, measure, progress=progress, checkpoint=checkpoint)
         metrics |= measure(model.eval())
     metrics["best"] = _best(metrics["curve"], config) if metrics["test_samples"] else None

@@ -17,7 +17,7 @@ from echo_stream.training.config import TrainConfig
 from echo_stream.training.evaluation import evaluate
 from echo_stream.training.labelled import LabelledSet
 from echo_stream.training.losses import classification_loss, structural_loss
-from echo_stream.training.models import build_model
+from echo_stream.training.models import build_model, fit_scaling
 from echo_stream.training.training import train
 
 SEED = 5
@@ -110,6 +110,21 @@ def test_train_leaves_global_state_alone() -> None:
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.parametrize("model", ["logistic", "mlp"])
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e3])
+def test_the_unit_of_the_input_does_not_matter(model: str, unit: float) -> None:
+    """Embeddings of length 1 and bytes alike are learned in the usual number of steps."""
+    data, offset = blobs(30), np.float32(7)
+    moved = LabelledSet(((data.x + offset) * unit).astype(np.float32), data.y, data.ids)
+    assert train(moved, None, moved, config(model=model)).metrics["accuracy"] == 1.0
+
+
+def test_equal_samples_are_not_scaled() -> None:
+    """There is nothing to divide by."""
+    core = LabelledSet(np.full((3, 2), 5.0), np.arange(3), np.arange(3))
+    assert train(core, None, core, config()).metrics["diverged"] is False
+
+
 def test_train_without_structure_is_plain_cross_entropy() -> None:
     """With lambda = 0 and one batch an epoch, it is SGD as a textbook has it.
 
@@ -121,6 +136,7 @@ def test_train_without_structure_is_plain_cross_entropy() -> None:
         torch.manual_seed(SEED)
         model = build_model("mlp", (4,), 3)
     x, y = to_input(core.x, (4,)), torch.tensor(core.y.tolist())
+    fit_scaling(model, x)
     parameters = list(model.parameters())
     velocities = [torch.zeros_like(parameter) for parameter in parameters]
     for step in range(steps):
@@ -140,7 +156,8 @@ def test_train_minimises_the_joint_objective() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         model = build_model("mlp", (4,), 3)
-    outputs = model(to_input(np.concatenate([core.x, support.x]), (4,)))
+    x = to_input(np.concatenate([core.x, support.x]), (4,))
+    outputs = fit_scaling(model, x)(x)
     labels = torch.tensor([*core.y, *support.y])
     expected = classification_loss(outputs, labels) + 0.5 * structural_loss(outputs, labels)
     assert losses == pytest.approx([expected.item()], rel=1e-5)  # float32, another order
@@ -254,10 +271,16 @@ def test_divergence_stops_training_and_is_reported() -> None:
     assert 0 <= metrics["accuracy"] < 1
 
 
+def unscaled(input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    """Return a model that takes samples as they are."""
+    return nn.Linear(input_shape[0], num_classes)
+
+
 def test_divergence_at_the_last_step_is_reported() -> None:
     """The loss was finite, the weights that it leads to are not."""
     core = LabelledSet(blobs(30).x * 1e25, blobs(30).y, blobs(30).ids)
-    settings = config(lr=1e30, steps=1, structure_weight=0.0, max_grad_norm=0.0)
+    recipe = {"lr": 1e30, "structure_weight": 0.0, "max_grad_norm": 0.0}
+    settings = config(model=f"{__name__}:unscaled", steps=1, **recipe)
     metrics = train(core, None, None, settings).metrics
     assert metrics["steps"] == 1
     assert metrics["diverged"] is True

@@ -17,7 +17,7 @@ from echo_stream.errors import ConfigError, DataError
 from echo_stream.training.config import TrainConfig
 from echo_stream.training.labelled import LabelledSet
 from echo_stream.training.losses import classification_loss, regression_loss, structural_loss
-from echo_stream.training.models import build_model
+from echo_stream.training.models import build_model, fit_scaling
 from echo_stream.training.training import TrainResult, train
 
 SEED = 5
@@ -40,11 +40,11 @@ def samples(n: int, *, first_id: int = 0, dim: int = 3) -> LabelledSet:
     return LabelledSet(x, ids % 3, ids, rng.random(n) + 0.5, np.ones_like(x))
 
 
-def initial(num_outputs: int, dim: int = 3) -> nn.Module:
-    """Return the model that a training begins with."""
+def initial(num_outputs: int, x: Array) -> nn.Module:
+    """Return the model that a training over x begins with."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        return build_model("logistic", (dim,), num_outputs)
+        return fit_scaling(build_model("logistic", x.shape[1:], num_outputs), torch.from_numpy(x))
 
 
 def first_loss(core: LabelledSet, support: LabelledSet | None, **changes: Any) -> float:
@@ -81,7 +81,7 @@ def test_regression_has_no_structural_loss() -> None:
     """Its first loss is the mean squared error of scaled labels, whatever lambda is."""
     core = replace(samples(8), y=np.arange(8) / 4)
     scaled = torch.from_numpy((core.y - core.y.mean()) / core.y.std()).float()
-    expected = regression_loss(initial(1)(torch.from_numpy(core.x)), scaled).item()
+    expected = regression_loss(initial(1, core.x)(torch.from_numpy(core.x)), scaled).item()
     assert first_loss(core, None, task="regression", structure_weight=9.0) == pytest.approx(
         expected
     )
@@ -108,7 +108,8 @@ def test_gamma_moves_support_on_the_line_from_its_mean(gamma: float) -> None:
     core, support = samples(4), samples(3, first_id=50)
     assert support.means is not None
     moved = support.means + gamma * (support.x - support.means)
-    outputs = initial(3)(torch.from_numpy(np.concatenate([core.x, moved]).astype(np.float32)))
+    x = np.concatenate([core.x, moved]).astype(np.float32)
+    outputs = initial(3, x)(torch.from_numpy(x))
     labels = torch.tensor([*core.y, *support.y])
     expected = classification_loss(outputs, labels) + 0.5 * structural_loss(outputs, labels)
     # float32, rows in another order.
@@ -156,7 +157,7 @@ def test_sample_weights_weigh_the_task_loss(wanted: str, power: float) -> None:
     """Relative to each other; the structural loss has pairs, not samples."""
     core = samples(9)
     assert core.weights is not None
-    outputs, labels = initial(3)(torch.from_numpy(core.x)), torch.from_numpy(core.y)
+    outputs, labels = initial(3, core.x)(torch.from_numpy(core.x)), torch.from_numpy(core.y)
     task = classification_loss(outputs, labels, torch.from_numpy(core.weights**power).float())
     expected = (task + 0.5 * structural_loss(outputs, labels)).item()
     for scale in (1.0, 1_000.0):
@@ -198,7 +199,8 @@ def test_sample_weights_have_to_be_there_and_make_sense() -> None:
 def test_mixup_mixes_the_joined_batch_and_leaves_pairs_hard() -> None:
     """A far weight on structure shows that its part is that of the samples before mixing."""
     core, support = samples(6), samples(3, first_id=50)
-    outputs = initial(3)(torch.from_numpy(np.concatenate([core.x, support.x])))
+    x = np.concatenate([core.x, support.x])
+    outputs = initial(3, x)(torch.from_numpy(x))
     structure = structural_loss(outputs, torch.tensor([*core.y, *support.y])).item()
     without, with_structure = (
         first_loss(core, support, psi="mixup", structure_weight=weight) for weight in (0.0, 1_000.0)
@@ -236,7 +238,7 @@ def test_optimisers_and_schedules_are_those_of_torch(optimiser: str, schedule: s
     result = train(
         core, None, None, config(optimiser=optimiser, schedule=schedule, steps=steps, **recipe)
     )
-    model = initial(3)
+    model = initial(3, core.x)
     reference = reference_optimiser(optimiser, model)
     falls: dict[str, Callable[[int], float]] = {
         "cosine": lambda step: (1 + math.cos(math.pi * step / steps)) / 2,
@@ -262,7 +264,7 @@ def test_no_step_is_longer_than_gradients_may_be() -> None:
         parameters(train(core, None, None, config(max_grad_norm=longest, **recipe)))
         for longest in (0.01, 100.0, 0.0)
     )
-    begin = torch.cat([p.detach().flatten() for p in initial(3).parameters()]).numpy()
+    begin = torch.cat([p.detach().flatten() for p in initial(3, core.x).parameters()]).numpy()
     np.testing.assert_array_equal(whole, free)
     step, long_step = cut - begin, free - begin
     assert np.linalg.norm(step) == pytest.approx(0.5 * 0.01, rel=1e-3)
