@@ -45,7 +45,7 @@ def test_anything_else_is_refused(text: str) -> None:
 
 def test_partition_named_twice_is_refused() -> None:
     """Neither of the offsets can be meant."""
-    with pytest.raises(ConfigError, match="names each partition once"):
+    with pytest.raises(ConfigError, match="must name each partition once"):
         parse_start("t:0:1,t:0:2")
 
 

@@ -150,8 +150,15 @@ def test_what_is_read_is_what_was_written(
     assert same(theirs.samples.ids, ours.samples.ids)
     assert ours.samples.labels is not None
     assert theirs.samples.labels is not None
-    written = as_stored(ours.samples.labels.tolist())
-    assert [(type(y), y) for y in theirs.samples.labels] == [(type(y), y) for y in written]
+    assert snapshot.context is not None
+    assert read.context is not None
+    beside, found = snapshot.context, read.context
+    assert beside.samples.labels is not None
+    assert found.samples.labels is not None
+    # In both files labels have one type.
+    written = as_stored([*ours.samples.labels, *beside.samples.labels])
+    labels = [*theirs.samples.labels, *found.samples.labels]
+    assert [(type(y), y) for y in labels] == [(type(y), y) for y in written]
     assert ours.samples.origins is not None
     assert theirs.samples.origins is not None
     assert same(theirs.samples.origins, ours.samples.origins)
@@ -161,9 +168,6 @@ def test_what_is_read_is_what_was_written(
     assert same(theirs.latents, as_float32(ours.latents))
     assert same(theirs.maps, as_float32(ours.maps))
 
-    assert snapshot.context is not None
-    assert read.context is not None
-    beside, found = snapshot.context, read.context
     for name in ("x", "ids", "origins"):
         assert same(getattr(found.samples, name), getattr(beside.samples, name)), name
     assert found.cells == beside.cells
