@@ -137,7 +137,7 @@ def resume_offsets(
     Traceback (most recent call last):
     ...
     echo_stream.errors.PositionError: events/0 is counted up to offset 12, but its log now \
-begins at 5 and ends before 9, and a group never counts an offset twice; give another --state
+begins at 5 and ends before 9, and a group never counts an offset twice; give another state
     """
     following: dict[TopicPartition, int] = {}
     lost: list[_Lost] = []

@@ -55,7 +55,7 @@ def greedy_seeds(
     [2.0, 10.0, 0.0]
     """
     candidates, weights = _candidates(points, seed, times)
-    squares, _ = squared_distances(candidates)
+    squares, _ = _squared_distances(candidates)
     first = int(np.argmin([_sum(row, weights) for row in squares]))
     chosen, nearest = [first], squares[first].copy()
 
@@ -88,7 +88,7 @@ def _sum(values: Array, weights: FloatArray) -> float:
     return float(values.astype(np.float64) @ weights)
 
 
-def squared_distances(points: FloatArray) -> tuple[Array, int]:
+def _squared_distances(points: FloatArray) -> tuple[Array, int]:
     """Return the squared distances of all points (c, d), in units of 4^e, and e.
 
     Of shape (c, c), float32.

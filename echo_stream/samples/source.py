@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from echo_stream._common.typing import Array, IntArray
-from echo_stream.errors import DataError, SourceError, StateError
+from echo_stream.errors import DataError, SettingName, SourceError, StateError
 from echo_stream.samples.changes import Change
 from echo_stream.samples.samples import Origin, Samples
 from echo_stream.samples.validation import SampleSchema, as_samples
@@ -198,10 +198,9 @@ def refuse_other_source(stored: Mapping[str, Any], given: Mapping[str, Any]) -> 
     """
     if _without_path(stored) != _without_path(given):
         msg = (
-            f"the state has counted {dict(stored)}, but the source is {dict(given)}; "
-            "give another --state"
+            f"the state has counted {dict(stored)}, but the source is {dict(given)}; give another "
         )
-        raise StateError(msg)
+        raise StateError(msg, SettingName("state"))
 
 
 def _without_path(description: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from echo_stream.sketch.pools.pools import Block
 from echo_stream.sketch.sketch import Sketch
 from echo_stream.sketch.witnesses import Witnesses
 
-ONE_THREAD = 2**28  # multiplications of a block, up to which it has one thread: some 10 ms
+_ONE_THREAD = 2**28  # multiplications of a block, up to which it has one thread: some 10 ms
 
 
 class AdaptiveSketch(Sketch):
@@ -171,7 +171,7 @@ class AdaptiveSketch(Sketch):
         Where others use the processor, threads wait for each other longer than they work.
         """
         products = self.block_size * self.cells.most * self.generation.encoder.dim
-        return single_threaded() if products <= ONE_THREAD else nullcontext()
+        return single_threaded() if products <= _ONE_THREAD else nullcontext()
 
     def _owners_of(self, ties: set[Tie]) -> dict[Tie, list[int]]:
         """Return the cells that held samples were counted in, in order, by their ties."""

@@ -16,7 +16,7 @@ from echo_stream._common.device import single_threaded
 from echo_stream._common.typing import Array, FloatArray, IntArray
 
 MOST_TOGETHER = 2_048  # points whose pairs are all compared: 16 MiB of costs
-BLOCK = 256  # rows of costs that are made at a time
+_BLOCK = 256  # rows of costs that are made at a time
 
 
 class Reduction(NamedTuple):
@@ -182,8 +182,8 @@ def _pair_costs(points: FloatArray, counts: IntArray) -> tuple[Array, int]:
     left, right = np.hstack([-2 * centred, norms, one]), np.hstack([centred, one, norms])
     shares = (1 / counts).astype(np.float32)
     costs = np.empty((len(points), len(points)), dtype=np.float32)
-    for start in range(0, len(points), BLOCK):
-        rows, others = slice(start, start + BLOCK), slice(start, None)
+    for start in range(0, len(points), _BLOCK):
+        rows, others = slice(start, start + _BLOCK), slice(start, None)
         # |a - b|^2 as one product, in float64: the digits of near points are lost in float32.
         squares = (left[rows] @ right[others].T).astype(np.float32)
         np.maximum(squares, 0, out=squares)

@@ -101,7 +101,7 @@ def lenet(input_shape: Shape, num_classes: int) -> nn.Sequential:
     )
 
 
-class Scaling(nn.Module):
+class _Scaling(nn.Module):
     """Centre vectors, and scale them so that numbers are 1 in size on average.
 
     One scale for all: the distances between samples keep their proportions. Embeddings of length
@@ -141,7 +141,7 @@ def fit_scaling(model: nn.Module, x: Tensor) -> nn.Module:
     Models of the user's, `lenet` and `resnet18` take samples as they are.
     """
     for layer in model.modules():
-        if isinstance(layer, Scaling):
+        if isinstance(layer, _Scaling):
             layer.fit(x)
     return model
 
@@ -150,7 +150,7 @@ def mlp(input_shape: Shape, num_classes: int) -> nn.Sequential:
     """Return a perceptron with two hidden layers of 128 units, for samples of any shape."""
     return nn.Sequential(
         nn.Flatten(),
-        Scaling(math.prod(input_shape)),
+        _Scaling(math.prod(input_shape)),
         nn.Linear(math.prod(input_shape), _HIDDEN_UNITS),
         nn.ReLU(),
         nn.Linear(_HIDDEN_UNITS, _HIDDEN_UNITS),
@@ -162,7 +162,7 @@ def mlp(input_shape: Shape, num_classes: int) -> nn.Sequential:
 def logistic(input_shape: Shape, num_classes: int) -> nn.Sequential:
     """Return logistic regression, or a linear one: the head for features of the user's."""
     dim = math.prod(input_shape)
-    return nn.Sequential(nn.Flatten(), Scaling(dim), nn.Linear(dim, num_classes))
+    return nn.Sequential(nn.Flatten(), _Scaling(dim), nn.Linear(dim, num_classes))
 
 
 def _check_lenet_shape(shape: Shape) -> None:

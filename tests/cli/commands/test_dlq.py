@@ -73,7 +73,7 @@ def test_line_that_is_cut_is_told(state: Path) -> None:
     path.write_bytes(path.read_bytes() + b'{"reason": "dec')
     result = run_command("dlq", "list", "--state", state)
     assert [row["place"] for row in result.json()] == [1, 2]
-    assert "cut by a crash or not a dead letter: 3" in result.stderr
+    assert "skipped unreadable entries: 3" in result.stderr
     assert "place 3 holds no dead letter" in refusal(
         "dlq", "show", 3, "--state", state, exit_code=2
     )

@@ -79,7 +79,7 @@ def test_nothing_to_ask(state: Path, tmp_path: Path) -> None:
     assert "there is no state" in refusal("why", "1", "--state", tmp_path / "no", exit_code=4)
     (tmp_path / "empty" / "checkpoints").mkdir(parents=True)
     line = refusal("why", "1", "--state", tmp_path / "empty", exit_code=4)
-    assert "no checkpoint to ask" in line
+    assert "has no checkpoint; query snapshots" in line
     data = state.parent / "data.npz"
     answer("run", data, "--state", tmp_path / "warm", *TINY, "--max-samples", 10)
     assert answer("why", "1", "--state", tmp_path / "warm")["retained"]

@@ -111,7 +111,9 @@ def test_help_shows_variable_and_default(path: tuple[str, ...], option: click.Op
     shown = help_of(*path)
     name = option.opts[0]
     has_default = isinstance(option.default, str | int | float) and option.default is not False
-    default = f"; default: {option.default}" if has_default else ""
+    # Of a pair such as --colour/--no-colour, click tells which of the two.
+    shown_default = name.removeprefix("--") if option.default is True else option.default
+    default = f"; default: {shown_default}" if has_default else ""
     variable = name.removeprefix("--").replace("-", "_").upper()
     assert f"[env var: ECHO_STREAM_{variable}{default}" in shown
 

@@ -85,8 +85,8 @@ def test_dtype_and_shape_of_others_than_the_state_are_refused(
     new = ("--state", tmp_path / "new", "--generation", tmp_path / "built")
     for where in (begun, new):
         said = refusal(*words, *where, *layout, "--shape", "2,2", exit_code=2)
-        assert "shape (2, 2) are set" in said
-        assert "dtype float32 and shape (4,); set these, or neither" in said
+        assert "shape (2, 2) differ from those of the state" in said
+        assert "dtype float32 and shape (4,); use these or omit both" in said
 
 
 def test_avro_example_of_the_documentation(

@@ -207,5 +207,5 @@ def test_number_of_images_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyP
     write_images(tmp_path, {"a.png": GREY, "b.png": GREY})
     assert len(read_file(tmp_path)) == 2
     write_images(tmp_path, {"c.png": GREY})
-    with pytest.raises(DataError, match="has more than 2 images; build of a part of them"):
+    with pytest.raises(DataError, match="has more than 2 images; build from some of them"):
         file_source(tmp_path)

@@ -32,7 +32,7 @@ def test_a_snapshot_that_waits_too_long_is_the_newest_there_is(
             assert found.id == newest.id
             shutil.rmtree(tmp_path / "snapshots")
             assert take_group_snapshot(state, CONFIG, device="cpu", limit_s=0.1) is None
-    assert "another one has been under way for 0.1 s" in caplog.text
+    assert "another process has been writing one for 0.1 s" in caplog.text
 
 
 def test_a_version_that_is_merged_as_soon_as_it_is_there_fences_its_writer(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_version_that_is_merged_as_soon_as_it_is_there_fences_its_writer(tmp_p
             shutil.rmtree(tmp_path / "segments" / "mine")
 
         covers, about = {NAMES[0]: [(0, engine.n_seen_)]}, {"member": state.member, "source": {}}
-        with pytest.raises(FencedError, match="has been merged into another segment"):
+        with pytest.raises(FencedError, match="was merged into another segment"):
             state.segments.write(
                 "mine", engine, covers, about, skipped=Skipped(), publishing=overtaken()
             )
