@@ -5,6 +5,7 @@ held is the supply. Source: Mirchandani & Francis (1990), "Discrete location the
 Nemhauser, Wolsey & Fisher (1978); lazily, Minoux (1978).
 """
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -16,8 +17,11 @@ from echo_stream._common.lazy_greedy import lazy_greedy
 from echo_stream._common.typing import Array, FloatArray, IntArray
 
 _PAIRED = 1_000  # points of which each two are measured for the width of the kernel
-BLOCK_NUMBERS = 2**22  # similarities that are made at a time: 48 MiB
-KEPT_NUMBERS = 2**26  # similarities that are kept; of more, each row is made when it is asked for
+BLOCK_NUMBERS = 2**18  # similarities that are made at a time, in the cache: 2 MiB
+KEPT_NUMBERS = 2**25  # similarities that are kept: 256 MiB at most, and hardly ever as many
+_LEAST_LOG = -104.0  # below it a similarity is 0 in float32
+# Of the logarithm: what gains less than a millionth is left out, as it may be by rounding alone.
+_MARGIN = 1e-6
 
 
 class Picks(NamedTuple):
@@ -92,9 +96,11 @@ def locate_facilities(
 
     Notes
     -----
-    O(M n d), and O(M) for each gain that is computed again: a gain only falls, so that most need
-    not be. Memory is linear in M + n where there are more than 2^26 similarities. One thread:
-    the number of cores must not decide between nearly equal gains.
+    O(M n d), twice or a few times more. A gain only falls, so that most need not be computed
+    again; and only similarities above those to the picks so far are of any use, so that these
+    alone are kept after the first pick: 2^25 at most, or fewer picks later. Blocks of the others
+    are made in turn, so memory beside that is linear in M + n. One thread: the number of cores
+    must not decide between nearly equal gains.
 
     Examples
     --------
@@ -125,18 +131,23 @@ def _chosen(
         """Return what a row would gain beside those chosen, if it is not too near to one."""
         if refused[row]:
             return None
-        return float(np.maximum(similarities.of(row) - covered, 0) @ mass) * float(preference[row])
+        cells, similar = similarities.of(row)
+        more = np.maximum(similar - covered[cells], 0)
+        return float(more @ mass[cells]) * float(preference[row])
 
     first = preference * similarities.totals(mass)
     for row, gain in islice(lazy_greedy(first.tolist(), gain_now), number):
-        similar = similarities.of(row)
-        is_nearer = similar > covered
-        nearest[is_nearer] = len(rows)
-        np.maximum(covered, similar, out=covered)
+        cells, similar = similarities.of(row)
+        is_nearer = similar > covered[cells]
+        nearest[cells] = np.where(is_nearer, len(rows), nearest[cells])
+        covered[cells] = np.maximum(covered[cells], similar)
         rows.append(row)
         gains.append(gain / float(preference[row]))
         if min_distance > 0:
             refused |= similarities.are_near(row, min_distance)
+        # After 1, 2, 4, ... picks, until they are kept: each time fewer are of use.
+        if len(rows) < number and len(rows).bit_count() == 1:
+            similarities.keep(covered)
     return Picks(np.array(rows, dtype=np.int64), np.array(gains), nearest, covered)
 
 
@@ -146,42 +157,65 @@ class _Similarities:
     def __init__(self, demand: FloatArray, supply: FloatArray, width: float) -> None:
         # Distances of far points from the origin would lose their digits to it.
         centre = demand.mean(axis=0) if len(demand) else np.zeros(supply.shape[1])
-        self._demand = (demand - centre) / width
-        self._supply = (supply - centre) / width
-        self._halves = np.square(self._demand).sum(axis=1) / 2
+        a, b = (supply - centre) / width, (demand - centre) / width
+        # -|a - b|^2 / 2 as one product, in float64: near to each other and far from the rest,
+        # points would lose their digits.
+        self._supply = np.column_stack([a, -np.square(a).sum(axis=1) / 2, np.ones(len(a))])
+        self._demand = np.column_stack([b, np.ones(len(b)), -np.square(b).sum(axis=1) / 2])
         self._points = supply
-        self._kept: Array | None = None
-        if len(demand) * len(supply) <= KEPT_NUMBERS:
-            self._kept = np.empty((len(supply), len(demand)), dtype=np.float32)
+        self._kept: tuple[IntArray, Array, Array] | None = None
 
     def totals(self, mass: FloatArray) -> FloatArray:
         """Return the gain of each row of the supply before any has been chosen, (n,)."""
-        totals = np.empty(len(self._supply))
-        step = max(BLOCK_NUMBERS // max(len(self._demand), 1), 1)
-        for start in range(0, len(self._supply), step):
-            rows = slice(start, start + step)
-            block = self._made(rows)
-            totals[rows] = block.astype(np.float64) @ mass
-            if self._kept is not None:
-                self._kept[rows] = block
-        return totals
+        parts = [_similar(logs).astype(np.float64) @ mass for logs in self._logs()]
+        return np.concatenate([np.zeros(0), *parts])
 
-    def of(self, row: int) -> FloatArray:
-        """Return the similarities of the demand to one row of the supply, (M,), float64."""
-        made = self._made(slice(row, row + 1))[0] if self._kept is None else self._kept[row]
-        return np.asarray(made, dtype=np.float64)
+    def of(self, row: int) -> tuple[Array | slice, FloatArray]:
+        """Return places of the demand, and their similarities to one row, (m,), float64.
+
+        Of all the demand; once similarities are kept, of what the row may still gain.
+        """
+        if self._kept is None:
+            logs = self._supply[row] @ self._demand.T
+            return slice(None), _similar(logs).astype(np.float64)
+        starts, places, similar = self._kept
+        own = slice(starts[row], starts[row + 1])
+        return places[own], similar[own].astype(np.float64)
+
+    def keep(self, covered: FloatArray) -> None:
+        """Keep the similarities above those that there are already: others gain nothing later.
+
+        None if there are too many, O(M n d); once they are kept, nothing happens.
+        """
+        if self._kept is not None:
+            return
+        with np.errstate(divide="ignore"):
+            least = np.maximum(np.log(covered) + _MARGIN, _LEAST_LOG)
+        counts, places, similar, number = list[IntArray](), list[Array](), list[Array](), 0
+        for logs in self._logs():
+            is_kept = logs > least
+            counts.append(is_kept.sum(axis=1))
+            places.append(np.nonzero(is_kept)[1].astype(np.int32))
+            similar.append(_similar(logs[is_kept]))
+            number += len(places[-1])
+            if number > KEPT_NUMBERS:
+                return
+        starts = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
+        self._kept = starts, np.concatenate(places), np.concatenate(similar)
 
     def are_near(self, row: int, distance: float) -> Array:
         """Tell which rows of the supply lie nearer to one of them than a distance."""
         squares = np.square(self._points - self._points[row]).sum(axis=1)
         return np.asarray(squares < distance**2)
 
-    def _made(self, rows: slice) -> Array:
-        """Return the similarities of some rows of the supply, one row for each, float32."""
-        # In float64: near to each other and far from the rest, points would lose their digits.
-        a, b = self._supply[rows], self._demand
-        halves = a @ b.T
-        halves -= np.square(a).sum(axis=1)[:, None] / 2
-        halves -= self._halves
-        similar = np.minimum(halves, 0, out=halves).astype(np.float32)
-        return np.asarray(np.exp(similar, out=similar))
+    def _logs(self) -> Iterator[FloatArray]:
+        """Yield the logarithms of similarities, of some rows of the supply at a time."""
+        step = max(BLOCK_NUMBERS // max(len(self._demand), 1), 1)
+        for start in range(0, len(self._supply), step):
+            yield self._supply[start : start + step] @ self._demand.T
+
+
+def _similar(logs: FloatArray) -> Array:
+    """Return similarities, float32, of their logarithms."""
+    similar = np.minimum(logs, 0).astype(np.float32)
+    return np.asarray(np.exp(similar, out=similar))

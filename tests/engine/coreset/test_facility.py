@@ -118,6 +118,20 @@ def test_what_is_not_kept_is_computed_again(
     assert found.gains == pytest.approx(expected.gains, rel=1e-6)
 
 
+@pytest.mark.parametrize("kept", [60, 150, 400])
+def test_similarities_may_be_kept_after_any_pick(
+    kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there are too many at first, they are kept when fewer are of use: the same rows."""
+    rng = np.random.default_rng(kept)
+    given = rng.normal(size=(70, 3)), rng.random(70), rng.normal(size=(50, 3))
+    expected = chosen(given, 40, 1.0)
+    monkeypatch.setattr(facility, "KEPT_NUMBERS", kept)
+    found = chosen(given, 40, 1.0)
+    assert found.rows.tolist() == expected.rows.tolist()
+    assert found.gains == pytest.approx(expected.gains, rel=1e-6)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_no_two_rows_lie_nearer_than_allowed(seed: int) -> None:
     """With a least distance each pick keeps it, and whatever could be added would not."""
