@@ -94,7 +94,8 @@ def test_a_run_that_is_refused_says_what_the_state_holds(
     other = write_data(tmp_path / "other.npz", N + 1)
     line = refusal("run", other, "--state", state, *TINY, exit_code=4)
     told = status(state)
-    assert f"Error: {told['why']}" == line
+    # The command names the option, the state's file the setting.
+    assert f"Error: {told['why']}".replace("another state", "another --state") == line
     same = ("n", "coreset_size", "snapshot", "checkpoint_position")
     assert {name: told[name] for name in same} == {name: before[name] for name in same}
     assert (told["n"], told["samples"]) == (N, 0)
