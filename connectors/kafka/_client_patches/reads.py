@@ -12,14 +12,15 @@ from typing import Any
 
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
-from kafka.net.selector import NetworkSelector
+
+from echo_stream.connectors.kafka._client_patches.timeouts import Net
 
 _READ_BYTES = 256 * 1024  # at a time; a fetch has megabytes
 
 
 def reading_client(**config: Any) -> KafkaNetClient:
     """Return a client that reads so: the option `kafka_client` of all clients."""
-    net = NetworkSelector(**config)
+    net = Net(**config)
     return KafkaNetClient(net=net, manager=_Manager(net, **config))
 
 
