@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from echo_stream._common.collector import paused_collector
-from echo_stream._common.device import single_threaded
+from echo_stream._common.device import one_torch_thread
 from echo_stream._common.typing import Cell, FloatArray
 from echo_stream.config import EngineConfig
 from echo_stream.generation.generation import Generation
@@ -165,13 +165,13 @@ class AdaptiveSketch(Sketch):
         self.num_applied += len(rows)
         self.release_index()
 
-    def _threads(self) -> AbstractContextManager[None]:
+    def _threads(self) -> AbstractContextManager[object]:
         """Give a block one thread, unless there are many cells and dimensions.
 
         Where others use the processor, threads wait for each other longer than they work.
         """
         products = self.block_size * self.cells.most * self.generation.encoder.dim
-        return single_threaded() if products <= _ONE_THREAD else nullcontext()
+        return one_torch_thread() if products <= _ONE_THREAD else nullcontext()
 
     def _owners_of(self, ties: set[Tie]) -> dict[Tie, list[int]]:
         """Return the cells that held samples were counted in, in order, by their ties."""

@@ -11,7 +11,12 @@ import pytest
 import threadpoolctl
 import torch
 
-from echo_stream._common.device import reproducible, resolve_device, single_threaded
+from echo_stream._common.device import (
+    one_torch_thread,
+    reproducible,
+    resolve_device,
+    single_threaded,
+)
 from echo_stream.errors import ConfigError
 
 CPU = torch.device("cpu")
@@ -111,6 +116,27 @@ def test_libraries_that_came_since_have_one_thread_too(monkeypatch: pytest.Monke
         with single_threaded():
             pass
     assert len(looked) == before + 1
+
+
+def openmp_threads() -> set[int]:
+    """Return how many threads OpenMP has for the calling thread."""
+    found = threadpoolctl.threadpool_info()
+    return {one["num_threads"] for one in found if one["user_api"] == "openmp"}
+
+
+def test_one_thread_in_the_calling_thread_alone_waits_for_no_block() -> None:
+    """Other threads keep theirs."""
+
+    def within() -> tuple[set[int], set[int]]:
+        with threadpoolctl.threadpool_limits(3, "openmp"):
+            with one_torch_thread():
+                found = openmp_threads()
+            return found, openmp_threads()
+
+    with threadpoolctl.threadpool_limits(2, "openmp"), ThreadPoolExecutor(1) as pool:
+        with reproducible(CPU, seed=0, threads=2):
+            assert pool.submit(within).result(60) == ({1}, {3})
+        assert openmp_threads() == {2}
 
 
 @pytest.mark.parametrize("block", [single_threaded, lambda: reproducible(CPU, seed=0)])
