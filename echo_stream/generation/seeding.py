@@ -55,7 +55,7 @@ def greedy_seeds(
     [2.0, 10.0, 0.0]
     """
     candidates, weights = _candidates(points, seed, times)
-    squares, _ = _squared_distances(candidates)
+    squares, _ = squared_distances(candidates)
     first = int(np.argmin([_sum(row, weights) for row in squares]))
     chosen, nearest = [first], squares[first].copy()
 
@@ -88,7 +88,7 @@ def _sum(values: Array, weights: FloatArray) -> float:
     return float(values.astype(np.float64) @ weights)
 
 
-def _squared_distances(points: FloatArray) -> tuple[Array, int]:
+def squared_distances(points: FloatArray) -> tuple[Array, int]:
     """Return the squared distances of all points (c, d), in units of 4^e, and e.
 
     Of shape (c, c), float32.
@@ -96,12 +96,13 @@ def _squared_distances(points: FloatArray) -> tuple[Array, int]:
     centred = points - points.mean(axis=0)
     _, exponent = np.frexp(np.abs(centred).max())
     centred = np.ldexp(centred, -exponent)  # exact; float32 ends where its inputs do
-    norms = np.square(centred).sum(axis=1)
+    norms, one = np.square(centred).sum(axis=1)[:, None], np.ones((len(points), 1))
+    left, right = np.hstack([-2 * centred, norms, one]), np.hstack([centred, one, norms])
     found = np.empty((len(points), len(points)), np.float32)
     for start in range(0, len(points), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        squares = (-2 * centred[rows]) @ centred.T
-        squares += norms[rows, None]
-        squares += norms
-        found[rows] = np.maximum(squares, 0, out=squares)
+        rows, others = slice(start, start + _BLOCK), slice(start, None)
+        # |a - b|^2 as one product, in float64: the digits of near points are lost in float32.
+        squares = np.maximum(left[rows] @ right[others].T, 0).astype(np.float32)
+        found[rows, others] = squares
+        found[others, rows] = squares.T
     return found, int(exponent)

@@ -14,9 +14,9 @@ import numpy as np
 
 from echo_stream._common.device import single_threaded
 from echo_stream._common.typing import Array, FloatArray, IntArray
+from echo_stream.generation.seeding import squared_distances
 
 MOST_TOGETHER = 2_048  # points whose pairs are all compared: 16 MiB of costs
-_BLOCK = 256  # rows of costs that are made at a time
 
 
 class Reduction(NamedTuple):
@@ -175,23 +175,11 @@ def _pair_costs(points: FloatArray, counts: IntArray) -> tuple[Array, int]:
 
     Of shape (n, n), float32; inf for one with itself.
     """
-    centred = points - points.mean(axis=0)
-    _, exponent = np.frexp(np.abs(centred).max())
-    centred = np.ldexp(centred, -exponent)  # exact; float32 ends where its inputs do
-    norms, one = np.square(centred).sum(axis=1)[:, None], np.ones((len(points), 1))
-    left, right = np.hstack([-2 * centred, norms, one]), np.hstack([centred, one, norms])
     shares = (1 / counts).astype(np.float32)
-    costs = np.empty((len(points), len(points)), dtype=np.float32)
-    for start in range(0, len(points), _BLOCK):
-        rows, others = slice(start, start + _BLOCK), slice(start, None)
-        # |a - b|^2 as one product, in float64: the digits of near points are lost in float32.
-        squares = (left[rows] @ right[others].T).astype(np.float32)
-        np.maximum(squares, 0, out=squares)
-        squares /= shares[rows, None] + shares[others]
-        costs[rows, others] = squares
-        costs[others, rows] = squares.T
+    costs, exponent = squared_distances(points)
+    costs /= shares[:, None] + shares
     np.fill_diagonal(costs, np.inf)
-    return costs, int(exponent)
+    return costs, exponent
 
 
 def merge_costs(costs: Array, mass: Array, i: IntArray, j: IntArray, cost: Array) -> None:
