@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 _COMPACTED_ABOVE = 4  # segments that do not change any more; each costs a merge per snapshot
 _SNAPSHOT_WAIT_S = 20.0  # a hand-over waits for a snapshot that is under way
-_ATTEMPTS = 5  # to read segments that their writers replace meanwhile
+_ATTEMPTS = 5  # to read segments, which writers may replace at any time
 
 
 class Merged(NamedTuple):

@@ -16,7 +16,7 @@ from echo_stream.samples.source import Batch, Skipped, skipped_between
 
 logger = logging.getLogger(__name__)
 
-_ADDED_TIMEOUT_MS = 2_000  # for where added partitions begin; counting waits meanwhile
+_ADDED_TIMEOUT_MS = 2_000  # to ask where added partitions begin; counting waits for it
 
 
 class KafkaSource(TopicSource):

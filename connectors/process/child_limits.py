@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psutil
 
-_LOOK_SECONDS = 0.1  # how often a child is looked at; it can take a little more meanwhile
+_LOOK_SECONDS = 0.1  # between two looks at a child, which can exceed its limits for as long
 MIB = 1024**2
 
 

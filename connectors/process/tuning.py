@@ -39,7 +39,7 @@ def tuned_process() -> Iterator[None]:
     )
     torch.set_num_threads(min(threads, max(int(usable_cores()) - 1, 1)))
     sys.setswitchinterval(min(interval, SWITCH_SECONDS))
-    has_frozen = not gc.get_freeze_count()  # or whoever calls has done it, and undoes it
+    has_frozen = not gc.get_freeze_count()  # whoever froze objects before unfreezes them
     if has_frozen:
         gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)

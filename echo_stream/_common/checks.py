@@ -8,7 +8,7 @@ from echo_stream.errors import ConfigError, SettingName
 
 
 class _Bounds(TypedDict, total=False):
-    """Limits of a number; infinity and what is no number are never within."""
+    """Limits of a number; infinity and NaN are never within."""
 
     at_least: float
     above: float

@@ -90,7 +90,7 @@ def test_snapshots_of_a_warm_up_have_it() -> None:
 
 
 def test_forgotten_samples_are_not_in_it() -> None:
-    """What is no longer held is in no later snapshot."""
+    """A sample that is no longer held is missing from later snapshots."""
     engine = counted(keep=60)
     name = ids(engine.snapshot())[1][0]
     engine.forget(name)
@@ -102,7 +102,7 @@ def test_late_labels_reach_it() -> None:
     """They match samples, and make another snapshot."""
     snapshot = counted(keep=60).snapshot()
     name = ids(snapshot)[1][3]
-    labelled, num_matched = with_labels(snapshot, [(name, "late"), ("nobody", "late")])
+    labelled, num_matched = with_labels(snapshot, [(name, "late"), ("unknown", "late")])
     assert num_matched == 1
     assert labelled.context is not None
     assert labelled.context.samples.labels is not None
