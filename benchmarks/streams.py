@@ -18,13 +18,15 @@ Consume = Callable[[Array, Array], object]
 
 @dataclass(frozen=True, slots=True)
 class ClusterStream:
-    """Samples in fifty overlapping clusters, shuffled, the same for every reader.
+    """Samples in overlapping clusters, shuffled, the same for every reader.
 
     Attributes
     ----------
     dim : int
         Features D of a sample.
     seed : int
+    clusters : int, optional
+        50 by default.
 
     Examples
     --------
@@ -34,15 +36,16 @@ class ClusterStream:
 
     dim: int
     seed: int
+    clusters: int = CLUSTERS
 
     def batches(self, start: int, stop: int) -> Iterator[tuple[Array, Array]]:
         """Yield x (n, D), float32, and y (n,), int64, of samples start to stop."""
-        centres = np.random.default_rng(self.seed).normal(size=(CLUSTERS, self.dim))
+        centres = np.random.default_rng(self.seed).normal(size=(self.clusters, self.dim))
         centres = centres.astype(np.float32)
         cuts = [*range(start, stop, BATCH), stop]
         for first, last in pairwise(cuts):
             rng = np.random.default_rng([self.seed, first])
-            y = rng.integers(0, CLUSTERS, last - first)
+            y = rng.integers(0, self.clusters, last - first)
             noise = rng.standard_normal((last - first, self.dim), dtype=np.float32)
             noise += centres[y]
             yield noise, y

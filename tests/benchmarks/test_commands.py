@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from benchmarks.data import DataSet, banking, files
 from benchmarks.selection import __main__ as selection
-from benchmarks.speed import engine, http, kafka, losses, query
+from benchmarks.speed import beginning, engine, http, kafka, losses, query
 from benchmarks.streaming import drift, fidelity, regeneration, spreading
 from benchmarks.streaming.batch_choice import batch_choice, claims
 from echo_stream import EchoCoreset
@@ -55,6 +55,14 @@ def test_the_batch_choice_is_the_one_of_fit(
         budget, preset="paper", rank=rank, support=len(points), generation=generation
     ).fit(points)
     assert set(claims(built.snapshot())) == batch_choice(generation, built.config, points)
+
+
+def test_beginning_prints_a_table() -> None:
+    """Each method has a row, with times and its ratio to k-means."""
+    result = CliRunner().invoke(beginning.main, ["--samples", "30000"], catch_exceptions=False)
+    rows = [line.strip("| ").split(" | ") for line in result.stdout.splitlines()]
+    assert [row[1] for row in rows[2:]] == ["default", "MiniBatchKMeans"]
+    assert all(float(number) > 0 for row in rows[2:] for number in row[2:])
 
 
 def test_engine_measures_windows_of_a_stream() -> None:
