@@ -2,13 +2,14 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 from echo_stream._common.checks import check_bool, check_choice, check_number, check_whole
 from echo_stream.errors import ConfigError, SettingName
 
 MAX_SEED = 2**63 - 1  # what every random generator takes
 MAX_TEXT_BYTES = 300
+MAX_PAYLOAD_BYTES = 65_536
 """Bytes in UTF-8 of an id, or of a label that is text, unless a setting says otherwise.
 
 Where a message of Kafka has no id, its place is one: topic (249), partition, offset, row."""
@@ -25,6 +26,13 @@ Objective = Literal["profile", "pairwise"]
 Rank = Literal["center", "uniform", "mixed"]
 Balance = Literal["none", "class"]
 OnDuplicate = Literal["count", "replace"]
+
+
+class TextLimits(NamedTuple):
+    """The most bytes of an id or a label, and of a payload; text as UTF-8."""
+
+    max_text_bytes: int
+    max_payload_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +83,15 @@ class EngineConfig:
         of its cell, samples without a label form a class, and each class gets as many slots
         as the others, or all its samples. It needs a codebook. Default: none, and labels do
         not affect the selection.
-    encoder : "linear" or "mlp"
-        D -> d, or D -> 128 -> d with ReLU.
+    latent_encoder : "linear" or "mlp"
+        Kind of the encoder of `latent`: D -> d, or D -> 128 -> d with ReLU.
     objective : "profile" or "pairwise"
-        What the encoder's training preserves, see
+        What its training preserves, see
         `echo_stream.generation.encoder_training.distance_loss`.
     latent_dim : int
         Dimension d of the latent space.
     epochs : int
-        Passes of the encoder's training over its samples.
+        Passes of its training over its samples.
     standardise : bool
         Whether each feature is centred and scaled by its training mean and deviation.
     warmup : int or None
@@ -108,9 +116,15 @@ class EngineConfig:
         models on: they are never counted, and never in the coreset.
     snapshot_context : bool
         Whether snapshots keep all samples that are held, those beside the coreset too.
+    encoder : str or None
+        Identity of the encoder that makes vectors of payloads, such as
+        `sentence-transformers:minilm@53aa51172d14`; None: samples arrive as what is measured.
     max_text_bytes : int
         Maximum length of an id, or of a label that is text, in bytes of UTF-8. Samples with
         longer ones are refused: the bound on memory grows with it.
+    max_payload_bytes : int
+        Maximum size of a payload that an encoder makes a vector of; text as UTF-8. Samples with
+        larger ones are refused: the bound on memory grows with it.
     seed : int
         Fixes the encoder's initial weights, its batches and the reservoir.
 
@@ -133,7 +147,7 @@ class EngineConfig:
     demand_power: float = 1.0
     min_distance: float = 0.0
     balance: Balance = "none"
-    encoder: Architecture = "mlp"
+    latent_encoder: Architecture = "mlp"
     objective: Objective = "profile"
     latent_dim: int = 2
     epochs: int = 40
@@ -145,7 +159,9 @@ class EngineConfig:
     on_duplicate: OnDuplicate = "count"
     holdout: float = 0.0
     snapshot_context: bool = True
+    encoder: str | None = None
     max_text_bytes: int = MAX_TEXT_BYTES
+    max_payload_bytes: int = MAX_PAYLOAD_BYTES
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -266,13 +282,20 @@ class EngineConfig:
         """Return the settings written by `to_json`."""
         return cls(**values)
 
+    @property
+    def limits(self) -> TextLimits:
+        """How long ids, labels and payloads may be."""
+        return TextLimits(self.max_text_bytes, self.max_payload_bytes)
+
     def differences(self, other: "EngineConfig") -> dict[str, tuple[Any, Any]]:
         """Return the settings in which two configurations differ, with both values."""
         mine, theirs = self.to_json(), other.to_json()
         return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
 
 
-_LOWEST = {"budget": 1, "latent_dim": 1, "epochs": 0, "max_text_bytes": 1}
+_LOWEST = {"budget": 1, "latent_dim": 1, "epochs": 0, "max_text_bytes": 1,
+    "max_payload_bytes": 1,
+}  # fmt: skip
 _PRESETS: dict[Preset, dict[str, Any]] = {
     "adaptive": {
         "latent": "projection",
@@ -308,7 +331,7 @@ _CHOICES = {
     "latent": get_args(Latent),
     "rank": get_args(Rank),
     "balance": get_args(Balance),
-    "encoder": get_args(Architecture),
+    "latent_encoder": get_args(Architecture),
     "objective": get_args(Objective),
     "on_duplicate": get_args(OnDuplicate),
 }

@@ -16,6 +16,7 @@ from tests import ROOT
 # Packages in order: each may import from those before it, and from itself.
 LAYERS = (
     "echo_stream.errors", "echo_stream._common", "echo_stream.config", "echo_stream.samples",
+    "echo_stream.encoders",
     "echo_stream.generation", "echo_stream.sketch", "echo_stream.coreset", "echo_stream.engine",
     "echo_stream.training", "echo_stream.run",
     "echo_stream.connectors.process", "echo_stream.connectors.storage",

@@ -28,7 +28,7 @@ from echo_stream._common.typing import Array
 
 ROWS = ("kernels", "adaptive", "grid", "codebook", "kmeans", "clustream", "fit", "build", "growth")
 CELLS = 500  # codewords, clusters, and nearly as many cells of the grid below
-GRID = {"preset": "paper", "encoder": "linear", "epochs": 5, "expected_n": 50_000}
+GRID = {"preset": "paper", "latent_encoder": "linear", "epochs": 5, "expected_n": 50_000}
 ENGINES: dict[str, dict[str, Any]] = {
     "adaptive": {},
     "grid": GRID,

@@ -28,7 +28,7 @@ from echo_stream.samples.validation import as_samples
 
 BUDGETS = {"fashion": (100, 500), "skin": (100, 500), "cover": (100, 500), "banking": (77,)}
 PARTITIONS: dict[str, dict[str, Any]] = {
-    "grid": {"preset": "paper", "encoder": "linear"},
+    "grid": {"preset": "paper", "latent_encoder": "linear"},
     "codebook": {"preset": "fixed"},
 }
 TRAINING_SETS = {"fashion": "fashion-mnist", "banking": "banking77"}

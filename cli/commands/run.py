@@ -10,6 +10,7 @@ import click
 from echo_stream.cli.command import Command
 from echo_stream.cli.options.client import client_options
 from echo_stream.cli.options.dead_letters import DeadLetterOptions, dead_letter_options
+from echo_stream.cli.options.fields import Fields, encoder_option, fields_options, loaded
 from echo_stream.cli.options.http import http_options, served
 from echo_stream.cli.options.parameters import DURATION, INTERVAL, SHARE
 from echo_stream.cli.options.retrain import (
@@ -101,7 +102,7 @@ class _RunCommand(Command):
 @click.argument("data", type=click.Path(path_type=Path), required=False)
 @state_option
 @section("Source", source_options)
-@section("Messages", codec_options)
+@section("Messages", codec_options, fields_options, encoder_option)
 @section("Connection", client_options)
 @engine_options
 @section("When to write, train and stop", _run_config_options)
@@ -114,6 +115,8 @@ def run(
     data: Path | None,
     source: SourceOptions,
     codec: "CodecConfig",
+    fields: Fields,
+    encoder: str | None,
     client: "ClientConfig",
     state: Path | None,
     engine_config: "EngineConfig",
@@ -139,9 +142,17 @@ def run(
       echo-stream run --bootstrap-servers localhost:9092 --topic events --state DIR --budget 300
     """
     folder = needed_state(state)
-    engine_config = replace(engine_config, holdout=retraining.holdout)
-    codec = replace(codec, max_text_bytes=engine_config.max_text_bytes)
-    open_source = source.opener(data, codec, client, folder / "decoding")
+    makes_vectors = loaded(encoder, device)
+    identity = None if makes_vectors is None else makes_vectors.identity
+    engine_config = replace(engine_config, holdout=retraining.holdout, encoder=identity)
+    open_source = source.opener(
+        data,
+        fields.codec(codec, engine_config),
+        client,
+        folder / "decoding",
+        makes_vectors,
+        lambda: fields.columns(makes_vectors),
+    )
     from echo_stream.connectors.app.consumer import consume
     from echo_stream.connectors.files.inputs import InputReport
     from echo_stream.connectors.runner.consumption import Consumption, Group
@@ -167,7 +178,9 @@ def run(
             group=group,
             generation=generation,
             device=device,
-            trainer=retraining.trainer(folder, model, run_config, monitor, examiner),
+            trainer=retraining.trainer(
+                folder, model, fields.arguments(encoder), run_config, monitor, examiner
+            ),
             examiner=examiner,
             monitor=monitor,
             open_dead_letters=open_dead_letters,

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echo_stream.cli.command import Command
+from echo_stream.cli.options.fields import Fields, encoder_option, fields_options, loaded
 from echo_stream.cli.options.parameters import INTERVAL
 from echo_stream.cli.options.shared import (
     format_option,
     option,
+    section,
     snapshot_option,
     state_option,
 )
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
         help="Start from the weights of the state's current model, where they fit.")  # fmt: skip
 @option("--promote/--no-promote", default=False,
         help="Make the model the current one, unless it is worse on held-out samples.")  # fmt: skip
+@section("Columns", fields_options, encoder_option)
 @training_options
 def train(
     *,
@@ -57,6 +60,8 @@ def train(
     promote: bool,
     output_format: str,
     train_checkpoint_every: "Every | None",
+    fields: Fields,
+    encoder: str | None,
     test: Path | None,
     config: "TrainConfig",
 ) -> None:
@@ -80,12 +85,14 @@ def train(
         say("the structural loss is off: a regression has no pairs of equal labels")
     unit = find_snapshot(state, snapshot)
     warn_provisional(unit)
+    columns = None if test is None else fields.columns(loaded(encoder, config.device))
     # What a user's model prints is not part of the result.
     with _training_bar() as show, contextlib.redirect_stdout(sys.stderr):
         trained = train_on_snapshot(
             unit,
             config,
             test=test,
+            columns=columns,
             models=models,
             progress=show("coreset"),
             on_resume=lambda steps: say(f"continuing an interrupted training after step {steps}"),
@@ -98,7 +105,7 @@ def train(
             from echo_stream.connectors.training.comparison import compare_subsets
 
             rows = compare_subsets(
-                trained, data, compare, test=test, models=models, progress=show,
+                trained, data, compare, test=test, columns=columns, models=models, progress=show,
                 every=train_checkpoint_every,
             )  # fmt: skip
     _tell(trained, rows, output_format)

@@ -48,18 +48,22 @@ class RetrainOptions:
         self,
         state: Path,
         model: ModelOptions,
+        fields: list[str],
         config: "RunConfig",
         monitor: "RunMonitor",
         examiner: "CurrentModelExaminer | None",
     ) -> "Trainer | None":
-        """Return what trains a model on each snapshot that is due for it; None if none ever is."""
+        """Return what trains a model on each snapshot that is due for it; None if none ever is.
+
+        fields are options of `train` that say how test data are read.
+        """
         if not (config.retrain_every or config.retrain_on_turnover or self.retrain_on_drift):
             return None
         from echo_stream.connectors.process.child_limits import Limits
         from echo_stream.connectors.training.trainer import ChildTrainer
         from echo_stream.training.models import check_spec
 
-        arguments = self._arguments(model)
+        arguments = [*self._arguments(model), *fields]
         # Refused now, not at the first training.
         _check(arguments)
         check_spec(model.model)

@@ -184,10 +184,10 @@ _config_options = gathered(
     option("--balance", type=words_of(Balance), default="none",
            help="With class, the coreset has the same number of rows per label, where there are "
                 "enough samples. Only with --preset fixed."),
-    option("--encoder", type=words_of(Architecture), default="mlp",
-           help="Architecture of the encoder."),
+    option("--latent-encoder", type=words_of(Architecture), default="mlp",
+           help="Architecture of the encoder of --latent encoder."),
     option("--objective", type=words_of(Objective), default="profile",
-           help="Objective of the encoder."),
+           help="Objective of the encoder of --latent encoder."),
     option("--latent-dim", type=int, default=2, help="Dimensions of the latent space."),
     option("--epochs", type=int, default=40, help="Epochs for which the encoder is trained."),
     option("--standardise/--no-standardise", default=False, help="Centre and scale each feature."),
@@ -208,6 +208,8 @@ _config_options = gathered(
            help="Write all stored samples into snapshots, not only the rows of the coreset."),
     option("--max-text-bytes", type=int, default=300,
            help="Reject samples whose id or text label is longer (UTF-8)."),
+    option("--max-payload-bytes", type=int, default=65_536,
+           help="Reject samples whose payload is larger; text as UTF-8."),
     seed_option,
 )  # fmt: skip
 engine_options = section(

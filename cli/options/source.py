@@ -15,13 +15,16 @@ from echo_stream.cli.options.shared import (
     option,
     servers_option,
 )
+from echo_stream.config import TextLimits
 
 if TYPE_CHECKING:
     from echo_stream.connectors.codecs import CodecConfig
+    from echo_stream.connectors.files.payload_tables import PayloadColumns
     from echo_stream.connectors.kafka.client_config import ClientConfig
     from echo_stream.connectors.kafka.config import Start
     from echo_stream.connectors.kafka.decoding import OnTombstone
     from echo_stream.connectors.kafka.group_source import GroupSource
+    from echo_stream.encoders.encoder import Encoder
     from echo_stream.run.report import RunStats
     from echo_stream.samples.source import Source
 
@@ -43,7 +46,13 @@ class SourceOptions:
     broker_timeout: float | None
 
     def opener(
-        self, data: Path | None, codec: "CodecConfig", client: "ClientConfig", notes: Path
+        self,
+        data: Path | None,
+        codec: "CodecConfig",
+        client: "ClientConfig",
+        notes: Path,
+        encoder: "Encoder | None",
+        columns: "Callable[[], PayloadColumns | None]",
     ) -> "Callable[[RunStats], Source | GroupSource]":
         """Return what opens the source that the options name.
 
@@ -55,6 +64,10 @@ class SourceOptions:
         client : ClientConfig
         notes : Path
             Folder of the decoding process's notes.
+        encoder : Encoder or None
+            Makes the vectors of messages.
+        columns : callable
+            Returns which columns of a file are read.
         """
         # Topics that are set for all commands give way to DATA, which is asked for here.
         topics = self.topics if data is None or is_flag("topics") else ()
@@ -64,7 +77,9 @@ class SourceOptions:
         if data is not None:
             from echo_stream.connectors.files.data_files import file_source
 
-            return lambda _: file_source(data, max_text_bytes=codec.max_text_bytes)
+            limits = TextLimits(codec.max_text_bytes, codec.max_payload_bytes)
+            read = columns()
+            return lambda _: file_source(data, limits=limits, columns=read)
         if self.bootstrap_servers is None:
             msg = "--topic needs --bootstrap-servers HOST:PORT"
             raise click.UsageError(msg)
@@ -84,6 +99,7 @@ class SourceOptions:
             queue_records=self.queue_records,
             broker_timeout=self.broker_timeout,
             notes=notes,
+            encoder=encoder,
         )
         group = self.group
         if group is None:
@@ -136,7 +152,7 @@ def _codec(*, codec: str | None, **others: Any) -> "CodecConfig":
 codec_options = gathered(
     "codec", _codec,
     option("--message-format", default="auto",
-           type=click.Choice(["auto", "npy", "raw", "json", "arrow", "image"]),
+           type=click.Choice(["auto", "npy", "raw", "json", "arrow", "image", "text"]),
            help="Format of messages without a content-type header."),
     option("--dtype",
            help="Data type, such as float32, of JSON messages and of raw messages without a "

@@ -7,6 +7,7 @@ from pathlib import Path
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.files.data_files import file_source
 from echo_stream.connectors.files.inputs import LOOK_SAMPLES, InputReport
+from echo_stream.connectors.files.payload_tables import PayloadColumns
 from echo_stream.connectors.process.clock import timestamp
 from echo_stream.connectors.storage.engine_files import (
     generation_files,
@@ -29,10 +30,11 @@ class Built:
     folder: Path
 
 
-def build_coreset(
+def build_coreset(  # noqa: PLR0913 - everything that a build is between
     data: Path,
     config: EngineConfig,
     *,
+    columns: PayloadColumns | None = None,
     generation: Path | None,
     device: str,
     out: Path | None,
@@ -46,6 +48,8 @@ def build_coreset(
     ----------
     data : Path
     config : EngineConfig
+    columns : PayloadColumns, optional
+        Read a table of payloads; see `file_source`.
     generation : Path or None
         A trained generation to use instead of training one on all samples.
     device : str
@@ -68,7 +72,7 @@ def build_coreset(
     trained = None if generation is None else read_generation(generation, features=config.features)
     if trained is not None:
         check_partition(trained, config)
-    source = file_source(data, max_text_bytes=config.max_text_bytes)
+    source = file_source(data, limits=config.limits, columns=columns)
     input_report.inputs(source.name, source.inputs)
     input_report.samples(source.next_batch(LOOK_SAMPLES).samples)
     input_report.labels()

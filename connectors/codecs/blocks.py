@@ -91,7 +91,7 @@ class Blocks:
         with a header `change`. O(1), but for headers that have not been seen before.
         """
         self.is_native = self._config.codec is not None
-        if self.is_native or "change" in named:
+        if self.is_native or self._config.has_payloads or "change" in named:
             return None
         declared = _NO_HEADERS
         if named:
@@ -118,7 +118,8 @@ class Blocks:
 
         None: they have to be looked at one by one. O(n), with hardly any Python.
         """
-        if self._config.codec is not None or any(value is None for value in values):
+        is_alone = self._config.codec is not None or self._config.has_payloads
+        if is_alone or any(value is None for value in values):
             return None
         sizes = set(map(len, values))  # type: ignore[arg-type]  # None is not among them
         if len(sizes) != 1:

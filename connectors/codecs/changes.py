@@ -64,10 +64,10 @@ def late_label(key: bytes | None, named: Named, fields: Mapping[str, Any]) -> La
     return LateLabel(id, label)
 
 
-def no_sample(fields: Mapping[str, Any]) -> DecodeError:
+def no_sample(fields: Mapping[str, Any], vector_field: str) -> DecodeError:
     """Return the error for an object that is neither a sample nor a late label."""
     found = f"fields {listed(sorted(fields))}" if fields else "no fields"
     return DecodeError(
-        f"JSON with {found}; expected x, with id and label if there are any, "
+        f"JSON with {found}; expected {vector_field}, with id and label if there are any, "
         f'or "change": "{_LATE_LABEL}" with id and label for a late label'
     )

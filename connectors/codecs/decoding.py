@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from echo_stream._common.typing import Array
 from echo_stream.connectors.codecs.changes import is_late_label, late_label, no_sample, tombstone
-from echo_stream.connectors.codecs.config import CodecConfig
-from echo_stream.connectors.codecs.fields import id_of, label_in
-from echo_stream.connectors.codecs.formats import format_of
+from echo_stream.connectors.codecs.config import CodecConfig, Format
+from echo_stream.connectors.codecs.fields import id_of, label_in, payload_in, shown
+from echo_stream.connectors.codecs.formats import format_of, payload_format
 from echo_stream.connectors.codecs.messages import Decoded, DecodeError, Headers, Named
 from echo_stream.connectors.codecs.readers.arrays import read_npy, read_raw
 from echo_stream.connectors.codecs.readers.arrow import read_arrow
@@ -20,7 +21,7 @@ from echo_stream.errors import DataError, ShapeError
 from echo_stream.samples.changes import Change, LateLabel
 from echo_stream.samples.validation import SampleSchema, finite_rows
 
-_FIELDS = {"x", "id", *LABELS}
+_NO_VECTOR = np.zeros(0, np.float32)  # until an encoder has made it
 _EMPTY = 'a value of no bytes; a late label says so in a header "change": "label"'
 
 
@@ -117,36 +118,102 @@ def _read(
         return late_label(key, named, {})
     if not value:
         raise DecodeError(_EMPTY)
-    format = format_of(value, named, config)
+    format = (payload_format if config.is_encoded else format_of)(value, named, config)
     if format != "json" and is_late_label(named, {}):
         msg = f"a late label with {format} content; send JSON, or no content and a header label"
         raise DecodeError(msg)
+    if config.is_encoded:
+        return _read_payload(key, value, named, config, format)
+    _check_has_fields(format, config)
     if format == "arrow":
         return read_arrow(value, config)
-    fields: dict[str, Any] = {}
-    dtype, shape = named.get("dtype") or config.dtype, named.get("shape") or config.shape
+    if format == "json":
+        return _read_json(key, value, named, config)
+    return _one(key, named, config, {}, _read_array(format, value, named, config, schema), None)
+
+
+def _check_has_fields(format: Format, config: CodecConfig) -> None:
+    """Refuse a message without the field that is set, or that only an encoder can measure."""
+    if config.payload_field is not None and format != "json":
+        msg = f"{format} content has no field {shown(config.payload_field)}; send JSON"
+        raise DecodeError(msg)
+    if format == "text":
+        msg = "text, of which an encoder has to make a vector; set one, or send vectors"
+        raise DecodeError(msg)
+
+
+def _read_array(
+    format: Format, value: bytes, named: Named, config: CodecConfig, schema: SampleSchema | None
+) -> Array:
+    """Return the array that a message of one sample is."""
     if format == "npy":
-        x = read_npy(value, config.max_elements)
-    elif format == "image":
-        x = read_image(value, config, schema)
-    elif format == "json":
-        name = dtype.decode("latin-1") if isinstance(dtype, bytes) else dtype
+        return read_npy(value, config.max_elements)
+    if format == "image":
+        return read_image(value, config, schema)
+    dtype, shape = named.get("dtype") or config.dtype, named.get("shape") or config.shape
+    if dtype is None or shape is None:
+        msg = "raw value without dtype and shape; declare both, or send them as headers"
+        raise DecodeError(msg)
+    return read_raw(value, raw_layout(dtype, shape), config.max_elements)
+
+
+def _read_json(
+    key: bytes | None, value: bytes, named: Named, config: CodecConfig
+) -> Decoded | LateLabel:
+    """Return what a JSON object with a vector brings."""
+    fields = read_fields(value, config.max_elements)
+    if is_late_label(named, fields):
+        return late_label(key, named, fields)
+    if config.vector_field not in fields:
+        raise no_sample(fields, config.vector_field)
+    dtype = named.get("dtype") or config.dtype or "float32"
+    name = dtype.decode("latin-1") if isinstance(dtype, bytes) else dtype
+    x = array_of(fields[config.vector_field], name, config.max_elements)
+    payload = None if config.payload_field is None else payload_in(fields, config.payload_field)
+    return _one(key, named, config, fields, x, payload)
+
+
+def _read_payload(
+    key: bytes | None, value: bytes, named: Named, config: CodecConfig, format: Format
+) -> Decoded | LateLabel:
+    """Return what a message brings of which an encoder is to make the vector."""
+    fields: dict[str, Any] = {}
+    payload: str | bytes = value
+    if format == "json":
         fields = read_fields(value, config.max_elements)
         if is_late_label(named, fields):
             return late_label(key, named, fields)
-        if "x" not in fields:
-            raise no_sample(fields)
-        x = array_of(fields["x"], name or "float32", config.max_elements)
-    elif dtype is None or shape is None:
-        msg = "raw value without dtype and shape; declare both, or send them as headers"
-        raise DecodeError(msg)
-    else:
-        x = read_raw(value, raw_layout(dtype, shape), config.max_elements)
+        name = config.payload_field
+        payload = value.decode() if name is None else payload_in(fields, name)
+    elif format == "text":
+        try:
+            payload = value.decode()
+        except UnicodeDecodeError as err:
+            msg = "the text is not valid UTF-8"
+            raise DecodeError(msg) from err
+    return _one(key, named, config, fields, _NO_VECTOR, payload)
+
+
+def _one(
+    key: bytes | None,
+    named: Named,
+    config: CodecConfig,
+    fields: dict[str, Any],
+    x: Array,
+    payload: str | bytes | None,
+) -> Decoded:
+    """Return a message of one sample x, whose fields are those of JSON."""
+    own = {config.payload_field, config.id_field or "id"}
+    own |= set(LABELS) if config.label_field is None else {config.label_field}
+    own |= set() if config.is_encoded else {config.vector_field}
+    # Of a whole object that is the payload, nothing is ignored.
+    is_whole = config.is_encoded and config.payload_field is None
     return Decoded(
         x[np.newaxis],
-        (id_of(key, named, fields),),
-        (label_in(named, fields),),
-        ignored=sorted(fields.keys() - _FIELDS) if fields else (),
+        (id_of(key, named, fields, config.id_field),),
+        (label_in(named, fields, config.label_field),),
+        ignored=sorted(fields.keys() - own) if fields and not is_whole else (),
+        payloads=None if payload is None else (payload,),
     )
 
 

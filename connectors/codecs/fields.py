@@ -23,8 +23,12 @@ _MAX_LISTED = 10  # names in a message
 _INT64 = np.iinfo(np.int64)
 
 
-def id_of(key: bytes | None, named: Named, fields: Mapping[str, Any]) -> str | None:
+def id_of(
+    key: bytes | None, named: Named, fields: Mapping[str, Any], name: str | None = None
+) -> str | None:
     """Return the id of the header, else of the JSON field, else the key if it is text.
+
+    The field is called id unless it has another name.
 
     Raises
     ------
@@ -34,13 +38,13 @@ def id_of(key: bytes | None, named: Named, fields: Mapping[str, Any]) -> str | N
     header = named.get("id")
     if header is not None:
         return _text(header, "id")
-    id = fields.get("id")
+    id = fields.get(name or "id")
     if isinstance(id, str):
-        return _text(id, "id")
+        return _text(id, name or "id")
     if id is not None:
         if type(id) is int:
             return str(id)
-        msg = f"id is of type {type(id).__name__}; use text or an integer"
+        msg = f"{name or 'id'} is of type {type(id).__name__}; use text or an integer"
         raise DecodeError(msg)
     return _id_in_key(key)
 
@@ -61,8 +65,8 @@ def ids_in_keys(keys: Sequence[bytes | None]) -> list[str | None]:
         return list(map(_id_in_key, keys))
 
 
-def label_in(named: Named, fields: Mapping[str, Any]) -> Label:
-    """Return the label of the header, else of the JSON field."""
+def label_in(named: Named, fields: Mapping[str, Any], name: str | None = None) -> Label:
+    """Return the label of the header, else of the JSON field: label or y unless it has a name."""
     header = named.get("label")
     if header is not None:
         if named.get(TEXT_LABEL[0]) == TEXT_LABEL[1]:
@@ -72,7 +76,7 @@ def label_in(named: Named, fields: Mapping[str, Any]) -> Label:
             if len(header) <= _SHORT
             else number_or_text(_text(header, "label"))
         )
-    name = _label_field(fields)
+    name = name or _label_field(fields)
     label = fields.get(name)
     if isinstance(label, str):
         return _text(label, name)
@@ -85,6 +89,25 @@ def label_in(named: Named, fields: Mapping[str, Any]) -> Label:
         return label
     msg = f"{name} is neither a 64-bit integer, a float, text nor null"
     raise DecodeError(msg)
+
+
+def payload_in(fields: Mapping[str, Any], name: str) -> str:
+    """Return the payload of a JSON object.
+
+    Raises
+    ------
+    DecodeError
+        The field is not there, or is no text.
+    """
+    if name not in fields:
+        found = f"fields {listed(sorted(fields))}" if fields else "no fields"
+        msg = f"JSON with {found}; expected {shown(name)} with the payload"
+        raise DecodeError(msg)
+    payload = fields[name]
+    if not isinstance(payload, str):
+        msg = f"the payload {shown(name)} is of type {type(payload).__name__}; send text"
+        raise DecodeError(msg)
+    return _text(payload, name)
 
 
 def number_or_text(text: str) -> Label:

@@ -57,6 +57,26 @@ def format_of(value: bytes, named: Named, config: CodecConfig) -> Format:
     return format
 
 
+def payload_format(value: bytes, named: Named, config: CodecConfig) -> Format:
+    """Return the format of a message that an encoder makes a vector of: json, image or text.
+
+    Raises
+    ------
+    DecodeError
+        It is declared to be another format.
+    """
+    format = declared_format(named, config)
+    if format is None:
+        is_object = _JSON_START.match(value) and value.rstrip().endswith(b"}")
+        if config.payload_field is not None or is_object:
+            return "json"
+        return "image" if value.startswith((PNG_MAGIC, JPEG_MAGIC)) else "text"
+    if format not in ("json", "image", "text"):
+        msg = f"{format} content, where the encoder takes JSON, an image or text"
+        raise DecodeError(msg)
+    return format
+
+
 def likely_format(value: bytes, named: Named, config: CodecConfig) -> Format | None:
     """Return the format that the first bytes, and the last, belong to; None for no format.
 

@@ -67,6 +67,8 @@ class Decoded(NamedTuple):
         their place in the message too, even if there is only one.
     ignored : sequence of str
         Fields or columns that mean nothing to us.
+    payloads : sequence of (str or bytes), or None
+        What an encoder is to make x of, which is of shape (n, 0) then, or what x was made of.
     """
 
     x: Array
@@ -74,6 +76,7 @@ class Decoded(NamedTuple):
     labels: Sequence[Label]
     is_batch: bool = False
     ignored: Sequence[str] = ()
+    payloads: Sequence[str | bytes] | None = None
 
 
 class Sample(NamedTuple):

@@ -8,11 +8,17 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from echo_stream.config import TextLimits
 from echo_stream.connectors.files.errors import naming
 from echo_stream.connectors.files.image_folders import ImageReader
 from echo_stream.connectors.files.npy import NpyReader
 from echo_stream.connectors.files.npz import NpzReader
 from echo_stream.connectors.files.parquet import ParquetReader, parts_in
+from echo_stream.connectors.files.payload_tables import (
+    ENCODED_ROWS,
+    PayloadColumns,
+    PayloadTableReader,
+)
 from echo_stream.connectors.files.source import FileSource, Reader
 from echo_stream.errors import DataError, SourceError
 from echo_stream.samples.samples import Samples
@@ -27,7 +33,11 @@ SUFFIXES = tuple(_READERS)
 
 
 def file_source(
-    path: str | Path, *, chunk_rows: int | None = None, max_text_bytes: int | None = None
+    path: str | Path,
+    *,
+    chunk_rows: int | None = None,
+    limits: TextLimits | None = None,
+    columns: PayloadColumns | None = None,
 ) -> FileSource:
     """Return a source that reads a data file or folder in chunks.
 
@@ -43,8 +53,11 @@ def file_source(
         - A folder of images, as `ImageReader` says.
     chunk_rows : int, optional
         Rows that are read together; by default so many that they take 2 MiB.
-    max_text_bytes : int, optional
+    limits : TextLimits, optional
         As `FileSource` takes it.
+    columns : PayloadColumns, optional
+        Read a table of payloads instead: .csv, .jsonl, .parquet or .feather; see
+        `PayloadTableReader`.
 
     Returns
     -------
@@ -60,16 +73,18 @@ def file_source(
     """
     path = Path(path)
     with naming(path):
-        return FileSource(path, _reader(path), chunk_rows=chunk_rows, max_text_bytes=max_text_bytes)
+        reader = _reader(path, columns)
+        most = chunk_rows if columns is None else ENCODED_ROWS
+        return FileSource(path, reader, chunk_rows=most, limits=limits)
 
 
-def read_file(path: str | Path) -> Samples:
+def read_file(path: str | Path, *, columns: PayloadColumns | None = None) -> Samples:
     """Read and check all samples of a data file or folder.
 
     Parameters
     ----------
-    path : str or Path
-        As `file_source` takes it.
+    path, columns
+        As `file_source` takes them.
 
     Returns
     -------
@@ -92,27 +107,30 @@ def read_file(path: str | Path) -> Samples:
     >>> samples.x.shape, samples.labels.tolist()
     ((3, 3), ['a', 'b', 'c'])
     """
-    with closing(file_source(path, chunk_rows=sys.maxsize)) as source:
+    with closing(file_source(path, chunk_rows=sys.maxsize, columns=columns)) as source:
         parts = list(source.batches())
     with naming(source.name):
         return Samples.concatenate(parts)
 
 
-def _reader(path: Path) -> Reader:
+def _reader(path: Path, columns: PayloadColumns | None) -> Reader:
     """Return what reads a path, having refused what can be refused before opening it."""
     if not path.exists():
         msg = "no such file or folder"
         raise SourceError(msg)
-    if path.is_dir():
+    if path.is_dir() and columns is None:
         return ParquetReader(path) if parts_in(path) else ImageReader(path)
     reader = _READERS.get(path.suffix.lower())
-    if reader is None:
+    if reader is None and columns is None:
         msg = (
             f"unknown kind of file {path.suffix!r}; supported are {', '.join(SUFFIXES)}, "
-            "and folders of .parquet files or of images"
+            "folders of .parquet files or of images, and with an encoder tables of text"
         )
         raise DataError(msg)
-    if path.stat().st_size == 0:
+    if path.is_file() and path.stat().st_size == 0:
         msg = "empty file (0 bytes); write it again"
         raise DataError(msg)
+    if columns is not None:
+        return PayloadTableReader(path, columns)
+    assert reader is not None
     return reader(path)

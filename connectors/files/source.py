@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -11,12 +11,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from echo_stream._common.typing import Array, IntArray
+from echo_stream.config import TextLimits
 from echo_stream.connectors.files.errors import naming
 from echo_stream.connectors.files.inputs import Inputs
 from echo_stream.errors import DataError, SourceError
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import Batch, Skipped, refuse_other_source
-from echo_stream.samples.validation import SampleSchema, as_samples, check_sample_texts
+from echo_stream.samples.validation import SampleSchema, as_samples, check_sizes
 
 _CHUNK_BYTES = 2 * 1024**2
 """Bytes of x that are read together: enough to be quick. Arrow needs ten times as much."""
@@ -28,6 +29,7 @@ class Chunk(NamedTuple):
     x: Array
     y: Array | None = None
     ids: Array | None = None
+    payloads: Sequence[object] | None = None
 
 
 class Reader(Protocol):
@@ -70,8 +72,8 @@ class FileSource:
     reader : Reader
     chunk_rows : int, optional
         Rows that are read together. By default `_CHUNK_BYTES` of them.
-    max_text_bytes : int, optional
-        Of an id, or a label that is text, in UTF-8. By default any number.
+    limits : TextLimits, optional
+        Of ids, labels and payloads. By default any length.
 
     Attributes
     ----------
@@ -98,11 +100,11 @@ class FileSource:
         reader: Reader,
         *,
         chunk_rows: int | None = None,
-        max_text_bytes: int | None = None,
+        limits: TextLimits | None = None,
     ) -> None:
         self._path = path
         self._reader = reader
-        self._max_text_bytes = max_text_bytes
+        self._limits = limits
         self.num_samples = reader.num_samples
         self.schema = reader.schema
         rows = chunk_rows or _CHUNK_BYTES // self.schema.size_bytes
@@ -173,7 +175,7 @@ class FileSource:
         """Go back to the first row."""
         self.seek({"row": 0})
 
-    def payloads(self, rows: IntArray | None) -> Array:
+    def x_of(self, rows: IntArray | None) -> Array:
         """Return x of some rows, ascending, or of all, having read and checked them.
 
         All of them are mapped from the file, or from an unnamed temporary copy, which
@@ -257,8 +259,8 @@ class FileSource:
                     raise DataError(msg)
                 samples = as_samples(*chunk, first_row=self._row, row_in_messages=self._row)
                 self.schema.check(samples.x)
-                if self._max_text_bytes is not None:
-                    check_sample_texts(samples, self._max_text_bytes, first_row=self._row)
+                if self._limits is not None:
+                    check_sizes(samples, self._limits, first_row=self._row)
                 return samples
         except BaseException:
             self.close()

@@ -86,7 +86,7 @@ def _rows(
 
 def _add_payloads(view: SnapshotView, rows: Sequence[int], found: list[dict[str, Any]]) -> None:
     """Give rows their payloads."""
-    num_values = sum(view.payload(row).size for row in rows[:1]) * len(rows)
+    num_values = sum(view.vector(row).size for row in rows[:1]) * len(rows)
     if num_values > _MAX_VALUES:
         msg = (
             f"limit is too large: a page has at most {_MAX_VALUES:,} values of x; "
@@ -94,4 +94,4 @@ def _add_payloads(view: SnapshotView, rows: Sequence[int], found: list[dict[str,
         )
         raise ConfigError(msg)
     for row, one in zip(rows, found, strict=True):
-        one["x"] = view.payload(row).tolist()
+        one["x"] = view.vector(row).tolist()

@@ -33,7 +33,7 @@ def payload_router(views: SnapshotViews) -> APIRouter:
             "snapshot": view.id,
             "id": sample_id,
             "rows": told,
-            "x": view.payload(rows[0]).tolist(),
+            "x": view.vector(rows[0]).tolist(),
         }
 
     @router.get(
@@ -50,7 +50,7 @@ def payload_router(views: SnapshotViews) -> APIRouter:
     ) -> Response:  # fmt: skip
         view = views.view(snapshot)
         shape = None if image_shape is None else [int(size) for size in image_shape.split(",")]
-        content = as_png(view.payload(_rows_of(view, sample_id)[0]), shape)
+        content = as_png(view.vector(_rows_of(view, sample_id)[0]), shape)
         return Response(content, media_type="image/png")
 
     one_at_a_time = threading.Lock()

@@ -43,12 +43,9 @@ class SnapshotView:
     def __init__(self, manifest: dict[str, Any], tables: dict[str, pa.Table]) -> None:
         self.id = str(manifest["id"])
         self.manifest = manifest
-        self.payloads = tables["coreset"].column("x")
-        self.tables = {
-            name: table.drop_columns([each for each in _HEAVY if each in table.column_names])
-            for name, table in tables.items()
-        }
-        self.size_bytes = self.payloads.nbytes + sum(each.nbytes for each in self.tables.values())
+        self.vectors = tables["coreset"].column("x")
+        self.tables = {name: table.drop_columns(_heavy(table)) for name, table in tables.items()}
+        self.size_bytes = self.vectors.nbytes + sum(each.nbytes for each in self.tables.values())
         self.pages: OrderedDict[object, bytes] = OrderedDict()
         metadata = tables["coreset"].schema.metadata
         shape = metadata[b"x_shape"].decode()
@@ -73,10 +70,17 @@ class SnapshotView:
             "cell": [",".join(map(str, cell)) for cell in table["cell"].to_pylist()],
         }
 
-    def payload(self, row: int) -> Array:
+    def vector(self, row: int) -> Array:
         """Return x of one row, as it was when it arrived."""
-        x: Array = np.frombuffer(self.payloads[row].as_py(), self._dtype)
+        x: Array = np.frombuffer(self.vectors[row].as_py(), self._dtype)
         return x.reshape(self._shape)
+
+
+def _heavy(table: pa.Table) -> list[str]:
+    """Return the columns of a table that rows do not have in JSON: payloads only where bytes."""
+    has_bytes = "payload" in table.column_names and pa.types.is_binary(table["payload"].type)
+    names = (*_HEAVY, "payload") if has_bytes else _HEAVY
+    return [name for name in names if name in table.column_names]
 
 
 class SnapshotViews:

@@ -42,7 +42,7 @@ def export_snapshot(
 
 
 def export_npz(snapshot: Snapshot, target: Path) -> Path:
-    """Write x, y, id, role and weight of a snapshot's rows as a compressed .npz.
+    """Write x, y, id, role and weight of a snapshot's rows as a compressed .npz, and their texts.
 
     `read_file` reads it back, so a coreset is a data set. y is left out where no label
     is known; where only some are, y_known says which.
@@ -50,7 +50,7 @@ def export_npz(snapshot: Snapshot, target: Path) -> Path:
     Raises
     ------
     ConfigError
-        If target exists or is not a .npz.
+        If target exists or is not a .npz, or payloads are bytes.
     """
     rows = snapshot.rows
     columns: dict[str, Array] = {
@@ -66,6 +66,12 @@ def export_npz(snapshot: Snapshot, target: Path) -> Path:
         columns["y"] = np.array([filler if label is None else label for label in labels])
     if 0 < len(known) < len(labels):
         columns["y_known"] = np.array([label is not None for label in labels])
+    payloads = rows.samples.payloads
+    if payloads is not None:
+        if any(isinstance(payload, bytes) for payload in payloads):
+            msg = f"{target.name} cannot hold payloads that are bytes; export to a .parquet"
+            raise ConfigError(msg)
+        columns["payload"] = np.array([payload or "" for payload in payloads], dtype=str)
     with new_file(target, ".npz") as file:
         np.savez_compressed(file, allow_pickle=False, **columns)
     return target

@@ -12,6 +12,7 @@ from echo_stream.connectors.codecs.readers.custom import LoadedCodec
 from echo_stream.connectors.kafka.client import check_servers, check_topic
 from echo_stream.connectors.kafka.client_config import ClientConfig
 from echo_stream.connectors.kafka.decoding import OnTombstone
+from echo_stream.encoders.encoder import Encoder
 from echo_stream.errors import ConfigError, SettingName
 
 Start: TypeAlias = Literal["earliest", "latest"] | int | Mapping[tuple[str, int], int]
@@ -157,6 +158,8 @@ class KafkaConfig:
     notes : Path or None
         Folder of a state for `DecodingNotes`. None: a message that kills its decoder kills the
         process each time that it is read.
+    encoder : Encoder or None
+        Makes the vectors of payloads, where codec says that one does.
     """
 
     topics: tuple[str, ...]
@@ -172,9 +175,13 @@ class KafkaConfig:
     max_batch_bytes: int = BATCH_BYTES
     broker_timeout: float | None = _BROKER_TIMEOUT_SECONDS
     notes: Path | None = None
+    encoder: Encoder | None = None
 
     def __post_init__(self) -> None:
         """Refuse names, batches and codecs that will not do."""
+        if self.codec.is_encoded != (self.encoder is not None):
+            msg = "a codec whose messages are encoded needs an encoder, and others need none"
+            raise ConfigError(msg)
         codec = self.codec.codec
         if self.notes is not None and not isinstance(codec, LoadedCodec | None):
             msg = "crash recovery needs a codec loaded with load_codec"

@@ -1,7 +1,8 @@
 """Decode records of Kafka into samples, and reject invalid messages."""
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -18,16 +19,26 @@ from echo_stream.connectors.kafka.isolated.decoder import DeadlyMessageError, Is
 from echo_stream.connectors.kafka.isolated.notes import DecodingNotes
 from echo_stream.connectors.kafka.queue import WaitingRecords
 from echo_stream.connectors.kafka.records import Lost, Record, Records
+from echo_stream.encoders.encoder import Encoder, check_dim, encode_valid
 from echo_stream.errors import ConfigError, DataError, SettingName, ShapeError
+from echo_stream.run.bad_messages import split_off_failures
 from echo_stream.samples.changes import Change
 from echo_stream.samples.samples import Origin, Samples, as_objects
 from echo_stream.samples.source import Batch, RejectedSample, Skipped
-from echo_stream.samples.validation import SampleSchema, check_texts, finite_rows, long_texts
+from echo_stream.samples.validation import (
+    SampleSchema,
+    check_payloads,
+    check_texts,
+    finite_rows,
+    long_texts,
+)
 
 OnTombstone: TypeAlias = Literal["forget", "ignore"]
 """What a message without a value does: its id is forgotten, or nothing."""
 
 _NO_HEADERS: Named = {}
+_LEAST_ENCODED = 64  # samples at a time, while it is not known how long the encoder takes
+_ENCODING_SECONDS = 1.0  # a run looks at signals and at what is due between batches
 
 
 class _Run:
@@ -58,6 +69,8 @@ class RecordDecoder:
         Whether others read parts of the log: labels and tombstones say where they stand, then.
     notes : Path, optional
         Folder for `DecodingNotes`.
+    encoder : Encoder, optional
+        Makes the vectors, where codec says that one does.
 
     Attributes
     ----------
@@ -77,7 +90,9 @@ class RecordDecoder:
         *,
         is_shared: bool = False,
         notes: Path | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
+        self._encoder, self._most_encoded = encoder, _LEAST_ENCODED
         self.notes = None if notes is None else DecodingNotes(notes)
         self._isolated = IsolatedDecoder(codec)
         self._codec = codec
@@ -85,9 +100,7 @@ class RecordDecoder:
         self._forgets = on_tombstone == "forget"
         self._blocks = Blocks(codec)
         self.schema = codec.schema
-        self.inputs = Inputs(
-            "x", "header, field or column label (or y)", "header, field, column or key"
-        )
+        self.inputs = _inputs(codec, encoder)
 
     def expect(self, schema: SampleSchema) -> None:
         """Reject messages of any other schema from now on.
@@ -97,6 +110,8 @@ class RecordDecoder:
         ConfigError
             If the configuration says that samples are others.
         """
+        if self._encoder is not None:
+            check_dim(self._encoder, schema)
         said = self._codec.schema
         if said not in (None, schema):
             raise ConfigError(
@@ -116,7 +131,34 @@ class RecordDecoder:
         3. Collect parts of the same block into a run, and decode it when another one begins.
 
         A message is never split: where the last one holds many samples, they can be more.
+        With an encoder there are no more than it encodes in about a second.
         """
+        if self._encoder is not None:
+            return self._encoded(self._decoded(waiting, min(max_samples, self._most_encoded)))
+        return self._decoded(waiting, max_samples)
+
+    def _encoded(self, batch: Batch) -> Batch:
+        """Give samples their vectors; reject the messages of those for which that fails.
+
+        Raises
+        ------
+        InfrastructureError
+            If memory, a device or a disk failed.
+        """
+        samples = batch.samples
+        if samples is None:
+            return batch
+        assert self._encoder is not None
+        assert samples.payloads is not None
+        began = time.monotonic()
+        vectors, failures = encode_valid(self._encoder, samples.payloads.tolist())
+        rate = len(samples) / max(time.monotonic() - began, 1e-6)
+        self._most_encoded = max(_LEAST_ENCODED, int(rate * _ENCODING_SECONDS))
+        encoded = batch._replace(samples=replace(samples, x=vectors))
+        return split_off_failures(encoded, failures)
+
+    def _decoded(self, waiting: WaitingRecords, max_samples: int) -> Batch:
+        """Do what `decode` does, but for encoding."""
         found = _Found()
         while waiting and (missing := found.missing(max_samples)) > 0:
             records = waiting.next(missing)
@@ -263,11 +305,12 @@ class RecordDecoder:
             origin = record.origin if self._is_shared else None
             found.changes.append(decoded._replace(place=found.num_samples, origin=origin))
             return
-        if self.schema is None:
-            self.schema = SampleSchema.of(decoded.x)
-        self.schema.check(decoded.x)
+        if self._encoder is None:  # else the encoder gives all vectors the same length
+            if self.schema is None:
+                self.schema = SampleSchema.of(decoded.x)
+            self.schema.check(decoded.x)
         samples = _samples(decoded, record.origin)
-        self._check_texts(samples.ids.tolist(), decoded.labels)
+        self._check_texts(samples.ids.tolist(), decoded.labels, decoded.payloads or ())
         self.inputs.ignore(decoded.ignored)
         found.add(samples)
 
@@ -277,9 +320,12 @@ class RecordDecoder:
         too_long = set(long_texts(ids, most)) | set(long_texts(labels, most))
         return sorted(too_long)
 
-    def _check_texts(self, ids: Sequence[str], labels: Sequence[Label]) -> None:
-        """Raise DecodeError for an id or a label that has more bytes than allowed."""
+    def _check_texts(
+        self, ids: Sequence[str], labels: Sequence[Label], payloads: Sequence[str | bytes] = ()
+    ) -> None:
+        """Raise DecodeError for an id, a label or a payload that has more bytes than allowed."""
         try:
+            check_payloads(payloads, self._codec.max_payload_bytes)
             check_texts("id", ids, self._codec.max_text_bytes)
             check_texts("label", labels, self._codec.max_text_bytes)
         except DataError as err:
@@ -375,6 +421,22 @@ def _fields_of(run: _Run) -> tuple[list[str], list[Label], list[int]]:
     return _named(ids, run.records.origins), labels, invalid
 
 
+def _inputs(codec: CodecConfig, encoder: Encoder | None) -> Inputs:
+    """Return what is taken of messages, in words."""
+    label = codec.label_field or "label (or y)"
+    inputs = Inputs(
+        codec.vector_field,
+        f"header, field or column {label}",
+        "header, field, column or key" if codec.id_field is None else f"field {codec.id_field}",
+    )
+    payload = "the message" if codec.payload_field is None else f"field {codec.payload_field}"
+    if encoder is not None:
+        inputs.features = f"the vector of {payload} by {encoder.identity}"
+    elif codec.payload_field is not None:
+        inputs.features = f"{codec.vector_field} (payload: {payload})"
+    return inputs
+
+
 def _samples(decoded: Decoded, origin: Origin) -> Samples:
     """Return what a message holds as samples that know where they come from."""
     name = _name(origin)
@@ -388,6 +450,7 @@ def _samples(decoded: Decoded, origin: Origin) -> Samples:
         ids=as_objects(ids),
         labels=as_objects(decoded.labels),
         origins=as_objects([origin] * len(ids)),
+        payloads=None if decoded.payloads is None else as_objects(decoded.payloads),
     )
 
 

@@ -81,7 +81,11 @@ class TopicSource(ABC):
         self._config, self._stats = config, stats
         self._topics = sorted(set(config.topics))
         self._decoder = RecordDecoder(
-            config.codec, config.on_tombstone, is_shared=is_shared, notes=config.notes
+            config.codec,
+            config.on_tombstone,
+            is_shared=is_shared,
+            notes=config.notes,
+            encoder=config.encoder,
         )
         self._records = RecordQueue(config.queue_records, config.queue_bytes, stats)
         self._read = ReadRecords()

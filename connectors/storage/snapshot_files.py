@@ -180,7 +180,8 @@ def coreset_table(
         "label": label_column(_labels_of(samples), label_type),
         "z": _vector_column(rows.latents),
         "map": _vector_column(rows.maps),
-        "x": _payload_column(samples.x),
+        "x": _vector_bytes(samples.x),
+        **_payload_columns(samples),
         **_origin_columns(samples),
     }
     return _with_schema(pa.table(columns), schema)
@@ -226,11 +227,17 @@ def _samples(columns: Mapping[str, Sequence[Any]], schema: SampleSchema) -> Samp
         for origin in zip(*origin_columns, strict=True)
     ]
     return Samples(
-        x=payloads(columns["x"], schema),
+        x=_vectors_of_bytes(columns["x"], schema),
         ids=as_objects(columns["id"]),
         labels=as_objects(columns["label"]),
         origins=as_objects(origins),
+        payloads=_payloads(columns),
     )
+
+
+def _payloads(columns: Mapping[str, Sequence[Any]]) -> Array | None:
+    """Undo `_payload_columns`."""
+    return as_objects(columns["payload"]) if "payload" in columns else None
 
 
 def _cells_table(cells: CellRows) -> pa.Table:
@@ -339,13 +346,24 @@ def _label_type(snapshot: Snapshot) -> pa.DataType:
     return _type_of([*_labels_of(snapshot.rows.samples), *context])
 
 
-def _payload_column(x: Array) -> pa.Array:
+def _payload_columns(samples: Samples) -> dict[str, pa.Array]:
+    """Return the column of payloads, where samples have any: text, or binary if any are bytes."""
+    if samples.payloads is None:
+        return {}
+    payloads = samples.payloads.tolist()
+    if not any(isinstance(payload, bytes) for payload in payloads):
+        return {"payload": pa.array(payloads, pa.string())}
+    as_bytes = [one.encode() if isinstance(one, str) else one for one in payloads]
+    return {"payload": pa.array(as_bytes, pa.binary())}
+
+
+def _vector_bytes(x: Array) -> pa.Array:
     """Return samples of shape (n, ...) as the bytes of each."""
     return pa.array([np.ascontiguousarray(one).tobytes() for one in x], pa.binary())
 
 
-def payloads(column: Sequence[bytes], schema: SampleSchema) -> Array:
-    """Undo `_payload_column`."""
+def _vectors_of_bytes(column: Sequence[bytes], schema: SampleSchema) -> Array:
+    """Undo `_vector_bytes`."""
     found = [np.frombuffer(x, schema.dtype).reshape(schema.shape) for x in column]
     return np.array(found, dtype=schema.dtype).reshape(-1, *schema.shape)
 
@@ -371,7 +389,8 @@ def _context_files(snapshot: Snapshot) -> dict[str, FileWriter]:
         "cell": _cell_column(context.cells),
         "label": label_column(_labels_of(samples), _label_type(snapshot)),
         "z": _vector_column(context.latents),
-        "x": _payload_column(samples.x),
+        "x": _vector_bytes(samples.x),
+        **_payload_columns(samples),
         **_origin_columns(samples),
     }
     return {CONTEXT_FILE: _parquet_writer(_with_schema(pa.table(columns), schema))}
@@ -402,7 +421,8 @@ def _held_out_files(samples: Samples | None) -> dict[str, FileWriter]:
     columns = {
         "id": pa.array([str(sample_id) for sample_id in samples.ids], pa.string()),
         "label": label_column(_labels_of(samples)),
-        "x": _payload_column(samples.x),
+        "x": _vector_bytes(samples.x),
+        **_payload_columns(samples),
     }
     table = _with_schema(pa.table(columns), SampleSchema.of(samples.x))
     return {_HELD_OUT_FILE: _parquet_writer(table)}
@@ -414,9 +434,10 @@ def _read_held_out(unit: Path, manifest: Mapping[str, Any]) -> Samples | None:
         return None
     columns = pq.read_table(unit / _HELD_OUT_FILE).to_pydict()
     return Samples(
-        x=payloads(columns["x"], SampleSchema.from_json(manifest["schema"])),
+        x=_vectors_of_bytes(columns["x"], SampleSchema.from_json(manifest["schema"])),
         ids=as_objects(columns["id"]),
         labels=as_objects(columns["label"]),
+        payloads=_payloads(columns),
     )
 
 

@@ -44,8 +44,8 @@ _SEQUENCE_DIGITS = 12
 # Settings that make another coreset. Any other setting may change on restart.
 _FINGERPRINT = (
     "budget", "preset", "cells", "latent", "rank", "support", "support_share", "demand_power",
-    "min_distance", "balance", "encoder", "objective", "latent_dim", "epochs", "standardise",
-    "features", "auto_regenerate", "on_duplicate", "holdout", "seed",
+    "min_distance", "balance", "latent_encoder", "objective", "latent_dim", "epochs", "standardise",
+    "encoder", "features", "auto_regenerate", "on_duplicate", "holdout", "seed",
 )  # fmt: skip
 
 _DECIDED = ("cells", "latent", "rank", "support", "auto_regenerate")
@@ -254,6 +254,8 @@ def check_fingerprint(stored: EngineConfig, given: EngineConfig, folder: Path) -
         for name in names:
             value = different[name][0]
             words = ("leave ", " out, ") if value is None else ("set ", f" to {value}, ")
+            if name == "encoder" and value is not None:
+                words = ("give the ", f" {value}, ")
             advice += [words[0], SettingName(name), words[1]]
         msg = f"{folder} was created with different settings: {listed}; to continue it, "
         raise StateError(

@@ -10,6 +10,8 @@ import numpy as np
 
 from echo_stream._common.typing import Array, IntArray, Label
 from echo_stream.connectors.files.data_files import file_source, read_file
+from echo_stream.connectors.files.payload_tables import PayloadColumns
+from echo_stream.connectors.files.source import FileSource
 from echo_stream.connectors.storage.training_checkpoint import checkpointed
 from echo_stream.connectors.training.job import Trained, labelled
 from echo_stream.errors import DataError
@@ -30,6 +32,7 @@ def compare_subsets(
     subsets: Sequence[Subset],
     *,
     test: Path,
+    columns: PayloadColumns | None = None,
     models: Path,
     progress: Callable[[str], Progress],
     every: Every | None,
@@ -50,6 +53,8 @@ def compare_subsets(
         random: drawn uniformly. balanced: equally many of each class, as far as there are.
     test : Path
         What the model was scored on.
+    columns : PayloadColumns, optional
+        How data and test are read, where they are tables of payloads; see `file_source`.
     models : Path
         Where states of trainings under way are kept.
     progress : callable
@@ -68,18 +73,19 @@ def compare_subsets(
     DataError
         If the source has too few labelled samples.
     """
-    metrics, tested = trained.result.metrics, labelled(read_file(test))
+    metrics, tested = trained.result.metrics, labelled(read_file(test, columns=columns))
     config = replace(trained.config, steps=metrics["steps"], gamma=1.0, sample_weights="none")
-    labels = _labels(data)
     rows = [_row("coreset", metrics)]
-    for subset in subsets:
-        chosen = choose(labels, metrics["labels_used"], subset, seed=config.seed)
-        core = _read(data, labels, chosen)
-        with checkpointed(models, (core, tested), config, every=every) as checkpoint:
-            result = train(
-                core, None, tested, config, progress=progress(subset), checkpoint=checkpoint
-            )
-        rows.append(_row(subset, result.metrics))
+    with closing(file_source(data, columns=columns)) as source:
+        labels = _labels(source)
+        for subset in subsets:
+            chosen = choose(labels, metrics["labels_used"], subset, seed=config.seed)
+            core = _read(source, labels, chosen)
+            with checkpointed(models, (core, tested), config, every=every) as checkpoint:
+                result = train(
+                    core, None, tested, config, progress=progress(subset), checkpoint=checkpoint
+                )
+            rows.append(_row(subset, result.metrics))
     return rows
 
 
@@ -122,20 +128,18 @@ def choose(labels: Sequence[Label], size: int, subset: Subset, *, seed: int) -> 
     return np.sort(order[np.lexsort((classes, turns))[:size]])
 
 
-def _labels(data: Path) -> list[Label]:
+def _labels(source: FileSource) -> list[Label]:
     """Return the label of every row, reading the source once."""
-    with closing(file_source(data)) as source:
-        return [
-            label_of(value)
-            for samples in source.batches()
-            for value in (_none(len(samples)) if samples.labels is None else samples.labels)
-        ]
+    return [
+        label_of(value)
+        for samples in source.batches()
+        for value in (_none(len(samples)) if samples.labels is None else samples.labels)
+    ]
 
 
-def _read(data: Path, labels: Sequence[Label], rows: IntArray) -> LabelledSet:
+def _read(source: FileSource, labels: Sequence[Label], rows: IntArray) -> LabelledSet:
     """Return some rows of the source, reading it again."""
-    with closing(file_source(data)) as source:
-        x = np.array(source.payloads(rows))
+    x = np.array(source.x_of(rows))
     y = _none(len(rows))
     y[:] = [labels[row] for row in rows]
     return LabelledSet(x, y, rows)

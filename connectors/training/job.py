@@ -8,11 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from echo_stream.connectors.files.data_files import read_file
+from echo_stream.connectors.files.payload_tables import PayloadColumns
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.training_checkpoint import checkpointed
 from echo_stream.connectors.storage.units import read_manifest
 from echo_stream.connectors.training.current_model import Verdict, current_unit, judge, make_current
 from echo_stream.connectors.training.model_files import METRICS_FILE, read_fitted, write_model
+from echo_stream.coreset.snapshot import Snapshot
+from echo_stream.errors import ConfigError, SettingName
 from echo_stream.run.schedule import Every
 from echo_stream.samples.samples import Samples
 from echo_stream.training.config import TrainConfig
@@ -39,6 +42,7 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
     config: TrainConfig,
     *,
     test: Path | None,
+    columns: PayloadColumns | None = None,
     models: Path,
     progress: Progress | None = None,
     on_resume: Callable[[int], None] | None = None,
@@ -57,6 +61,8 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
     config : TrainConfig
     test : Path or None
         Data file with x and y to score the model on.
+    columns : PayloadColumns, optional
+        How test is read, where it is a table of payloads; see `file_source`.
     models : Path
         Folder to write the model's own folder in.
     progress : callable, optional
@@ -74,8 +80,9 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
     ------
     SnapshotError, SourceError, DataError, ConfigError, StateError, TrainingError
     """
-    tested = None if test is None else labelled(read_file(test))
+    tested = None if test is None else labelled(read_file(test, columns=columns))
     snapshot = read_snapshot(unit)
+    _refuse_other_encoder(columns, snapshot)
     needs_means = config.gamma != 1
     core = LabelledSet.of_snapshot(snapshot, "core")
     support = LabelledSet.of_snapshot(snapshot, "support", with_means=needs_means)
@@ -100,6 +107,15 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
         if verdict is not None and verdict.is_current:
             make_current(models, folder.name, verdict)
     return Trained(result, config, folder, snapshot.id, verdict)
+
+
+def _refuse_other_encoder(columns: PayloadColumns | None, snapshot: Snapshot) -> None:
+    """Refuse to test on vectors that another encoder makes than the snapshot's."""
+    own = snapshot.manifest["config"]["encoder"]
+    if columns is not None and columns.encoder.identity != own:
+        made = "no encoder" if own is None else f"the encoder {own}"
+        words = f" {columns.encoder.identity} differs: the snapshot's vectors are of {made}"
+        raise ConfigError(SettingName("encoder"), words)
 
 
 def _current(models: Path, config: TrainConfig) -> Fitted | None:

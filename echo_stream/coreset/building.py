@@ -30,7 +30,7 @@ from echo_stream.sketch.pools.pools import latents
 from echo_stream.sketch.size import memory_bound, size_bytes
 from echo_stream.sketch.sketch import Sketch
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 _NOT_SOUGHT = "cells that follow the stream prove no row: coverage_at_least is what is proven"
 _ID_DIGEST_BYTES = 4
 

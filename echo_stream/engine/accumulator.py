@@ -13,7 +13,7 @@ from echo_stream.engine.regeneration import regenerated, reread
 from echo_stream.engine.repair import repair
 from echo_stream.engine.warmup import Warmup
 from echo_stream.errors import ConfigError, SettingName, WarmupError
-from echo_stream.generation.features import Failure, failures
+from echo_stream.generation.features import failures
 from echo_stream.generation.generation import (
     Generation,
     OnEpoch,
@@ -26,8 +26,8 @@ from echo_stream.samples.changes import LateLabel
 from echo_stream.samples.label_log import LabelLog
 from echo_stream.samples.samples import Origin, Samples
 from echo_stream.samples.scales import ScaleProblem, find_scales
-from echo_stream.samples.source import Rereadable, read_again
-from echo_stream.samples.validation import SampleSchema, check_sample_texts, check_texts
+from echo_stream.samples.source import Failure, Rereadable, read_again
+from echo_stream.samples.validation import SampleSchema, check_sizes, check_texts
 from echo_stream.sketch.fixed_sketch import FixedSketch
 from echo_stream.sketch.merging import merge
 from echo_stream.sketch.sketch import Sketch
@@ -143,10 +143,10 @@ class Accumulator:
         self.refuse_rereading()
         sketch, n = self.sketch, source.num_samples
         if sketch is None:
-            sketch = self._trained(source.payloads(_training_rows(n, self.config)), n, on_epoch)
+            sketch = self._trained(source.x_of(_training_rows(n, self.config)), n, on_epoch)
         source.expect(sketch.generation.schema)
         for samples in read_again(source, n):
-            check_sample_texts(samples, self.config.max_text_bytes)
+            check_sizes(samples, self.config.limits)
             sketch.update(samples)
         if isinstance(sketch, FixedSketch):
             repair(sketch, source)
@@ -162,7 +162,7 @@ class Accumulator:
         """
         if self.schema is not None:
             self.schema.check(samples.x)
-        check_sample_texts(samples, self.config.max_text_bytes)
+        check_sizes(samples, self.config.limits)
         if self.features is not None and self.sketch is None and len(samples):
             # Raises before any sample is buffered.
             for failure in failures(self.features, samples.x[: self.warmup.room], self.device):

@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, clone
 from echo_stream._common.device import resolve_device
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray, Label, State
 from echo_stream.config import (
+    MAX_PAYLOAD_BYTES,
     MAX_TEXT_BYTES,
     Architecture,
     Balance,
@@ -30,17 +31,18 @@ from echo_stream.config import (
 from echo_stream.coreset.building import as_provisional, explain_cell, take_snapshot
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.coreset.why import why_sample
+from echo_stream.encoders.encoder import Encoder, as_payloads, encode
 from echo_stream.engine.accumulator import Accumulator
 from echo_stream.engine.repair import RepairReport, repair
 from echo_stream.engine.state import pack_engine, unpack_engine
 from echo_stream.errors import ConfigError, DataError, ScaleWarning, WarmupError
-from echo_stream.generation.features import Failure, feature_name
+from echo_stream.generation.features import feature_name
 from echo_stream.generation.generation import Generation, OnEpoch
 from echo_stream.samples.changes import Change, LateLabel
 from echo_stream.samples.members import samples_from
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.scales import ScaleProblem
-from echo_stream.samples.source import Rereadable, as_source
+from echo_stream.samples.source import Failure, Rereadable, as_source
 from echo_stream.samples.tabular import (
     NamedFeatures,
     cast_to,
@@ -71,11 +73,11 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         Rows of the coreset, B; under `preset="paper"` those of the core.
     preset, cells, latent, rank, support, support_share, keep, demand_power, min_distance, balance
         Settings of the selection; see `EngineConfig`.
-    encoder, objective, latent_dim, epochs, standardise, warmup, expected_n, auto_regenerate, seed
+    latent_encoder, objective, latent_dim, epochs, standardise, warmup, expected_n, seed
         Settings of the training; see `EngineConfig`.
-    on_duplicate, holdout
-        Whether samples with a known id replace earlier ones, and the share of samples that is
-        held out to test models on; see `EngineConfig`.
+    auto_regenerate, on_duplicate, holdout
+        Whether drift trains a new generation, whether samples with a known id replace earlier
+        ones, and the share of samples that is held out to test models on; see `EngineConfig`.
     snapshot_context : bool
         Whether snapshots keep all samples that are held, those beside the coreset too.
     features : torch.nn.Module, callable or str, optional
@@ -83,10 +85,15 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         module gets float32 tensors (n, ...), uint8 divided by 255; any other callable gets
         payloads as an array (n, ...). Either returns (n, D'). A string `module:attribute`
         names one.
+    encoder : Encoder, optional
+        Makes vectors of payloads, see `load_encoder`. X is then a sequence of text or bytes,
+        each of which is encoded once; payloads are kept as they arrive.
     generation : Generation, optional
         A trained generation to use instead of training one.
     max_text_bytes : int
         Maximum length of an id, or of a label that is text, in bytes of UTF-8.
+    max_payload_bytes : int
+        Maximum size of a payload; text as UTF-8.
     device : str
         `auto` (a GPU when there is one), `cpu`, `cuda` or `cuda:i`.
 
@@ -151,7 +158,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         demand_power: float = 1.0,
         min_distance: float = 0.0,
         balance: Balance = "none",
-        encoder: Architecture = "mlp",
+        latent_encoder: Architecture = "mlp",
         objective: Objective = "profile",
         latent_dim: int = 2,
         epochs: int = 40,
@@ -163,7 +170,9 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         on_duplicate: OnDuplicate = "count",
         holdout: float = 0.0,
         snapshot_context: bool = True,
+        encoder: Encoder | str | None = None,
         max_text_bytes: int = MAX_TEXT_BYTES,
+        max_payload_bytes: int = MAX_PAYLOAD_BYTES,
         seed: int = 0,
         generation: Generation | None = None,
         device: str = "auto",
@@ -179,7 +188,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         self.demand_power = demand_power
         self.min_distance = min_distance
         self.balance = balance
-        self.encoder = encoder
+        self.latent_encoder = latent_encoder
         self.objective = objective
         self.latent_dim = latent_dim
         self.epochs = epochs
@@ -191,7 +200,9 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         self.on_duplicate = on_duplicate
         self.holdout = holdout
         self.snapshot_context = snapshot_context
+        self.encoder = encoder
         self.max_text_bytes = max_text_bytes
+        self.max_payload_bytes = max_payload_bytes
         self.seed = seed
         self.generation = generation
         self.device = device
@@ -221,7 +232,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         Parameters
         ----------
         X : array, tensor or data frame of shape (n, ...)
-            Numeric, finite, n >= 1.
+            Numeric, finite, n >= 1. With an encoder: a sequence of n texts or bytes.
         y : array of shape (n,), optional
             Labels: integers, floats or text. Kept, and used for the selection only where
             `balance` is "class".
@@ -246,7 +257,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         -----
         O(epochs n D + n D + M^2): training, one pass, the graph.
         """
-        samples = as_samples(X, y, ids)
+        samples = self._as_samples(X, y, ids)
         check_feature_names(self, X, is_first=True)
         self.fit_source(samples, on_epoch=on_epoch)
         self._warn_of_scales()
@@ -290,7 +301,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         """
         check_feature_names(self, X, is_first=self.n_seen_ == 0)
         was_warming_up = self.is_warming_up
-        self.update(as_samples(X, y, ids, first_row=self._current.num_arrived))
+        self.update(self._as_samples(X, y, ids, first_row=self._current.num_arrived))
         if was_warming_up:
             self._warn_of_scales()
         return self
@@ -855,6 +866,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
             for name, value in given.items()
         }
         settings["features"] = feature_name(self.features)
+        settings["encoder"] = getattr(self.encoder, "identity", self.encoder)
         config, device = EngineConfig(**settings), resolve_device(self.device)
         return Accumulator.begin(config, device, self.generation, self.features)
 
@@ -894,6 +906,26 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
             ended.end_warmup(None)
             self._early = (counted, ended)
         return self._early[1].trained_sketch()
+
+    def _as_samples(self, X: Any, y: object, ids: object, *, first_row: int = 0) -> Samples:
+        """Return checked samples; with an encoder, of payloads X.
+
+        Raises
+        ------
+        ConfigError
+            If earlier samples were encoded by another encoder.
+        """
+        encoder = self.encoder
+        if encoder is None or isinstance(encoder, str):
+            return as_samples(X, y, ids, first_row=first_row)
+        if first_row and encoder.identity != self.config.encoder:
+            msg = (
+                f"earlier samples were encoded by {self.config.encoder}, and these would be by "
+                f"{encoder.identity}; give the same encoder"
+            )
+            raise ConfigError(msg)
+        payloads = as_payloads(X)
+        return as_samples(encode(encoder, payloads), y, ids, payloads, first_row=first_row)
 
     def _learn(self, x: FloatArray, y: object, names: Array) -> None:
         """Count rows whose features have names."""

@@ -17,7 +17,7 @@ from echo_stream.samples.samples import Origin, Samples
 from echo_stream.samples.validation import SampleSchema
 from echo_stream.sketch.merging import labels_reaching, to_forget
 from echo_stream.sketch.pools.reservoir import Reservoir
-from echo_stream.sketch.state import columns_to_json, samples_from_json
+from echo_stream.sketch.state import columns_to_json, samples_from_state, samples_to_arrays
 
 _SALT = 0x686F6C64  # so that held-out ids are independent of those in the reservoir
 _HASHES = 2**64
@@ -161,7 +161,7 @@ class HeldOut:
             "forgotten": self._forgotten.to_json(),
             "late_labels": self._label_log.to_json(),
         }
-        return {} if samples is None else {"x": samples.x}, meta
+        return {} if samples is None else samples_to_arrays(samples), meta
 
     def restore(self, state: State) -> None:
         """Restore what `to_state` returned; the object must be empty."""
@@ -170,7 +170,7 @@ class HeldOut:
         self._forgotten.restore(meta["forgotten"])
         self._label_log.restore(meta["late_labels"])
         columns = meta["columns"]
-        held = None if columns is None else samples_from_json(arrays["x"], columns)
+        held = None if columns is None else samples_from_state(arrays, columns)
         self._pool.restore(members_of(held), meta["limit"])
 
     def _chosen(self, ids: Sequence[object] | Array) -> Array:

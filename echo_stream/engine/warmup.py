@@ -9,7 +9,7 @@ from echo_stream.samples.duplicates import append_replacing
 from echo_stream.samples.forgotten import Forgotten
 from echo_stream.samples.members import members_of
 from echo_stream.samples.samples import Origin, Samples
-from echo_stream.sketch.state import columns_to_json, samples_from_json
+from echo_stream.sketch.state import columns_to_json, samples_from_state, samples_to_arrays
 
 
 class Warmup:
@@ -97,7 +97,7 @@ class Warmup:
             "forgotten": self.forgotten.to_json(),
             "changes": self.changes.to_json(),
         }
-        return {} if samples is None else {"x": samples.x}, meta
+        return {} if samples is None else samples_to_arrays(samples), meta
 
     def restore(self, state: State) -> None:
         """Restore what `to_state` returned; the warm-up must be empty."""
@@ -105,4 +105,4 @@ class Warmup:
         self.forgotten.restore(meta["forgotten"])
         self.changes = Changes.from_json(meta["changes"])
         if meta["columns"] is not None:
-            self.buffer = SampleBuffer(samples_from_json(arrays["x"], meta["columns"]))
+            self.buffer = SampleBuffer(samples_from_state(arrays, meta["columns"]))

@@ -7,7 +7,7 @@ arrived; distances, centres and cells are those of their features.
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from echo_stream._common.importing import import_attribute, said
 from echo_stream._common.typing import Array
 from echo_stream.errors import ConfigError, FeatureError, InfrastructureError, SettingName
 from echo_stream.generation.preprocessing import CPU
+from echo_stream.samples.source import Failure
 from echo_stream.samples.tensors import to_input
 
 BLOCK_ROWS = 1_024  # rows of one call; a module always gets so many, padded with zeros
@@ -217,19 +218,6 @@ def _forward(module: nn.Module, x: Array, device: torch.device) -> torch.Tensor:
     finally:
         module.train(was_training)
     return outputs[: len(x)]
-
-
-class Failure(NamedTuple):
-    """A sample for which the features fail.
-
-    Attributes
-    ----------
-    row : int
-    error : FeatureError
-    """
-
-    row: int
-    error: FeatureError
 
 
 def failures(features: object, x: Array, device: torch.device) -> list[Failure]:

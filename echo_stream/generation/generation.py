@@ -365,7 +365,7 @@ def _train_latent(
     return train_encoder(
         x,
         preprocess,
-        architecture=config.encoder,
+        architecture=config.latent_encoder,
         objective=config.objective,
         dim=config.latent_dim,
         epochs=config.epochs,

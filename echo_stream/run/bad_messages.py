@@ -1,4 +1,4 @@
-"""Handle invalid messages of a run: split off failures of features, and stop at too many."""
+"""Handle invalid messages of a run: split off what cannot be measured, and stop at too many."""
 
 import io
 from collections import Counter, deque
@@ -9,25 +9,17 @@ from typing import Any
 import numpy as np
 
 from echo_stream._common.typing import Array
-from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import BadMessagesError, SettingName
-from echo_stream.generation.features import Failure
 from echo_stream.samples.samples import Samples, label_of
-from echo_stream.samples.source import Batch, RejectedSample, RejectReason
+from echo_stream.samples.source import Batch, Failure, RejectedSample, RejectReason
 
 
-def split_off_failures(engine: EchoCoreset, batch: Batch) -> Batch:
-    """Split off the samples for which the engine's features fail, and reject their messages.
+def split_off_failures(batch: Batch, failures: Sequence[Failure]) -> Batch:
+    """Split off the samples for which features or an encoder fail, and reject their messages.
 
     A message is rejected as a whole: if it has several samples, all of them are.
-
-    Raises
-    ------
-    InfrastructureError
-        If memory or a device failed.
     """
     samples = batch.samples
-    failures = [] if samples is None else engine.failures(samples)
     if samples is None or not failures:
         return batch
     places = _places(samples, batch)
@@ -85,10 +77,17 @@ def _written(samples: Samples, row: int) -> Mapping[str, Any]:
     """Return key, value and headers of a message made of a sample that arrived in none."""
     sample_id = str(samples.ids[row]).encode()
     label = None if samples.labels is None else label_of(samples.labels[row])
-    headers = [("content-type", b"application/x-npy"), ("id", sample_id)]
+    payload = None if samples.payloads is None else samples.payloads[row]
+    if payload is None:
+        kind, value = b"application/x-npy", _npy(samples.x[row])
+    elif isinstance(payload, str):
+        kind, value = b"text/plain", payload.encode()
+    else:
+        kind, value = b"application/octet-stream", payload
+    headers = [("content-type", kind), ("id", sample_id)]
     if label is not None:
         headers.append(("label", str(label).encode()))
-    return {"key": sample_id, "value": _npy(samples.x[row]), "headers": tuple(headers)}
+    return {"key": sample_id, "value": value, "headers": tuple(headers)}
 
 
 def _npy(x: Array) -> bytes:

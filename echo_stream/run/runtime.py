@@ -215,7 +215,8 @@ class Run:
             limits.append(self._engine.warmup_missing)
         limit = int(min(self._most_samples, self._samples_left(), *limits))
         found, began = self._source.next_batch(limit), self._clock()
-        batch = split_off_failures(self._engine, found)
+        failures = [] if found.samples is None else self._engine.failures(found.samples)
+        batch = split_off_failures(found, failures)
         if batch.rejected:
             self._recorder.reject(batch.rejected)
         self._apply(batch)

@@ -43,8 +43,8 @@ class SampleBuffer:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the payloads."""
-        return sum(part.x.nbytes for part in self._parts)
+        """Bytes of x and of the payloads."""
+        return sum(part.size_bytes for part in self._parts)
 
     def append(self, samples: Samples) -> None:
         """Append a copy of samples. O(samples)."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from echo_stream._common.hashes import digest, hash_ids
 from echo_stream._common.typing import Array, FloatArray, Label
+from echo_stream.samples.payloads import Payload
 from echo_stream.samples.samples import (
     Origin,
     Samples,
@@ -26,7 +27,7 @@ Tie = tuple[int, str, Any]
 
 @total_ordering
 class _Digest:
-    """64 bits of BLAKE2b of a payload, label and origin, computed on first use.
+    """64 bits of BLAKE2b of x, payload, label and origin, computed on first use.
 
     They decide between samples of the same id, which are rare; to make them takes longer
     than all else that a sample costs on its way into a pool.
@@ -40,16 +41,21 @@ class _Digest:
 
     __slots__ = ("_content", "_value")
 
-    def __init__(self, x: Array, label: Label, origin: Origin | None) -> None:
-        self._content: tuple[Array, Label, Origin | None] | None = (x, label, origin)
+    def __init__(
+        self, x: Array, label: Label, origin: Origin | None, payload: Payload = None
+    ) -> None:
+        self._content: tuple[Array, Label, Origin | None, Payload] | None = (
+            x, label, origin, payload,
+        )  # fmt: skip
         self._value = 0
 
     def __int__(self) -> int:
         """Return the digest. O(size of x), once; the sample is released then."""
         content = self._content  # another thread may ask at the same time
         if content is not None:
-            x, label, origin = content
-            self._value = digest(x.data, repr((label, origin)).encode())
+            x, label, origin, payload = content
+            beside = (label, origin) if payload is None else (label, origin, payload)
+            self._value = digest(x.data, repr(beside).encode())
             self._content = None
         return self._value
 
@@ -74,7 +80,7 @@ class Member:
     ----------
     id : str
     x : ndarray
-        The payload as it arrived; a copy.
+        What the sample arrived as, or the vector that an encoder made of its payload; a copy.
     latent : ndarray of shape (d,), float64
         Its z.
     label : int, float, str or None
@@ -90,6 +96,8 @@ class Member:
     sent_label : int, float, str or None
         The label as it arrived: the tie depends on it, so that a late label does not change
         the selection.
+    payload : str, bytes or None
+        What x was made of, as it arrived; None where that is x.
     """
 
     id: str
@@ -100,6 +108,7 @@ class Member:
     tie: Tie
     vector: Array | None = None
     sent_label: Label = None
+    payload: Payload = None
 
     @property
     def is_relabelled(self) -> bool:
@@ -116,13 +125,14 @@ class Member:
         origin: Origin | None,
         hashed: int | None = None,
         vector: Array | None = None,
+        payload: Payload = None,
     ) -> "Member":
         """Copy a sample out of its batch and give it its tie; hashed is its id's, where known."""
-        payload = np.array(x, order="C")
+        own = np.array(x, order="C")
         first = int(hash_ids([sample_id])[0]) if hashed is None else hashed
-        tie = (first, sample_id, _Digest(payload, label, origin))
+        tie = (first, sample_id, _Digest(own, label, origin, payload))
         kept = None if vector is None else np.array(vector)
-        return cls(sample_id, payload, np.array(latent), label, origin, tie, kept, label)
+        return cls(sample_id, own, np.array(latent), label, origin, tie, kept, label, payload)
 
     def relabelled(self, label: Label) -> "Member":
         """Return the same sample with a label that came later."""
@@ -145,11 +155,11 @@ def members_from(
     origins = [None] * len(samples) if samples.origins is None else samples.origins
     hashed = (hash_ids(samples.ids) if hashes is None else hashes).tolist()
     kept = [None] * len(samples) if vectors is None else vectors
+    payloads = [None] * len(samples) if samples.payloads is None else samples.payloads
+    columns = (samples.ids.tolist(), samples.x, latent, sent, origins, hashed, kept, payloads)
     members = [
-        Member.create(str(sample_id), x, z, label_of(label), origin, first, vector)
-        for sample_id, x, z, label, origin, first, vector in zip(
-            samples.ids.tolist(), samples.x, latent, sent, origins, hashed, kept, strict=True
-        )
+        Member.create(str(sample_id), x, z, label_of(label), origin, first, vector, payload)
+        for sample_id, x, z, label, origin, first, vector, payload in zip(*columns, strict=True)
     ]
     if sent is labels:
         return members
@@ -208,6 +218,7 @@ def samples_from(members: Sequence[Member], schema: SampleSchema) -> Samples:
         labels=as_objects([member.label for member in members]),
         origins=as_objects([member.origin for member in members]),
         sent_labels=_sent_labels(members),
+        payloads=_payloads(members),
     )
 
 
@@ -216,6 +227,13 @@ def _sent_labels(members: Sequence[Member]) -> Array | None:
     if not any(member.is_relabelled for member in members):
         return None
     return as_objects([member.sent_label for member in members])
+
+
+def _payloads(members: Sequence[Member]) -> Array | None:
+    """Return the payloads of members, None where no member has one."""
+    if all(member.payload is None for member in members):
+        return None
+    return as_objects([member.payload for member in members])
 
 
 def detached(tie: Tie) -> Tie:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from echo_stream._common.typing import Array, Label
+from echo_stream.samples.payloads import payload_size
 
 _ROWS_AT_ONCE = 256  # a megabyte of 4 KiB samples: well under a millisecond
 
@@ -48,7 +49,8 @@ class Samples:
     Attributes
     ----------
     x : ndarray of shape (n, ...)
-        The samples as they arrived: boolean, integer or floating point.
+        What is measured: the samples as they arrived, or vectors that an encoder made of
+        payloads. Boolean, integer or floating point.
     ids : ndarray of shape (n,), int64 or object
         Identities. Compared as text: 7 and "7" are the same id.
     labels : ndarray of shape (n,) or None
@@ -57,6 +59,8 @@ class Samples:
         `Origin` of each sample; None outside Kafka.
     sent_labels : ndarray of shape (n,), object, or None
         Labels as they arrived, where others have come later; None: labels are.
+    payloads : ndarray of shape (n,), object, or None
+        Text or bytes that x was made of, as it arrived; None where x is what arrived.
 
     Examples
     --------
@@ -70,6 +74,7 @@ class Samples:
     labels: Array | None = None
     origins: Array | None = None
     sent_labels: Array | None = None
+    payloads: Array | None = None
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -83,7 +88,14 @@ class Samples:
             labels=None if self.labels is None else self.labels[rows],
             origins=None if self.origins is None else self.origins[rows],
             sent_labels=None if self.sent_labels is None else self.sent_labels[rows],
+            payloads=None if self.payloads is None else self.payloads[rows],
         )
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of x and of the payloads. O(n) where there are payloads."""
+        payloads = () if self.payloads is None else self.payloads
+        return int(self.x.nbytes) + sum(map(payload_size, payloads))
 
     @property
     def are_labelled(self) -> Array:
@@ -114,6 +126,7 @@ class Samples:
             labels=_join_optional([part.labels for part in parts], parts),
             origins=_join_optional([part.origins for part in parts], parts),
             sent_labels=_join_sent(parts),
+            payloads=_join_optional([part.payloads for part in parts], parts),
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from echo_stream._common.typing import Array, IntArray
-from echo_stream.errors import DataError, SettingName, SourceError, StateError
+from echo_stream.errors import DataError, FeatureError, SettingName, SourceError, StateError
 from echo_stream.samples.changes import Change
 from echo_stream.samples.samples import Origin, Samples
 from echo_stream.samples.validation import SampleSchema, as_samples
@@ -54,6 +54,19 @@ class RejectedSample:
     exception: str = ""
     last_offset: int | None = None
     num_messages: int = 1
+
+
+class Failure(NamedTuple):
+    """A sample for which features, or an encoder, fail.
+
+    Attributes
+    ----------
+    row : int
+    error : FeatureError
+    """
+
+    row: int
+    error: FeatureError
 
 
 class Skipped(NamedTuple):
@@ -175,7 +188,7 @@ class Rereadable(Source, Protocol):
     def rewind(self) -> None:
         """Go back to the first sample."""
 
-    def payloads(self, rows: IntArray | None) -> Array:
+    def x_of(self, rows: IntArray | None) -> Array:
         """Return x of some rows, ascending, or of all; mapped where it may not fit in memory."""
 
 
@@ -294,7 +307,7 @@ class ArraySource:
         """Go back to the first row."""
         self._row = 0
 
-    def payloads(self, rows: IntArray | None) -> Array:
+    def x_of(self, rows: IntArray | None) -> Array:
         """Return x of some rows, or of all without a copy."""
         return self._samples.x if rows is None else np.asarray(self._samples.x[rows])
 

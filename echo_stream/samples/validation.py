@@ -15,8 +15,10 @@ from typing import Any, Self
 import numpy as np
 
 from echo_stream._common.typing import Array, BoolArray
+from echo_stream.config import TextLimits
 from echo_stream.errors import DataError, DataTypeError, SettingName, ShapeError, first_line
-from echo_stream.samples.samples import Samples
+from echo_stream.samples.payloads import payload_size
+from echo_stream.samples.samples import Samples, as_objects
 
 _INT64 = np.iinfo(np.int64)
 _UINT64_MAX = int(np.iinfo(np.uint64).max)
@@ -99,6 +101,7 @@ def as_samples(
     x: object,
     y: object = None,
     ids: object = None,
+    payloads: Sequence[object] | None = None,
     *,
     first_row: int = 0,
     row_in_messages: int = 0,
@@ -114,6 +117,8 @@ def as_samples(
         Labels: booleans, integers, floats, text, or objects that mix these with None.
     ids : array-like of shape (n,), optional
         Integers or text. By default the row number, counted from first_row.
+    payloads : sequence of n str, bytes or None, optional
+        What x was made of.
     first_row : int, default=0
         Number of the first row, when x is a part of something longer.
     row_in_messages : int, default=0
@@ -147,8 +152,9 @@ def as_samples(
     n = len(values)
     labels = None if y is None else _as_labels(y, n)
     names = np.arange(first_row, first_row + n, dtype=np.int64) if ids is None else _as_ids(ids, n)
+    arrived = None if payloads is None else _as_payloads(payloads, n)
     check_finite(values, first_row=row_in_messages)
-    return Samples(x=values, ids=names, labels=labels)
+    return Samples(x=values, ids=names, labels=labels, payloads=arrived)
 
 
 def check_layout(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -286,11 +292,35 @@ shorten it, or raise max_text_bytes
         )
 
 
-def check_sample_texts(samples: Samples, max_bytes: int, *, first_row: int | None = None) -> None:
-    """Raise DataError for ids and labels of samples as `check_texts` does."""
+def check_sizes(samples: Samples, limits: TextLimits, *, first_row: int | None = None) -> None:
+    """Raise DataError for ids and labels of samples as `check_texts` does, and for payloads."""
     for name, column in (("id", samples.ids), ("label", samples.labels)):
         if column is not None and column.dtype.kind in "OU":
-            check_texts(name, column.tolist(), max_bytes, first_row=first_row)
+            check_texts(name, column.tolist(), limits.max_text_bytes, first_row=first_row)
+    if samples.payloads is not None:
+        check_payloads(samples.payloads, limits.max_payload_bytes, first_row=first_row)
+
+
+def check_payloads(
+    payloads: Sequence[object] | Array, max_bytes: int, *, first_row: int | None = None
+) -> None:
+    """Raise DataError for the first payload that has more bytes than allowed; see `check_texts`.
+
+    Examples
+    --------
+    >>> check_payloads(["short", "a" * 9], 8, first_row=0)
+    Traceback (most recent call last):
+    ...
+    echo_stream.errors.DataError: the payload in row 1 has 9 bytes, and may have 8; shorten it \
+or raise max_payload_bytes
+    """
+    for place, payload in enumerate(payloads):
+        if (size := payload_size(payload)) > max_bytes:
+            row = "" if first_row is None else f" in row {first_row + place}"
+            msg = (
+                f"the payload{row} has {size} bytes, and may have {max_bytes}; shorten it or raise "
+            )
+            raise DataError(msg, SettingName("max_payload_bytes"))
 
 
 def _chunks(x: Array) -> Iterator[slice]:
@@ -356,6 +386,16 @@ def _as_ids(ids: object, n: int) -> Array:
     _check_range(column, "ids hold", _UINT64_MAX)
     plain = [str(name) if isinstance(name, str) else int(name) for name in column.tolist()]
     return np.array(plain, dtype=object)
+
+
+def _as_payloads(payloads: Sequence[object], n: int) -> Array:
+    """Return payloads as an ndarray of shape (n,), object."""
+    column = as_objects(list(payloads))
+    if len(column) != n:
+        msg = f"there are {len(column)} payloads for {n} samples; pass one for each"
+        raise ShapeError(msg)
+    _check_objects(column, "payloads", (NoneType, str, bytes))
+    return column
 
 
 def _as_column(values: Any, name: str, n: int) -> Array:

@@ -9,11 +9,12 @@ from echo_stream._common.scratch import Scratch
 from echo_stream._common.typing import IntArray
 from echo_stream.config import EngineConfig
 from echo_stream.generation.classes import class_numbers
-from echo_stream.generation.features import Failure, failures
+from echo_stream.generation.features import failures
 from echo_stream.generation.generation import Generation
 from echo_stream.generation.partition import Located
 from echo_stream.samples.members import Member, members_from, samples_from
 from echo_stream.samples.samples import Samples
+from echo_stream.samples.source import Failure
 from echo_stream.sketch.pools.pools import latents, vectors_of
 
 

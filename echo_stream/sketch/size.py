@@ -34,6 +34,7 @@ _TEXT_BYTES = 80  # of an object of text, beside its characters
 # Of text in UTF-8: four where one wide character makes all of them wide, six where JSON
 # writes a character as an escape.
 _BYTES_PER_TEXT_BYTE = 6
+_BYTES_PER_PAYLOAD_BYTE = 4  # of text in UTF-8, where one wide character makes all of them wide
 _LABEL_BYTES = 200  # of a label's number of samples
 _FIXED_BYTES = 65_536  # settings, and what else does not grow
 
@@ -43,7 +44,7 @@ def size_bytes(sketch: Sketch, members: Sequence[Member]) -> int:
 
     Objects and text are counted, not the index of ids and not the held-out samples.
     """
-    held = sum(map(_text_bytes, members))
+    held = sum(map(_object_bytes, members))
     held += (len(members) + len(sketch.tail)) * (_sample_bytes(sketch.generation) + _PLACE_BYTES)
     changes = sketch.forgotten.size_bytes + sketch.changes.size_bytes
     return held + _cell_bytes(sketch) + changes + _scratch_bytes(sketch)
@@ -63,6 +64,9 @@ def memory_bound(sketch: Sketch) -> int:
     places += sketch.reservoir.size + sketch.block_size
     places += MAX_HELD_OUT if sketch.config.holdout else 0
     sample = _sample_bytes(generation) + 3 * text + _PLACE_BYTES + _INDEX_BYTES
+    is_encoded = sketch.config.encoder is not None
+    if is_encoded or any(member.payload is not None for member in sketch.members()):
+        sample += _TEXT_BYTES + _BYTES_PER_PAYLOAD_BYTE * sketch.config.max_payload_bytes
     # 3. Changes: once a label is logged, as many as a log takes.
     changes = sketch.forgotten.size_bytes
     changes += MOST_LABELS * (LOGGED_BYTES + text) if len(sketch.changes.label_log) else 0
@@ -113,9 +117,10 @@ def _sample_bytes(generation: Generation) -> int:
     return generation.schema.size_bytes + latent + vector + _MEMBER_BYTES
 
 
-def _text_bytes(member: Member) -> int:
-    """Return the bytes of a sample's id and label."""
-    return sys.getsizeof(member.id) + sys.getsizeof(member.label)
+def _object_bytes(member: Member) -> int:
+    """Return the bytes of a sample's id, label and payload."""
+    own = 0 if member.payload is None else sys.getsizeof(member.payload)
+    return own + sys.getsizeof(member.id) + sys.getsizeof(member.label)
 
 
 def _scratch_bytes(sketch: Sketch) -> int:

@@ -21,6 +21,7 @@ from echo_stream.samples.members import (
     tie_from_json,
     tie_to_json,
 )
+from echo_stream.samples.payloads import pack_payloads, unpack_payloads
 from echo_stream.samples.samples import Origin, Samples, as_objects, label_of
 from echo_stream.sketch.adaptive_sketch import AdaptiveSketch
 from echo_stream.sketch.cells import CellTable
@@ -45,7 +46,7 @@ def sketch_to_state(sketch: Sketch) -> State:
     number = {member.tie: row for row, member in enumerate(members)}
     held = samples_from(members, sketch.generation.schema)
     arrays = {
-        "members.x": held.x,
+        **_with_names("members.", samples_to_arrays(held)),
         "members.latent": latents(members, sketch.generation.encoder.dim),
         "reservoir.members": np.array([number[m.tie] for m in sketch.reservoir.members], np.int64),
     }
@@ -68,7 +69,7 @@ def sketch_to_state(sketch: Sketch) -> State:
         _add_fixed(sketch, number, arrays, meta)
     tail = sketch.tail.peek()
     if tail is not None:
-        arrays["tail.x"] = tail.x
+        arrays |= _with_names("tail.", samples_to_arrays(tail))
         meta["tail"] = columns_to_json(tail)
     return arrays, meta
 
@@ -119,7 +120,7 @@ def sketch_from_state(
     """Restore a sketch that continues exactly as the one written by `sketch_to_state`."""
     arrays, meta = state
     sketch = new_sketch(generation, config, device)
-    held = samples_from_json(arrays["members.x"], meta["members"])
+    held = samples_from_state(with_prefix(arrays, "members."), meta["members"])
     members = members_from(held, arrays["members.latent"], arrays.get("members.vectors"))
     chosen = [members[number] for number in arrays["reservoir.members"].tolist()]
     sketch.reservoir.restore(chosen, meta["reservoir_limit"])
@@ -134,7 +135,8 @@ def sketch_from_state(
     sketch.changes = Changes.from_json(meta["changes"])
     sketch.label_counts = LabelCounts.from_json(meta["label_counts"])
     if "tail" in meta:
-        sketch.tail = SampleBuffer(samples_from_json(arrays["tail.x"], meta["tail"]))
+        tail = samples_from_state(with_prefix(arrays, "tail."), meta["tail"])
+        sketch.tail = SampleBuffer(tail)
     sketch.num_applied = int(sketch.statistics().counts.sum())
     if isinstance(sketch, AdaptiveSketch):  # fewer samples may be to be held now
         sketch.fit_room(chosen)
@@ -178,6 +180,14 @@ def _restore_adaptive(
         sketch.owners.setdefault(members[row].tie, []).append(key)
 
 
+def samples_to_arrays(samples: Samples) -> dict[str, Array]:
+    """Return x and payloads of samples as named arrays."""
+    return {
+        "x": samples.x,
+        **pack_payloads([] if samples.payloads is None else samples.payloads.tolist()),
+    }
+
+
 def columns_to_json(samples: Samples) -> dict[str, Any]:
     """Return ids, labels and origins of samples as JSON; sent labels where they are others."""
     origins = samples.origins
@@ -191,15 +201,16 @@ def columns_to_json(samples: Samples) -> dict[str, Any]:
     return columns
 
 
-def samples_from_json(x: Array, columns: dict[str, Any]) -> Samples:
-    """Return the samples whose columns were written by `columns_to_json`."""
+def samples_from_state(arrays: dict[str, Array], columns: dict[str, Any]) -> Samples:
+    """Return the samples that `samples_to_arrays` and `columns_to_json` wrote."""
     origins, sent_labels = columns["origins"], columns.get("sent_labels")
     return Samples(
-        x=x,
+        x=arrays["x"],
         ids=as_objects(columns["ids"]),
         labels=None if columns["labels"] is None else as_objects(columns["labels"]),
         origins=None if origins is None else as_objects([o and _origin(*o) for o in origins]),
         sent_labels=None if sent_labels is None else as_objects(sent_labels),
+        payloads=unpack_payloads(arrays),
     )
 
 
@@ -225,6 +236,11 @@ def _members_by_slot(rows: Array, members: list[Member], num_cells: int) -> list
     for slot, number in rows.tolist():
         found[slot].append(members[number])
     return found
+
+
+def _with_names(prefix: str, arrays: dict[str, Array]) -> dict[str, Array]:
+    """Return arrays with a prefix to their names."""
+    return {f"{prefix}{name}": array for name, array in arrays.items()}
 
 
 def with_prefix(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:

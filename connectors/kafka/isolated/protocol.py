@@ -73,8 +73,11 @@ def as_answer(found: Decoded | Change | DecodeError) -> bytes:
             "shape": found.x.shape,
             "content": _packed(np.ascontiguousarray(found.x).tobytes()),
         }
-        rest = [list(found.ids), list(found.labels), found.is_batch]
-        return _line({"samples": [x, *rest]})
+        payloads = [
+            one if isinstance(one, str) else {"bytes": _packed(one)} for one in found.payloads or ()
+        ]
+        rest = [list(found.ids), list(found.labels), found.is_batch, list(found.ignored)]
+        return _line({"samples": [x, *rest, payloads]})
     assert isinstance(found, LateLabel), "a tombstone has nothing to be decoded"
     return _line({"label": [found.id, found.label]})
 
@@ -86,9 +89,11 @@ def from_answer(line: bytes) -> Decoded | Change:
         raise DecodeError(*answer["error"])
     if "label" in answer:
         return LateLabel(*answer["label"])
-    x, ids, labels, is_batch = answer["samples"]
+    x, ids, labels, is_batch, ignored, payloads = answer["samples"]
     content = np.frombuffer(_unpacked(x["content"]) or b"", x["dtype"])
-    return Decoded(content.reshape(x["shape"]), ids, labels, is_batch)
+    arrived = [one if isinstance(one, str) else _unpacked(one["bytes"]) or b"" for one in payloads]
+    vectors = content.reshape(x["shape"])
+    return Decoded(vectors, ids, labels, is_batch, ignored, arrived or None)
 
 
 def _line(fields: dict[str, Any]) -> bytes:

@@ -113,7 +113,7 @@ def test_labels_and_ids_of_the_data_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        ("--encoder", "linear"),
+        ("--latent-encoder", "linear"),
         ("--objective", "pairwise"),
         ("--standardise",),
         ("--latent-dim", 3),

@@ -66,7 +66,7 @@ BAD_OPTIONS: dict[str, str] = {
     "--budget -3": "budget must be at least 1; got -3",
     "--budget many": "'many' is not a valid integer",
     "--preset fast": "'fast' is not one of 'adaptive', 'fixed', 'paper'",
-    "--encoder cnn": "'cnn' is not one of 'linear', 'mlp'",
+    "--latent-encoder cnn": "'cnn' is not one of 'linear', 'mlp'",
     "--objective fun": "'fun' is not one of 'profile', 'pairwise'",
     "--support -1": "support must be at least 0; got -1",
     "--epochs -1": "epochs must be at least 0; got -1",

@@ -123,7 +123,7 @@ def test_payloads_are_rows_of_x(tmp_path: Path, write: Write) -> None:
     rows = np.array([0, 1, 7, 8, 22])
     source.next_batch(3)
     for chosen in (rows, None):
-        payloads = source.payloads(chosen)
+        payloads = source.x_of(chosen)
         assert payloads.dtype == x.dtype
         np.testing.assert_array_equal(payloads, x if chosen is None else x[chosen])
         assert isinstance(payloads, np.memmap)

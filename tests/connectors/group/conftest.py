@@ -5,7 +5,7 @@ import pytest
 
 from echo_stream import EchoCoreset
 from echo_stream.samples.samples import Samples, as_objects
-from tests.support.groups import CONFIG, LENGTH, NAMES
+from tests.support.kafka.groups import CONFIG, LENGTH, NAMES
 
 
 @pytest.fixture(scope="module")

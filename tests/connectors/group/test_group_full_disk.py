@@ -13,7 +13,7 @@ from echo_stream.connectors.process.retrying import RetryPolicy
 from echo_stream.errors import InfrastructureError
 from tests.support.commands import TOPIC, refusal
 from tests.support.crashes.disks import full, resize, small_disk
-from tests.support.groups import NAMES, begin, member
+from tests.support.kafka.groups import NAMES, begin, member
 
 
 @pytest.mark.parametrize("num_files", range(1, 6))

@@ -27,7 +27,7 @@ from echo_stream.run.recording import InlineExecutor, RecordedCheckpoint, Record
 from echo_stream.run.report import RunStats
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import ArraySource, Skipped
-from tests.support.groups import CONFIG, LENGTH, NAMES, SOURCE, begin, member
+from tests.support.kafka.groups import CONFIG, LENGTH, NAMES, SOURCE, begin, member
 from tests.support.same_coreset import assert_nothing_certified_is_wrong, assert_same_sums
 
 KILLED = 9
@@ -82,7 +82,7 @@ def test_who_begins_forgets_the_dead(members: list[GroupState], whole: EchoCores
     code = f"""
         import os
         from pathlib import Path
-        from tests.support.groups import member
+        from tests.support.kafka.groups import member
         one = member(Path({str(state)!r}))
         one.status_file.write_text("{{}}")
         os.kill(os.getpid(), {KILLED})

@@ -15,11 +15,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from echo_stream import EchoCoreset
 from echo_stream.connectors.http.events import MAX_LISTENERS
-from echo_stream.connectors.storage.snapshot_files import read_snapshot
+from echo_stream.connectors.storage.snapshot_files import read_snapshot, write_snapshot
 from echo_stream.connectors.storage.snapshots import list_snapshots
 from echo_stream.coreset.snapshot import Snapshot
+from echo_stream.samples.validation import as_samples
 from tests.support.commands import answer
+from tests.support.encoders import DIM, count_words
 from tests.support.http.rig import ask, make_state, served_state
 
 TOKEN = "correct-horse-battery"
@@ -286,3 +289,27 @@ def test_the_description_names_every_route(url: str) -> None:
     }  # fmt: skip
     content = paths["/api/v1/sample.png"]["get"]["responses"]["200"]["content"]
     assert list(content) == ["image/png"]
+
+
+@pytest.mark.parametrize("kind", [str, bytes])
+def test_payloads_are_in_rows_where_they_are_text(kind: type, tmp_path: Path) -> None:
+    """Bytes are left out, and all else answers as it did."""
+    texts = [f"text {row} \u00e4" for row in range(60)]
+    engine = EchoCoreset(budget=10, keep=20)
+    payloads = texts if kind is str else [text.encode() for text in texts]
+    engine.update(as_samples(count_words(texts), None, None, payloads))
+    unit = tmp_path / "state" / "snapshots" / engine.snapshot().id
+    unit.parent.mkdir(parents=True)
+    write_snapshot(engine.snapshot(), unit, time="2026-12-01T00:00:00+00:00", position={})
+    with served_state(tmp_path / "state") as address:
+        rows = told(f"{address}/api/v1/coreset?x=true")["rows"]
+        one = told(f"{address}/api/v1/sample?id={rows[0]['id']}")
+        assert ask(f"{address}/api/v1/coreset.parquet").code == 200
+        assert ask(f"{address}/api/v1/coreset.npz").code == (200 if kind is str else 422)
+    assert len(rows) == 10
+    if kind is str:
+        assert [row["payload"] for row in rows] == [texts[int(row["id"])] for row in rows]
+        assert one["rows"][0]["payload"] == rows[0]["payload"]
+    else:
+        assert not any("payload" in row for row in (*rows, *one["rows"]))
+    assert len(rows[0]["x"]) == DIM

@@ -1,5 +1,6 @@
 """The page in a real Chromium: what a person sees and does."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from benchmarks.speed.query import made
 from echo_stream.connectors.storage.snapshot_files import read_snapshot, write_snapshot
 from echo_stream.connectors.storage.snapshots import list_snapshots
 from tests.support.commands import answer
+from tests.support.encoders import WORDS
 from tests.support.http.browsers import LIMIT_S, chromium
 from tests.support.http.rig import ask, make_state, served_state
 
@@ -183,6 +185,28 @@ def test_labels_and_ids_are_only_ever_text(browser: Chrome, tmp_path: Path) -> N
         browser.find_element(By.CSS_SELECTOR, "#members button").click()
         wait(browser, lambda: "chosen as" in text(browser, "detail"))
         assert "<b>" in text(browser, "detail")
+        assert browser.execute_script("return window.pwned") is None
+        assert complaints(browser) == []
+
+
+def test_texts_are_shown_as_text(browser: Chrome, tmp_path: Path) -> None:
+    """The payload in place of its vector, cut if it is long; markup does nothing."""
+    texts = [
+        f"<img src=x onerror='window.pwned=1'> number {row} " + "long " * 300 for row in range(60)
+    ]
+    lines = [json.dumps({"text": one, "label": row % 3}) + "\n" for row, one in enumerate(texts)]
+    (tmp_path / "data.jsonl").write_text("".join(lines), encoding="utf-8")
+    words = ["--encoder", WORDS, "--payload-field", "text", "--budget", 10]
+    answer("run", tmp_path / "data.jsonl", "--state", tmp_path / "state", *words)
+    unit = list_snapshots(tmp_path / "state")[-1]
+    sample_id = read_snapshot(unit).rows.samples.ids[0]
+    with served_state(tmp_path / "state") as url:
+        canvas = opened(browser, url, unit)
+        move_to(browser, canvas, where(browser, "Sample", sample_id)).perform()
+        wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#tip p.text"))
+        shown_text = browser.find_element(By.CSS_SELECTOR, "#tip p.text").text
+        assert shown_text.startswith("<img src=x onerror='window.pwned=1'> number ")
+        assert shown_text.endswith("…")
         assert browser.execute_script("return window.pwned") is None
         assert complaints(browser) == []
 

@@ -367,11 +367,12 @@ OTHER = {
     "support": 2,
     "support_share": 0.5,
     "balance": "class",
-    "encoder": "linear",
+    "latent_encoder": "linear",
     "objective": "pairwise",
     "latent_dim": 3,
     "epochs": 1,
     "standardise": True,
+    "encoder": "sentence-transformers:minilm@53aa51172d14",
     "features": "encoders:image",
     "auto_regenerate": True,
     "on_duplicate": "replace",
@@ -400,8 +401,8 @@ def test_other_configuration_is_refused(tmp_path: Path, setting: str, n: int) ->
 def test_every_setting_is_checked_or_may_change() -> None:
     """A setting that is added later is decided upon."""
     assert set(CONFIG.to_json()) - set(OTHER) == {
-        "warmup", "expected_n", "max_text_bytes", "keep", "demand_power", "min_distance",
-        "snapshot_context",
+        "warmup", "expected_n", "max_text_bytes", "max_payload_bytes", "keep", "demand_power",
+        "min_distance", "snapshot_context",
     }  # fmt: skip
 
 

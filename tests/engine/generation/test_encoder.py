@@ -94,7 +94,7 @@ def trained(x: Array, **settings: object) -> Generation:
 def test_an_embedding_has_the_same_bits_anywhere(architecture: str, dim: int) -> None:
     """Position in the block, its size, and the number of threads change no bit of z."""
     x = cloud(1_024, dim)
-    generation = trained(x, encoder=architecture)
+    generation = trained(x, latent_encoder=architecture)
     latent = generation.latent(generation.preprocess(x))
     order = np.random.default_rng(1).permutation(len(x))
     shuffled = generation.latent(generation.preprocess(x[order]))
@@ -151,7 +151,7 @@ def test_standardise_centres_and_scales_each_feature() -> None:
 def test_a_generation_survives_its_state() -> None:
     """What is restored has the same id and treats samples alike."""
     x = cloud(100, 4)
-    for settings in ({"encoder": "linear"}, {"encoder": "mlp", "standardise": True}):
+    for settings in ({"latent_encoder": "linear"}, {"latent_encoder": "mlp", "standardise": True}):
         generation = trained(x, **settings)
         restored = Generation.from_state(generation.to_state())
         assert restored.id == generation.id
@@ -174,7 +174,7 @@ def test_a_partition_of_unknown_kind_is_refused() -> None:
 def test_a_gpu_embeds_with_the_bits_of_the_cpu(architecture: str) -> None:
     """The same generation gives the same z on both."""
     x = cloud(1_024, 50)
-    generation = trained(x, encoder=architecture)
+    generation = trained(x, latent_encoder=architecture)
     there = generation.to(torch.device("cuda"))
     expected = generation.latent(generation.preprocess(x))
     assert torch.equal(there.latent(there.preprocess(x)).cpu(), expected)

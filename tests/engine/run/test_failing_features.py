@@ -148,7 +148,7 @@ def test_message_of_many_samples_is_kept_aside_whole() -> None:
     changes = [Forget("a", 1), Forget("b", 4), Forget("c", 5)]
     batch = Batch(samples, [bad], Skipped(), 4, changes, records)
     engine = EchoCoreset(5, features=picky, preset="fixed")
-    left = split_off_failures(engine, batch)
+    left = split_off_failures(batch, engine.failures(samples))
     assert left.samples is not None
     assert left.samples.ids.tolist() == [0, 4]
     assert [

@@ -1,0 +1,1 @@
+"""Tests of encoders, and of payloads on their way through the engine."""
