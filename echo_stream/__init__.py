@@ -12,6 +12,7 @@ from echo_stream._common.version import __version__
 if TYPE_CHECKING:
     from echo_stream.config import EngineConfig
     from echo_stream.coreset.snapshot import Snapshot
+    from echo_stream.encoders.loading import load_encoder
     from echo_stream.engine.echo_coreset import EchoCoreset
     from echo_stream.errors import EchoStreamError
     from echo_stream.generation.generation import Generation
@@ -25,6 +26,7 @@ _MODULES = {
     "EngineConfig": "echo_stream.config",
     "Generation": "echo_stream.generation.generation",
     "Snapshot": "echo_stream.coreset.snapshot",
+    "load_encoder": "echo_stream.encoders.loading",
     "Spread": "echo_stream.training.spreading",
     "spread_labels": "echo_stream.training.spreading",
 }
@@ -38,6 +40,7 @@ __all__ = [
     "Snapshot",
     "Spread",
     "__version__",
+    "load_encoder",
     "spread_labels",
 ]
 

@@ -43,7 +43,10 @@ class TextEncoder:
         try:
             # An extra, and slow to import.
             from sentence_transformers import SentenceTransformer  # noqa: PLC0415
-            from transformers.utils import logging  # noqa: PLC0415
+            from transformers.utils.logging import (  # noqa: PLC0415
+                disable_progress_bar,
+                enable_progress_bar,
+            )
         except ImportError as err:
             words = ' needs sentence-transformers; install it with pip install "echo-stream[text]"'
             raise ConfigError(SettingName("encoder"), words) from err
@@ -54,7 +57,7 @@ class TextEncoder:
                 "of one"
             )
             raise ConfigError(SettingName("encoder"), words)
-        logging.disable_progress_bar()
+        disable_progress_bar()  # type: ignore[no-untyped-call]  # a line on stderr
         try:
             self._model = SentenceTransformer(
                 str(path),
@@ -67,7 +70,7 @@ class TextEncoder:
             words = f": the model in {folder} cannot be loaded: {said(err)}"
             raise ConfigError(SettingName("encoder"), words) from err
         finally:
-            logging.enable_progress_bar()
+            enable_progress_bar()  # type: ignore[no-untyped-call]
         self._identity = f"sentence-transformers:{path.resolve().name}@{_digest(path)}"
         self._dim = self([""]).shape[1]
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from echo_stream._common.hashes import hash_ids
 from echo_stream._common.typing import Array
+from echo_stream.samples.samples import Samples
 
 DIM = 16
 FORBIDDEN = "cannot be encoded"
@@ -23,9 +24,31 @@ def count_words(texts: Sequence[str]) -> Array:
             msg = "no words"
             raise ValueError(msg)
         words = text.split()
-        places = (hash_ids(words) % np.uint64(DIM)).astype(int) if words else []
-        np.add.at(vectors[row], places, 1)
+        if words:
+            np.add.at(vectors[row], (hash_ids(words) % np.uint64(DIM)).astype(int), 1)
     return vectors
+
+
+class CountingEncoder:
+    """Does what `count_words` does, and notes each text that it is given."""
+
+    identity = "tests.support.encoders:count_words"
+    dim = DIM
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def __call__(self, payloads: Sequence[str]) -> Array:
+        """Return the vectors of texts."""
+        self.seen += payloads
+        return count_words(payloads)
+
+
+def payloads_of(samples: Samples) -> list[str]:
+    """Return the payloads that samples must have."""
+    assert samples.payloads is not None
+    found: list[str] = samples.payloads.tolist()
+    return found
 
 
 WORDS = "tests.support.encoders:count_words"

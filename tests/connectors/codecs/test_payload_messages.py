@@ -14,7 +14,7 @@ from echo_stream.encoders.loading import load_encoder
 from echo_stream.errors import ConfigError
 from echo_stream.samples.changes import Forget, LateLabel
 from echo_stream.samples.validation import SampleSchema
-from tests.support.encoders import DIM, FORBIDDEN, WORDS, count_words
+from tests.support.encoders import DIM, FORBIDDEN, WORDS, CountingEncoder, count_words, payloads_of
 from tests.support.kafka.records import records, waiting
 
 ENCODED = CodecConfig(is_encoded=True)
@@ -117,27 +117,19 @@ def test_one_field_is_one_thing(settings: dict[str, str]) -> None:
 
 def test_decoder_encodes_each_message_once() -> None:
     """Vectors, payloads and rejected messages keep the order of the log."""
-    seen: list[str] = []
-
-    class Counting:
-        identity, dim = WORDS, DIM
-
-        def __call__(self, texts: Any) -> Any:
-            seen.extend(texts)
-            return load_encoder(WORDS)(texts)
-
+    encoder = CountingEncoder()
     events = [{**EVENT, "key": row, "text": f"event {row}"} for row in range(150)]
     values = [json.dumps(event).encode() for event in events]
     values[3] = b"no JSON"
-    decoder = RecordDecoder(MAPPED, encoder=Counting())
+    decoder = RecordDecoder(MAPPED, encoder=encoder)
     queue, ids = waiting(records(*((None, value, []) for value in values))), []
     while queue:
         batch = decoder.decode(queue, 1_000)
         assert batch.samples is not None
-        assert np.array_equal(batch.samples.x, count_words(batch.samples.payloads.tolist()))
+        assert np.array_equal(batch.samples.x, count_words(payloads_of(batch.samples)))
         ids += batch.samples.ids.tolist()
     assert ids == [str(row) for row in range(150) if row != 3]
-    assert seen == [f"event {row}" for row in range(150) if row != 3]
+    assert encoder.seen == [f"event {row}" for row in range(150) if row != 3]
     assert "user" in decoder.inputs.ignored
     assert decoder.inputs.features == f"the vector of field text by {WORDS}"
 
@@ -149,7 +141,7 @@ def test_text_that_the_encoder_fails_for_is_rejected_by_itself() -> None:
     queue = waiting(records(*((None, value, []) for value in values)))
     batch = RecordDecoder(config, encoder=load_encoder(WORDS)).decode(queue, 9)
     assert batch.samples is not None
-    assert batch.samples.payloads.tolist() == ["good one", "good two"]
+    assert payloads_of(batch.samples) == ["good one", "good two"]
     assert [(each.place, each.reason) for each in batch.rejected] == [(1, "feature"), (2, "decode")]
     assert batch.rejected[0].value == FORBIDDEN.encode()
     assert "no words" in batch.rejected[0].message

@@ -17,7 +17,7 @@ from echo_stream.connectors.files.data_files import file_source, read_file
 from echo_stream.connectors.files.payload_tables import ENCODED_ROWS, PayloadColumns
 from echo_stream.encoders.loading import load_encoder
 from echo_stream.errors import DataError
-from tests.support.encoders import DIM, WORDS, count_words
+from tests.support.encoders import WORDS, CountingEncoder, count_words, payloads_of
 
 N = 2 * ENCODED_ROWS + 30
 TABLE = pa.table(
@@ -63,12 +63,11 @@ def test_every_format_brings_the_same(name: str, tmp_path: Path) -> None:
     """Texts as they are, ids as text, labels; and what is not read is told."""
     path = write(tmp_path / name)
     samples = read_file(path, columns=columns())
-    assert samples.payloads is not None
-    assert samples.payloads.tolist() == TABLE["text"].to_pylist()
+    assert payloads_of(samples) == TABLE["text"].to_pylist()
     assert samples.ids.tolist() == TABLE["id"].to_pylist()
     assert samples.labels is not None
     assert samples.labels.tolist() == TABLE["intent"].to_pylist()
-    assert np.array_equal(samples.x, count_words(samples.payloads.tolist()))
+    assert np.array_equal(samples.x, count_words(payloads_of(samples)))
     inputs = file_source(path, columns=columns()).inputs
     assert inputs.features == f"the vector of column text by {WORDS}"
     assert (inputs.label, inputs.id) == ("column intent", "column id")
@@ -77,16 +76,8 @@ def test_every_format_brings_the_same(name: str, tmp_path: Path) -> None:
 
 def test_each_row_is_encoded_once(tmp_path: Path) -> None:
     """However often, and from wherever, the source is read."""
-    seen: list[str] = []
-
-    class Counting:
-        identity, dim = WORDS, DIM
-
-        def __call__(self, texts: Any) -> Any:
-            seen.extend(texts)
-            return load_encoder(WORDS)(texts)
-
-    given = PayloadColumns(Counting(), "text", "intent")
+    encoder = CountingEncoder()
+    given = PayloadColumns(encoder, "text", "intent")
     source = file_source(write(tmp_path / "a.csv"), columns=given)
     source.next_batch(100)
     source.rewind()
@@ -96,8 +87,8 @@ def test_each_row_is_encoded_once(tmp_path: Path) -> None:
     assert rest is not None
     assert rest.ids[0] == "00450"
     assert np.array_equal(rest.x, count_words(TABLE["text"].to_pylist()[450 : 450 + len(rest)]))
-    assert np.array_equal(source.x_of(np.array([0, 7])), count_words(seen)[[0, 7]])
-    assert seen == TABLE["text"].to_pylist()
+    assert np.array_equal(source.x_of(np.array([0, 7])), count_words(encoder.seen)[[0, 7]])
+    assert encoder.seen == TABLE["text"].to_pylist()
 
 
 def test_reading_begins_in_the_middle(tmp_path: Path) -> None:
@@ -107,7 +98,7 @@ def test_reading_begins_in_the_middle(tmp_path: Path) -> None:
     ids = [each for part in source.batches() for each in part.ids.tolist()]
     assert ids == TABLE["id"].to_pylist()[N - 40 :]
     source.rewind()
-    whole = [each for part in source.batches() for each in part.payloads.tolist()]
+    whole = [each for part in source.batches() for each in payloads_of(part)]
     assert whole == TABLE["text"].to_pylist()
 
 

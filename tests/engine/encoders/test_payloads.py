@@ -13,7 +13,7 @@ from echo_stream.encoders.encoder import FunctionEncoder
 from echo_stream.encoders.loading import load_encoder
 from echo_stream.errors import ConfigError, DataError, DataTypeError, ShapeError
 from echo_stream.samples.validation import as_samples
-from tests.support.encoders import WORDS, count_words
+from tests.support.encoders import WORDS, count_words, payloads_of
 
 N = 700
 TEXTS = [f"event {row} of kind {row % 7} by user {row % 31}" for row in range(N)]
@@ -35,9 +35,8 @@ def fed(engine: EchoCoreset, size: int) -> EchoCoreset:
 def assert_payloads_are_their_own(snapshot: Snapshot) -> None:
     """Check that each row has the text that its id and its vector are of."""
     for samples in (snapshot.rows.samples, snapshot.held()[0]):
-        assert samples.payloads is not None
-        assert samples.payloads.tolist() == [TEXTS[int(name)] for name in samples.ids]
-        assert np.array_equal(samples.x, count_words(samples.payloads.tolist()))
+        assert payloads_of(samples) == [TEXTS[int(name)] for name in samples.ids]
+        assert np.array_equal(samples.x, count_words(payloads_of(samples)))
 
 
 @pytest.mark.parametrize("preset", ["adaptive", "fixed", "paper"])
@@ -108,9 +107,8 @@ def test_snapshots_on_disk_have_payloads(
     for found, kept in ((read.rows, snapshot.rows), (read.context, snapshot.context)):
         assert found is not None
         assert kept is not None
-        assert found.samples.payloads is not None
-        assert found.samples.payloads.tolist() == kept.samples.payloads.tolist()
-        assert {type(one) for one in found.samples.payloads} <= {kind, type(None)}
+        assert payloads_of(found.samples) == payloads_of(kept.samples)
+        assert {type(one) for one in payloads_of(found.samples)} <= {kind, type(None)}
 
 
 def test_payloads_decide_between_samples_that_are_else_the_same() -> None:
@@ -121,7 +119,7 @@ def test_payloads_decide_between_samples_that_are_else_the_same() -> None:
     for rows in ([0, 1], [1, 0]):
         engine = EchoCoreset(budget=1, keep=4)
         engine.update(samples[np.array(rows)])
-        chosen.append(engine.snapshot().rows.samples.payloads.tolist())
+        chosen.append(payloads_of(engine.snapshot().rows.samples))
     assert chosen[0] == chosen[1]
 
 
