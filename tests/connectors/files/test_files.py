@@ -43,7 +43,7 @@ def test_unknown_suffix_lists_the_known(tmp_path: Path) -> None:
     """The message says which kinds of files would do."""
     path = tmp_path / "data.csv"
     path.write_text("1,2\n")
-    with pytest.raises(DataError, match=r"'\.csv'; supported are \.npz, \.npy, \.parquet, and f"):
+    with pytest.raises(DataError, match=r"'\.csv'; supported are \.npz, \.npy, \.parquet, f"):
         read_file(path)
 
 
