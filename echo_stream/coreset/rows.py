@@ -1,6 +1,6 @@
 """The tables of a snapshot: rows of the coreset, its context, cells, and edges between them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray
@@ -12,8 +12,22 @@ Role = Literal["core", "support"]
 MAP_AXES = 2
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CoresetRows:
+class _Table:
+    """Columns of one length, with a short text for a prompt."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(getattr(self, fields(self)[0].name))  # type: ignore[arg-type]  # a dataclass
+
+    def __repr__(self) -> str:
+        """Return the name and the number of rows."""
+        return f"<{type(self).__name__}: {len(self)} rows>"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class CoresetRows(_Table):
     """The rows of a coreset: core samples in the order of selection, then support.
 
     Attributes
@@ -48,13 +62,9 @@ class CoresetRows:
     latents: FloatArray
     maps: FloatArray
 
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.samples)
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ContextRows:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ContextRows(_Table):
     """The context of a coreset: samples that are held and are not in it, by the hash of the id.
 
     Attributes
@@ -71,13 +81,9 @@ class ContextRows:
     cells: list[Cell]
     latents: FloatArray
 
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return len(self.samples)
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CellRows:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class CellRows(_Table):
     """The occupied cells, in order of index.
 
     Attributes
@@ -99,8 +105,8 @@ class CellRows:
     means: Array
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EdgeRows:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EdgeRows(_Table):
     """The edges of the PC graph.
 
     Attributes

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from echo_stream.coreset.dataset import SnapshotDataset, WeightedBatches
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Snapshot:
     """The coreset of one moment; it never changes.
 
@@ -39,6 +39,10 @@ class Snapshot:
     manifest: dict[str, Any] = field(repr=False)
     held_out: Samples | None = field(default=None, repr=False)
     context: ContextRows | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        """Return the id, and how large the snapshot is."""
+        return f"<Snapshot {self.id}: {len(self.rows)} rows of {self.n} samples>"
 
     @property
     def id(self) -> str:

@@ -52,7 +52,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Encoder:
+class LatentEncoder:
     """A linear map, or a perceptron with ReLU, whose weights are fixed.
 
     Attributes
@@ -64,7 +64,7 @@ class Encoder:
 
     Examples
     --------
-    >>> swap = Encoder((freeze_layer(torch.eye(2).flip(0), torch.zeros(2)),), dim=2)
+    >>> swap = LatentEncoder((freeze_layer(torch.eye(2).flip(0), torch.zeros(2)),), dim=2)
     >>> swap(torch.tensor([[0.5, 0.25]])).tolist()
     [[0.25, 0.5]]
     """
@@ -86,9 +86,9 @@ class Encoder:
             latent[rows] = values
         return latent
 
-    def to(self, device: torch.device) -> "Encoder":
+    def to(self, device: torch.device) -> "LatentEncoder":
         """Return the encoder on device."""
-        return Encoder(tuple(layer.to(device) for layer in self.layers), self.dim)
+        return LatentEncoder(tuple(layer.to(device) for layer in self.layers), self.dim)
 
 
 def freeze_layer(weight: torch.Tensor, bias: torch.Tensor) -> Layer:
@@ -102,7 +102,7 @@ def freeze_layer(weight: torch.Tensor, bias: torch.Tensor) -> Layer:
 _MAX_COMPONENTS = 64
 
 
-def fit_pca(x: Array, preprocess: Preprocessing, *, seed: int) -> Encoder:
+def fit_pca(x: Array, preprocess: Preprocessing, *, seed: int) -> LatentEncoder:
     """Return the projection on the first principal components of payloads x (n, ...).
 
     At most 64, and no more than features or samples. Deterministic under the seed.
@@ -122,14 +122,14 @@ def fit_pca(x: Array, preprocess: Preprocessing, *, seed: int) -> Encoder:
         # Equal samples have no components; the first feature does as well as any.
         weight = torch.eye(1, vectors.shape[1], dtype=torch.float64)
     layer = freeze_layer(weight, -weight @ mean).to(preprocess.device)
-    return Encoder((layer,), len(weight))
+    return LatentEncoder((layer,), len(weight))
 
 
 _PROJECTED_DIM = 128
 _MAX_UNPROJECTED = 512  # those of text models in use; measured as they are they lose nothing
 
 
-def random_projection(num_features: int) -> Encoder:
+def random_projection(num_features: int) -> LatentEncoder:
     """Return a projection on 128 random directions, at right angles; the same in every engine.
 
     It depends on no sample, so that whatever comes later is seen as well as what came first.
@@ -141,9 +141,9 @@ def random_projection(num_features: int) -> Encoder:
     directions = np.random.default_rng(0).normal(size=(num_features, _PROJECTED_DIM))
     with single_threaded():
         weight = torch.from_numpy(np.ascontiguousarray(np.linalg.qr(directions)[0].T))
-    return Encoder((freeze_layer(weight, torch.zeros(_PROJECTED_DIM)),), _PROJECTED_DIM)
+    return LatentEncoder((freeze_layer(weight, torch.zeros(_PROJECTED_DIM)),), _PROJECTED_DIM)
 
 
-def identity(num_features: int) -> Encoder:
+def identity(num_features: int) -> LatentEncoder:
     """Return the encoder of samples that are embeddings already: z is x."""
-    return Encoder((), num_features)
+    return LatentEncoder((), num_features)

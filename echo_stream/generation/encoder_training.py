@@ -12,7 +12,7 @@ from echo_stream._common.device import reproducible
 from echo_stream._common.fixed_point import unit_for
 from echo_stream._common.typing import Array
 from echo_stream.config import Architecture, Objective
-from echo_stream.generation.encoder import Encoder, Layer, freeze_layer
+from echo_stream.generation.encoder import LatentEncoder, Layer, freeze_layer
 from echo_stream.generation.preprocessing import CHUNK_ROWS, Preprocessing
 
 _HIDDEN_UNITS = 128
@@ -34,7 +34,7 @@ def train_encoder(
     epochs: int,
     seed: int,
     on_epoch: Callable[[int, int], None] | None = None,
-) -> Encoder:
+) -> LatentEncoder:
     """Train an encoder on payloads x of shape (n, ...) and freeze it.
 
     Parameters
@@ -128,17 +128,17 @@ def _build(architecture: Architecture, num_inputs: int, dim: int) -> nn.Sequenti
     return nn.Sequential(hidden, nn.ReLU(), nn.Linear(_HIDDEN_UNITS, dim))
 
 
-def _freeze(model: nn.Sequential, x: Array, preprocess: Preprocessing) -> Encoder:
-    """Turn the trained model into an `Encoder`; hidden units come from the activations on x."""
+def _freeze(model: nn.Sequential, x: Array, preprocess: Preprocessing) -> LatentEncoder:
+    """Return the trained model frozen; hidden units come from the activations on x."""
     linears = [module for module in model if isinstance(module, nn.Linear)]
     layers: tuple[Layer, ...] = ()
     for linear in linears[:-1]:
         layer = freeze_layer(linear.weight, linear.bias)
-        head = Encoder((*layers, layer), len(layer.bias))
+        head = LatentEncoder((*layers, layer), len(layer.bias))
         largest = max(
             float(head(preprocess(x[start : start + CHUNK_ROWS])).max())
             for start in range(0, len(x), CHUNK_ROWS)
         )
         layers = (*layers, Layer(layer.weight, layer.bias, unit_for(max(largest, 0.0))))
     last = linears[-1]
-    return Encoder((*layers, freeze_layer(last.weight, last.bias)), len(last.bias))
+    return LatentEncoder((*layers, freeze_layer(last.weight, last.bias)), len(last.bias))

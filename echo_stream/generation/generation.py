@@ -20,7 +20,13 @@ from echo_stream.generation.codebook import (
     Codebook,
     train_codebook,
 )
-from echo_stream.generation.encoder import Encoder, Layer, fit_pca, identity, random_projection
+from echo_stream.generation.encoder import (
+    LatentEncoder,
+    Layer,
+    fit_pca,
+    identity,
+    random_projection,
+)
 from echo_stream.generation.encoder_training import train_encoder
 from echo_stream.generation.features import Features
 from echo_stream.generation.grid import Grid, budget_aware_side, grid_side
@@ -62,7 +68,7 @@ class Generation:
     schema : SampleSchema
         Shape and dtype of the payloads that it was trained on.
     preprocess : Preprocessing
-    encoder : Encoder
+    encoder : LatentEncoder
     span : tuple of two tensors of shape (d,), float64, or None
         Range of each latent axis over the training samples, mapped to [0, 1] for a
         grid. A codebook takes the latent space as it is.
@@ -77,7 +83,7 @@ class Generation:
 
     schema: SampleSchema
     preprocess: Preprocessing
-    encoder: Encoder
+    encoder: LatentEncoder
     span: tuple[torch.Tensor, torch.Tensor] | None
     latent_unit: float
     norm_unit: float
@@ -200,7 +206,7 @@ class Generation:
         return cls(
             schema=SampleSchema.from_json(meta["schema"]),
             preprocess=Preprocessing(meta["input_unit"], tensors.get("mean"), tensors.get("scale")),
-            encoder=Encoder(tuple(layers), meta["latent_dim"]),
+            encoder=LatentEncoder(tuple(layers), meta["latent_dim"]),
             span=(tensors["low"], tensors["high"]) if "low" in tensors else None,
             latent_unit=meta["latent_unit"],
             norm_unit=meta["norm_unit"],
@@ -354,7 +360,7 @@ def refuse_too_fine(config: EngineConfig, expected_n: int) -> None:
 
 def _train_latent(
     x: Array, preprocess: Preprocessing, config: EngineConfig, on_epoch: OnEpoch | None
-) -> Encoder:
+) -> LatentEncoder:
     """Return the encoder."""
     if config.latent == "identity":
         return identity(x[0].size)

@@ -42,7 +42,7 @@ def log_of(origin: Origin) -> str:
     return f"{origin.topic}/{origin.partition}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Samples:
     """A batch of samples as columns of equal length.
 
@@ -79,6 +79,10 @@ class Samples:
     def __len__(self) -> int:
         """Return the number of samples."""
         return len(self.x)
+
+    def __repr__(self) -> str:
+        """Return how many samples there are, and of what shape and dtype."""
+        return f"<{len(self)} samples of shape {self.x.shape[1:]} and dtype {self.x.dtype}>"
 
     def __getitem__(self, rows: slice | Array) -> Self:
         """Return some of the rows. Slices are views; index arrays copy."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from echo_stream._common.fixed_point import unit_for
 from echo_stream._common.typing import Array
 from echo_stream.generation.codebook import Codebook
-from echo_stream.generation.encoder import Encoder, freeze_layer
+from echo_stream.generation.encoder import LatentEncoder, freeze_layer
 from echo_stream.generation.generation import Generation
 from echo_stream.generation.grid import Grid
 from echo_stream.generation.preprocessing import Preprocessing
@@ -18,7 +18,7 @@ from echo_stream.samples.validation import SampleSchema
 
 def identity_generation(dim: int, side: int) -> Generation:
     """Return a generation with z = x (rounded to 2^-22), so that a test chooses z."""
-    identity = Encoder((freeze_layer(torch.eye(dim), torch.zeros(dim)),), dim)
+    identity = LatentEncoder((freeze_layer(torch.eye(dim), torch.zeros(dim)),), dim)
     return Generation(
         schema=SampleSchema(shape=(dim,), dtype="float32"),
         preprocess=Preprocessing(unit=unit_for(1.0)),

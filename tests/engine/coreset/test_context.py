@@ -157,3 +157,15 @@ def test_rows_alone_can_be_spread_over() -> None:
     spread = spread_labels(replace(snapshot, context=None))
     assert len(spread.labels) == 20
     assert spread.confidence[:5].tolist() == [1] * len(labels)
+
+
+def test_texts_at_a_prompt_are_short() -> None:
+    """Of a snapshot and its parts, whatever they hold."""
+    x = np.random.default_rng(0).normal(size=(500, 30)).astype(np.float32)
+    snapshot = EchoCoreset(budget=20).partial_fit(x).snapshot()
+    assert snapshot.context is not None
+    parts = (snapshot.rows, snapshot.context, snapshot.cells, snapshot.edges)
+    assert repr(snapshot) == f"<Snapshot {snapshot.id}: 20 rows of 500 samples>"
+    assert repr(snapshot.rows) == "<CoresetRows: 20 rows>"
+    assert repr(snapshot.rows.samples) == "<20 samples of shape (30,) and dtype float32>"
+    assert max(len(repr(part)) for part in parts) < 80
