@@ -10,7 +10,7 @@ from echo_stream.cli.options.shared import find_local_modules, gathered, option
 if TYPE_CHECKING:
     from echo_stream.config import EngineConfig
     from echo_stream.connectors.codecs import CodecConfig
-    from echo_stream.connectors.files.payload_tables import PayloadColumns
+    from echo_stream.connectors.files.tables import FileColumns
     from echo_stream.encoders.encoder import Encoder
 
 
@@ -35,31 +35,29 @@ class Fields:
             **engine_config.limits._asdict(),
         )
 
-    def columns(self, encoder: "Encoder | None") -> "PayloadColumns | None":
-        """Return which columns of a file are read, None for files of vectors.
+    def columns(self, encoder: "Encoder | None") -> "FileColumns":
+        """Return which columns of a file are read.
 
         Raises
         ------
         UsageError
-            If an encoder and the column of payloads are not given together.
+            If there is an encoder, and no column of payloads.
         """
-        if encoder is None:
-            if self.payload_field or self.label_field or self.id_field:
-                msg = "--payload-field, --label-field and --id-field of a file need --encoder"
-                raise click.UsageError(msg)
-            return None
-        if self.payload_field is None:
+        if encoder is not None and self.payload_field is None:
             msg = "give --payload-field, the column that --encoder makes vectors of"
             raise click.UsageError(msg)
-        from echo_stream.connectors.files.payload_tables import PayloadColumns
+        from echo_stream.connectors.files.columns import ColumnNames
+        from echo_stream.connectors.files.tables import FileColumns
 
-        return PayloadColumns(encoder, self.payload_field, self.label_field, self.id_field)
+        names = (self.vector_field, self.payload_field, self.label_field, self.id_field)
+        return FileColumns(ColumnNames(*names), encoder)
 
     def arguments(self, encoder: str | None) -> list[str]:
         """Return the options that give the same fields and encoder to another command."""
         given = {
             "--encoder": encoder,
             "--payload-field": self.payload_field,
+            "--vector-field": self.vector_field,
             "--label-field": self.label_field,
             "--id-field": self.id_field,
         }
@@ -69,15 +67,16 @@ class Fields:
 fields_options = gathered(
     "fields", Fields,
     option("--payload-field", metavar="NAME",
-           help="Field of JSON messages, or column of a file, with the text that --encoder makes "
-                "a vector of. Default for messages: the whole message."),
+           help="Field of JSON messages, or column of a table, with the text to keep, of which "
+                "--encoder makes a vector. Default with --encoder: the whole message."),
     option("--vector-field", metavar="NAME", default="x",
-           help="Field of JSON messages with the vector, where there is no --encoder."),
+           help="Field of JSON messages, or column of a table, with the vector, where there is no "
+                "--encoder."),
     option("--label-field", metavar="NAME",
-           help="Field of JSON messages, or column of a file, with the label. Default: label or "
+           help="Field of JSON messages, or column of a table, with the label. Default: label or "
                 "y."),
     option("--id-field", metavar="NAME",
-           help="Field of JSON messages, or column of a file, with the id. Default: id."),
+           help="Field of JSON messages, or column of a table, with the id. Default: id."),
 )  # fmt: skip
 
 encoder_option = option(

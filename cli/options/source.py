@@ -19,7 +19,7 @@ from echo_stream.config import TextLimits
 
 if TYPE_CHECKING:
     from echo_stream.connectors.codecs import CodecConfig
-    from echo_stream.connectors.files.payload_tables import PayloadColumns
+    from echo_stream.connectors.files.tables import FileColumns
     from echo_stream.connectors.kafka.client_config import ClientConfig
     from echo_stream.connectors.kafka.config import Start
     from echo_stream.connectors.kafka.decoding import OnTombstone
@@ -52,7 +52,7 @@ class SourceOptions:
         client: "ClientConfig",
         notes: Path,
         encoder: "Encoder | None",
-        columns: "Callable[[], PayloadColumns | None]",
+        columns: "Callable[[], FileColumns]",
     ) -> "Callable[[RunStats], Source | GroupSource]":
         """Return what opens the source that the options name.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from echo_stream.config import EngineConfig
 from echo_stream.connectors.files.data_files import file_source
 from echo_stream.connectors.files.inputs import LOOK_SAMPLES, InputReport
-from echo_stream.connectors.files.payload_tables import PayloadColumns
+from echo_stream.connectors.files.tables import FileColumns
 from echo_stream.connectors.process.clock import timestamp
 from echo_stream.connectors.storage.engine_files import (
     generation_files,
@@ -34,7 +34,7 @@ def build_coreset(  # noqa: PLR0913 - everything that a build is between
     data: Path,
     config: EngineConfig,
     *,
-    columns: PayloadColumns | None = None,
+    columns: FileColumns | None = None,
     generation: Path | None,
     device: str,
     out: Path | None,
@@ -48,7 +48,7 @@ def build_coreset(  # noqa: PLR0913 - everything that a build is between
     ----------
     data : Path
     config : EngineConfig
-    columns : PayloadColumns, optional
+    columns : FileColumns, optional
         Read a table of payloads; see `file_source`.
     generation : Path or None
         A trained generation to use instead of training one on all samples.

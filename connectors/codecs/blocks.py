@@ -90,8 +90,11 @@ class Blocks:
         So has every message that `decode` would refuse for its size or layout, and every one
         with a header `change`. O(1), but for headers that have not been seen before.
         """
-        self.is_native = self._config.codec is not None
-        if self.is_native or self._config.has_payloads or "change" in named:
+        config = self._config
+        self.is_native = config.codec is not None
+        if config.has_payloads:  # JSON, else what Arrow or an encoder reads
+            self.is_native = not (config.is_encoded or value.lstrip()[:1] == b"{")
+        if self.is_native or config.has_payloads or "change" in named:
             return None
         declared = _NO_HEADERS
         if named:

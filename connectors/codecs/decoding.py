@@ -134,8 +134,8 @@ def _read(
 
 def _check_has_fields(format: Format, config: CodecConfig) -> None:
     """Refuse a message without the field that is set, or that only an encoder can measure."""
-    if config.payload_field is not None and format != "json":
-        msg = f"{format} content has no field {shown(config.payload_field)}; send JSON"
+    if config.payload_field is not None and format not in ("json", "arrow"):
+        msg = f"{format} content has no field {shown(config.payload_field)}; send JSON or Arrow"
         raise DecodeError(msg)
     if format == "text":
         msg = "text, of which an encoder has to make a vector; set one, or send vectors"

@@ -14,21 +14,19 @@ from echo_stream.connectors.files.image_folders import ImageReader
 from echo_stream.connectors.files.npy import NpyReader
 from echo_stream.connectors.files.npz import NpzReader
 from echo_stream.connectors.files.parquet import ParquetReader, parts_in
-from echo_stream.connectors.files.payload_tables import (
-    ENCODED_ROWS,
-    PayloadColumns,
-    PayloadTableReader,
-)
 from echo_stream.connectors.files.source import FileSource, Reader
+from echo_stream.connectors.files.tables import (
+    ENCODED_ROWS,
+    FORMATS,
+    FileColumns,
+    TableReader,
+    is_table,
+)
 from echo_stream.errors import DataError, SourceError
 from echo_stream.samples.samples import Samples
 
-_READERS: dict[str, type[NpyReader | NpzReader | ParquetReader]] = {
-    ".npz": NpzReader,
-    ".npy": NpyReader,
-    ".parquet": ParquetReader,
-}
-SUFFIXES = tuple(_READERS)
+_READERS: dict[str, type[NpyReader | NpzReader]] = {".npz": NpzReader, ".npy": NpyReader}
+SUFFIXES = tuple(dict.fromkeys((*_READERS, ".parquet", *FORMATS)))
 """Kinds of data files that are known, beside folders."""
 
 
@@ -37,7 +35,7 @@ def file_source(
     *,
     chunk_rows: int | None = None,
     limits: TextLimits | None = None,
-    columns: PayloadColumns | None = None,
+    columns: FileColumns | None = None,
 ) -> FileSource:
     """Return a source that reads a data file or folder in chunks.
 
@@ -50,14 +48,14 @@ def file_source(
         - `.npy`, whose array is x.
         - `.parquet`, or a folder of such files, with a column x or one for each feature,
           as `find_columns` says.
+        - `.csv`, `.jsonl` and `.feather`, compressed or not, with the same columns.
         - A folder of images, as `ImageReader` says.
     chunk_rows : int, optional
         Rows that are read together; by default so many that they take 2 MiB.
     limits : TextLimits, optional
         As `FileSource` takes it.
-    columns : PayloadColumns, optional
-        Read a table of payloads instead: .csv, .jsonl, .parquet or .feather; see
-        `PayloadTableReader`.
+    columns : FileColumns, optional
+        Which columns of a table are what, and an encoder; by default as above.
 
     Returns
     -------
@@ -73,12 +71,13 @@ def file_source(
     """
     path = Path(path)
     with naming(path):
+        columns = columns or FileColumns()
         reader = _reader(path, columns)
-        most = chunk_rows if columns is None else ENCODED_ROWS
+        most = chunk_rows if columns.encoder is None else ENCODED_ROWS
         return FileSource(path, reader, chunk_rows=most, limits=limits)
 
 
-def read_file(path: str | Path, *, columns: PayloadColumns | None = None) -> Samples:
+def read_file(path: str | Path, *, columns: FileColumns | None = None) -> Samples:
     """Read and check all samples of a data file or folder.
 
     Parameters
@@ -113,24 +112,31 @@ def read_file(path: str | Path, *, columns: PayloadColumns | None = None) -> Sam
         return Samples.concatenate(parts)
 
 
-def _reader(path: Path, columns: PayloadColumns | None) -> Reader:
+def _reader(path: Path, columns: FileColumns) -> Reader:
     """Return what reads a path, having refused what can be refused before opening it."""
     if not path.exists():
         msg = "no such file or folder"
         raise SourceError(msg)
-    if path.is_dir() and columns is None:
-        return ParquetReader(path) if parts_in(path) else ImageReader(path)
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None and columns is None:
-        msg = (
-            f"unknown kind of file {path.suffix!r}; supported are {', '.join(SUFFIXES)}, "
-            "folders of .parquet files or of images, and with an encoder tables of text"
-        )
-        raise DataError(msg)
     if path.is_file() and path.stat().st_size == 0:
         msg = "empty file (0 bytes); write it again"
         raise DataError(msg)
-    if columns is not None:
-        return PayloadTableReader(path, columns)
-    assert reader is not None
+    is_parquet = bool(parts_in(path)) if path.is_dir() else path.suffix.lower() == ".parquet"
+    if columns.encoder is not None and (is_parquet or is_table(path)):
+        return TableReader(path, columns)
+    if is_parquet:
+        return ParquetReader(path, columns.names)
+    if path.is_file() and is_table(path):
+        return TableReader(path, columns)
+    if columns != FileColumns():
+        msg = "is no table, so it has no columns to be named or encoded; use .csv or .parquet, say"
+        raise DataError(msg)
+    if path.is_dir():
+        return ImageReader(path)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        msg = (
+            f"unknown kind of file {path.suffix!r}; supported are {', '.join(SUFFIXES)}, "
+            "and folders of .parquet files or of images"
+        )
+        raise DataError(msg)
     return reader(path)

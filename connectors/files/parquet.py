@@ -8,15 +8,17 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from echo_stream.connectors.files.errors import check_not_empty, naming
-from echo_stream.connectors.files.inputs import Inputs
-from echo_stream.connectors.files.parquet_columns import (
+from echo_stream.connectors.files.columns import (
+    ColumnNames,
     Columns,
     find_columns,
     ids_of,
     labels_of,
+    payloads_of,
     x_of,
 )
+from echo_stream.connectors.files.errors import check_not_empty, naming
+from echo_stream.connectors.files.inputs import Inputs
 from echo_stream.connectors.files.source import Chunk
 from echo_stream.errors import DataError
 from echo_stream.samples.validation import SampleSchema
@@ -41,6 +43,8 @@ class ParquetReader:
         A file, or a folder whose ``*.parquet`` files, in the order of their names, are one
         data set. Names that begin with ``_`` or ``.`` are skipped, as Spark does.
 
+    names : ColumnNames
+
     Raises
     ------
     DataError
@@ -48,11 +52,11 @@ class ParquetReader:
         through.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, names: ColumnNames) -> None:
         is_folder = path.is_dir()
         files = parts_in(path) if is_folder else [path]
         self.names = tuple(file.name for file in files) if is_folder else ()
-        self._columns, self._parts = self._look_into(files)
+        self._columns, self._parts = self._look_into(files, names)
         self.num_samples = sum(sum(part.group_rows) for part in self._parts)
         check_not_empty(self.num_samples)
         self._shape: tuple[int, ...] | None = None
@@ -92,19 +96,22 @@ class ParquetReader:
 
     def _chunk(self, batch: pa.RecordBatch, row: int) -> Chunk:
         """Return a batch, whose first row has the given number, as arrays."""
-        columns = self._columns
+        columns, payloads = self._columns, None
+        if columns.payload is not None:
+            payloads = payloads_of(batch.column(columns.payload), columns.payload, row)
         return Chunk(
             x=x_of(batch, columns, row, self._shape),
             y=None if columns.label is None else labels_of(batch.column(columns.label)),
             ids=None if columns.id is None else ids_of(batch.column(columns.id), columns.id, row),
+            payloads=payloads,
         )
 
-    def _look_into(self, files: list[Path]) -> tuple[Columns, list[_Part]]:
+    def _look_into(self, files: list[Path], names: ColumnNames) -> tuple[Columns, list[_Part]]:
         """Return the columns, which all parts must share, and the parts."""
         parts, found = [], None
         for path in files:
             with self._naming(path), _open(path) as file:
-                columns = find_columns(file.schema_arrow)
+                columns = find_columns(file.schema_arrow, names)
                 found = found or columns
                 if columns != found:
                     msg = f"has {columns.words()}, but {files[0].name} has {found.words()}"

@@ -10,8 +10,8 @@ import numpy as np
 
 from echo_stream._common.typing import Array, IntArray, Label
 from echo_stream.connectors.files.data_files import file_source, read_file
-from echo_stream.connectors.files.payload_tables import PayloadColumns
 from echo_stream.connectors.files.source import FileSource
+from echo_stream.connectors.files.tables import FileColumns
 from echo_stream.connectors.storage.training_checkpoint import checkpointed
 from echo_stream.connectors.training.job import Trained, labelled
 from echo_stream.errors import DataError
@@ -32,7 +32,7 @@ def compare_subsets(
     subsets: Sequence[Subset],
     *,
     test: Path,
-    columns: PayloadColumns | None = None,
+    columns: FileColumns | None = None,
     models: Path,
     progress: Callable[[str], Progress],
     every: Every | None,
@@ -53,7 +53,7 @@ def compare_subsets(
         random: drawn uniformly. balanced: equally many of each class, as far as there are.
     test : Path
         What the model was scored on.
-    columns : PayloadColumns, optional
+    columns : FileColumns, optional
         How data and test are read, where they are tables of payloads; see `file_source`.
     models : Path
         Where states of trainings under way are kept.

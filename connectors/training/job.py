@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from echo_stream.connectors.files.data_files import read_file
-from echo_stream.connectors.files.payload_tables import PayloadColumns
+from echo_stream.connectors.files.tables import FileColumns
 from echo_stream.connectors.storage.snapshot_files import read_snapshot
 from echo_stream.connectors.storage.training_checkpoint import checkpointed
 from echo_stream.connectors.storage.units import read_manifest
@@ -42,7 +42,7 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
     config: TrainConfig,
     *,
     test: Path | None,
-    columns: PayloadColumns | None = None,
+    columns: FileColumns | None = None,
     models: Path,
     progress: Progress | None = None,
     on_resume: Callable[[int], None] | None = None,
@@ -61,7 +61,7 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
     config : TrainConfig
     test : Path or None
         Data file with x and y to score the model on.
-    columns : PayloadColumns, optional
+    columns : FileColumns, optional
         How test is read, where it is a table of payloads; see `file_source`.
     models : Path
         Folder to write the model's own folder in.
@@ -109,12 +109,13 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
     return Trained(result, config, folder, snapshot.id, verdict)
 
 
-def _refuse_other_encoder(columns: PayloadColumns | None, snapshot: Snapshot) -> None:
+def _refuse_other_encoder(columns: FileColumns | None, snapshot: Snapshot) -> None:
     """Refuse to test on vectors that another encoder makes than the snapshot's."""
     own = snapshot.manifest["config"]["encoder"]
-    if columns is not None and columns.encoder.identity != own:
+    encoder = None if columns is None else columns.encoder
+    if encoder is not None and encoder.identity != own:
         made = "no encoder" if own is None else f"the encoder {own}"
-        words = f" {columns.encoder.identity} differs: the snapshot's vectors are of {made}"
+        words = f" {encoder.identity} differs: the snapshot's vectors are of {made}"
         raise ConfigError(SettingName("encoder"), words)
 
 

@@ -15,11 +15,13 @@ from echo_stream.connectors.codecs.batches import as_decoded, check_size
 from echo_stream.connectors.codecs.config import CodecConfig
 from echo_stream.connectors.codecs.messages import Decoded, DecodeError, decode_errors
 from echo_stream.connectors.codecs.readers.arrow_metadata import verified_size
-from echo_stream.connectors.files.parquet_columns import (
+from echo_stream.connectors.files.columns import (
+    ColumnNames,
     Columns,
     find_columns,
     ids_of,
     labels_of,
+    payloads_of,
     x_of,
 )
 from echo_stream.errors import ShapeError
@@ -62,13 +64,19 @@ def read_arrow(value: bytes, config: CodecConfig) -> Decoded:
         x = np.ascontiguousarray(x_of(batch, columns, 0, None))
         labels = None if columns.label is None else labels_of(batch.column(columns.label))
         ids = None if columns.id is None else ids_of(batch.column(columns.id), columns.id, 0)
-    return as_decoded(x, ids, labels, config)._replace(ignored=tuple(columns.ignored))
+        name = columns.payload
+        payloads = None if name is None else payloads_of(batch.column(name), name, 0)
+    decoded = as_decoded(x, ids, labels, config)
+    return decoded._replace(ignored=tuple(columns.ignored), payloads=payloads)
 
 
 def _read_batch(value: bytes, config: CodecConfig) -> tuple[pa.RecordBatch, Columns]:
     """Return all rows, valid and of an allowed number, and which columns are what."""
     schema, *batches = _read_messages(value, config)
-    columns = find_columns(schema)
+    columns = find_columns(
+        schema,
+        ColumnNames(config.vector_field, config.payload_field, config.label_field, config.id_field),
+    )
     _check_types(schema, columns)
     num_rows = sum(map(len, batches))
     if not num_rows:
@@ -111,12 +119,14 @@ def _read_messages(value: bytes, config: CodecConfig) -> Iterator[pa.Schema | pa
 
 
 def _check_types(schema: pa.Schema, columns: Columns) -> None:
-    """Refuse labels and ids of types that can stand for more bytes than there are."""
-    for name in (columns.label, columns.id):
+    """Refuse labels, ids and payloads of types that can stand for more bytes than there are."""
+    for name in (columns.label, columns.id, columns.payload):
         if name is None:
             continue
         kind = schema.field(name).type
         is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        if name == columns.payload:
+            is_text = is_text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
         if not (is_text or pa.types.is_primitive(kind) or pa.types.is_null(kind)):
             msg = f"column {name} is of type {kind}; send numbers or text"
             raise ShapeError(msg)

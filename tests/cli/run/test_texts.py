@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from echo_stream.connectors.files.columns import ColumnNames
 from echo_stream.connectors.files.data_files import read_file
-from echo_stream.connectors.files.payload_tables import PayloadColumns
+from echo_stream.connectors.files.tables import FileColumns
 from echo_stream.encoders.loading import load_encoder
 from tests.support.commands import (
     answer,
@@ -100,17 +101,11 @@ def test_texts_without_fields(broker: Broker, make_topic: MakeTopic, tmp_path: P
     assert {row["payload"] for row in chosen(state)} <= set(texts)
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["--encoder", WORDS], "give --payload-field, the column that --encoder makes vectors of"),
-        (["--payload-field", "text"], "of a file need --encoder"),
-    ],
-)
-def test_what_a_file_of_texts_needs(words: list[str], said: str, tmp_path: Path) -> None:
-    """Both the encoder and the column."""
+def test_encoder_needs_a_column_of_a_file(tmp_path: Path) -> None:
+    """A row as a whole is no text."""
     file = written(tmp_path / "events.jsonl", EVENTS)
-    assert said in refusal("build", file, "--out", tmp_path / "out", *words, exit_code=2)
+    said = refusal("build", file, "--out", tmp_path / "out", "--encoder", WORDS, exit_code=2)
+    assert "give --payload-field, the column that --encoder makes vectors of" in said
 
 
 def test_encoder_that_does_not_load_is_named(tmp_path: Path) -> None:
@@ -133,7 +128,7 @@ def test_from_texts_to_a_model(tmp_path: Path) -> None:
     sql = "SELECT payload FROM coreset WHERE payload ILIKE '%rate%'"
     assert answer("query", "--state", state, sql)
     answer("snapshots", "export", tmp_path / "coreset.parquet", "--state", state)
-    columns = PayloadColumns(load_encoder(encoder), "payload")
+    columns = FileColumns(ColumnNames(payload="payload"), load_encoder(encoder))
     exported = read_file(tmp_path / "coreset.parquet", columns=columns)
     assert exported.payloads is not None
     assert set(exported.payloads) <= {event["text"] for event in EVENTS}

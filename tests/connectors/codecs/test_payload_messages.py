@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from echo_stream.connectors.codecs import CodecConfig, DecodeError, read_message
@@ -165,3 +166,22 @@ def test_process_for_suspected_messages_hands_payloads_on() -> None:
         assert isinstance(back, Decoded)
         assert back.payloads == [payload]
         assert back.x.shape == (1, 0)
+
+
+def test_columns_of_arrow_have_names_too() -> None:
+    """Vectors, texts, labels and ids of many samples in a message."""
+    table = pa.table({
+        "embedding": [[1.0, 2.0], [3.0, 4.0]], "text": ["a", "b"], "intent": ["x", None],
+        "key": [7, 8], "more": [1, 2],
+    })  # fmt: skip
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    config = CodecConfig(
+        payload_field="text", vector_field="embedding", label_field="intent", id_field="key"
+    )
+    found = read(sink.getvalue().to_pybytes(), config)
+    assert found.payloads == ["a", "b"]
+    assert (list(found.ids), list(found.labels)) == (["7", "8"], ["x", None])
+    assert found.x.tolist() == [[1, 2], [3, 4]]
+    assert found.ignored == ("more",)

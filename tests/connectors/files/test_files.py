@@ -41,9 +41,9 @@ def test_suffix_in_capitals(tmp_path: Path) -> None:
 
 def test_unknown_suffix_lists_the_known(tmp_path: Path) -> None:
     """The message says which kinds of files would do."""
-    path = tmp_path / "data.csv"
+    path = tmp_path / "data.xlsx"
     path.write_text("1,2\n")
-    with pytest.raises(DataError, match=r"'\.csv'; supported are \.npz, \.npy, \.parquet, f"):
+    with pytest.raises(DataError, match=r"'\.xlsx'; supported are \.npz, \.npy, \.parquet, \.csv"):
         read_file(path)
 
 

@@ -1,4 +1,4 @@
-"""Tables with a column of text: every format, and each row encoded once."""
+"""Tables: vectors, features and text in every format, and each text encoded once."""
 
 import gzip
 import json
@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from echo_stream.config import TextLimits
+from echo_stream.connectors.files.columns import ColumnNames
 from echo_stream.connectors.files.data_files import file_source, read_file
-from echo_stream.connectors.files.payload_tables import ENCODED_ROWS, PayloadColumns
+from echo_stream.connectors.files.tables import ENCODED_ROWS, FileColumns
 from echo_stream.encoders.loading import load_encoder
 from echo_stream.errors import DataError
 from tests.support.encoders import WORDS, CountingEncoder, count_words, payloads_of
@@ -30,9 +31,10 @@ TABLE = pa.table(
 )
 
 
-def columns(**others: Any) -> PayloadColumns:
+def columns(**others: Any) -> FileColumns:
     """Return the columns of the table."""
-    return PayloadColumns(load_encoder(WORDS), **{"payload": "text", "label": "intent", **others})
+    names = {"payload": "text", "label": "intent", **others}
+    return FileColumns(ColumnNames(**names), load_encoder(WORDS))
 
 
 def write(path: Path) -> Path:
@@ -77,7 +79,7 @@ def test_every_format_brings_the_same(name: str, tmp_path: Path) -> None:
 def test_each_row_is_encoded_once(tmp_path: Path) -> None:
     """However often, and from wherever, the source is read."""
     encoder = CountingEncoder()
-    given = PayloadColumns(encoder, "text", "intent")
+    given = FileColumns(ColumnNames(payload="text", label="intent"), encoder)
     source = file_source(write(tmp_path / "a.csv"), columns=given)
     source.next_batch(100)
     source.rewind()
@@ -110,7 +112,7 @@ def test_reading_begins_in_the_middle(tmp_path: Path) -> None:
         ("a.jsonl", '{"text": "a"}\n{"text": null}\n', {"label": None}, "row 1 is null"),
         ("a.jsonl", '{"text": 1}\n', {"label": None}, "row 0 is of type int; use text or bytes"),
         ("a.jsonl", '{"text": "a"}\n{"text"', {"label": None}, "a.jsonl: damaged"),
-        ("a.xlsx", "text", {}, "unknown kind of file '.xlsx' for payloads; supported are .csv"),
+        ("a.xlsx", "text", {}, "is no table, so it has no columns to be named or encoded"),
         ("a.csv", "text\n", {"label": None}, "holds no samples"),
         ("a.csv", "", {}, "empty file"),
     ],
@@ -132,3 +134,63 @@ def test_payload_that_is_too_large_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="payload in row 1 has 3 bytes, and may have 2"):
         source.check()
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl.gz", "a.feather", "a.parquet"])
+def test_columns_of_numbers_are_features(name: str, tmp_path: Path) -> None:
+    """Label and id by the names that are given; text that is not named is left out."""
+    names = ColumnNames(label="intent", id="text")
+    samples = read_file(write(tmp_path / name), columns=FileColumns(names))
+    assert samples.payloads is None
+    assert samples.ids.tolist() == TABLE["text"].to_pylist()
+    # CSV and JSON have no types: ids that look like numbers are read as such.
+    numbers = samples.x[:, -1].tolist()
+    assert numbers == list(range(N))
+
+
+def test_numbers_out_of_csv(tmp_path: Path) -> None:
+    """Whole numbers and others make one array, and ids stay as they are written."""
+    (tmp_path / "a.csv").write_text("id,age,income,city,y\n007,1,2.5,Bonn,3\n008,2,3,Rome,\n")
+    source = file_source(tmp_path / "a.csv")
+    samples = read_file(tmp_path / "a.csv")
+    assert samples.x.tolist() == [[1, 2.5], [2, 3]]
+    assert samples.ids.tolist() == ["007", "008"]
+    assert samples.labels is not None
+    assert samples.labels.tolist() == [3, None]
+    assert source.inputs.features == "2 columns (age, income)"
+    assert source.inputs.ignored == {"city": "string"}
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.feather"])
+def test_vectors_with_texts_beside(name: str, tmp_path: Path) -> None:
+    """Vectors that are ready, under a name, and the text that they were made of."""
+    vectors = count_words(TABLE["text"].to_pylist())
+    table = TABLE.append_column("embedding", pa.array(vectors.tolist()))
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        pq.write_table(table, path)
+    elif name.endswith("feather"):
+        pa.feather.write_feather(table, path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    names = ColumnNames("embedding", "text", "intent")
+    samples = read_file(path, columns=FileColumns(names))
+    assert np.array_equal(samples.x, vectors)
+    assert payloads_of(samples) == TABLE["text"].to_pylist()
+    inputs = file_source(path, columns=FileColumns(names)).inputs
+    assert inputs.features == "column embedding (payload: column text)"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("name,city\na,b\n", "no column x and no columns of numbers; it has name, city"),
+        ("a,b\n1,2\n1,\n", "column b has a null in row 1"),
+        ("a,label,y\n1,2,3\n", "has two label columns, label and y"),
+    ],
+)
+def test_tables_of_numbers_that_cannot_be_read(content: str, words: str, tmp_path: Path) -> None:
+    """Each is refused by a sentence with the file's name."""
+    (tmp_path / "a.csv").write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=rf"a\.csv: .*{words}"):
+        read_file(tmp_path / "a.csv")
