@@ -189,9 +189,10 @@ def is_heap(pid: int, start: int, end: int) -> bool:
     try:
         with Path(f"/proc/{pid}/mem").open("rb") as memory:
             memory.seek(start)
-            arena, _, in_use, usable = struct.unpack("4Q", memory.read(32))
+            words: tuple[int, int, int, int] = struct.unpack("4Q", memory.read(32))
     except OSError:  # it has been unmapped meanwhile
         return False
+    arena, _, in_use, usable = words
     return arena != 0 and 0 < in_use <= usable == end - start
 
 
