@@ -11,9 +11,9 @@ from echo_stream.connectors.training.current_model import current_unit
 from echo_stream.connectors.training.model_files import read_fitted
 from echo_stream.engine.echo_coreset import EchoCoreset
 from echo_stream.errors import EchoStreamError
+from echo_stream.run.monitoring import DistanceMonitor, Prequential, RiseDetector
 from echo_stream.samples.samples import Samples, is_same_label, label_of
 from echo_stream.training.fitted import Fitted
-from echo_stream.training.monitoring import DistanceMonitor, Prequential, RiseDetector
 
 logger = logging.getLogger(__name__)
 

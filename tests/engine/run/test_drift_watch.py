@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from echo_stream import EchoCoreset
-from echo_stream.samples.validation import as_samples
-from echo_stream.training.monitoring import (
+from echo_stream.run.monitoring import (
     CURVE_POINTS,
     FIRST_STEP,
     DistanceMonitor,
     Prequential,
     RiseDetector,
 )
+from echo_stream.samples.validation import as_samples
 from tests.support.strategies import identity_generation
 
 
