@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from echo_stream.generation.generation import Generation
     from echo_stream.samples.source import ArraySource
     from echo_stream.training.spreading import Spread, spread_labels
+    from echo_stream.training.suggesting import Suggestions, suggest_labels
 
 _MODULES = {
     "ArraySource": "echo_stream.samples.source",
@@ -29,6 +30,8 @@ _MODULES = {
     "load_encoder": "echo_stream.encoders.loading",
     "Spread": "echo_stream.training.spreading",
     "spread_labels": "echo_stream.training.spreading",
+    "Suggestions": "echo_stream.training.suggesting",
+    "suggest_labels": "echo_stream.training.suggesting",
 }
 
 __all__ = [
@@ -39,9 +42,11 @@ __all__ = [
     "Generation",
     "Snapshot",
     "Spread",
+    "Suggestions",
     "__version__",
     "load_encoder",
     "spread_labels",
+    "suggest_labels",
 ]
 
 

@@ -181,8 +181,8 @@ def coreset_table(
         "z": _vector_column(rows.latents),
         "map": _vector_column(rows.maps),
         "x": _vector_bytes(samples.x),
-        **_payload_columns(samples),
-        **_origin_columns(samples),
+        **payload_columns(samples),
+        **origin_columns(samples),
     }
     return _with_schema(pa.table(columns), schema)
 
@@ -192,7 +192,7 @@ def _labels_of(samples: Samples) -> list[Label]:
     return [None] * len(samples) if samples.labels is None else samples.labels.tolist()
 
 
-def _origin_columns(samples: Samples) -> dict[str, pa.Array]:
+def origin_columns(samples: Samples) -> dict[str, pa.Array]:
     """Return where samples came from, as one column for each part of it."""
     origins = [None] * len(samples) if samples.origins is None else samples.origins.tolist()
     kinds = {"topic": pa.string(), "partition": pa.int32(), "offset": pa.int64()}
@@ -236,7 +236,7 @@ def _samples(columns: Mapping[str, Sequence[Any]], schema: SampleSchema) -> Samp
 
 
 def _payloads(columns: Mapping[str, Sequence[Any]]) -> Array | None:
-    """Undo `_payload_columns`."""
+    """Undo `payload_columns`."""
     return as_objects(columns["payload"]) if "payload" in columns else None
 
 
@@ -346,7 +346,7 @@ def _label_type(snapshot: Snapshot) -> pa.DataType:
     return _type_of([*_labels_of(snapshot.rows.samples), *context])
 
 
-def _payload_columns(samples: Samples) -> dict[str, pa.Array]:
+def payload_columns(samples: Samples) -> dict[str, pa.Array]:
     """Return the column of payloads, where samples have any: text, or binary if any are bytes."""
     if samples.payloads is None:
         return {}
@@ -390,8 +390,8 @@ def _context_files(snapshot: Snapshot) -> dict[str, FileWriter]:
         "label": label_column(_labels_of(samples), _label_type(snapshot)),
         "z": _vector_column(context.latents),
         "x": _vector_bytes(samples.x),
-        **_payload_columns(samples),
-        **_origin_columns(samples),
+        **payload_columns(samples),
+        **origin_columns(samples),
     }
     return {CONTEXT_FILE: _parquet_writer(_with_schema(pa.table(columns), schema))}
 
@@ -422,7 +422,7 @@ def _held_out_files(samples: Samples | None) -> dict[str, FileWriter]:
         "id": pa.array([str(sample_id) for sample_id in samples.ids], pa.string()),
         "label": label_column(_labels_of(samples)),
         "x": _vector_bytes(samples.x),
-        **_payload_columns(samples),
+        **payload_columns(samples),
     }
     table = _with_schema(pa.table(columns), SampleSchema.of(samples.x))
     return {_HELD_OUT_FILE: _parquet_writer(table)}

@@ -72,6 +72,7 @@ def locate_facilities(
     width: float,
     preference: FloatArray | None = None,
     min_distance: float = 0.0,
+    covered: FloatArray | None = None,
 ) -> Picks:
     """Choose rows of the supply for which sum_c mass_c max_j k(demand_c, supply_j) is large.
 
@@ -93,6 +94,9 @@ def locate_facilities(
         Factors, at least 1, of the gains of the supply where they are compared.
     min_distance : float
         Rows that lie nearer than this to a chosen one are refused; there may be fewer rows then.
+    covered : ndarray of shape (M,), float64, optional
+        How similar each point of the demand is to one that has been chosen before, which counts
+        like a pick; see `similarity_to`. In what is returned, `nearest` is -1 where it stays so.
 
     Notes
     -----
@@ -111,7 +115,24 @@ def locate_facilities(
     with single_threaded():
         if preference is None:
             preference = np.ones(len(supply))
-        return _chosen(_Similarities(demand, supply, width), mass, preference, number, min_distance)
+        if covered is None:
+            covered = np.zeros(len(mass))
+        similarities = _Similarities(demand, supply, width)
+        return _chosen(similarities, mass, preference, number, min_distance, covered.copy())
+
+
+def similarity_to(demand: FloatArray, points: FloatArray, *, width: float) -> FloatArray:
+    """Return how similar each point of a demand is to the nearest of some points, (M,), float64.
+
+    The similarity is that of `locate_facilities`; 0 where there are no points. O(M n d).
+
+    Examples
+    --------
+    >>> similarity_to(np.array([[0.0], [3.0]]), np.array([[0.0], [1.0]]), width=1.0).round(3)
+    array([1.   , 0.135])
+    """
+    with single_threaded():
+        return _Similarities(demand, points, width).largest()
 
 
 def _chosen(
@@ -120,11 +141,11 @@ def _chosen(
     preference: FloatArray,
     number: int,
     min_distance: float,
+    covered: FloatArray,
 ) -> Picks:
     """Return the lazy greedy choice."""
     rows, gains = list[int](), list[float]()
-    covered = np.zeros(len(mass))
-    nearest = np.zeros(len(mass), dtype=np.int64)
+    nearest = np.where(covered > 0, -1, 0)
     refused = np.zeros(len(preference), dtype=bool)
 
     def gain_now(row: int) -> float | None:
@@ -135,7 +156,7 @@ def _chosen(
         more = np.maximum(similar - covered[cells], 0)
         return float(more @ mass[cells]) * float(preference[row])
 
-    first = preference * similarities.totals(mass)
+    first = preference * similarities.totals(mass, covered)
     for row, gain in islice(lazy_greedy(first.tolist(), gain_now), number):
         cells, similar = similarities.of(row)
         is_nearer = similar > covered[cells]
@@ -165,10 +186,21 @@ class _Similarities:
         self._points = supply
         self._kept: tuple[IntArray, Array, Array] | None = None
 
-    def totals(self, mass: FloatArray) -> FloatArray:
+    def totals(self, mass: FloatArray, covered: FloatArray) -> FloatArray:
         """Return the gain of each row of the supply before any has been chosen, (n,)."""
-        parts = [_similar(logs).astype(np.float64) @ mass for logs in self._logs()]
-        return np.concatenate([np.zeros(0), *parts])
+        parts = [np.zeros(0)]
+        for logs in self._logs():
+            more = _similar(logs).astype(np.float64)
+            more -= covered
+            parts.append(np.maximum(more, 0, out=more) @ mass)
+        return np.concatenate(parts)
+
+    def largest(self) -> FloatArray:
+        """Return the similarity of each point of the demand to the nearest row, (M,)."""
+        found = np.zeros(len(self._demand))
+        for logs in self._logs():
+            np.maximum(found, _similar(logs).max(axis=0, initial=0), out=found)
+        return found
 
     def of(self, row: int) -> tuple[Array | slice, FloatArray]:
         """Return places of the demand, and their similarities to one row, (m,), float64.

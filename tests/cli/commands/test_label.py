@@ -1,5 +1,6 @@
-"""`echo-stream label`: labels from a file reach the samples that a state holds."""
+"""`echo-stream label`: labels from a file reach the samples of a state; what to label next."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,14 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
+@pytest.fixture
+def unlabelled(tmp_path: Path) -> Path:
+    """Return a state whose data had no labels."""
+    data = write_data(tmp_path / "bare.npz", y=None)
+    answer("run", data, "--state", tmp_path / "state", *RUN)
+    return tmp_path / "state"
+
+
 def write_labels(path: Path, *lines: str) -> Path:
     """Write lines of CSV."""
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -44,7 +53,7 @@ def test_labels_reach_a_snapshot(state: Path, tmp_path: Path) -> None:
         tmp_path / "labels.csv", "who,label,id", f"me,early,{first}", f'me,"a, b",{second}',
         f"me,late,{first}", "me,7,nobody",
     )  # fmt: skip
-    report = answer("label", file, "--state", state)
+    report = answer("label", "import", file, "--state", state)
     name = report.pop("snapshot")
     assert report == {"state": str(state), "num_labelled": 3, "num_label_missed": 1, "n": N}
     assert newest_checkpoint(state)["num_label_missed"] == 1
@@ -70,7 +79,7 @@ def test_labels_reach_the_context(tmp_path: Path) -> None:
     (first, second), other = (row["id"] for row in held[:2]), held[2]["id"]
     assert answer("why", other, "--state", state)["spread"] is None
     file = write_labels(tmp_path / "labels.csv", "id,label", f"{first},a", f"{second},b")
-    assert answer("label", file, "--state", state)["num_labelled"] == 2
+    assert answer("label", "import", file, "--state", state)["num_labelled"] == 2
     given = answer("query", "SELECT id, label FROM spread WHERE is_given ORDER BY id",
                    "--state", state)  # fmt: skip
     assert given == [{"id": first, "label": "a"}, {"id": second, "label": "b"}]
@@ -109,7 +118,7 @@ def test_a_model_can_be_trained_right_after(tmp_path: Path, warmup: int) -> None
     answer("run", data, "--state", state, *TINY, "--warmup", warmup, "--max-samples", N - 1)
     train = ("train", "--state", state, *QUICK)
     assert "no core sample has a label" in run_command(*train).stderr
-    report = answer("label", label_all(tmp_path), "--state", state)
+    report = answer("label", "import", label_all(tmp_path), "--state", state)
     assert report["num_labelled"] == N - 1
     assert answer(*train)["labels_used"] > 0
 
@@ -119,8 +128,8 @@ def test_what_was_built_can_be_labelled(tmp_path: Path) -> None:
     data, out = write_unlabelled(tmp_path / "data.npz"), tmp_path / "out"
     built, labels = answer("build", data, "--out", out, *TINY), label_all(tmp_path)
     before, labelled = content(out), tmp_path / "labelled"
-    assert "give --out DIR" in refusal("label", labels, "--snapshot", out, exit_code=2)
-    report = answer("label", labels, "--snapshot", out, "--out", labelled)
+    assert "give --out DIR" in refusal("label", "import", labels, "--snapshot", out, exit_code=2)
+    report = answer("label", "import", labels, "--snapshot", out, "--out", labelled)
     assert content(out) == before
     assert report["out"] == str(labelled)
     manifest = answer("snapshots", "show", "--snapshot", out)
@@ -137,7 +146,7 @@ def test_what_was_built_can_be_labelled(tmp_path: Path) -> None:
     assert answer("train", "--snapshot", labelled, "--out", models, *QUICK)["labels_used"] > 0
     answer("build", data, "--out", tmp_path / "again", *TINY, "--generation", labelled)
     assert "already exists" in refusal(
-        "label", labels, "--snapshot", out, "--out", labelled, exit_code=4
+        "label", "import", labels, "--snapshot", out, "--out", labelled, exit_code=4
     )
 
 
@@ -145,7 +154,7 @@ def test_a_state_that_was_built_can_be_labelled(tmp_path: Path) -> None:
     """It gets another snapshot, which is the newest."""
     data, state = write_unlabelled(tmp_path / "data.npz"), tmp_path / "state"
     built = answer("build", data, "--state", state, *TINY)
-    report = answer("label", label_all(tmp_path), "--state", state)
+    report = answer("label", "import", label_all(tmp_path), "--state", state)
     manifest = answer("snapshots", "show", "--state", state)
     assert report["num_labelled"] == built["num_distinct"] + manifest["num_context"]
     assert units(state / "snapshots") == sorted([built["id"], report["snapshot"]])
@@ -167,7 +176,7 @@ def test_a_file_that_is_no_such_csv_changes_nothing(
     """The file and the line are named."""
     before = content(state)
     file = write_labels(tmp_path / "labels.csv", *lines)
-    message = refusal("label", file, "--state", state, exit_code=1)
+    message = refusal("label", "import", file, "--state", state, exit_code=1)
     assert words in message
     assert str(file) in message
     assert content(state) == before
@@ -176,11 +185,13 @@ def test_a_file_that_is_no_such_csv_changes_nothing(
 def test_files_and_states_that_are_not_there_are_refused(tmp_path: Path) -> None:
     """With the exit codes of the other commands."""
     file = write_labels(tmp_path / "labels.csv", "id,label", "1,2")
-    assert "no such file" in refusal("label", "x.csv", "--state", tmp_path, exit_code=3)
-    assert "there is no state" in refusal("label", file, "--state", tmp_path / "x", exit_code=4)
-    assert "give --state DIR" in refusal("label", file, exit_code=2)
+    assert "no such file" in refusal("label", "import", "x.csv", "--state", tmp_path, exit_code=3)
+    assert "there is no state" in refusal(
+        "label", "import", file, "--state", tmp_path / "x", exit_code=4
+    )
+    assert "give --state DIR" in refusal("label", "import", file, exit_code=2)
     (tmp_path / "empty" / "checkpoints").mkdir(parents=True)
-    message = refusal("label", file, "--state", tmp_path / "empty", exit_code=4)
+    message = refusal("label", "import", file, "--state", tmp_path / "empty", exit_code=4)
     assert "has no checkpoint yet" in message
 
 
@@ -188,4 +199,37 @@ def test_a_state_in_use_is_refused(state: Path, tmp_path: Path) -> None:
     """Whoever holds the lock would overwrite the labels."""
     file = write_labels(tmp_path / "labels.csv", "id,label", "1,2")
     with StateStore(state):
-        assert "in use" in refusal("label", file, "--state", state, exit_code=4)
+        assert "in use" in refusal("label", "import", file, "--state", state, exit_code=4)
+
+
+def test_samples_to_label_next_are_suggested(unlabelled: Path, tmp_path: Path) -> None:
+    """Most useful first, in two rounds; who has a label is not suggested again."""
+    first = answer("label", "suggest", "--state", unlabelled, "--count", 5)
+    assert [row["rank"] for row in first] == [1, 2, 3, 4, 5]
+    assert {(row["likely"], row["confidence"]) for row in first} == {(None, 0.0)}
+    gains = [row["gain"] for row in first]
+    assert gains == sorted(gains, reverse=True)
+    assert 0 < gains[-1] < gains[0] < 1
+    lines = [f"{row['id']},{'ab'[row['rank'] % 2]}" for row in first]
+    answer(
+        "label", "import", write_labels(tmp_path / "labels.csv", "id,label", *lines),
+        "--state", unlabelled,
+    )  # fmt: skip
+    second = answer("label", "suggest", "--state", unlabelled, "--count", 5)
+    assert not {row["id"] for row in first} & {row["id"] for row in second}
+    assert {row["likely"] for row in second} <= {"a", "b", None}
+    shown = run_command("label", "suggest", "--state", unlabelled, "--count", 5, "--format", "csv")
+    assert [line.split(",")[1] for line in shown.stdout.splitlines()[1:]] == [
+        row["id"] for row in second
+    ]
+
+
+def test_fewer_are_suggested_where_fewer_have_no_label(unlabelled: Path) -> None:
+    """And the user is told so."""
+    shown = run_command("label", "suggest", "--state", unlabelled, "--count", 10 * N)
+    num_found = len(json.loads(shown.stdout))
+    assert 0 < num_found <= N
+    assert f"only {num_found} samples of the snapshot have no label" in shown.stderr
+    assert "at least" in refusal(
+        "label", "suggest", "--state", unlabelled, "--count", 0, exit_code=2
+    )

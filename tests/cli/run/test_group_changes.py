@@ -81,7 +81,7 @@ def test_changes_reach_samples_in_the_segments_of_others(
 
     file = tmp_path / "labels.csv"
     file.write_text(f"id,label\n{named},9\n{later},8\nnobody,8\n", encoding="utf-8")
-    labelled = answer("label", file, "--state", state)
+    labelled = answer("label", "import", file, "--state", state)
     assert (labelled["num_labelled"], labelled["num_label_missed"]) == (2, 1)
     assert rows_of(state)[named] == 9  # in the snapshot that was written with the labels
     forgotten = answer("forget", later, "--state", state)

@@ -106,7 +106,7 @@ def test_models_are_trained_on_the_coreset_that_is_queried(tmp_path: Path) -> No
     ids = [row["id"] for row in answer("query", "SELECT id FROM coreset", "--state", state)]
     labels = tmp_path / "labels.csv"
     labels.write_text("id,label\n" + "".join(f"{name},{int(name) % 2}\n" for name in ids))
-    answer("label", labels, "--state", state)
+    answer("label", "import", labels, "--state", state)
     assert answer(*words, *OFTEN, "--model", "logistic")["retrainings"] == 1
     (metrics,) = [json.loads(path.read_text()) for path in state.glob("models/*/metrics.json")]
     trained_on = ("--state", state, "--snapshot", metrics["snapshot"])

@@ -6,7 +6,7 @@ from scipy.spatial.distance import cdist, pdist
 
 from echo_stream._common.typing import FloatArray
 from echo_stream.coreset import facility
-from echo_stream.coreset.facility import Picks, kernel_width, locate_facilities
+from echo_stream.coreset.facility import Picks, kernel_width, locate_facilities, similarity_to
 
 Problem = tuple[FloatArray, FloatArray, FloatArray]
 """Demand, its mass, and supply."""
@@ -208,3 +208,25 @@ def test_width_is_that_of_points_that_differ() -> None:
     """Where most points are equal the width still is in the unit of the others."""
     points = np.array([[0.0]] * 90 + [[2e-6]] * 10)
     assert kernel_width(points) == pytest.approx(2e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_covered_before_counts_like_earlier_picks(seed: int) -> None:
+    """Going on from the similarity to the first picks gives the others."""
+    generator = np.random.default_rng(seed)
+    demand, supply = generator.normal(size=(300, 3)), generator.normal(size=(200, 3))
+    mass = generator.uniform(1, 9, size=300)
+    at_once = locate_facilities(demand, mass, supply, 20, width=0.7)
+    covered = similarity_to(demand, supply[at_once.rows[:8]], width=0.7)
+    rest = locate_facilities(demand, mass, supply, 12, width=0.7, covered=covered)
+    assert rest.rows.tolist() == at_once.rows[8:].tolist()
+    assert rest.gains == pytest.approx(at_once.gains[8:])
+    is_earlier = at_once.nearest < 8
+    assert (rest.nearest[is_earlier] == -1).all()
+    assert (rest.nearest[~is_earlier] == at_once.nearest[~is_earlier] - 8).all()
+
+
+def test_nothing_is_similar_to_no_points() -> None:
+    """Of no points there is no nearest."""
+    found = similarity_to(np.ones((3, 2)), np.empty((0, 2)), width=1.0)
+    assert found.tolist() == [0.0, 0.0, 0.0]
