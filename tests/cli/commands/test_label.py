@@ -230,6 +230,6 @@ def test_fewer_are_suggested_where_fewer_have_no_label(unlabelled: Path) -> None
     num_found = len(json.loads(shown.stdout))
     assert 0 < num_found <= N
     assert f"only {num_found} samples of the snapshot have no label" in shown.stderr
-    assert "at least" in refusal(
+    assert "0 is not in the range x>=1" in refusal(
         "label", "suggest", "--state", unlabelled, "--count", 0, exit_code=2
     )
