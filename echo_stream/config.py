@@ -46,7 +46,7 @@ class EngineConfig:
     preset : "adaptive", "fixed" or "paper"
         Where one cell ends and the next begins. `adaptive`: cells merge as samples arrive,
         and the coreset is chosen by facility location. `fixed`: cells are found in the warm-up
-        and stay, the samples nearest their centres are chosen, and each row can be proven.
+        and stay, the samples nearest their centres are chosen, and each row can be certified.
         `paper`: the method exactly as published, in fixed cells; support comes on top of the
         budget, and a sample can be both core and support. The preset decides the settings that
         are None.
@@ -104,12 +104,12 @@ class EngineConfig:
         Name of the function that maps samples to the vectors that are measured; None: samples
         are measured as they are.
     auto_regenerate : bool
-        Whether a stream that trained its own generation trains another from retained samples
+        Whether a stream that trained its own generation trains another from held samples
         when it drifts away from the warm-up. Default: yes under `fixed`, no under `paper`, nor
         under `adaptive`, whose cells follow the stream by themselves.
     on_duplicate : "count" or "replace"
-        What happens when a sample arrives whose id is retained already: it is counted as
-        another sample, or it replaces the retained ones, which are subtracted exactly. A
+        What happens when a sample arrives whose id is held already: it is counted as
+        another sample, or it replaces the held ones, which are subtracted exactly. A
         sample that was counted and dropped stays counted.
     holdout : float
         Share of a stream's ids, 0 to 1/2, chosen by hash, whose samples are held out to test

@@ -86,8 +86,8 @@ class FencedError(StateError):
     """Report that another process has taken over the partitions of this one."""
 
 
-class PositionError(StateError):
-    """Report a position that its source no longer has, or one that went back."""
+class OffsetsError(StateError):
+    """Report an offset that its source no longer has, or one that went back."""
 
 
 class SnapshotError(StateError):

@@ -47,7 +47,7 @@ METRICS = {
     "rare_recall": Metric("recall of the rarest class"),
     "explained": Metric("variance explained", is_outcome=False),
     "warmup_share": Metric("warm-up", is_score=False),
-    "retained_share": Metric("payloads held", is_score=False),
+    "held_share": Metric("payloads held", is_score=False),
     "payloads_held": Metric("most payloads held", "samples", 1.0, is_score=False),
     "num_filled": Metric("chosen at random to fill up", "samples", 1.0, is_score=False),
     "certified_fraction": Metric("certified", is_score=False),

@@ -51,7 +51,7 @@ def clustream_nearest(
         "num_filled": num_filled,
         "rows": len(looked_at),
         "warmup_share": learnt_share(data, order),
-        "retained_share": cache.retained_share,
+        "held_share": cache.held_share,
     }
     return Chosen(core, weights=weights, info=info)
 

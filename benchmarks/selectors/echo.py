@@ -99,7 +99,7 @@ def _chosen(snapshot: Snapshot, info: dict[str, Any]) -> Chosen:
     core, support = (_row_numbers(snapshot.select(role)) for role in ROLES)
     info = info | {
         "certified_fraction": snapshot.certified_fraction,
-        "retained_share": manifest["num_retained"] / snapshot.n,
+        "held_share": manifest["num_held"] / snapshot.n,
         "regenerations": manifest["regenerations"],
         "num_cells": len(snapshot.cells.cells),
     }
@@ -141,7 +141,7 @@ def cell_quotas(data: DataSet, budget: int, seed: int, options: dict[str, Any]) 
 def _located(generation: Generation, x: Array) -> tuple[IntArray, FloatArray]:
     """Return the key of each sample's cell, (n,), and where samples are, (n, d)."""
     parts = [generation.latent(generation.vectors(part)) for part in row_chunks(x)]
-    keys = [generation.partition.locate(part).keys for part in parts]
+    keys = [generation.quantiser.locate(part).keys for part in parts]
     return torch.cat(keys).cpu().numpy(), torch.cat(parts).cpu().numpy()
 
 

@@ -46,7 +46,7 @@ def kmeans_nearest(
     info = {
         "num_filled": num_filled,
         "warmup_share": warmup / len(order),
-        "retained_share": cache.retained_share,
+        "held_share": cache.held_share,
     }
     if room is not None:
         info |= held_info(cache.payloads_held, len(order))
@@ -59,7 +59,7 @@ def _cuts(n: int, first: int, batch: int) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], n], strict=True))
 
 
-SPARE = 2  # samples kept a centre, in multiples of those wanted: centres move
+SPARE = 2  # samples held a centre, in multiples of those wanted: centres move
 CHUNK_ROWS = 4_096  # whose distances are in memory at a time
 
 
@@ -99,7 +99,7 @@ class NearestCache:
         self.payloads_held = 0
 
     @property
-    def retained_share(self) -> float:
+    def held_share(self) -> float:
         """Share of the stream that is kept, the uniform sample included."""
         return len(np.union1d(self._kept, self._uniform)) / len(self._x)
 

@@ -48,7 +48,7 @@ def num_held(options: dict[str, Any], n: int, budget: int) -> int:
 
 def held_info(payloads: int, n: int) -> dict[str, Any]:
     """Return what a selector says that held so many payloads, of n, at most at any time."""
-    return {"payloads_held": payloads, "retained_share": payloads / n}
+    return {"payloads_held": payloads, "held_share": payloads / n}
 
 
 def cbrs(data: DataSet, order: IntArray, budget: int, seed: int, _: dict[str, Any]) -> Chosen:

@@ -52,7 +52,7 @@ def sieve_streaming(
         "value": sieved.value,
         "num_filled": len(filling),
         "warmup_share": max(most / len(order), learnt_share(data, order)),
-        "retained_share": len(kept) / len(order),
+        "held_share": len(kept) / len(order),
     }
     return Chosen(np.concatenate([sieved.rows, filling]), info=info)
 

@@ -81,8 +81,8 @@ def one_pass(x: Array, y: Array, batch: Snapshot, engine: EchoCoreset) -> dict[s
     seconds = time.perf_counter() - started
     snapshot = engine.snapshot()
     shares = {role: equal_share(batch, snapshot, role) for role in ("core", "support")}
-    retained = snapshot.manifest["num_retained"] / snapshot.n
-    return {"seconds": round(seconds, 1), "retained_share": round(retained, 3), **shares}
+    held = snapshot.manifest["num_held"] / snapshot.n
+    return {"seconds": round(seconds, 1), "held_share": round(held, 3), **shares}
 
 
 def equal_share(batch: Snapshot, stream: Snapshot, role: str) -> float:

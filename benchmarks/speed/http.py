@@ -40,7 +40,7 @@ def main(rows: int, clients: int, seconds: float) -> None:
         state = Path(folder)
         snapshot = made(rows, np.random.default_rng(0))
         unit = state / "snapshots" / snapshot.id
-        write_snapshot(snapshot, unit, time="2026-01-01T00:00:00+00:00", position={})
+        write_snapshot(snapshot, unit, time="2026-01-01T00:00:00+00:00", offsets={})
         with served(state) as (address, server), ThreadPoolExecutor(clients) as pool:
             ask(address, 0.0)  # reads the snapshot
             start, start_cpu_s = time.perf_counter(), sum(server.cpu_times()[:2])

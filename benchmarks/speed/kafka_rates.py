@@ -145,14 +145,14 @@ def polled(topic: Topic, state: Path) -> float:
     In a process of its own: a run sets the collector and malloc of its process for itself.
     """
     gc.freeze()  # with a process to itself it would not have the modules that are imported here
-    position = next(undamaged_checkpoints(state))[1]["position"]
+    offsets = next(undamaged_checkpoints(state))[1]["offsets"]
     options = ClientConfig().for_client(KafkaConsumer, topic.servers, **CLIENT_OPTIONS)
     del options["kafka_client"]  # ours, which reads sockets in larger pieces
     consumer = KafkaConsumer(**options)
     try:
         consumer.assign([TopicPartition(topic.name, each) for each in range(topic.partitions)])
         for partition in consumer.assignment():
-            consumer.seek(partition, position[partition_name(partition)])
+            consumer.seek(partition, offsets[partition_name(partition)])
         began, missing = time.perf_counter(), topic.messages
         while missing:
             found = consumer.poll(POLL_TIMEOUT_MS, POLL_RECORDS)

@@ -34,8 +34,8 @@ QUESTIONS = {
     "labels": "SELECT label, count(*), sum(weight) FROM coreset GROUP BY label ORDER BY label",
     "join": "SELECT cells.cell, count, count(*) FROM coreset JOIN cells USING (cell) "
     "GROUP BY ALL ORDER BY count DESC LIMIT 10",
-    "page": "SELECT id, role, label, weight FROM coreset ORDER BY position LIMIT 100",
-    "payloads": "SELECT id, x FROM coreset ORDER BY position LIMIT 10",
+    "page": "SELECT id, role, label, weight FROM coreset ORDER BY selection_rank LIMIT 100",
+    "payloads": "SELECT id, x FROM coreset ORDER BY selection_rank LIMIT 10",
 }
 CELLS = 2_000
 PIXELS = 784
@@ -56,7 +56,7 @@ def measure(rows: int, repeats: int, seed: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         unit = Path(folder) / "snapshot"
         snapshot = made(rows, np.random.default_rng(seed))
-        write_snapshot(snapshot, unit, time="2026-01-01T00:00:00+00:00", position={})
+        write_snapshot(snapshot, unit, time="2026-01-01T00:00:00+00:00", offsets={})
         size_bytes = sum(file.stat().st_size for file in unit.iterdir())
         seconds = {
             name: {
@@ -91,7 +91,7 @@ def made(rows: int, rng: np.random.Generator) -> Snapshot:
     coreset = CoresetRows(
         samples=samples,
         roles=as_objects(["core"] * rows),
-        rounds=np.ones(rows, dtype=np.int64),
+        ranks_in_cell=np.ones(rows, dtype=np.int64),
         cells=[cells[place] for place in places],
         degrees=np.full(rows, 2),
         cell_counts=np.full(rows, rows // CELLS),

@@ -38,7 +38,7 @@ def batch_choice(generation: Generation, config: EngineConfig, x: Array) -> set[
     rows_of = np.split(np.argsort(positions, kind="stable"), np.cumsum(counts)[:-1])
     chosen: set[Row] = set()
     for key, rows, number in zip(occupied.tolist(), rows_of, taken.tolist(), strict=True):
-        cell, hashes = generation.partition.cell(key), hash_ids(rows)
+        cell, hashes = generation.quantiser.cell(key), hash_ids(rows)
         core = _core(latent[rows], hashes, number, config)
         chosen |= _claims(cell, "core", rows[core])
         if config.support_size:
@@ -51,17 +51,22 @@ def batch_choice(generation: Generation, config: EngineConfig, x: Array) -> set[
 def claims(snapshot: Snapshot) -> dict[Row, bool]:
     """Return the claims of a snapshot's rows, and whether each is certified."""
     rows = snapshot.rows
-    columns = (rows.cells, rows.roles.tolist(), rows.rounds.tolist(), rows.samples.ids.tolist())
+    columns = (
+        rows.cells,
+        rows.roles.tolist(),
+        rows.ranks_in_cell.tolist(),
+        rows.samples.ids.tolist(),
+    )
     return dict(zip(zip(*columns, strict=True), rows.certified.tolist(), strict=True))
 
 
 def _located(generation: Generation, x: Array) -> tuple[FloatArray, IntArray, Witnesses]:
     """Return z (n, d) and cell (n,) of every sample, and which cells have witnesses."""
-    witnesses = Witnesses(generation.partition.max_cells)
+    witnesses = Witnesses(generation.quantiser.max_cells)
     latents, keys = [], []
     for part in row_chunks(x):
         latent = generation.latent(generation.preprocess(part))
-        located = generation.partition.locate(latent)
+        located = generation.quantiser.locate(latent)
         if located.second_nearest is not None:
             witnesses.update(located.keys, located.second_nearest)
         latents.append(latent)
@@ -73,7 +78,7 @@ def _degrees(
     generation: Generation, occupied: IntArray, witnesses: Witnesses, centroids: FloatArray
 ) -> IntArray:
     """Return the degrees of the occupied cells in the PC graph, from scratch."""
-    faces = generation.partition.face_pairs(occupied, occupied)
+    faces = generation.quantiser.face_pairs(occupied, occupied)
     pairs = np.concatenate([faces, witnesses.pairs_among(occupied)])
     links = np.searchsorted(occupied, pairs).astype(np.int64)
     bridges = find_bridges(centroids, find_components(links, len(occupied)))

@@ -1,4 +1,4 @@
-"""How near one pass over a stream comes to the batch choice, and how much of it is proven.
+"""How near one pass over a stream comes to the batch choice, and how much of it is certified.
 
 Run `python -m benchmarks.streaming.fidelity DATA FASHION_MNIST`, with DATA a folder that holds
 `skin.npz`, `cover_odds.npz` and `banking77_minilm.npz`, and FASHION_MNIST one with the
@@ -27,7 +27,7 @@ from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
 
 BUDGETS = {"fashion": (100, 500), "skin": (100, 500), "cover": (100, 500), "banking": (77,)}
-PARTITIONS: dict[str, dict[str, Any]] = {
+QUANTISERS: dict[str, dict[str, Any]] = {
     "grid": {"preset": "paper", "latent_encoder": "linear"},
     "codebook": {"preset": "fixed"},
 }
@@ -51,7 +51,7 @@ def main(
     sets = {name: read(name, data, fashion_mnist) for name in only or BUDGETS}
     for name, (x, y) in sets.items():
         order = np.random.default_rng(seed).permutation(len(x))[:samples]
-        for budget, cells in product(BUDGETS[name], PARTITIONS):
+        for budget, cells in product(BUDGETS[name], QUANTISERS):
             described = {"data": name, "budget": budget, "cells": cells}
             rows += [described | row for row in measured(x[order], y[order], budget, cells, seed)]
     click.echo(json.dumps({"machine": platform.machine(), "seed": seed, "rows": rows}, indent=2))
@@ -72,7 +72,7 @@ def read(name: str, data: Path, fashion_mnist: Path) -> tuple[Array, Array]:
 
 def measured(x: Array, y: Array, budget: int, cells: str, seed: int) -> list[dict[str, Any]]:
     """Return a row for each order and number of shards; x and y are shuffled."""
-    settings: dict[str, Any] = PARTITIONS[cells] | {"seed": seed, "expected_n": len(x)}
+    settings: dict[str, Any] = QUANTISERS[cells] | {"seed": seed, "expected_n": len(x)}
     warmup = max(len(x) // WARMUP_SHARE, 1)
     trained = EchoCoreset(budget, warmup=warmup, **settings).partial_fit(x[:warmup])
     generation = trained.generation_
@@ -125,7 +125,7 @@ def compared(engine: EchoCoreset, expected: set[Row]) -> dict[str, Any]:
         "equal": round(100 * len(same & ours) / len(same), 2),
         "certified": round(100 * float(np.mean(list(claimed.values()))), 2),
         "wrong": len(wrong),
-        "retained_share": round(snapshot.manifest["num_retained"] / snapshot.n, 4),
+        "held_share": round(snapshot.manifest["num_held"] / snapshot.n, 4),
     }
 
 

@@ -23,7 +23,7 @@ from echo_stream.cli.output.output import emit, say
 def forget(*, sample_id: str, state: Path | None, features: str | None, device: str) -> None:
     """Remove the samples with an ID from a state, exactly, in a new checkpoint.
 
-    No run may be active over the state. A sample that was counted but is not stored cannot be
+    No run may be active over the state. A sample that was counted but is not held cannot be
     removed until the source is read again. The result names the snapshots, earlier checkpoints and
     models that still contain the sample; delete them if necessary.
 
@@ -36,5 +36,5 @@ def forget(*, sample_id: str, state: Path | None, features: str | None, device: 
 
     report = forget_sample(folder, sample_id, features=features, device=device)
     if not report.removed:
-        say(f"no sample {sample_id!r} is stored; if it was counted, it stays counted")
+        say(f"no sample {sample_id!r} is held; if it was counted, it stays counted")
     emit(asdict(report))

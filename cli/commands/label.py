@@ -110,5 +110,5 @@ def import_(
         report = label_samples(state, labels, features=features, device=device)
         where = {"state": str(state)}
     if report.num_label_missed:
-        say(f"{report.num_label_missed} labels are for samples that are not stored")
+        say(f"{report.num_label_missed} labels are for samples that are not held")
     emit({**where, **asdict(report)})

@@ -106,15 +106,19 @@ def diff(
 
 
 @snapshots.command()
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("destination", type=click.Path(path_type=Path))
 @state_option
 @snapshot_option
 @option("--image-shape", type=SHAPE,
         help="Shape of images whose samples are vectors, such as 28,28.")  # fmt: skip
 def export(
-    *, target: Path, state: Path | None, snapshot: str | None, image_shape: tuple[int, ...] | None
+    *,
+    destination: Path,
+    state: Path | None,
+    snapshot: str | None,
+    image_shape: tuple[int, ...] | None,
 ) -> None:
-    """Write the rows of a snapshot to TARGET: .npz, .parquet, or a new folder of images.
+    """Write the rows of a snapshot to DESTINATION: .npz, .parquet, or a new folder of images.
 
     The folder has a sub-folder of images for each label, and metadata.csv with ids, roles and
     weights.
@@ -125,17 +129,17 @@ def export(
     """
     from echo_stream.connectors.inspect.export import export_snapshot
 
-    written = export_snapshot(_read(state, snapshot), target, image_shape=image_shape)
+    written = export_snapshot(_read(state, snapshot), destination, image_shape=image_shape)
     emit({"written": str(written)})
 
 
 @snapshots.command()
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("destination", type=click.Path(path_type=Path))
 @state_option
 @snapshot_option
-@option("--overwrite", is_flag=True, help="Replace TARGET if it exists.")
-def plot(*, target: Path, state: Path | None, snapshot: str | None, overwrite: bool) -> None:
-    """Draw the map of a snapshot to TARGET, a .png: cells, graph, core and support.
+@option("--overwrite", is_flag=True, help="Replace DESTINATION if it exists.")
+def plot(*, destination: Path, state: Path | None, snapshot: str | None, overwrite: bool) -> None:
+    """Draw the map of a snapshot to DESTINATION, a .png: cells, graph, core and support.
 
     \b
     Example:
@@ -143,7 +147,7 @@ def plot(*, target: Path, state: Path | None, snapshot: str | None, overwrite: b
     """
     from echo_stream.connectors.inspect.plot import plot_map
 
-    emit({"written": str(plot_map(_read(state, snapshot), target, overwrite=overwrite))})
+    emit({"written": str(plot_map(_read(state, snapshot), destination, overwrite=overwrite))})
 
 
 @snapshots.command()
@@ -202,23 +206,24 @@ def unpin(*, state: Path | None, snapshot: str | None) -> None:
 
 @snapshots.command()
 @state_option
-@option("--keep", type=int, help="Number of the newest snapshots to keep.")
+@option("--keep-newest", type=int, metavar="N",
+        help="Number of the newest snapshots to keep.")  # fmt: skip
 @option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
-def prune(*, state: Path | None, keep: int | None, dry_run: bool) -> None:
+def prune(*, state: Path | None, keep_newest: int | None, dry_run: bool) -> None:
     """Remove old snapshots, but none that is pinned or being read.
 
     A run may be active over the state; `run --keep-snapshots N` does the same after each snapshot.
 
     \b
     Example:
-      echo-stream snapshots prune --state DIR --keep 10 --dry-run
+      echo-stream snapshots prune --state DIR --keep-newest 10 --dry-run
     """
-    if keep is None:
-        msg = "give --keep N, the number of the newest snapshots to keep"
+    if keep_newest is None:
+        msg = "give --keep-newest N, the number of the newest snapshots to keep"
         raise click.UsageError(msg)
     from echo_stream.connectors.storage.retention import prune_snapshots
 
-    emit(asdict(prune_snapshots(needed_state(state), keep=keep, dry_run=dry_run)))
+    emit(asdict(prune_snapshots(needed_state(state), keep_newest=keep_newest, dry_run=dry_run)))
 
 
 def _rows(found: dict[str, Any], by: str) -> list[dict[str, Any]]:

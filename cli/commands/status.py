@@ -22,7 +22,7 @@ def status(ctx: click.Context, *, state: Path | None, output_format: str, check:
 
     `liveness` is alive, ended, died (the next run continues from the newest
     checkpoint), or never (no run has begun yet). If a group shares the state, `members` describes
-    each of its processes, and `partitions` has positions and lag.
+    each of its processes, and `partitions` has offsets and lag.
 
     \b
     Example:

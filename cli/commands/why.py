@@ -19,7 +19,7 @@ from echo_stream.cli.output.output import emit, say
 @click.argument("sample_id", metavar="ID")
 @state_option
 @option("--data", type=click.Path(path_type=Path),
-        help="Data file with the sample, to explain one that is not stored.")  # fmt: skip
+        help="Data file with the sample, to explain one that is not held.")  # fmt: skip
 @features_option
 @device_option
 def why(

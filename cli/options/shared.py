@@ -158,20 +158,25 @@ def _engine_config(**values: Any) -> EngineConfig:
 _config_options = gathered(
     "engine_config", _engine_config,
     option("--budget", type=int, default=1_000,
-           help="Rows of the coreset. With --preset paper, rows of the core."),
+           help="Rows of the coreset: samples to choose. With --preset paper, support comes on "
+                "top."),
     option("--preset", type=words_of(Preset), default="adaptive",
            help="How to choose: adaptive, with cells that follow the stream; fixed, with cells "
                 "that stay and rows that can be certified; or paper, as published."),
     option("--cells", type=words_of(Cells),
            help="Kind of fixed cells. Default: depends on --preset."),
     option("--latent", type=words_of(Latent),
-           help="Kind of latent space. Default: depends on --preset."),
+           help="Space in which samples are compared to find cells: what an encoder makes of "
+                "them, principal components, a random projection, or the samples themselves "
+                "(identity). Default: depends on --preset."),
     option("--rank", type=words_of(Rank),
            help="Order of the samples in a fixed cell. Default: depends on --preset."),
     option("--support", type=int,
-           help="Support samples per cell, in addition to --budget. Only with --preset paper."),
+           help="Support samples (the most unusual ones) per cell, in addition to --budget. Only "
+                "with --preset paper."),
     option("--support-share", type=float, default=0.0,
-           help="Share of --budget for support samples, at most 0.5. Only with --preset fixed."),
+           help="Share of --budget for support samples (the most unusual ones), at most 0.5. Only "
+                "with --preset fixed."),
     option("--keep", type=int,
            help="Extra samples to hold in addition to --budget (at least --budget). Only with "
                 "--preset adaptive. Default: three times --budget, at least 1000."),
@@ -185,27 +190,29 @@ _config_options = gathered(
            help="With class, the coreset has the same number of rows per label, where there are "
                 "enough samples. Only with --preset fixed."),
     option("--latent-encoder", type=words_of(Architecture), default="mlp",
-           help="Architecture of the encoder of --latent encoder."),
+           help="Architecture of the network of --latent encoder."),
     option("--objective", type=words_of(Objective), default="profile",
-           help="Objective of the encoder of --latent encoder."),
+           help="What the network of --latent encoder is trained to preserve: each sample's mean "
+                "distance to the others (profile, the paper's), or every distance (pairwise)."),
     option("--latent-dim", type=int, default=2, help="Dimensions of the latent space."),
     option("--epochs", type=int, default=40, help="Epochs for which the encoder is trained."),
     option("--standardise/--no-standardise", default=False, help="Centre and scale each feature."),
     option("--warmup", type=int,
-           help="Number of samples to train the generation on: the first ones of a stream, or a "
-                "uniform sample of a data set. Default: 10000, or 1000 with --preset adaptive."),
+           help="Number of samples to train the latent space and fixed cells on: the first ones of "
+                "a stream, or a uniform sample of a data set. Default: 10000, or 1000 with "
+                "--preset adaptive."),
     option("--expected-n", type=int,
            help="Number of samples that the stream is expected to have. It decides how fine the "
                 "grid is."),
     features_option,
     option("--auto-regenerate/--no-auto-regenerate", default=None, show_default=False,
-           help="Train a new generation when the stream has drifted, unless --generation is "
-                "given. Default: on with --preset fixed, otherwise off."),
+           help="Train a new latent space and new cells when the stream has drifted, unless "
+                "--generation is given. Default: on with --preset fixed, otherwise off."),
     option("--on-duplicate", type=words_of(OnDuplicate), default="count",
-           help="What a sample with the id of a stored one does: count, which counts both, or "
-                "replace, which replaces the stored one."),
+           help="What a sample with the id of a held one does: count, which counts both, or "
+                "replace, which replaces the held one."),
     option("--snapshot-context/--no-snapshot-context", default=True,
-           help="Write all stored samples into snapshots, not only the rows of the coreset."),
+           help="Write all held samples into snapshots, not only the rows of the coreset."),
     option("--max-text-bytes", type=int, default=300,
            help="Reject samples whose id or text label is longer (UTF-8)."),
     option("--max-payload-bytes", type=int, default=65_536,
@@ -216,6 +223,7 @@ engine_options = section(
     "Coreset",
     _config_options,
     option("--generation", type=click.Path(path_type=Path),
-           help="A trained generation to use: its folder, or a snapshot built with --out."),
+           help="Latent space and cells that are trained already, to use as they are: the folder "
+                "of a generation, or a snapshot built with --out."),
     device_option,
 )  # fmt: skip

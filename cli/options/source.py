@@ -117,8 +117,8 @@ source_options = gathered(
     servers_option,
     option("--start", type=START, default="earliest",
            metavar="earliest|latest|TIME|TOPIC:PARTITION:OFFSET,...",
-           help="Where a new state begins to read. A time is ISO 8601 (UTC) or epoch "
-                "milliseconds."),
+           help="Where a new state begins to read. A time is ISO 8601 (UTC) or "
+                "milliseconds since 1970."),
     option("--accept-source", is_flag=True,
            help="Continue although a topic was created again, the cluster is another one, or "
                 "offsets are gone."),

@@ -51,7 +51,7 @@ _MODEL = (
     option("--input-shape", type=SHAPE,
            help="Shape in which the model takes a sample, such as 1,28,28."),
     option("--train-epochs", type=click.IntRange(1), default=200,
-           help="Number of passes over the core."),
+           help="Number of passes over the coreset."),
     option("--train-steps", type=click.IntRange(1),
            help="Number of optimiser steps, instead of --train-epochs."),
 )  # fmt: skip
@@ -60,7 +60,8 @@ _TRAINING = (
     option("--task", type=words_of(Task), default="classification",
            help="Task: classification or regression. Regression does not use the structural "
                 "loss, which needs pairs of equal labels."),
-    option("--batch-size", type=int, default=256, help="Core samples per step."),
+    option("--batch-size", type=int, default=256,
+           help="Samples per step, without support samples."),
     option("--optimiser", type=words_of(OptimiserName), default="sgd",
            help="Optimiser of the model's weights."),
     option("--schedule", type=words_of(ScheduleName), default="cosine",
@@ -71,13 +72,14 @@ _TRAINING = (
     option("--max-grad-norm", type=float, default=5.0,
            help="Clip gradients to this norm. With 0, never."),
     option("--structure-weight", type=float, default=0.5,
-           help="Weight of the structural loss: the paper's lambda."),
+           help="Weight of the structural loss, which draws outputs of equal labels together: the "
+                "paper's lambda."),
     option("--margin", type=float, default=1.0,
            help="Margin of the structural loss: the paper's m."),
     option("--support-per-step", type=int, default=64,
            help="Support samples per step: the paper's K."),
     option("--psi", type=words_of(Psi), default="concatenate",
-           help="How core and support samples are combined."),
+           help="How support samples join the others in a step."),
     option("--mixup-alpha", type=float, default=1.0,
            help="Draw the shares of a mixture from Beta(alpha, alpha)."),
     option("--gamma", type=float, default=1.0,
@@ -88,7 +90,7 @@ _TRAINING = (
                 "stands for; sqrt, the square root of that; auto, from none to full as classes "
                 "have more rows, and none with --preset paper or --balance class."),
     option("--spread/--no-spread", default=None, show_default=False,
-           help="Also train on stored samples without a label, with the label that is likely. "
+           help="Also train on held samples without a label, with the label that is likely. "
                 "Default: where there are few labels a class, and enough samples."),
     option("--augment", type=words_of(Augmentation), multiple=True,
            help="Change images at random. May be given several times."),
@@ -100,7 +102,7 @@ _TRAINING = (
     option("--compile/--no-compile", default=False,
            help="Compile the model first. For long trainings."),
     option("--evaluations", type=int, default=20,
-           help="Points of the learning curve. The model is tested at each."),
+           help="How often the model is tested while it is trained."),
     option("--threads", type=int, help="CPU threads. Default: all."),
     device_option,
     seed_option,

@@ -84,7 +84,7 @@ def _line(monitor: "RunMonitor", total: int | None) -> "RenderableType":
 
 
 def status_line(monitor: "RunMonitor") -> str:
-    """Return phase, rate, lag, coreset and what is proven of it in one line."""
+    """Return phase, rate, lag, coreset and what is known of it in one line."""
     numbers = _numbers(monitor)
     words = [f"{numbers['n']:,} counted", f"{numbers['rate']:,.0f}/s"]
     if "lag_records" in numbers:

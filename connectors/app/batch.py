@@ -19,7 +19,7 @@ from echo_stream.connectors.storage.state_store import StateStore
 from echo_stream.connectors.storage.units import check_free
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.engine.echo_coreset import EchoCoreset
-from echo_stream.generation.generation import check_partition
+from echo_stream.generation.generation import check_quantiser
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +71,12 @@ def build_coreset(  # noqa: PLR0913 - everything that a build is between
         check_free(out)
     trained = None if generation is None else read_generation(generation, features=config.features)
     if trained is not None:
-        check_partition(trained, config)
+        check_quantiser(trained, config)
     source = file_source(data, limits=config.limits, columns=columns)
     input_report.inputs(source.name, source.inputs)
     input_report.samples(source.next_batch(LOOK_SAMPLES).samples)
     input_report.labels()
-    position = {"row": source.num_samples}
+    offsets = {"row": source.num_samples}
     engine = EchoCoreset.from_config(config, generation=trained, device=device)
     if out is not None:
         snapshot = engine.fit_source(source, on_epoch=on_epoch).snapshot()
@@ -85,7 +85,7 @@ def build_coreset(  # noqa: PLR0913 - everything that a build is between
             snapshot,
             out,
             time=timestamp(),
-            position=position,
+            offsets=offsets,
             more_files=generation_files(engine.generation_),
         )
         return Built(snapshot, out)
@@ -94,5 +94,5 @@ def build_coreset(  # noqa: PLR0913 - everything that a build is between
         snapshot = engine.fit_source(source, on_epoch=on_epoch).snapshot()
         input_report.scales(engine.scales)
         write_generation(engine.generation_, state / "generations")
-        name = store.save_snapshot(snapshot, position)
+        name = store.save_snapshot(snapshot, offsets)
     return Built(snapshot, state / "snapshots" / name)

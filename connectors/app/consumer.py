@@ -39,7 +39,7 @@ def consume(given: Consumption) -> RunReport:
     ------
     StateError
         If the state is in use, another group's, of another configuration or source, or damaged.
-    PositionError
+    OffsetsError
         If the source has lost what the state would count next.
     SourceError
         If the source is not there, or fails. What was counted is in the state.
@@ -90,7 +90,7 @@ def _report_state(
         monitor.resumed(RunReport(), {}, newest_manifest(state), restored_s)
         return
     report = RunReport.of(checkpoint.engine, checkpoint.skipped)
-    monitor.resumed(report, checkpoint.position, newest_manifest(state), restored_s)
+    monitor.resumed(report, checkpoint.offsets, newest_manifest(state), restored_s)
 
 
 def _engine(
@@ -129,9 +129,9 @@ def _begin(
         skipped, is_known = Skipped(), False
     else:
         source.recognise(checkpoint.source)
-        skipped = checkpoint.skipped.plus(source.seek(checkpoint.position))
-        position = source.position()
-        is_known = (checkpoint.position, checkpoint.source) == (position, source.describe())
+        skipped = checkpoint.skipped.plus(source.seek(checkpoint.offsets))
+        offsets = source.offsets()
+        is_known = (checkpoint.offsets, checkpoint.source) == (offsets, source.describe())
     if not (is_known or source.has_fixed_start):
-        store.save_checkpoint(engine, source.position(), source.describe(), skipped)
+        store.save_checkpoint(engine, source.offsets(), source.describe(), skipped)
     return skipped

@@ -76,7 +76,7 @@ def label_samples(
     if is_built and list_snapshots(state):
         with StateStore(state) as store, open_snapshot(state, None) as unit:
             snapshot, num_met = _labelled(unit, pairs)
-            store.save_snapshot(snapshot, snapshot.manifest["position"])
+            store.save_snapshot(snapshot, snapshot.manifest["offsets"])
         return LabelReport(num_met, len(pairs) - num_met, snapshot.n, snapshot.id)
     taken: list[Snapshot] = []
     with stored_engine(state, features=features, device=device, on_snapshot=taken.append) as engine:
@@ -117,7 +117,7 @@ def label_snapshot(state: Path | None, name: str, labels: Path, out: Path) -> La
             snapshot,
             out,
             time=timestamp(),
-            position=snapshot.manifest["position"],
+            offsets=snapshot.manifest["offsets"],
             more_files={
                 file: partial(shutil.copyfile, unit / file)
                 for file in snapshot.manifest["files"]

@@ -53,7 +53,7 @@ def stored_engine(
             raise StateError(msg)
         yield checkpoint.engine
         store.save_checkpoint(
-            checkpoint.engine, checkpoint.position, checkpoint.source, checkpoint.skipped
+            checkpoint.engine, checkpoint.offsets, checkpoint.source, checkpoint.skipped
         )
         if on_snapshot is not None and checkpoint.engine.n_seen_:
-            on_snapshot(store.take_snapshot(checkpoint.engine, checkpoint.position))
+            on_snapshot(store.take_snapshot(checkpoint.engine, checkpoint.offsets))

@@ -14,13 +14,13 @@ from typing import Any
 
 from echo_stream.connectors.dead_letters.limits import DeadLetterLimits
 from echo_stream.connectors.dead_letters.message import DeadLetter
-from echo_stream.connectors.dead_letters.segments import (
+from echo_stream.connectors.dead_letters.numbered_files import (
     DAMAGE,
-    DeadLetterSegment,
-    active_segment,
+    NumberedFile,
+    active_file,
     begin_next,
     compress_old,
-    dead_letter_segments,
+    dead_letter_files,
     make_room,
 )
 from echo_stream.connectors.process.clock import LOG_EVERY_S
@@ -35,7 +35,7 @@ from echo_stream.samples.source import RejectedSample
 logger = logging.getLogger(__name__)
 
 LOCK_FILE = "lock"
-_ROOM_SEGMENTS = 4  # one that is full, what waited when it was nearly so, and a large dead letter
+_ROOM_FILES = 4  # one that is full, what waited when it was nearly so, and a large dead letter
 _PENDING_BYTES = 8 * 1024**2  # written at the latest when so many wait
 
 
@@ -76,7 +76,7 @@ class DeadLetterFile:
         self._pending = bytearray()
         self._clock = clock
         self._unlogged_gone, self._logged_s = 0, -math.inf
-        self._most_pending = min(_PENDING_BYTES, limits.segment_bytes)
+        self._most_pending = min(_PENDING_BYTES, limits.file_bytes)
 
     def write(self, rejected: Sequence[RejectedSample]) -> None:
         """Store messages. Durable after `flush`."""
@@ -114,12 +114,12 @@ class DeadLetterFile:
         try:
             make_folder(self._folder)
             with short_lock(self._folder / LOCK_FILE):
-                most = self._limits.total_bytes - _ROOM_SEGMENTS * self._limits.segment_bytes
+                most = self._limits.total_bytes - _ROOM_FILES * self._limits.file_bytes
                 self._log_gone(make_room(self._folder, most - len(self._pending)))
-                active = active_segment(self._folder)
+                active = active_file(self._folder)
                 path = active.path
                 self._write(active)
-                if active.size_bytes > self._limits.segment_bytes:
+                if active.size_bytes > self._limits.file_bytes:
                     begin_next(self._folder, active)
                 else:
                     compress_old(self._folder)  # that a crash has left
@@ -138,7 +138,7 @@ class DeadLetterFile:
             )  # fmt: skip
             self._unlogged_gone, self._logged_s = 0, self._clock()
 
-    def _write(self, active: DeadLetterSegment) -> None:
+    def _write(self, active: NumberedFile) -> None:
         """Append all that waits, or nothing; end a line that a crash has cut."""
         with FileIO(active.path, "a+", opener=opener) as file:
             end = file.seek(0, os.SEEK_END)
@@ -157,7 +157,7 @@ class DeadLetterFile:
 
 def num_removed(folder: Path) -> int:
     """Return how many of the oldest dead letters of a state have been removed."""
-    found = dead_letter_segments(folder)
+    found = dead_letter_files(folder)
     return found[0].first - 1 if found else 0
 
 
@@ -177,22 +177,22 @@ def read_dead_letters(folder: Path) -> Iterator[DeadLetter]:
         Its place is its number since the state began, from 1; its sample is None where the
         line is cut, by a crash or by a run that is still writing it, or damaged.
     """
-    for segment in dead_letter_segments(folder):
+    for each in dead_letter_files(folder):
         try:
-            for number, line in enumerate(segment.lines(), segment.first):
+            for number, line in enumerate(each.lines(), each.first):
                 if line is None or line.strip():
                     yield _from_line(number, line)
         except FileNotFoundError:
             # Compressed just now, or gone.
-            yield from _read_again(folder, segment)
+            yield from _read_again(folder, each)
         except DAMAGE as err:
-            logger.warning("dead letters skipped: %s is damaged: %s", segment.path, err)
+            logger.warning("dead letters skipped: %s is damaged: %s", each.path, err)
 
 
-def _read_again(folder: Path, segment: DeadLetterSegment) -> Iterator[DeadLetter]:
+def _read_again(folder: Path, former: NumberedFile) -> Iterator[DeadLetter]:
     """Yield the dead letters of a file that has another name by now, if it is there."""
-    for found in dead_letter_segments(folder):
-        if found.first == segment.first:
+    for found in dead_letter_files(folder):
+        if found.first == former.first:
             for number, line in enumerate(found.lines(), found.first):
                 if line is None or line.strip():
                     yield _from_line(number, line)

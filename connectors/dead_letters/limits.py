@@ -8,10 +8,10 @@ from echo_stream.errors import ConfigError, SettingName
 from echo_stream.samples.source import RejectedSample
 
 MAX_PAYLOAD_BYTES = 16 * 1024**2
-MAX_SEGMENT_BYTES = 16 * 1024**2
+MAX_FILE_BYTES = 16 * 1024**2
 _MAX_WORDS = 2_000  # characters of what was wrong
-_LEAST_PAYLOADS = 64  # in all dead letters together, so that a segment has room for a few
-_SEGMENTS = 16  # files that the dead letters of a state are split into, at least
+_LEAST_PAYLOADS = 64  # in all dead letters together, so that a file has room for a few
+_FILES = 16  # files that the dead letters of a state are split into, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class DeadLetterLimits:
             )
 
     @property
-    def segment_bytes(self) -> int:
+    def file_bytes(self) -> int:
         """Bytes of a file of dead letters from which on the next one is begun."""
-        return min(self.total_bytes // _SEGMENTS, MAX_SEGMENT_BYTES)
+        return min(self.total_bytes // _FILES, MAX_FILE_BYTES)
 
     def cut(self, dead_letter: RejectedSample) -> tuple[RejectedSample, int | None]:
         """Return what is kept of a message, and the bytes of its whole value; None: all is kept.

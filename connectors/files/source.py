@@ -151,19 +151,19 @@ class FileSource:
         self._row += len(samples)
         return Batch(samples)
 
-    def position(self) -> dict[str, int]:
+    def offsets(self) -> dict[str, int]:
         """Return the number of the next row."""
         return {"row": self._row}
 
-    def seek(self, position: Mapping[str, int]) -> Skipped:
-        """Continue with the row of an earlier position; row 0 begins a new pass.
+    def seek(self, offsets: Mapping[str, int]) -> Skipped:
+        """Continue with the row of earlier offsets; row 0 begins a new pass.
 
         Raises
         ------
         SourceError
             The samples do not reach that row.
         """
-        row = position["row"]
+        row = offsets["row"]
         if not 0 <= row <= self.num_samples:
             msg = f"{self.name} has {self.num_samples} samples; cannot resume at row {row}"
             raise SourceError(msg)
@@ -208,8 +208,8 @@ class FileSource:
             pass
         self.rewind()
 
-    def commit(self, position: Mapping[str, int]) -> None:
-        """Do nothing: files keep no positions."""
+    def commit(self, offsets: Mapping[str, int]) -> None:
+        """Do nothing: files keep no offsets."""
 
     def expect(self, schema: SampleSchema) -> None:
         """Raise ShapeError unless the samples have the schema."""

@@ -1,9 +1,9 @@
 """Claims: which process may count a partition. The newest claim is valid.
 
 A claim is a file of its own, created exclusively and never changed:
-`claims/<topic>/<partition>/<epoch>.json`. It names the segment that the partition's
+`claims/<topic>/<partition>/<number>.json`. It names the segment that the partition's
 samples go into from an offset on. A member that takes a partition over writes
-the next epoch, and from then on nothing more can be published under the one before.
+the next claim, and from then on nothing more can be published under the one before.
 """
 
 import os
@@ -16,16 +16,16 @@ from echo_stream.connectors.storage.durable import flush, make_folder
 from echo_stream.connectors.storage.units import TEMPORARY_PREFIX, read_manifest, write_manifest
 from echo_stream.errors import FencedError, InfrastructureError, StateError
 
-_EPOCH_DIGITS = 12
+_NUMBER_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right of one member to count a partition, as a lease with an epoch.
+    """The right of one member to count a partition, as a lease with a number.
 
     Attributes
     ----------
-    epoch : int
+    number : int
         Grows by one with each claim of the partition; the first is 1.
     segment : str or None
         What its samples are counted into; None: its owner has given it up.
@@ -37,7 +37,7 @@ class Claim:
         First offset that is counted under it.
     """
 
-    epoch: int
+    number: int
     segment: str | None
     member: str
     group_generation: int
@@ -64,10 +64,10 @@ class Claims:
         StateError
             If it cannot be read.
         """
-        epochs = self._epochs(partition)
-        if not epochs:
+        found = self._claims(partition)
+        if not found:
             return None
-        path = epochs[-1]
+        path = found[-1]
         try:
             manifest = read_manifest(path.parent, manifest_name=path.name)
             return Claim(**{field.name: manifest[field.name] for field in fields(Claim)})
@@ -95,35 +95,38 @@ class Claims:
         StateError
             If it cannot be written for another reason.
         """
-        before = self._epochs(partition)
+        before = self._claims(partition)
         leftovers = list((self._folder / partition).glob(f"{TEMPORARY_PREFIX}*"))
-        epoch = int(before[-1].stem) + 1 if before else 1
-        claim = Claim(epoch, segment, member, group_generation, begin)
-        target = self._folder / partition / f"{epoch:0{_EPOCH_DIGITS}d}.json"
+        number = int(before[-1].stem) + 1 if before else 1
+        claim = Claim(number, segment, member, group_generation, begin)
+        destination = self._folder / partition / f"{number:0{_NUMBER_DIGITS}d}.json"
         try:
-            _create(target, claim)
+            _create(destination, claim)
             for path in (*before, *leftovers):
                 path.unlink()
         except FileExistsError as err:
-            msg = f"{target} has been written by another process; this one does not own {partition}"
+            msg = (
+                f"{destination} has been written by another process; this one does not own "
+                f"{partition}"
+            )
             raise FencedError(msg) from err
         except OSError as err:
-            msg = f"cannot write {target}: {err.strerror}"
+            msg = f"cannot write {destination}: {err.strerror}"
             raise (InfrastructureError if is_transient(err) else StateError)(msg) from err
 
-    def _epochs(self, partition: str) -> list[Path]:
+    def _claims(self, partition: str) -> list[Path]:
         """Return the claims of a partition, oldest first."""
         return sorted((self._folder / partition).glob("[0-9]*.json"))
 
 
-def _create(target: Path, claim: Claim) -> None:
+def _create(destination: Path, claim: Claim) -> None:
     """Write a claim whole and durably, or raise FileExistsError."""
-    make_folder(target.parent)
-    temporary = target.parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+    make_folder(destination.parent)
+    temporary = destination.parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
     try:
         write_manifest(temporary, asdict(claim), [])
         flush(temporary)
-        os.link(temporary, target)
-        flush(target.parent)
+        os.link(temporary, destination)
+        flush(destination.parent)
     finally:
         temporary.unlink(missing_ok=True)

@@ -187,7 +187,7 @@ class _GroupMember:
             self._config, generation=generation, device=self._given.device
         )
         self._source.read_only(store.begins, assignment)
-        skipped = skipped_between(store.begins, self._source.position())
+        skipped = skipped_between(store.begins, self._source.offsets())
         # Snapshots to train on are taken by the first member alone.
         is_first = self._claiming.has_first(assignment)
         retraining = Retraining(

@@ -67,5 +67,5 @@ def group_engine(
         replace_segments(state, merged.segments, merged.engine)
         if on_snapshot is not None and merged.engine.can_snapshot:
             snapshot = merged.engine.snapshot()
-            save_snapshot(folder, snapshot, merged.position, keep=None)
+            save_snapshot(folder, snapshot, merged.offsets, keep=None)
             on_snapshot(snapshot)

@@ -35,14 +35,14 @@ class Merged(NamedTuple):
         None where nothing has been counted.
     segments : list of Segment
         What was merged.
-    position : dict of str to int
+    offsets : dict of str to int
         Next offset of each partition.
     skipped : Skipped
     """
 
     engine: EchoCoreset | None
     segments: Sequence[Segment]
-    position: dict[str, int]
+    offsets: dict[str, int]
     skipped: Skipped
 
 
@@ -97,7 +97,7 @@ def take_group_snapshot(
         if merged.engine is None or not merged.engine.can_snapshot:
             return None
         snapshot = merged.engine.snapshot()
-        save_snapshot(state.folder, snapshot, merged.position, keep=keep)
+        save_snapshot(state.folder, snapshot, merged.offsets, keep=keep)
         return snapshot
 
 
@@ -162,9 +162,9 @@ def _merged(
 ) -> Merged:
     """Merge segments that cover each offset once."""
     covered = union(segment.covers for segment in segments)
-    position = {**state.record().start, **{name: each[-1][1] for name, each in covered.items()}}
+    offsets = {**state.record().start, **{name: each[-1][1] for name, each in covered.items()}}
     engine = _engine(segments, config, device=device) if segments else None
-    return Merged(engine, segments, position, total_skipped(segments))
+    return Merged(engine, segments, offsets, total_skipped(segments))
 
 
 def _engine(segments: Sequence[Segment], config: EngineConfig, *, device: str) -> EchoCoreset:

@@ -14,7 +14,7 @@ from echo_stream.connectors.storage.units import TEMPORARY_PREFIX, read_manifest
 from echo_stream.errors import InfrastructureError, StateError
 from echo_stream.generation.generation import check_format
 
-_FORMAT_VERSION = 4
+_FORMAT_VERSION = 5
 
 
 @dataclass(frozen=True, slots=True)

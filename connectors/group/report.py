@@ -58,9 +58,9 @@ class Totals:
         """Pass on an epoch of the encoder's training."""
         self._monitor.epoch(done, total)
 
-    def checkpoint(self, position: Mapping[str, int], seconds: float, n: int) -> None:
+    def checkpoint(self, offsets: Mapping[str, int], seconds: float, n: int) -> None:
         """Pass on a checkpoint, with the samples of all runs."""
-        self._monitor.checkpoint(position, seconds, self._before.n + n)
+        self._monitor.checkpoint(offsets, seconds, self._before.n + n)
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Pass on a snapshot."""

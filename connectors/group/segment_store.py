@@ -65,7 +65,7 @@ class SegmentStore:
     def save_checkpoint(
         self,
         engine: EchoCoreset,
-        position: Mapping[str, int],
+        offsets: Mapping[str, int],
         source: Mapping[str, Any],
         skipped: Skipped,
     ) -> int | None:
@@ -82,10 +82,10 @@ class SegmentStore:
         """
         if engine.is_warming_up:
             return None
-        if position == self._published:
+        if offsets == self._published:
             return 0
         self._retries.retry(lambda: self._state.settle_generation(engine.generation_))
-        covers = {name: [(begin, position[name])] for name, begin in self.begins.items()}
+        covers = {name: [(begin, offsets[name])] for name, begin in self.begins.items()}
         about = {
             "member": self._state.member,
             "group_generation": self._group_generation,
@@ -109,10 +109,10 @@ class SegmentStore:
             with self._state.locked():
                 self._state.check_claims(self._segment, self.begins)
             raise
-        self._published, self.num_published = dict(position), engine.n_seen_
+        self._published, self.num_published = dict(offsets), engine.n_seen_
         return size_bytes
 
-    def take_snapshot(self, engine: EchoCoreset, _position: Mapping[str, int]) -> Snapshot:
+    def take_snapshot(self, engine: EchoCoreset, _offsets: Mapping[str, int]) -> Snapshot:
         """Write a snapshot of all that the group has counted; see `take_group_snapshot`."""
         snapshot: Snapshot | None = None
         while snapshot is None:  # the engine has been published: the first one is under way

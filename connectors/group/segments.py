@@ -182,14 +182,14 @@ class SegmentFolder:
             **skipped._asdict(),
             **about,
         }
-        target = folder / f"{sequence:0{_SEQUENCE_DIGITS}d}"
-        write_checkpoint(engine, manifest, target, publishing=publishing)
+        destination = folder / f"{sequence:0{_SEQUENCE_DIGITS}d}"
+        write_checkpoint(engine, manifest, destination, publishing=publishing)
         try:
             for unit in _versions(folder)[:-_KEPT_VERSIONS]:
                 shutil.rmtree(unit)
-            return sum(path.stat().st_size for path in target.iterdir())
+            return sum(path.stat().st_size for path in destination.iterdir())
         except FileNotFoundError as err:
-            msg = f"{target} was merged into another segment right after it was written"
+            msg = f"{destination} was merged into another segment right after it was written"
             raise FencedError(msg) from err
 
     def tidy(self, live: Collection[str]) -> None:

@@ -1,4 +1,4 @@
-"""The status of a group: its members, and each partition's position, owner and lag."""
+"""The status of a group: its members, and each partition's offset, owner and lag."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ def read_state_status(state: Path) -> dict[str, Any]:
         What `read_status` says. Of a group: "liveness", "group", "generation", "n", "segments" and
         "snapshot" with "coreset_size", "certified_fraction" and "coverage_at_least", of what is
         durable;
-        "partitions", by "topic/partition", each with its durable "position", the "member"
+        "partitions", by "topic/partition", each with its durable "offset", the "member"
         that counts it, and that one's "lag_records" and "lag_seconds", where it is alive;
         "lag_records_total"; and "members", what `read_members` says.
 
@@ -45,10 +45,10 @@ def is_all_well(status: dict[str, Any]) -> bool:
 def _of_the_group(state: Path, record: GroupRecord) -> dict[str, Any]:
     """Return the status of a group. O(manifests of segments + partitions)."""
     members, view = read_members(state), GroupView(state, is_quick=True)
-    segments, position, owners = view.current(), view.ends(), view.owners()
+    segments, offsets, owners = view.current(), view.ends(), view.owners()
     partitions = {
         name: _partition(name, offset, owners.get(name), members)
-        for name, offset in sorted(position.items())
+        for name, offset in sorted(offsets.items())
     }
     snapshot = newest_manifest(state)
     return {
@@ -78,7 +78,7 @@ def _liveness(members: Sequence[dict[str, Any]], *, is_begun: bool) -> Liveness:
 
 
 def _partition(
-    name: str, position: int, claim: Claim | None, members: Sequence[dict[str, Any]]
+    name: str, offset: int, claim: Claim | None, members: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """Return the status of a partition; lags are null where no running member counts it."""
     owner = None if claim is None or claim.segment is None else claim.member
@@ -86,7 +86,7 @@ def _partition(
     if counting.get("liveness") != "alive":
         counting = {}
     return {
-        "position": position,
+        "offset": offset,
         "member": owner,
         "lag_records": counting.get("lag_records", {}).get(name),
         "lag_seconds": counting.get("lag_seconds", {}).get(name),

@@ -49,7 +49,7 @@ def _readiness(monitor: RunMonitor) -> dict[str, bool]:
     """Return the checks of readiness, and whether they pass."""
     return {
         "state_loaded": bool(monitor.source_name),
-        "assigned": bool(monitor.reading.position),
+        "assigned": bool(monitor.reading.offsets),
         "broker": not monitor.is_broker_silent,
         "not_draining": monitor.current_phase not in {"stopping", "stopped"},
     }

@@ -15,7 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from echo_stream._common.version import __version__
-from echo_stream.connectors.process.clock import epoch_s, now_s
+from echo_stream.connectors.process.clock import now_s, unix_s
 from echo_stream.connectors.runner.monitor import PHASES, RunMonitor
 
 _PREFIX = "echo_stream_"
@@ -135,10 +135,10 @@ class RunCollector(Collector):
             "consumer_lag_seconds", "Age of the newest message counted, while there are others.",
             names, labelled(reading.lag_seconds(now_s())),
         )  # fmt: skip
-        yield _gauges("next_offset", "Offset to count next.", names, labelled(reading.position))
+        yield _gauges("next_offset", "Offset to count next.", names, labelled(reading.offsets))
         yield _gauges(
             "checkpoint_offset", "Offset to count next, in the newest checkpoint.", names,
-            labelled(monitor.checkpoint_position),
+            labelled(monitor.checkpoint_offsets),
         )  # fmt: skip
         yield _gauge("assigned_partitions", "Partitions read by this run.", len(reading.partitions))
         yield _counters(
@@ -176,8 +176,8 @@ class RunCollector(Collector):
         for name, field, what in (
             ("coreset_size", "num_distinct", "Distinct samples of the newest snapshot."),
             ("coreset_weight", "n", "Samples that the newest snapshot stands for."),
-            ("samples_held", "num_retained", "Samples that the coreset was chosen from."),
-            ("certified_ratio", "certified_fraction", "Share of its rows that is proven."),
+            ("samples_held", "num_held", "Samples that the coreset was chosen from."),
+            ("certified_ratio", "certified_fraction", "Share of its rows that is certified."),
             ("coverage_ratio", "coverage_at_least", "Lower bound on mean similarity."),
             ("state_bytes", "state_bytes", "Memory of the state, as of the newest snapshot."),
             ("state_limit_bytes", "state_bytes_bound", "The most that the state can reach."),
@@ -185,7 +185,7 @@ class RunCollector(Collector):
             yield _gauge(name, what, manifest.get(field))
         yield _gauge(
             "snapshot_last_timestamp_seconds", "When the newest snapshot was taken, seconds since "
-            "1970.", None if taken is None else epoch_s(taken),
+            "1970.", None if taken is None else unix_s(taken),
         )  # fmt: skip
         yield _counter("snapshots", "Written by this run.", len(self._monitor.report.snapshots))
 

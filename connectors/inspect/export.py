@@ -12,36 +12,36 @@ import pyarrow.parquet as pq
 
 from echo_stream._common.typing import Array, Label
 from echo_stream.connectors.inspect.images import as_png
+from echo_stream.connectors.storage.destinations import new_file, new_folder
 from echo_stream.connectors.storage.snapshot_files import coreset_table
-from echo_stream.connectors.storage.targets import new_file, new_folder
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.errors import ConfigError
 from echo_stream.samples.validation import SampleSchema
 
 
 def export_snapshot(
-    snapshot: Snapshot, target: Path, *, image_shape: Sequence[int] | None = None
+    snapshot: Snapshot, destination: Path, *, image_shape: Sequence[int] | None = None
 ) -> Path:
     """Write the rows of a snapshot: .npz, .parquet, or without a suffix a folder of images.
 
     Raises
     ------
     ConfigError
-        If target exists, or has another suffix; or samples have no such shape.
+        If destination exists, or has another suffix; or samples have no such shape.
     DataError
         If samples that are to be images are none.
     """
-    if target.suffix == ".npz":
-        return export_npz(snapshot, target)
-    if target.suffix == ".parquet":
-        return _export_parquet(snapshot, target)
-    if not target.suffix:
-        return _export_images(snapshot, target, image_shape=image_shape)
-    msg = f"{target} is not a .npz or .parquet file and, with a suffix, not a folder of images"
+    if destination.suffix == ".npz":
+        return export_npz(snapshot, destination)
+    if destination.suffix == ".parquet":
+        return _export_parquet(snapshot, destination)
+    if not destination.suffix:
+        return _export_images(snapshot, destination, image_shape=image_shape)
+    msg = f"{destination} is not a .npz or .parquet file and, with a suffix, not a folder of images"
     raise ConfigError(msg)
 
 
-def export_npz(snapshot: Snapshot, target: Path) -> Path:
+def export_npz(snapshot: Snapshot, destination: Path) -> Path:
     """Write x, y, id, role and weight of a snapshot's rows as a compressed .npz, and their texts.
 
     `read_file` reads it back, so a coreset is a data set. y is left out where no label
@@ -50,7 +50,7 @@ def export_npz(snapshot: Snapshot, target: Path) -> Path:
     Raises
     ------
     ConfigError
-        If target exists or is not a .npz, or payloads are bytes.
+        If destination exists or is not a .npz, or payloads are bytes.
     """
     rows = snapshot.rows
     columns: dict[str, Array] = {
@@ -69,15 +69,15 @@ def export_npz(snapshot: Snapshot, target: Path) -> Path:
     payloads = rows.samples.payloads
     if payloads is not None:
         if any(isinstance(payload, bytes) for payload in payloads):
-            msg = f"{target.name} cannot hold payloads that are bytes; export to a .parquet"
+            msg = f"{destination.name} cannot hold payloads that are bytes; export to a .parquet"
             raise ConfigError(msg)
         columns["payload"] = np.array([payload or "" for payload in payloads], dtype=str)
-    with new_file(target, ".npz") as file:
+    with new_file(destination, ".npz") as file:
         np.savez_compressed(file, allow_pickle=False, **columns)
-    return target
+    return destination
 
 
-def _export_parquet(snapshot: Snapshot, target: Path) -> Path:
+def _export_parquet(snapshot: Snapshot, destination: Path) -> Path:
     """Write the rows of a snapshot as a .parquet: x in lists as deep as a sample has axes.
 
     The other columns are those of `coreset.parquet`. `read_file` reads it back, and so do
@@ -86,15 +86,15 @@ def _export_parquet(snapshot: Snapshot, target: Path) -> Path:
     Raises
     ------
     ConfigError
-        If target exists or is not a .parquet.
+        If destination exists or is not a .parquet.
     """
     schema = SampleSchema.from_json(snapshot.manifest["schema"])
     table = coreset_table(snapshot.rows, schema).replace_schema_metadata(None)
     place = table.column_names.index("x")
     table = table.set_column(place, "x", _nested(snapshot.rows.samples.x))
-    with new_file(target, ".parquet") as file:
+    with new_file(destination, ".parquet") as file:
         pq.write_table(table, file, compression="zstd")
-    return target
+    return destination
 
 
 def _nested(x: Array) -> pa.Array:
@@ -111,14 +111,14 @@ _COLUMNS = ("file_name", "id", "role", "weight", "certified", "label")
 
 
 def _export_images(
-    snapshot: Snapshot, target: Path, *, image_shape: Sequence[int] | None = None
+    snapshot: Snapshot, destination: Path, *, image_shape: Sequence[int] | None = None
 ) -> Path:
-    """Write each sample of a snapshot as target/CLASS/POSITION-ID.png.
+    """Write each sample of a snapshot as destination/CLASS/RANK-ID.png.
 
     Parameters
     ----------
     snapshot : Snapshot
-    target : Path
+    destination : Path
         A folder that does not exist.
     image_shape : sequence of int, optional
         Where samples are vectors; see `as_png`.
@@ -126,13 +126,13 @@ def _export_images(
     Raises
     ------
     ConfigError
-        If target exists or cannot be written, or the shape is wrong.
+        If destination exists or cannot be written, or the shape is wrong.
     DataError
         If the samples are not images.
 
     Notes
     -----
-    No label or id leads out of target: what is not a plain letter, digit, - or . is escaped
+    No label or id leads out of destination: what is not a plain letter, digit, - or . is escaped
     as in an address (%2F), as are . and _ at the beginning. metadata.csv has them as they are,
     with role and weight; a sample that is core and support is one image and two lines.
     """
@@ -140,7 +140,7 @@ def _export_images(
     labels = [None] * len(rows) if samples.labels is None else samples.labels.tolist()
     written: dict[tuple[str, bytes], str] = {}
     with (
-        new_folder(target) as folder,
+        new_folder(destination) as folder,
         (folder / "metadata.csv").open("w", encoding="utf-8", newline="") as file,
     ):
         lines = csv.writer(file, lineterminator="\n")
@@ -156,7 +156,7 @@ def _export_images(
             proof = rows.certified[place]
             more = [rows.roles[place], rows.weights[place], proof, label]
             lines.writerow([written[key], name, *more])
-    return target
+    return destination
 
 
 def _class(label: Label) -> str:

@@ -9,7 +9,7 @@ from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from echo_stream.connectors.storage.targets import new_file
+from echo_stream.connectors.storage.destinations import new_file
 from echo_stream.coreset.rows import MAP_AXES
 from echo_stream.coreset.snapshot import Snapshot
 
@@ -22,7 +22,7 @@ EDGE_COLOUR = "#475569"
 BRIDGE_COLOUR = "#9333ea"
 
 
-def plot_map(snapshot: Snapshot, target: Path, *, overwrite: bool = False) -> Path:
+def plot_map(snapshot: Snapshot, destination: Path, *, overwrite: bool = False) -> Path:
     """Draw a snapshot as a .png.
 
     Cells are shaded by the logarithm of their count; where the latent space has other
@@ -31,7 +31,7 @@ def plot_map(snapshot: Snapshot, target: Path, *, overwrite: bool = False) -> Pa
     Raises
     ------
     ConfigError
-        If target is in the way or no .png.
+        If destination is in the way or no .png.
     """
     figure = Figure(figsize=_INCHES, layout="constrained")
     axes = figure.subplots()
@@ -42,23 +42,23 @@ def plot_map(snapshot: Snapshot, target: Path, *, overwrite: bool = False) -> Pa
     manifest = snapshot.manifest
     axes.set_title(
         f"{manifest['n']:,} samples in {manifest['num_cells']:,} cells, "
-        f"{manifest['num_distinct']:,} kept"
+        f"{manifest['num_distinct']:,} chosen"
     )
     axes.set_xlabel("first axis of the map")
     axes.set_ylabel("second axis of the map")
     axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.08), ncols=4, frameon=False)
     axes.autoscale_view()
-    with new_file(target, ".png", overwrite=overwrite) as file:
+    with new_file(destination, ".png", overwrite=overwrite) as file:
         figure.savefig(file, format="png", dpi=_DOTS_PER_INCH)
-    return target
+    return destination
 
 
 def _draw_cells(figure: Figure, axes: Axes, snapshot: Snapshot) -> None:
     """Draw the occupied cells, darker the more samples they hold."""
-    cells, partition = snapshot.cells, snapshot.manifest["partition"]
+    cells, quantiser = snapshot.cells, snapshot.manifest["quantiser"]
     shades = np.log10(cells.counts)
-    if partition["kind"] == "grid" and partition["dim"] == MAP_AXES:
-        width = 1.0 / partition["side"]
+    if quantiser["kind"] == "grid" and quantiser["dim"] == MAP_AXES:
+        width = 1.0 / quantiser["side"]
         squares = [Rectangle((x * width, y * width), width, width) for x, y in cells.cells]
         drawn: mpl.cm.ScalarMappable = axes.add_collection(
             PatchCollection(squares, array=shades, cmap=_CELL_COLOURS, edgecolor="white")

@@ -29,7 +29,7 @@ TABLES = (*_PARTS, "context", "spread", "snapshots", *(f"{part}_history" for par
 
 _SNAPSHOTS = {
     "id": "VARCHAR", "time": "TIMESTAMP", "n": "BIGINT", "num_cells": "BIGINT",
-    "num_distinct": "BIGINT", "num_retained": "BIGINT", "certified_fraction": "DOUBLE",
+    "num_distinct": "BIGINT", "num_held": "BIGINT", "certified_fraction": "DOUBLE",
     "coverage_at_least": "DOUBLE", "generation": "VARCHAR", "approximate": "BOOLEAN",
     "provisional": "BOOLEAN", "state_bytes": "BIGINT", "pinned": "BOOLEAN", "manifest": "VARCHAR",
 }  # fmt: skip

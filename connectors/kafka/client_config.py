@@ -24,7 +24,7 @@ _DEFAULTS: dict[str, Any] = {
     name: value for client in _CLIENTS for name, value in client.DEFAULT_CONFIG.items()
 }
 
-_CHECKPOINTED = "positions are those of the checkpoints"
+_CHECKPOINTED = "offsets are those of the checkpoints"
 _BYTES = "messages are read and written as bytes, and decoded by us"
 _SAFE = "a message that was acknowledged must not be lost, nor be there twice"
 _CODE = "it takes an object, and no code comes from a settings file"

@@ -16,13 +16,16 @@ from echo_stream.encoders.encoder import Encoder
 from echo_stream.errors import ConfigError, SettingName
 
 Start: TypeAlias = Literal["earliest", "latest"] | int | Mapping[tuple[str, int], int]
-"""The first offset, the next one, the first since a time (epoch ms), or one by partition."""
+"""The first offset, the next one, the first since a time (milliseconds since 1970), or one for
+each partition."""
 
-_FORMS = "earliest, latest, a time (ISO 8601 or epoch milliseconds) or TOPIC:PARTITION:OFFSET,..."
+_FORMS = (
+    "earliest, latest, a time (ISO 8601 or milliseconds since 1970) or TOPIC:PARTITION:OFFSET,..."
+)
 
 
 def parse_start(text: str) -> Start:
-    """Read a start position as people write it.
+    """Read where to start, as people write it.
 
     Parameters
     ----------
@@ -144,7 +147,7 @@ class KafkaConfig:
     on_tombstone : {"forget", "ignore"}
         What a message without a value does.
     accept_source : bool
-        Go on from a position of another cluster or of a topic that has been recreated, or
+        Go on from offsets in another cluster or in a topic that has been recreated, or
         at offsets that are not there any more.
     client : ClientConfig
         How to connect.

@@ -122,7 +122,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # the client
             raise RebalancedError(msg)
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Pause what is new; a position keeps the client from asking the group for one."""
+        """Pause what is new; an offset keeps the client from asking the group for one."""
         if not assigned:
             return
         self.paused.update(assigned)
@@ -208,19 +208,19 @@ class GroupSource(TopicSource):
         """
         self._identity.recognise(description, accept=False)
 
-    def read_only(self, position: Mapping[str, int], assignment: Assignment) -> None:
-        """Continue from a position, and read the partitions that it names, until they move.
+    def read_only(self, offsets: Mapping[str, int], assignment: Assignment) -> None:
+        """Continue from offsets, and read the partitions that they name, until they move.
 
         Parameters
         ----------
-        position : mapping
+        offsets : mapping
             Names partitions of the assignment.
         assignment : Assignment
             Once it holds no more, `next_batch` raises an error instead of reading on.
 
         Raises
         ------
-        PositionError
+        OffsetsError
             If an offset is not in its log, and the configuration does not accept that, or the
             log ends before it: segments cover each offset once.
         RebalancedError
@@ -230,8 +230,8 @@ class GroupSource(TopicSource):
         self._partitions = self._logs.partitions()
         if set(self._partitions) - self._ends.keys():  # newer than this process
             self._ends = {**self._limits("latest"), **self._ends}
-        named = [each for each in self._partitions if partition_name(each) in position]
-        following = self._resume(position, named, accept=self._config.accept_source)
+        named = [each for each in self._partitions if partition_name(each) in offsets]
+        following = self._resume(offsets, named, accept=self._config.accept_source)
         try:
             self._read_from(following)
         except ValueError as err:  # the client's, of a partition that it does not own any more

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from kafka import TopicPartition
 
 from echo_stream.connectors.kafka.records import Records
-from echo_stream.errors import PositionError, SettingName
+from echo_stream.errors import OffsetsError, SettingName
 from echo_stream.run.observer import PartitionProgress
 from echo_stream.samples.source import Skipped
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def partition_name(partition: TopicPartition) -> str:
-    """Return what a position calls a partition."""
+    """Return what offsets call a partition."""
     return f"{partition.topic}/{partition.partition}"
 
 
@@ -86,13 +86,13 @@ class Offsets:
         self._gaps = self._replayed = 0
         return skipped
 
-    def position(self) -> dict[str, int]:
+    def by_name(self) -> dict[str, int]:
         """Return the next offset of each "topic/partition"."""
         return {partition_name(each): offset for each, offset in sorted(self.following.items())}
 
 
 def resume_offsets(
-    position: Mapping[str, int],
+    offsets: Mapping[str, int],
     first: Mapping[TopicPartition, int],
     last: Mapping[TopicPartition, int],
     *,
@@ -100,16 +100,16 @@ def resume_offsets(
     accept: bool,
     may_go_back: bool = True,
 ) -> dict[TopicPartition, int]:
-    """Return where to read on from a position, in logs that may have changed since.
+    """Return where to read on from offsets, in logs that may have changed since.
 
     Parameters
     ----------
-    position : mapping
-        Next offset of each "topic/partition"; one that it does not name begins where its log does.
+    offsets : mapping
+        Next offset of each "topic/partition"; one that they do not name begins where its log does.
     first, last : mapping
         Of each partition the first offset in its log, and the one after its last.
     same_topics : container of str
-        Topics that are known to be the logs that the position is of.
+        Topics that are known to be the logs that the offsets are of.
     accept : bool
         Go on where an offset is not in its log: from the beginning of the log. Only one
         beyond the end of a log that is known to be the same goes on from its end.
@@ -118,7 +118,7 @@ def resume_offsets(
 
     Raises
     ------
-    PositionError
+    OffsetsError
         If an offset is not in its log, unless that is accepted.
 
     Examples
@@ -136,14 +136,14 @@ def resume_offsets(
     >>> resume_offsets({"events/0": 12}, *logs, same_topics=(), **group)
     Traceback (most recent call last):
     ...
-    echo_stream.errors.PositionError: events/0 is counted up to offset 12, but its log now \
+    echo_stream.errors.OffsetsError: events/0 is counted up to offset 12, but its log now \
 begins at 5 and ends before 9, and a group never counts an offset twice; give another state
     """
     following: dict[TopicPartition, int] = {}
     lost: list[_Lost] = []
     for partition, begin in first.items():
         name, end = partition_name(partition), last[partition]
-        following[partition] = offset = position.get(name, begin)
+        following[partition] = offset = offsets.get(name, begin)
         if begin <= offset <= end:
             continue
         is_truncated = offset > end and partition.topic in same_topics
@@ -154,13 +154,13 @@ begins at 5 and ends before 9, and a group never counts an offset twice; give an
     names = set(map(partition_name, first))
     lost += [
         _Lost(name, offset, "it is not there any more", "without it", goes_back=False)
-        for name, offset in sorted(position.items())
+        for name, offset in sorted(offsets.items())
         if name not in names
     ]
     back = [each for each in lost if each.goes_back]
     if back and not may_go_back:
         msg = f"{back[0]}, and a group never counts an offset twice; give another "
-        raise PositionError(msg, SettingName("state"))
+        raise OffsetsError(msg, SettingName("state"))
     if accept:
         for each in lost:
             logger.warning("%s; going on %s", each, each.remedy)
@@ -182,10 +182,10 @@ class _Lost(NamedTuple):
         return f"{self.name} is counted up to offset {self.offset}, but {self.log}"
 
 
-def _refusal(lost: Sequence[_Lost]) -> PositionError:
+def _refusal(lost: Sequence[_Lost]) -> OffsetsError:
     """Return the error of offsets that are not in their logs."""
     more = f", and {len(lost) - 1} more partitions likewise" if len(lost) > 1 else ""
-    return PositionError(
+    return OffsetsError(
         f"{lost[0]}{more}; give ",
         SettingName("accept_source"),
         f" to continue {lost[0].remedy}; missing offsets are reported as a gap; or give another ",

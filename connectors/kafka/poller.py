@@ -242,9 +242,9 @@ def _end(_: KafkaConsumer) -> None:
 
 
 class OffsetCommitter:
-    """Commit positions to the consumer group, for lag monitors alone.
+    """Commit offsets to the consumer group, for lag monitors alone.
 
-    A failure is only logged: positions are stored in checkpoints.
+    A failure is only logged: offsets are stored in checkpoints.
 
     Parameters
     ----------
@@ -257,20 +257,20 @@ class OffsetCommitter:
         self._offsets: dict[TopicPartition, OffsetAndMetadata] = {}
         self._commit: Any = None  # the client's future of that
 
-    def commit(self, position: Mapping[str, int], partitions: Iterable[TopicPartition]) -> None:
-        """Commit the offsets of those partitions that a position names, soon."""
-        offsets = {
-            each: OffsetAndMetadata(position[partition_name(each)], "", -1)
+    def commit(self, offsets: Mapping[str, int], partitions: Iterable[TopicPartition]) -> None:
+        """Commit the offsets of those partitions, soon."""
+        committed = {
+            each: OffsetAndMetadata(offsets[partition_name(each)], "", -1)
             for each in partitions
-            if partition_name(each) in position
+            if partition_name(each) in offsets
         }
 
         def commit(consumer: KafkaConsumer) -> None:
-            self._offsets = offsets
+            self._offsets = committed
             try:
-                self._commit = consumer.commit_async(offsets, callback=_log_failure)
+                self._commit = consumer.commit_async(committed, callback=_log_failure)
             except KafkaError as err:
-                _log_failure(offsets, err)
+                _log_failure(committed, err)
 
         self._poller.post(commit)
 

@@ -20,7 +20,7 @@ _ADDED_TIMEOUT_MS = 2_000  # to ask where added partitions begin; counting waits
 
 
 class KafkaSource(TopicSource):
-    """Read all partitions of topics, from the configured start on, or from a position.
+    """Read all partitions of topics, from the configured start on, or from stored offsets.
 
     Partitions that are added to a topic while it is read are read from their beginnings.
 
@@ -66,24 +66,24 @@ class KafkaSource(TopicSource):
         """
         self._identity.recognise(description, accept=self._config.accept_source)
 
-    def seek(self, position: Mapping[str, int]) -> Skipped:
-        """Continue from a position. Partitions that it does not name begin at their beginning.
+    def seek(self, offsets: Mapping[str, int]) -> Skipped:
+        """Continue from offsets. Partitions that they do not name begin at their beginning.
 
         Returns as gaps what of the logs as they are now has not been counted and is passed
         over: of a topic that is another one, all that lies before.
 
         Raises
         ------
-        PositionError
+        OffsetsError
             If an offset is not in its log, and the configuration does not accept that.
         """
-        self._read_from(self._resume(position, self._partitions, accept=self._config.accept_source))
+        self._read_from(self._resume(offsets, self._partitions, accept=self._config.accept_source))
         counted = {
             name: offset
-            for name, offset in position.items()
+            for name, offset in offsets.items()
             if name.rpartition("/")[0] not in self._identity.other_topics
         }
-        return skipped_between(counted, self.position())
+        return skipped_between(counted, self.offsets())
 
     def next_batch(self, max_samples: int) -> Batch:
         """Do what `TopicSource.next_batch` does, of partitions that were added meanwhile too."""

@@ -64,7 +64,7 @@ class TopicSource(ABC):
     Notes
     -----
     The client gets no deserialisers: kafka-python 3.0 hangs for ever after one raises.
-    Invalid messages come out as `RejectedSample`; positions move past them.
+    Invalid messages come out as `RejectedSample`; offsets move past them.
     """
 
     may_go_back: ClassVar[bool]  # to an offset before the one that was counted up to
@@ -147,7 +147,7 @@ class TopicSource(ABC):
 
         Raises
         ------
-        PositionError
+        OffsetsError
             If the log has lost the messages that come next.
         SourceError
             If no broker has answered for longer than the configuration allows.
@@ -161,9 +161,9 @@ class TopicSource(ABC):
         self._notice_the_end()
         return batch._replace(skipped=batch.skipped.plus(self._offsets.take_skipped()))
 
-    def position(self) -> dict[str, int]:
+    def offsets(self) -> dict[str, int]:
         """Return the next offset of each "topic/partition"."""
-        return self._offsets.position()
+        return self._offsets.by_name()
 
     def progress(self) -> dict[str, PartitionProgress]:
         """Return how far each partition has been read, and where the broker says it ends."""
@@ -173,11 +173,11 @@ class TopicSource(ABC):
             for name in (partition_name(each),)
         }
 
-    def commit(self, position: Mapping[str, int]) -> None:
-        """Commit a position to the group, for lag monitors. A failure is only logged."""
-        self._committer.commit(position, self._partitions)
+    def commit(self, offsets: Mapping[str, int]) -> None:
+        """Commit offsets to the group, for lag monitors. A failure is only logged."""
+        self._committer.commit(offsets, self._partitions)
         if self._decoder.notes is not None:
-            self._decoder.notes.passed(position)
+            self._decoder.notes.passed(offsets)
 
     def expect(self, schema: SampleSchema) -> None:
         """Reject messages of any other schema from now on; see `RecordDecoder.expect`."""
@@ -216,15 +216,15 @@ class TopicSource(ABC):
 
     def _resume(
         self,
-        position: Mapping[str, int],
+        offsets: Mapping[str, int],
         partitions: Collection[TopicPartition],
         *,
         accept: bool,
     ) -> dict[TopicPartition, int]:
-        """Return where to read on from a position, in the logs of partitions as they are now."""
+        """Return where to read on from offsets, in the logs of partitions as they are now."""
         first, last = self._limits("earliest"), self._limits("latest")
         return resume_offsets(
-            position,
+            offsets,
             {partition: first[partition] for partition in partitions},
             last,
             same_topics=self._identity.same_topics,
@@ -251,7 +251,7 @@ class TopicSource(ABC):
 
         Raises
         ------
-        PositionError
+        OffsetsError
             If the log has lost them.
         SourceError
             If the broker has been away for too long.
@@ -260,7 +260,7 @@ class TopicSource(ABC):
             try:
                 taken = self._records.take(max_records, wait_s)
             except OffsetOutOfRangeError:
-                self._resume(self.position(), self._offsets.following, accept=False)
+                self._resume(self.offsets(), self._offsets.following, accept=False)
                 raise  # they are there after all: the broker was wrong, or is another one
         silent, limit = self._poller.silent_seconds(), self._config.broker_timeout
         if not taken and limit is not None and silent > limit:

@@ -16,6 +16,6 @@ def now_s() -> float:
     return time.time()
 
 
-def epoch_s(text: str) -> float:
+def unix_s(text: str) -> float:
     """Return the seconds since 1970 of a time as `timestamp` writes it."""
     return datetime.fromisoformat(text).timestamp()

@@ -18,7 +18,7 @@ from echo_stream.connectors.process.writers import Writers
 from echo_stream.connectors.runner.monitor import RunMonitor
 from echo_stream.connectors.storage.engine_files import read_generation
 from echo_stream.engine.echo_coreset import EchoCoreset
-from echo_stream.generation.generation import Generation, check_partition, refuse_too_fine
+from echo_stream.generation.generation import Generation, check_quantiser, refuse_too_fine
 from echo_stream.run.config import RunConfig
 from echo_stream.run.observer import Observer
 from echo_stream.run.recording import Store
@@ -145,7 +145,7 @@ class Runs:
         retraining: Retraining,
         skipped: Skipped,
     ) -> Run:
-        """Return a run that counts what the source brings from its position on."""
+        """Return a run that counts what the source brings from its offsets on."""
         if engine.schema is not None:
             self.source.expect(engine.schema)
         monitor = self._given.monitor
@@ -172,4 +172,4 @@ def check_new(trained: Generation | None, config: EngineConfig) -> None:
     if trained is None:
         refuse_too_fine(config, max(config.warmup_size, config.expected_n or 0))
     else:
-        check_partition(trained, config)
+        check_quantiser(trained, config)

@@ -32,19 +32,19 @@ class Reading:
 
     Attributes
     ----------
-    position : mapping of str to int
+    offsets : mapping of str to int
         Next offset of each partition.
     partitions : mapping of str to PartitionProgress
         Empty where the source cannot tell.
     """
 
-    position: Mapping[str, int] = field(default_factory=dict)
+    offsets: Mapping[str, int] = field(default_factory=dict)
     partitions: Mapping[str, PartitionProgress] = field(default_factory=dict)
 
     def lag_records(self) -> dict[str, int]:
         """Return the messages of each partition that are not counted yet."""
         return {
-            name: max(each.end - self.position[name], 0)
+            name: max(each.end - self.offsets[name], 0)
             for name, each in self.partitions.items()
             if each.end is not None
         }
@@ -83,7 +83,7 @@ class RunMonitor:
         Invalid messages of this run, by reason; all reasons are there.
     snapshot_manifest : mapping
         Of the newest snapshot; empty before there is one.
-    checkpoint_position : mapping
+    checkpoint_offsets : mapping
     checkpoint_time_s : float or None
         When the newest checkpoint became durable, seconds since 1970.
     checkpoint_seconds, batch_seconds : Histogram
@@ -114,7 +114,7 @@ class RunMonitor:
         self.reading = Reading()
         self.rejected = dict.fromkeys(get_args(RejectReason), 0)
         self.snapshot_manifest: Mapping[str, Any] = {}
-        self.checkpoint_position: Mapping[str, int] = {}
+        self.checkpoint_offsets: Mapping[str, int] = {}
         self.checkpoint_time_s: float | None = None
         self.checkpoint_seconds = _durations("checkpoint_duration", "to write a checkpoint")
         self.batch_seconds = _durations(
@@ -169,13 +169,13 @@ class RunMonitor:
     def resumed(
         self,
         report: RunReport,
-        position: Mapping[str, int],
+        offsets: Mapping[str, int],
         snapshot_manifest: Mapping[str, Any],
         seconds: float,
     ) -> None:
         """Take in what the state held at the start, and the seconds that reading it took."""
         self.report, self.restore_seconds = report, seconds
-        self.checkpoint_position, self.snapshot_manifest = dict(position), snapshot_manifest
+        self.checkpoint_offsets, self.snapshot_manifest = dict(offsets), snapshot_manifest
 
     def ended(self, why: str) -> None:
         """Note why the run has ended; the first reason is kept."""
@@ -229,9 +229,9 @@ class RunMonitor:
         """Take in an epoch of training."""
         self.epochs, self._beat_s = (done, total), time.monotonic()
 
-    def checkpoint(self, position: Mapping[str, int], seconds: float, n: int) -> None:
+    def checkpoint(self, offsets: Mapping[str, int], seconds: float, n: int) -> None:
         """Take in a checkpoint."""
-        self.checkpoint_position, self.checkpoint_time_s = dict(position), now_s()
+        self.checkpoint_offsets, self.checkpoint_time_s = dict(offsets), now_s()
         self.checkpoint_seconds.observe(seconds)
         fields = {"n": n, "seconds": round(seconds, 3)}
         logger.info("checkpoint is durable", extra=fields)
@@ -261,9 +261,9 @@ class RunMonitor:
         while self._sampled_s - self._counted[0][0] > _RATE_WINDOW_S:
             self._counted.popleft()
         if self._source is not None:
-            position = self._source.position()
+            offsets = self._source.offsets()
             partitions = self._source.progress() if isinstance(self._source, Watchable) else {}
-            self.reading = Reading(position, partitions)
+            self.reading = Reading(offsets, partitions)
 
 
 def _log(words: str, is_warning: bool) -> None:

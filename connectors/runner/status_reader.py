@@ -12,7 +12,7 @@ from echo_stream.connectors.storage.snapshots import check_state
 from echo_stream.errors import StateError
 
 STATUS_FILE = "status.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _SAME_PROCESS_S = 1.0  # clocks of the kernel give a process's start to a hundredth of a second
 _STALE_S = 15.0  # a run writes every second; one that has not for so long hangs, or is gone
 _REQUIRED = ("phase", "host", "pid", "process_started_s", "updated_s", "checkpoint_time_s")

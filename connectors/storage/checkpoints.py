@@ -17,7 +17,7 @@ from echo_stream.generation.generation import check_format
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -38,16 +38,16 @@ def generation_files(generation: Generation) -> dict[str, FileWriter]:
 
 def write_generation(generation: Generation, parent: Path) -> Path:
     """Write a generation as parent/<id>, unless it is there already; return the folder."""
-    target = parent / generation.id
-    if not target.exists():
+    destination = parent / generation.id
+    if not destination.exists():
         arrays, meta = generation.to_state()
         write_unit(
-            target,
+            destination,
             {_ENCODER_FILE: tensors_writer(arrays)},
             {"id": generation.id, **meta},
             manifest_name=_GENERATION_MANIFEST,
         )
-    return target
+    return destination
 
 
 def read_generation(unit: Path, *, features: str | None = None) -> Generation:
@@ -67,14 +67,14 @@ def read_generation(unit: Path, *, features: str | None = None) -> Generation:
 def write_checkpoint(
     engine: EchoCoreset,
     manifest: Mapping[str, Any],
-    target: Path,
+    destination: Path,
     *,
     publishing: AbstractContextManager[None] | None = None,
 ) -> None:
     """Write the engine's state, and what manifest says beside it, as one atomic unit."""
     arrays, meta = engine.to_state()
     files = {_SKETCH_FILE: tensors_writer(arrays)}
-    write_unit(target, files, {**manifest, "engine": meta}, publishing=publishing)
+    write_unit(destination, files, {**manifest, "engine": meta}, publishing=publishing)
 
 
 def stored_config(manifest: Mapping[str, Any]) -> EngineConfig:

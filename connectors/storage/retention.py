@@ -70,13 +70,13 @@ def unpin_snapshot(folder: Path | None, name: str | None) -> str:
     return snapshot_id
 
 
-def prune_snapshots(folder: Path, *, keep: int, dry_run: bool = False) -> PruneReport:
+def prune_snapshots(folder: Path, *, keep_newest: int, dry_run: bool = False) -> PruneReport:
     """Remove the snapshots of a state but the newest, the pinned and those being read.
 
     Parameters
     ----------
     folder : Path
-    keep : int
+    keep_newest : int
         How many of the newest stay, pinned or not; at least 1.
     dry_run : bool
         Whether to say only what would be removed.
@@ -84,7 +84,7 @@ def prune_snapshots(folder: Path, *, keep: int, dry_run: bool = False) -> PruneR
     Raises
     ------
     ConfigError
-        If keep is less than 1.
+        If keep_newest is less than 1.
     SnapshotError
         If there is no state.
     StateError
@@ -94,10 +94,10 @@ def prune_snapshots(folder: Path, *, keep: int, dry_run: bool = False) -> PruneR
     -----
     Safe while a consumer writes and others read. Damaged snapshots are left alone.
     """
-    check_whole("keep", keep, at_least=1)  # the newest snapshot always stays
+    check_whole("keep_newest", keep_newest, at_least=1)  # the newest snapshot always stays
     found = read_manifests(folder)
     removed, pinned, in_use, freed_bytes = [], [], [], 0
-    for unit, manifest in found[:-keep]:
+    for unit, manifest in found[:-keep_newest]:
         if is_pinned(unit):
             pinned.append(unit.name)
         elif dry_run or remove_unit(unit, is_kept=is_pinned):

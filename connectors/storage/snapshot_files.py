@@ -27,10 +27,10 @@ TABLES = ("coreset", "cells", "edges")
 
 def write_snapshot(
     snapshot: Snapshot,
-    target: Path,
+    destination: Path,
     *,
     time: str,
-    position: Mapping[str, int],
+    offsets: Mapping[str, int],
     more_files: Mapping[str, FileWriter] | None = None,
 ) -> None:
     """Write a snapshot as a unit.
@@ -38,11 +38,11 @@ def write_snapshot(
     Parameters
     ----------
     snapshot : Snapshot
-    target : Path
+    destination : Path
     time : str
         When it was taken, for the manifest.
-    position : mapping
-        Source position up to which it has counted, for the manifest.
+    offsets : mapping
+        Source offsets up to which it has counted, for the manifest.
     more_files : mapping, optional
         Files to write beside its own.
     """
@@ -52,8 +52,8 @@ def write_snapshot(
         | _held_out_files(snapshot.held_out)
         | dict(more_files or {})
     )
-    manifest = {**snapshot.manifest, "time": time, "position": dict(position)}
-    write_unit(target, files, manifest)
+    manifest = {**snapshot.manifest, "time": time, "offsets": dict(offsets)}
+    write_unit(destination, files, manifest)
 
 
 def read_snapshot(unit: Path) -> Snapshot:
@@ -170,8 +170,8 @@ def coreset_table(
     columns = {
         "id": pa.array([str(sample_id) for sample_id in samples.ids], pa.string()),
         "role": pa.array(rows.roles.tolist(), pa.string()),
-        "position": pa.array(range(len(rows)), pa.int32()),
-        "round": pa.array(rows.rounds, pa.int32()),
+        "selection_rank": pa.array(range(len(rows)), pa.int32()),
+        "rank_in_cell": pa.array(rows.ranks_in_cell, pa.int32()),
         "cell": _cell_column(rows.cells),
         "degree": pa.array(rows.degrees, pa.int32()),
         "cell_count": pa.array(rows.cell_counts, pa.int64()),
@@ -208,7 +208,7 @@ def _coreset_rows(table: pa.Table, schema: SampleSchema) -> CoresetRows:
     return CoresetRows(
         samples=_samples(columns, schema),
         roles=as_objects(columns["role"]),
-        rounds=np.array(columns["round"], dtype=np.int64),
+        ranks_in_cell=np.array(columns["rank_in_cell"], dtype=np.int64),
         cells=[tuple(cell) for cell in columns["cell"]],
         degrees=np.array(columns["degree"], dtype=np.int64),
         cell_counts=np.array(columns["cell_count"], dtype=np.int64),

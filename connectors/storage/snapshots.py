@@ -19,7 +19,7 @@ from echo_stream.errors import ConfigError, SettingName, SnapshotError, StateErr
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 7  # of snapshots, that we read
+FORMAT_VERSION = 8  # of snapshots, that we read
 
 CORESET_FILE = "coreset.parquet"
 """Every snapshot has it, and no other unit."""

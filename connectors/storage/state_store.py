@@ -54,10 +54,10 @@ _DECIDED = ("cells", "latent", "rank", "support", "auto_regenerate")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A restored checkpoint: the engine, and the source position up to which it has counted."""
+    """A restored checkpoint: the engine, and the source offsets up to which it has counted."""
 
     engine: EchoCoreset
-    position: Mapping[str, int]
+    offsets: Mapping[str, int]
     source: Mapping[str, Any]
     skipped: Skipped
 
@@ -135,21 +135,21 @@ class StateStore:
         engine = read_engine(unit, manifest, config, device=device)
         # Checkpoints of before these were counted have none.
         skipped = Skipped(*(manifest.get(name, 0) for name in Skipped._fields))
-        return Checkpoint(engine, manifest["position"], manifest["source"], skipped)
+        return Checkpoint(engine, manifest["offsets"], manifest["source"], skipped)
 
     def save_checkpoint(
         self,
         engine: EchoCoreset,
-        position: Mapping[str, int],
+        offsets: Mapping[str, int],
         source: Mapping[str, Any],
         skipped: Skipped = Skipped(),  # noqa: B008 - immutable
     ) -> int:
-        """Write engine and position as one atomic unit, and remove the oldest checkpoints.
+        """Write engine and offsets as one atomic unit, and remove the oldest checkpoints.
 
         Returns the size of the new one in bytes; 0 where this store's last one is the same.
         """
         saved = (
-            dict(position),
+            dict(offsets),
             dict(source),
             skipped,
             None if engine.is_warming_up else engine.generation_.id,
@@ -160,7 +160,7 @@ class StateStore:
         if saved == self._saved:
             return 0
         parent, self._sequence = self._sequence, self._sequence + 1
-        target = self._checkpoints / f"{self._sequence:0{_SEQUENCE_DIGITS}d}"
+        destination = self._checkpoints / f"{self._sequence:0{_SEQUENCE_DIGITS}d}"
         manifest = {
             "format_version": FORMAT_VERSION,
             "sequence": self._sequence,
@@ -168,46 +168,44 @@ class StateStore:
             "time": timestamp(),
             "n": engine.n_seen_,
             **engine.change_counts(),
-            "position": dict(position),
+            "offsets": dict(offsets),
             "source": dict(source),
             **skipped._asdict(),
         }
-        self._retries.retry(lambda: write_checkpoint(engine, manifest, target))
+        self._retries.retry(lambda: write_checkpoint(engine, manifest, destination))
         if not engine.is_warming_up:
             generations = self.folder / "generations"
             self._retries.retry(lambda: write_generation(engine.generation_, generations))
         for old in list_checkpoints(self.folder)[:-KEPT_CHECKPOINTS]:
             remove_unit(old)
         self._saved = saved
-        return sum(path.stat().st_size for path in target.iterdir())
+        return sum(path.stat().st_size for path in destination.iterdir())
 
-    def take_snapshot(self, engine: EchoCoreset, position: Mapping[str, int]) -> Snapshot:
+    def take_snapshot(self, engine: EchoCoreset, offsets: Mapping[str, int]) -> Snapshot:
         """Select the coreset of what an engine has counted, write it, and return it."""
         snapshot = engine.snapshot()
-        self.save_snapshot(snapshot, position)
+        self.save_snapshot(snapshot, offsets)
         return snapshot
 
-    def save_snapshot(self, snapshot: Snapshot, position: Mapping[str, int]) -> str:
+    def save_snapshot(self, snapshot: Snapshot, offsets: Mapping[str, int]) -> str:
         """Write a snapshot and return its id; the same one twice is written once."""
         keep = self._keep_snapshots
-        return self._retries.retry(
-            lambda: save_snapshot(self.folder, snapshot, position, keep=keep)
-        )
+        return self._retries.retry(lambda: save_snapshot(self.folder, snapshot, offsets, keep=keep))
 
 
 def save_snapshot(
-    folder: Path, snapshot: Snapshot, position: Mapping[str, int], *, keep: int | None
+    folder: Path, snapshot: Snapshot, offsets: Mapping[str, int], *, keep: int | None
 ) -> str:
     """Write a snapshot into a state folder, and keep as many; None: all.
 
     Only under a lock of the state.
     """
-    target = folder / "snapshots" / snapshot.id
-    remove_broken(target)
-    if not target.exists():
-        write_snapshot(snapshot, target, time=timestamp(), position=position)
+    destination = folder / "snapshots" / snapshot.id
+    remove_broken(destination)
+    if not destination.exists():
+        write_snapshot(snapshot, destination, time=timestamp(), offsets=offsets)
     if keep is not None:
-        prune_snapshots(folder, keep=keep)
+        prune_snapshots(folder, keep_newest=keep)
     return snapshot.id
 
 

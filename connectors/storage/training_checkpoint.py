@@ -91,8 +91,8 @@ class CheckpointedTraining:
             return
         arrays, meta = to_state()
         before = list_units(self._folder)
-        target = self._folder / f"{steps:0{_SEQUENCE_DIGITS}d}"
-        write_unit(target, {_STATE_FILE: tensors_writer(arrays)}, {"state": meta})
+        destination = self._folder / f"{steps:0{_SEQUENCE_DIGITS}d}"
+        write_unit(destination, {_STATE_FILE: tensors_writer(arrays)}, {"state": meta})
         for unit in before:
             shutil.rmtree(unit)
         self._schedule.done(steps, time.monotonic())

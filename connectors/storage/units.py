@@ -27,21 +27,21 @@ _REMEMBERED_FILES = 65_536  # whose checksums a process keeps, of a few hundred 
 
 
 def write_unit(
-    target: Path,
+    destination: Path,
     files: Mapping[str, FileWriter],
     manifest: Mapping[str, Any],
     *,
     manifest_name: str = MANIFEST,
     publishing: AbstractContextManager[None] | None = None,
 ) -> None:
-    """Write a unit at target, atomically and durably, readable for its owner alone.
+    """Write a unit at destination, atomically and durably, readable for its owner alone.
 
     1. Write and flush each file under a temporary name. 2. Write the manifest, with the
     files' checksums, last. 3. Flush the folder, rename it, flush its parent.
 
     Parameters
     ----------
-    target : Path
+    destination : Path
         The folder to create. Its parent is created too.
     files : mapping of str to callable
         What writes each file, given the path to write to.
@@ -54,14 +54,14 @@ def write_unit(
     Raises
     ------
     StateError
-        If target exists, or may not be written.
+        If destination exists, or may not be written.
     InfrastructureError
         If the disk is full.
     """
-    temporary = target.parent / f"{TEMPORARY_PREFIX}{target.name}-{uuid.uuid4().hex}"
+    temporary = destination.parent / f"{TEMPORARY_PREFIX}{destination.name}-{uuid.uuid4().hex}"
     try:
-        if target.exists():
-            raise _exists(target)
+        if destination.exists():
+            raise _exists(destination)
         make_folder(temporary)
         for name, write in files.items():
             write(temporary / name)
@@ -71,10 +71,12 @@ def write_unit(
         flush(temporary / manifest_name)
         flush(temporary)
         with publishing or nullcontext():
-            temporary.rename(target)
-            flush(target.parent)
+            temporary.rename(destination)
+            flush(destination.parent)
     except OSError as err:
-        msg = f"cannot write {target}: {err.strerror or err}; free space or give another folder"
+        msg = (
+            f"cannot write {destination}: {err.strerror or err}; free space or give another folder"
+        )
         raise (InfrastructureError if is_transient(err) else StateError)(msg) from err
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -156,10 +158,10 @@ def list_units(parent: Path, *, manifest_name: str = MANIFEST) -> list[Path]:
     )
 
 
-def remove_broken(target: Path) -> None:
+def remove_broken(destination: Path) -> None:
     """Remove a folder in the place of a unit that is none. Only under the lock."""
-    if target.is_dir() and not (target / MANIFEST).is_file():
-        shutil.rmtree(target)
+    if destination.is_dir() and not (destination / MANIFEST).is_file():
+        shutil.rmtree(destination)
 
 
 def temporary_of(path: Path) -> Path:
@@ -173,15 +175,15 @@ def remove_leftovers(parent: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def check_free(target: Path) -> None:
+def check_free(destination: Path) -> None:
     """Raise StateError if something is where a unit is to be written."""
-    if target.exists():
-        raise _exists(target)
+    if destination.exists():
+        raise _exists(destination)
 
 
-def _exists(target: Path) -> StateError:
-    """Return the error for a target that is taken."""
-    return StateError(f"{target} already exists; remove it or give another path")
+def _exists(destination: Path) -> StateError:
+    """Return the error for a destination that is taken."""
+    return StateError(f"{destination} already exists; remove it or give another path")
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:

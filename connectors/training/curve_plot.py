@@ -10,14 +10,14 @@ _LOSS_COLOUR = "#475569"
 _SCORE_COLOUR = "#c2410c"
 
 
-def plot_curve(metrics: Mapping[str, Any], target: Path) -> None:
-    """Draw loss and score over the steps as a PNG at target.
+def plot_curve(metrics: Mapping[str, Any], destination: Path) -> None:
+    """Draw loss and score over the steps as a PNG at destination.
 
     Parameters
     ----------
     metrics : mapping
         As in `echo_stream.training.training.TrainResult`.
-    target : Path
+    destination : Path
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, and `run` never draws
 
@@ -44,7 +44,7 @@ def plot_curve(metrics: Mapping[str, Any], target: Path) -> None:
             color=_SCORE_COLOUR,
         )
         scores.set_ylabel(f"{name} on the test set", color=_SCORE_COLOUR)
-    figure.savefig(target, format="png", dpi=_DOTS_PER_INCH)
+    figure.savefig(destination, format="png", dpi=_DOTS_PER_INCH)
 
 
 def _number(value: float | None) -> float:

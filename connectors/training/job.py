@@ -95,7 +95,7 @@ def train_on_snapshot(  # noqa: PLR0913 - everything that a training is between
             core, support, tested, config, pseudo=pseudo, progress=progress,
             checkpoint=checkpoint, before=before,
         )  # fmt: skip
-        result.metrics["held"] = len(set(map(str, snapshot.held()[0].ids.tolist())))
+        result.metrics["num_held"] = len(set(map(str, snapshot.held()[0].ids.tolist())))
         result.metrics["spread"] = reason
         held_out = core[:0] if snapshot.held_out is None else labelled(snapshot.held_out)
         diverged = result.metrics["diverged"]

@@ -65,13 +65,13 @@ def write_model(
     }
     digest = hashlib.blake2b(json.dumps(manifest).encode(), digest_size=_DIGEST_BYTES).hexdigest()
     moment = "".join(character for character in manifest["time"][:19] if character.isalnum())
-    target = parent / f"{moment}-{digest}"
+    destination = parent / f"{moment}-{digest}"
     files = {
         _WEIGHTS_FILE: tensors_writer(weights),
         _CURVE_FILE: lambda path: plot_curve(result.metrics, path),
     }
-    write_unit(target, files, manifest, manifest_name=METRICS_FILE)
-    return target
+    write_unit(destination, files, manifest, manifest_name=METRICS_FILE)
+    return destination
 
 
 def read_model(unit: Path, *, factory: str | None = None) -> tuple[nn.Module, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Rounding to a common unit, so that float64 sums are exact and order-free.
+"""Rounding to multiples of a common spacing, so that float64 sums are exact and order-free.
 
 A value rounded to a multiple of u = 2**(e - 23), with 2**e the first power of
 two above the largest training value, is an integer of 24 bits times u. Float64
@@ -21,20 +21,20 @@ _MANTISSA_BITS = 23  # resolution of a rounded value below the largest one, as f
 _EXACT_BITS = 53  # integers up to 2**53 are exact in float64
 _HEADROOM_BITS = 3  # values up to eight times the training data's largest are as they are
 _MIN_WEIGHT_BITS = 8
-LIMIT = 2.0 ** (_MANTISSA_BITS + _HEADROOM_BITS)  # units; larger values are cut to it
+LIMIT = 2.0 ** (_MANTISSA_BITS + _HEADROOM_BITS)  # times the spacing; larger values are cut to it
 # Values added between two checks of a sum: together they are at most 1/32 of its range.
 CHECK_EVERY = 2**22
 
 
-def unit_for(largest: float, dtype: torch.dtype = torch.float64) -> float:
-    """Return the unit in which values up to largest are rounded.
+def spacing_for(largest: float, dtype: torch.dtype = torch.float64) -> float:
+    """Return the spacing of the numbers to which values up to largest are rounded.
 
     Parameters
     ----------
     largest : float
         Largest absolute value of the training data, finite.
     dtype : torch.dtype
-        Of what is rounded: the unit is no smaller than the smallest number that it holds.
+        Of what is rounded: the spacing is no smaller than the smallest number that it holds.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def unit_for(largest: float, dtype: torch.dtype = torch.float64) -> float:
 
     Examples
     --------
-    >>> unit_for(1.0) == 2.0 ** -22, unit_for(1e-45, torch.float32) == 2.0 ** -149
+    >>> spacing_for(1.0) == 2.0 ** -22, spacing_for(1e-45, torch.float32) == 2.0 ** -149
     (True, True)
     """
     _, exponent = math.frexp(largest)
@@ -51,22 +51,22 @@ def unit_for(largest: float, dtype: torch.dtype = torch.float64) -> float:
     return max(math.ldexp(1.0, exponent - _MANTISSA_BITS), smallest)
 
 
-def round_to_unit(
-    values: torch.Tensor, unit: float, out: torch.Tensor | None = None
+def round_to_spacing(
+    values: torch.Tensor, spacing: float, out: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Return values rounded to multiples of unit, ties to even; in out, if given.
+    """Return values rounded to multiples of spacing, ties to even; in out, if given.
 
     Dividing by a power of two is exact, so float32 input keeps its dtype and
-    loses nothing but the bits below the unit. Values beyond `LIMIT` units are cut to it: so
+    loses nothing but the bits below the spacing. Values beyond `LIMIT` times it are cut to it: so
     no cell's sum can leave the range in which it is exact before it has 2**27 such samples.
 
     Examples
     --------
-    >>> round_to_unit(torch.tensor([0.25, -3e38]), 2.0**-22).tolist()
+    >>> round_to_spacing(torch.tensor([0.25, -3e38]), 2.0**-22).tolist()
     [0.25, -16.0]
     """
-    scaled = torch.div(values, unit, out=out)
-    return scaled.clamp_(-LIMIT, LIMIT).round_().mul_(unit)
+    scaled = torch.div(values, spacing, out=out)
+    return scaled.clamp_(-LIMIT, LIMIT).round_().mul_(spacing)
 
 
 def weight_bits(num_inputs: int) -> int:
@@ -81,10 +81,10 @@ def weight_bits(num_inputs: int) -> int:
     return min(max(_EXACT_BITS - spent, _MIN_WEIGHT_BITS), _MANTISSA_BITS)
 
 
-def is_exact(sums: torch.Tensor, unit: float) -> bool:
+def is_exact(sums: torch.Tensor, spacing: float) -> bool:
     """Return whether every sum is in the range in which float64 adds exactly.
 
-    The range ends at 2**53 units, less what `CHECK_EVERY` more values can add: sums that are
-    checked so often are reported before any bit is lost, whatever is subtracted later.
+    The range ends at 2**53 times the spacing, less what `CHECK_EVERY` more values can add: sums
+    that are checked so often are reported before any bit is lost, whatever is subtracted later.
     """
-    return largest_magnitude(sums) < (2.0**_EXACT_BITS - CHECK_EVERY * LIMIT) * unit
+    return largest_magnitude(sums) < (2.0**_EXACT_BITS - CHECK_EVERY * LIMIT) * spacing

@@ -30,8 +30,10 @@ from echo_stream.sketch.pools.pools import latents
 from echo_stream.sketch.size import memory_bound, size_bytes
 from echo_stream.sketch.sketch import Sketch
 
-FORMAT_VERSION = 7
-_NOT_SOUGHT = "cells that follow the stream prove no row: coverage_at_least is what is proven"
+FORMAT_VERSION = 8
+_NOT_SOUGHT = (
+    "no row is certified where cells follow the stream; coverage_at_least tells how good all are"
+)
 _ID_DIGEST_BYTES = 4
 
 
@@ -217,7 +219,7 @@ def _rows(
     return CoresetRows(
         samples=samples_from(members, sketch.generation.schema),
         roles=np.array(roles, dtype=object),
-        rounds=np.array([row.rank for row in rows], dtype=np.int64),
+        ranks_in_cell=np.array([row.rank for row in rows], dtype=np.int64),
         cells=[sketch.cell(key) for key in statistics.keys[positions].tolist()],
         degrees=graph.degrees[positions],
         cell_counts=statistics.counts[positions],
@@ -290,10 +292,10 @@ def _manifest(
         "provisional": False,
         "config": sketch.config.to_json(),
         "schema": sketch.generation.schema.to_json(),
-        "partition": sketch.generation.partition.describe(),
+        "quantiser": sketch.generation.quantiser.describe(),
         "n": sketch.n,
         "num_cells": len(cells.cells),
-        "num_retained": len(held) + len(sketch.tail),
+        "num_held": len(held) + len(sketch.tail),
         "num_context": None if context is None else len(context),
         "labels": _labels_by_role(rows),
         "labels_stream": sketch.label_counts.to_json(),

@@ -24,9 +24,9 @@ class Choice(NamedTuple):
     core, support : list of SelectedRow
         In order of selection.
     num_substituted : int
-        Slots whose sample is not retained; another one fills them where the rule allows.
+        Slots whose sample is not held; another one fills them where the rule allows.
     cells_in_doubt : set of int
-        Positions of the cells of which a chosen sample is not certified, or not retained.
+        Positions of the cells of which a chosen sample is not certified, or not held.
     allocated : ndarray of shape (M,), int64
         Slots of the core that each cell was allocated.
     num_slots : int
@@ -122,7 +122,7 @@ def _fill(
 def _substitutes(
     best: _Best, allocated: IntArray, order: IntArray, missing: int
 ) -> list[SelectedRow]:
-    """Return the next members retained, round by round, beyond those that were allocated a slot."""
+    """Return the next members held, round by round, beyond those that were allocated a slot."""
     spare = [
         best(cell, number + missing)[number:] for cell, number in enumerate(allocated.tolist())
     ]

@@ -1,6 +1,7 @@
 """Choose the coreset of a sketch whose cells follow the stream, by facility location."""
 
 import math
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -77,10 +78,7 @@ def cover(sketch: AdaptiveSketch, statistics: CellStatistics) -> Cover:
     )
     chosen = [supply[row] for row in picks.rows.tolist()]
     cells = np.searchsorted(statistics.keys, np.array(sketch.keys_of(chosen), dtype=np.int64))
-    rows = [
-        SelectedRow(cell, place, math.dist(member.latent, means[cell]), member, None)
-        for place, (cell, member) in enumerate(zip(cells.tolist(), chosen, strict=True), start=1)
-    ]
+    rows = _rows(cells.tolist(), chosen, means)
     if rows:
         squares = np.square(means - z[picks.rows[picks.nearest]]).sum(axis=1)
     else:  # all that was held has been forgotten
@@ -102,6 +100,16 @@ def cover(sketch: AdaptiveSketch, statistics: CellStatistics) -> Cover:
         coverage_at_least=None if scatter is None else _at_least(similar, counts, scatter, width),
         redundancy=float(counts[squares <= (width / 2) ** 2].sum() / n),
     )
+
+
+def _rows(cells: list[int], chosen: list[Member], means: FloatArray) -> list[SelectedRow]:
+    """Return chosen samples as rows; the rank of each counts those of its cell before it."""
+    ranks, rows = Counter[int](), list[SelectedRow]()
+    for cell, member in zip(cells, chosen, strict=True):
+        ranks[cell] += 1
+        distance = math.dist(member.latent, means[cell])
+        rows.append(SelectedRow(cell, ranks[cell], distance, member, None))
+    return rows
 
 
 def _tie(member: Member) -> tuple[int, str, object]:

@@ -36,8 +36,8 @@ class CoresetRows(_Table):
         Payloads, ids, labels (object, None where unknown) and origins, n rows.
     roles : ndarray of shape (n,), object
         "core" or "support".
-    rounds : ndarray of shape (n,), int64
-        1-based rank in the cell.
+    ranks_in_cell : ndarray of shape (n,), int64
+        1-based rank in the cell; with adaptive cells, among the rows of the cell.
     cells : list of tuple of int
         Index of each row's cell.
     degrees, cell_counts : ndarray of shape (n,), int64
@@ -53,7 +53,7 @@ class CoresetRows(_Table):
 
     samples: Samples
     roles: Array
-    rounds: IntArray
+    ranks_in_cell: IntArray
     cells: list[Cell]
     degrees: IntArray
     cell_counts: IntArray

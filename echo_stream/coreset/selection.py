@@ -138,8 +138,8 @@ class RowSelector:
         """Return the first core members of a cell, by the rank rule that its pools follow.
 
         `center`: nearest the centroid first (eq. 5-6). `uniform`: smallest hash first, which
-        is proven as it stands. `mixed`: the nearest, then the others by hash, proven if the
-        nearest is.
+        is certified as it stands. `mixed`: the nearest, then the others by hash, certified if
+        the nearest is.
         """
         statistics, first = self._statistics, list[SelectedRow]()
         by_distance = number if self._hashed is None else min(number, 1)
@@ -151,13 +151,13 @@ class RowSelector:
             return first
         # Where all candidates for the nearest were forgotten, the nearest is unknown.
         is_known = len(first) == by_distance and all(row.is_certified for row in first)
-        is_proven = statistics.is_exact and is_known
+        is_assured = statistics.is_exact and is_known
         taken = copies(row.member for row in first)
         held = self._hashed.pools[int(statistics.slots[cell])]
         others = (member for member in held if not cross_off(member, taken))
         centre = statistics.latent_sums[cell] / int(statistics.counts[cell])
         rest = [
-            SelectedRow(cell, rank, math.dist(member.latent, centre), member, is_proven)
+            SelectedRow(cell, rank, math.dist(member.latent, centre), member, is_assured)
             for rank, member in enumerate(islice(others, number - len(first)), start=len(first) + 1)
         ]
         return first + rest
@@ -172,15 +172,15 @@ class RowSelector:
     ) -> list[SelectedRow]:
         """Return the members of a cell farthest from its mean that are not in the core.
 
-        A rank is proven where the order of the farthest is, and the cell's core, too: all the
-        slots that it was allocated, since what should fill one and is not retained may be farthest.
+        A rank is certified where the order of the farthest is, and the cell's core, too: all the
+        slots that it was allocated, since what should fill one and is not held may be farthest.
         """
         taken = copies(row.member for row in core)
-        is_core_proven = len(core) == allocated and all(row.is_certified for row in core)
+        is_core_certified = len(core) == allocated and all(row.is_certified for row in core)
         ranked = self.farthest(cell, number + len(core))
         others = [row for row in ranked if not cross_off(row.member, taken)][:number]
         return [
-            row._replace(rank=rank, is_certified=row.is_certified and is_core_proven)
+            row._replace(rank=rank, is_certified=row.is_certified and is_core_certified)
             for rank, row in enumerate(others, start=1)
         ]
 
@@ -195,8 +195,8 @@ def _first(ranking: Ranking, cell: int, number: int) -> list[SelectedRow]:
     def row(rank: int, key: float, member: Member) -> SelectedRow:
         distance, rank_key = distance_of(key, count), RankKey(key, member.tie, count)
         is_first = is_certified(distance, rank_key, drops, centre, farthest=pools.farthest)
-        is_proven = statistics.is_exact and rank <= assured and is_first
-        return SelectedRow(cell, rank, distance, member, bool(is_proven))
+        is_assured = statistics.is_exact and rank <= assured and is_first
+        return SelectedRow(cell, rank, distance, member, bool(is_assured))
 
     return [row(rank, *entry) for rank, entry in enumerate(ranking.first(cell, number), start=1)]
 
@@ -213,8 +213,8 @@ def explain(
     """
     is_doubtful = not all(row.is_certified for row in rows)
     return {
-        "held": held,
-        "dropped": dropped,
+        "num_held": held,
+        "num_dropped": dropped,
         "bound": None if bound is None else max(bound, 0.0),
         "why": (doubt or MOVED) if is_doubtful else None,
         "certified": [row.member.id for row in rows if row.is_certified],

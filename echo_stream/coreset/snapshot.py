@@ -56,7 +56,7 @@ class Snapshot:
 
     @property
     def certified_fraction(self) -> float | None:
-        """Share of rows that are proven to be the batch choice; None if none was sought."""
+        """Share of rows that are certified to be the batch choice; None if none was sought."""
         fraction: float | None = self.manifest["certified_fraction"]
         return fraction
 

@@ -28,7 +28,7 @@ _Order = list[tuple[Member, float]]
 def why_sample(sketch: Sketch, sample_id: str, sample: Samples | None) -> dict[str, Any]:
     """Return what is known of a sample; see `EchoCoreset.why`.
 
-    sample, of one row and the generation's schema, is placed where none of the id is retained.
+    sample, of one row and the generation's schema, is placed where none of the id is held.
     """
     sketch = sketch.flushed()
     selection = select(sketch)
@@ -42,18 +42,18 @@ def why_sample(sketch: Sketch, sample_id: str, sample: Samples | None) -> dict[s
     if held:
         places = [cells.place(member) for member in held.values()]
         words = "; ".join(cells.words(place) for place in places)
-        return {"id": sample_id, "retained": True, "why": words, "samples": places}
+        return {"id": sample_id, "held": True, "why": words, "samples": places}
     reason = "it was either discarded in favour of others or never counted"
     if sample_id in sketch.forgotten:
         reason = "it was forgotten on request"
-    words = f"not retained: {reason}"
+    words = f"not held: {reason}"
     if sample is None:
-        return {"id": sample_id, "retained": False, "why": words, "samples": []}
+        return {"id": sample_id, "held": False, "why": words, "samples": []}
     embedded = sketch.embedder.embed(sample)
     (member,) = sketch.embedder.members_of(embedded, np.zeros(1, dtype=np.int64))
     place = cells.place(member)
     words = f"{words}; {cells.words(place, would_be=True)}"
-    return {"id": sample_id, "retained": False, "why": words, "samples": [place]}
+    return {"id": sample_id, "held": False, "why": words, "samples": [place]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class _Cells:
     selection: Selection
 
     def place(self, member: Member) -> dict[str, Any]:
-        """Return the rank of a member in its cell, whether it is retained or not."""
+        """Return the rank of a member in its cell, whether it is held or not."""
         sketch, statistics = self.sketch, self.selection.statistics
         key = int(sketch.embedder.placed([member]).keys[0])
         position = statistics.position(key)
@@ -136,7 +136,7 @@ class _Cells:
     ) -> dict[str, Any]:
         """Return what is known of a member's rank.
 
-        order has the member among those retained; rows are the retained ones, chosen those of
+        order has the member among those held; rows are the held ones, chosen those of
         them that fill the cell's slots.
         """
         place = next(place for place, (other, _) in enumerate(order) if other.tie == member.tie)
@@ -149,7 +149,7 @@ class _Cells:
             "distance": order[place][1],
             "slots": len(chosen),
             "chosen": member.tie in taken,
-            "held": member.tie in held,
+            "in_pool": member.tie in held,
             "certified": is_certified,
             "doubt": doubt if is_certified is False else None,
             "beaten_by": [
@@ -219,7 +219,7 @@ class _Covered:
                 "by": "gain",
                 "slots": len(covering.rows),
                 "chosen": bool(chosen),
-                "held": is_held,
+                "in_pool": is_held,
                 "certified": None,
                 "doubt": None,
                 "bound": None,
@@ -273,14 +273,14 @@ def _words(place: dict[str, Any], *, would_be: bool = False) -> str:
         is_first = core["rank"] <= core["slots"]
         verdict = "it would be chosen as core" if is_first else "it would not be core"
         return f"{verdict}: {_rank(core, cell)}{_beaten(core)}"
-    if not core["held"] and not (support or {}).get("held"):
-        return f"kept by the uniform reservoir alone: {_rank(core, cell)}{_beaten(core)}"
-    return f"kept but not chosen: {_rank(core, cell)}{_beaten(core)}"
+    if not core["in_pool"] and not (support or {}).get("in_pool"):
+        return f"held by the uniform reservoir alone: {_rank(core, cell)}{_beaten(core)}"
+    return f"held but not chosen: {_rank(core, cell)}{_beaten(core)}"
 
 
 def _rank(entry: dict[str, Any], cell: list[int]) -> str:
     """Return rank and slots in words."""
-    # What was dropped can lie before one whose rank is not proven.
+    # What was dropped can lie before one whose rank is not certified.
     at_least = "" if entry["certified"] else " or later"
     slots = entry["slots"]
     return f"rank {entry['rank']}{at_least} by {entry['by']} in cell {cell}, which has " + (

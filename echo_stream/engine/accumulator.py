@@ -229,7 +229,7 @@ class Accumulator:
         sketch.changes.num_label_missed -= num_matched
 
     def forget(self, sample_id: str, origin: Origin | None = None) -> int:
-        """Remove the samples of an id and return their number. O(retained).
+        """Remove the samples of an id and return their number. O(held).
 
         origin is the place of the request, if other engines count parts of the stream.
         """
@@ -238,7 +238,7 @@ class Accumulator:
         return self._store.forget(sample_id, origin)
 
     def label(self, late: LateLabel) -> bool:
-        """Set the label of the samples of an id; return whether any is retained."""
+        """Set the label of the samples of an id; return whether any is held."""
         check_texts("label", [late.label], self.config.max_text_bytes)
         if not self.held_out.is_for(late.id):
             return self._store.label(late)
@@ -253,7 +253,7 @@ class Accumulator:
         self.held_out.expire_changes()
 
     def holds(self, sample_id: str) -> bool:
-        """Return whether a sample of an id is retained."""
+        """Return whether a sample of an id is held."""
         return sample_id in (self.held_out if self.held_out.is_for(sample_id) else self._store)
 
     def change_counts(self) -> dict[str, int]:
@@ -274,7 +274,7 @@ class Accumulator:
             raise ConfigError(
                 msg,
                 SettingName("preset"),
-                " to fixed for a coreset that is proven row by row",
+                " to fixed for a coreset whose rows are certified",
             )
         return sketch
 

@@ -17,8 +17,8 @@ import torch
 from echo_stream._common.typing import Array
 from echo_stream.engine.regeneration import payloads, regenerated
 from echo_stream.generation.generation import Generation
-from echo_stream.generation.partition import centre_distances
 from echo_stream.generation.preprocessing import row_chunks
+from echo_stream.generation.quantiser import centre_distances
 from echo_stream.sketch.fixed_sketch import FixedSketch
 
 _FAR_SHARE = 0.1  # of the training samples are far, by definition
@@ -88,16 +88,16 @@ class DriftDetector:
         """Return the detector of a stream that begins with its training payloads x (n, ...)."""
         parts = [generation.latent(generation.vectors(part)) for part in row_chunks(x)]
         latent = torch.cat(parts)
-        unseen = generation.fixed_partition.unseen_distances(latent, seed=seed)
-        # Below a unit of |z|^2 distances are rounding: training samples that all sit on
+        unseen = generation.fixed_quantiser.unseen_distances(latent, seed=seed)
+        # Below a spacing of |z|^2 distances are rounding: training samples that all sit on
         # their centres, as duplicates do.
-        radius = max(float(np.quantile(unseen, 1 - _FAR_SHARE)), generation.norm_unit)
-        share = float((centre_distances(generation.fixed_partition, latent) > radius).mean())
+        radius = max(float(np.quantile(unseen, 1 - _FAR_SHARE)), generation.norm_spacing)
+        share = float((centre_distances(generation.fixed_quantiser, latent) > radius).mean())
         return cls(radius, len(unseen), n=len(x), share=share, num_sampled=len(x))
 
     @classmethod
     def of_regenerated(cls, new: FixedSketch, old: FixedSketch) -> "DriftDetector":
-        """Return the detector of a new sketch that was trained on what the old one retains."""
+        """Return the detector of a new sketch that was trained on what the old one holds."""
         x = payloads(old.flushed().reservoir.members, old)
         return cls.fit(new.generation, x, seed=new.config.seed).after_check(new)
 
@@ -136,7 +136,7 @@ class DriftDetector:
         """Return the share of far samples in the reservoir, and how many samples it has."""
         sample = sketch.flushed().reservoir.members
         latent = torch.from_numpy(np.array([member.latent for member in sample]))
-        far = centre_distances(sketch.generation.fixed_partition, latent) > self.radius
+        far = centre_distances(sketch.generation.fixed_quantiser, latent) > self.radius
         return float(far.mean()), len(sample)
 
 

@@ -373,7 +373,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         engines are merged in another order, counts and centroids are the same and all
         certificates hold, but rows without a certificate can differ.
 
-        If both retain samples of an id that was labelled late, all of them get the larger
+        If both hold samples of an id that was labelled late, all of them get the larger
         label; numbers are smaller than text.
 
         Raises
@@ -444,13 +444,13 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
     def regenerate(
         self, source: Rereadable | Array | None = None, *, on_epoch: OnEpoch | None = None
     ) -> None:
-        """Train a new generation on retained samples, and continue with it.
+        """Train a new generation on held samples, and continue with it.
 
         Parameters
         ----------
         source : Rereadable, optional
             The data that was counted, from its first sample: it is counted again, exactly.
-            Without it, counts and sums are estimated from the retained samples unless these
+            Without it, counts and sums are estimated from the held samples unless these
             are all; nothing is certified then, and manifests say `approximate`.
         on_epoch : callable, optional
             Called with (epochs done, epochs) while the encoder is trained.
@@ -514,21 +514,22 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         sample_id : int or str
         x : array, optional
             The sample itself, of the shape and dtype of those counted. If no sample of the id
-            is retained, it is placed in the current cells as if it were.
+            is held, it is placed in the current cells as if it were.
 
         Returns
         -------
         dict
-            "id"; "retained", whether a payload is retained; "why", in words; and "samples", one
-            for each retained sample of the id (or for x): "cell", "cell_count", "label",
+            "id"; "held", whether a payload is held; "why", in words; and "samples", one
+            for each held sample of the id (or for x): "cell", "cell_count", "label",
             "origin" (its place in Kafka), "in_reservoir", and its rank as "core" and as
             "support" (None where it is no candidate).
 
             Each of these two has "rank" and "distance" in the cell, the rule that it is ranked
-            "by" ("distance" or "hash"), the cell's "slots", whether it is "chosen", whether a
-            pool has "held" it, whether its rank is "certified" (None for x) or the "doubt",
-            the "bound" on the distance of dropped samples, and "beaten_by": the first ten
-            samples that rank before it, with distances and whether they are chosen.
+            "by" ("distance" or "hash"; with adaptive cells "gain", which ranks the rows of all
+            cells), the cell's "slots", whether it is "chosen", whether it is "in_pool", whether
+            its rank is "certified" (None for x) or the "doubt", the "bound" on the distance of
+            dropped samples, and "beaten_by": the first ten samples that rank before it, with
+            distances and whether they are chosen.
 
         Raises
         ------
@@ -539,7 +540,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
 
         Notes
         -----
-        O(retained), and the graph. The rank of an uncertified sample is a lower bound: dropped
+        O(held), and the graph. The rank of an uncertified sample is a lower bound: dropped
         samples may rank before it. The rank of x is among the current samples.
         """
         sketch, sample = self._settled(), None
@@ -570,7 +571,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         return np.asarray(np.sqrt(sketch.centre_distances(latent)))
 
     def held(self) -> tuple[Samples, Array]:
-        """Return all samples that the engine retains, those of the coreset among them.
+        """Return all samples that the engine holds, those of the coreset among them.
 
         With the labels that are known by now: `echo_stream.spread_labels` finds the others.
 
@@ -578,7 +579,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         -------
         samples : Samples
             Payloads, ids and labels; each sample once, or as often as it was counted and is
-            retained.
+            held.
         vectors : ndarray of shape (n, D), float32
             What the samples are measured by: their features, or the payloads as numbers,
             scaled as the generation does.
@@ -590,7 +591,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
 
         Notes
         -----
-        O(retained D). Held-out samples are not among them.
+        O(held D). Held-out samples are not among them.
         """
         sketch = self._settled().flushed()
         members, generation = sketch.members(), sketch.generation
@@ -626,21 +627,21 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         Returns
         -------
         int
-            How many were removed; 0 if none is retained. A sample that was dropped cannot be
+            How many were removed; 0 if none is held. A sample that was dropped cannot be
             distinguished from one never seen; it stays in the sums, and the snapshot's
             manifest counts the id as missed, until the source is read again. The same holds
             where sums are estimates after a regeneration: only payloads are removed then.
 
         Notes
         -----
-        O(retained). The id's hash is kept: later readings of the source skip the id, and remove
+        O(held). The id's hash is kept: later readings of the source skip the id, and remove
         samples that were sent again under it.
         """
         self._accumulator = self._current
         return self._accumulator.forget(str(sample_id))
 
     def label(self, ids: Any, labels: Any) -> int:
-        """Set the labels of earlier samples, wherever they are retained.
+        """Set the labels of earlier samples, wherever they are held.
 
         Parameters
         ----------
@@ -651,7 +652,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         Returns
         -------
         int
-            How many of the ids have a retained sample. Manifests of snapshots count the others
+            How many of the ids have a held sample. Manifests of snapshots count the others
             as missed.
 
         Raises
@@ -661,7 +662,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
 
         Notes
         -----
-        O(retained + n pool). The coreset keeps the same rows, weights and certificates. Samples
+        O(held + n pool). The coreset keeps the same rows, weights and certificates. Samples
         keep their labels through regeneration and repair.
         """
         pairs = checked_labels(ids, labels)
@@ -670,7 +671,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         return sum([self._accumulator.label(LateLabel(*pair)) for pair in pairs])
 
     def holds(self, sample_id: object) -> bool:
-        """Return whether a sample of an id is retained. O(retained) once, then O(1)."""
+        """Return whether a sample of an id is held. O(held) once, then O(1)."""
         return self._current.holds(str(sample_id))
 
     def change(self, change: Change) -> None:
@@ -766,7 +767,7 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
     def copy(self) -> Self:
         """Return an independent copy.
 
-        Payloads, which never change, are shared. O(retained), a fraction of `to_state`.
+        Payloads, which never change, are shared. O(held), a fraction of `to_state`.
         """
         copied = type(self)(**self.get_params(deep=False))
         if self._accumulator is not None:

@@ -28,7 +28,7 @@ class HeldOut:
 
     Which ids are held out does not depend on the order of arrival, on restarts or on the
     process: an id is always held out, or never. Of these the samples with the smallest hashes
-    are retained, so that two parts of a stream can be merged.
+    are held, so that two parts of a stream can be merged.
 
     Parameters
     ----------
@@ -56,16 +56,16 @@ class HeldOut:
         self._forgotten, self._label_log = Forgotten(), LabelLog()  # for the parts of others
 
     def __len__(self) -> int:
-        """Return the number of samples retained."""
+        """Return the number of samples held."""
         return len(self._pool)
 
     def __contains__(self, sample_id: str) -> bool:
-        """Return whether a sample of an id is retained."""
+        """Return whether a sample of an id is held."""
         return bool(self._pool.of(sample_id))
 
     @property
     def schema(self) -> SampleSchema | None:
-        """Shape and dtype of what is retained; None where nothing is."""
+        """Shape and dtype of what is held; None where nothing is."""
         members = self._pool.members
         return SampleSchema.of(members[0].x[None]) if members else None
 
@@ -98,7 +98,7 @@ class HeldOut:
         return len(gone)
 
     def label(self, late: LateLabel) -> bool:
-        """Set the label of the samples of an id; return whether any is retained."""
+        """Set the label of the samples of an id; return whether any is held."""
         found = self._pool.of(late.id)
         for member in found:
             self._pool.swap(member.relabelled(late.label))
@@ -147,7 +147,7 @@ class HeldOut:
         return copied
 
     def samples(self) -> Samples | None:
-        """Return what is retained, in order of hash; None where nothing is."""
+        """Return what is held, in order of hash; None where nothing is."""
         schema = self.schema
         return None if schema is None else samples_from(self._pool.members, schema)
 

@@ -1,4 +1,4 @@
-"""Train a new generation on retained samples, and replace the sketch as a whole."""
+"""Train a new generation on held samples, and replace the sketch as a whole."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from echo_stream.engine.stratified import chunks, stratified_weights
 from echo_stream.errors import SourceError, WarmupError
 from echo_stream.generation.generation import OnEpoch, WeightedPayloads, train_generation
 from echo_stream.generation.grid import grid_side
-from echo_stream.generation.partition import MAX_CELLS
+from echo_stream.generation.quantiser import MAX_CELLS
 from echo_stream.samples.forgotten import Forgotten
 from echo_stream.samples.label_counts import LabelCounts
 from echo_stream.samples.members import Member, members_of, samples_from
@@ -24,24 +24,24 @@ from echo_stream.sketch.pools.pools import Block
 
 
 def regenerated(sketch: FixedSketch, *, on_epoch: OnEpoch | None = None) -> FixedSketch:
-    """Return a sketch of a new generation, trained on the retained samples and filled from them.
+    """Return a sketch of a new generation, trained on the held samples and filled from them.
 
     The given sketch is left unchanged. Counts and sums are exact, and certificates hold, where
-    all samples are retained; else they are estimates.
+    all samples are held; else they are estimates.
 
     Raises
     ------
     WarmupError
-        If nothing has been counted, or all retained samples have been forgotten.
+        If nothing has been counted, or all held samples have been forgotten.
 
     Notes
     -----
     1. Train the embedding on the reservoir, a uniform sample, and codewords on all that is
     held, each sample weighted (`echo_stream.engine.stratified`). 2. Count it as
-    many times: whole numbers, so that sums stay exact multiples of their unit. 3. Offer all
-    samples retained to the new pools.
+    many times: whole numbers, so that sums stay exact multiples of their spacing. 3. Offer all
+    samples held to the new pools.
 
-    Which uncertified samples are retained depends on the order of arrival and of merges; so
+    Which uncertified samples are held depends on the order of arrival and of merges; so
     does the new generation.
     """
     old = _flushed(sketch)
@@ -117,7 +117,7 @@ def _flushed(sketch: FixedSketch) -> FixedSketch:
         raise WarmupError(msg)
     flushed = sketch.flushed()
     if not len(flushed.reservoir):
-        msg = "all retained samples have been forgotten; there is nothing to train a generation on"
+        msg = "all held samples have been forgotten; there is nothing to train a generation on"
         raise WarmupError(msg)
     return flushed
 

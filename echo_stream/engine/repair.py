@@ -61,7 +61,7 @@ def repair(sketch: FixedSketch, source: Rereadable) -> RepairReport:
     """
     if sketch.is_approximate:
         msg = (
-            "counts are estimates since a generation was trained on retained samples; "
+            "counts are estimates since a generation was trained on held samples; "
             "call regenerate(source), which counts everything again"
         )
         raise ConfigError(msg)
@@ -99,7 +99,7 @@ def _read_forgotten(
 
 
 def _take_out(sketch: FixedSketch, pending: list[Member]) -> int:
-    """Remove samples that were read again: the retained ones first, then the others."""
+    """Remove samples that were read again: the held ones first, then the others."""
     names = sorted({member.id for member in pending})
     held = copies(member for name in names for member in sketch.index.of(name))
     num_held = sum(sketch.forget(name) for name in names)
@@ -188,7 +188,7 @@ class _Cells:
 
     @classmethod
     def in_doubt(cls, sketch: FixedSketch) -> "_Cells":
-        """Return the cells with a selected sample that is not certified, or not retained."""
+        """Return the cells with a selected sample that is not certified, or not held."""
         statistics = sketch.table.statistics()
         if not len(statistics.keys):  # all was forgotten
             return cls(sketch, np.zeros(0, dtype=np.int64))
@@ -211,7 +211,7 @@ class _Cells:
 
     def install(self, sketch: FixedSketch) -> None:
         """Replace the sketch's pools by those that have been filled."""
-        # A sample that is retained already stays the same object: its payload is stored once.
+        # A sample that is held already stays the same object: its payload is stored once.
         held = {member.tie: member for member in sketch.members()}
         for number, slot in enumerate(self._slots.tolist()):
             for name, ranked in self._ranked.items():
@@ -221,7 +221,7 @@ class _Cells:
             if self._hashed is not None and sketch.pools.hashed is not None:
                 members = [held.setdefault(m.tie, m) for m in self._hashed.pools[number]]
                 sketch.pools.hashed.refill(slot, members)
-            sketch.pools.epoch_counts[slot] = self._counts[number]
+            sketch.pools.period_counts[slot] = self._counts[number]
         sketch.release_index()
 
     def _offer(self, sketch: FixedSketch, block: Embedded, is_kept: torch.Tensor) -> None:

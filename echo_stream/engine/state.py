@@ -18,7 +18,7 @@ from echo_stream.sketch.state import (
     with_prefix,
 )
 
-_FORMAT_VERSION = 6
+_FORMAT_VERSION = 7
 
 
 def pack_engine(accumulator: Accumulator, feature_names: Array | None) -> State:

@@ -1,4 +1,4 @@
-"""Stratified weights: how many counted samples each retained sample represents."""
+"""Stratified weights: how many counted samples each held sample represents."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
@@ -23,15 +23,15 @@ def stratified_weights(
     sketch : FixedSketch
         Flushed.
     members : sequence of Member
-        All retained samples.
+        All held samples.
 
     Notes
     -----
-    A stratified estimate: the cells are strata with known counts. Samples retained for their
+    A stratified estimate: the cells are strata with known counts. Samples held for their
     distance, nearest a cell's centre or farthest from its mean, have weight 1. The others are
-    retained for their hash: they are a uniform sample of the rest of the cell, and share its
+    held for their hash: they are a uniform sample of the rest of the cell, and share its
     count. This needs pools that have seen every sample of their cell. Where counts are
-    estimates already, only the reservoir has weights, in equal shares. O(retained D).
+    estimates already, only the reservoir has weights, in equal shares. O(held D).
     """
     if sketch.is_approximate:
         kept = sketch.reservoir.members
@@ -45,7 +45,7 @@ def stratified_weights(
     times = np.zeros(len(members), dtype=np.int64)
     rows = np.flatnonzero(slots >= 0)
     times[rows] = _allocated(_counts(sketch), slots[rows], _are_chosen(sketch, members)[rows])
-    # The counts of cells without a retained sample.
+    # The counts of cells without a held sample.
     times += shares(sketch.n - int(times.sum()), len(members))
     weighted = np.flatnonzero(times)
     return [members[row] for row in weighted.tolist()], times[weighted]
@@ -78,7 +78,7 @@ def _counts(sketch: FixedSketch) -> IntArray:
 
 
 def _are_chosen(sketch: FixedSketch, members: Sequence[Member]) -> Array:
-    """Tell which members are retained for their distance, and so are not a uniform sample."""
+    """Tell which members are held for their distance, and so are not a uniform sample."""
     ordered = sketch.pools.ordered.values()
     chosen = {member.tie for side in ordered for pool in side.pools for member in pool}
     return np.array([member.tie in chosen for member in members], dtype=bool)
@@ -87,8 +87,8 @@ def _are_chosen(sketch: FixedSketch, members: Sequence[Member]) -> Array:
 def _allocated(counts: IntArray, slots: IntArray, are_chosen: Array) -> IntArray:
     """Return the weight of each member in its slot.
 
-    Where all are retained for their distance, or an estimated count is below the number of
-    retained samples, all share the count.
+    Where all are held for their distance, or an estimated count is below the number of
+    held samples, all share the count.
     """
     held = np.bincount(slots, minlength=len(counts))
     chosen = np.bincount(slots[are_chosen], minlength=len(counts))

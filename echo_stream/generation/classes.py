@@ -12,7 +12,7 @@ import numpy as np
 from echo_stream._common.typing import Cell, IntArray, Label
 from echo_stream.errors import DataError
 from echo_stream.generation.codebook import CODEWORDS_OF_CLASS
-from echo_stream.generation.partition import MAX_CELLS
+from echo_stream.generation.quantiser import MAX_CELLS
 from echo_stream.samples.samples import Samples, label_of
 
 MAX_CLASSES = MAX_CELLS // CODEWORDS_OF_CLASS

@@ -1,4 +1,4 @@
-"""The partition by codewords: Voronoi cells in a latent space of any dimension."""
+"""The quantiser by codewords: Voronoi cells in a latent space of any dimension."""
 
 import math
 import warnings
@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from echo_stream._common.device import single_threaded
-from echo_stream._common.fixed_point import round_to_unit, weight_bits
+from echo_stream._common.fixed_point import round_to_spacing, weight_bits
 from echo_stream._common.scratch import chunks
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray
-from echo_stream.generation.partition import Located
+from echo_stream.generation.quantiser import Located
 from echo_stream.generation.seeding import MAX_CANDIDATES, greedy_seeds
 
 MAX_CODEWORDS = MAX_CANDIDATES  # of which their seeds are chosen
@@ -48,7 +48,7 @@ class Codebook:
 
     @property
     def kind(self) -> str:
-        """Name of the partition."""
+        """Name of the quantiser."""
         return "codebook"
 
     @property
@@ -70,7 +70,7 @@ class Codebook:
         nearest = torch.empty(len(latent), dtype=torch.int64, device=latent.device)
         second = torch.empty_like(nearest)
         for rows in chunks(len(latent), latent.device):
-            # The halves are no multiples of the products' unit: subtracted after exact sums.
+            # The halves are no multiples of the products' spacing: subtracted after exact sums.
             scores = (latent[rows] @ self.codewords.T).sub_(halves)
             nearest[rows] = _argmax(scores)
             scores.scatter_(1, nearest[rows, None], -torch.inf)
@@ -164,7 +164,7 @@ def train_codebook(
 def rounded_codewords(codewords: torch.Tensor) -> torch.Tensor:
     """Return codewords (K, d) so rounded that their products with rounded points are exact."""
     _, exponent = math.frexp(float(codewords.abs().max()))
-    return round_to_unit(codewords, math.ldexp(1.0, exponent - weight_bits(codewords.shape[1])))
+    return round_to_spacing(codewords, math.ldexp(1.0, exponent - weight_bits(codewords.shape[1])))
 
 
 def _fit_codewords(

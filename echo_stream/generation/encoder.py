@@ -17,7 +17,7 @@ import torch
 from torch.nn.functional import linear
 
 from echo_stream._common.device import single_threaded
-from echo_stream._common.fixed_point import round_to_unit, weight_bits
+from echo_stream._common.fixed_point import round_to_spacing, weight_bits
 from echo_stream._common.scratch import Scratch, chunks
 from echo_stream._common.typing import Array
 from echo_stream.generation.preprocessing import Preprocessing
@@ -31,20 +31,20 @@ class Layer:
     ----------
     weight : tensor of shape (outputs, inputs), float64
     bias : tensor of shape (outputs,), float64
-    unit : float or None
+    spacing : float or None
         Unit to which the activations are rounded before the next layer; None
         for the last layer, which has no activation.
     """
 
     weight: torch.Tensor
     bias: torch.Tensor
-    unit: float | None = None
+    spacing: float | None = None
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
         """Map values of shape (n, inputs), float64, to (n, outputs), float64."""
-        # The bias is no multiple of the products' unit: it is added after the exact sum.
+        # The bias is no multiple of the products' spacing: it is added after the exact sum.
         affine = linear(values, self.weight).add_(self.bias)
-        return affine if self.unit is None else round_to_unit(affine.relu_(), self.unit)
+        return affine if self.spacing is None else round_to_spacing(affine.relu_(), self.spacing)
 
     def to(self, device: torch.device) -> Self:
         """Return the layer on device."""
@@ -96,7 +96,7 @@ def freeze_layer(weight: torch.Tensor, bias: torch.Tensor) -> Layer:
     weight = weight.detach().double()
     _, exponent = math.frexp(float(weight.abs().max()))
     step = math.ldexp(1.0, exponent - weight_bits(weight.shape[1]))
-    return Layer(round_to_unit(weight, step), bias.detach().double())
+    return Layer(round_to_spacing(weight, step), bias.detach().double())
 
 
 _MAX_COMPONENTS = 64

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from echo_stream._common.device import reproducible
-from echo_stream._common.fixed_point import unit_for
+from echo_stream._common.fixed_point import spacing_for
 from echo_stream._common.typing import Array
 from echo_stream.config import Architecture, Objective
 from echo_stream.generation.encoder import LatentEncoder, Layer, freeze_layer
@@ -139,6 +139,6 @@ def _freeze(model: nn.Sequential, x: Array, preprocess: Preprocessing) -> Latent
             float(head(preprocess(x[start : start + CHUNK_ROWS])).max())
             for start in range(0, len(x), CHUNK_ROWS)
         )
-        layers = (*layers, Layer(layer.weight, layer.bias, unit_for(max(largest, 0.0))))
+        layers = (*layers, Layer(layer.weight, layer.bias, spacing_for(max(largest, 0.0))))
     last = linears[-1]
     return LatentEncoder((*layers, freeze_layer(last.weight, last.bias)), len(last.bias))

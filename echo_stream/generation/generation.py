@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias, assert_never
 import numpy as np
 import torch
 
-from echo_stream._common.fixed_point import round_to_unit, unit_for
+from echo_stream._common.fixed_point import round_to_spacing, spacing_for
 from echo_stream._common.scratch import Scratch
 from echo_stream._common.typing import Array, IntArray, State
 from echo_stream.config import EngineConfig, Preset
@@ -30,11 +30,11 @@ from echo_stream.generation.encoder import (
 from echo_stream.generation.encoder_training import train_encoder
 from echo_stream.generation.features import Features
 from echo_stream.generation.grid import Grid, budget_aware_side, grid_side
-from echo_stream.generation.partition import FixedPartition, NoPartition, Partition
 from echo_stream.generation.preprocessing import Preprocessing, fit_preprocessing, row_chunks
+from echo_stream.generation.quantiser import FixedQuantiser, NoQuantiser, Quantiser
 from echo_stream.samples.validation import SampleSchema
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _ID_DIGITS = 16
 
 OnEpoch: TypeAlias = Callable[[int, int], None]
@@ -58,7 +58,7 @@ class WeightedPayloads(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Generation:
-    """An encoder, its scaling, its units and its partition, with an id.
+    """An encoder, its scaling, its spacings and its quantiser, with an id.
 
     Two generations with the same id treat every sample alike: the id is a digest
     of all that is trained.
@@ -72,11 +72,11 @@ class Generation:
     span : tuple of two tensors of shape (d,), float64, or None
         Range of each latent axis over the training samples, mapped to [0, 1] for a
         grid. A codebook takes the latent space as it is.
-    latent_unit, norm_unit : float
+    latent_spacing, norm_spacing : float
         Units to which z and |z|^2 are rounded.
-    partition : Partition
+    quantiser : Quantiser
     expected_n : int
-        The N that fixed the partition's resolution.
+        The N that fixed the quantiser's resolution.
     features : Features or None
         Maps payloads to the vectors that are measured; None: the payload itself.
     """
@@ -85,9 +85,9 @@ class Generation:
     preprocess: Preprocessing
     encoder: LatentEncoder
     span: tuple[torch.Tensor, torch.Tensor] | None
-    latent_unit: float
-    norm_unit: float
-    partition: Partition
+    latent_spacing: float
+    norm_spacing: float
+    quantiser: Quantiser
     expected_n: int
     features: Features | None = None
 
@@ -121,14 +121,14 @@ class Generation:
         """Return z of shape (n, d), float64, for `vectors` of shape (n, D).
 
         The embedding, for a grid mapped so that the training samples span [0, 1] on each
-        axis (a constant axis: 0.5), rounded to the latent unit.
+        axis (a constant axis: 0.5), rounded to the latent spacing.
         """
         embedding = self.encoder(vectors, scratch)
-        return round_to_unit(_rescale(embedding, self.span), self.latent_unit)
+        return round_to_spacing(_rescale(embedding, self.span), self.latent_spacing)
 
     def squared_norms(self, latent: torch.Tensor) -> torch.Tensor:
-        """Return |z|^2 of shape (n,), float64, rounded and cut by `round_to_unit`."""
-        return round_to_unit(latent.square().sum(dim=1), self.norm_unit)
+        """Return |z|^2 of shape (n,), float64, rounded and cut by `round_to_spacing`."""
+        return round_to_spacing(latent.square().sum(dim=1), self.norm_spacing)
 
     def to(self, device: torch.device) -> "Generation":
         """Return the generation with its tensors on device."""
@@ -137,19 +137,19 @@ class Generation:
             preprocess=self.preprocess.to(device),
             encoder=self.encoder.to(device),
             span=self.span and (self.span[0].to(device), self.span[1].to(device)),
-            partition=self.partition.to(device),
+            quantiser=self.quantiser.to(device),
             features=self.features and self.features.to(device),
         )
 
     @property
-    def fixed_partition(self) -> FixedPartition:
-        """The partition, where its cells are fixed."""
-        assert isinstance(self.partition, FixedPartition)
-        return self.partition
+    def fixed_quantiser(self) -> FixedQuantiser:
+        """The quantiser, where its cells are fixed."""
+        assert isinstance(self.quantiser, FixedQuantiser)
+        return self.quantiser
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the encoder and the partition, as they are stored."""
+        """Bytes of the encoder and the quantiser, as they are stored."""
         return sum(array.nbytes for array in self.to_state()[0].values())
 
     def to_state(self) -> State:
@@ -164,16 +164,16 @@ class Generation:
         meta = {
             "format_version": FORMAT_VERSION,
             "schema": self.schema.to_json(),
-            "input_unit": self.preprocess.unit,
-            "layer_units": [layer.unit for layer in self.encoder.layers],
-            "latent_unit": self.latent_unit,
-            "norm_unit": self.norm_unit,
+            "input_spacing": self.preprocess.spacing,
+            "layer_spacings": [layer.spacing for layer in self.encoder.layers],
+            "latent_spacing": self.latent_spacing,
+            "norm_spacing": self.norm_spacing,
             "latent_dim": self.encoder.dim,
-            "partition": self.partition.describe(),
+            "quantiser": self.quantiser.describe(),
             "expected_n": self.expected_n,
         }
         columns = {name: tensor.cpu().numpy() for name, tensor in arrays.items()}
-        columns |= self.partition.to_arrays()
+        columns |= self.quantiser.to_arrays()
         if self.features is not None:
             meta["features"] = self.features.name
             columns |= {"probe": self.features.probe, "probe_features": self.features.expected}
@@ -200,17 +200,19 @@ class Generation:
         check_format(meta, FORMAT_VERSION, "generation")
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
         layers = (
-            Layer(tensors[f"weight_{number}"], tensors[f"bias_{number}"], unit)
-            for number, unit in enumerate(meta["layer_units"])
+            Layer(tensors[f"weight_{number}"], tensors[f"bias_{number}"], spacing)
+            for number, spacing in enumerate(meta["layer_spacings"])
         )
         return cls(
             schema=SampleSchema.from_json(meta["schema"]),
-            preprocess=Preprocessing(meta["input_unit"], tensors.get("mean"), tensors.get("scale")),
+            preprocess=Preprocessing(
+                meta["input_spacing"], tensors.get("mean"), tensors.get("scale")
+            ),
             encoder=LatentEncoder(tuple(layers), meta["latent_dim"]),
             span=(tensors["low"], tensors["high"]) if "low" in tensors else None,
-            latent_unit=meta["latent_unit"],
-            norm_unit=meta["norm_unit"],
-            partition=_restored_partition(meta["partition"], tensors),
+            latent_spacing=meta["latent_spacing"],
+            norm_spacing=meta["norm_spacing"],
+            quantiser=_restored_quantiser(meta["quantiser"], tensors),
             expected_n=meta["expected_n"],
             features=_restored_features(arrays, meta, features),
         )
@@ -258,28 +260,28 @@ def train_generation(
     embedding = torch.cat([encoder(preprocess(part)) for part in row_chunks(x)])
     span = (embedding.amin(dim=0), embedding.amax(dim=0)) if is_grid else None
     latent = _rescale(embedding, span)
-    latent_unit = unit_for(float(latent.abs().max()))
-    points, times = round_to_unit(latent, latent_unit), None
+    latent_spacing = spacing_for(float(latent.abs().max()))
+    points, times = round_to_spacing(latent, latent_spacing), None
     if weighted is not None:
         embedded = torch.cat([encoder(preprocess(part)) for part in row_chunks(weighted.x)])
-        points, times = round_to_unit(embedded, latent_unit), weighted.times
+        points, times = round_to_spacing(embedded, latent_spacing), weighted.times
     return Generation(
         schema=schema,
         preprocess=preprocess,
         encoder=encoder,
         span=span,
-        latent_unit=latent_unit,
-        norm_unit=unit_for(float(latent.square().sum(dim=1).max())),
-        partition=_train_partition(points, times, config, expected_n),
+        latent_spacing=latent_spacing,
+        norm_spacing=spacing_for(float(latent.square().sum(dim=1).max())),
+        quantiser=_train_quantiser(points, times, config, expected_n),
         expected_n=expected_n,
         features=featured,
     ).to(torch.device("cpu"))
 
 
-def check_partition(generation: Generation, config: EngineConfig) -> None:
-    """Raise ConfigError where settings ask for another kind of partition than a generation's."""
+def check_quantiser(generation: Generation, config: EngineConfig) -> None:
+    """Raise ConfigError where settings ask for another kind of quantiser than a generation's."""
     check_adaptive(generation, config)
-    kind = generation.partition.kind
+    kind = generation.quantiser.kind
     wanted = "grid" if config.cells == "grid-budget" else config.cells
     if not config.is_adaptive and kind != wanted:
         msg = f"generation {generation.id} has a {kind}, but "
@@ -296,13 +298,13 @@ def check_partition(generation: Generation, config: EngineConfig) -> None:
 
 def check_balance(generation: Generation, config: EngineConfig) -> None:
     """Raise ConfigError where a generation's cells cannot be those of each class."""
-    partition = generation.partition
-    has_too_many = partition.max_cells > CODEWORDS_OF_CLASS
-    if config.balance == "class" and (partition.kind != "codebook" or has_too_many):
+    quantiser = generation.quantiser
+    has_too_many = quantiser.max_cells > CODEWORDS_OF_CLASS
+    if config.balance == "class" and (quantiser.kind != "codebook" or has_too_many):
         raise ConfigError(
             SettingName("balance"),
             f" class needs a codebook of at most {CODEWORDS_OF_CLASS} codewords; generation "
-            f"{generation.id} has a {partition.kind} of {partition.max_cells} cells; train "
+            f"{generation.id} has a {quantiser.kind} of {quantiser.max_cells} cells; train "
             "another, or set ",
             SettingName("balance"),
             " to none",
@@ -311,7 +313,7 @@ def check_balance(generation: Generation, config: EngineConfig) -> None:
 
 def check_adaptive(generation: Generation, config: EngineConfig) -> None:
     """Raise ConfigError where one of both has adaptive cells and the other has fixed ones."""
-    kind = generation.partition.kind
+    kind = generation.quantiser.kind
     if (kind == "adaptive") != config.is_adaptive:
         msg = f"generation {generation.id} has {_KINDS[kind].cells}, but "
         raise ConfigError(
@@ -324,7 +326,7 @@ def check_adaptive(generation: Generation, config: EngineConfig) -> None:
 
 
 class _Kind(NamedTuple):
-    """What a kind of partition is called in messages, and the preset that it goes with."""
+    """What a kind of quantiser is called in messages, and the preset that it goes with."""
 
     cells: str
     preset: Preset
@@ -380,12 +382,12 @@ def _train_latent(
     )
 
 
-def _train_partition(
+def _train_quantiser(
     latent: torch.Tensor, times: IntArray | None, config: EngineConfig, expected_n: int
-) -> Partition:
-    """Return the partition of the latent space, fitted to the training points."""
+) -> Quantiser:
+    """Return the quantiser of the latent space, fitted to the training points."""
     if config.cells is None:  # adaptive
-        return NoPartition(latent.shape[1])
+        return NoQuantiser(latent.shape[1])
     if config.cells == "codebook":
         most = CODEWORDS_OF_CLASS if config.balance == "class" else MAX_CODEWORDS
         slots = min(config.core_slots, most)
@@ -410,15 +412,15 @@ def _restored_features(
     return None
 
 
-def _restored_partition(described: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Partition:
-    """Return a partition from its description and arrays."""
+def _restored_quantiser(described: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Quantiser:
+    """Return a quantiser from its description and arrays."""
     if described["kind"] == "codebook":
         return Codebook(tensors["codewords"])
     if described["kind"] == "adaptive":
-        return NoPartition(described["dim"])
+        return NoQuantiser(described["dim"])
     if described["kind"] == "grid":
         return Grid(side=described["side"], dim=described["dim"])
-    msg = f"the generation has a partition of unknown kind {described['kind']!r}"
+    msg = f"the generation has a quantiser of unknown kind {described['kind']!r}"
     raise StateError(msg)
 
 

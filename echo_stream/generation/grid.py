@@ -1,4 +1,4 @@
-"""The paper's partition: a uniform grid over the latent space.
+"""The paper's quantiser: a uniform grid over the latent space.
 
 Source: the ECHO paper, sections III-A and III-B.
 """
@@ -13,7 +13,7 @@ import torch
 
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray
 from echo_stream.errors import ConfigError
-from echo_stream.generation.partition import MAX_CELLS, Located
+from echo_stream.generation.quantiser import MAX_CELLS, Located
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Grid:
 
     @property
     def kind(self) -> str:
-        """Name of the partition."""
+        """Name of the quantiser."""
         return "grid"
 
     def to(self, device: torch.device) -> "Grid":  # noqa: ARG002 - a grid holds no tensors

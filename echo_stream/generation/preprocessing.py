@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from echo_stream._common.device import on_host
-from echo_stream._common.fixed_point import round_to_unit, unit_for
+from echo_stream._common.fixed_point import round_to_spacing, spacing_for
 from echo_stream._common.scratch import Scratch
 from echo_stream._common.typing import Array
 from echo_stream.errors import DataError
@@ -33,7 +33,7 @@ class Preprocessing:
 
     Attributes
     ----------
-    unit : float
+    spacing : float
         Values are rounded to multiples of it, see `echo_stream._common.fixed_point`.
     mean, scale : tensor of shape (D,), float32, or None
         Subtracted and divided by, when the generation standardises, or where values are very
@@ -42,7 +42,7 @@ class Preprocessing:
         Where the vectors are made.
     """
 
-    unit: float
+    spacing: float
     mean: torch.Tensor | None = None
     scale: torch.Tensor | None = None
     device: torch.device = CPU
@@ -53,7 +53,7 @@ class Preprocessing:
         In the memory of scratch, float32, if given.
         """
         out = None if scratch is None else scratch.take(len(x), x[:1].size)
-        return round_to_unit(self._scaled(x, out), self.unit, out)
+        return round_to_spacing(self._scaled(x, out), self.spacing, out)
 
     def to(self, device: torch.device) -> "Preprocessing":
         """Return the same mapping, made on device."""
@@ -75,11 +75,11 @@ class Preprocessing:
 
 
 def fit_preprocessing(x: Array, *, standardise: bool, device: torch.device) -> Preprocessing:
-    """Fix mean, scale and unit from the training payloads x of shape (n, ...). O(n D).
+    """Fix mean, scale and spacing from the training payloads x of shape (n, ...). O(n D).
 
     Mean and scale are rounded to float32. A constant feature gets the scale 1. What is more
     than 4,096 times as large as 99 of 100 training samples, a fill value say, has no part in
-    the unit, nor in mean and scale: it is cut as it would be if it came later. Where the largest
+    the spacing, nor in mean and scale: it is cut as it would be if it came later. Where the largest
     value is beyond 2^16 or below 2^-16, all are divided by the largest power of two within it.
 
     Raises
@@ -89,14 +89,14 @@ def fit_preprocessing(x: Array, *, standardise: bool, device: torch.device) -> P
     """
     _check_magnitude(x)
     mean, scale = _moments(x, device) if standardise else (None, None)
-    raw = Preprocessing(unit=1.0, mean=mean, scale=scale, device=device)
+    raw = Preprocessing(spacing=1.0, mean=mean, scale=scale, device=device)
     largest = _largest_of(raw, x)
     exponent = math.frexp(largest)[1] - 1
     if abs(exponent) > _LARGEST_EXPONENT and not standardise:
         zeros = torch.zeros(x[:1].size, dtype=torch.float32, device=device)
         raw = replace(raw, mean=zeros, scale=torch.full_like(zeros, 2.0**exponent))
         largest = math.ldexp(largest, -exponent)
-    return replace(raw, unit=unit_for(largest, torch.float32))
+    return replace(raw, spacing=spacing_for(largest, torch.float32))
 
 
 def _check_magnitude(x: Array) -> None:
@@ -184,7 +184,7 @@ def _moments(x: Array, device: torch.device) -> tuple[torch.Tensor, torch.Tensor
 
     Of the rows without outliers.
     """
-    usual = _are_usual(_row_maxima(Preprocessing(unit=1.0, device=device), x))
+    usual = _are_usual(_row_maxima(Preprocessing(spacing=1.0, device=device), x))
     parts = list(zip(row_chunks(x), row_chunks(usual), strict=True))
     number = int(usual.sum())
     total = sum(_as_double(part[rows], device).sum(0) for part, rows in parts)

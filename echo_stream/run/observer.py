@@ -26,7 +26,7 @@ class Observer(Protocol):
     def epoch(self, done: int, total: int) -> None:
         """Receive an epoch of the encoder's training."""
 
-    def checkpoint(self, position: Mapping[str, int], seconds: float, n: int) -> None:
+    def checkpoint(self, offsets: Mapping[str, int], seconds: float, n: int) -> None:
         """Receive a checkpoint that is durable, the seconds that it took, and its N."""
 
     def snapshot(self, snapshot: "Snapshot") -> None:
@@ -45,7 +45,7 @@ class NullObserver:
     def epoch(self, done: int, total: int) -> None:
         """Do nothing."""
 
-    def checkpoint(self, position: Mapping[str, int], seconds: float, n: int) -> None:
+    def checkpoint(self, offsets: Mapping[str, int], seconds: float, n: int) -> None:
         """Do nothing."""
 
     def snapshot(self, snapshot: "Snapshot") -> None:
@@ -76,4 +76,4 @@ class Watchable(Protocol):
     """A source that can tell how far it has read."""
 
     def progress(self) -> Mapping[str, PartitionProgress]:
-        """Return the progress of each partition, by the names of its position. O(partitions)."""
+        """Return the progress of each partition, by the names that offsets have. O(partitions)."""

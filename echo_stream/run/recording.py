@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from echo_stream.coreset.snapshot import Snapshot
 from echo_stream.engine.echo_coreset import EchoCoreset
-from echo_stream.errors import PositionError
+from echo_stream.errors import OffsetsError
 from echo_stream.run.report import RunStats
 from echo_stream.samples.source import RejectedSample, SampleStream, Skipped
 
@@ -26,16 +26,16 @@ class Store(Protocol):
     def save_checkpoint(
         self,
         engine: EchoCoreset,
-        position: Mapping[str, int],
+        offsets: Mapping[str, int],
         source: Mapping[str, Any],
         skipped: Skipped,
     ) -> int | None:
-        """Write engine and position as one atomic unit; return its size in bytes.
+        """Write engine and offsets as one atomic unit; return its size in bytes.
 
         0: it is there already. None: it is not to be written yet, and is not durable.
         """
 
-    def take_snapshot(self, engine: EchoCoreset, position: Mapping[str, int], /) -> Snapshot:
+    def take_snapshot(self, engine: EchoCoreset, offsets: Mapping[str, int], /) -> Snapshot:
         """Write a snapshot of the engine, and of what others have counted; return it."""
 
 
@@ -66,20 +66,20 @@ class InlineExecutor(Executor):
 
 @dataclass(frozen=True, slots=True)
 class FrozenRun:
-    """The state of a run at one position, and what is to be written of it.
+    """The state of a run at one moment, and what is to be written of it.
 
     Attributes
     ----------
     engine : EchoCoreset
-        A copy: it has counted exactly what lies before the position.
-    position : mapping
+        A copy: it has counted exactly what lies before the offsets.
+    offsets : mapping
     skipped : Skipped
     wants_snapshot, wants_training : bool
         Whether a snapshot follows the checkpoint, and whether it is to be trained on.
     """
 
     engine: EchoCoreset
-    position: Mapping[str, int]
+    offsets: Mapping[str, int]
     skipped: Skipped
     wants_snapshot: bool
     wants_training: bool
@@ -90,14 +90,14 @@ class RecordedCheckpoint(NamedTuple):
 
     Attributes
     ----------
-    position : mapping
+    offsets : mapping
     seconds : float
         What it took to write.
     n : int
         Samples that it has counted, since the stream began.
     """
 
-    position: Mapping[str, int]
+    offsets: Mapping[str, int]
     seconds: float
     n: int
 
@@ -112,7 +112,7 @@ class RecordedSnapshot(NamedTuple):
 class Recorder:
     """Write states of a run, at most one checkpoint and one snapshot at a time.
 
-    A checkpoint is: 1. make dead letters durable, 2. write engine and position as one
+    A checkpoint is: 1. make dead letters durable, 2. write engine and offsets as one
     unit, 3. commit the source. A snapshot is only ever taken of a state whose checkpoint
     is durable, so that no crash can make one of a future that did not happen.
 
@@ -138,7 +138,7 @@ class Recorder:
     ) -> None:
         self._source, self._store, self._dead_letters = source, store, dead_letters
         self._executor, self._clock, self._stats = executor, clock, stats
-        self._position = source.position()
+        self._offsets = source.offsets()
         self._dead_letter_lock = threading.Lock()
         self._unflushed = Counter[str]()  # dead letters that are not durable, by reason
         self._writing: tuple[FrozenRun, Future[float | None]] | None = None
@@ -179,13 +179,13 @@ class Recorder:
 
         Raises
         ------
-        PositionError
-            If the source's position has gone back; nothing is written then.
+        OffsetsError
+            If the source's offsets have gone back; nothing is written then.
         """
-        started, position = self._clock(), self._source.position()
-        _check_monotone(self._position, position)
-        self._position = position
-        frozen = FrozenRun(engine.copy(), position, skipped, wants_snapshot, wants_training)
+        started, offsets = self._clock(), self._source.offsets()
+        _check_monotone(self._offsets, offsets)
+        self._offsets = offsets
+        frozen = FrozenRun(engine.copy(), offsets, skipped, wants_snapshot, wants_training)
         self._writing = frozen, self._executor.submit(self._checkpoint, frozen)
         stall = self._stats.checkpoint_stall_seconds = self._clock() - started
         longest = self._stats.max_checkpoint_stall_seconds
@@ -202,7 +202,7 @@ class Recorder:
                 (frozen, written), self._writing = self._writing, None
                 seconds, n = written.result(), frozen.engine.n_seen_
                 if seconds is not None:
-                    found.append(RecordedCheckpoint(frozen.position, seconds, n))
+                    found.append(RecordedCheckpoint(frozen.offsets, seconds, n))
                 self._next = frozen if frozen.wants_snapshot else self._next
             elif self._selecting is not None and self._selecting[1].done():
                 (frozen, selected), self._selecting = self._selecting, None
@@ -210,7 +210,7 @@ class Recorder:
             elif self._next is not None and self._selecting is None:
                 frozen, self._next = self._next, None
                 taken = self._executor.submit(
-                    self._store.take_snapshot, frozen.engine, frozen.position
+                    self._store.take_snapshot, frozen.engine, frozen.offsets
                 )
                 self._selecting = frozen, taken
             else:
@@ -236,28 +236,28 @@ class Recorder:
                 for reason, count in self._unflushed.items():
                     self._stats.dead_letters[reason] += count
                 self._unflushed.clear()
-            # Asked for after the position was taken, so that it is of a log that holds it.
+            # Asked for after the offsets were taken, so that it is of a log that holds it.
             source = self._source.describe()
             size = self._store.save_checkpoint(
-                frozen.engine, frozen.position, source, frozen.skipped
+                frozen.engine, frozen.offsets, source, frozen.skipped
             )
         except BaseException:
             self._stats.checkpoint_failures += 1
             raise
         if size is None:
             return None
-        self._source.commit(frozen.position)
+        self._source.commit(frozen.offsets)
         self._stats.checkpoint_bytes = size or self._stats.checkpoint_bytes
         self._stats.checkpoint_seconds = seconds = self._clock() - started
         return seconds
 
 
 def _check_monotone(before: Mapping[str, int], after: Mapping[str, int]) -> None:
-    """Raise PositionError if a position has gone back, so that it is not written."""
+    """Raise OffsetsError if an offset has gone back, so that it is not written."""
     for name, offset in before.items():
         if after.get(name, -1) < offset:
             msg = (
-                f"the position of {name} went back from {offset} to {after.get(name)}, which "
+                f"the offset of {name} went back from {offset} to {after.get(name)}, which "
                 "would count samples twice; start again from the last checkpoint"
             )
-            raise PositionError(msg)
+            raise OffsetsError(msg)

@@ -5,7 +5,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from echo_stream.engine.echo_coreset import EchoCoreset
-from echo_stream.errors import BadMessagesError, PositionError, SourceError
+from echo_stream.errors import BadMessagesError, OffsetsError, SourceError
 from echo_stream.run.bad_messages import Breaker, split_off_failures
 from echo_stream.run.config import RunConfig
 from echo_stream.run.observer import NullObserver, Observer
@@ -68,13 +68,13 @@ class Run:
     Parameters
     ----------
     source, engine, store, dead_letters
-        The engine has counted exactly what lies before the source's position.
+        The engine has counted exactly what lies before the source's offsets.
     config : RunConfig
     environment : Environment
     retraining : Retraining, optional
         Needed when retrain_every is set.
     skipped : Skipped
-        What was skipped before the source's position.
+        What was skipped before the source's offsets.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Run:
         try:
             self._loop()
             self._observer.phase("stopping")
-        except (BadMessagesError, PositionError, SourceError):
+        except (BadMessagesError, OffsetsError, SourceError):
             self._record_last(wants_snapshot=False)
             raise
         except _StoppedTrainingError:

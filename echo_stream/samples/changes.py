@@ -56,7 +56,7 @@ class Changes:
     Attributes
     ----------
     num_labelled, num_label_missed : int
-        Late labels of ids with a retained sample, and of others.
+        Late labels of ids with a held sample, and of others.
     num_replaced : int
         Samples replaced by a later one with the same id.
     label_log : LabelLog
@@ -85,7 +85,7 @@ class Changes:
         return replace(self, label_log=self.label_log.copy())
 
     def note_label(self, late: LateLabel, *, is_matched: bool) -> None:
-        """Record a late label, and whether a sample of its id was retained."""
+        """Record a late label, and whether a sample of its id was held."""
         self.count_label(is_matched=is_matched)
         if late.origin is None:
             self.label_log.drop(late.id)
@@ -93,7 +93,7 @@ class Changes:
             self.label_log.note(late.id, late.label, late.origin, is_matched=is_matched)
 
     def count_label(self, *, is_matched: bool) -> None:
-        """Count a late label, by whether a sample of its id was retained."""
+        """Count a late label, by whether a sample of its id was held."""
         self.num_labelled += is_matched
         self.num_label_missed += not is_matched
 

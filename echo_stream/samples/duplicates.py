@@ -1,4 +1,4 @@
-"""Replace retained samples by later ones with the same id."""
+"""Replace held samples by later ones with the same id."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -11,20 +11,20 @@ class SampleStore(Protocol):
 
     @property
     def room(self) -> int:
-        """Return how many samples can be appended before the retained ones may change."""
+        """Return how many samples can be appended before the held ones may change."""
 
     def __contains__(self, sample_id: str) -> bool:
-        """Return whether a sample of an id is retained."""
+        """Return whether a sample of an id is held."""
 
     def append(self, samples: Samples) -> None:
-        """Append samples whose ids are distinct, and not retained."""
+        """Append samples whose ids are distinct, and not held."""
 
     def replace(self, sample_id: str) -> None:
         """Remove the samples of an id, since another arrives."""
 
 
 def append_replacing(store: SampleStore, samples: Samples) -> int:
-    """Append samples in order, each after removing the retained ones with its id.
+    """Append samples in order, each after removing the held ones with its id.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def append_replacing(store: SampleStore, samples: Samples) -> int:
 
 
 def _num_new(names: Sequence[str], is_held: Callable[[str], bool]) -> int:
-    """Return how many ids precede the first one that is retained or repeated."""
+    """Return how many ids precede the first one that is held or repeated."""
     seen: set[str] = set()
     for row, name in enumerate(names):
         if name in seen or is_held(name):

@@ -23,7 +23,7 @@ class Forgotten:
     num_removed : int
         Samples removed.
     num_missed : int
-        Ids without a retained sample.
+        Ids without a held sample.
 
     Examples
     --------

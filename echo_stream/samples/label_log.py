@@ -1,7 +1,7 @@
 """Late labels by their places in a stream of which several engines count parts.
 
 A label may be in one engine's part and its sample in another's. So each engine keeps
-the labels of its part, and they are set on the retained samples when the two are merged.
+the labels of its part, and they are set on the held samples when the two are merged.
 """
 
 import sys
@@ -24,7 +24,7 @@ class LoggedLabel(NamedTuple):
     Attributes
     ----------
     timestamp : int
-        Milliseconds since the epoch.
+        Milliseconds since 1970.
     log : str
         "topic/partition".
     offset : int
@@ -88,7 +88,7 @@ class LabelLog:
         return ENTRY_BYTES * len(self) + sum(texts)
 
     def note(self, sample_id: str, label: Label, origin: Origin, *, is_matched: bool) -> None:
-        """Record a label, and whether it matched a retained sample."""
+        """Record a label, and whether it matched a held sample."""
         found = LoggedLabel(
             origin.timestamp, log_of(origin), origin.offset, label, int(not is_matched)
         )

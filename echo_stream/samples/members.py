@@ -1,4 +1,4 @@
-"""Retained samples, their order among ties, and their identity."""
+"""Held samples, their order among ties, and their identity."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -22,7 +22,7 @@ class Origin(NamedTuple):
     partition : int
     offset : int
     timestamp : int
-        Milliseconds since the epoch, as the broker reports it.
+        Milliseconds since 1970, as the broker reports it.
     """
 
     topic: str
@@ -32,7 +32,7 @@ class Origin(NamedTuple):
 
 
 def log_of(origin: Origin) -> str:
-    """Return what a position calls the partition of an origin.
+    """Return what offsets call the partition of an origin.
 
     Examples
     --------

@@ -77,7 +77,7 @@ class Skipped(NamedTuple):
     gaps : int
         Offsets without a message, or no longer with one: compaction, transactions, retention.
     replayed : int
-        Messages that were delivered again, below the position, and dropped.
+        Messages that were delivered again, below the next offset, and dropped.
     tombstones : int
         Messages without a value, where these are ignored.
     """
@@ -92,7 +92,7 @@ class Skipped(NamedTuple):
 
 
 def skipped_between(before: Mapping[str, int], after: Mapping[str, int]) -> Skipped:
-    """Return the offsets between two positions as a gap; missing ones of the first are 0."""
+    """Return what lies between offsets, as a gap; a name that is not in before begins at 0."""
     return Skipped(gaps=sum(max(after[name] - before.get(name, 0), 0) for name in after))
 
 
@@ -104,7 +104,7 @@ class Batch(NamedTuple):
     samples : Samples or None
         None: nothing yet, or nothing left.
     rejected : sequence of RejectedSample
-        In the order of their places. Positions include these as well.
+        In the order of their places. Offsets include these as well.
     skipped : Skipped
     num_messages : int or None
         Valid and invalid. None: one for each sample and each rejected message.
@@ -129,7 +129,7 @@ class Batch(NamedTuple):
 
 
 class SampleStream(Protocol):
-    """What a run reads. Positions resume after the last sample returned."""
+    """What a run reads. Offsets resume after the last sample returned."""
 
     @property
     def name(self) -> str:
@@ -145,11 +145,11 @@ class SampleStream(Protocol):
         If messages have several samples, all of the last message are returned.
         """
 
-    def position(self) -> dict[str, int]:
+    def offsets(self) -> dict[str, int]:
         """Return where the next sample comes from; `json.dumps` takes it."""
 
-    def commit(self, position: Mapping[str, int]) -> None:
-        """Commit a position up to which all is stored durably; any thread may call it."""
+    def commit(self, offsets: Mapping[str, int]) -> None:
+        """Commit offsets up to which all is stored durably; any thread may call it."""
 
     def expect(self, schema: SampleSchema) -> None:
         """Raise ShapeError if samples of this source cannot have the schema."""
@@ -168,14 +168,14 @@ class SampleStream(Protocol):
 
 
 class Source(SampleStream, Protocol):
-    """A stream that can be continued from any position."""
+    """A stream that can be continued from any offsets."""
 
     @property
     def has_fixed_start(self) -> bool:
         """Return whether it always begins at the same sample."""
 
-    def seek(self, position: Mapping[str, int]) -> Skipped:
-        """Continue from a position that `position` returned; return what is skipped."""
+    def seek(self, offsets: Mapping[str, int]) -> Skipped:
+        """Continue from what `offsets` returned; return what is skipped."""
 
 
 class Rereadable(Source, Protocol):
@@ -256,7 +256,7 @@ class ArraySource:
     --------
     >>> from echo_stream.samples.validation import as_samples
     >>> source = ArraySource(as_samples([[1.0], [2.0], [3.0]]))
-    >>> len(source.next_batch(2).samples), source.position()
+    >>> len(source.next_batch(2).samples), source.offsets()
     (2, {'row': 2})
     >>> len(source.next_batch(2).samples), source.is_exhausted
     (1, True)
@@ -311,27 +311,27 @@ class ArraySource:
         """Return x of some rows, or of all without a copy."""
         return self._samples.x if rows is None else np.asarray(self._samples.x[rows])
 
-    def position(self) -> dict[str, int]:
+    def offsets(self) -> dict[str, int]:
         """Return the number of the next row."""
         return {"row": self._row}
 
-    def seek(self, position: Mapping[str, int]) -> Skipped:
-        """Continue with the row of an earlier position.
+    def seek(self, offsets: Mapping[str, int]) -> Skipped:
+        """Continue with the row of earlier offsets.
 
         Raises
         ------
         SourceError
             The samples do not reach that row.
         """
-        row = position["row"]
+        row = offsets["row"]
         if not 0 <= row <= len(self._samples):
             msg = f"{self._name} has {len(self._samples)} samples; cannot resume at row {row}"
             raise SourceError(msg)
         self._row = row
         return Skipped()
 
-    def commit(self, position: Mapping[str, int]) -> None:
-        """Do nothing: positions of samples in memory are not stored."""
+    def commit(self, offsets: Mapping[str, int]) -> None:
+        """Do nothing: offsets of samples in memory are not stored."""
 
     def expect(self, schema: SampleSchema) -> None:
         """Raise ShapeError unless the samples have the schema."""

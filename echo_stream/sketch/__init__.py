@@ -1,1 +1,1 @@
-"""The sketch: exact sums of everything counted, its graph, and the samples that are retained."""
+"""The sketch: exact sums of everything counted, its graph, and the samples that are held."""

@@ -16,7 +16,7 @@ from echo_stream._common.typing import Array, FloatArray, IntArray
 from echo_stream.config import EngineConfig
 from echo_stream.generation.codebook import Codebook, rounded_codewords
 from echo_stream.generation.generation import Generation
-from echo_stream.generation.partition import Located
+from echo_stream.generation.quantiser import Located
 from echo_stream.samples.members import Member, Tie
 from echo_stream.samples.samples import stacked
 from echo_stream.sketch.cells import CellStatistics
@@ -126,8 +126,8 @@ class AdaptiveCells:
         generation = self._generation
         self._was_exact = (
             self._was_exact
-            and is_exact(torch.from_numpy(self.latent_sums), generation.latent_unit)
-            and is_exact(torch.from_numpy(self.norm_sums), generation.norm_unit)
+            and is_exact(torch.from_numpy(self.latent_sums), generation.latent_spacing)
+            and is_exact(torch.from_numpy(self.norm_sums), generation.norm_spacing)
         )
         return self._was_exact
 
@@ -322,10 +322,10 @@ class AdaptiveCells:
     def scatter(self) -> FloatArray:
         """Return the sum of squared distances of the samples of each cell to its mean, (M,).
 
-        Or more, by what |z|^2 was rounded by: a unit a sample at most.
+        Or more, by what |z|^2 was rounded by: a spacing a sample at most.
         """
         squares = np.square(self.latent_sums).sum(axis=1) / self.counts
-        rounding = self._generation.norm_unit * self.counts
+        rounding = self._generation.norm_spacing * self.counts
         return np.asarray(np.maximum(self.norm_sums - squares, 0.0) + rounding)
 
     def copy_into(self, target: "AdaptiveCells") -> None:
@@ -376,7 +376,7 @@ class AdaptiveCells:
     def _note_cut(self, norms: FloatArray) -> None:
         """Take note of whether some |z|^2 was cut."""
         largest = float(norms.max(initial=0.0))
-        self.squares_are_exact &= largest < LIMIT * self._generation.norm_unit
+        self.squares_are_exact &= largest < LIMIT * self._generation.norm_spacing
 
     def _sum(self, rows: IntArray, counts: IntArray, latent: FloatArray, norms: FloatArray) -> None:
         """Add counts and sums to cells. By numpy: torch would wake other threads for it."""

@@ -116,7 +116,7 @@ class CellTable:
     @property
     def classes(self) -> torch.Tensor:
         """Number of the class of each slot's cell; 0 where labels make no cells."""
-        return self.keys // self._generation.partition.max_cells
+        return self.keys // self._generation.quantiser.max_cells
 
     @property
     def latent_sums(self) -> torch.Tensor:
@@ -163,9 +163,9 @@ class CellTable:
         keys : tensor of shape (n,), int64
         latent : tensor of shape (n, d), float64
         vectors : tensor of shape (n, D), float32
-            Both rounded to their units.
+            Both rounded to their spacings.
         times : tensor of shape (n,), int64, optional
-            How often each sample counts. Whole multiples of a unit add exactly too.
+            How often each sample counts. Whole multiples of a spacing add exactly too.
         """
         slots = self._slots(keys)
         norms = self._generation.squared_norms(latent)
@@ -224,7 +224,7 @@ class CellTable:
             latent_sums=on_host(self.latent_sums)[order],
             input_sums=on_host(self.input_sums)[order],
             slots=order,
-            classes=keys // self._generation.partition.max_cells,
+            classes=keys // self._generation.quantiser.max_cells,
             is_exact=self.is_exact,
         )
 
@@ -263,9 +263,9 @@ class CellTable:
         generation = self._generation
         self._was_exact = (
             self._was_exact
-            and is_exact(self.latent_sums, generation.latent_unit)
-            and is_exact(self.norm_sums, generation.norm_unit)
-            and is_exact(self.input_sums, generation.preprocess.unit)
+            and is_exact(self.latent_sums, generation.latent_spacing)
+            and is_exact(self.norm_sums, generation.norm_spacing)
+            and is_exact(self.input_sums, generation.preprocess.spacing)
         )
         self._num_unchecked = 0
 

@@ -11,7 +11,7 @@ from echo_stream.config import EngineConfig
 from echo_stream.generation.classes import class_numbers
 from echo_stream.generation.features import failures
 from echo_stream.generation.generation import Generation
-from echo_stream.generation.partition import Located
+from echo_stream.generation.quantiser import Located
 from echo_stream.samples.members import Member, members_from, samples_from
 from echo_stream.samples.samples import Samples
 from echo_stream.samples.source import Failure
@@ -87,10 +87,10 @@ class Embedder:
         The keys of a class are those of the codewords, beyond as many as all classes before
         it can have.
         """
-        partition = self._on_device.partition
-        located = partition.locate(latent)
+        quantiser = self._on_device.quantiser
+        located = quantiser.locate(latent)
         if self._config.balance == "none":
             return located
-        first = torch.from_numpy(class_numbers(samples) * partition.max_cells).to(self._device)
+        first = torch.from_numpy(class_numbers(samples) * quantiser.max_cells).to(self._device)
         second_nearest = None if located.second_nearest is None else located.second_nearest + first
         return Located(located.keys + first, second_nearest)

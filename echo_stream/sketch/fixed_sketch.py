@@ -11,7 +11,7 @@ from echo_stream._common.typing import Cell, FloatArray
 from echo_stream.config import EngineConfig
 from echo_stream.generation.classes import MAX_CLASSES, check_number, class_cell, class_numbers
 from echo_stream.generation.generation import Generation
-from echo_stream.generation.partition import centre_distances
+from echo_stream.generation.quantiser import centre_distances
 from echo_stream.samples.members import Member
 from echo_stream.samples.samples import Samples
 from echo_stream.sketch.cells import CellStatistics, CellTable
@@ -33,16 +33,16 @@ class FixedSketch(Sketch):
     witnesses : Witnesses
         Which cells of a codebook are adjacent; empty for a grid.
     is_approximate : bool
-        Whether counts and sums were estimated from retained samples, since a new generation
+        Whether counts and sums were estimated from held samples, since a new generation
         began in the middle of a stream that has not been read again.
     """
 
     def __init__(self, generation: Generation, config: EngineConfig, device: torch.device) -> None:
-        size = reservoir_size(generation.partition, config.budget)
+        size = reservoir_size(generation.quantiser, config.budget)
         super().__init__(generation, config, device, reservoir_size=size)
         self.table = CellTable(generation, device)
         self.pools = Pools(generation, config, device)
-        self.witnesses = Witnesses(generation.partition.max_cells)
+        self.witnesses = Witnesses(generation.quantiser.max_cells)
         self._classes: set[int] | None = None  # of all samples; computed on first use
 
     @property
@@ -64,15 +64,15 @@ class FixedSketch(Sketch):
     def max_cells(self) -> int:
         """Most cells that can ever be occupied."""
         if self.config.balance == "class":
-            return MAX_CLASSES * self.generation.partition.max_cells
-        return self.generation.partition.max_cells
+            return MAX_CLASSES * self.generation.quantiser.max_cells
+        return self.generation.quantiser.max_cells
 
     def cell(self, key: int) -> Cell:
         """Return the index of a cell; with balance by class it begins with the class."""
-        partition = self.generation.partition
+        quantiser = self.generation.quantiser
         if self.config.balance == "class":
-            return class_cell(key, partition.max_cells)
-        return partition.cell(key)
+            return class_cell(key, quantiser.max_cells)
+        return quantiser.cell(key)
 
     def update(self, samples: Samples) -> None:
         """Count samples of the generation's schema: all of them or, where features fail, none.
@@ -99,7 +99,7 @@ class FixedSketch(Sketch):
 
     def centre_distances(self, latent: torch.Tensor) -> FloatArray:
         """Return squared distances of points (n, d) to the fixed centre of their cell. O(n K d)."""
-        return centre_distances(self.generation.fixed_partition, latent)
+        return centre_distances(self.generation.fixed_quantiser, latent)
 
     def draw_graph(self, statistics: CellStatistics) -> PCGraph:
         """Return the graph of the occupied cells."""
@@ -173,7 +173,7 @@ class FixedSketch(Sketch):
         return Block(slots, latent, vectors, samples, keeps_inputs)
 
     def take_out(self, members: Sequence[Member]) -> Sequence[Member]:
-        """Remove counted samples, retained or dropped, from sums and pools. O(n D).
+        """Remove counted samples, held or dropped, from sums and pools. O(n D).
 
         Returns
         -------

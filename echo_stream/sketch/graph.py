@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from echo_stream._common.typing import Array, FloatArray, IntArray
-from echo_stream.generation.partition import Partition
+from echo_stream.generation.quantiser import Quantiser
 from echo_stream.sketch.cells import CellStatistics
 from echo_stream.sketch.witnesses import Witnesses
 
@@ -132,8 +132,8 @@ class CellGraph:
     is found again only where something that it depends on has changed.
     """
 
-    def __init__(self, partition: Partition) -> None:
-        self._partition = partition
+    def __init__(self, quantiser: Quantiser) -> None:
+        self._quantiser = quantiser
         self._occupied = np.zeros(0, dtype=np.int64)
         self._faces = _NO_PAIRS
         self._links: IntArray | None = None
@@ -150,7 +150,7 @@ class CellGraph:
             return
         new = np.setdiff1d(keys, self._occupied, assume_unique=True)
         kept = self._faces[np.isin(self._faces, keys).all(axis=1)]
-        found = self._partition.face_pairs(new, keys)
+        found = self._quantiser.face_pairs(new, keys)
         self._faces = np.unique(np.concatenate([kept, found]), axis=0)
         self._occupied = keys.copy()
         self._links = None
@@ -175,7 +175,7 @@ class CellGraph:
 
     def copy(self) -> "CellGraph":
         """Return an independent copy; arrays, which never change, are shared."""
-        copy = CellGraph(self._partition)
+        copy = CellGraph(self._quantiser)
         copy.__dict__.update(self.__dict__)
         return copy
 

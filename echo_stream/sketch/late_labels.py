@@ -35,7 +35,7 @@ def checked_labels(ids: Any, labels: Any) -> list[tuple[str, Label]]:
 
 
 class LateLabels:
-    """The late labels of retained samples, by sample.
+    """The late labels of held samples, by sample.
 
     They are set again when these samples are read again from their source, which does not
     have them.

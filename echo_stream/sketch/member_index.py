@@ -32,7 +32,7 @@ class MemberIndex:
 
     Notes
     -----
-    O(retained) to make, O(1) to ask.
+    O(held) to make, O(1) to ask.
     """
 
     def __init__(self, pools: HeldByCells, reservoir: Reservoir) -> None:
@@ -47,11 +47,11 @@ class MemberIndex:
                     self._slots.setdefault(member.tie, set()).add(slot)
 
     def __contains__(self, sample_id: str) -> bool:
-        """Return whether a sample of an id is retained."""
+        """Return whether a sample of an id is held."""
         return sample_id in self._members
 
     def of(self, sample_id: str) -> list[Member]:
-        """Return the samples of an id, each as often as it is retained, in a fixed order."""
+        """Return the samples of an id, each as often as it is held, in a fixed order."""
         return list(self._members.get(sample_id, ()))
 
     def remove(self, sample_id: str) -> None:
@@ -60,7 +60,7 @@ class MemberIndex:
             self._slots.pop(member.tie, None)
 
     def label(self, sample_id: str, label: Label) -> bool:
-        """Set the label of the samples of an id; tell whether any are retained.
+        """Set the label of the samples of an id; tell whether any are held.
 
         They keep their ties and so their places.
         """
@@ -80,9 +80,9 @@ class MemberIndex:
 
 
 def all_members(pools: HeldByCells, reservoir: Reservoir) -> list[Member]:
-    """Return all members of pools and reservoir, each sample as often as it is retained.
+    """Return all members of pools and reservoir, each sample as often as it is held.
 
-    The order depends on the content alone. O(retained).
+    The order depends on the content alone. O(held).
     """
     sides = (chain.from_iterable(side.pools) for side in pools.all())
     return united(*sides, reservoir.members)

@@ -104,7 +104,7 @@ def _different(a: EngineConfig, b: EngineConfig, settings: Sequence[str]) -> str
 
 
 def _apply_pending_changes(sketch: Sketch, other: Sketch) -> tuple[Sketch, list[Member]]:
-    """Apply the pending changes of two flushed sketches to each other's samples. O(retained).
+    """Apply the pending changes of two flushed sketches to each other's samples. O(held).
 
     Returns
     -------
@@ -158,7 +158,7 @@ def _label(sketch: Sketch, other: Sketch) -> None:
 
 
 def _resolved_labels(sketch: Sketch, other: Sketch) -> dict[str, Label]:
-    """Return one late label for each id that two sketches retain and one has labelled.
+    """Return one late label for each id that two sketches hold and one has labelled.
 
     Of several labels the larger one; numbers are smaller than text. Which came last is unknown
     unless it is logged: logged ids are left out.

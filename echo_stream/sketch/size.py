@@ -105,13 +105,13 @@ def _most_of_cells(sketch: Sketch, text: int) -> tuple[int, int]:
     last = _TIE_BYTES + text
     by_cell = sums + cells * (_POOL_BYTES * len(pools.all()) + drops + last)
     # 2. Links: of each codeword with all others, in its class.
-    is_codebook = generation.partition.kind == "codebook"
-    pairs = cells * (generation.partition.max_cells - 1) // 2 if is_codebook else 0
+    is_codebook = generation.quantiser.kind == "codebook"
+    pairs = cells * (generation.quantiser.max_cells - 1) // 2 if is_codebook else 0
     return pools.most_members(cells), by_cell + PAIR_BYTES * pairs
 
 
 def _sample_bytes(generation: Generation) -> int:
-    """Return the bytes of a sample that is retained, but for its text."""
+    """Return the bytes of a sample that is held, but for its text."""
     latent = _FLOAT64_BYTES * generation.encoder.dim
     vector = 0 if generation.features is None else _FLOAT32_BYTES * generation.num_features
     return generation.schema.size_bytes + latent + vector + _MEMBER_BYTES

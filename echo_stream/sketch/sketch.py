@@ -27,7 +27,7 @@ from echo_stream.sketch.graph import CellGraph, PCGraph
 from echo_stream.sketch.member_index import HeldByCells, MemberIndex, all_members
 from echo_stream.sketch.pools.reservoir import Reservoir
 
-BLOCK_SIZE = 1_024  # samples; epochs end at block ends, so blocks are cut by position alone
+BLOCK_SIZE = 1_024  # samples; periods end at block ends, so blocks are cut by position alone
 
 
 class Sketch(ABC):
@@ -83,7 +83,7 @@ class Sketch(ABC):
         self.block_size = BLOCK_SIZE if block_size is None else block_size
         self.embedder = Embedder(generation, config, device)
         self.reservoir = Reservoir(reservoir_size, config.seed)
-        self.graph = CellGraph(generation.partition)
+        self.graph = CellGraph(generation.quantiser)
         self.tail = SampleBuffer()
         self.forgotten = Forgotten()
         self.changes = Changes()
@@ -173,12 +173,12 @@ class Sketch(ABC):
         return self.block_size - len(self.tail)
 
     def __contains__(self, sample_id: str) -> bool:
-        """Return whether a sample of an id is retained."""
+        """Return whether a sample of an id is held."""
         return sample_id in self.tail or sample_id in self.index
 
     @property
     def index(self) -> MemberIndex:
-        """The members of pools and reservoir by id. O(retained) after a block, else O(1)."""
+        """The members of pools and reservoir by id. O(held) after a block, else O(1)."""
         if self._index is None:
             self._index = MemberIndex(self.held_by_cells, self.reservoir)
         return self._index
@@ -202,7 +202,7 @@ class Sketch(ABC):
         append_replacing(self, samples)
 
     def append(self, samples: Samples) -> None:
-        """Count samples, whether others of their ids are retained or not."""
+        """Count samples, whether others of their ids are held or not."""
         blocks, tail = self.tail.cut(samples, self.block_size)
         if self.generation.features is not None:
             made = [self.embedder.embed(block) for block in blocks]
@@ -233,14 +233,14 @@ class Sketch(ABC):
     def members(self) -> list[Member]:
         """Return what pools and reservoir hold, in an order fixed by the content.
 
-        Each sample once, or as often as it was counted and is retained.
+        Each sample once, or as often as it was counted and is held.
         """
         return all_members(self.held_by_cells, self.reservoir)
 
     def forget(self, sample_id: str, origin: Origin | None = None) -> int:
-        """Remove the samples of an id, exactly, and return how many were retained.
+        """Remove the samples of an id, exactly, and return how many were held.
 
-        O(retained). 0 if none is retained: dropped samples cannot be distinguished from ones
+        O(held). 0 if none is held: dropped samples cannot be distinguished from ones
         never seen. Nothing is subtracted from sums that are estimates: the id is missed there.
         origin is the place of the request, if others count parts of the stream.
         """
@@ -258,7 +258,7 @@ class Sketch(ABC):
         self.changes.num_replaced += len(removed)
 
     def drop(self, members: Sequence[Member]) -> list[Member]:
-        """Remove some retained samples, exactly; return those subtracted from the sums.
+        """Remove some held samples, exactly; return those subtracted from the sums.
 
         O(members D). Other samples of their ids stay.
         """
@@ -268,9 +268,9 @@ class Sketch(ABC):
         return list(removed)
 
     def label(self, late: LateLabel) -> bool:
-        """Set the label of the samples of an id; return whether any is retained.
+        """Set the label of the samples of an id; return whether any is held.
 
-        O(pool) after a first call since the last block, which is O(retained). Pools, their
+        O(pool) after a first call since the last block, which is O(held). Pools, their
         order and certificates do not change.
         """
         is_waiting = self.tail.label(late.id, late.label)
@@ -294,7 +294,7 @@ class Sketch(ABC):
         copy.former_generations = list(self.former_generations)
 
     def _remove(self, sample_id: str) -> tuple[list[Member], int]:
-        """Remove the samples of an id; return those subtracted, and how many were retained."""
+        """Remove the samples of an id; return those subtracted, and how many were held."""
         waiting = members_of(self.tail.remove(sample_id))
         held = self.index.of(sample_id)
         removed = [*waiting, *self.take_out(held)]

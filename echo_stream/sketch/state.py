@@ -33,7 +33,7 @@ from echo_stream.sketch.sketch import Sketch
 
 def new_sketch(generation: Generation, config: EngineConfig, device: torch.device) -> Sketch:
     """Return an empty sketch with the kind of cells that a generation has."""
-    is_adaptive = generation.partition.kind == "adaptive"
+    is_adaptive = generation.quantiser.kind == "adaptive"
     return (AdaptiveSketch if is_adaptive else FixedSketch)(generation, config, device)
 
 
@@ -81,7 +81,7 @@ def _add_fixed(
     pools = sketch.pools
     arrays |= {f"table.{name}": column for name, column in sketch.table.to_arrays().items()}
     arrays |= {
-        "epoch_counts": pools.epoch_counts.copy(),
+        "period_counts": pools.period_counts.copy(),
         "unoffered": pools.unoffered.copy(),
         "witnesses": sketch.witnesses.rows(),
     }
@@ -156,7 +156,7 @@ def _restore_fixed(
     pools = sketch.pools
     pools.quotas.restore(meta.get("class_quotas") or [[0, *meta["quota"]]])
     pools.extend(sketch.table)
-    pools.epoch_counts = np.array(arrays["epoch_counts"])
+    pools.period_counts = np.array(arrays["period_counts"])
     pools.unoffered = np.array(arrays["unoffered"])
     for name, side in pools.ordered.items():
         held_by = _members_by_slot(arrays[f"{name}.members"], members, len(sketch.table))
@@ -215,7 +215,7 @@ def samples_from_state(arrays: dict[str, Array], columns: dict[str, Any]) -> Sam
 
 
 def _origin(topic: str, *place: int) -> Origin:
-    """Return an origin; topics are few, and each name is retained once."""
+    """Return an origin; topics are few, and each name is kept once."""
     return Origin(sys.intern(topic), *place)
 
 

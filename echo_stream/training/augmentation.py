@@ -91,7 +91,7 @@ class Mixture:
     ) -> Tensor:
         """Return the task's loss of the model's outputs for the mixtures.
 
-        Each output is retained against both targets that went into it, by their shares: for
+        Each output is compared with both targets that went into it, by their shares: for
         cross-entropy that is the loss against the mixed one-hot labels.
 
         Parameters

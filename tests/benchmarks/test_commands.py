@@ -97,11 +97,11 @@ def test_fidelity_finds_no_wrong_certificate(
     printed = run(fidelity.main, *map(str, folders), "--samples", "400")
     rows = printed["rows"]
     assert isinstance(rows, list)
-    assert len(rows) == 7 * len(fidelity.PARTITIONS) * 2 * len(fidelity.SHARDS)
+    assert len(rows) == 7 * len(fidelity.QUANTISERS) * 2 * len(fidelity.SHARDS)
     assert {row["data"] for row in rows} == set(fidelity.BUDGETS)
     assert all(row["wrong"] == row["repaired_wrong"] == 0 for row in rows)
     assert all(row["repaired_equal"] == row["repaired_certified"] == 100 for row in rows)
-    assert all(row["equal"] == 100 for row in rows if row["retained_share"] == 1)
+    assert all(row["equal"] == 100 for row in rows if row["held_share"] == 1)
 
 
 def test_losses_measures_both_objectives() -> None:

@@ -75,7 +75,7 @@ def test_run_falls_back_on_the_checkpoint_before(
     assert f"checkpoint skipped: {newest / name} " in result.stderr
     again = newest_checkpoint(state)
     assert result.json()["samples"] == CYCLE
-    for entry in ("n", "position", "engine", "files"):
+    for entry in ("n", "offsets", "engine", "files"):
         assert again[entry] == expected[entry]
 
 

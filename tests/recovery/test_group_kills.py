@@ -46,7 +46,7 @@ class Cast:
     words : tuple
         Options of each.
     alive : list of Life
-    positions : list of int
+    killed_at : list of int
         Messages that had been counted when one was killed, as the status says.
     durable : list of int
         Samples that were durable then.
@@ -57,7 +57,7 @@ class Cast:
     words: tuple[object, ...]
     alive: list[Life] = field(default_factory=list)
     num_begun: int = 0
-    positions: list[int] = field(default_factory=list)
+    killed_at: list[int] = field(default_factory=list)
     durable: list[int] = field(default_factory=list)
 
     def join(self) -> None:
@@ -70,10 +70,10 @@ class Cast:
         """Wait until each of them counts partitions, and all partitions are theirs."""
         wait_for(lambda: set(self.stage.owners()) == {each.pid for each in self.alive}, *self.alive)
 
-    def kill_at(self, position: int, member: Life) -> None:
+    def kill_at(self, n: int, member: Life) -> None:
         """SIGKILL a member once the group has counted so many messages; another one joins."""
-        wait_for(lambda: self.stage.position() >= position, *self.alive)
-        self.positions.append(self.stage.position())
+        wait_for(lambda: self.stage.num_counted() >= n, *self.alive)
+        self.killed_at.append(self.stage.num_counted())
         self.alive.remove(member)
         member.kill()
         self.durable.append(self.stage.num_durable())
@@ -99,7 +99,7 @@ class Cast:
 def test_members_that_join_leave_and_die_count_as_one_undisturbed_run(
     broker: Broker, nursery: Nursery, make_topic: MakeTopic, tmp_path: Path
 ) -> None:
-    """SIGKILLs at random positions of a stream that goes on: nothing lost, nothing twice."""
+    """SIGKILLs at random places of a stream that goes on: nothing lost, nothing twice."""
     seed, samples = int(os.environ.get("ECHO_STREAM_SEED", "0")), clustered(N)
     batch = EchoCoreset.from_config(CONFIG).fit_source(samples)
     generation = ("--generation", write_generation(batch.generation_, tmp_path / "trained"))
@@ -110,11 +110,11 @@ def test_members_that_join_leave_and_die_count_as_one_undisturbed_run(
         kill_all(
             cast, np.random.default_rng(seed), produce_words(samples, on(broker, topic), tmp_path)
         )
-        print(f"{seed=} {cast.positions=} {cast.durable=}")  # noqa: T201 - shown when it fails
-        assert len(cast.positions) == KILLS
+        print(f"{seed=} {cast.killed_at=} {cast.durable=}")  # noqa: T201 - shown when it fails
+        assert len(cast.killed_at) == KILLS
         assert sum(0 < n < N for n in cast.durable) >= 0.6 * KILLS
         # They lie anywhere between two checkpoints, not at checkpoints alone.
-        assert any(n < told for n, told in zip(cast.durable, cast.positions, strict=True))
+        assert any(n < told for n, told in zip(cast.durable, cast.killed_at, strict=True))
         wait_for(lambda: stage.num_durable() == N, *cast.alive)
         cast.wait_for_all()
         wait_for(lambda: lags(stage) == [0] * PARTITIONS, *cast.alive)
@@ -142,7 +142,7 @@ def kill_all(cast: Cast, rng: np.random.Generator, produce: list[object]) -> Non
     sending = cast.stage.nursery.life(*produce, "--rate", N / limit_s, name="produce")
     producer = cast.stack.enter_context(sending)
     for kill in range(KILLS):
-        before = cast.positions[-1] if kill else 0
+        before = cast.killed_at[-1] if kill else 0
         stretch = int(rng.integers(1, 5 * N // (4 * KILLS)))
         cast.kill_at(min(before + stretch, N), cast.alive[rng.integers(MEMBERS)])
         if kill % LEAVES_EVERY == LEAVES_EVERY - 1:
@@ -166,4 +166,4 @@ def assert_status_is_of(cast: Cast) -> None:
     assert (status["liveness"], status["n"]) == ("alive", N)
     partitions = status["partitions"].values()
     assert {int(each["member"].split("-")[-2]) for each in partitions} == pids
-    assert sum(each["position"] for each in partitions) == N
+    assert sum(each["offset"] for each in partitions) == N

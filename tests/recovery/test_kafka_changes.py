@@ -62,7 +62,7 @@ def kill_beyond(offset: int, command: list[str], state: Path, name: str) -> int:
     """Start a consumer, SIGKILL it once a checkpoint is beyond an offset; return the last one."""
 
     def reached() -> int:
-        return int(newest_checkpoint(state).get("position", {}).get(name, 0))
+        return int(newest_checkpoint(state).get("offsets", {}).get(name, 0))
 
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + DEADLINE_SECONDS

@@ -44,7 +44,7 @@ class Lives:
         The command that each of them runs.
     state : Path
     nursery : Nursery
-    positions : list of int
+    killed_at : list of int
         Messages that a process had counted when it was killed, as its status says.
     durable : list of int
         Messages that the newest checkpoint has counted then.
@@ -53,7 +53,7 @@ class Lives:
     words: list[object]
     state: Path
     nursery: Nursery
-    positions: list[int] = field(default_factory=list)
+    killed_at: list[int] = field(default_factory=list)
     durable: list[int] = field(default_factory=list)
 
     @contextmanager
@@ -70,12 +70,12 @@ class Lives:
         told = answer("status", "--state", self.state)
         if told.get("pid") != process.pid or told["phase"] != "running":
             return -1
-        return sum(told["position"].values())
+        return sum(told["offsets"].values())
 
-    def kill_at(self, position: int, process: Life) -> None:
+    def kill_at(self, n: int, process: Life) -> None:
         """SIGKILL a process once it has counted so many messages."""
-        wait_for(lambda: self.counted(process) >= position, process)
-        self.positions.append(self.counted(process))
+        wait_for(lambda: self.counted(process) >= n, process)
+        self.killed_at.append(self.counted(process))
         process.kill()
         self.durable.append(newest_checkpoint(self.state)["n"])
 
@@ -110,15 +110,15 @@ def words(
 def test_killed_again_and_again_it_ends_as_an_undisturbed_one(
     samples: Samples, batch: EchoCoreset, words: list[object], nursery: Nursery, tmp_path: Path
 ) -> None:
-    """SIGKILLs at random positions of a stream that goes on: nothing lost, nothing twice."""
+    """SIGKILLs at random places of a stream that goes on: nothing lost, nothing twice."""
     seed = int(os.environ.get("ECHO_STREAM_SEED", "0"))
     lives = Lives([*words, "--state", tmp_path / "killed"], tmp_path / "killed", nursery)
     kill_all(lives, np.random.default_rng(seed), produce_words(samples, words[1:5], tmp_path))
-    print(f"{seed=} {lives.positions=} {lives.durable=}")  # noqa: T201 - shown when it fails
-    assert len(lives.positions) == KILLS
+    print(f"{seed=} {lives.killed_at=} {lives.durable=}")  # noqa: T201 - shown when it fails
+    assert len(lives.killed_at) == KILLS
     assert lives.num_between >= 0.6 * KILLS
     # They lie anywhere between two checkpoints, not at checkpoints alone.
-    assert any(n < n_told for n, n_told in zip(lives.durable, lives.positions, strict=True))
+    assert any(n < n_told for n, n_told in zip(lives.durable, lives.killed_at, strict=True))
     for state in (tmp_path / "killed", tmp_path / "undisturbed"):
         run_to_the_end(words, state)
     killed, undisturbed = (
@@ -146,7 +146,7 @@ def kill_all(lives: Lives, rng: np.random.Generator, produce: list[object]) -> N
                     produce = [*produce, "--rate", N / limit_s]
                     sending = lives.nursery.life(*produce, name="produce")
                     producer = stack.enter_context(sending)
-                before = lives.positions[-1] if kill else 0
+                before = lives.killed_at[-1] if kill else 0
                 stretch = int(rng.integers(1, 3 * N // (2 * KILLS)))
                 lives.kill_at(min(before + stretch, N), process)
         producer.finish(limit_s)

@@ -42,7 +42,7 @@ def make_engine(n: int = 50, y: Any = None, ids: Any = None, budget: int = 5) ->
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
     """Return a snapshot on disk."""
-    write_snapshot(make_engine().snapshot(), tmp_path / "unit", time="t", position={})
+    write_snapshot(make_engine().snapshot(), tmp_path / "unit", time="t", offsets={})
     return tmp_path / "unit"
 
 
@@ -120,16 +120,16 @@ def no_engine(manifest: dict[str, Any]) -> None:
     del manifest["engine"]
 
 
-def other_position(manifest: dict[str, Any]) -> None:
-    """Move the position."""
-    manifest["position"] = {"row": 58}
+def other_offsets(manifest: dict[str, Any]) -> None:
+    """Move the offsets."""
+    manifest["offsets"] = {"row": 58}
 
 
-@pytest.mark.parametrize("change", [newer_format, newer_setting, no_engine, other_position])
+@pytest.mark.parametrize("change", [newer_format, newer_setting, no_engine, other_offsets])
 def test_changed_checkpoint_manifest(
     tmp_path: Path, change: Callable[[dict[str, Any]], None]
 ) -> None:
-    """A position that somebody has changed would skip samples without a word."""
+    """An offset that somebody has changed would skip samples without a word."""
     with StateStore(tmp_path) as store:
         store.save_checkpoint(make_engine(), {"row": 50}, {})
     path = list_units(tmp_path / "checkpoints")[0] / "manifest.json"

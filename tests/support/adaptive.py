@@ -8,7 +8,7 @@ import numpy as np
 
 from echo_stream import EchoCoreset, EngineConfig, Generation
 from echo_stream._common.typing import Array, FloatArray
-from echo_stream.generation.partition import NoPartition
+from echo_stream.generation.quantiser import NoQuantiser
 from echo_stream.sketch.adaptive_sketch import AdaptiveSketch
 from tests.support.inside import sketch_of
 from tests.support.strategies import identity_generation
@@ -20,7 +20,7 @@ KINDS = (
 
 def adaptive_generation(dim: int) -> Generation:
     """Return a generation with z = x (rounded to 2^-22), and no fixed cells."""
-    return replace(identity_generation(dim, side=1), partition=NoPartition(dim), span=None)
+    return replace(identity_generation(dim, side=1), quantiser=NoQuantiser(dim), span=None)
 
 
 def adaptive_config(budget: int = 20, keep: int = 60, **others: Any) -> EngineConfig:
@@ -42,20 +42,20 @@ def adaptive_sketch(engine: EchoCoreset) -> AdaptiveSketch:
 
 
 def totals(engine: EchoCoreset) -> tuple[int, list[int], int]:
-    """Return N, and the sums over all cells of z and |z|^2, in their units."""
+    """Return N, and the sums over all cells of z and |z|^2, in their spacings."""
     cells, generation = adaptive_sketch(engine).cells, engine.generation_
     return (
         int(cells.counts.sum()),
-        _units(cells.latent_sums, generation.latent_unit).sum(axis=0).tolist(),
-        int(_units(cells.norm_sums, generation.norm_unit).sum()),
+        _multiples(cells.latent_sums, generation.latent_spacing).sum(axis=0).tolist(),
+        int(_multiples(cells.norm_sums, generation.norm_spacing).sum()),
     )
 
 
 def recounted(points: Array, generation: Generation) -> tuple[int, list[int], int]:
     """Return the same of some points, in integers."""
-    z = _units(points.astype(np.float64), generation.latent_unit)
-    squares = np.square(z * generation.latent_unit).sum(axis=1)
-    return len(z), z.sum(axis=0).tolist(), int(_units(squares, generation.norm_unit).sum())
+    z = _multiples(points.astype(np.float64), generation.latent_spacing)
+    squares = np.square(z * generation.latent_spacing).sum(axis=1)
+    return len(z), z.sum(axis=0).tolist(), int(_multiples(squares, generation.norm_spacing).sum())
 
 
 def held(engine: EchoCoreset) -> list[str]:
@@ -107,6 +107,6 @@ def cloud(kind: str, size: int, dim: int, rng: np.random.Generator) -> Array:
     return points.clip(-2, 2).astype(np.float32)
 
 
-def _units(values: FloatArray, unit: float) -> Array:
-    """Return values as whole numbers of a unit."""
-    return np.rint(values / unit).astype(np.int64)
+def _multiples(values: FloatArray, spacing: float) -> Array:
+    """Return values as whole numbers of a spacing."""
+    return np.rint(values / spacing).astype(np.int64)

@@ -80,7 +80,7 @@ def order_of(kind: str, points: Array, rng: np.random.Generator) -> Array:
 def claims(snapshot: Snapshot) -> dict[Row, bool]:
     """Return each row's claim and whether it is certified."""
     rows = snapshot.rows
-    columns = (rows.cells, rows.roles, rows.rounds.tolist(), rows.samples.ids)
+    columns = (rows.cells, rows.roles, rows.ranks_in_cell.tolist(), rows.samples.ids)
     keys = zip(*columns, strict=True)
     return dict(zip(keys, rows.certified.tolist(), strict=True))
 
@@ -97,11 +97,11 @@ def truth(
         return set(claims(engine.partial_fit(points, y, ids=ids).snapshot()))
 
 
-FIXED_PARTITIONS = ("grid", "codebook")
+FIXED_QUANTISERS = ("grid", "codebook")
 
 
 def any_generation(side: int, points: Array, *, kind: str) -> Generation:
-    """Return a generation with a partition of a kind: about side^2 cells, among some points."""
+    """Return a generation with a quantiser of a kind: about side^2 cells, among some points."""
     if kind == "grid":
         return identity_generation(2, side)
     assert kind == "codebook"

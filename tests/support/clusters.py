@@ -74,5 +74,5 @@ def streamed(x: Array, **settings: Any) -> EchoCoreset:
 def rows(snapshot: Snapshot) -> list[tuple[Any, ...]]:
     """Return all that a snapshot says of its rows but whether they are certified."""
     table = snapshot.rows
-    columns = (table.samples.ids, table.roles, table.rounds, table.cells, table.weights)
+    columns = (table.samples.ids, table.roles, table.ranks_in_cell, table.cells, table.weights)
     return list(zip(*(list(column) for column in columns), strict=True))

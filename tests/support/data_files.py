@@ -56,11 +56,11 @@ def read_in_steps(source: FileSource, steps: Sequence[int]) -> Samples:
     parts: list[Samples] = []
     while not source.is_exhausted:
         step = steps[len(parts) % len(steps)]
-        before = source.position()["row"]
+        before = source.offsets()["row"]
         samples = source.next_batch(step).samples
         assert samples is not None
         assert 0 < len(samples) <= step
-        assert source.position() == {"row": before + len(samples)}
+        assert source.offsets() == {"row": before + len(samples)}
         parts.append(samples)
     return Samples.concatenate(parts)
 

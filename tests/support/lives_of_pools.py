@@ -17,7 +17,7 @@ from echo_stream.sketch.pools.certificates import drop_bound
 from echo_stream.sketch.pools.distance_pools import DistancePools
 from echo_stream.sketch.pools.hash_pools import HashPools
 from tests.support.adversarial import (
-    FIXED_PARTITIONS,
+    FIXED_QUANTISERS,
     KINDS,
     ORDERS,
     any_generation,
@@ -51,8 +51,8 @@ class Life:
         self.labels = rng.integers(0, 3, len(self.points))
         rank = get_args(Rank)[rng.integers(len(get_args(Rank)))]
         support = [0, 1, 3, 0.0, 0.25, 0.5][rng.integers(6)]
-        partition, is_balanced = (
-            FIXED_PARTITIONS[rng.integers(len(FIXED_PARTITIONS))],
+        quantiser, is_balanced = (
+            FIXED_QUANTISERS[rng.integers(len(FIXED_QUANTISERS))],
             not rng.integers(4),
         )
         settings: dict[str, Any] = {
@@ -63,10 +63,10 @@ class Life:
             settings |= {"support_share": support}
         else:
             settings |= {"preset": "paper", "support": support}
-        if partition == "codebook" and is_balanced:
+        if quantiser == "codebook" and is_balanced:
             settings |= {"cells": "codebook", "latent": "identity", "balance": "class"}
         settings["generation"] = any_generation(
-            int(rng.integers(1, 5)), self.points, kind=partition
+            int(rng.integers(1, 5)), self.points, kind=quantiser
         )
         self._settings = settings
         self.engine = self._empty()

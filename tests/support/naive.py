@@ -346,6 +346,6 @@ def _mean(values: list[float]) -> float:
 
 def naive_samples(points: Array) -> list[NaiveSample]:
     """Return points as the naive implementation wants them, rounded as the engine rounds."""
-    unit = 2.0**-22
-    rounded = [tuple(round(float(v) / unit) * unit for v in row) for row in points]
+    spacing = 2.0**-22
+    rounded = [tuple(round(float(v) / spacing) * spacing for v in row) for row in points]
     return [NaiveSample(str(row), point, point) for row, point in enumerate(rounded)]

@@ -125,17 +125,17 @@ class Tape(ArraySource):
             return Batch(None)
         if len(self.asked) <= self.junk:
             return Batch(None, [refused(-len(self.asked))])
-        before = self.position()["row"]
+        before = self.offsets()["row"]
         samples = super().next_batch(min(max_samples, self.cap)).samples
-        rows = range(before, self.position()["row"])
+        rows = range(before, self.offsets()["row"])
         bad = [row for row in self.bad if row in rows]
         rejected = [refused(row, row - before + place) for place, row in enumerate(bad)]
         return Batch(samples, rejected, self.skips)
 
-    def commit(self, position: Mapping[str, int]) -> None:
-        """Take the position in."""
+    def commit(self, offsets: Mapping[str, int]) -> None:
+        """Take the offsets in."""
         self.diary.note("commit")
-        self.committed = dict(position)
+        self.committed = dict(offsets)
 
 
 def refused(row: int, place: int = 0) -> RejectedSample:
@@ -157,7 +157,7 @@ class Memory:
     def save_checkpoint(
         self,
         engine: EchoCoreset,
-        position: Mapping[str, int],
+        offsets: Mapping[str, int],
         source: Mapping[str, Any],
         skipped: Skipped,
     ) -> int:
@@ -166,15 +166,15 @@ class Memory:
         assert source == {"kind": "array", "n": N}
         arrays, meta = engine.to_state()
         copies = {name: array.copy() for name, array in arrays.items()}
-        self.checkpoints.append(((copies, json.loads(json.dumps(meta))), dict(position)))
+        self.checkpoints.append(((copies, json.loads(json.dumps(meta))), dict(offsets)))
         self.skipped.append(skipped)
         return sum(array.nbytes for array in arrays.values())
 
-    def take_snapshot(self, engine: EchoCoreset, position: Mapping[str, int]) -> Snapshot:
+    def take_snapshot(self, engine: EchoCoreset, offsets: Mapping[str, int]) -> Snapshot:
         """Keep the snapshot."""
         snapshot = engine.snapshot()
         self.diary.note(f"snapshot {snapshot.n}")
-        assert position == {"row": snapshot.n}
+        assert offsets == {"row": snapshot.n}
         self.snapshots[snapshot.id] = snapshot
         return snapshot
 
@@ -189,11 +189,11 @@ class Memory:
         self.taken = []
 
     def restored(self) -> tuple[EchoCoreset, dict[str, int]]:
-        """Return the newest engine and its position."""
+        """Return the newest engine and its offsets."""
         if not self.checkpoints:
             return warming(), {"row": 0}
-        state, position = self.checkpoints[-1]
-        return EchoCoreset.from_state(state, device="cpu"), position
+        state, offsets = self.checkpoints[-1]
+        return EchoCoreset.from_state(state, device="cpu"), offsets
 
 
 class Ear(NullObserver):
@@ -211,7 +211,7 @@ class Ear(NullObserver):
         if self.do is not None and len(self.heard) == self._at:
             self.do()
 
-    def checkpoint(self, position: Mapping[str, int], seconds: float, n: int) -> None:  # noqa: ARG002
+    def checkpoint(self, offsets: Mapping[str, int], seconds: float, n: int) -> None:  # noqa: ARG002
         """Hear of a checkpoint."""
         self.checkpoints.append(n)
 
@@ -283,19 +283,19 @@ def rig(  # noqa: PLR0913 - all that a run is between
     ear: Ear | None = None,
     coach: Coach | None = None,
     diary: Diary | None = None,
-    position: Mapping[str, int] | None = None,
+    offsets: Mapping[str, int] | None = None,
     executor: Executor | None = None,
     clock: Clock | None = None,
     trigger: RetrainTrigger | None = None,
     **tape: Any,
 ) -> Rig:
-    """Return a run over the tape, at the start unless a position is given."""
+    """Return a run over the tape, at the start unless offsets are given."""
     diary = diary or Diary()
     memory = memory or Memory(diary)
     memory.diary = diary
     clock, ear = clock or Clock(), ear or Ear()
     source = Tape(diary, clock, **tape)
-    source.seek(position or {"row": 0})
+    source.seek(offsets or {"row": 0})
     engine = settled() if engine is None else engine
     stats = RunStats()
     run = Run(

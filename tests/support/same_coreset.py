@@ -94,7 +94,7 @@ def _without(manifest: dict[str, Any], *names: str) -> dict[str, Any]:
 def _places(snapshot: Snapshot) -> list[Place]:
     """Return the place of each row."""
     rows = snapshot.rows
-    return list(zip(rows.roles.tolist(), rows.cells, rows.rounds.tolist(), strict=True))
+    return list(zip(rows.roles.tolist(), rows.cells, rows.ranks_in_cell.tolist(), strict=True))
 
 
 def comparable(engine: EchoCoreset) -> tuple[dict[str, bytes], str]:

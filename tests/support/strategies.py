@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from echo_stream._common.fixed_point import unit_for
+from echo_stream._common.fixed_point import spacing_for
 from echo_stream._common.typing import Array
 from echo_stream.generation.codebook import Codebook
 from echo_stream.generation.encoder import LatentEncoder, freeze_layer
@@ -21,12 +21,12 @@ def identity_generation(dim: int, side: int) -> Generation:
     identity = LatentEncoder((freeze_layer(torch.eye(dim), torch.zeros(dim)),), dim)
     return Generation(
         schema=SampleSchema(shape=(dim,), dtype="float32"),
-        preprocess=Preprocessing(unit=unit_for(1.0)),
+        preprocess=Preprocessing(spacing=spacing_for(1.0)),
         encoder=identity,
         span=(torch.zeros(dim, dtype=torch.float64), torch.ones(dim, dtype=torch.float64)),
-        latent_unit=unit_for(1.0),
-        norm_unit=unit_for(float(dim)),
-        partition=Grid(side=side, dim=dim),
+        latent_spacing=spacing_for(1.0),
+        norm_spacing=spacing_for(float(dim)),
+        quantiser=Grid(side=side, dim=dim),
         expected_n=side,
     )
 
@@ -35,7 +35,7 @@ def codebook_generation(codewords: Array) -> Generation:
     """Return a generation with z = x and the given codewords, of shape (K, d)."""
     grid = identity_generation(dim=codewords.shape[1], side=1)
     book = Codebook(torch.from_numpy(codewords.astype(np.float64)))
-    return replace(grid, partition=book)
+    return replace(grid, quantiser=book)
 
 
 @st.composite

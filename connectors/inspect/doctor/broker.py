@@ -102,10 +102,10 @@ def _resumption(
     try:
         with closing(IdentityClient(servers, topics, client)) as ids:
             stored.refuse_changes(ids.ask())
-        resume_offsets(checkpoint["position"], first, last, same_topics=set(topics), accept=False)
+        resume_offsets(checkpoint["offsets"], first, last, same_topics=set(topics), accept=False)
     except EchoStreamError as err:
         yield Finding("resumption", "fail", str(err), "see docs/how-to/resume-after-a-crash.md")
         return
-    position = checkpoint["position"]
-    behind = sum(last[each] - position.get(partition_name(each), first[each]) for each in last)
+    offsets = checkpoint["offsets"]
+    behind = sum(last[each] - offsets.get(partition_name(each), first[each]) for each in last)
     yield Finding("resumption", "ok", f"{behind} messages behind the newest checkpoint")

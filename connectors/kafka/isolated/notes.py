@@ -103,10 +103,10 @@ class DecodingNotes:
             self._write(_NOTHING)
             self._is_open = False
 
-    def passed(self, position: Mapping[str, int]) -> None:
-        """Forget suspects that lie before a position that is durable; any thread may."""
+    def passed(self, offsets: Mapping[str, int]) -> None:
+        """Forget suspects that lie before offsets that are durable; any thread may."""
         for path, span in list(self._left.items()):
-            if position.get(span.partition, 0) > span.last:
+            if offsets.get(span.partition, 0) > span.last:
                 path.unlink(missing_ok=True)
                 self._left.pop(path, None)
 
@@ -163,5 +163,5 @@ def _is_there(path: Path, file: IO[str]) -> bool:
 
 
 def _name(origin: Origin) -> str:
-    """Return what positions call the partition of a message."""
+    """Return what offsets call the partition of a message."""
     return f"{origin.topic}/{origin.partition}"

@@ -1,1 +1,1 @@
-"""Bounded pools of the retained samples of each cell, with certificates."""
+"""Bounded pools of the held samples of each cell, with certificates."""

@@ -1,9 +1,9 @@
-"""Certificates that a retained sample is the batch choice: bounds on all dropped samples.
+"""Certificates that a held sample is the batch choice: bounds on all dropped samples.
 
-Within an epoch of a cell, distances are taken to a fixed reference r, and every sample that
+Within a period of a cell, distances are taken to a fixed reference r, and every sample that
 the pool drops is no nearer to r than the last member it keeps, at distance b. By the
 triangle inequality everything dropped is at least b - |c - r| from the centre c of
-now. A kept sample that is strictly nearer than that, for every epoch so far, is
+now. A held sample that is strictly nearer than that, for every period so far, is
 nearer than anything ever dropped; all that beat it are kept too, so its rank is
 exact. Support is the mirror image: everything dropped is at most b + |c - r| away.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from echo_stream._common.typing import Array
 from echo_stream.samples.members import Tie, tie_from_json, tie_to_json
 
-MAX_CLOSED = 3  # separate epochs besides the open one; older ones are merged
+MAX_CLOSED = 3  # separate periods besides the open one; older ones are merged
 MARGIN = 1e-12  # relative; a thousand times the rounding of float64 distances
 
 
@@ -40,14 +40,14 @@ class RankKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drop:
-    """A bound on what a pool has dropped in one epoch, or in several.
+    """A bound on what a pool has dropped in one period, or in several.
 
     Attributes
     ----------
     reference : ndarray of shape (k,), float64
         What distances were taken to.
     distance : float
-        Of the pool's last member when the epoch ended: in a core pool nothing
+        Of the pool's last member when the period ended: in a core pool nothing
         dropped is nearer, in a support pool nothing is farther.
     tie : tuple or None
         The last member's tie, where its distance is 0: among equal samples it decides.
@@ -114,7 +114,7 @@ def drop_bound(drops: Sequence[Drop], centre: Array, *, farthest: bool) -> float
 def is_certified(
     distance: float, rank_key: RankKey, drops: Sequence[Drop], centre: Array, *, farthest: bool
 ) -> bool:
-    """Return whether a retained sample certainly precedes everything dropped.
+    """Return whether a held sample certainly precedes everything dropped.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def _is_settled_by_rank(rank_key: RankKey, drop: Drop) -> bool:
 
 
 def _is_settled_by_tie(distance: float, tie: Tie, drop: Drop, centre: Array) -> bool:
-    """Return whether tie alone proves a sample to precede what an epoch has dropped."""
+    """Return whether tie alone proves a sample to precede what a period has dropped."""
     return (
         distance == 0.0
         and drop.distance == 0.0

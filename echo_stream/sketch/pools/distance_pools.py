@@ -1,6 +1,6 @@
 """One pool per cell, ordered by distance to the cell's centre, with proof of what it drops.
 
-Within an *epoch* of a cell the reference that distances are taken to is fixed; when
+Within a *period* of a cell the reference that distances are taken to is fixed; when
 the cell has grown enough, the reference moves to the current centre and the pool
 is ordered again.
 """
@@ -71,18 +71,18 @@ class DistancePools:
 
     Notes
     -----
-    Why a kept sample m is the batch choice for its rank r among those held, if it precedes
+    Why a held sample m is the batch choice for its rank r among those held, if it precedes
     the bounds on what was dropped and r is assured. A duplicate is left out only while more than
     ``needed`` of its like precede it by tie, wherever the centre is: as many as that are
     assured then, and one fewer for each sample of the cell that is forgotten later. Assume that
-    a sample which is not retained precedes m, and take the first of them. It is none that the
+    a sample which is not held precedes m, and take the first of them. It is none that the
     bounds are about, so it is a duplicate that was left out; those that precede it also precede m
     and are all held, so r exceeds their number, which is no less than what is assured. Ranks
     beyond ``needed`` are asked for where other cells have lost samples: they are not assured.
     A rank that no held sample has, since the pool has run out, is no row at all. What other
     cells are asked for does not depend on it: slots are allocated by counts and degrees alone.
 
-    Within an epoch that has dropped something, nothing enters that lies beyond the bound on
+    Within a period that has dropped something, nothing enters that lies beyond the bound on
     that. A full pool sees to it by itself: what it drops stands behind its last member. One
     that has lost members otherwise has an end (`check`).
 
@@ -110,7 +110,7 @@ class DistancePools:
         self._closed: list[list[Drop]] = []
         self._dropped_before = np.zeros(0, dtype=np.int64)
         self._num_omitted = np.zeros(0, dtype=np.int64)
-        # By slot, where a pool that is not full has dropped something in the open epoch: the
+        # By slot, where a pool that is not full has dropped something in the open period: the
         # last place that it may hold.
         self._ends: dict[int, Place] = {}
         self._scratch = Scratch(dtype, device)
@@ -168,7 +168,7 @@ class DistancePools:
         self.refresh_limits(np.unique(slots).tolist())
 
     def renew(self, slots: Sequence[int], centres: torch.Tensor) -> None:
-        """Begin a new epoch in cells, with centres of shape (n, k) as their references."""
+        """Begin a new period in cells, with centres of shape (n, k) as their references."""
         references = centres.to(self.references.dtype)
         for slot, centre in zip(slots, references.double().cpu().numpy(), strict=True):
             self.close(slot, centre)
@@ -183,7 +183,7 @@ class DistancePools:
         self.refresh_limits(range(len(self.pools)))
 
     def drops(self, slot: int) -> list[Drop]:
-        """Return the bounds on all that a cell's pool has dropped; the open epoch is last."""
+        """Return the bounds on all that a cell's pool has dropped; the open period is last."""
         closed, end = self._closed[slot], self._end(slot)
         if end is None:
             return list(closed)
@@ -197,7 +197,7 @@ class DistancePools:
     def absorb(self, slot: int, other: "DistancePools", theirs: int, *, is_theirs: bool) -> None:
         """Merge a cell's pool with that of another; call `reorder` afterwards.
 
-        The bounds of both stay valid. One open epoch continues, theirs if is_theirs, with its
+        The bounds of both stay valid. One open period continues, theirs if is_theirs, with its
         end; both, if their references are the same.
         """
         ends = [self._end(slot), other._end(theirs)]
@@ -220,8 +220,8 @@ class DistancePools:
         self._dropped_before[slot] = before
         self._set_end(slot, min((end for end in ends if end is not None), default=None))
 
-    def epoch_order(self, slot: int) -> tuple[Any, ...]:
-        """Return a sort key of a cell's epoch: the reference, and the bounds so far."""
+    def period_order(self, slot: int) -> tuple[Any, ...]:
+        """Return a sort key of a cell's period: the reference, and the bounds so far."""
         return self._reference(slot).tolist(), [order_key(drop) for drop in self.drops(slot)]
 
     def reorder(self, slots: Sequence[int], centres: FloatArray) -> None:
@@ -231,7 +231,7 @@ class DistancePools:
             self._closed[slot] = collapsed(self._closed[slot], centre, farthest=self.farthest)
 
     def forget(self, slot: int, members: Sequence[Member]) -> None:
-        """Remove samples of a cell, retained or dropped. O(pool).
+        """Remove samples of a cell, held or dropped. O(pool).
 
         Later samples can be farther than those dropped so far: the bound on these is closed
         first.
@@ -244,13 +244,13 @@ class DistancePools:
         self.assured[slot] -= len(members)
         self.seen[slot] -= len(members)
         self._dropped_before[slot] = self._dropped(slot)
-        # The cell is not as it was, and if all that is left is retained, nothing bounds it.
+        # The cell is not as it was, and if all that is left is held, nothing bounds it.
         still = self._closed[slot] if self._dropped(slot) else []
         self._closed[slot] = [replace(drop, last=None) for drop in still]
         self.refresh_limits([slot])
 
     def close(self, slot: int, centre: FloatArray | None = None) -> None:
-        """Close the bound of the open epoch.
+        """Close the bound of the open period.
 
         Where there are too many closed bounds, some are merged at centre, by default the
         reference.
@@ -270,7 +270,7 @@ class DistancePools:
         slot : int
         members : sequence of Member
         centre : ndarray of shape (k,), float64
-            Of the cell; the reference of a new epoch.
+            Of the cell; the reference of a new period.
         last : RankKey
             Of the last of the members: all other samples rank after it.
         """
@@ -310,7 +310,7 @@ class DistancePools:
         """Raise AssertionError where a pool could accept samples beyond those it has dropped.
 
         Every pool is within its capacity and up to its end, and one that has dropped something
-        in the open epoch is full or has an end. O(M).
+        in the open period is full or has an end. O(M).
         """
         for slot, pool in enumerate(self.pools):
             num_open = self._dropped(slot) - self._dropped_before[slot]
@@ -324,7 +324,7 @@ class DistancePools:
                 assert (key, last.tie) <= end, f"the pool of slot {slot} goes beyond its end"
 
     def _end(self, slot: int) -> Place | None:
-        """Return the first place at which the open epoch may have dropped something, if it has."""
+        """Return the first place at which the open period may have dropped something, if it has."""
         if self._dropped(slot) == self._dropped_before[slot]:
             return None
         pool = self.pools[slot]
@@ -341,7 +341,7 @@ class DistancePools:
             self._ends[slot] = end[0], detached(end[1])
 
     def _may_hold(self, slot: int, key: float, member: Member) -> bool:
-        """Return whether a member is not later than what the open epoch has dropped."""
+        """Return whether a member is not later than what the open period has dropped."""
         return slot not in self._ends or (key, member.tie) <= self._ends[slot]
 
     def _limit(self, slot: int) -> float:
@@ -356,7 +356,7 @@ class DistancePools:
     def _bound_duplicates(self, slot: int) -> None:
         """Treat omitted duplicates as dropped, since one of them may have been forgotten.
 
-        Their places are unknown, so the cell loses its certificates. The epoch must be closed.
+        Their places are unknown, so the cell loses its certificates. The period must be closed.
         """
         if self._num_omitted[slot]:
             anywhere = Drop(self._reference(slot), np.inf if self.farthest else 0.0)
@@ -383,7 +383,7 @@ class DistancePools:
     def _is_spare_duplicate(self, slot: int, key: float, member: Member) -> bool:
         """Return whether enough duplicates precede a sample, so that it is omitted.
 
-        If enough are retained, but it precedes some of them, the last of those is omitted.
+        If enough are held, but it precedes some of them, the last of those is omitted.
         """
         pool, most = self.pools[slot], self.needed[slot] + _SPARE_DUPLICATES
         if pool.num_tied(key) < most:

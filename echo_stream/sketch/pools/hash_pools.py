@@ -1,7 +1,7 @@
 """One pool per cell, ordered by the hash of the id: a uniform sample of the cell.
 
-There are no references, no epochs and no doubt: a sample that a full pool drops has a later
-tie than all that it keeps. After a retained sample is forgotten, the pool accepts nothing later
+There are no references, no periods and no doubt: a sample that a full pool drops has a later
+tie than all that it keeps. After a held sample is forgotten, the pool accepts nothing later
 than its last member of then, so that this stays true.
 """
 

@@ -29,7 +29,7 @@ SLACK = 16  # members beyond the quota, for the centre's movement
 SUPPORT_SLACK = 24
 # Growth of a cell at which its references follow the centre. At 2, the paper's grid on
 # Banking77 had 78 % of its rows certified and at 1.5 88 % (fidelity in benchmarks).
-_EPOCH_GROWTH = 1.5
+_PERIOD_GROWTH = 1.5
 _LOW_DIMENSIONS = 4  # up to here distances to a centre differ enough for that slack
 
 
@@ -89,8 +89,8 @@ class Pools:
     support : DistancePools or None
         Members farthest from the mean in input space: s + 24 a cell, or where support has
         a share of the budget 2 (R + R_s) + 24, since R of them can be core.
-    epoch_counts : ndarray of shape (M,), int64
-        Count of each cell when its epoch began; it ends with the block in which the cell has
+    period_counts : ndarray of shape (M,), int64
+        Count of each cell when its period began; it ends with the block in which the cell has
         grown by half.
     num_passed : int
         Samples that have passed a threshold: for benchmarks, not part of the state.
@@ -102,7 +102,7 @@ class Pools:
 
     def __init__(self, generation: Generation, config: EngineConfig, device: torch.device) -> None:
         self.quotas = Quotas(config.core_slots, config.support_slots)
-        self.epoch_counts = np.zeros(0, dtype=np.int64)
+        self.period_counts = np.zeros(0, dtype=np.int64)
         self.num_passed = 0
         self.unoffered = np.zeros(0, dtype=np.int64)
         self._config = config
@@ -144,7 +144,7 @@ class Pools:
         Whatever R is, or will be: where R slots are allocated to each cell that has so many,
         sum_j min(m_j, R - 1) is less than the budget. So pools of 2 R + slack hold no more than
         twice the budget and slack + 2 a cell; and the same for support, and for each class.
-        Before R is finite all samples are retained: fewer than the budget, and where support has
+        Before R is finite all samples are held: fewer than the budget, and where support has
         a share of it, a sample more a cell.
         """
         sizes, larger = self.sizes(Quota(1, 1)), self.sizes(Quota(2, 2))
@@ -169,8 +169,8 @@ class Pools:
 
         O(n D) on the device, O(log pool) on the host for each sample that passes.
         """
-        # 1. New cells begin their first epoch.
-        self._renew(table, range(len(self.epoch_counts), len(table)))
+        # 1. New cells begin their first period.
+        self._renew(table, range(len(self.period_counts), len(table)))
         # 2. Samples that cannot enter a pool are refused on the device; the others are copied
         # out of the batch, and compared exactly.
         if self.hashed is not None:
@@ -182,7 +182,7 @@ class Pools:
         if self.support is not None:
             _offer(self.support, block, block.inputs)
         self.num_passed += len(block.made)
-        # 3. Cells that have grown enough begin a new epoch; the quota falls as counts grow.
+        # 3. Cells that have grown enough begin a new period; the quota falls as counts grow.
         counts = table.counts.cpu().numpy()
         for pools in self.ordered.values():
             pools.seen[:] = counts - self.unoffered
@@ -201,7 +201,7 @@ class Pools:
     def merge(self, table: CellTable, other: "Pools", slots: Array) -> None:
         """Merge with other's pools; slots gives the slot here of each of its cells.
 
-        table already holds the counts of both. Of a cell's two epochs the one that began
+        table already holds the counts of both. Of a cell's two periods the one that began
         with more samples continues; of two with as many, the one that is later in an order of
         all their fields, so that it is the same one whichever side is merged.
         """
@@ -215,7 +215,7 @@ class Pools:
             if self.hashed is not None and other.hashed is not None:
                 self.hashed.absorb(mine, other.hashed, theirs)
             self.unoffered[mine] += other.unoffered[theirs]
-            self.epoch_counts[mine] = max(self.epoch_counts[mine], other.epoch_counts[theirs])
+            self.period_counts[mine] = max(self.period_counts[mine], other.period_counts[theirs])
         united = slots.tolist()
         for name, centres in self._centres(table, united).items():
             self.ordered[name].reorder(united, centres.cpu().numpy())
@@ -255,14 +255,14 @@ class Pools:
     @property
     def size_bytes(self) -> int:
         """Bytes of references and bounds; payloads are counted with the members."""
-        own = self.epoch_counts.nbytes + self.unoffered.nbytes + self._classes.nbytes
+        own = self.period_counts.nbytes + self.unoffered.nbytes + self._classes.nbytes
         return own + sum(side.size_bytes for side in self.all())
 
     def copy_into(self, target: "Pools") -> None:
         """Make empty target pools equal to these, sharing the members, which never change."""
         target.quotas.by_class = dict(self.quotas.by_class)
         target._classes = self._classes.copy()
-        target.epoch_counts = self.epoch_counts.copy()
+        target.period_counts = self.period_counts.copy()
         target.unoffered = self.unoffered.copy()
         for name, pools in self.ordered.items():
             pools.copy_into(target.ordered[name])
@@ -270,8 +270,8 @@ class Pools:
             self.hashed.copy_into(target.hashed)
 
     def _renew_grown(self, table: CellTable, counts: Array, slots: Sequence[int]) -> None:
-        """Begin a new epoch in those cells that have grown enough."""
-        has_grown = counts >= np.ceil(_EPOCH_GROWTH * self.epoch_counts)
+        """Begin a new period in those cells that have grown enough."""
+        has_grown = counts >= np.ceil(_PERIOD_GROWTH * self.period_counts)
         self._renew(table, [slot for slot in slots if has_grown[slot]])
 
     def _centres(self, table: CellTable, slots: Sequence[int]) -> dict[str, torch.Tensor]:
@@ -283,12 +283,12 @@ class Pools:
         return {name: sums[name][index] / counts for name in self.ordered}
 
     def _renew(self, table: CellTable, slots: Sequence[int]) -> None:
-        """Begin a new epoch in cells: the references become the current centres."""
+        """Begin a new period in cells: the references become the current centres."""
         if not slots:
             return
         self.extend(table)
         index = torch.tensor(slots, device=table.counts.device)
-        self.epoch_counts[slots] = table.counts[index].cpu().numpy()
+        self.period_counts[slots] = table.counts[index].cpu().numpy()
         for name, centres in self._centres(table, slots).items():
             self.ordered[name].renew(slots, centres)
 
@@ -304,22 +304,22 @@ class Pools:
             side.cut()
 
     def _is_before(self, mine: int, other: "Pools", theirs: int) -> bool:
-        """Return whether a cell's epoch comes before that of another's cell."""
-        if self.epoch_counts[mine] != other.epoch_counts[theirs]:
-            return bool(self.epoch_counts[mine] < other.epoch_counts[theirs])
+        """Return whether a cell's period comes before that of another's cell."""
+        if self.period_counts[mine] != other.period_counts[theirs]:
+            return bool(self.period_counts[mine] < other.period_counts[theirs])
         here, there = (
-            [pools.epoch_order(slot) for pools in side.ordered.values()]
+            [pools.period_order(slot) for pools in side.ordered.values()]
             for side, slot in ((self, mine), (other, theirs))
         )
         return here < there
 
     def extend(self, table: CellTable) -> None:
         """Make room for all cells of a table."""
-        missing = len(table) - len(self.epoch_counts)
+        missing = len(table) - len(self.period_counts)
         if not missing:
             return
         zeros = np.zeros(missing, dtype=np.int64)
-        self.epoch_counts = np.append(self.epoch_counts, zeros)
+        self.period_counts = np.append(self.period_counts, zeros)
         self.unoffered = np.append(self.unoffered, zeros)
         self._classes = table.classes.cpu().numpy()
         for side in self.all():

@@ -15,7 +15,7 @@ from sortedcontainers import SortedKeyList
 
 from echo_stream._common.hashes import LATEST, hash_ids, seeded
 from echo_stream._common.typing import Array, Label
-from echo_stream.generation.partition import Partition
+from echo_stream.generation.quantiser import Quantiser
 from echo_stream.samples.members import (
     Member,
     Tie,
@@ -41,7 +41,7 @@ class Reservoir:
     Parameters
     ----------
     size : int
-        Samples retained at most.
+        Samples held at most.
     seed : int
         Fixes which.
     limit : tuple, optional
@@ -69,12 +69,12 @@ class Reservoir:
         self._entries: SortedKeyList = SortedKeyList(key=_place)
 
     def __len__(self) -> int:
-        """Return the number of samples retained."""
+        """Return the number of samples held."""
         return len(self._entries)
 
     @property
     def members(self) -> list[Member]:
-        """The samples retained, in order of their seeded hash."""
+        """The samples held, in order of their seeded hash."""
         return list(map(_MEMBER, self._entries))
 
     def passes(self, hashes: Array) -> Array:
@@ -142,11 +142,11 @@ class Reservoir:
         return all(a.id == b.id and np.array_equal(a.x, b.x) for a, b in shared)
 
     def labels(self, number: int) -> list[Label]:
-        """Return the labels of a uniform sample of number, or of all when fewer are retained."""
+        """Return the labels of a uniform sample of number, or of all when fewer are held."""
         return [member.label for _, member in self._entries[:number]]
 
     def of(self, sample_id: str) -> list[Member]:
-        """Return the samples retained of an id. O(log size)."""
+        """Return the samples held of an id. O(log size)."""
         return [member for _, member in self._of(sample_id)]
 
     def limit_to_json(self) -> list[Any] | None:
@@ -182,7 +182,7 @@ class Reservoir:
             self._entries.pop()
 
     def _reach(self) -> Place | None:
-        """Return the place up to which all samples are retained; None where all are."""
+        """Return the place up to which all samples are held; None where all are."""
         # Whatever lies beyond the limit has never been taken in.
         if len(self._entries) < self.size:
             return self._limit
@@ -196,13 +196,13 @@ class Reservoir:
         return LATEST if self._limit is None else self._limit[0]
 
 
-def reservoir_size(partition: Partition, budget: int) -> int:
-    """Return how many samples a reservoir beside a partition holds.
+def reservoir_size(quantiser: Quantiser, budget: int) -> int:
+    """Return how many samples a reservoir beside a quantiser holds.
 
     max(2,048, 34 K) with K codewords, 2,048 for a grid; never less than the budget, so
     that it also shows what a uniform sample of equal size would hold.
     """
-    codewords = partition.max_cells if partition.kind == "codebook" else 0
+    codewords = quantiser.max_cells if quantiser.kind == "codebook" else 0
     return max(MIN_SIZE, SAMPLES_PER_CODEWORD * codewords, budget)
 
 

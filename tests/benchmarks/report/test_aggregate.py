@@ -263,7 +263,7 @@ def test_ours_is_told_beside_others_by_more_than_an_error() -> None:
 
 def test_other_metrics_are_beside_the_baseline_alone() -> None:
     """A peek at the test set is no win, nor is what a selection is worth in itself."""
-    metrics = ("accuracy", "worst_accuracy", "best_accuracy", "explained", "retained_share")
+    metrics = ("accuracy", "worst_accuracy", "best_accuracy", "explained", "held_share")
     group = replace(GROUP, metrics=metrics)
     found = lines(replace(PLAN, groups=(group,)), steady)
     for line in found.values():

@@ -137,11 +137,11 @@ def test_a_page_has_summary_floors_ranking_tables_and_losses() -> None:
 
 def test_what_a_selection_takes_is_one_table() -> None:
     """Means by number of labels, one where they are all alike; what is in no line is no column."""
-    group = replace(GROUP, metrics=("accuracy", "explained", "retained_share", "regenerations"))
+    group = replace(GROUP, metrics=("accuracy", "explained", "held_share", "regenerations"))
     plan = replace(PLAN, groups=(group,))
     found = lines(plan, share_right)
     for line in found.values():
-        line |= {"explained": line["accuracy"], "retained_share": 0.25}
+        line |= {"explained": line["accuracy"], "held_share": 0.25}
     text = pages({"mine": plan}, plan_records("mine", plan, found))["mine.md"]
     assert "| selector | variance explained, % | payloads held, % |" in text
     assert "| coreset | 54.0 / 64.0 | 25.0 |" in text

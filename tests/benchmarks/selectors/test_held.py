@@ -69,7 +69,7 @@ def test_no_more_is_held_than_may_be_at_any_time(name: str, held: int, budget: i
     most = max(map(len, steps))
     assert most <= chosen.info["payloads_held"] <= held
     assert chosen.info["payloads_held"] > 0.9 * min(held, 800)
-    assert chosen.info["retained_share"] == chosen.info["payloads_held"] / 800
+    assert chosen.info["held_share"] == chosen.info["payloads_held"] / 800
     assert len(np.unique(chosen.core)) == budget
 
 
@@ -225,7 +225,7 @@ def test_ours_holds_no_more_than_it_may() -> None:
     assert chosen.weights.sum() == pytest.approx(800)
     assert len(np.unique(chosen.core)) == 9
     assert chosen.info["payloads_held"] == 60
-    assert 9 <= 800 * chosen.info["retained_share"] <= 60
+    assert 9 <= 800 * chosen.info["held_share"] <= 60
     assert chosen.info["warmup_share"] == 60 / 800
     with pytest.raises(ConfigError, match="held must be more than the budget of 60; got 60"):
         stream_select("echo", data, ARRIVAL, 60, 0, {"held": 60})

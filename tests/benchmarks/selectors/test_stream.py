@@ -126,7 +126,7 @@ def test_kmeans_weighs_its_samples_by_their_clusters() -> None:
     assert chosen.weights is not None
     totals = np.bincount(data.y_train[chosen.core], weights=chosen.weights)
     assert totals.tolist() == pytest.approx([400, 250, 150])
-    assert 6 / 800 < chosen.info["retained_share"] < 1
+    assert 6 / 800 < chosen.info["held_share"] < 1
 
 
 def test_kmeans_takes_several_samples_a_centre() -> None:
@@ -208,7 +208,7 @@ def test_the_sieve_fills_up_with_a_uniform_sample() -> None:
     assert len(filled) > 50
     assert min(np.bincount(filled, minlength=4)) > len(filled) / 8
     assert chosen.info["warmup_share"] == 0.1
-    assert 0.1 < chosen.info["retained_share"] < 1
+    assert 0.1 < chosen.info["held_share"] < 1
 
 
 def test_clustream_looks_at_some_rows_of_a_stream() -> None:
@@ -221,7 +221,7 @@ def test_clustream_looks_at_some_rows_of_a_stream() -> None:
     assert chosen.info["num_filled"] == 0
     assert chosen.weights is not None
     assert chosen.weights.sum() == pytest.approx(300, rel=0.01)
-    assert 8 / 800 < chosen.info["retained_share"] < 1
+    assert 8 / 800 < chosen.info["held_share"] < 1
 
 
 def test_medoids_of_a_reservoir_are_of_what_it_keeps() -> None:
@@ -234,14 +234,14 @@ def test_medoids_of_a_reservoir_are_of_what_it_keeps() -> None:
     assert chosen.weights is not None
     expected = np.bincount(data.y_train[order])[data.y_train[chosen.core]]
     assert chosen.weights.tolist() == pytest.approx(expected.tolist(), rel=0.25)
-    assert chosen.info["retained_share"] == 0.2
+    assert chosen.info["held_share"] == 0.2
 
 
 def test_fixed_cells_learn_from_a_tenth_of_a_stream() -> None:
     """And say so, and how much they keep."""
     info = stream_select("echo-fixed", clusters(), SHUFFLED, 9, 0, {}).info
     assert info["warmup_share"] == 0.1
-    assert 0 < info["retained_share"] <= 1
+    assert 0 < info["held_share"] <= 1
     assert "labels_seen" not in info
 
 

@@ -29,8 +29,8 @@ def test_snapshots_have_no_certified_share(state: Path) -> None:
     assert [entry["certified_fraction"] for entry in listed] == [None] * len(listed)
     first, *_, last = (entry["id"] for entry in listed)
     assert answer("snapshots", "diff", first, last, "--state", state)
-    sql = "SELECT count(certified) AS proven, sum(weight) AS n, count(*) AS rows FROM coreset"
-    assert answer("query", sql, "--state", state) == [{"proven": 0, "n": 300.0, "rows": 20}]
+    sql = "SELECT count(certified) AS certified, sum(weight) AS n, count(*) AS rows FROM coreset"
+    assert answer("query", sql, "--state", state) == [{"certified": 0, "n": 300.0, "rows": 20}]
     sql = "SELECT count(*) AS n FROM snapshots WHERE certified_fraction IS NULL"
     assert answer("query", sql, "--state", state) == [{"n": len(listed)}]
     assert answer("status", "--state", state)["certified_fraction"] is None
@@ -55,7 +55,7 @@ def test_why_tells_what_a_row_represents(state: Path, tmp_path: Path) -> None:
             break
         told = answer("why", name, "--state", state, "--data", tmp_path / "x.npy")
         words = told["why"]
-        kind = "row" if name in rows else "held" if told["retained"] else "dropped"
+        kind = "row" if name in rows else "held" if told["held"] else "dropped"
         assert {"row": "chosen as row", "held": "held, not chosen: it lies nearest to",
                 "dropped": "it would lie nearest to"}[kind] in words  # fmt: skip
         kinds.add(kind)

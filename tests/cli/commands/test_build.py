@@ -156,16 +156,16 @@ def test_out_goes_before_a_state_of_the_environment(
 def test_the_budget_is_the_number_of_rows(
     tmp_path: Path, data: Path, preset: str, kind: str
 ) -> None:
-    """Unless support comes on top of it; what is proven depends on the cells."""
+    """Unless support comes on top of it; what is certain depends on the cells."""
     options = ("--out", tmp_path / "coreset", "--budget", 15, "--preset", preset)
     built = answer("build", data, *options)
     manifest = answer("snapshots", "show", "--snapshot", tmp_path / "coreset")
     assert built["rows"] == built["num_distinct"] == 15
-    assert manifest["partition"]["kind"] == kind
-    proven = {name: manifest[name] for name in ("certified_fraction", "coverage_at_least")}
+    assert manifest["quantiser"]["kind"] == kind
+    certain = {name: manifest[name] for name in ("certified_fraction", "coverage_at_least")}
     known = "coverage_at_least" if preset == "adaptive" else "certified_fraction"
-    assert 0 < proven.pop(known) <= 1
-    assert list(proven.values()) == [None]
+    assert 0 < certain.pop(known) <= 1
+    assert list(certain.values()) == [None]
 
 
 @pytest.mark.parametrize("preset", ["paper", "fixed", "adaptive"])

@@ -9,7 +9,7 @@ import pytest
 
 from echo_stream.connectors.dead_letters.files import DeadLetterFile
 from echo_stream.connectors.dead_letters.limits import DeadLetterLimits
-from echo_stream.connectors.dead_letters.segments import FIRST_FILE
+from echo_stream.connectors.dead_letters.numbered_files import FIRST_FILE
 from echo_stream.connectors.kafka.sink import ProduceConfig, produce_messages
 from echo_stream.samples.samples import Origin
 from echo_stream.samples.source import RejectedSample

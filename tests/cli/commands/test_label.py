@@ -46,7 +46,7 @@ def write_labels(path: Path, *lines: str) -> Path:
 
 def test_labels_reach_a_snapshot(state: Path, tmp_path: Path) -> None:
     """Of held samples; the others are counted as missed, and no row is another one."""
-    sql = "SELECT id, label, weight FROM coreset ORDER BY position"
+    sql = "SELECT id, label, weight FROM coreset ORDER BY selection_rank"
     before = answer("query", sql, "--state", state)
     first, second = before[0]["id"], before[1]["id"]
     file = write_labels(
@@ -137,7 +137,7 @@ def test_what_was_built_can_be_labelled(tmp_path: Path) -> None:
     assert (report["num_labelled"], report["num_label_missed"]) == (held, N - held)
     manifest = answer("snapshots", "show", "--snapshot", labelled)
     assert report["snapshot"] == manifest["id"] != built["id"]
-    sql = "SELECT * EXCLUDE (label) FROM coreset ORDER BY position"
+    sql = "SELECT * EXCLUDE (label) FROM coreset ORDER BY selection_rank"
     assert answer("query", sql, "--snapshot", labelled) == answer("query", sql, "--snapshot", out)
     sql = "SELECT bool_and(label = 'c' || CAST(id AS INT) % 2) AS is_right FROM coreset"
     assert answer("query", sql, "--snapshot", labelled) == [{"is_right": True}]

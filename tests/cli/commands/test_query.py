@@ -157,7 +157,7 @@ def test_csv(state: Path) -> None:
 
 def test_parquet_goes_to_a_file(state: Path) -> None:
     """What the shell redirects is a Parquet file with the types of the database."""
-    sql = "SELECT id, weight, z FROM coreset ORDER BY position"
+    sql = "SELECT id, weight, z FROM coreset ORDER BY selection_rank"
     command = ("query", sql, "--state", state)
     words = [sys.executable, "-m", "echo_stream", *map(str, command), "--format", "parquet"]
     result = subprocess.run(words, capture_output=True, check=True, env=user_environment())

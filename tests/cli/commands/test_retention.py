@@ -24,18 +24,18 @@ def test_pin_prune_unpin(state: Path) -> None:
     assert pinned == {"snapshot": first, "pinned": True}
     listed = answer("snapshots", "list", "--state", state)
     assert [line["pinned"] for line in listed] == [True, False, False]
-    dry = answer("snapshots", "prune", "--state", state, "--keep", 1, "--dry-run")
+    dry = answer("snapshots", "prune", "--state", state, "--keep-newest", 1, "--dry-run")
     assert units(state / "snapshots") == [first, second, third]
-    done = answer("snapshots", "prune", "--state", state, "--keep", 1)
+    done = answer("snapshots", "prune", "--state", state, "--keep-newest", 1)
     assert done == {**dry, "dry_run": False}
     assert (done["removed"], done["kept"], done["pinned"]) == ([second], [first, third], [first])
     assert units(state / "snapshots") == [first, third]
     unpinned = answer("snapshots", "unpin", "--state", state, "--snapshot", first)
     assert unpinned == {"snapshot": first, "pinned": False}
-    assert answer("snapshots", "prune", "--state", state, "--keep", 1)["removed"] == [first]
+    assert answer("snapshots", "prune", "--state", state, "--keep-newest", 1)["removed"] == [first]
 
 
-@pytest.mark.parametrize("keep", [(), ("--keep", 0)])
+@pytest.mark.parametrize("keep", [(), ("--keep-newest", 0)])
 def test_prune_that_would_keep_nothing(state: Path, keep: tuple[object, ...]) -> None:
     """The number must be given, and be at least one."""
     refusal("snapshots", "prune", "--state", state, *keep, exit_code=2)

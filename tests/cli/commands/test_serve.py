@@ -60,7 +60,7 @@ def test_it_needs_a_state(tmp_path: Path) -> None:
     [
         ["serve"], ["snapshots", "list"], ["snapshots", "show"], ["snapshots", "verify"],
         ["query", "SELECT 1"], ["status"], ["why", "1"], ["train"], ["dlq", "list"],
-        ["forget", "1"], ["snapshots", "prune", "--keep", "1"],
+        ["forget", "1"], ["snapshots", "prune", "--keep-newest", "1"],
     ],
     ids=" ".join,
 )  # fmt: skip

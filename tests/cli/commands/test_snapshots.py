@@ -60,11 +60,11 @@ def test_show_newest_by_id_by_path_and_from_the_environment(
 
 
 def test_show_is_the_whole_manifest(state: Path) -> None:
-    """Configuration, schema, position and checksums of the files are all there."""
+    """Configuration, schema, offsets and checksums of the files are all there."""
     shown = answer("snapshots", "show", "--state", state)
     assert shown["config"]["budget"] == 20
     assert shown["schema"] == {"shape": [4], "dtype": "float32"}
-    assert shown["position"] == {"row": 300}
+    assert shown["offsets"] == {"row": 300}
     assert {"coreset.parquet", "cells.parquet", "edges.parquet"} <= set(shown["files"])
 
 
@@ -78,21 +78,23 @@ def test_unknown_id_names_those_there_are(state: Path) -> None:
 
 def test_export_is_a_data_set(state: Path, tmp_path: Path) -> None:
     """The rows come out as arrays with their labels, and `build` takes them in again."""
-    target = tmp_path / "coreset.npz"
-    assert answer("snapshots", "export", target, "--state", state) == {"written": str(target)}
+    destination = tmp_path / "coreset.npz"
+    assert answer("snapshots", "export", destination, "--state", state) == {
+        "written": str(destination)
+    }
     original = np.random.default_rng(7).normal(size=(300, 4)).astype(np.float32)
-    with np.load(target) as exported:
+    with np.load(destination) as exported:
         rows = exported["id"].astype(int)
         np.testing.assert_array_equal(exported["x"], original[rows])
         np.testing.assert_array_equal(exported["y"], rows % 3)
         assert set(exported["role"]) == {"core", "support"}
         assert exported["weight"].sum() == pytest.approx(300, rel=1e-9)
-    assert answer("build", target, "--out", tmp_path / "again", *TINY)["n"] == len(rows)
+    assert answer("build", destination, "--out", tmp_path / "again", *TINY)["n"] == len(rows)
 
 
-def test_export_by_the_name_of_the_target(state: Path, tmp_path: Path) -> None:
+def test_export_by_the_name_of_the_destination(state: Path, tmp_path: Path) -> None:
     """A suffix names a file, none a folder of images; both are data sets again."""
-    sql = "SELECT id FROM coreset WHERE position IS NOT NULL"
+    sql = "SELECT id FROM coreset WHERE selection_rank IS NOT NULL"
     rows = len(answer("query", sql, "--state", state))
     parquet, folder = tmp_path / "coreset.parquet", tmp_path / "images"
     written = answer("snapshots", "export", parquet, "--state", state)
@@ -111,11 +113,11 @@ def test_export_by_the_name_of_the_target(state: Path, tmp_path: Path) -> None:
 
 def test_plot_is_a_picture(state: Path, tmp_path: Path) -> None:
     """A PNG comes out, and replaces one only with --overwrite."""
-    target = tmp_path / "map.png"
-    target.write_text("an old picture")
-    answer("snapshots", "plot", target, "--state", state, "--overwrite")
-    assert target.read_bytes().startswith(PNG_MAGIC)
-    line = refusal("snapshots", "plot", target, "--state", state, exit_code=2)
+    destination = tmp_path / "map.png"
+    destination.write_text("an old picture")
+    answer("snapshots", "plot", destination, "--state", state, "--overwrite")
+    assert destination.read_bytes().startswith(PNG_MAGIC)
+    line = refusal("snapshots", "plot", destination, "--state", state, exit_code=2)
     assert "already exists" in line
 
 
@@ -131,7 +133,7 @@ def test_plot_of_more_dimensions(tmp_path: Path) -> None:
     ("command", "name"),
     [("export", "taken.npz"), ("export", "data.csv"), ("plot", "taken.png"), ("plot", "map.jpg")],
 )
-def test_target_in_the_way_or_of_another_kind(
+def test_destination_in_the_way_or_of_another_kind(
     state: Path, tmp_path: Path, command: str, name: str
 ) -> None:
     """A file of somebody's is never replaced unasked, and the suffix says what is written."""
@@ -142,12 +144,12 @@ def test_target_in_the_way_or_of_another_kind(
     assert content(tmp_path) == before
 
 
-def test_target_in_no_folder(state: Path, tmp_path: Path) -> None:
+def test_destination_in_no_folder(state: Path, tmp_path: Path) -> None:
     """A folder that is not there is told, not made."""
-    target = tmp_path / "folder" / "coreset.npz"
-    line = refusal("snapshots", "export", target, "--state", state, exit_code=2)
+    destination = tmp_path / "folder" / "coreset.npz"
+    line = refusal("snapshots", "export", destination, "--state", state, exit_code=2)
     assert "there is no folder" in line
-    assert not target.parent.exists()
+    assert not destination.parent.exists()
 
 
 def test_export_keeps_what_is_unknown(tmp_path: Path) -> None:
@@ -155,9 +157,9 @@ def test_export_keeps_what_is_unknown(tmp_path: Path) -> None:
     for kind, labels in (("numbers", np.arange(30) % 3), ("text", np.array(list("abc") * 10))):
         source = write_data(tmp_path / f"{kind}.npz", 30, y=labels, y_known=np.arange(30) % 4 > 0)
         answer("build", source, "--out", tmp_path / kind, *TINY)
-        target = tmp_path / f"{kind}-exported.npz"
-        answer("snapshots", "export", target, "--snapshot", tmp_path / kind)
-        answer("build", target, "--out", tmp_path / f"{kind}-again", *TINY)
+        destination = tmp_path / f"{kind}-exported.npz"
+        answer("snapshots", "export", destination, "--snapshot", tmp_path / kind)
+        answer("build", destination, "--out", tmp_path / f"{kind}-again", *TINY)
         sql = "SELECT DISTINCT label FROM coreset ORDER BY label"
         before, after = (
             answer("query", sql, "--snapshot", tmp_path / name) for name in (kind, f"{kind}-again")
@@ -167,11 +169,11 @@ def test_export_keeps_what_is_unknown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["export", "plot"])
-def test_target_below_a_file(state: Path, tmp_path: Path, command: str) -> None:
+def test_destination_below_a_file(state: Path, tmp_path: Path, command: str) -> None:
     """A file in the place of a folder is told in one line."""
     (tmp_path / "file").write_text("in the way")
-    target = tmp_path / "file" / ("x.npz" if command == "export" else "x.png")
-    line = refusal("snapshots", command, target, "--state", state, exit_code=2)
+    destination = tmp_path / "file" / ("x.npz" if command == "export" else "x.png")
+    line = refusal("snapshots", command, destination, "--state", state, exit_code=2)
     assert "there is no folder" in line
 
 

@@ -44,7 +44,7 @@ def rewrite(state: Path, **changes: Any) -> None:
 
 
 def test_a_run_that_has_ended_says_what_it_did(data: Path, state: Path) -> None:
-    """Counts, positions, coreset and memory are those of the run's report and snapshot."""
+    """Counts, offsets, coreset and memory are those of the run's report and snapshot."""
     report = answer("run", data, "--state", state, *TINY)
     found = status(state)
     assert (found["liveness"], found["phase"], found["why"]) == (
@@ -58,7 +58,7 @@ def test_a_run_that_has_ended_says_what_it_did(data: Path, state: Path) -> None:
     assert found["coreset_size"] == manifest["num_distinct"]
     assert found["certified_fraction"] == manifest["certified_fraction"]
     assert 0 < found["state_bytes"] <= found["state_bytes_bound"]
-    assert found["checkpoint_position"] == found["position"] == {"row": N}
+    assert found["checkpoint_offsets"] == found["offsets"] == {"row": N}
     assert found["checkpoint_age_s"] >= 0
     assert found["resident_bytes"] > 1_000_000
 
@@ -96,7 +96,7 @@ def test_a_run_that_is_refused_says_what_the_state_holds(
     told = status(state)
     # The command names the option, the state's file the setting.
     assert f"Error: {told['why']}".replace("another state", "another --state") == line
-    same = ("n", "coreset_size", "snapshot", "checkpoint_position")
+    same = ("n", "coreset_size", "snapshot", "checkpoint_offsets")
     assert {name: told[name] for name in same} == {name: before[name] for name in same}
     assert (told["n"], told["samples"]) == (N, 0)
 
@@ -187,7 +187,7 @@ def test_asking_is_quick(tmp_path: Path) -> None:
     assert done.stdout == "False\n"
 
 
-def test_a_living_run_tells_its_position_and_lag(
+def test_a_living_run_tells_its_offsets_and_lag(
     broker: Broker, make_topic: MakeTopic, state: Path
 ) -> None:
     """From another process: offsets, lag and phase move with the messages; SIGTERM is seen."""
@@ -198,12 +198,12 @@ def test_a_living_run_tells_its_position_and_lag(
         "run", *on(broker, topic), "--state", state, "--warmup", 100, *TINY
     ) as process:
         wait_until((state / STATUS_FILE).exists, process)
-        wait_until(lambda: status(state)["position"].get(f"{topic}/0") == 30, process)
+        wait_until(lambda: status(state)["offsets"].get(f"{topic}/0") == 30, process)
         found = status(state)
         assert (found["liveness"], found["phase"], found["pid"]) == (
             "alive", "warming up", process.pid,
         )  # fmt: skip
-        assert found["position"] == {f"{topic}/0": 30, f"{topic}/1": 0}
+        assert found["offsets"] == {f"{topic}/0": 30, f"{topic}/1": 0}
         assert found["lag_records"] == {f"{topic}/0": 0, f"{topic}/1": 0}
         assert found["lag_seconds_max"] == 0
         process.send_signal(signal.SIGTERM)

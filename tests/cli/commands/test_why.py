@@ -21,7 +21,8 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_chosen(state: Path) -> None:
     """It stands as the newest snapshot says, and since when is told."""
-    row = answer("query", "SELECT * FROM coreset ORDER BY position LIMIT 1", "--state", state)[0]
+    sql = "SELECT * FROM coreset ORDER BY selection_rank LIMIT 1"
+    row = answer("query", sql, "--state", state)[0]
     before = content(state)
     result = run_command("why", row["id"], "--state", state)
     assert content(state) == before
@@ -30,7 +31,7 @@ def test_chosen(state: Path) -> None:
     assert told["why"].startswith("chosen as core: rank 1 ")
     (sample,) = told["samples"]
     assert (sample["cell"], sample["label"], sample["origin"]) == (row["cell"], row["label"], None)
-    assert sample["core"]["rank"] == row["round"]
+    assert sample["core"]["rank"] == row["rank_in_cell"]
     assert sample["core"]["certified"] == row["certified"]
     assert told["checkpoint"]["n"] == 300
     sql = f"SELECT snapshot_id AS id, role FROM coreset_history WHERE id = '{row['id']}' "
@@ -48,10 +49,10 @@ def test_while_a_consumer_holds_the_state(state: Path) -> None:
         assert answer("why", "0", "--state", state)["id"] == "0"
 
 
-def test_not_retained(state: Path, tmp_path: Path) -> None:
+def test_not_held(state: Path, tmp_path: Path) -> None:
     """With the data set, or with the sample alone, it is told what would beat it."""
     told = answer("why", "never", "--state", state)
-    assert (told["retained"], told["samples"], told["entered"]) == (False, [], [])
+    assert (told["held"], told["samples"], told["entered"]) == (False, [], [])
     x = np.load(state.parent / "data.npz")["x"]
     alone, one_row = tmp_path / "x.npy", tmp_path / "row.npy"
     np.save(alone, x[5])
@@ -59,9 +60,9 @@ def test_not_retained(state: Path, tmp_path: Path) -> None:
     told = [answer("why", "never", "--state", state, "--data", file) for file in (alone, one_row)]
     assert told[0] == told[1]
     (sample,) = told[0]["samples"]
-    assert not sample["core"]["held"]
+    assert not sample["core"]["in_pool"]
     assert sample["core"]["beaten_by"]
-    assert told[0]["retained"] is False
+    assert told[0]["held"] is False
 
 
 def test_data_set_with_the_id(state: Path) -> None:
@@ -82,7 +83,7 @@ def test_nothing_to_ask(state: Path, tmp_path: Path) -> None:
     assert "has no checkpoint; query snapshots" in line
     data = state.parent / "data.npz"
     answer("run", data, "--state", tmp_path / "warm", *TINY, "--max-samples", 10)
-    assert answer("why", "1", "--state", tmp_path / "warm")["retained"]
+    assert answer("why", "1", "--state", tmp_path / "warm")["held"]
     (tmp_path / "wide.npy").write_bytes(b"no")
     refusal("why", "x", "--state", state, "--data", tmp_path / "wide.npy", exit_code=1)
 

@@ -32,7 +32,7 @@ def test_table_of_the_file_is_passed_through(folder: Path) -> None:
     ("table", "words"),
     [
         ("fetch_max_byte = 1", "did you mean 'fetch_max_bytes'?"),
-        ("group_id = 'x'", "'group_id' cannot be passed through: positions are those of the"),
+        ("group_id = 'x'", "'group_id' cannot be passed through: offsets are those of the"),
         (f"sasl_plain_password = '{SECRET}'", "a password comes from its variable or a file"),
     ],
 )

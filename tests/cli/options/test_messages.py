@@ -36,7 +36,8 @@ def test_arrow_makes_the_coreset_of_npy(
         state = tmp_path / str(size)
         report = run(broker, topic, state, "--warmup", 100)
         assert (report["n"], report["rejected"]) == (N, 0)
-        chosen = "SELECT id, role, label, weight, certified, cell FROM coreset ORDER BY position"
+        columns = "id, role, label, weight, certified, cell"
+        chosen = f"SELECT {columns} FROM coreset ORDER BY selection_rank"
         rows.append(answer("query", "--state", state, chosen))
     assert rows[0] == rows[1]
 

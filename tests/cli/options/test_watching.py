@@ -50,7 +50,7 @@ def test_a_terminal_shows_a_line(tmp_path: Path) -> None:
 
 
 def test_the_line_has_what_is_known() -> None:
-    """Lag, coreset, what is proven of it and rejected messages come in once there are any."""
+    """Lag, coreset, what is known of it and rejected messages come in once there are any."""
     monitor = RunMonitor()
     assert status_line(monitor) == "starting: 0 counted, 0/s"
     monitor.report = RunReport(n=12_345, rejected=2)

@@ -44,13 +44,13 @@ def fill(broker: Broker, topic: str, *numbers: int) -> None:
         send(broker, topic, values, partition=number)
 
 
-def positions(state: Path) -> dict[str, Any]:
-    """Return the durable position of each partition, of a run or of a group; none before."""
+def durable_offsets(state: Path) -> dict[str, Any]:
+    """Return the durable offset of each partition, of a run or of a group; none before."""
     result = run_command("status", "--state", state)
     found = result.json() if result.stdout else {}
     if "members" in found:
-        return {name: each["position"] for name, each in found["partitions"].items()}
-    return dict(found.get("checkpoint_position", {}))
+        return {name: each["offset"] for name, each in found["partitions"].items()}
+    return dict(found.get("checkpoint_offsets", {}))
 
 
 @pytest.mark.parametrize("members", [0, 2], ids=["alone", "group"])
@@ -69,11 +69,11 @@ def test_added_partitions_are_counted_without_a_restart(
     with ExitStack() as stack:
         processes = [stack.enter_context(command_process(*run)) for _ in range(max(members, 1))]
         old = {f"{topic}/{number}": 10 for number in range(2)}
-        wait_until(lambda: positions(state) == old, processes[0])
+        wait_until(lambda: durable_offsets(state) == old, processes[0])
         grow(topic, 4)
         fill(broker, topic, 2, 3)
         new = {f"{topic}/{number}": 10 for number in range(4)}
-        wait_until(lambda: positions(state) == new, processes[0])
+        wait_until(lambda: durable_offsets(state) == new, processes[0])
         for process in processes:
             process.terminate()
         assert {finish(process).exit_code for process in processes} == {0}

@@ -63,7 +63,7 @@ def test_poison_of_every_class(
         for dead_letter in kept
     }
     assert found == {(topic, 0, place): poison for topic, poison in topics.items()}
-    assert newest_checkpoint(state)["position"] == {f"{topic}/0": 5 for topic in topics}
+    assert newest_checkpoint(state)["offsets"] == {f"{topic}/0": 5 for topic in topics}
     # The next run begins behind them.
     assert answer(*words)["rejected"] == 0
     assert len(letters_of(broker, kind, state, dead_letters)) == len(POISON)

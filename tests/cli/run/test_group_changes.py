@@ -73,7 +73,7 @@ def test_changes_reach_samples_in_the_segments_of_others(
     why = run_command("why", named, "--state", state)
     assert why.exit_code == 0, why.stderr
     told = why.json()
-    assert (told["retained"], told["samples"][0]["label"]) == (True, 5)
+    assert (told["held"], told["samples"][0]["label"]) == (True, 5)
     assert told["samples"][0]["origin"]["topic"] == topic
     assert told["checkpoint"]["n"] == N - 1
     assert told["checkpoint"]["segments"] > 1
@@ -88,7 +88,7 @@ def test_changes_reach_samples_in_the_segments_of_others(
     assert (forgotten["removed"], forgotten["n"]) == (1, N - 2)
     assert forgotten["checkpoints"] == []  # no segment has it any more
     assert len(forgotten["snapshots"]) == 3
-    assert answer("why", later, "--state", state)["retained"] is False
+    assert answer("why", later, "--state", state)["held"] is False
     assert answer("why", named, "--state", state)["samples"][0]["label"] == 9
 
     send_json(broker, topic, (0, later, {"x": x[0], "y": 3}))  # what comes after they leave alone
@@ -106,10 +106,10 @@ def check_status(topic: str, state: Path, n: int, ends: list[int]) -> None:
     assert f"no member of group {topic} is active" in status.stderr
     found = status.json()
     assert (found["liveness"], found["n"], found["members"]) == ("ended", n, [])
-    assert [each["position"] for each in found["partitions"].values()] == ends
+    assert [each["offset"] for each in found["partitions"].values()] == ends
     assert {each["member"] for each in found["partitions"].values()} == {None}
     table = run_command("status", "--state", state, "--format", "table").stdout
-    assert all(word in table for word in ("liveness", "partition", "position"))
+    assert all(word in table for word in ("liveness", "partition", "offset"))
     assert run_command("status", "--state", state, "--check").exit_code == 1
 
 

@@ -55,8 +55,8 @@ def told(state: Path) -> dict[str, Any]:
 
 
 def counted(state: Path) -> int:
-    """Return the durable position in the only partition."""
-    return sum(told(state).get("checkpoint_position", {}).values())
+    """Return the durable offset in the only partition."""
+    return sum(told(state).get("checkpoint_offsets", {}).values())
 
 
 def checkpoints(state: Path) -> int:

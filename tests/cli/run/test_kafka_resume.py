@@ -66,7 +66,7 @@ def rewrite(state: Path, **changes: Any) -> None:
         checkpoint = store.load_checkpoint(config, device="cpu")
         assert checkpoint is not None
         changed: Checkpoint = replace(checkpoint, **changes)
-        store.save_checkpoint(changed.engine, changed.position, changed.source, changed.skipped)
+        store.save_checkpoint(changed.engine, changed.offsets, changed.source, changed.skipped)
 
 
 @pytest.mark.parametrize(("messages", "counted", "gaps"), [(15, 5, 10), (10, 0, 10), (4, 4, 0)])
@@ -114,7 +114,7 @@ def test_accepted_source_outlives_a_crash(
     with command_process(*endless, "--accept-source", "--checkpoint-every", "never") as process:
         wait_until(lambda: units(state / "checkpoints") != before, process)
         process.kill()
-    assert newest_checkpoint(state)["position"] == {f"{topic}/0": 0}
+    assert newest_checkpoint(state)["offsets"] == {f"{topic}/0": 0}
     assert answer(*words)["n"] == 14
 
 
@@ -220,7 +220,7 @@ def test_partition_that_was_added(
     admin.create_partitions({topic: 2})
     send(broker, topic, VALUES[:6], partition=1)
     assert answer(*words)["n"] == 16
-    assert newest_checkpoint(state)["position"] == {f"{topic}/0": 10, f"{topic}/1": 6}
+    assert newest_checkpoint(state)["offsets"] == {f"{topic}/0": 10, f"{topic}/1": 6}
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_expected_n_refines_the_grid(tmp_path: Path, data: Path) -> None:
     for name, options in (("a", ()), ("b", ("--expected-n", 60_000))):
         answer("run", data, "--state", tmp_path / name, *TINY, *options)
         manifest = answer("snapshots", "show", "--state", tmp_path / name)
-        sides.append(manifest["partition"]["side"])
+        sides.append(manifest["quantiser"]["side"])
     assert sides[0] < sides[1] == 23
 
 
@@ -228,9 +228,9 @@ def test_raw_messages_of_another_producer(
     assert (report["n"], report["rejected"]) == (100, 0)
     sql = "SELECT count(*) AS wrong FROM coreset WHERE id <> topic || '-0-' || \"offset\""
     assert answer("query", sql, "--state", state) == [{"wrong": 0}]
-    target = state.with_name("coreset.npz")
-    answer("snapshots", "export", target, "--state", state)
-    with np.load(target) as exported:
+    destination = state.with_name("coreset.npz")
+    answer("snapshots", "export", destination, "--state", state)
+    with np.load(destination) as exported:
         rows = [int(name.rpartition("-")[2]) for name in exported["id"]]
         np.testing.assert_array_equal(exported["x"], x[rows])
 

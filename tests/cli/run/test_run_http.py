@@ -55,7 +55,7 @@ def test_a_run_is_alive_then_ready_then_gone(
             assert process.poll() is None
         assert f'echo_stream_next_offset{{partition="0",topic="{topic}"}} 31.0' in text
         assert 'echo_stream_records_rejected_total{reason="decode"} 1.0' in text
-        assert ask(f"{url}/status").json()["position"] == {f"{topic}/0": 31}
+        assert ask(f"{url}/status").json()["offsets"] == {f"{topic}/0": 31}
         process.send_signal(signal.SIGTERM)
         assert finish(process).exit_code == 0
     with pytest.raises(OSError, match="refused"):

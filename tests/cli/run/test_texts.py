@@ -53,7 +53,7 @@ def chosen(state: Path) -> list[dict[str, Any]]:
     """Return the coreset of a state by SQL."""
     columns = "id, payload, label, weight"
     rows: list[dict[str, Any]] = answer(
-        "query", "--state", state, f"SELECT {columns} FROM coreset ORDER BY position"
+        "query", "--state", state, f"SELECT {columns} FROM coreset ORDER BY selection_rank"
     )
     return rows
 

@@ -110,7 +110,7 @@ def test_labels_are_spread_over_what_is_held(tmp_path: Path) -> None:
     metrics = spread.json()
     assert metrics["spread"].startswith(told)
     assert metrics["labels_used"] == known["n"]
-    assert metrics["pseudo_labelled"] == metrics["held"] - known["n"] > 0
+    assert metrics["pseudo_labelled"] == metrics["num_held"] - known["n"] > 0
     assert "were left out" not in spread.stderr
     alone = run_command("train", "--state", state, *QUICK, "--no-spread")
     assert "labels are not spread, as asked for" in alone.stderr

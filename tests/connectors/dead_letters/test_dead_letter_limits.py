@@ -12,10 +12,10 @@ import pytest
 
 from echo_stream.connectors.dead_letters.files import DeadLetterFile, num_removed, read_dead_letters
 from echo_stream.connectors.dead_letters.limits import DeadLetterLimits
-from echo_stream.connectors.dead_letters.segments import (
+from echo_stream.connectors.dead_letters.numbered_files import (
     MAX_LINES,
     MAX_UNPACKED_BYTES,
-    dead_letter_segments,
+    dead_letter_files,
 )
 from echo_stream.connectors.process.retrying import RetryPolicy
 from echo_stream.errors import ConfigError, StateError
@@ -133,7 +133,7 @@ def filled(folder: Path) -> Path:
         for offset in range(30):
             dead_letters.write([dead_letter(offset)])
             dead_letters.flush()
-    return dead_letter_segments(folder)[0].path
+    return dead_letter_files(folder)[0].path
 
 
 def test_a_damaged_file_hides_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -142,7 +142,7 @@ def test_a_damaged_file_hides_no_other(tmp_path: Path, caplog: pytest.LogCapture
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
-    next_first = dead_letter_segments(tmp_path)[1].first
+    next_first = dead_letter_files(tmp_path)[1].first
     found = offsets(tmp_path)
     assert set(range(next_first - 1, 30)) <= set(found)
     assert f"{path} is damaged" in caplog.text
@@ -154,7 +154,7 @@ def test_a_flipped_bit_of_the_newest_file_is_told(
     """The dead letter is marked or left out with a warning, and never becomes another one."""
     filled(tmp_path)
     written, num_told = offsets(tmp_path), 0
-    path, rng = dead_letter_segments(tmp_path)[-1].path, random.Random(1)
+    path, rng = dead_letter_files(tmp_path)[-1].path, random.Random(1)
     whole = path.read_bytes()
     for _ in range(100):
         content = bytearray(whole)
@@ -171,7 +171,7 @@ def test_a_flipped_bit_of_the_newest_file_is_told(
 
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A file that unpacks to more than a segment has is left, one without lines too."""
+    """A file that unpacks to more than any has is left, one without lines too."""
     path = filled(tmp_path)
     for piece, size in ((b"\n", 2 * MAX_LINES), (b" ", 2 * MAX_UNPACKED_BYTES)):
         with gzip.open(path, "wb", compresslevel=1) as file:

@@ -254,7 +254,7 @@ def test_checkpoint_does_not_pass_what_is_not_acknowledged(
 
     with pytest.raises(InfrastructureError, match="othing has been skipped"):
         consume(Consumption(source, tmp_path, engine, config, open_dead_letters=without_topic))
-    assert newest_checkpoint(tmp_path)["position"]["row"] <= 40
+    assert newest_checkpoint(tmp_path)["offsets"]["row"] <= 40
     given = Consumption(
         source, tmp_path, engine, config, open_dead_letters=lambda _: opened(broker, topic)
     )

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echo_stream.connectors.dead_letters.files import LOCK_FILE, DeadLetterFile, read_dead_letters
-from echo_stream.connectors.dead_letters.segments import FIRST_FILE
+from echo_stream.connectors.dead_letters.numbered_files import FIRST_FILE
 from echo_stream.connectors.process.retrying import RetryPolicy
 from echo_stream.connectors.storage import state_locks
 from echo_stream.errors import InfrastructureError, StateError

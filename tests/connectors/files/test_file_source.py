@@ -127,7 +127,7 @@ def test_payloads_are_rows_of_x(tmp_path: Path, write: Write) -> None:
         assert payloads.dtype == x.dtype
         np.testing.assert_array_equal(payloads, x if chosen is None else x[chosen])
         assert isinstance(payloads, np.memmap)
-        assert source.position() == {"row": 0}
+        assert source.offsets() == {"row": 0}
 
 
 def test_what_was_written_is_read(tmp_path: Path, write: Write) -> None:
@@ -139,11 +139,11 @@ def test_what_was_written_is_read(tmp_path: Path, write: Write) -> None:
 
 
 def test_resumes_after_the_last_sample(tmp_path: Path, write: Write) -> None:
-    """A new source at the old one's position brings the rest; JSON holds the position."""
+    """A new source at the old one's offsets brings the rest; JSON holds the offsets."""
     path = write(tmp_path, make_x(9))
     source, resumed = file_source(path, chunk_rows=4), file_source(str(path))
     source.next_batch(3)
-    resumed.seek(json.loads(json.dumps(source.position())))
+    resumed.seek(json.loads(json.dumps(source.offsets())))
     assert_same(read_in_steps(resumed, [2]), read_in_steps(source, [5]))
     assert source.next_batch(1).samples is None
 
@@ -154,8 +154,8 @@ def test_keeps_the_contract_of_a_source(tmp_path: Path, write: Write) -> None:
     source = file_source(path)
     as_source: Source = source
     assert as_source.name == str(path)
-    assert source.position() == {"row": 0}
-    source.commit(source.position())
+    assert source.offsets() == {"row": 0}
+    source.commit(source.offsets())
     source.next_batch(2)
     source.close()
     assert len(read_in_steps(source, [5])) == 3
@@ -164,11 +164,11 @@ def test_keeps_the_contract_of_a_source(tmp_path: Path, write: Write) -> None:
 
 @pytest.mark.parametrize("row", [-1, 6])
 def test_seek_outside_is_refused(tmp_path: Path, write: Write, row: int) -> None:
-    """A position of a longer file is an error, not an end."""
+    """An offset of a longer file is an error, not an end."""
     source = file_source(write(tmp_path, make_x(5)))
     with pytest.raises(SourceError, match=f"has 5 samples; cannot resume at row {row}"):
         source.seek({"row": row})
-    assert source.position() == {"row": 0}
+    assert source.offsets() == {"row": 0}
 
 
 def test_refuses_another_schema(tmp_path: Path, write: Write) -> None:
@@ -223,7 +223,7 @@ def test_check_reads_everything_and_begins_again(tmp_path: Path) -> None:
     good = file_source(npy(tmp_path, make_x(8)), chunk_rows=3)
     good.next_batch(5)
     good.check()
-    assert good.position() == {"row": 0}
+    assert good.offsets() == {"row": 0}
     x = np.zeros((8, 3))
     x[7] = np.inf
     with pytest.raises(DataError, match="inf in row 7"):

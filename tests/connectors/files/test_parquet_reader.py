@@ -93,7 +93,7 @@ def test_coreset_of_a_snapshot_is_a_data_set(tmp_path: Path) -> None:
     """Our own coreset.parquet is read back, with ids and labels."""
     x = np.random.default_rng(0).normal(size=(200, 3, 2)).astype(np.float32)
     snapshot = EchoCoreset(budget=20).fit(x, np.arange(200) % 3).snapshot()
-    write_snapshot(snapshot, tmp_path / "unit", time="now", position={"row": 200})
+    write_snapshot(snapshot, tmp_path / "unit", time="now", offsets={"row": 200})
     read, rows = read_file(tmp_path / "unit" / "coreset.parquet"), snapshot.rows.samples
     np.testing.assert_array_equal(read.x, rows.x)
     assert read.ids.tolist() == [str(name) for name in rows.ids]

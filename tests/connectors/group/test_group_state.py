@@ -59,20 +59,20 @@ class Counting:
         self, term: SegmentStore, partitions: dict[str, Samples], generation: Generation
     ) -> None:
         self.term = term
-        self.position = dict(term.begins)
+        self.offsets = dict(term.begins)
         self._partitions = partitions
         self._engine = EchoCoreset.from_config(CONFIG, generation=generation)
 
     def count(self, name: str, num_samples: int) -> None:
         """Count some more of a partition."""
-        begin = self.position[name]
+        begin = self.offsets[name]
         samples = self._partitions[name][begin : begin + num_samples]
         self._engine.update(samples)
-        self.position[name] = begin + len(samples)
+        self.offsets[name] = begin + len(samples)
 
     def publish(self) -> None:
         """Make durable what has been counted."""
-        self.term.save_checkpoint(self._engine, self.position, SOURCE, Skipped(1, 2, 3))
+        self.term.save_checkpoint(self._engine, self.offsets, SOURCE, Skipped(1, 2, 3))
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ def test_members_that_come_and_go_count_everything_once(
         term = take(state, names, generation, by_force=True)
         running.append(Counting(term, partitions, whole.generation_))
         for one in rng.permutation(np.array(running, dtype=object))[:3]:
-            one.count(str(rng.choice(list(one.position))), int(rng.integers(1, 700)))
+            one.count(str(rng.choice(list(one.offsets))), int(rng.integers(1, 700)))
             try:
                 one.publish()
             except FencedError:
@@ -124,7 +124,7 @@ def test_members_that_come_and_go_count_everything_once(
         if rng.random() < 0.3:
             compact(state, CONFIG, device="cpu", above=int(rng.integers(1, 4)))
     merged = merge_group(members[1], CONFIG, device="cpu")
-    assert merged.position == dict.fromkeys(NAMES, LENGTH)
+    assert merged.offsets == dict.fromkeys(NAMES, LENGTH)
     assert merged.engine is not None
     as_merged = merged.engine.snapshot()
     merged.engine.repair(ArraySource(all_of_them))
@@ -226,7 +226,7 @@ def test_a_lost_segment_is_noticed(
     with closing(member(members[0].folder)) as fresh:
         assert fresh.ends()[NAMES[0]] == 20
     second = Counting(take(members[1], [NAMES[0]], 2, by_force=True), partitions, whole.generation_)
-    assert second.position[NAMES[0]] == 40  # who has seen the version whole goes on from it
+    assert second.offsets[NAMES[0]] == 40  # who has seen the version whole goes on from it
     second.count(NAMES[0], 5)
     second.publish()
     with (
@@ -282,7 +282,7 @@ def test_forgetting_takes_a_sample_out_of_its_segment(
         assert snapshot is not None
         manifest = snapshot_manifest(find_snapshot(state, snapshot.id))
     assert [manifest[key] for key in ("n", "num_forgotten", "num_forget_missed")] == [39, 1, 1]
-    assert manifest["position"] == {**dict.fromkeys(NAMES, 0), NAMES[0]: 20, NAMES[1]: 20}
+    assert manifest["offsets"] == {**dict.fromkeys(NAMES, 0), NAMES[0]: 20, NAMES[1]: 20}
 
 
 def test_labels_reach_the_segments_that_hold_their_samples(
@@ -383,10 +383,10 @@ def test_a_warm_up_is_no_checkpoint(tmp_path: Path, partitions: dict[str, Sample
     committed: list[Mapping[str, int]] = []
 
     class Remembering(ArraySource):
-        def commit(self, position: Mapping[str, int]) -> None:
-            committed.append(position)
+        def commit(self, offsets: Mapping[str, int]) -> None:
+            committed.append(offsets)
 
-        def position(self) -> dict[str, int]:
+        def offsets(self) -> dict[str, int]:
             return {NAMES[0]: 10}
 
     with closing(member(tmp_path / "state")) as state:
@@ -406,7 +406,7 @@ def test_a_warm_up_is_no_checkpoint(tmp_path: Path, partitions: dict[str, Sample
         recorder.begin(engine, Skipped(), wants_snapshot=False, wants_training=False)
         (found,) = recorder.collect()
         assert isinstance(found, RecordedCheckpoint)
-        assert found.position == {NAMES[0]: 10}
+        assert found.offsets == {NAMES[0]: 10}
         assert committed == [{NAMES[0]: 10}]
         assert [segment.n for segment in state.current()] == [10]
 

@@ -300,7 +300,7 @@ def test_payloads_are_in_rows_where_they_are_text(kind: type, tmp_path: Path) ->
     engine.update(as_samples(count_words(texts), None, None, payloads))
     unit = tmp_path / "state" / "snapshots" / engine.snapshot().id
     unit.parent.mkdir(parents=True)
-    write_snapshot(engine.snapshot(), unit, time="2026-12-01T00:00:00+00:00", position={})
+    write_snapshot(engine.snapshot(), unit, time="2026-12-01T00:00:00+00:00", offsets={})
     with served_state(tmp_path / "state") as address:
         rows = told(f"{address}/api/v1/coreset?x=true")["rows"]
         one = told(f"{address}/api/v1/sample?id={rows[0]['id']}")

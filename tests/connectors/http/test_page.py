@@ -222,7 +222,7 @@ def test_a_click_on_a_cell_shows_its_members(browser: Chrome, images: Path) -> N
         move_to(browser, canvas, where(browser, "Cell", ",".join(map(str, cell)))).click().perform()
         buttons = browser.find_elements(By.CSS_SELECTOR, "#members button")
         assert [button.text for button in buttons] == members
-        assert f"{len(members)} kept" in text(browser, "members-title")
+        assert f"{len(members)} chosen" in text(browser, "members-title")
         buttons[0].click()
         told = ask(f"{url}/api/v1/why?id={members[0]}").json()["why"]
         wait(browser, lambda: told in text(browser, "detail"))
@@ -316,9 +316,9 @@ def test_it_asks_for_the_token(browser: Chrome, images: Path) -> None:
 def test_many_cells_and_samples_are_drawn_smoothly(browser: Chrome, tmp_path: Path) -> None:
     """2,000 cells and 5,000 samples: not much more than as many discs without a meaning."""
     snapshot = made(5_000, np.random.default_rng(0))
-    snapshot.manifest["partition"] = {"kind": "codebook"}
+    snapshot.manifest["quantiser"] = {"kind": "codebook"}
     unit = tmp_path / "snapshots" / snapshot.id
-    write_snapshot(snapshot, unit, time="2026-01-01T00:00:00+00:00", position={})
+    write_snapshot(snapshot, unit, time="2026-01-01T00:00:00+00:00", offsets={})
     with served_state(tmp_path) as url:
         opened(browser, url, unit)
         assert text(browser, "cells") == "2,000"

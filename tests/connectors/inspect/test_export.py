@@ -93,7 +93,7 @@ def test_export_of_an_export(tmp_path: Path) -> None:
     assert len(read_file(export_npz(again, tmp_path / "again.npz"))) == len(again.rows)
 
 
-def test_target_in_the_way_is_kept(tmp_path: Path) -> None:
+def test_destination_in_the_way_is_kept(tmp_path: Path) -> None:
     """Neither a file nor a folder is overwritten."""
     (tmp_path / "file.npz").write_text("mine")
     (tmp_path / "folder.npz").mkdir()

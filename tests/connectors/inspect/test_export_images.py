@@ -133,7 +133,7 @@ def test_no_images(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_target_in_the_way(tmp_path: Path) -> None:
+def test_destination_in_the_way(tmp_path: Path) -> None:
     """Nobody's folder is written into, and one that is not there is not made."""
     (tmp_path / "mine").mkdir()
     snapshot = snapshot_of(pixels(4, 5))

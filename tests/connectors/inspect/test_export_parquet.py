@@ -39,9 +39,9 @@ def images(dtype: str = "uint8", shape: tuple[int, ...] = (3, 4), **settings: An
 def test_hugging_face_datasets_read_it(tmp_path: Path) -> None:
     """load_dataset("parquet") has every row, with images as arrays of their shape."""
     snapshot = images()
-    target = export_snapshot(snapshot, tmp_path / "coreset.parquet")
+    destination = export_snapshot(snapshot, tmp_path / "coreset.parquet")
     environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home"), "PATH": ""}
-    command = [sys.executable, "-c", LOADER, str(target), str(tmp_path / "cache")]
+    command = [sys.executable, "-c", LOADER, str(destination), str(tmp_path / "cache")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     told, rows = json.loads(done.stdout), snapshot.rows

@@ -96,7 +96,7 @@ def test_same_snapshot_same_picture(tmp_path: Path) -> None:
     assert plot_map(snapshot, tmp_path / "second.png").read_bytes() == first
 
 
-def test_target_in_the_way_is_kept(tmp_path: Path) -> None:
+def test_destination_in_the_way_is_kept(tmp_path: Path) -> None:
     """Only who says so overwrites a file, and nobody a folder."""
     snapshot, path = make_snapshot(cloud(2)), tmp_path / "map.png"
     path.write_text("mine")

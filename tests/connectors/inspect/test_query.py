@@ -39,13 +39,13 @@ def snapshot() -> Snapshot:
 def unit(snapshot: Snapshot, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the snapshot."""
     folder = tmp_path_factory.mktemp("query") / "unit"
-    write_snapshot(snapshot, folder, time="2026-01-02", position={"row": N})
+    write_snapshot(snapshot, folder, time="2026-01-02", offsets={"row": N})
     return folder
 
 
 def test_rows_are_dictionaries(snapshot: Snapshot, unit: Path) -> None:
     """Columns by name, in the order of the query, as Python's own types."""
-    sql = "SELECT id, label, weight, z, cell, x FROM coreset ORDER BY position LIMIT 1"
+    sql = "SELECT id, label, weight, z, cell, x FROM coreset ORDER BY selection_rank LIMIT 1"
     (row,) = query_snapshot(unit, sql)
     samples = snapshot.rows.samples
     assert samples.labels is not None
@@ -111,7 +111,7 @@ def test_without_labels_or_context_there_is_little_to_spread(tmp_path: Path) -> 
     """The tables are there; no label arrives, and that is said by nulls."""
     x = np.random.default_rng(0).random((N, 2)).astype(np.float32)
     engine = EchoCoreset(12, keep=20, snapshot_context=False, device="cpu")
-    write_snapshot(engine.fit(x).snapshot(), tmp_path / "unit", time="", position={})
+    write_snapshot(engine.fit(x).snapshot(), tmp_path / "unit", time="", offsets={})
     sql = "SELECT count(*) AS n, count(label) AS labels, count(follows) AS followed FROM spread"
     assert query_snapshot(tmp_path / "unit", sql) == [{"n": 12, "labels": 0, "followed": 0}]
     columns = "SELECT id, role, cell, label, z, x, topic, partition, 'offset', timestamp"
@@ -383,7 +383,7 @@ def test_damaged_snapshot(
     snapshot: Snapshot, tmp_path: Path, name: str, damage: Callable[[Path], None]
 ) -> None:
     """A file that is missing or invalid is told before any SQL runs."""
-    write_snapshot(snapshot, tmp_path / "unit", time="", position={})
+    write_snapshot(snapshot, tmp_path / "unit", time="", offsets={})
     damage(tmp_path / "unit" / name)
     with pytest.raises(SnapshotError, match=name.replace(".", r"\.")) as caught:
         query_snapshot(tmp_path / "unit", "SELEC")
@@ -395,7 +395,7 @@ def test_damage_within_a_file_is_named(
 ) -> None:
     """A snapshot with a byte that has changed is refused; the history is told without it."""
     for name in ("s1", "s2"):
-        write_snapshot(snapshot, tmp_path / "snapshots" / name, time="", position={})
+        write_snapshot(snapshot, tmp_path / "snapshots" / name, time="", offsets={})
     damaged = tmp_path / "snapshots" / "s1" / "coreset.parquet"
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
@@ -462,7 +462,7 @@ def test_history(tmp_path: Path) -> None:
         snapshot = engine.fit(x[:n], y).snapshot()
         ids[n] = snapshot.id
         day = f"2026-01-{n}T12:00:00+00:00"
-        write_snapshot(snapshot, tmp_path / "snapshots" / snapshot.id, time=day, position={})
+        write_snapshot(snapshot, tmp_path / "snapshots" / snapshot.id, time=day, offsets={})
     unit = tmp_path / "snapshots" / ids[20]
     sql = (
         "SELECT snapshot_id, month(snapshot_time) AS month, count(*) AS n, max(label) AS label "
@@ -498,7 +498,7 @@ def test_history_skips_what_is_damaged(
     for number in (1, 2, 3):
         day = f"2026-01-0{number}T00:00:00+00:00"
         one = replace(snapshot, manifest={**snapshot.manifest, "id": f"s{number}"})
-        write_snapshot(one, tmp_path / "snapshots" / f"s{number}", time=day, position={})
+        write_snapshot(one, tmp_path / "snapshots" / f"s{number}", time=day, offsets={})
     damaged = tmp_path / "snapshots" / "s2" / name
     with damaged.open("r+b") as file:
         file.truncate(100)
@@ -511,7 +511,7 @@ def test_history_skips_what_is_damaged(
 def test_history_of_a_weird_path(tmp_path: Path, snapshot: Snapshot) -> None:
     """A folder may have any name, and no other file is taken for the table's."""
     for name in ("it's [a] *.?", "it's a x"):
-        write_snapshot(snapshot, tmp_path / name / "snapshots" / "s", time="", position={})
+        write_snapshot(snapshot, tmp_path / name / "snapshots" / "s", time="", offsets={})
     (tmp_path / "it's a x" / "snapshots" / "s" / "coreset.parquet").write_bytes(b"no")
     state = tmp_path / "it's [a] *.?"
     sql = "SELECT (SELECT count(*) FROM coreset) AS a, (SELECT count(*) FROM coreset_history) AS b"

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from kafka import TopicPartition
 
 from echo_stream.connectors.kafka.offsets import Offsets, resume_offsets
-from echo_stream.errors import PositionError
+from echo_stream.errors import OffsetsError
 
 A0, A1, B0 = TopicPartition("a", 0), TopicPartition("a", 1), TopicPartition("b", 0)
 records = st.lists(st.tuples(st.sampled_from([A0, B0]), st.integers(0, 40)))
@@ -36,10 +36,10 @@ def test_every_offset_is_accounted_for(
     assert passed == len(taken) + gaps + skipped.gaps
 
 
-def resume(position: dict[str, int], *, same: str = "", accept: bool) -> dict[TopicPartition, int]:
+def resume(offsets: dict[str, int], *, same: str = "", accept: bool) -> dict[TopicPartition, int]:
     """Go on in two partitions that hold offsets 5 to 8, and one that holds none."""
     first, last = {A0: 5, A1: 5, B0: 0}, {A0: 9, A1: 9, B0: 0}
-    return resume_offsets(position, first, last, same_topics=same, accept=accept)
+    return resume_offsets(offsets, first, last, same_topics=same, accept=accept)
 
 
 @given(st.integers(5, 9), st.integers(5, 9), st.booleans())
@@ -49,7 +49,7 @@ def test_offsets_in_their_logs_are_taken_as_they_are(one: int, two: int, accept:
 
 
 @pytest.mark.parametrize(
-    ("position", "words"),
+    ("offsets", "words"),
     [
         ({"a/0": 4}, "a/0 is counted up to offset 4, but its log now begins at 5 and ends before"),
         ({"a/0": 10}, "ends before 9; give accept_source to continue from 5; missing offsets"),
@@ -58,10 +58,10 @@ def test_offsets_in_their_logs_are_taken_as_they_are(one: int, two: int, accept:
         ({"a/0": 1, "a/1": 1, "b/9": 1}, "and 2 more partitions likewise"),
     ],
 )
-def test_offsets_that_are_gone_are_refused(position: dict[str, int], words: str) -> None:
+def test_offsets_that_are_gone_are_refused(offsets: dict[str, int], words: str) -> None:
     """The message names the partition, both offsets, and the flag that goes on."""
-    with pytest.raises(PositionError, match=words):
-        resume(position, accept=False)
+    with pytest.raises(OffsetsError, match=words):
+        resume(offsets, accept=False)
 
 
 def test_accepted_it_goes_on_in_what_is_there(caplog: pytest.LogCaptureFixture) -> None:

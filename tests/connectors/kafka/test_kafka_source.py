@@ -12,7 +12,7 @@ from echo_stream.connectors.kafka.config import KafkaConfig
 from echo_stream.connectors.kafka.group_source import GroupSource
 from echo_stream.connectors.kafka.poller import KafkaPoller
 from echo_stream.connectors.kafka.source import KafkaSource
-from echo_stream.errors import ConfigError, PositionError, StateError
+from echo_stream.errors import ConfigError, OffsetsError, StateError
 from echo_stream.run.report import RunStats
 from echo_stream.samples.source import Skipped
 from tests.support.commands import send
@@ -55,9 +55,9 @@ def test_log_that_loses_its_beginning_while_it_is_read(
 
     monkeypatch.setattr(KafkaPoller, "begin", too_late)
     with closing(opened(broker, topic)) as source:
-        with pytest.raises(PositionError, match=r"/0 is counted up to offset 0, .* begins at 6 "):
+        with pytest.raises(OffsetsError, match=r"/0 is counted up to offset 0, .* begins at 6 "):
             read(source, 10)
-        assert source.position() == {f"{topic}/0": 0}
+        assert source.offsets() == {f"{topic}/0": 0}
 
 
 def test_topic_recreated_while_it_is_read(
@@ -106,7 +106,7 @@ def test_order_of_topics_does_not_matter(broker: Broker, make_topic: MakeTopic) 
         closing(opened(broker, two, one, two)) as turned,
     ):
         assert turned.describe() == source.describe()
-        assert (turned.name, turned.position()) == (source.name, source.position())
+        assert (turned.name, turned.offsets()) == (source.name, source.offsets())
         turned.recognise(source.describe())
 
 
@@ -135,9 +135,9 @@ def test_start_at_a_time_or_an_offset(broker: Broker, make_topic: MakeTopic) -> 
     }
     for start, offsets in starts.items():
         with closing(opened(broker, topic, start=start)) as source:
-            assert list(source.position().values()) == offsets, start
+            assert list(source.offsets().values()) == offsets, start
     with closing(opened(broker, topic, start={(topic, 1): 7})) as source:
-        assert source.position() == {f"{topic}/0": 0, f"{topic}/1": 7, f"{topic}/2": 0}
+        assert source.offsets() == {f"{topic}/0": 0, f"{topic}/1": 7, f"{topic}/2": 0}
     with pytest.raises(ConfigError, match="give one from 0 to 10"):
         opened(broker, topic, start={(topic, 1): 11})
 
@@ -157,7 +157,7 @@ def test_markers_and_aborted_messages_at_the_end_are_passed(
             getattr(producer, f"{end}_transaction")()
     with closing(opened(broker, topic)) as source:
         skipped = Skipped()
-        while source.position() != {f"{topic}/0": 9}:
+        while source.offsets() != {f"{topic}/0": 9}:
             skipped = skipped.plus(source.next_batch(10).skipped)
         skipped = skipped.plus(source.next_batch(10).skipped)
         assert source.progress()[f"{topic}/0"].end == 9
@@ -178,7 +178,7 @@ def test_lag_counts_partitions_that_are_added(
             samples = source.next_batch(1).samples
         counted = 0 if samples is None else len(samples)
         assert source.progress()[f"{topic}/2"].end == 5
-        assert source.position() == {f"{topic}/0": 0, f"{topic}/1": 0, f"{topic}/2": counted}
+        assert source.offsets() == {f"{topic}/0": 0, f"{topic}/1": 0, f"{topic}/2": counted}
         read(source, 5 - counted)
 
 
@@ -194,4 +194,4 @@ def test_partitions_that_are_added_wait_for_the_next_run_until_the_end(
         admin.create_partitions({topic: 2})
         while not source.is_exhausted:
             source.next_batch(1)
-        assert source.position() == {f"{topic}/0": 1}
+        assert source.offsets() == {f"{topic}/0": 1}

@@ -97,7 +97,7 @@ def test_a_source_goes_on_after_a_batch_that_cannot_be_unpacked(
     rejected: list[RejectedSample] = []
     with closing(KafkaSource(config)) as source:
         source.seek({f"{topic}/0": first})
-        while source.position() != {f"{topic}/0": 15}:
+        while source.offsets() != {f"{topic}/0": 15}:
             batch = source.next_batch(2)
             found += [] if batch.samples is None else batch.samples.x[:, 0].tolist()
             rejected += batch.rejected

@@ -49,7 +49,7 @@ def test_partition_named_twice_is_refused() -> None:
         parse_start("t:0:1,t:0:2")
 
 
-def test_time_before_the_epoch_is_refused() -> None:
+def test_time_before_1970_is_refused() -> None:
     """Kafka would take a negative time for something else."""
     with pytest.raises(ConfigError, match="1970 at the earliest; got 1969"):
         parse_start("1969-12-31")

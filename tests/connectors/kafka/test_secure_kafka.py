@@ -47,7 +47,7 @@ def test_there_and_back(login: list[object], tmp_path: Path) -> None:
     assert answer("dlq", "replay", row["place"], *kept, "--topic", "again")["messages"] == 1
     manifest = (tmp_path / "s" / "checkpoints").rglob("manifest.json")
     assert not any(PASSWORD in path.read_text() for path in manifest)
-    assert newest_checkpoint(tmp_path / "s")["position"] == {"events/0": 301}
+    assert newest_checkpoint(tmp_path / "s")["offsets"] == {"events/0": 301}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Records wait until they are decoded, and positions move past those alone."""
+"""Records wait until they are decoded, and offsets move past those alone."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +19,7 @@ chunks = st.lists(
 def test_each_record_is_taken_once_and_in_order(
     arriving: list[tuple[TopicPartition, list[int]]], begin: int, steps: list[int]
 ) -> None:
-    """Whatever comes again is left out; what has not been taken is before no position."""
+    """Whatever comes again is left out; what has not been taken is before no offset of ours."""
     offsets = Offsets(dict.fromkeys(PARTITIONS, begin))
     waiting = WaitingRecords(offsets)
     waiting.extend(

@@ -41,7 +41,7 @@ def state(tmp_path: Path) -> Path:
     """Return a state with four snapshots, at 20 to 23 samples."""
     for n in range(20, 24):
         write_snapshot(
-            snapshot_of(n), tmp_path / "snapshots" / snapshot_of(n).id, time=str(n), position={}
+            snapshot_of(n), tmp_path / "snapshots" / snapshot_of(n).id, time=str(n), offsets={}
         )
     return tmp_path
 
@@ -55,7 +55,7 @@ def test_newest_stay(state: Path) -> None:
     """All others go, and the report says which, and how many bytes."""
     units = list_snapshots(state)
     size = sum(file.stat().st_size for unit in units[:2] for file in unit.glob("*.parquet"))
-    report = prune_snapshots(state, keep=2)
+    report = prune_snapshots(state, keep_newest=2)
     assert counts(state) == [22, 23]
     assert report.removed == [unit.name for unit in units[:2]]
     assert report.kept == [unit.name for unit in units[2:]]
@@ -64,9 +64,9 @@ def test_newest_stay(state: Path) -> None:
 
 def test_dry_run_says_the_same_and_does_nothing(state: Path) -> None:
     """But for the flag, the report is that of what would be done."""
-    dry = prune_snapshots(state, keep=1, dry_run=True)
+    dry = prune_snapshots(state, keep_newest=1, dry_run=True)
     assert counts(state) == [20, 21, 22, 23]
-    done = prune_snapshots(state, keep=1)
+    done = prune_snapshots(state, keep_newest=1)
     assert (dry.removed, dry.kept, dry.freed_bytes) == (done.removed, done.kept, done.freed_bytes)
     assert (dry.dry_run, done.dry_run) == (True, False)
 
@@ -76,11 +76,11 @@ def test_pinned_stay_until_they_are_not(state: Path) -> None:
     first = list_snapshots(state)[0].name
     assert pin_snapshot(state, first) == pin_snapshot(state, first) == first
     assert [line["pinned"] for line in describe_snapshots(state)] == [True, False, False, False]
-    assert prune_snapshots(state, keep=1).pinned == [first]
+    assert prune_snapshots(state, keep_newest=1).pinned == [first]
     assert counts(state) == [20, 23]
     assert read_snapshot(state / "snapshots" / first).n == 20
     assert unpin_snapshot(state, first) == unpin_snapshot(state, first) == first
-    assert prune_snapshots(state, keep=1).removed == [first]
+    assert prune_snapshots(state, keep_newest=1).removed == [first]
     assert counts(state) == [23]
 
 
@@ -93,16 +93,16 @@ def test_what_is_read_stays(state: Path) -> None:
     """It goes the next time."""
     first = list_snapshots(state)[0].name
     with open_snapshot(state, first):
-        assert prune_snapshots(state, keep=1).in_use == [first]
+        assert prune_snapshots(state, keep_newest=1).in_use == [first]
         assert counts(state) == [20, 23]
-    assert prune_snapshots(state, keep=1).removed == [first]
+    assert prune_snapshots(state, keep_newest=1).removed == [first]
 
 
 def test_damaged_snapshot_is_left_alone(state: Path) -> None:
     """Nobody knows how old it is; and it is none of the newest."""
     newest = list_snapshots(state)[-1]
     (newest / "manifest.json").write_text("{}")
-    prune_snapshots(state, keep=1)
+    prune_snapshots(state, keep_newest=1)
     assert counts(state) == [22]
     assert (newest / "coreset.parquet").exists()
 
@@ -110,15 +110,15 @@ def test_damaged_snapshot_is_left_alone(state: Path) -> None:
 @pytest.mark.parametrize("keep", [0, -1])
 def test_newest_never_goes(state: Path, keep: int) -> None:
     """To keep none is refused."""
-    with pytest.raises(ConfigError, match=f"keep must be at least 1; got {keep}"):
-        prune_snapshots(state, keep=keep)
+    with pytest.raises(ConfigError, match=f"keep_newest must be at least 1; got {keep}"):
+        prune_snapshots(state, keep_newest=keep)
     assert len(counts(state)) == 4
 
 
 def test_no_state(tmp_path: Path) -> None:
     """There is nothing to prune or pin."""
     with pytest.raises(SnapshotError, match="there is no state at"):
-        prune_snapshots(tmp_path / "nothing", keep=1)
+        prune_snapshots(tmp_path / "nothing", keep_newest=1)
     (tmp_path / "snapshots").mkdir()
     with pytest.raises(SnapshotError, match="holds no snapshot yet"):
         pin_snapshot(tmp_path, None)

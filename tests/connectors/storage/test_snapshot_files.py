@@ -31,8 +31,8 @@ VECTOR = pa.list_(pa.field("element", pa.float32()))
 CORESET_COLUMNS = {
     "id": pa.string(),
     "role": pa.string(),
-    "position": pa.int32(),
-    "round": pa.int32(),
+    "selection_rank": pa.int32(),
+    "rank_in_cell": pa.int32(),
     "cell": pa.list_(pa.field("element", pa.int32())),
     "degree": pa.int32(),
     "cell_count": pa.int64(),
@@ -48,7 +48,7 @@ CORESET_COLUMNS = {
     "timestamp": pa.int64(),
 }
 DTYPES = ("uint8", "float32", "float64", "bool", "int64")
-PARTITIONS = (
+QUANTISERS = (
     {"preset": "paper", "latent_dim": 1},
     {"preset": "paper", "latent_dim": 3},
     {"cells": "grid-budget", "latent": "encoder"},
@@ -101,16 +101,16 @@ def snapshot_of(samples: Samples, **settings: Any) -> Snapshot:
 def stored(snapshot: Snapshot) -> Snapshot:
     """Write a snapshot, and return what is read back."""
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder, "unit")
-        write_snapshot(snapshot, target, time="2026-01-02T03:04:05", position={"row": 7})
-        return read_snapshot(target)
+        destination = Path(folder, "unit")
+        write_snapshot(snapshot, destination, time="2026-01-02T03:04:05", offsets={"row": 7})
+        return read_snapshot(destination)
 
 
 def write(folder: Path, *, y: Any = None, support: int = 1) -> Path:
     """Write the snapshot of 40 samples, and return its folder."""
     x = np.random.default_rng(0).random((40, 3)).astype(np.float32)
     snapshot = snapshot_of(as_samples(x, y), budget=10, support=support)
-    write_snapshot(snapshot, folder / "unit", time="2026-01-02T03:04:05", position={"row": 40})
+    write_snapshot(snapshot, folder / "unit", time="2026-01-02T03:04:05", offsets={"row": 40})
     return folder / "unit"
 
 
@@ -136,13 +136,13 @@ def as_float32(values: Array) -> Array:
 
 
 @settings(max_examples=40)
-@given(streams(), st.integers(1, 20), st.integers(0, 2), st.sampled_from(PARTITIONS))
-@example(as_samples(np.zeros((1, 1))), 1, 0, PARTITIONS[0])
+@given(streams(), st.integers(1, 20), st.integers(0, 2), st.sampled_from(QUANTISERS))
+@example(as_samples(np.zeros((1, 1))), 1, 0, QUANTISERS[0])
 def test_what_is_read_is_what_was_written(
-    samples: Samples, budget: int, support: int, partition: dict[str, Any]
+    samples: Samples, budget: int, support: int, quantiser: dict[str, Any]
 ) -> None:
     """Every column is the same, bit for bit, but for z and map, which are float32."""
-    snapshot = snapshot_of(samples, budget=budget, support=support, **partition)
+    snapshot = snapshot_of(samples, budget=budget, support=support, **quantiser)
     read = stored(snapshot)
 
     ours, theirs = snapshot.rows, read.rows
@@ -162,7 +162,7 @@ def test_what_is_read_is_what_was_written(
     assert ours.samples.origins is not None
     assert theirs.samples.origins is not None
     assert same(theirs.samples.origins, ours.samples.origins)
-    for name in ("roles", "rounds", "degrees", "cell_counts", "weights", "certified"):
+    for name in ("roles", "ranks_in_cell", "degrees", "cell_counts", "weights", "certified"):
         assert same(getattr(theirs, name), getattr(ours, name)), name
     assert theirs.cells == ours.cells
     assert same(theirs.latents, as_float32(ours.latents))
@@ -182,7 +182,7 @@ def test_what_is_read_is_what_was_written(
     assert same(read.edges.lengths, snapshot.edges.lengths)
     assert same(read.edges.is_bridge, snapshot.edges.is_bridge)
 
-    expected = {**snapshot.manifest, "time": "2026-01-02T03:04:05", "position": {"row": 7}}
+    expected = {**snapshot.manifest, "time": "2026-01-02T03:04:05", "offsets": {"row": 7}}
     assert {**read.manifest, "files": None} == {**expected, "files": None}
     assert (read.id, read.n) == (snapshot.id, len(samples))
 
@@ -217,7 +217,7 @@ def test_labels_keep_their_type(tmp_path: Path, y: Any, kind: pa.DataType) -> No
     # A budget for all 40: no kind of label is missing from the rows.
     x = np.random.default_rng(0).random((40, 3))
     snapshot = snapshot_of(as_samples(x, y), budget=40)
-    write_snapshot(snapshot, tmp_path / "unit", time="", position={})
+    write_snapshot(snapshot, tmp_path / "unit", time="", offsets={})
     assert pq.read_schema(tmp_path / "unit" / "coreset.parquet").field("label").type == kind
 
 
@@ -225,7 +225,15 @@ def test_the_context_has_the_columns_of_rows_that_apply(tmp_path: Path) -> None:
     """A label is of the same type in both files, whichever kinds each of them has."""
     unit = write(tmp_path, y=[*range(39), "cat"])
     schema = pq.read_schema(unit / "context.parquet")
-    left_out = {"position", "round", "degree", "cell_count", "weight", "certified", "map"}
+    left_out = {
+        "selection_rank",
+        "rank_in_cell",
+        "degree",
+        "cell_count",
+        "weight",
+        "certified",
+        "map",
+    }
     columns = {name: kind for name, kind in CORESET_COLUMNS.items() if name not in left_out}
     assert dict(zip(schema.names, schema.types, strict=True)) == columns | {"label": pa.string()}
     assert pq.read_schema(unit / "coreset.parquet").field("label").type == pa.string()
@@ -237,7 +245,7 @@ def test_a_snapshot_without_context_has_no_such_file(tmp_path: Path) -> None:
     """It is read as it was written."""
     samples = as_samples(np.random.default_rng(0).random((40, 3)))
     snapshot = snapshot_of(samples, budget=10, snapshot_context=False)
-    write_snapshot(snapshot, tmp_path / "unit", time="", position={})
+    write_snapshot(snapshot, tmp_path / "unit", time="", offsets={})
     assert not (tmp_path / "unit" / "context.parquet").exists()
     assert read_snapshot(tmp_path / "unit").context is None
 
@@ -246,14 +254,14 @@ def test_a_row_can_be_read_without_us(tmp_path: Path) -> None:
     """The file's metadata says what the bytes of x are; rows are in the coreset's order."""
     x = np.arange(120, dtype=">i2").reshape(20, 2, 3)
     snapshot = snapshot_of(as_samples(x, ids=[f"ä{row}" for row in range(20)]), budget=12)
-    write_snapshot(snapshot, tmp_path / "unit", time="", position={})
+    write_snapshot(snapshot, tmp_path / "unit", time="", offsets={})
     table = pq.read_table(tmp_path / "unit" / "coreset.parquet")
     dtype, shape = (table.schema.metadata[name].decode() for name in (b"x_dtype", b"x_shape"))
     assert (dtype, shape) == ("int16", "2,3")
     for row in table.to_pylist():
         payload = np.frombuffer(row["x"], dtype).reshape([int(axis) for axis in shape.split(",")])
         assert payload.tolist() == x[int(row["id"].removeprefix("ä"))].tolist()
-    assert table["position"].to_pylist() == list(range(len(table)))
+    assert table["selection_rank"].to_pylist() == list(range(len(table)))
     assert table["role"].to_pylist() == ["core"] * 12 + ["support"] * (len(table) - 12)
     assert table["id"].to_pylist() == snapshot.rows.samples.ids.tolist()
 
@@ -278,7 +286,7 @@ def test_support_may_be_empty(tmp_path: Path, support: int) -> None:
 def test_one_cell_has_no_edges(tmp_path: Path) -> None:
     """Equal samples fall into one cell, and an empty table is read as one."""
     snapshot = snapshot_of(as_samples(np.ones((5, 3))), budget=2)
-    write_snapshot(snapshot, tmp_path / "unit", time="", position={})
+    write_snapshot(snapshot, tmp_path / "unit", time="", offsets={})
     read = read_snapshot(tmp_path / "unit")
     assert len(read.cells.cells) == 1
     assert (read.edges.left, read.edges.lengths.shape) == ([], (0,))
@@ -308,7 +316,7 @@ def test_more_files_are_part_of_the_unit(tmp_path: Path) -> None:
         snapshot,
         tmp_path / "unit",
         time="",
-        position={},
+        offsets={},
         more_files={"notes.txt": write_hello},
     )
     assert (tmp_path / "unit" / "notes.txt").read_text() == "hello"

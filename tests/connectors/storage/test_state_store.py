@@ -81,7 +81,7 @@ for moment in range(200):
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     with StateStore(state) as store:
         found = store.load_checkpoint(config, device="cpu")
-    print(code, found.engine.n_seen_, found.position["row"], flush=True)
+    print(code, found.engine.n_seen_, found.offsets["row"], flush=True)
     if code != {KILLED}:
         break
 """
@@ -197,7 +197,7 @@ def test_restored_engine_goes_on_bit_for_bit(
     with StateStore(folder) as store:
         store.save_checkpoint(engine, {"row": cut, "t-0": 2**62}, SOURCE)
     restored = loaded(folder, config)
-    assert (restored.position, restored.source) == ({"row": cut, "t-0": 2**62}, SOURCE)
+    assert (restored.offsets, restored.source) == ({"row": cut, "t-0": 2**62}, SOURCE)
     assert comparable(restored.engine) == comparable(engine)
     for each in (engine, restored.engine):
         each.update(samples()[cut : cut + more])
@@ -229,23 +229,23 @@ def test_newest_checkpoint_counts(tmp_path: Path) -> None:
     """Also where a process has gone on with the numbering of another one."""
     save(tmp_path, 10, 20)
     save(tmp_path, 15)
-    assert loaded(tmp_path).position == {"row": 15}
+    assert loaded(tmp_path).offsets == {"row": 15}
     assert [read_manifest(unit)["sequence"] for unit in checkpoints(tmp_path)] == [1, 2, 3]
     assert [read_manifest(unit)["parent"] for unit in checkpoints(tmp_path)] == [None, 1, 2]
 
 
 def test_a_state_that_has_not_changed_is_not_written_again(tmp_path: Path) -> None:
-    """But any position, source, number of what was skipped, or sample more is."""
+    """But any offsets, source, number of what was skipped, or sample more is."""
     engine = engine_of(200)
-    position, source, skipped = {"t/0": 5}, {"kind": "kafka", "topics": {"t": "a"}}, Skipped(1)
+    offsets, source, skipped = {"t/0": 5}, {"kind": "kafka", "topics": {"t": "a"}}, Skipped(1)
     with StateStore(tmp_path) as store:
-        assert store.save_checkpoint(engine.copy(), position, source, skipped)
+        assert store.save_checkpoint(engine.copy(), offsets, source, skipped)
         for _ in range(2):
-            assert store.save_checkpoint(engine.copy(), position, source, skipped) == 0
+            assert store.save_checkpoint(engine.copy(), offsets, source, skipped) == 0
         assert store.save_checkpoint(engine, {"t/0": 6}, source, skipped)
         assert store.save_checkpoint(engine, {"t/0": 6}, {**source, "topics": {"t": "b"}}, skipped)
-        assert store.save_checkpoint(engine, position, source, Skipped(2))
-        assert store.save_checkpoint(engine_of(201), position, source, Skipped(2))
+        assert store.save_checkpoint(engine, offsets, source, Skipped(2))
+        assert store.save_checkpoint(engine_of(201), offsets, source, Skipped(2))
     assert read_manifest(checkpoints(tmp_path)[-1])["sequence"] == 5
 
 
@@ -296,7 +296,7 @@ def test_damaged_checkpoint_is_skipped(
     damage(checkpoints(tmp_path)[-1] / name)
     with caplog.at_level(logging.WARNING):
         restored = loaded(tmp_path)
-    assert (restored.position, restored.engine.n_seen_) == ({"row": 200}, 200)
+    assert (restored.offsets, restored.engine.n_seen_) == ({"row": 200}, 200)
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage().startswith(f"checkpoint skipped: {checkpoints(tmp_path)[-1] / name}")
@@ -309,9 +309,9 @@ def test_two_damaged_checkpoints_are_skipped(tmp_path: Path) -> None:
     save(tmp_path, 100, 200, 300)
     for unit in checkpoints(tmp_path)[1:]:
         flip(unit / "sketch.safetensors")
-    assert loaded(tmp_path).position == {"row": 100}
+    assert loaded(tmp_path).offsets == {"row": 100}
     save(tmp_path, 400)
-    assert loaded(tmp_path).position == {"row": 400}
+    assert loaded(tmp_path).offsets == {"row": 400}
 
 
 def test_all_checkpoints_damaged(tmp_path: Path) -> None:
@@ -355,7 +355,7 @@ def test_leftovers_are_removed(tmp_path: Path) -> None:
         (leftover / "half").write_text("half")
     with StateStore(tmp_path):
         assert not any(leftover.exists() for leftover in leftovers)
-    assert loaded(tmp_path).position == {"row": 150}
+    assert loaded(tmp_path).offsets == {"row": 150}
 
 
 OTHER = {
@@ -449,7 +449,7 @@ def test_snapshot_is_written_once(tmp_path: Path) -> None:
     assert (tmp_path / "snapshots" / first / "manifest.json").read_bytes() == before
     assert [unit.name for unit in list_snapshots(tmp_path)] == [first, other]
     read = read_snapshot(tmp_path / "snapshots" / first)
-    assert (read.id, read.manifest["position"]) == (first, {"row": 150})
+    assert (read.id, read.manifest["offsets"]) == (first, {"row": 150})
 
 
 @pytest.fixture(scope="module")

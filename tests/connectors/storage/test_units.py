@@ -32,7 +32,7 @@ import os, sys
 from pathlib import Path
 from echo_stream.connectors.storage.units import write_unit
 
-target, left = Path(sys.argv[1]), int(sys.argv[2])
+destination, left = Path(sys.argv[1]), int(sys.argv[2])
 
 def die(event, _):
     global left
@@ -43,7 +43,7 @@ def die(event, _):
 
 files = {{name: lambda path: path.write_bytes(b"x" * 1_000) for name in ("a", "b")}}
 sys.addaudithook(die)
-write_unit(target, files, {{"n": 3}})
+write_unit(destination, files, {{"n": 3}})
 """
 
 # Writes half a file, then dies.
@@ -87,14 +87,14 @@ def writer(content: bytes) -> Callable[[Path], None]:
 
 
 def write(
-    target: Path,
+    destination: Path,
     content: Mapping[str, bytes] = CONTENT,
     manifest: Mapping[str, object] | None = None,
 ) -> Path:
     """Write a unit of files with some content, and return its folder."""
     files = {name: writer(data) for name, data in content.items()}
-    write_unit(target, files, manifest or {"n": 3})
-    return target
+    write_unit(destination, files, manifest or {"n": 3})
+    return destination
 
 
 def run_script(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -137,19 +137,19 @@ def test_unit_without_files(tmp_path: Path) -> None:
 
 def test_parents_are_created(tmp_path: Path) -> None:
     """The first unit of its kind needs no preparation."""
-    target = tmp_path / "state" / "units" / "unit"
-    assert list_units(write(target).parent) == [target]
+    destination = tmp_path / "state" / "units" / "unit"
+    assert list_units(write(destination).parent) == [destination]
 
 
 def test_manifest_may_have_another_name(tmp_path: Path) -> None:
     """Every function goes by the name that the unit was written with."""
-    target = tmp_path / "unit"
-    write_unit(target, {"a": writer(b"1")}, {"n": 3}, manifest_name="other.json")
-    assert verify_unit(target, manifest_name="other.json")["n"] == 3
-    assert list_units(tmp_path, manifest_name="other.json") == [target]
+    destination = tmp_path / "unit"
+    write_unit(destination, {"a": writer(b"1")}, {"n": 3}, manifest_name="other.json")
+    assert verify_unit(destination, manifest_name="other.json")["n"] == 3
+    assert list_units(tmp_path, manifest_name="other.json") == [destination]
     assert list_units(tmp_path) == []
     with pytest.raises(StateError, match=r"cannot read .*manifest\.json"):
-        verify_unit(target)
+        verify_unit(destination)
 
 
 @pytest.mark.parametrize(
@@ -225,38 +225,38 @@ def test_everything_is_flushed_before_it_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Files, manifest and folder are durable first, then the name is, in the parent."""
-    target, flushed, fsync = tmp_path / "unit", [], os.fsync
+    destination, flushed, fsync = tmp_path / "unit", [], os.fsync
 
     def spy(handle: int) -> None:
-        flushed.append((os.fstat(handle).st_ino, target.exists()))
+        flushed.append((os.fstat(handle).st_ino, destination.exists()))
         fsync(handle)
 
     monkeypatch.setattr(os, "fsync", spy)
-    write(target)
+    write(destination)
     parent = tmp_path.stat().st_ino
     before = {inode for inode, exists in flushed if not exists} - {parent}
-    assert before == {path.stat().st_ino for path in (target, *target.iterdir())}
+    assert before == {path.stat().st_ino for path in (destination, *destination.iterdir())}
     assert (parent, True) in flushed
 
 
-def put_file(target: Path) -> None:
+def put_file(destination: Path) -> None:
     """Put a file where a unit is to be written."""
-    target.write_text("mine")
+    destination.write_text("mine")
 
 
 @pytest.mark.parametrize("put", [write, put_file, Path.mkdir])
-def test_target_in_the_way_is_kept(tmp_path: Path, put: Callable[[Path], object]) -> None:
+def test_destination_in_the_way_is_kept(tmp_path: Path, put: Callable[[Path], object]) -> None:
     """Nothing is overwritten: no unit, no file, not even an empty folder."""
-    target = tmp_path / "unit"
-    put(target)
+    destination = tmp_path / "unit"
+    put(destination)
     before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
     for attempt in (check_free, lambda path: write(path, {"other": b"2"})):
         with pytest.raises(StateError, match="unit already exists; remove it or give another path"):
-            attempt(target)
+            attempt(destination)
     assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
 
 
-def test_free_target(tmp_path: Path) -> None:
+def test_free_destination(tmp_path: Path) -> None:
     """Where nothing is, a unit may be written."""
     check_free(tmp_path / "unit")
     check_free(tmp_path / "no" / "folder" / "unit")

@@ -71,7 +71,7 @@ def test_snapshot_equals_the_formulas(
     edges = list(zip(snapshot.edges.left, snapshot.edges.right, strict=True))
     assert edges == links + bridges
     rows = snapshot.rows
-    chosen = list(zip(rows.cells, rows.rounds.tolist(), rows.samples.ids, strict=True))
+    chosen = list(zip(rows.cells, rows.ranks_in_cell.tolist(), rows.samples.ids, strict=True))
     assert chosen == naive.balanced_core(cells, order, budget, rank)
     assert snapshot.certified_fraction == 1.0
     assert round(rows.weights.sum()) == len(points)
@@ -118,11 +118,11 @@ def test_streams_merges_and_restarts_end_like_the_batch(order: str, share: float
     assert ours.cells.centroids.tobytes() == theirs.cells.centroids.tobytes()
     exact = claims(theirs)
     pairs = zip(claims(ours), ours.rows.certified, strict=True)
-    proven = {row for row, is_proven in pairs if is_proven}
-    assert proven <= set(exact)
-    assert len(proven) >= 0.5 * 60
+    certified = {row for row, is_certified in pairs if is_certified}
+    assert certified <= set(exact)
+    assert len(certified) >= 0.5 * 60
     if (order, share) == ("along an axis", 0.25):
-        assert len(proven) < len(exact)
+        assert len(certified) < len(exact)
         assert not merged.repair(x).is_accepted  # without labels all are of the class without one
     assert merged.repair(ArraySource(as_rows(x, y))).is_accepted
     assert claims(merged.snapshot()) == exact
@@ -137,7 +137,9 @@ def as_rows(x: Array, y: Array) -> Samples:
 def claims(snapshot: Snapshot) -> list[tuple[object, ...]]:
     """Return cell, role, rank and id of each row."""
     rows = snapshot.rows
-    return list(zip(rows.cells, rows.roles, rows.rounds.tolist(), rows.samples.ids, strict=True))
+    return list(
+        zip(rows.cells, rows.roles, rows.ranks_in_cell.tolist(), rows.samples.ids, strict=True)
+    )
 
 
 def test_a_late_label_moves_no_sample() -> None:

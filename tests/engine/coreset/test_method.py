@@ -24,7 +24,7 @@ def build(points: Array, *, side: int, budget: int, support: int) -> Snapshot:
 
 @given(clouds(), sides, st.integers(1, 60), st.integers(0, 3))
 def test_snapshot_equals_the_formulas(points: Array, side: int, budget: int, support: int) -> None:
-    """Rows, rounds, weights, cells and edges are those of the naive implementation."""
+    """Rows, ranks, weights, cells and edges are those of the naive implementation."""
     snapshot = build(points, side=side, budget=budget, support=support)
     cells = naive.group(naive_samples(points), side)
     counts = {cell: len(members) for cell, members in cells.items()}
@@ -44,7 +44,10 @@ def test_snapshot_equals_the_formulas(points: Array, side: int, budget: int, sup
     assert [edge for edge, bridge in zip(edges, is_bridge, strict=True) if not bridge] == faces
     assert [edge for edge, bridge in zip(edges, is_bridge, strict=True) if bridge] == bridges
     given_rows = zip(
-        snapshot.rows.cells, snapshot.rows.rounds.tolist(), snapshot.rows.samples.ids, strict=True
+        snapshot.rows.cells,
+        snapshot.rows.ranks_in_cell.tolist(),
+        snapshot.rows.samples.ids,
+        strict=True,
     )
     assert list(given_rows) == rows
     assert snapshot.rows.roles.tolist() == ["core"] * len(core) + ["support"] * (

@@ -17,8 +17,8 @@ def member(name: str, *latent: float) -> Member:
 
 def test_samples_that_lie_symmetrically_tie_exactly() -> None:
     """With three samples the mean is no float; the two ends still tie, and the hash decides."""
-    unit = 2.0**-22
-    points = np.array([[1.0], [8.0], [15.0]]) * unit
+    spacing = 2.0**-22
+    points = np.array([[1.0], [8.0], [15.0]]) * spacing
     for names in (("a", "b", "c"), ("c", "b", "a"), ("x", "y", "z"), ("7", "8", "9")):
         members = [member(name, *point) for name, point in zip(names, points, strict=True)]
         ranked = rank_members(members, points, 3, points.sum(axis=0), farthest=True)

@@ -45,7 +45,7 @@ def rows_of(snapshot: Snapshot) -> dict[tuple[str, str], dict[str, Any]]:
         (rows.samples.ids[at], rows.roles[at]): {
             "cell": list(rows.cells[at]),
             "cell_count": int(rows.cell_counts[at]),
-            "rank": int(rows.rounds[at]),
+            "rank": int(rows.ranks_in_cell[at]),
             "certified": rows.certified[at],
         }
         for at in range(len(rows))
@@ -99,19 +99,17 @@ def test_distances_and_ranks_are_those_of_brute_force(engine: EchoCoreset) -> No
                 assert core["doubt"]
             ahead = [other["distance"] for other in core["beaten_by"]]
             assert len(ahead) == min(core["rank"] - 1, 10)
-            seen.add(told["retained"])
+            seen.add(told["held"])
     assert seen == {True}
 
 
-def test_not_retained(engine: EchoCoreset) -> None:
+def test_not_held(engine: EchoCoreset) -> None:
     """A dropped sample and one never seen cannot be told apart."""
-    dropped = next(row for row in range(N) if not engine.why(row)["retained"])
+    dropped = next(row for row in range(N) if not engine.why(row)["held"])
     for name in (dropped, "never"):
         told = engine.why(name)
-        assert (told["id"], told["retained"], told["samples"]) == (str(name), False, [])
-        assert told["why"].startswith(
-            "not retained: it was either discarded in favour of others or"
-        )
+        assert (told["id"], told["held"], told["samples"]) == (str(name), False, [])
+        assert told["why"].startswith("not held: it was either discarded in favour of others or")
 
 
 def test_what_would_beat_it() -> None:
@@ -119,11 +117,11 @@ def test_what_would_beat_it() -> None:
     engine = streamed(RULES[1])
     chosen = {name for name, role in rows_of(engine.snapshot()) if role == "core"}
     x = points()
-    dropped = next(row for row in range(N) if not engine.why(row)["retained"])
+    dropped = next(row for row in range(N) if not engine.why(row)["held"])
     told = engine.why(dropped, x[dropped])
     (sample,) = told["samples"]
     core = sample["core"]
-    assert (told["retained"], core["chosen"], core["held"], core["certified"]) == (
+    assert (told["held"], core["chosen"], core["in_pool"], core["certified"]) == (
         False, False, False, None,
     )  # fmt: skip
     beaters = [other["id"] for other in core["beaten_by"] if other["chosen"]]
@@ -150,10 +148,10 @@ def test_what_would_win() -> None:
 
 
 def test_forgotten(engine: EchoCoreset) -> None:
-    """What was taken out on request is not retained, and that is said."""
+    """What was taken out on request is not held, and that is said."""
     name = engine.snapshot().rows.samples.ids[0]
     engine.forget(name)
-    assert engine.why(name)["why"] == "not retained: it was forgotten on request"
+    assert engine.why(name)["why"] == "not held: it was forgotten on request"
 
 
 def test_same_id_twice() -> None:
@@ -175,7 +173,7 @@ def test_only_in_the_reservoir() -> None:
     told = (engine.why(row) for row in range(0, N, 10))
     first = next(one for one in told if "reservoir alone" in one["why"])
     assert first["samples"][0]["in_reservoir"]
-    assert not first["samples"][0]["core"]["held"]
+    assert not first["samples"][0]["core"]["in_pool"]
 
 
 def test_another_shape_and_warmup() -> None:
@@ -186,4 +184,4 @@ def test_another_shape_and_warmup() -> None:
     with pytest.raises(WarmupError):
         EchoCoreset(8, device="cpu").why(0)
     warming = EchoCoreset(8, device="cpu").partial_fit(np.eye(3))
-    assert warming.why(0)["retained"] and warming.is_warming_up
+    assert warming.why(0)["held"] and warming.is_warming_up

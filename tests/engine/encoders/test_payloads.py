@@ -102,7 +102,7 @@ def test_snapshots_on_disk_have_payloads(
     engine = EchoCoreset(budget=10, keep=60)
     engine.update(as_samples(count_words(TEXTS), None, None, payloads))
     snapshot = engine.snapshot()
-    write_snapshot(snapshot, tmp_path / "unit", time="", position={})
+    write_snapshot(snapshot, tmp_path / "unit", time="", offsets={})
     read = read_snapshot(tmp_path / "unit")
     for found, kept in ((read.rows, snapshot.rows), (read.context, snapshot.context)):
         assert found is not None

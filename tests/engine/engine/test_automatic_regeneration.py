@@ -195,7 +195,7 @@ def test_the_runtime_keeps_every_generation_that_it_checkpoints(
             found = store.load_checkpoint(config, device="cpu")
             engine = found.engine if found else EchoCoreset.from_config(config, device="cpu")
             source = ArraySource(as_samples(clusters))
-            source.seek(found.position if found else {"row": 0})
+            source.seek(found.offsets if found else {"row": 0})
             Run(source, engine, store, Memory(Diary()), every, Environment(Clock())).run()
             generations.add(engine.generation_.id)
     undisturbed = EchoCoreset.from_config(config, device="cpu")

@@ -24,7 +24,7 @@ def x() -> Array:
 
 @pytest.fixture(scope="module", params=["grid", "codebook"])
 def generation(request: pytest.FixtureRequest, x: Array) -> Generation:
-    """Return a partition of either kind."""
+    """Return a quantiser of either kind."""
     return identity_generation(2, 3) if request.param == "grid" else codebook_generation(x[:9])
 
 
@@ -32,7 +32,7 @@ def content(snapshot: Snapshot) -> list[object]:
     """Return all that a snapshot selects and counts."""
     rows, cells, edges = snapshot.rows, snapshot.cells, snapshot.edges
     return [
-        rows.samples.ids.tolist(), rows.roles.tolist(), rows.rounds.tolist(),
+        rows.samples.ids.tolist(), rows.roles.tolist(), rows.ranks_in_cell.tolist(),
         rows.weights.tolist(), cells.cells, cells.counts.tolist(), cells.centroids.tolist(),
         edges.left, edges.right, edges.lengths.tolist(), edges.is_bridge.tolist(),
     ]  # fmt: skip

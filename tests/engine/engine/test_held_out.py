@@ -113,7 +113,7 @@ def test_held_out_samples_of_one_id_are_replaced() -> None:
 def test_held_out_samples_are_in_the_snapshot(tmp_path: Path) -> None:
     """With their labels, beside the coreset; who forgets an id hears of it."""
     snapshot = streamed(30).snapshot()
-    write_snapshot(snapshot, tmp_path / "s", time="2026-01-01T00:00:00Z", position={})
+    write_snapshot(snapshot, tmp_path / "s", time="2026-01-01T00:00:00Z", offsets={})
     before, after = snapshot.held_out, read_snapshot(tmp_path / "s").held_out
     assert before is not None
     assert after is not None
@@ -131,7 +131,7 @@ def test_nothing_is_held_out_by_default(tmp_path: Path) -> None:
     """And no file says so."""
     made = EchoCoreset(20, generation=identity_generation(2, 3), preset="paper", device="cpu")
     snapshot = made.partial_fit(X).snapshot()
-    write_snapshot(snapshot, tmp_path / "s", time="2026-01-01T00:00:00Z", position={})
+    write_snapshot(snapshot, tmp_path / "s", time="2026-01-01T00:00:00Z", offsets={})
     assert read_snapshot(tmp_path / "s").held_out is None
     assert not (tmp_path / "s" / "held_out.parquet").exists()
 

@@ -24,7 +24,7 @@ def x() -> Array:
 
 @pytest.fixture(scope="module", params=["grid", "codebook"])
 def generation(request: pytest.FixtureRequest, x: Array) -> Generation:
-    """Return a partition of either kind."""
+    """Return a quantiser of either kind."""
     return identity_generation(2, 3) if request.param == "grid" else codebook_generation(x[:9])
 
 

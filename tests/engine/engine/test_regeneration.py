@@ -141,7 +141,7 @@ def test_an_approximate_coreset_is_whole_and_promises_nothing(
 def test_regeneration_is_exact_when_all_is_held(
     clusters: Array, share: float, is_repaired: bool
 ) -> None:
-    """The reservoir holds everything: the choice of pools that drop nothing, and proven.
+    """The reservoir holds everything: the choice of pools that drop nothing, and certified.
 
     Also after a repair, which fills pools with copies of what the reservoir holds.
     """
@@ -185,7 +185,7 @@ def test_reading_again_takes_no_more_than_was_counted(clusters: Array) -> None:
     """The source is left behind the last sample that had been counted."""
     engine, source = streamed(clusters[:3_000]), ArraySource(as_samples(clusters))
     engine.regenerate(source)
-    assert source.position() == {"row": 3_000}
+    assert source.offsets() == {"row": 3_000}
     assert engine.n_seen_ == 3_000
 
 
@@ -265,7 +265,7 @@ def test_nothing_is_trained_on_what_was_forgotten(clusters: Array) -> None:
     for name in [member.id for member in fixed_sketch_of(engine).members()]:
         engine.forget(name)
     before = engine.generation_
-    with pytest.raises(WarmupError, match="all retained samples have been forgotten"):
+    with pytest.raises(WarmupError, match="all held samples have been forgotten"):
         engine.regenerate()
     assert engine.generation_ is before
 

@@ -15,7 +15,7 @@ from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
 from tests.support.adversarial import (
     EXAMPLES,
-    FIXED_PARTITIONS,
+    FIXED_QUANTISERS,
     any_engine,
     any_generation,
     assert_no_wrong_certificate,
@@ -42,7 +42,7 @@ def source(points: Array, ids: Array | None = None) -> ArraySource:
     budget=st.integers(1, 40),
     support=supports,
     rank=st.sampled_from(get_args(Rank)),
-    kind=st.sampled_from(FIXED_PARTITIONS),
+    kind=st.sampled_from(FIXED_QUANTISERS),
     cut=st.floats(0, 1),
 )
 def test_a_repaired_stream_is_the_batch(
@@ -131,8 +131,8 @@ def test_another_source_changes_nothing() -> None:
     before = engine.snapshot()
     assert before.certified_fraction is not None
     assert before.certified_fraction < 1
-    cell = engine.generation_.partition.cell(
-        int(engine.generation_.partition.locate(engine.generation_.latent(
+    cell = engine.generation_.quantiser.cell(
+        int(engine.generation_.quantiser.locate(engine.generation_.latent(
             engine.generation_.preprocess(points[-1:]))).keys)
     )  # fmt: skip
     count = before.cells.counts[before.cells.cells.index(cell)]

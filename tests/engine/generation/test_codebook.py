@@ -64,7 +64,7 @@ def test_snapshot_equals_the_formulas(
     edges = list(zip(snapshot.edges.left, snapshot.edges.right, strict=True))
     assert edges == links + bridges
     rows = snapshot.rows
-    columns = zip(rows.cells, rows.rounds.tolist(), rows.samples.ids, strict=True)
+    columns = zip(rows.cells, rows.ranks_in_cell.tolist(), rows.samples.ids, strict=True)
     assert list(columns) == core + support
     assert rows.roles.tolist() == ["core"] * len(core) + ["support"] * len(support)
     assert snapshot.certified_fraction == 1.0
@@ -122,7 +122,7 @@ def test_budget_aware_side_is_the_largest_that_fits() -> None:
 @pytest.mark.parametrize("cells", ["grid-budget", "codebook"])
 @pytest.mark.parametrize("latent", ["pca", "identity", "encoder"])
 @pytest.mark.parametrize("share", [0.0, 0.5])
-def test_other_partitions_stream_merge_and_restore(cells: str, latent: str, share: float) -> None:
+def test_other_quantisers_stream_merge_and_restore(cells: str, latent: str, share: float) -> None:
     """Stream, shards and a restored engine end with the batch's cells, edges and rows."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(12, 3)) * 4
@@ -184,7 +184,7 @@ def test_presets_decide_what_is_left_open() -> None:
         EngineConfig(cells="voronoi", preset="fixed")  # type: ignore[arg-type]
 
 
-def test_a_codebook_is_a_partition_of_one_at_least() -> None:
+def test_a_codebook_is_a_quantiser_of_one_at_least() -> None:
     """With a single codeword all samples share a cell, and there is no edge."""
     snapshot = (
         EchoCoreset(3, preset="fixed", generation=codebook_generation(np.array([[0.5, 0.5]])))
@@ -211,7 +211,7 @@ def test_a_batch_build_trains_on_a_sample_of_the_warmups_size() -> None:
     assert small.id == EchoCoreset(20, warmup=500, preset="fixed").fit(x).generation_.id
     assert small.id != EchoCoreset(20, warmup=500, seed=1, preset="fixed").fit(x).generation_.id
     assert small.id != EchoCoreset(20, warmup=5_000, preset="fixed").fit(x).generation_.id
-    assert small.partition.max_cells == 20
+    assert small.quantiser.max_cells == 20
 
 
 @pytest.mark.parametrize("preset", get_args(Preset))

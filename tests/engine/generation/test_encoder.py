@@ -160,11 +160,11 @@ def test_a_generation_survives_its_state() -> None:
         )
 
 
-def test_a_partition_of_unknown_kind_is_refused() -> None:
+def test_a_quantiser_of_unknown_kind_is_refused() -> None:
     """A state that says another kind is not taken for a grid."""
     arrays, meta = trained(cloud(9, 2)).to_state()
-    meta["partition"]["kind"] = "tree"
-    with pytest.raises(StateError, match="partition of unknown kind 'tree'"):
+    meta["quantiser"]["kind"] = "tree"
+    with pytest.raises(StateError, match="quantiser of unknown kind 'tree'"):
         Generation.from_state((arrays, meta))
 
 

@@ -1,4 +1,4 @@
-"""Rounding to a unit makes float64 sums exact."""
+"""Rounding to multiples of a spacing makes float64 sums exact."""
 
 import math
 from fractions import Fraction
@@ -12,8 +12,8 @@ from echo_stream._common.fixed_point import (
     CHECK_EVERY,
     LIMIT,
     is_exact,
-    round_to_unit,
-    unit_for,
+    round_to_spacing,
+    spacing_for,
     weight_bits,
 )
 
@@ -23,21 +23,21 @@ TINY = [0.0, 1e-45, -1e-38]  # the smallest that float32 holds, and one that it 
 
 @given(floats32)
 @example(TINY[1])
-def test_unit_resolves_the_largest_value_in_24_bits(largest: float) -> None:
-    """The largest value is between 2^22 and 2^23 units, so float32 holds every multiple."""
-    unit = unit_for(largest, torch.float32)
-    assert math.frexp(unit)[0] == 0.5
-    assert abs(largest) / unit < 2**23
+def test_spacing_resolves_the_largest_value_in_24_bits(largest: float) -> None:
+    """The largest value is 2^22 to 2^23 times the spacing, so float32 holds every multiple."""
+    spacing = spacing_for(largest, torch.float32)
+    assert math.frexp(spacing)[0] == 0.5
+    assert abs(largest) / spacing < 2**23
     if abs(largest) >= 2**-127:  # else float32 itself has fewer bits
-        assert abs(largest) / unit >= 2**22
+        assert abs(largest) / spacing >= 2**22
 
 
 @given(st.lists(floats32, min_size=1, max_size=50), st.randoms(use_true_random=False))
 @example(TINY, Random(0))
 def test_sums_of_rounded_values_are_exact_in_any_order(values: list[float], random: Random) -> None:
     """Float64 adds rounded values without an error, so their order does not matter."""
-    unit = unit_for(max(map(abs, values)), torch.float32)
-    rounded = round_to_unit(torch.tensor(values), unit).double().tolist()
+    spacing = spacing_for(max(map(abs, values)), torch.float32)
+    rounded = round_to_spacing(torch.tensor(values), spacing).double().tolist()
     shuffled = list(rounded)
     random.shuffle(shuffled)
     assert sum(shuffled) == float(sum(map(Fraction, rounded), Fraction(0)))
@@ -48,9 +48,11 @@ def test_sums_of_rounded_values_are_exact_in_any_order(values: list[float], rand
     st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), max_size=20),
 )
 def test_what_is_taken_out_leaves_nothing_behind(values: list[float], others: list[float]) -> None:
-    """However large it is beside what the unit was made for."""
-    unit = unit_for(max(map(abs, values)), torch.float32)
-    kept, gone = (round_to_unit(torch.tensor(each), unit).double() for each in (values, others))
+    """However large it is beside what the spacing was made for."""
+    spacing = spacing_for(max(map(abs, values)), torch.float32)
+    kept, gone = (
+        round_to_spacing(torch.tensor(each), spacing).double() for each in (values, others)
+    )
     total = sum(torch.cat([gone, kept, -gone]).tolist())
     assert total == sum(kept.tolist())
 
@@ -58,11 +60,11 @@ def test_what_is_taken_out_leaves_nothing_behind(values: list[float], others: li
 @given(st.lists(floats32, min_size=1, max_size=50))
 @example(TINY)
 def test_rounding_twice_changes_nothing(values: list[float]) -> None:
-    """A rounded value is a multiple of the unit, within half a unit of what it was."""
-    unit = unit_for(max(map(abs, values)), torch.float32)
-    once = round_to_unit(torch.tensor(values), unit)
-    assert torch.equal(round_to_unit(once, unit), once)
-    assert float((once - torch.tensor(values)).abs().max()) <= unit / 2
+    """A rounded value is a multiple of the spacing, within half a spacing of what it was."""
+    spacing = spacing_for(max(map(abs, values)), torch.float32)
+    once = round_to_spacing(torch.tensor(values), spacing)
+    assert torch.equal(round_to_spacing(once, spacing), once)
+    assert float((once - torch.tensor(values)).abs().max()) <= spacing / 2
 
 
 def test_weight_bits_leave_room_for_every_product() -> None:
@@ -74,7 +76,7 @@ def test_weight_bits_leave_room_for_every_product() -> None:
 
 
 def test_is_exact_knows_the_limit() -> None:
-    """It ends at 2^53 units, less what is added until the next look; no number is never exact."""
+    """It ends at 2^53 spacings, less what is added until the next look; NaN is never exact."""
     limit = 2.0**53 - CHECK_EVERY * LIMIT
     for sign in (1, -1):
         assert is_exact(sums(0.0, sign * (limit - 1)), 1.0)

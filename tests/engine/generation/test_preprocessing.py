@@ -1,11 +1,11 @@
-"""Vectors of samples, and the unit in which they are rounded."""
+"""Vectors of samples, and the spacing of the numbers that they are rounded to."""
 
 import numpy as np
 import pytest
 import torch
 
 from echo_stream import EchoCoreset
-from echo_stream._common.fixed_point import unit_for
+from echo_stream._common.fixed_point import spacing_for
 from echo_stream._common.typing import Array
 from echo_stream.config import Preset
 from echo_stream.errors import DataError
@@ -35,15 +35,15 @@ def test_a_fill_value_in_the_warmup_costs_the_others_nothing(fill: float) -> Non
     assert snapshot.certified_fraction == 1.0
 
 
-def test_the_unit_is_that_of_the_largest_value_unless_it_is_absurd() -> None:
+def test_the_spacing_is_that_of_the_largest_value_unless_it_is_absurd() -> None:
     """4,096 times what 99 of 100 samples do not exceed is large, more an outlier."""
     x = np.ones((1_000, 2), dtype=np.float32)
     x[:10, 1] = 4_096
-    assert unit_of(x) == unit_for(4_096)
+    assert spacing_of(x) == spacing_for(4_096)
     x[:10, 0] = -4_097
-    assert unit_of(x) == unit_for(1)
+    assert spacing_of(x) == spacing_for(1)
     x[10] = -4_097  # eleven of a thousand are no exception
-    assert unit_of(x) == unit_for(4_097)
+    assert spacing_of(x) == spacing_for(4_097)
 
 
 @pytest.mark.parametrize("preset", ["fixed", "paper"])
@@ -98,16 +98,16 @@ def test_of_few_samples_and_of_zeros_nothing_is_an_outlier() -> None:
     """99 samples say nothing of what is usual, and zeros nothing of how large values are."""
     x = np.ones((99, 1), dtype=np.float32)
     x[0] = 1e4
-    assert unit_of(x) == unit_for(1e4)
+    assert spacing_of(x) == spacing_for(1e4)
     x = np.zeros((1_000, 1), dtype=np.float32)
-    assert unit_of(x) == unit_for(0.0, torch.float32)
+    assert spacing_of(x) == spacing_for(0.0, torch.float32)
     x[:5] = 1e4
-    assert unit_of(x) == unit_for(1e4)
+    assert spacing_of(x) == spacing_for(1e4)
 
 
-def unit_of(x: Array) -> float:
-    """Return the unit that training samples fix."""
-    return fit_preprocessing(x, standardise=False, device=CPU).unit
+def spacing_of(x: Array) -> float:
+    """Return the spacing that training samples fix."""
+    return fit_preprocessing(x, standardise=False, device=CPU).spacing
 
 
 def test_rows_taken_backwards_are_counted() -> None:

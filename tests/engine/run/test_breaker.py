@@ -108,8 +108,8 @@ def test_next_run_goes_on_behind_the_bad_messages() -> None:
     stopped = rig(config, bad=range(30, 35))
     with pytest.raises(BadMessagesError):
         stopped.run.run()
-    engine, position = stopped.memory.restored()
-    resumed = rig(config, bad=range(30, 35), engine=engine, position=position)
+    engine, offsets = stopped.memory.restored()
+    resumed = rig(config, bad=range(30, 35), engine=engine, offsets=offsets)
     assert resumed.run.run().n == N
 
 
@@ -121,7 +121,7 @@ def test_bad_messages_within_the_share_stop_nothing(config: RunConfig) -> None:
 
 def test_nothing_but_bad_messages() -> None:
     """A stream that ends with no sample at all is refused, not reported as done."""
-    junk = rig(RunConfig(checkpoint_every=Every(samples=1)), position={"row": N})
+    junk = rig(RunConfig(checkpoint_every=Every(samples=1)), offsets={"row": N})
     junk.source.junk = 3
     with pytest.raises(BadMessagesError, match="3 of the last 3 messages"):
         junk.run.run()
@@ -130,7 +130,7 @@ def test_nothing_but_bad_messages() -> None:
 
 def test_bad_messages_after_good_ones_of_an_earlier_run() -> None:
     """A few bad ones that have come since are no reason to fail."""
-    later = rig(engine=settled(N), position={"row": N})
+    later = rig(engine=settled(N), offsets={"row": N})
     later.source.junk = 3
     assert (later.run.run().n, later.run.report.rejected) == (N, 3)
 

@@ -33,7 +33,7 @@ def test_snapshots_at_exact_multiples(step: int, cap: int, start: int) -> None:
     resumed = rig(
         RunConfig(snapshot_every=Every(samples=step)),
         engine=settled(start),
-        position={"row": start},
+        offsets={"row": start},
         cap=cap,
     )
     report = resumed.run.run()
@@ -43,10 +43,10 @@ def test_snapshots_at_exact_multiples(step: int, cap: int, start: int) -> None:
 
 
 def test_checkpoints_at_exact_multiples() -> None:
-    """The position is the number of samples counted, each time, and a last one is written."""
+    """The offset is the number of samples counted, each time, and a last one is written."""
     checked = rig(RunConfig(checkpoint_every=Every(samples=30)))
     report = checked.run.run()
-    assert [position for _, position in checked.memory.checkpoints] == [
+    assert [offsets for _, offsets in checked.memory.checkpoints] == [
         {"row": n} for n in (30, 60, 90, N)
     ]
     assert report.checkpoints == 4
@@ -59,7 +59,7 @@ def test_intervals_do_not_disturb_each_other() -> None:
     mixed = rig(config)
     mixed.run.run()
     assert mixed.counts == [30, 60, 90, N]
-    assert [position["row"] for _, position in mixed.memory.checkpoints] == [
+    assert [offsets["row"] for _, offsets in mixed.memory.checkpoints] == [
         20, 30, 40, 60, 80, 90, N, N,
     ]  # fmt: skip
 
@@ -77,7 +77,7 @@ def test_time_intervals() -> None:
     timed.run.run()
     assert timed.counts == [21, 42, 63, 84, N]
     # A snapshot's checkpoint counts as one: the next is two seconds later.
-    assert [position["row"] for _, position in timed.memory.checkpoints] == [
+    assert [offsets["row"] for _, offsets in timed.memory.checkpoints] == [
         14, 21, 35, 42, 56, 63, 77, 84, 98, N, N,
     ]  # fmt: skip
 
@@ -99,12 +99,12 @@ def test_max_samples_is_exact(max_samples: int, cap: int, start: int) -> None:
     limited = rig(
         RunConfig(max_samples=max_samples),
         engine=settled(start),
-        position={"row": start},
+        offsets={"row": start},
         cap=cap,
     )
     report = limited.run.run()
     assert (report.samples, report.n) == (max_samples, start + max_samples)
-    assert limited.source.position() == limited.source.committed == {"row": start + max_samples}
+    assert limited.source.offsets() == limited.source.committed == {"row": start + max_samples}
     assert limited.counts == [start + max_samples]
 
 
@@ -150,7 +150,7 @@ def test_stop_ends_after_the_batch() -> None:
 
 def test_stop_before_the_first_batch() -> None:
     """Nothing is read; what was counted before is written."""
-    stopped = rig(engine=settled(10), position={"row": 10})
+    stopped = rig(engine=settled(10), offsets={"row": 10})
     stopped.run.stop()
     assert stopped.run.run().samples == 0
     assert stopped.source.asked == []
@@ -190,9 +190,9 @@ def test_nothing_else_ends_the_warmup(reason: str) -> None:
     assert (report.n, report.snapshot_provisional) == (21, True)
     assert warm.memory.diary.entries == ["flush", "checkpoint 21", "commit", "snapshot 21"]
     assert warm.memory.snapshots[report.snapshots[-1]].manifest["provisional"]
-    restored, position = warm.memory.restored()
+    restored, offsets = warm.memory.restored()
     assert restored.is_warming_up
-    assert (restored.n_seen_, position) == (21, {"row": 21})
+    assert (restored.n_seen_, offsets) == (21, {"row": 21})
 
 
 def test_snapshots_wait_for_the_warmup() -> None:
@@ -215,7 +215,7 @@ def test_snapshot_asked_for_in_the_warmup_is_provisional() -> None:
 
 @pytest.mark.parametrize("engine", [settled, warming])
 def test_checkpoint_is_three_steps(engine: Callable[[], EchoCoreset]) -> None:
-    """Dead letters first, then state and position, then the source; a snapshot comes after."""
+    """Dead letters first, then state and offsets, then the source; a snapshot comes after."""
     config = RunConfig(checkpoint_every=Every(samples=10), snapshot_every=Every(samples=25))
     ordered = rig(config, engine=engine(), bad=range(N))
     report = ordered.run.run()
@@ -231,7 +231,7 @@ def test_checkpoint_is_three_steps(engine: Callable[[], EchoCoreset]) -> None:
 
 
 def test_no_refused_message_is_passed_over() -> None:
-    """With every checkpoint, all messages before its position are durable."""
+    """With every checkpoint, all messages before its offsets are durable."""
     bad = [0, 6, 7, 50, 51, 99]
     config = RunConfig(checkpoint_every=Every(samples=5))
     for moment in range(200):
@@ -240,8 +240,8 @@ def test_no_refused_message_is_passed_over() -> None:
         try:
             strict.run.run()
         except CrashError:
-            _, position = strict.memory.checkpoints[-1] if moment > 1 else (None, {"row": 0})
-            passed = [str(row) for row in bad if row < position["row"]]
+            _, offsets = strict.memory.checkpoints[-1] if moment > 1 else (None, {"row": 0})
+            passed = [str(row) for row in bad if row < offsets["row"]]
             assert strict.memory.dead_letters[: len(passed)] == passed
             continue
         break

@@ -67,13 +67,13 @@ class Log(ArraySource):
         found = self._samples[np.array(rows, dtype=int)] if rows else None
         return Batch(found, (), Skipped(tombstones=1), len(rows) + len(changes), changes)
 
-    def position(self) -> dict[str, int]:
+    def offsets(self) -> dict[str, int]:
         """Return the number of the next event."""
         return {"row": self._at}
 
-    def seek(self, position: Mapping[str, int]) -> Skipped:
+    def seek(self, offsets: Mapping[str, int]) -> Skipped:
         """Go on with an event."""
-        self._at = position["row"]
+        self._at = offsets["row"]
         return Skipped()
 
 
@@ -91,7 +91,7 @@ def consume(engine: EchoCoreset, size: int, config: RunConfig) -> tuple[RunRepor
 
 
 class _Kept(Memory):
-    """A memory of which snapshots may be of any position."""
+    """A memory of which snapshots may be of any offsets."""
 
     def take_snapshot(self, engine: EchoCoreset, _: Mapping[str, int]) -> Snapshot:
         """Keep the snapshot."""
@@ -149,9 +149,9 @@ def test_a_run_goes_on_from_any_event(stop: int) -> None:
     engine, log = engine_of("replace", is_warming=False), Log(1_000, stop)
     memory = _Kept(Diary())
     Run(log, engine, memory, memory, RunConfig(), Environment(lambda: 0.0)).run()
-    again, position = memory.restored()
+    again, offsets = memory.restored()
     rest = Log(7)
-    rest.seek(position)
+    rest.seek(offsets)
     Run(rest, again, memory, memory, RunConfig(), Environment(lambda: 0.0)).run()
     assert comparable(again) == comparable(expected)
 

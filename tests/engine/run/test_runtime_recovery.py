@@ -2,7 +2,7 @@
 
 import pytest
 
-from echo_stream.errors import PositionError, SourceError
+from echo_stream.errors import OffsetsError, SourceError
 from echo_stream.run.config import RunConfig
 from echo_stream.run.schedule import Every
 from tests.support.runtime_rig import (
@@ -32,8 +32,8 @@ def undisturbed() -> Rig:
 
 def resume(memory: Memory) -> Rig:
     """Run again from the newest checkpoint to the end."""
-    engine, position = memory.restored()
-    resumed = rig(BUSY, engine=engine, memory=memory, position=position, bad=[5, 55])
+    engine, offsets = memory.restored()
+    resumed = rig(BUSY, engine=engine, memory=memory, offsets=offsets, bad=[5, 55])
     resumed.run.run()
     return resumed
 
@@ -78,10 +78,8 @@ def test_crash_again_and_again(undisturbed: Rig) -> None:
     """Each life gets a little further."""
     memory, deaths = Memory(Diary()), 0
     while True:
-        engine, position = memory.restored()
-        life = rig(
-            BUSY, engine=engine, memory=memory, position=position, diary=Diary(4), bad=[5, 55]
-        )
+        engine, offsets = memory.restored()
+        life = rig(BUSY, engine=engine, memory=memory, offsets=offsets, diary=Diary(4), bad=[5, 55])
         try:
             life.run.run()
             break
@@ -108,19 +106,19 @@ def test_other_errors_leave_no_checkpoint() -> None:
     assert broken.memory.diary.entries == []
 
 
-def test_position_that_is_gone_leaves_a_checkpoint() -> None:
+def test_offsets_that_are_gone_leaves_a_checkpoint() -> None:
     """What was counted before the log lost what comes next is kept, so the gap is no wider."""
-    broken = rig(fails_at=3, error=PositionError("fell off the log"))
-    with pytest.raises(PositionError, match="fell off"):
+    broken = rig(fails_at=3, error=OffsetsError("fell off the log"))
+    with pytest.raises(OffsetsError, match="fell off"):
         broken.run.run()
     assert broken.memory.diary.entries == ["flush", "checkpoint 21", "commit"]
 
 
-def test_position_never_goes_back() -> None:
+def test_offsets_never_go_back() -> None:
     """A source that would count samples twice is not believed, and nothing is written."""
     ear = Ear(at=2, do=lambda: broken.source.seek({"row": 0}))
     config = RunConfig(max_samples=2 * CAP)
-    broken = rig(config, engine=settled(50), position={"row": 50}, ear=ear)
-    with pytest.raises(PositionError, match="of row went back from 50 to 0"):
+    broken = rig(config, engine=settled(50), offsets={"row": 50}, ear=ear)
+    with pytest.raises(OffsetsError, match="of row went back from 50 to 0"):
         broken.run.run()
     assert broken.memory.checkpoints == []

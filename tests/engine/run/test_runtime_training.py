@@ -109,7 +109,7 @@ def test_last_training_is_ended_after_a_stop() -> None:
 
 def test_observer_hears_every_batch() -> None:
     """With the report as it stands."""
-    heard = rig(engine=settled(10), position={"row": 10})
+    heard = rig(engine=settled(10), offsets={"row": 10})
     report = heard.run.run()
     assert heard.ear.heard == [*range(17, N, CAP), N]
     assert (report.n, report.samples, report.rejected) == (N, N - 10, 0)
@@ -161,6 +161,6 @@ def test_stop_during_training_loses_nothing(warmup: int, held_back: int) -> None
     assert report.training_abandoned
     assert (report.n, report.snapshots) == (held_back, [])
 
-    engine, position = memory.restored()
-    assert run_over(engine, position["row"], memory, Ear()).run().n == N
+    engine, offsets = memory.restored()
+    assert run_over(engine, offsets["row"], memory, Ear()).run().n == N
     assert comparable(memory.restored()[0]) == comparable(whole.restored()[0])

@@ -79,21 +79,21 @@ def test_same_end_as_when_writing_is_waited_for(cap: int, checkpoint: int, snaps
 
 
 def test_what_is_written_stands_still_while_counting_goes_on() -> None:
-    """A checkpoint has its own samples and position, however late it is written."""
+    """A checkpoint has its own samples and offsets, however late it is written."""
     slow = Slow()
     ear = Ear(at=6, do=slow.work)
     beside = rig(RunConfig(checkpoint_every=Every(seconds=2)), ear=ear, executor=slow)
     beside.run.run()
     assert ear.checkpoints[0] == 2 * CAP  # though six times as many are counted by then
-    restored, position = [], []
+    restored, offsets = [], []
     for state, at in beside.memory.checkpoints:
         engine = settled().from_state(state, device="cpu")
         restored.append(comparable(engine))
-        position.append(at["row"])
-    assert position[0] == 2 * CAP
+        offsets.append(at["row"])
+    assert offsets[0] == 2 * CAP
     # Due again after two seconds, but begun only when the first one was done.
-    assert position[1] == 6 * CAP
-    assert restored == [comparable(settled(row)) for row in position]
+    assert offsets[1] == 6 * CAP
+    assert restored == [comparable(settled(row)) for row in offsets]
 
 
 def test_snapshot_waits_for_its_checkpoint_and_holds_up_no_other() -> None:
@@ -184,7 +184,7 @@ def test_copy_of_an_engine_goes_its_own_way(cut: int, is_warming_up: bool) -> No
 
 
 def test_diary_of_threads_has_the_steps_in_order(threads: Executor) -> None:
-    """Dead letters, state and position, source: in this order, each time."""
+    """Dead letters, state and offsets, source: in this order, each time."""
     diary = Diary()
     config = RunConfig(checkpoint_every=Every(samples=10))
     ordered = rig(config, executor=threads, diary=diary, bad=range(N))

@@ -1,4 +1,4 @@
-"""The in-memory source: batches, positions, and what it refuses."""
+"""The in-memory source: batches, offsets, and what it refuses."""
 
 import json
 
@@ -36,12 +36,12 @@ def test_every_sample_comes_once_and_in_order(n: int, max_samples: int) -> None:
 
 
 @given(st.integers(0, 30), st.integers(1, 40))
-def test_position_resumes_after_the_last_sample(n: int, max_samples: int) -> None:
-    """A new source at the old one's position brings the rest; JSON holds the position."""
+def test_offsets_resume_after_the_last_sample(n: int, max_samples: int) -> None:
+    """A new source at the old one's offsets brings the rest; JSON holds the offsets."""
     source, resumed = make_source(n), make_source(n)
     source.next_batch(max_samples)
-    resumed.seek(json.loads(json.dumps(source.position())))
-    assert resumed.position() == source.position()
+    resumed.seek(json.loads(json.dumps(source.offsets())))
+    assert resumed.offsets() == source.offsets()
     assert drain(resumed, 7) == drain(source, 7)
 
 
@@ -55,11 +55,11 @@ def test_seek_goes_back() -> None:
 
 @pytest.mark.parametrize("row", [-1, 6])
 def test_seek_outside_is_refused(row: int) -> None:
-    """A position of a longer source is an error, not an end."""
+    """An offset of a longer source is an error, not an end."""
     source = make_source(5)
     with pytest.raises(SourceError, match=f"array has 5 samples; cannot resume at row {row}"):
         source.seek({"row": row})
-    assert source.position() == {"row": 0}
+    assert source.offsets() == {"row": 0}
 
 
 def test_exhausted_source_brings_nothing() -> None:
@@ -94,9 +94,9 @@ def test_description_is_the_callers_or_the_kind() -> None:
 
 
 def test_commit_and_close_change_nothing() -> None:
-    """Nobody outside holds a position of an array."""
+    """Nobody outside holds an offset of an array."""
     source = make_source(3)
     source.next_batch(2)
-    source.commit(source.position())
+    source.commit(source.offsets())
     source.close()
-    assert source.position() == {"row": 2}
+    assert source.offsets() == {"row": 2}

@@ -1,5 +1,6 @@
 """Cells that follow the stream: exact sums whatever happens, and bounded memory."""
 
+from collections import Counter
 from itertools import permutations
 from typing import Any
 
@@ -210,7 +211,7 @@ def test_a_cell_that_is_emptied_disappears() -> None:
         engine.forget(name)
         assert len(adaptive_sketch(engine).cells) == left
     assert engine.n_seen_ == 0
-    assert engine.why("3")["why"] == "not retained: it was forgotten on request"
+    assert engine.why("3")["why"] == "not held: it was forgotten on request"
     fed(engine, x, names(30, "again "))
     assert totals(engine) == recounted(x, engine.generation_)
     assert engine.snapshot().rows.weights.tolist() == pytest.approx([30 / 20] * 20, abs=10)
@@ -423,6 +424,17 @@ def test_weights_sum_to_n(kind: str) -> None:
         assert weights.min() >= 1
 
 
+def test_rows_are_ranked_within_their_cell() -> None:
+    """The first row of each cell has rank 1, the next one 2, in the order of selection."""
+    x = cloud("lattice", 500, 2, np.random.default_rng(0))
+    engine = fed(adaptive_engine(2, budget=60, keep=60), x, names(500))
+    rows, seen = engine.snapshot().rows, Counter[Any]()
+    for cell, rank in zip(rows.cells, rows.ranks_in_cell.tolist(), strict=True):
+        seen[cell] += 1
+        assert rank == seen[cell]
+    assert max(seen.values()) > 1
+
+
 @pytest.mark.parametrize("keep", [20, 30, 59, 60, 61, 200, 5_000])
 @pytest.mark.parametrize("at", [4, 95, 399])
 def test_keep_may_change(keep: int, at: int) -> None:
@@ -487,8 +499,8 @@ def bounded(kind: str, seed: int) -> tuple[float, float | None]:
         engine.merge(fed(adaptive_engine(dim, budget, keep), x[::-2], names(len(x[::-2]), "o")))
         x = np.concatenate([x, x[::-2]])
     snapshot = engine.snapshot()
-    unit, width = engine.generation_.latent_unit, snapshot.manifest["width"]
-    z = np.rint(x.astype(np.float64) / unit) * unit
+    spacing, width = engine.generation_.latent_spacing, snapshot.manifest["width"]
+    z = np.rint(x.astype(np.float64) / spacing) * spacing
     squares = cdist(z, snapshot.rows.latents, "sqeuclidean").min(axis=1)
     return float(np.exp(-squares / (2 * width**2)).mean()), snapshot.manifest["coverage_at_least"]
 
@@ -576,7 +588,7 @@ def test_cells_and_samples_can_be_explained() -> None:
     snapshot = engine.snapshot()
     explained = [engine.explain(cell) for cell in snapshot.cells.cells]
     assert sum(cell["count"] for cell in explained) == 600
-    assert all(0 <= cell["core"]["held"] <= cell["count"] for cell in explained)
+    assert all(0 <= cell["core"]["num_held"] <= cell["count"] for cell in explained)
     represented = [engine.why(name)["samples"][0] for name in snapshot.rows.samples.ids]
     assert [sample["core"]["rank"] for sample in represented] == list(range(1, 21))
     assert sum(sample["covers"]["samples"] for sample in represented) == pytest.approx(600)

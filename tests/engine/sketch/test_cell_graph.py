@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from echo_stream import EchoCoreset, Generation, Snapshot
 from tests.support import naive
-from tests.support.adversarial import FIXED_PARTITIONS
+from tests.support.adversarial import FIXED_QUANTISERS
 from tests.support.strategies import codebook_generation, identity_generation
 
 UNIT = 2.0**-22
@@ -27,7 +27,7 @@ def any_generation(side: int, *, kind: str) -> Generation:
 class Sketches(RuleBasedStateMachine):
     """Two engines that count, forget, merge and are asked, in any sequence."""
 
-    @initialize(side=st.sampled_from([2, 5, 9]), kind=st.sampled_from(FIXED_PARTITIONS))
+    @initialize(side=st.sampled_from([2, 5, 9]), kind=st.sampled_from(FIXED_QUANTISERS))
     def begin(self, side: int, *, kind: str) -> None:
         """Begin with empty engines, and remember what each has counted."""
         self.generation = any_generation(side, kind=kind)
@@ -94,18 +94,18 @@ def check(snapshot: Snapshot, generation: Generation, points: list[tuple[float, 
     cells: dict[naive.Cell, list[tuple[float, ...]]] = {}
     witnesses: set[frozenset[int]] = set()
     for point in points:
-        if generation.partition.kind == "grid":
-            side = generation.partition.describe()["side"]
+        if generation.quantiser.kind == "grid":
+            side = generation.quantiser.describe()["side"]
             cells.setdefault(naive.locate(point, side), []).append(point)
         else:
-            words = generation.partition.to_arrays()["codewords"].tolist()
+            words = generation.quantiser.to_arrays()["codewords"].tolist()
             nearest = naive.nearest_codewords(point, words)
             cells.setdefault((nearest[0],), []).append(point)
             witnesses.add(frozenset(nearest[:2]))
     centres = {cell: naive.centroid(cells[cell]) for cell in sorted(cells)}
 
     def adjacent(left: naive.Cell, right: naive.Cell) -> bool:
-        if generation.partition.kind == "grid":
+        if generation.quantiser.kind == "grid":
             return naive.share_face(left, right)
         return frozenset(left + right) in witnesses
 

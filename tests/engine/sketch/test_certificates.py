@@ -21,7 +21,7 @@ from echo_stream.sketch.pools.certificates import (
 )
 from tests.support.adversarial import (
     EXAMPLES,
-    FIXED_PARTITIONS,
+    FIXED_QUANTISERS,
     any_engine,
     any_generation,
     assert_no_wrong_certificate,
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.usefixtures("small_blocks")
     budget=st.integers(1, 40),
     support=supports,
     rank=st.sampled_from(get_args(Rank)),
-    kind=st.sampled_from(FIXED_PARTITIONS),
+    kind=st.sampled_from(FIXED_QUANTISERS),
 )
 def test_a_certified_row_is_the_batch_choice(
     points: Array, side: int, budget: int, support: int | float, rank: Rank, *, kind: str
@@ -81,7 +81,7 @@ def test_certificates_survive_merging(
     contiguous: bool,
 ) -> None:
     """Shards of any size, merged, restored and streamed on: still none is wrong."""
-    generation = any_generation(side, points, kind=FIXED_PARTITIONS[contiguous])
+    generation = any_generation(side, points, kind=FIXED_QUANTISERS[contiguous])
     rows = np.arange(len(points))
     last = len(points) - 40 if len(points) > 80 else len(points)
     arriving = rows[:last] if contiguous else np.random.default_rng(0).permutation(last)
@@ -107,7 +107,7 @@ def test_certificates_survive_merging(
     budget=st.integers(1, 30),
     support=supports,
     rank=st.sampled_from(get_args(Rank)),
-    kind=st.sampled_from(FIXED_PARTITIONS),
+    kind=st.sampled_from(FIXED_QUANTISERS),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_certificates_survive_forgetting(
@@ -140,7 +140,7 @@ def test_certificates_survive_forgetting(
 
 @pytest.mark.parametrize(("seed", "budget"), [(178, 6), (275, 5)])
 def test_nothing_enters_a_pool_beyond_what_it_has_dropped(seed: int, budget: int) -> None:
-    """A quota that falls leaves room where twins were, in the midst of an epoch."""
+    """A quota that falls leaves room where twins were, in the midst of a period."""
     points = falling_quota(np.random.default_rng(seed)).astype(np.float32)
     engine = stream(points, identity_generation(2, 2), budget, 0)
     assert_no_wrong_certificate(engine.snapshot(), truth(points, engine))
@@ -156,7 +156,7 @@ def test_nothing_enters_a_pool_beyond_what_it_has_dropped(seed: int, budget: int
     rank=st.sampled_from(get_args(Rank)),
     cut=st.floats(0, 1),
     num_forgotten=st.integers(0, 5),
-    kind=st.sampled_from(FIXED_PARTITIONS),
+    kind=st.sampled_from(FIXED_QUANTISERS),
 )
 def test_merges_from_either_side_are_the_same(
     points: Array,
@@ -169,7 +169,7 @@ def test_merges_from_either_side_are_the_same(
     *,
     kind: str,
 ) -> None:
-    """All rows, proven or not, and what is proven of them."""
+    """All rows, certified or not, and the certificates."""
     generation = any_generation(side, points, kind=kind)
     parts = np.split(np.arange(len(points)), [1 + int(cut * (len(points) - 2))])
     sides = [
@@ -233,7 +233,7 @@ def test_nothing_is_certified_beyond_exact_sums() -> None:
     assert engine.snapshot().certified_fraction == 1.0
     arrays, meta = engine.to_state()
     arrays["sketch.table.latent_sums"] = arrays["sketch.table.latent_sums"].copy()
-    arrays["sketch.table.latent_sums"][0, 0] = engine.generation_.latent_unit * 2.0**53
+    arrays["sketch.table.latent_sums"][0, 0] = engine.generation_.latent_spacing * 2.0**53
     beyond = EchoCoreset.from_state((arrays, meta))
     snapshot = beyond.snapshot()
     assert (snapshot.certified_fraction, snapshot.manifest["sums_are_exact"]) == (0.0, False)
@@ -241,7 +241,7 @@ def test_nothing_is_certified_beyond_exact_sums() -> None:
 
 
 def test_a_tie_with_the_bound_is_no_proof() -> None:
-    """What was dropped at the same distance may come first: only strictly nearer is proven."""
+    """What was dropped at the same distance may come first: only strictly nearer is certified."""
     drop = Drop(reference=np.zeros(2), distance=0.5)
     centre, rank_key = np.zeros(2), RankKey(0.0, (1, "a", 1), 9)
     assert is_certified(0.49, rank_key, [drop], centre, farthest=False)
@@ -253,12 +253,12 @@ def test_a_tie_with_the_bound_is_no_proof() -> None:
 def test_a_standing_is_proof_while_the_cell_is_as_it_was() -> None:
     """A tie at one distance is settled by rank, until another sample has arrived."""
     drop = Drop(np.zeros(2), distance=0.5, last=RankKey(20.25, (5, "e", 0), 9))
-    for rank_key, proven in (
+    for rank_key, expected in (
         (RankKey(20.25, (4, "d", 0), 9), True),
         (RankKey(20.25, (6, "f", 0), 9), False),
         (RankKey(20.25, (4, "d", 0), 10), False),
     ):
-        assert is_certified(0.5, rank_key, [drop], np.zeros(2), farthest=False) is proven
+        assert is_certified(0.5, rank_key, [drop], np.zeros(2), farthest=False) is expected
 
 
 def test_merged_bounds_of_equal_samples_keep_the_earlier_tie() -> None:
@@ -274,22 +274,22 @@ def test_merged_bounds_of_equal_samples_keep_the_earlier_tie() -> None:
     st.lists(st.tuples(st.floats(-1, 1), st.floats(0, 1)), min_size=1, max_size=8),
     st.floats(-1, 1),
 )
-def test_merged_bounds_are_never_tighter(epochs: list[tuple[float, float]], centre: float) -> None:
-    """Merging the oldest epochs only weakens what is known, and not at the centre of then."""
+def test_merged_bounds_are_never_tighter(periods: list[tuple[float, float]], centre: float) -> None:
+    """Merging the oldest periods only weakens what is known, and not at the centre of then."""
     for farthest in (False, True):
-        drops = [Drop(np.array([place]), distance) for place, distance in epochs]
+        drops = [Drop(np.array([place]), distance) for place, distance in periods]
         merged = collapsed(drops, np.array([centre]), farthest=farthest)
         for place in (centre, 0.1):
             weak = drop_bound(merged, np.array([place]), farthest=farthest)
             strong = drop_bound(drops, np.array([place]), farthest=farthest)
-            # What is proven is never closer than 0. Both have their own margin of 1e-12.
+            # What is certified is never closer than 0. Both have their own margin of 1e-12.
             strong = strong if farthest else max(strong, 0.0)
             assert weak >= strong - 1e-9 if farthest else weak <= strong + 1e-9
             # At the centre itself, only margins are lost.
             assert place != centre or max(weak, 0.0) == pytest.approx(max(strong, 0.0), abs=1e-9)
 
 
-def test_support_is_not_proven_where_core_is_missing() -> None:
+def test_support_is_not_certified_where_core_is_missing() -> None:
     """What a batch takes as core could be farthest: the stream holds it as support alone."""
     points = np.random.default_rng(0).random((1_024, 2)).astype(np.float32)
     engine = any_engine(4, "uniform", 0.25, identity_generation(2, 1)).partial_fit(points)
@@ -300,7 +300,7 @@ def test_support_is_not_proven_where_core_is_missing() -> None:
     assert not any(claims(snapshot).values())
 
 
-def test_explain_says_what_is_proven_and_what_is_in_doubt() -> None:
+def test_explain_says_what_is_certified_and_what_is_in_doubt() -> None:
     """A cell's certified and doubtful samples are those of the snapshot, with the bound."""
     rng = np.random.default_rng(1)
     points = rng.uniform(0, 1, (3_000, 2)).astype(np.float32)
@@ -310,13 +310,13 @@ def test_explain_says_what_is_proven_and_what_is_in_doubt() -> None:
     for cell in snapshot.cells.cells:
         told = engine.explain(cell)
         for role in ("core", "support"):
-            rows = {row[3]: proven for row, proven in claims(snapshot).items()
+            rows = {row[3]: is_sure for row, is_sure in claims(snapshot).items()
                     if row[:2] == (cell, role)}  # fmt: skip
-            assert told[role]["held"] + told[role]["dropped"] == told["count"]
+            assert told[role]["num_held"] + told[role]["num_dropped"] == told["count"]
             assert (told[role]["why"] is None) == (not told[role]["in_doubt"])
-            assert set(told[role]["certified"]) == {i for i, proven in rows.items() if proven}
+            assert set(told[role]["certified"]) == {i for i, is_sure in rows.items() if is_sure}
             assert {doubt["id"] for doubt in told[role]["in_doubt"]} == {
-                i for i, proven in rows.items() if not proven
+                i for i, is_sure in rows.items() if not is_sure
             }
             if role == "core" and told[role]["in_doubt"]:
                 assert told[role]["in_doubt"][0]["distance"] >= told[role]["bound"] - 1e-9

@@ -19,7 +19,7 @@ def without(engine: EchoCoreset, rows: Array) -> Array:
 @pytest.mark.parametrize("place", [1.01, 0.99])
 @pytest.mark.parametrize("side", [1, 2, 3])
 def test_what_was_left_out_is_asked_for_when_other_cells_are_gone(place: float, side: int) -> None:
-    """Of slots that dropped twins should fill none is proven, nor one that is left empty."""
+    """Of slots that dropped twins should fill none is certified, nor one that is left empty."""
     groups = [(0.0, 100), (1.0, 60), (place, 8), (0.5, 856)]
     points = np.repeat(*map(np.array, zip(*groups, strict=True)))[:, None].repeat(2, axis=1)
     points = points.astype(np.float32)
@@ -36,7 +36,7 @@ def test_what_was_left_out_is_asked_for_when_other_cells_are_gone(place: float, 
 
 
 def test_spare_twins_take_the_places_of_forgotten_ones() -> None:
-    """As many as were to spare; of ranks beyond these nothing is proven."""
+    """As many as were to spare; of ranks beyond these nothing is certified."""
     points = np.full((5_000, 2), 0.3, dtype=np.float32)
     engine = stream(points, identity_generation(2, 2), 10, 0)
     left = np.arange(len(points))

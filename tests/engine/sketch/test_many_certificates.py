@@ -12,7 +12,7 @@ from echo_stream.config import Rank
 from echo_stream.samples.source import ArraySource
 from echo_stream.samples.validation import as_samples
 from tests.support.adversarial import (
-    FIXED_PARTITIONS,
+    FIXED_QUANTISERS,
     KINDS,
     ORDERS,
     Row,
@@ -49,7 +49,7 @@ def test_no_certificate_is_wrong() -> None:
             if is_repaired:
                 case.engine.repair(ArraySource(as_samples(case.points)))
             told = claims(case.engine.snapshot())
-            certified = {row for row, proven in told.items() if proven}
+            certified = {row for row, is_sure in told.items() if is_sure}
             wrong = certified - expected
             assert not wrong, f"seed {seed}, {case.name}, {is_repaired=}: {sorted(wrong)[:3]}"
             issued += len(certified)
@@ -66,8 +66,8 @@ def counted(seed: int) -> Case:
     points = points[order_of(order, points, rng)].astype(np.float32)
     rank = get_args(Rank)[rng.integers(len(get_args(Rank)))]
     support = [0, 2, 0.0, 0.25, 0.5][rng.integers(5)]
-    partition = FIXED_PARTITIONS[rng.integers(len(FIXED_PARTITIONS))]
-    generation = any_generation(int(rng.integers(1, 6)), points, kind=partition)
+    quantiser = FIXED_QUANTISERS[rng.integers(len(FIXED_QUANTISERS))]
+    generation = any_generation(int(rng.integers(1, 6)), points, kind=quantiser)
     parts = np.array_split(np.arange(len(points)), rng.integers(1, 5))
     budget, merges = int(rng.integers(1, 120)), bool(rng.integers(2))
     engine = any_engine(budget, rank, support, generation)

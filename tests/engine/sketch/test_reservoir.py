@@ -14,7 +14,7 @@ from echo_stream._common.hashes import hash_ids, seeded
 from echo_stream._common.typing import Array
 from echo_stream.generation.codebook import Codebook
 from echo_stream.generation.grid import Grid
-from echo_stream.generation.partition import Partition
+from echo_stream.generation.quantiser import Quantiser
 from echo_stream.samples.members import Member
 from echo_stream.sketch.pools.reservoir import Reservoir, reservoir_size
 from echo_stream.sketch.size import memory_bound, size_bytes
@@ -122,16 +122,16 @@ def test_reservoir_is_uniform() -> None:
 
 
 @pytest.mark.parametrize(
-    ("partition", "budget", "size"),
+    ("quantiser", "budget", "size"),
     [
         (Grid(side=40, dim=2), 10, 2_048),
         (Grid(side=3, dim=2), 5_000, 5_000),
         (Codebook(torch.arange(100.0).double()[:, None]), 10, 3_400),
     ],
 )
-def test_reservoir_size(partition: Partition, budget: int, size: int) -> None:
+def test_reservoir_size(quantiser: Quantiser, budget: int, size: int) -> None:
     """max(2,048, 34 K), and never less than the budget."""
-    assert reservoir_size(partition, budget) == size
+    assert reservoir_size(quantiser, budget) == size
 
 
 def test_engine_keeps_payloads_labels_and_bounds(x_stream: Array) -> None:

@@ -80,7 +80,7 @@ class Partitions(ArraySource):
 
     def __init__(self, begins: Mapping[str, int], *, size: int, num_batches: int) -> None:
         super().__init__(next(iter(partitions().values())))
-        self._given, self._position = partitions(), dict(begins)
+        self._given, self._offsets = partitions(), dict(begins)
         self._size, self._num_left = size, num_batches
 
     @property
@@ -93,16 +93,16 @@ class Partitions(ArraySource):
         assert len(NAMES) * self._size <= max_samples
         self._num_left -= 1
         samples, rejected = [], []
-        for name, begin in self._position.items():
-            end = self._position[name] = min(begin + self._size, LENGTH)
+        for name, begin in self._offsets.items():
+            end = self._offsets[name] = min(begin + self._size, LENGTH)
             offsets = np.arange(begin, end)
             samples.append(self._given[name][offsets[~is_poison(offsets)]])
             rejected += [_rejected(name, offset) for offset in offsets[is_poison(offsets)].tolist()]
         return Batch(Samples.concatenate(samples), rejected)
 
-    def position(self) -> dict[str, int]:
+    def offsets(self) -> dict[str, int]:
         """Return the next offset of each partition."""
-        return dict(self._position)
+        return dict(self._offsets)
 
     def describe(self) -> dict[str, Any]:
         """Return what identifies the source."""
@@ -158,15 +158,15 @@ def told(folder: Path) -> dict[str, Any]:
     """Return what a state holds that must not depend on how often members died."""
     with closing(GroupState(folder, "counters")) as state:
         merged = merge_group(state, CONFIG, device="cpu")
-    position, engine = merged.position, merged.engine
+    offsets, engine = merged.offsets, merged.engine
     if engine is None:
-        return {"position": position}
+        return {"offsets": offsets}
     snapshot, written = engine.snapshot(), read_snapshot(find_snapshot(folder, None))
     dead_letters = [
         dead_letter.sample for dead_letter in read_dead_letters(folder / "dead-letters")
     ]
     return {
-        "position": position,
+        "offsets": offsets,
         "n": snapshot.n,
         "counts": snapshot.cells.counts.tolist(),
         "centroids": snapshot.cells.centroids.tobytes().hex(),

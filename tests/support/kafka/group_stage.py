@@ -92,12 +92,12 @@ class Stage:
         """Return what `status` says of the group."""
         return answer("status", "--state", self.state)
 
-    def position(self) -> int:
+    def num_counted(self) -> int:
         """Return how many messages are counted by those who live, as `status` says."""
         status = self.status()
-        counted = {name: each["position"] for name, each in status["partitions"].items()}
+        counted = {name: each["offset"] for name, each in status["partitions"].items()}
         for member in status["members"]:
             if member["liveness"] == "alive":
-                for name, offset in member["position"].items():
+                for name, offset in member["offsets"].items():
                     counted[name] = max(counted[name], offset)
         return sum(counted.values())

@@ -102,8 +102,8 @@ def test_messages_of_a_process_that_died_are_suspected(notes: DecodingNotes) -> 
 
 def test_suspicion_ends_with_a_checkpoint_behind_them(notes: DecodingNotes, tmp_path: Path) -> None:
     """Until then each process that starts finds them again."""
-    for position in ({"events/1": 7}, {"events/0": 100}, {}):
-        notes.passed(position)
+    for offsets in ({"events/1": 7}, {"events/0": 100}, {}):
+        notes.passed(offsets)
         assert notes.has_suspects
     with closing(DecodingNotes(tmp_path)) as another:
         another.look()

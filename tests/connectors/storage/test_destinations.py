@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from echo_stream.connectors.storage.targets import new_file, new_folder
+from echo_stream.connectors.storage.destinations import new_file, new_folder
 from tests.support.crashes.power_cut import Ledger, cut_power
 
 
@@ -29,9 +29,9 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
 def noted(ledger: Ledger, rename: Any) -> Any:
     """Return what renames a path, and notes it before."""
 
-    def renaming(self: Path, target: Path) -> Path:
-        ledger.will_rename(self, target)
-        new: Path = rename(self, target)
+    def renaming(self: Path, destination: Path) -> Path:
+        ledger.will_rename(self, destination)
+        new: Path = rename(self, destination)
         return new
 
     return renaming

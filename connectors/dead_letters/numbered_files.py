@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from echo_stream.connectors.dead_letters.limits import MAX_PAYLOAD_BYTES, MAX_SEGMENT_BYTES
+from echo_stream.connectors.dead_letters.limits import MAX_FILE_BYTES, MAX_PAYLOAD_BYTES
 from echo_stream.connectors.storage.durable import flush, opener
 from echo_stream.connectors.storage.units import temporary_of
 from echo_stream.errors import StateError
@@ -22,12 +22,12 @@ _PLAIN, _COMPRESSED = ".jsonl", ".jsonl.gz"
 FIRST_FILE = f"{1:0{_NUMBER_DIGITS}d}{_PLAIN}"
 _LEVEL = 1  # of compression, which a checkpoint waits for
 _MAX_LINE_BYTES = 5 * MAX_PAYLOAD_BYTES  # value, key and headers in base64, and the rest
-MAX_UNPACKED_BYTES = 2 * MAX_SEGMENT_BYTES + _MAX_LINE_BYTES
+MAX_UNPACKED_BYTES = 2 * MAX_FILE_BYTES + _MAX_LINE_BYTES
 MAX_LINES = 1_000_000
 _COPIED_BYTES = 1024**2  # at a time
 
 
-class DeadLetterSegment(NamedTuple):
+class NumberedFile(NamedTuple):
     """A file of dead letters.
 
     Attributes
@@ -51,7 +51,7 @@ class DeadLetterSegment(NamedTuple):
         Raises
         ------
         EOFError, OSError, zlib.error
-            If it is damaged, or unpacks to more than a segment has.
+            If it is damaged, or unpacks to more than such a file has.
         """
         is_packed = self.path.name.endswith(_COMPRESSED)
         with self.path.open("rb") as raw:
@@ -72,7 +72,7 @@ class DeadLetterSegment(NamedTuple):
 DAMAGE = (EOFError, OSError, zlib.error)
 
 
-def dead_letter_segments(folder: Path) -> list[DeadLetterSegment]:
+def dead_letter_files(folder: Path) -> list[NumberedFile]:
     """Return the files of dead letters, oldest first; of one being compressed, the whole one.
 
     Raises
@@ -90,16 +90,16 @@ def dead_letter_segments(folder: Path) -> list[DeadLetterSegment]:
             number = path.name.removesuffix(suffix)
             if number.isdecimal() and number.isascii():
                 found[int(number)] = path
-    return [DeadLetterSegment(number, found[number]) for number in sorted(found)]
+    return [NumberedFile(number, found[number]) for number in sorted(found)]
 
 
-def active_segment(folder: Path) -> DeadLetterSegment:
+def active_file(folder: Path) -> NumberedFile:
     """Return the file to append to, which may not be there yet. Only under the lock."""
-    found = dead_letter_segments(folder)
-    return found[-1] if found else DeadLetterSegment(1, folder / FIRST_FILE)
+    found = dead_letter_files(folder)
+    return found[-1] if found else NumberedFile(1, folder / FIRST_FILE)
 
 
-def begin_next(folder: Path, active: DeadLetterSegment) -> DeadLetterSegment:
+def begin_next(folder: Path, active: NumberedFile) -> NumberedFile:
     """Begin the file after one that ends with a whole line, and compress those before it.
 
     Durable at each step: the next file is there first, so that the one before is never taken
@@ -108,7 +108,7 @@ def begin_next(folder: Path, active: DeadLetterSegment) -> DeadLetterSegment:
     with active.path.open("rb") as file:
         num_lines = sum(piece.count(b"\n") for piece in iter(lambda: file.read(_COPIED_BYTES), b""))
     number = active.first + num_lines
-    following = DeadLetterSegment(number, folder / f"{number:0{_NUMBER_DIGITS}d}{_PLAIN}")
+    following = NumberedFile(number, folder / f"{number:0{_NUMBER_DIGITS}d}{_PLAIN}")
     with open(following.path, "ab", opener=opener):
         pass
     flush(folder)
@@ -118,7 +118,7 @@ def begin_next(folder: Path, active: DeadLetterSegment) -> DeadLetterSegment:
 
 def compress_old(folder: Path) -> None:
     """Compress all files but the newest, and remove what is there twice."""
-    newest = active_segment(folder)
+    newest = active_file(folder)
     for path in sorted(folder.glob(f"[0-9]*{_PLAIN}")):
         packed = path.with_name(path.name.removesuffix(_PLAIN) + _COMPRESSED)
         if path == newest.path:
@@ -141,8 +141,8 @@ def _pack(plain: IO[bytes], raw: IO[bytes]) -> None:
 
 def make_room(folder: Path, most_bytes: int) -> int:
     """Remove the oldest files while all take more; return how many dead letters that were."""
-    found = dead_letter_segments(folder)
-    total, num_removed = sum(segment.size_bytes for segment in found), 0
+    found = dead_letter_files(folder)
+    total, num_removed = sum(each.size_bytes for each in found), 0
     while len(found) > 1 and total > most_bytes:
         oldest = found.pop(0)
         total -= oldest.size_bytes

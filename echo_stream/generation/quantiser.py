@@ -1,6 +1,6 @@
-"""The interface of a partition of the latent space into cells.
+"""The interface of a quantiser of the latent space into cells.
 
-A partition numbers its cells 0 .. max_cells - 1 (a *key*). Keys order cells as
+A quantiser numbers its cells 0 .. max_cells - 1 (a *key*). Keys order cells as
 their indices do, so a tie broken by key is a tie broken by cell index.
 """
 
@@ -31,12 +31,12 @@ class Located(NamedTuple):
     second_nearest: torch.Tensor | None = None
 
 
-class Partition(Protocol):
+class Quantiser(Protocol):
     """A division of the latent space into a bounded number of cells, or none that is fixed."""
 
     @property
     def kind(self) -> str:
-        """Name of the partition."""
+        """Name of the quantiser."""
 
     @property
     def dim(self) -> int:
@@ -60,8 +60,8 @@ class Partition(Protocol):
         these decide which cells are adjacent.
         """
 
-    def to(self, device: torch.device) -> "Partition":
-        """Return the partition on device."""
+    def to(self, device: torch.device) -> "Quantiser":
+        """Return the quantiser on device."""
 
     def describe(self) -> dict[str, Any]:
         """Return all but the arrays as JSON."""
@@ -71,8 +71,8 @@ class Partition(Protocol):
 
 
 @runtime_checkable
-class FixedPartition(Partition, Protocol):
-    """A partition whose cells stay where they are: how far samples lie from them tells drift."""
+class FixedQuantiser(Quantiser, Protocol):
+    """A quantiser whose cells stay where they are: how far samples lie from them tells drift."""
 
     def centres(self, keys: IntArray) -> FloatArray:
         """Return the fixed point from which drift of a cell's samples is measured, (M, d)."""
@@ -85,7 +85,7 @@ class FixedPartition(Partition, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class NoPartition:
+class NoQuantiser:
     """No fixed division: the cells follow the stream, and a sketch has them.
 
     Attributes
@@ -98,7 +98,7 @@ class NoPartition:
 
     @property
     def kind(self) -> str:
-        """Name of the partition."""
+        """Name of the quantiser."""
         return "adaptive"
 
     @property
@@ -118,7 +118,7 @@ class NoPartition:
         """Return no pairs: witnesses decide which cells are adjacent."""
         return np.zeros((0, 2), dtype=np.int64)
 
-    def to(self, _device: torch.device) -> "NoPartition":
+    def to(self, _device: torch.device) -> "NoQuantiser":
         """Return the same: it has no tensors."""
         return self
 
@@ -131,10 +131,10 @@ class NoPartition:
         return {}
 
 
-def centre_distances(partition: FixedPartition, latent: torch.Tensor) -> FloatArray:
+def centre_distances(quantiser: FixedQuantiser, latent: torch.Tensor) -> FloatArray:
     """Return the squared distance of points (n, d), on the host, to the centre of their cell."""
     parts = []
     for points in torch.split(latent, _CHUNK_POINTS):
-        centres = partition.centres(partition.locate(points).keys.numpy())
+        centres = quantiser.centres(quantiser.locate(points).keys.numpy())
         parts.append(np.square(points.numpy() - centres).sum(axis=1))
     return np.concatenate(parts)
