@@ -48,7 +48,7 @@ _ABANDONED_AFTER_S = 7 * 86_400.0  # then a training is not expected to be resum
 
 
 class CheckpointedTraining:
-    """Keep the state of one training in a folder; an `echo_stream.training.state.Checkpoint`.
+    """Keep the state of one training in a folder; an `echo_stream.training.loop.Checkpoint`.
 
     Parameters
     ----------

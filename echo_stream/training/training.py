@@ -23,9 +23,8 @@ from echo_stream.training.data import (
 from echo_stream.training.evaluation import evaluate, evaluate_regression
 from echo_stream.training.fitted import Fitted, adopt_weights
 from echo_stream.training.labelled import LabelledSet
-from echo_stream.training.loop import Measure, Progress, fit
+from echo_stream.training.loop import Checkpoint, Measure, Progress, fit
 from echo_stream.training.models import build_model, fit_scaling
-from echo_stream.training.state import Checkpoint
 from echo_stream.training.targets import Targets
 
 _SCORES = {"classification": ("accuracy", max), "regression": ("rmse", min)}
