@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from echo_stream.errors import EchoStreamError
     from echo_stream.generation.generation import Generation
     from echo_stream.samples.source import ArraySource
+    from echo_stream.training.classifier import EchoClassifier
     from echo_stream.training.spreading import Spread, spread_labels
     from echo_stream.training.suggesting import Suggestions, suggest_labels
 
 _MODULES = {
     "ArraySource": "echo_stream.samples.source",
+    "EchoClassifier": "echo_stream.training.classifier",
     "EchoCoreset": "echo_stream.engine.echo_coreset",
     "EchoStreamError": "echo_stream.errors",
     "EngineConfig": "echo_stream.config",
@@ -36,6 +38,7 @@ _MODULES = {
 
 __all__ = [
     "ArraySource",
+    "EchoClassifier",
     "EchoCoreset",
     "EchoStreamError",
     "EngineConfig",

@@ -5,15 +5,13 @@ names, and that copies and pickles go on where the original was.
 """
 
 import warnings
-from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import fields, replace
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
 
 from echo_stream._common.device import resolve_device
+from echo_stream._common.river import RiverEstimator
 from echo_stream._common.typing import Array, Cell, FloatArray, IntArray, Label, State
 from echo_stream.config import (
     MAX_PAYLOAD_BYTES,
@@ -61,7 +59,7 @@ from echo_stream.sketch.size import memory_bound
 from echo_stream.sketch.sketch import Sketch
 
 
-class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+class EchoCoreset(RiverEstimator):
     """A small weighted set of samples that represents all samples counted.
 
     It has the interfaces of scikit-learn's estimators, imbalanced-learn's samplers and river's
@@ -570,6 +568,30 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         latent = generation.latent(generation.vectors(samples.x))
         return np.asarray(np.sqrt(sketch.centre_distances(latent)))
 
+    def vectors(self, X: object) -> FloatArray:
+        """Return what samples are measured by, without counting them.
+
+        Parameters
+        ----------
+        X : as for `fit`
+
+        Returns
+        -------
+        ndarray of shape (n, D), float32
+            Comparable with those of `held`.
+
+        Raises
+        ------
+        WarmupError
+            Before a sample has been counted.
+        ShapeError
+            If shape or dtype differ from those of the samples counted; floats are converted.
+        """
+        samples, generation = self._as_samples(X, None, None), self._settled().generation
+        x = cast_to(samples.x, generation.schema)
+        generation.schema.check(x)
+        return generation.vectors(x).cpu().numpy()
+
     def held(self) -> tuple[Samples, Array]:
         """Return all samples that the engine holds, those of the coreset among them.
 
@@ -748,22 +770,6 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
         """The generation that was trained, or given."""
         return self._current.trained_sketch().generation
 
-    def clone(
-        self, new_params: Mapping[str, Any] | None = None, *, include_attributes: bool = False
-    ) -> Self:
-        """Return a copy with some parameters changed, as river's pipelines need.
-
-        Parameters
-        ----------
-        new_params : mapping, optional
-            Parameters by name.
-        include_attributes : bool
-            Whether the copy keeps the samples counted; else it is empty.
-        """
-        copied = deepcopy(self) if include_attributes else clone(self)
-        copied.set_params(**(new_params or {}))
-        return copied
-
     def copy(self) -> Self:
         """Return an independent copy.
 
@@ -847,11 +853,6 @@ class EchoCoreset(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
     def __sklearn_is_fitted__(self) -> bool:
         """Tell scikit-learn whether a sample has been counted."""
         return self.n_seen_ > 0
-
-    @property
-    def _supervised(self) -> bool:
-        """Tell river's pipelines to pass labels on."""
-        return True
 
     @property
     def _current(self) -> Accumulator:

@@ -167,7 +167,9 @@ def check_layout(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         msg = f"x has dtype {dtype}; use booleans, integers, or floats of at most 64 bits"
         raise DataTypeError(msg)
     if len(shape) < 2:
-        msg = f"x has shape {shape}; it needs at least two axes, the first over samples"
+        # The words that scikit-learn's users and checks look for.
+        msg = f"x has shape {shape}; it needs at least two axes, the first over samples. "
+        msg += "Reshape your data: x[None] is one sample"
         raise ShapeError(msg)
     if 0 in shape[1:]:
         msg = (

@@ -46,7 +46,7 @@ class Checkpoint(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class TrainingState:
+class _TrainingState:
     """The progress of a training.
 
     Attributes
@@ -89,7 +89,7 @@ class TrainingState:
     @classmethod
     def from_state(
         cls, state: State, model: nn.Module, optimiser: torch.optim.Optimizer
-    ) -> "TrainingState":
+    ) -> "_TrainingState":
         """Restore model and optimiser in place, and return the progress."""
         arrays, meta = state
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
@@ -137,9 +137,9 @@ def fit(
     check_augmentable(config.augment, data.x.shape[1:])
     optimiser = _make_optimiser(model, config)
     stored = None if checkpoint is None else checkpoint.load()
-    state = TrainingState(used=torch.zeros(len(data), dtype=torch.bool))
+    state = _TrainingState(used=torch.zeros(len(data), dtype=torch.bool))
     if stored is not None:
-        state = TrainingState.from_state(stored, model, optimiser)
+        state = _TrainingState.from_state(stored, model, optimiser)
     if config.compile:
         model.compile()
     epoch_steps = math.ceil(data.num_core / config.batch_size)
@@ -231,7 +231,7 @@ def _outputs(model: nn.Module, x: Tensor, config: TrainConfig) -> Tensor:
     return outputs.float()
 
 
-def _add_point(state: TrainingState, measured: dict[str, Any], epoch_steps: int) -> None:
+def _add_point(state: _TrainingState, measured: dict[str, Any], epoch_steps: int) -> None:
     """Add a point to the learning curve, in place."""
     before = state.curve[-1]["steps"] if state.curve else 0
     scores = {name: measured[name] for name in ("accuracy", "ece", "rmse") if name in measured}
@@ -242,7 +242,7 @@ def _add_point(state: TrainingState, measured: dict[str, Any], epoch_steps: int)
 
 
 def _taken(
-    state: TrainingState,
+    state: _TrainingState,
     model: nn.Module,
     data: TrainingRows,
     config: TrainConfig,

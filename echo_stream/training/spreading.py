@@ -113,7 +113,7 @@ def spread_labels(
     >>> spread.follows.tolist()
     [0, 0, 0, 5, 5, 5]
     """
-    _check_settings(num_neighbours, alpha)
+    check_settings(num_neighbours, alpha)
     if isinstance(vectors, Snapshot):
         vectors, labels, class_counts = _of_snapshot(vectors, labels, class_counts)
     x, known = _checked(vectors, labels)
@@ -202,8 +202,13 @@ def _class_frequencies(snapshot: Snapshot, labels: Array) -> Mapping[Label, floa
     return dict.fromkeys(known, 1.0)
 
 
-def _check_settings(num_neighbours: int, alpha: float) -> None:
-    """Refuse settings out of range."""
+def check_settings(num_neighbours: int, alpha: float) -> None:
+    """Refuse settings out of range.
+
+    Raises
+    ------
+    ConfigError
+    """
     check_whole("num_neighbours", num_neighbours, at_least=1)
     check_number("alpha", alpha, above=0, below=1)
 
