@@ -4,7 +4,7 @@ Run `python -m benchmarks.streaming.spreading DATA`, with DATA a folder of Banki
 embeddings. The stream is shuffled, and seen once; labels are those of the coreset, or of a
 uniform sample. They are spread over all samples that the engine holds at the end, and a logistic
 regression is trained on the labels, and on these and the others weighted by their confidence.
-Prints a table.
+`EchoClassifier` has the same labels. Prints a table.
 """
 
 import time
@@ -16,15 +16,15 @@ import click
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import NearestNeighbors
 from sklearn.semi_supervised import LabelSpreading
 
 from benchmarks.command import NATURAL, call
 from benchmarks.data import DataSet, load
 from benchmarks.selectors.reservoirs import uniform_sample
-from echo_stream import EchoCoreset, Spread, spread_labels
-from echo_stream._common.typing import Array, FloatArray, IntArray
+from echo_stream import EchoClassifier, EchoCoreset, spread_labels
+from echo_stream._common.typing import Array, IntArray
 from echo_stream.samples.samples import as_objects
+from echo_stream.training.classifier import Votes
 from echo_stream.training.weights import relative_weights
 
 BATCH = 5_000
@@ -61,20 +61,22 @@ def main(*, data: Path, budgets: tuple[int, ...], keep: int | None, seeds: int) 
 def in_one_pass(data: DataSet, budget: int, seed: int, keep: int | None = None) -> Found:
     """Return what was measured with some labels of a stream, by name."""
     order = np.random.default_rng(seed).permutation(len(data.x_train))
-    engine = EchoCoreset(budget, keep=keep, seed=seed, device="cpu")
+    model = EchoClassifier(EchoCoreset(budget, keep=keep, seed=seed, device="cpu"))
     for start in range(0, len(order), BATCH):
-        engine.partial_fit(
-            data.x_train[order[start : start + BATCH]], ids=order[start : start + BATCH]
-        )
+        batch = order[start : start + BATCH]
+        model.partial_fit(data.x_train[batch], ids=batch)
+    engine = model.coreset_
     engine.end_warmup()
     rows = engine.snapshot().rows
     core = rows.samples.ids.astype(np.int64)
     held = np.unique(engine.held()[0].ids.astype(np.int64))
     weights = relative_weights(rows.weights, 0.5)
+    model.label(core, data.y_train[core])
     found = {
         "samples held": float(len(held)),
         "coreset: labels only": score(data, core, data.y_train[core]),
         "coreset: labels only, weighted": score(data, core, data.y_train[core], weights),
+        "coreset: EchoClassifier": 100 * float(model.score(data.x_test, data.y_test)),
         **spread_over(data, "coreset", core, held),
     }
     uniform = uniform_sample(order, budget, seed)
@@ -102,7 +104,8 @@ def spread_over(data: DataSet, name: str, bought: IntArray, held: IntArray) -> F
         guessed = there & ~is_bought
         right = spread.labels[guessed] == truth[guessed]
         head = fitted(data, held[there], given, spread.confidence[there])
-        votes = head.predict_proba(data.x_test) + vote(data, held, spread, head.classes_)
+        nearest = Votes(data.x_train[held], spread, NEIGHBOURS)
+        votes = head.predict_proba(data.x_test) + nearest.shares(data.x_test, head.classes_)
         found |= {
             f"{name}: {kind}": 100 * float(head.score(data.x_test, data.y_test)),
             f"{name}: {kind}, and the vote of the nearest": percent(
@@ -126,18 +129,6 @@ def theirs(data: DataSet, held: IntArray, is_bought: Array) -> float:
     found = np.where(is_bought, data.y_train[held], model.transduction_)
     there = np.isfinite(confidence)
     return score(data, held[there], found[there], confidence[there])
-
-
-def vote(data: DataSet, held: IntArray, spread: Spread, classes: IntArray) -> FloatArray:
-    """Return for each test sample the shares of classes (n, C) among its nearest held samples."""
-    search = NearestNeighbors(n_neighbors=NEIGHBOURS, algorithm="brute").fit(data.x_train[held])
-    distances, near = search.kneighbors(data.x_test)
-    widths = np.maximum(distances[:, -1:], np.finfo(np.float32).tiny)
-    votes = np.exp(-((distances / widths) ** 2)) * spread.confidence[near]
-    shares = np.zeros((len(near), len(classes)))
-    for place, label in enumerate(classes.tolist()):
-        shares[:, place] = (votes * (spread.labels[near] == label)).sum(axis=1)
-    return np.asarray(shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12))
 
 
 def score(data: DataSet, rows: IntArray, y: Array, weights: Array | None = None) -> float:

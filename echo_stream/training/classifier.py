@@ -24,7 +24,7 @@ from echo_stream.samples.samples import as_objects, label_of, sorted_labels
 from echo_stream.samples.tabular import NamedFeatures, check_feature_names, row_of
 from echo_stream.samples.validation import as_samples
 from echo_stream.sketch.late_labels import checked_labels
-from echo_stream.training.spreading import check_settings, spread_labels
+from echo_stream.training.spreading import Spread, check_settings, spread_labels
 
 _UNKNOWN = -1  # a label that says that there is none, as in scikit-learn's semi-supervised models
 _MAX_AGE = 0.1  # of what single samples are predicted by: new samples, as a share of all counted
@@ -69,7 +69,8 @@ class EchoClassifier(ClassifierMixin, RiverEstimator):  # type: ignore[misc]  # 
 
     The result depends on samples, labels and their order as that of `EchoCoreset` does, not on how
     calls split them into batches. The first prediction after a change spreads labels again,
-    O(held^2 D) up to 20,000 samples held; then n samples take O(n held D).
+    O(held^2 D) up to 20,000 samples held; then n samples take O(n held D). Beside the coreset, the
+    vectors of what is held are in memory once more.
 
     Examples
     --------
@@ -140,7 +141,7 @@ class EchoClassifier(ClassifierMixin, RiverEstimator):  # type: ignore[misc]  # 
         expected = [] if classes is None else _labels(classes)
         coreset = self._unfitted_coreset() if is_first else self.coreset_
         coreset.partial_fit(X, None if labels is None else as_objects(labels), ids)
-        return self._learned(coreset, labels or [], expected, is_first=is_first)
+        return self._learned(coreset, [*(labels or []), *expected], is_first=is_first)
 
     def label(self, ids: Any, labels: Any) -> int:
         """Set the labels of earlier samples, wherever they are held.
@@ -177,7 +178,11 @@ class EchoClassifier(ClassifierMixin, RiverEstimator):  # type: ignore[misc]  # 
         """
         check_is_fitted(self)
         check_feature_names(self, X, is_first=False)
-        return self._voters.latest().shares(X, self.classes_)
+        shares = self._voters.shares(X, self.classes_)
+        if shares is None:
+            msg = "no sample that is held is labelled; give labels first"
+            raise DataError(msg)
+        return shares
 
     def predict(self, X: object) -> Array:
         """Return the likeliest class of each sample, of shape (n,); see `predict_proba`."""
@@ -197,12 +202,13 @@ class EchoClassifier(ClassifierMixin, RiverEstimator):  # type: ignore[misc]  # 
 
         Labels are spread again when a tenth more samples have come, not with each.
         """
-        if not (hasattr(self, "coreset_") and self._is_labelled):
+        if not len(getattr(self, "classes_", ())):
             return {}
-        names = getattr(self, "feature_names_in_", x)
-        row = row_of(x, list(names))
-        shares = self._voters.latest(max_age=_MAX_AGE).shares(row, self.classes_)[0]
-        return dict(zip(self.classes_.tolist(), shares.tolist(), strict=True))
+        row = row_of(x, list(getattr(self, "feature_names_in_", x)))
+        shares = self._voters.shares(row, self.classes_, max_age=_MAX_AGE)
+        if shares is None:
+            return {}
+        return dict(zip(self.classes_.tolist(), shares[0].tolist(), strict=True))
 
     def predict_one(self, x: NamedFeatures) -> Label:
         """Return the likeliest class of one sample, as river's classifiers do; None before any."""
@@ -229,26 +235,20 @@ class EchoClassifier(ClassifierMixin, RiverEstimator):  # type: ignore[misc]  # 
         return EchoCoreset(1_000, keep=10_000) if self.coreset is None else clone(self.coreset)
 
     def _learned(
-        self,
-        coreset: EchoCoreset,
-        labels: Iterable[Label],
-        expected: Iterable[Label] = (),
-        *,
-        is_first: bool = False,
+        self, coreset: EchoCoreset, labels: Iterable[Label], *, is_first: bool = False
     ) -> Self:
-        """Remember what has been counted, and which labels it had."""
+        """Remember what has been counted, and which labels may be predicted from now on."""
         if is_first:
-            self.coreset_, self._is_labelled = coreset, False
+            self.coreset_, self.classes_ = coreset, np.array([])
             self._voters = _Voters(coreset, self.num_neighbours, self.alpha)
-        seen = [] if is_first else self.classes_.tolist()
-        known = {label for label in labels if label is not None}
-        self._is_labelled |= bool(known)
-        classes = sorted_labels(known.union(seen, expected) - {None})
-        is_mixed = len({isinstance(label, str) for label in classes}) > 1
-        self.classes_ = as_objects(classes) if is_mixed else np.array(classes)
-        self.__dict__.pop("feature_names_in_", None)
+            self.__dict__.pop("feature_names_in_", None)
         if hasattr(coreset, "feature_names_in_"):
             self.feature_names_in_ = coreset.feature_names_in_
+        known = set(self.classes_.tolist())
+        if new := set(labels) - known - {None}:
+            classes = sorted_labels(known | new)
+            is_mixed = len({isinstance(label, str) for label in classes}) > 1
+            self.classes_ = as_objects(classes) if is_mixed else np.array(classes)
         return self
 
 
@@ -257,67 +257,104 @@ Classifier.register(EchoClassifier)  # so that river's metrics take it for one
 
 @dataclass(eq=False)
 class _Voters:
-    """The latest votes of what a coreset holds; made when they are asked for."""
+    """What a coreset holds, as voters; made anew when they are asked for and it has changed."""
 
     coreset: EchoCoreset
     num_neighbours: int
     alpha: float
-    votes: "_Votes | None" = field(default=None, init=False)
-    num_events: int = field(default=0, init=False)  # when the votes were made
+    votes: "Votes | None" = field(default=None, init=False)
+    copied: EchoCoreset | None = field(default=None, init=False)  # when the votes were made
+    num_events: int = field(default=-1, init=False)  # then
 
-    def latest(self, *, max_age: float = 0.0) -> "_Votes":
-        """Return votes; made anew if the share of samples and labels that came since is larger."""
+    def shares(self, x: object, classes: Array, *, max_age: float = 0.0) -> FloatArray | None:
+        """Return the share of each class in the votes for each sample; None without a label.
+
+        Votes may miss samples and labels that came since: at most max_age of all.
+
+        Raises
+        ------
+        DataError
+            If a label is not among the classes.
+        """
         num_events = self.coreset.num_arrived + sum(self.coreset.change_counts().values())
-        if self.votes is None or num_events - self.num_events > max_age * num_events:
-            self.votes = _Votes.of(self.coreset.copy(), self.num_neighbours, self.alpha)
-            self.num_events = num_events
-        return self.votes
+        age = num_events - self.num_events
+        if age > (0 if self.votes is None else max_age * num_events):
+            # How samples are measured can change with more of them: the copy stays as it is.
+            self.copied, self.num_events = self.coreset.copy(), num_events
+            self.votes = self._made(self.copied)
+        if self.votes is None or self.copied is None:
+            return None
+        return self.votes.shares(self.copied.vectors(x), classes)
 
-
-@dataclass(frozen=True, eq=False)
-class _Votes:
-    """Samples that labels reach: where to find them, what they vote for, and how surely.
-
-    The coreset is as it was then: how samples are measured can change with more of them.
-    """
-
-    coreset: EchoCoreset
-    search: NearestNeighbors
-    labels: Array
-    confidence: FloatArray
-
-    @classmethod
-    def of(cls, coreset: EchoCoreset, num_neighbours: int, alpha: float) -> Self:
-        """Spread the labels of a coreset over all samples that it holds."""
+    def _made(self, coreset: EchoCoreset) -> "Votes | None":
+        """Return the votes of what a coreset holds; None where nothing is labelled."""
         samples, vectors = coreset.held()
-        counts = Counter(map(label_of, [] if samples.labels is None else samples.labels.tolist()))
+        if not samples.are_labelled.any():
+            return None
+        assert samples.labels is not None
+        counts = Counter(map(label_of, samples.labels.tolist()))
         del counts[None]
-        if not counts:
-            msg = f"none of the {len(samples)} samples held is labelled; give labels first"
-            raise DataError(msg)
         spread = spread_labels(
-            vectors, samples.labels, num_neighbours=num_neighbours, alpha=alpha,
+            vectors, samples.labels, num_neighbours=self.num_neighbours, alpha=self.alpha,
             class_counts={label: number + 1 for label, number in counts.items()},
         )  # fmt: skip
-        there = spread.is_reached
-        search = NearestNeighbors(
-            n_neighbors=min(num_neighbours, int(there.sum())), algorithm="brute"
-        )
-        return cls(
-            coreset, search.fit(vectors[there]), spread.labels[there], spread.confidence[there]
-        )
+        return Votes(vectors, spread, self.num_neighbours)
 
-    def shares(self, x: object, classes: Array) -> FloatArray:
-        """Return the share of each class in the votes of each sample's neighbours, (n, C)."""
-        vectors = self.coreset.vectors(x)
-        with single_threaded():
-            distances, near = self.search.kneighbors(vectors)
-        widths = np.maximum(distances[:, -1:], np.finfo(np.float32).tiny)
-        votes = np.exp(-((distances / widths) ** 2)) * self.confidence[near]
+
+class Votes:
+    """Votes of the nearest of some vectors for the labels that were spread over them.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, D)
+    spread : Spread
+        Over these vectors. Those that no label reaches have no vote.
+    num_neighbours : int
+        That vote, k.
+    """
+
+    def __init__(self, vectors: Array, spread: Spread, num_neighbours: int) -> None:
+        there = spread.is_reached
+        self._labels = sorted_labels(set(spread.labels[there].tolist()))
+        place = {label: number for number, label in enumerate(self._labels)}
+        self._places = np.array([place[label] for label in spread.labels[there].tolist()])
+        self._confidence = spread.confidence[there]
+        k = min(num_neighbours, len(self._places))
+        self._search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(vectors[there])
+
+    def shares(self, vectors: Array, classes: Array) -> FloatArray:
+        """Return the share of each class in the votes for each of m vectors.
+
+        Parameters
+        ----------
+        vectors : ndarray of shape (m, D)
+        classes : ndarray of shape (C,)
+            All labels that were spread, others too.
+
+        Returns
+        -------
+        ndarray of shape (m, C), float64
+
+        Raises
+        ------
+        DataError
+            If a label is not among the classes.
+
+        Notes
+        -----
+        O(m n D).
+        """
         place = {label: number for number, label in enumerate(classes.tolist())}
-        columns = np.array([place[label] for label in self.labels.tolist()])
+        if missing := [label for label in self._labels if label not in place]:
+            msg = f"the label {missing[0]!r} is not among the classes; give it by `label`"
+            raise DataError(msg)
+        with single_threaded():
+            distances, near = self._search.kneighbors(vectors)
+        widths = np.maximum(distances[:, -1:], np.finfo(np.float32).tiny)
+        votes = np.exp(-((distances / widths) ** 2)) * self._confidence[near]
+        columns = np.array([place[label] for label in self._labels])[self._places[near]]
         shares = np.zeros((len(near), len(classes)))
-        np.add.at(shares, (np.arange(len(near))[:, None], columns[near]), votes)
+        np.add.at(shares, (np.arange(len(near))[:, None], columns), votes)
         return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
@@ -339,6 +376,6 @@ def _labels(y: Any) -> list[Label]:
     if str(_UNKNOWN) in labels:
         msg = f"the label in row {labels.index(str(_UNKNOWN))} is the text '-1'; give None instead"
         raise DataError(msg)
-    if numbers := [label for label in labels if isinstance(label, (int, float))]:
-        check_classification_targets(np.array(numbers))
+    if floats := [label for label in labels if isinstance(label, float)]:
+        check_classification_targets(np.array(floats))
     return [None if label == _UNKNOWN else label for label in labels]

@@ -194,6 +194,7 @@ def test_spreading_scores_models_with_and_without() -> None:
     for found in runs["10 labels"]:
         assert 10 < found["samples held"] <= 500
         assert found["coreset: spread"] > 95
+        assert found["coreset: EchoClassifier"] > 95
         assert found["coreset: spread, right of those found"] > 95
         assert found["coreset: scikit-learn's LabelSpreading"] > 95
     lines = spreading.table(runs).splitlines()

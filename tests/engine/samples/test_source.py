@@ -94,7 +94,7 @@ def test_description_is_the_callers_or_the_kind() -> None:
 
 
 def test_commit_and_close_change_nothing() -> None:
-    """Nobody outside holds an offset of an array."""
+    """The offsets of an array are stored nowhere else."""
     source = make_source(3)
     source.next_batch(2)
     source.commit(source.offsets())

@@ -76,7 +76,7 @@ def test_labels_come_later() -> None:
     """First none, then those of the coreset; the samples are not sent again."""
     model = small().partial_fit(X[TRAIN])
     assert len(model.classes_) == 0
-    with pytest.raises(DataError, match=r"none of the .* samples held is labelled"):
+    with pytest.raises(DataError, match="no sample that is held is labelled"):
         model.predict(X[TEST])
     chosen = model.coreset_.coreset().ids
     assert model.label(chosen, Y[chosen.astype(int)]) == len(chosen)
@@ -112,6 +112,26 @@ def test_labels_may_be_text() -> None:
     model = small().fit(X[TRAIN], names)
     assert model.predict(X[TEST])[0] == f"digit {Y[TEST][0]}"
     assert model.classes_.tolist() == sorted({f"digit {digit}" for digit in range(10)})
+
+
+def test_a_label_that_the_classifier_does_not_know() -> None:
+    """Given to the coreset behind its back, it is an error that says where to give it."""
+    model = small().partial_fit(X[:50], Y[:50])
+    model.coreset_.label([0], ["zero"])
+    with pytest.raises(DataError, match="label 'zero' is not among the classes; give it by"):
+        model.predict(X[:1])
+    model.label([0], ["zero"])
+    assert model.classes_.tolist()[-1] == "zero"
+    assert model.predict_proba(X[:1])[0, -1] > 0
+
+
+def test_nothing_held_is_labelled_any_more() -> None:
+    """The one label is of a sample that is not held, or was forgotten."""
+    model = small().partial_fit(X[:50])
+    assert model.label(["never seen"], [1]) == 0
+    assert model.predict_proba_one(dict(enumerate(X[0]))) == {}
+    with pytest.raises(DataError, match="no sample that is held is labelled"):
+        model.predict(X[:1])
 
 
 def test_classes_that_are_expected_have_a_column() -> None:
